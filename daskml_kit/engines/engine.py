@@ -1,0 +1,99 @@
+"""The engine protocol, and the engine that answers with threads of this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from daskml_kit.block import Block
+from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.blocks import Lazy
+from daskml_kit.engines.profile import Profile
+from daskml_kit.queries.query import Node, Query, reduce_nodes
+
+INLINE_ELEMENTS = 50_000
+
+
+class Engine(Protocol):
+    """Answers questions, each in exactly one pass over the data."""
+
+    profile: Profile
+    n_blocks: int
+
+    def answer(self, query: Query) -> list[Any]:
+        """Return one answer for each question fused in ``query``."""
+
+    def relabel(self, change: Callable[[Any], Any]) -> None:
+        """Replace the targets of every block by ``change`` of them, where they lie."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *details: object) -> None: ...
+
+
+class LocalEngine(AbstractContextManager["LocalEngine"]):
+    """Threads over blocks in memory, or over blocks that are loaded anew in each pass.
+
+    Parameters
+    ----------
+    blocks : sequence of Block or Lazy
+    n_threads : int, optional
+        By default one a processor that this process may use.
+    """
+
+    def __init__(self, blocks: Sequence[Block | Lazy], n_threads: int | None = None) -> None:
+        self.blocks = list(blocks)
+        self.n_blocks = len(self.blocks)
+        elements = sum(np.prod(b.X.shape) if isinstance(b, Block) else np.inf for b in self.blocks)
+        wanted = n_threads or available_threads()
+        self.profile = Profile(n_threads=1 if elements < INLINE_ELEMENTS else max(1, min(wanted, self.n_blocks)))
+        self._change: Callable[[Any], Any] | None = None
+        self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
+
+    def answer(self, query: Query) -> list[Any]:
+        """Answer ``query`` by one pass.
+
+        A partial is combined as soon as its sibling in the tree is there, so that the memory of a pass holds few.
+        """
+        computing = 0.0
+        nodes: list[Node] = []
+        with one_blas_thread() if self._pool else nullcontext():
+            results = self._pool.map(self._chunk, [query] * self.n_blocks, self.blocks) if self._pool else map(
+                self._chunk, [query] * self.n_blocks, self.blocks
+            )
+            for position, (partial, seconds) in enumerate(results):
+                computing += seconds
+                nodes = reduce_nodes(query, [*nodes, Node(0, position, partial)], self.n_blocks)
+        self.profile.add(computing, self.n_blocks)
+        return query.split(nodes[0].partial)
+
+    def relabel(self, change: Callable[[Any], Any]) -> None:
+        self._change = change
+        self.blocks = [b if isinstance(b, Lazy) else b._replace(y=change(b.y)) for b in self.blocks]
+
+    def __exit__(self, *details: object) -> None:
+        self.profile.stop()
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _chunk(self, query: Query, source: Block | Lazy) -> tuple[Any, float]:
+        started = time.perf_counter()
+        block = source if isinstance(source, Block) else load(source, self._change)
+        return query.chunk(block), time.perf_counter() - started
+
+
+def load(source: Lazy, change: Callable[[Any], Any] | None) -> Block:
+    """Compute a block from its graph, its targets changed by ``change``."""
+    block = source.load()
+    return block if change is None else block._replace(y=change(block.y))
+
+
+def available_threads() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

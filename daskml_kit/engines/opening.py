@@ -1,0 +1,191 @@
+"""Open the engine that suits the data: where it lies, and how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import psutil
+from distributed import Client, Future, futures_of, get_client, get_worker, rejoin, secede, wait
+
+from daskml_kit.engines.blocks import (
+    Lazy, align, dask_matrix, dask_vector, graphs_overlap, has_unknown, is_dask, lazy_blocks, memory_blocks,
+)
+from daskml_kit.block import as_block
+from daskml_kit.engines.engine import Engine, LocalEngine
+from daskml_kit.engines.futures import FuturesEngine, Remote
+from daskml_kit.errors import AsynchronousClientError, DataError
+from daskml_kit.typing import Array
+
+LOCAL_BYTES = 16 * 2**20
+"""Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
+FIT_FRACTION = 0.5
+"""Data up to this share of the free memory is persisted; larger data streams from its graph in each pass."""
+
+
+@contextmanager
+def open_engine(X: Any, y: Any = None, sample_weight: Any = None, *, n_jobs: int | None = None) -> Iterator[Engine]:
+    """Open an engine over the aligned row blocks of the data, and close it in the end.
+
+    Parameters
+    ----------
+    X : Dask array or DataFrame, NumPy array or CSR matrix
+        NumPy and CSR are taken as checked.
+    y, sample_weight : array, Dask array or Series, optional
+    n_jobs : int, optional
+        Threads of a local engine; by default one a processor, inside a Dask task one.
+
+    Raises
+    ------
+    AsynchronousClientError
+        Under an asynchronous client.
+    DataError
+        Where the parts do not fit together.
+    """
+    inside = _in_task()
+    n_threads = _threads(n_jobs, inside)
+    if not is_dask(X):
+        y, sample_weight = dask.compute(y, sample_weight)
+        with LocalEngine(memory_blocks(X, _memory(y), _memory(sample_weight)), n_threads) as engine:
+            yield engine
+        return
+    client = find_client()
+    if inside:
+        secede()  # else this task would hold the thread that its own passes need
+    try:
+        with _open_dask(client, X, y, sample_weight, n_threads) as engine:
+            yield engine
+    finally:
+        if inside:
+            rejoin()
+
+
+def find_client() -> Client | None:
+    """Return the synchronous client of this thread, or of this task's worker; None without a cluster."""
+    try:
+        client = get_client()
+    except ValueError:
+        return None
+    if client.asynchronous:
+        raise AsynchronousClientError(
+            "fit, score and metrics are synchronous, and the current Dask client is asynchronous, where they would wait "
+            "for ever: use Client(..., asynchronous=False), or call them in a thread by `await asyncio.to_thread(...)` "
+            "under a synchronous client"
+        )
+    return client
+
+
+def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, n_threads: int | None) -> Engine:
+    parts: dict[str, da.Array | Array] = {"X": dask_matrix(X)}
+    for name, values in (("y", y), ("sample_weight", weight)):
+        if values is not None:
+            parts[name] = dask_vector(values, name) if is_dask(values) else np.asarray(values)
+    arrays = {name: part for name, part in parts.items() if isinstance(part, da.Array)}
+    held = client is not None and all(_is_persisted(array) for array in arrays.values())
+    if not held and not _fits(client, arrays):
+        blocks = lazy_blocks(align(parts, trust=True))
+        streams = client is None or not (graphs_overlap(blocks) or any(futures_of(a) for a in arrays.values()))
+        if streams:
+            return LocalEngine(blocks, n_threads) if client is None else FuturesEngine(client, blocks)
+    aligned = align({**parts, **_persist(client, arrays)}, trust=False)
+    aligned = _persist(client, aligned)
+    if client is None:
+        keys = [array.__dask_keys__() for array in aligned.values()]
+        values = [dask.get({**array.__dask_graph__()}, key) for array, key in zip(aligned.values(), keys, strict=True)]
+        return LocalEngine(_held_blocks(aligned, values), n_threads)
+    futures = {name: _block_futures(array) for name, array in aligned.items()}
+    if sum(client.nbytes([f.key for f in futures["X"]], summary=False).values()) <= LOCAL_BYTES:
+        values = client.gather(list(futures.values()))
+        return LocalEngine(_held_blocks(aligned, values), n_threads)
+    n_features = aligned["X"].shape[1]
+    empty = [None] * len(futures["X"])
+    rows = zip(futures["X"], futures.get("y", empty), futures.get("sample_weight", empty), strict=True)
+    return FuturesEngine(client, [Remote(*row, index, n_features) for index, row in enumerate(rows)])
+
+
+def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da.Array]:
+    """Compute the arrays once, together, where they are not yet; raise what their graphs raise."""
+    if client is None:
+        return dict(zip(arrays, dask.persist(*arrays.values()), strict=True))
+    waiting = {name: array for name, array in arrays.items() if not _is_persisted(array)}
+    held = dict(zip(waiting, client.persist(list(waiting.values())), strict=True)) if waiting else {}
+    futures = [future for array in held.values() for future in futures_of(array)]
+    wait(futures)
+    for future in futures:
+        if future.status != "finished":
+            future.result()
+    return {name: held.get(name, array) for name, array in arrays.items()}
+
+
+def _is_persisted(array: da.Array) -> bool:
+    return len(array.__dask_graph__()) == len(futures_of(array)) == array.npartitions
+
+
+def _block_futures(array: da.Array) -> list[Future]:
+    by_key = {future.key: future for future in futures_of(array)}
+    return [by_key[key] for key in _flat_keys(array)]
+
+
+def _flat_keys(array: da.Array) -> list[Any]:
+    keys = array.__dask_keys__()
+    return [key[0] for key in keys] if array.ndim == 2 else list(keys)
+
+
+def _held_blocks(aligned: dict[str, da.Array], values: list[Any]) -> list[Any]:
+    n_features = aligned["X"].shape[1]
+    columns = {}
+    for (name, array), blocks in zip(aligned.items(), values, strict=True):
+        columns[name] = [b[0] if isinstance(b, list) else b for b in blocks] if array.ndim == 2 else list(blocks)
+    empty = [None] * len(columns["X"])
+    rows = zip(columns["X"], columns.get("y", empty), columns.get("sample_weight", empty), strict=True)
+    return [as_block(*row, index=index, n_features=n_features) for index, row in enumerate(rows)]
+
+
+def _fits(client: Client | None, arrays: dict[str, da.Array]) -> bool:
+    """Whether the arrays fit in the free memory of the cluster, or of this machine."""
+    needed = sum(_nbytes(array) for array in arrays.values())
+    return needed <= FIT_FRACTION * _free_memory(client)
+
+
+def _free_memory(client: Client | None) -> float:
+    if client is None:
+        return float(psutil.virtual_memory().available)
+    workers = client.scheduler_info()["workers"].values()
+    free = (max(w["memory_limit"] - w["metrics"]["memory"], 0) if w["memory_limit"] else np.inf for w in workers)
+    return float(sum(free))
+
+
+def _nbytes(array: da.Array) -> float:
+    """Return the size of ``array``; where it is unknown, of its first block times the number of blocks."""
+    if not has_unknown(array):
+        return float(array.nbytes)
+    first = array.partitions[0] if array.ndim == 1 else array.blocks[0]
+    return float(dask.delayed(_size)(first.to_delayed().ravel()[0]).compute() * array.numblocks[0])
+
+
+def _size(block: Any) -> int:
+    return int(block.data.nbytes * 1.5 if hasattr(block, "indptr") else block.nbytes)
+
+
+def _memory(values: Any) -> Array | None:
+    return None if values is None else np.asarray(values)
+
+
+def _in_task() -> bool:
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+def _threads(n_jobs: int | None, inside: bool) -> int | None:
+    if n_jobs is None:
+        return 1 if inside else None
+    if n_jobs == 0:
+        raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
+    return n_jobs if n_jobs > 0 else None

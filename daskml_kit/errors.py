@@ -1,0 +1,19 @@
+"""The exceptions a user of daskml_kit can meet, beside scikit-learn's own."""
+
+from __future__ import annotations
+
+
+class DataError(ValueError):
+    """The data cannot be used; the message names the argument and the block where it was found."""
+
+
+class AsynchronousClientError(RuntimeError):
+    """A synchronous call was made under an asynchronous Dask client, where it would never return."""
+
+
+class LostDataError(RuntimeError):
+    """Data that cannot be computed again was lost with its worker."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint belongs to other data or other parameters, or cannot be read."""

@@ -1,0 +1,1 @@
+"""NumPy and SciPy only: pure functions of one block's worth of numbers."""

@@ -1,0 +1,184 @@
+"""Losses of a linear predictor, with their first and second derivatives.
+
+A loss sees one tile: ``raw`` of shape (n_columns, n_rows), a linear predictor a column of coefficients, and
+targets that broadcast against it. It may write into ``raw``, a temporary of the pass. Constants that do not depend
+on the predictor are dropped. Formulas are stable by ``exp(-abs(z))`` and use `numpy.exp`, which is vectorised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from daskml_kit.typing import Array
+
+
+class Terms(NamedTuple):
+    """The loss of each row and column, its slope and its curvature in the predictor, all unweighted."""
+
+    value: Array
+    slope: Array
+    curvature: Array | None
+
+
+class Loss(Protocol):
+    """A loss; equal losses (frozen dataclasses) may be asked about in one pass."""
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        """Return the terms at the predictors ``raw``; curvature only where ``order`` is 2."""
+
+
+@dataclass(frozen=True)
+class Squared:
+    r"""Half the squared error, :math:`\tfrac12 (y - z)^2`."""
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        slope = np.subtract(raw, y, out=raw)
+        return Terms(0.5 * slope * slope, slope, np.ones_like(slope) if order > 1 else None)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    r"""Binomial negative log-likelihood, :math:`\log(1 + e^{z}) - y z` for y in {0, 1}."""
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        decay = np.abs(raw)
+        np.negative(decay, out=decay)
+        np.exp(decay, out=decay)
+        value = np.maximum(raw, 0)
+        value -= raw * y
+        decay += 1
+        value += np.log(decay)
+        # for z >= 0 the probability is 1 / (1 + e^-z), for z < 0 its complement: one formula by copysign
+        probability = np.reciprocal(decay, out=decay)
+        probability -= 0.5
+        np.copysign(probability, raw, out=probability)
+        probability += 0.5
+        curvature = probability * (1 - probability) if order > 1 else None
+        probability -= y
+        return Terms(value, probability, curvature)
+
+
+@dataclass(frozen=True)
+class SquaredHinge:
+    r"""Squared hinge, :math:`\max(0, 1 - s z)^2` with :math:`s = 2y - 1` for y in {0, 1}."""
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        sign = 2 * y - 1
+        margin = np.maximum(1 - sign * raw, 0)
+        curvature = 2.0 * (margin > 0) if order > 1 else None
+        return Terms(margin * margin, -2 * sign * margin, curvature)
+
+
+@dataclass(frozen=True)
+class Poisson:
+    r"""Half Poisson deviance with log link, :math:`e^{z} - y z`."""
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        mean = np.exp(raw)
+        return Terms(mean - y * raw, mean - y, mean if order > 1 else None)
+
+
+@dataclass(frozen=True)
+class Gamma:
+    r"""Half Gamma deviance with log link, :math:`z + y e^{-z}`."""
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        ratio = y * np.exp(-raw)
+        return Terms(raw + ratio, 1 - ratio, ratio if order > 1 else None)
+
+
+@dataclass(frozen=True)
+class Tweedie:
+    r"""Half Tweedie deviance with log link, :math:`\frac{e^{(2-p)z}}{2-p} - y\frac{e^{(1-p)z}}{1-p}`, p not 1 or 2."""
+
+    power: float
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        p = self.power
+        fit, pull = np.exp((2 - p) * raw), y * np.exp((1 - p) * raw)
+        curvature = (2 - p) * fit - (1 - p) * pull if order > 1 else None
+        return Terms(fit / (2 - p) - pull / (1 - p), fit - pull, curvature)
+
+
+@dataclass(frozen=True)
+class TweedieIdentity:
+    r"""Half Tweedie deviance with identity link; the predictor must stay positive where ``power`` is above 0.
+
+    :math:`\tfrac12(y-z)^2` for p = 0, :math:`z - y\log z` for p = 1, :math:`\log z + y/z` for p = 2, else
+    :math:`\frac{z^{2-p}}{2-p} - y\frac{z^{1-p}}{1-p}`. Outside its domain the loss is infinite.
+    """
+
+    power: float
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        p = self.power
+        if p == 0:
+            return Squared().terms(raw, y, order)
+        with np.errstate(all="ignore"):
+            if p == 1:
+                value = raw - y * np.log(raw)
+            elif p == 2:
+                value = np.log(raw) + y / raw
+            else:
+                value = raw ** (2 - p) / (2 - p) - y * raw ** (1 - p) / (1 - p)
+            slope = raw ** (-p) * (raw - y)
+            curvature = raw ** (-p) * ((1 - p) + p * y / raw) if order > 1 else None
+        value[raw <= 0] = np.inf
+        return Terms(value, slope, curvature)
+
+
+@dataclass(frozen=True)
+class Huber:
+    r"""Concomitant-scale Huber loss of a residual in units of the scale (Owen 2007, eq. 6).
+
+    With the scale :math:`\sigma` in ``raw[1]`` (the same for every row) and :math:`r = y - z`:
+    :math:`\sigma + r^2/\sigma` inside :math:`|r| \le \epsilon\sigma`, else
+    :math:`\sigma + 2\epsilon|r| - \epsilon^2\sigma`.
+    """
+
+    epsilon: float
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        predictor, scale = raw[0], raw[1, 0]
+        if scale <= 0:
+            return Terms(np.full((1, raw.shape[1]), np.inf), np.full_like(raw, np.nan), None)
+        u = (predictor - y.reshape(-1)) / scale
+        far = np.abs(u) > self.epsilon
+        near_u = np.where(far, 0.0, u)
+        value = scale * (1 + np.where(far, 2 * self.epsilon * np.abs(u) - self.epsilon**2, near_u * near_u))
+        slope = np.empty_like(raw)
+        slope[0] = np.where(far, 2 * self.epsilon * np.sign(u), 2 * near_u)
+        slope[1] = 1 - np.where(far, self.epsilon**2, near_u * near_u)
+        if order < 2:
+            return Terms(value[None], slope, None)
+        curvature = np.empty((2, 2, raw.shape[1]), raw.dtype)
+        curvature[0, 0] = np.where(far, 0.0, 2 / scale)
+        curvature[0, 1] = curvature[1, 0] = -2 * near_u / scale
+        curvature[1, 1] = 2 * near_u * near_u / scale
+        return Terms(value[None], slope, curvature)
+
+
+@dataclass(frozen=True)
+class Softmax:
+    r"""Multinomial negative log-likelihood, :math:`\log\sum_k e^{z_k} - z_y` for the codes y in {0, ..., K-1}."""
+
+    n_classes: int
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        codes, rows = y.reshape(-1), np.arange(raw.shape[1])
+        raw -= raw.max(axis=0)
+        value = -raw[codes, rows]
+        np.exp(raw, out=raw)
+        total = raw.sum(axis=0)
+        value += np.log(total)
+        raw /= total
+        curvature = None
+        if order > 1:
+            curvature = -raw[:, None, :] * raw[None, :, :]
+            diagonal = np.arange(self.n_classes)
+            curvature[diagonal, diagonal] += raw
+        raw[codes, rows] -= 1
+        return Terms(value[None], raw, curvature)

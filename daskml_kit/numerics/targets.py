@@ -1,0 +1,102 @@
+"""How a tile of stored targets becomes the numbers that a loss compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from daskml_kit.typing import Array, Labels
+
+
+class Read(NamedTuple):
+    """Targets of shape (1 or n_columns, n_rows) and weights that broadcast against them."""
+
+    y: Array
+    weight: Array | None
+
+
+class Target(Protocol):
+    """A way to read targets; those of one kind join, so that one pass can answer for many."""
+
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+        """Return the targets and weights of one tile."""
+
+    def join(self, others: Sequence[Target]) -> Target:
+        """Return the target whose columns are those of this one, then those of ``others``."""
+
+    def key(self) -> object:
+        """Return what must be equal for two targets to join."""
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """The targets as they are."""
+
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+        return Read(y.astype(dtype, copy=False).reshape(1, -1), weight)
+
+    def join(self, others: Sequence[Target]) -> Target:
+        return self
+
+    def key(self) -> object:
+        return "numbers"
+
+
+@dataclass(frozen=True, eq=False)
+class OneVsRest:
+    """One column a label: 1 where the target is that label, else 0.
+
+    Parameters
+    ----------
+    labels : array of shape (n_columns,)
+    class_weight : array of shape (n_columns, 2), optional
+        What the weights of the rest, and of the label, are multiplied with.
+    """
+
+    labels: Array
+    class_weight: Array | None = None
+
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+        chosen = y.reshape(1, -1) == self.labels[:, None]
+        if self.class_weight is not None:
+            factor = np.where(chosen, self.class_weight[:, 1:], self.class_weight[:, :1])
+            weight = factor if weight is None else factor * weight
+        return Read(chosen.astype(dtype), weight)
+
+    def join(self, others: Sequence[Target]) -> Target:
+        every: list[OneVsRest] = [self, *others]  # type: ignore[list-item]
+        factors = None if self.class_weight is None else np.concatenate([t.class_weight for t in every])  # type: ignore[misc]
+        return OneVsRest(np.concatenate([t.labels for t in every]), factors)
+
+    def key(self) -> object:
+        return ("one-vs-rest", self.class_weight is None)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The position of each target among the sorted ``labels``.
+
+    Parameters
+    ----------
+    labels : array of shape (n_classes,)
+    class_weight : array of shape (n_classes,), optional
+    """
+
+    labels: Labels
+    class_weight: Array | None = None
+
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+        codes = np.searchsorted(self.labels, y)
+        if self.class_weight is not None:
+            factor = self.class_weight[codes]
+            weight = factor if weight is None else factor * weight
+        return Read(codes.reshape(1, -1), weight)
+
+    def join(self, others: Sequence[Target]) -> Target:
+        return self
+
+    def key(self) -> object:
+        return ("codes", self.labels.tobytes(), None if self.class_weight is None else self.class_weight.tobytes())

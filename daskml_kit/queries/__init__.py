@@ -1,0 +1,1 @@
+"""Questions that can be asked of blocks: partial answers that combine to the whole."""

@@ -1,0 +1,152 @@
+"""The loss, gradient and Hessian of a linear predictor at given coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.block import Block, check_finite
+from daskml_kit.numerics.losses import Loss
+from daskml_kit.numerics.targets import Read, Target
+from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.typing import Array, Matrix
+
+
+class Eval(NamedTuple):
+    """A value with its gradient of shape (p,) and Hessian of shape (p, p) at one point."""
+
+    value: float
+    grad: Array
+    hess: Array | None = None
+
+
+class Sums(NamedTuple):
+    """The partial answer of `At`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1))."""
+
+    value: Array
+    grad: Array
+    hess: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class At:
+    """The weighted sum of a loss over all rows, at m points at once.
+
+    Parameters
+    ----------
+    loss : Loss
+    target : Target
+    coef : array of shape (m, k, d + 1)
+        The points: k outputs of d features, the intercept last.
+    order : {0, 1, 2}
+        2 asks for the Hessian too.
+    """
+
+    loss: Loss
+    target: Target
+    coef: Array
+    order: int = 1
+
+    def alike(self) -> Hashable:
+        return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order)
+
+    def fuse(self, others: Sequence[Self]) -> Self:
+        target = self.target.join([q.target for q in others])
+        return type(self)(self.loss, target, np.concatenate([self.coef, *(q.coef for q in others)]), self.order)
+
+    def chunk(self, block: Block) -> Sums:
+        """Read the block once, tile by tile.
+
+        Raises
+        ------
+        DataError
+            Where X holds a NaN or an infinity: they make the sums non-finite, so finding them costs no pass.
+        """
+        X, y = block.X, block.y
+        if y is None:
+            raise TypeError("a loss needs targets")
+        m, k, width = self.coef.shape
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        coef = self.coef.reshape(m * k, width).astype(dtype)
+        sums = Sums(np.zeros(m), np.zeros((m, k, width)), np.zeros((m, k * width, k * width)) if self.order > 1 else None)
+        size = tile_rows(X, m * k * (k if self.order > 1 else 1))
+        with np.errstate(all="ignore"):
+            for rows in tiles(block.n_rows, size):
+                tile = X[rows] if X.dtype == dtype else X[rows].astype(dtype)
+                weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
+                self._add(sums, tile, coef, self.target.read(y[rows], weight, dtype))
+        if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):
+            check_finite(block)
+        return sums
+
+    def combine(self, a: Sums, b: Sums) -> Sums:
+        hess = None if a.hess is None or b.hess is None else a.hess + b.hess
+        return Sums(a.value + b.value, a.grad + b.grad, hess)
+
+    def split(self, total: Sums) -> list[Eval]:
+        hess = [None] * len(total.value) if total.hess is None else list(total.hess)
+        return [Eval(float(v), g.ravel(), h) for v, g, h in zip(total.value, total.grad, hess, strict=True)]
+
+    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
+        m, k, _ = self.coef.shape
+        raw = np.asarray((tile @ coef[:, :-1].T).T if sp.issparse(tile) else coef[:, :-1] @ tile.T)
+        raw += coef[:, -1:]
+        if k == 1:
+            value, slope, curvature = self.loss.terms(raw, read.y, self.order)
+            if read.weight is not None:
+                value, slope = value * read.weight, slope * read.weight
+            sums.value[:] += value.sum(axis=1, dtype=np.float64)
+            if curvature is not None and sums.hess is not None:
+                weighted = curvature if read.weight is None else curvature * read.weight
+                for problem in range(m):
+                    sums.hess[problem] += gram_with_ones(tile, weighted[problem])
+        else:
+            slope = np.empty_like(raw)
+            for problem in range(m):
+                part = slice(problem * k, (problem + 1) * k)
+                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read)
+        flat = sums.grad.reshape(m * k, -1)
+        flat[:, :-1] += np.asarray((tile.T @ slope.T).T if sp.issparse(tile) else slope @ tile)
+        flat[:, -1] += slope.sum(axis=1, dtype=np.float64)
+
+    def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read) -> Array:
+        k, width = self.coef.shape[1:]
+        value, slope, curvature = self.loss.terms(raw, read.y, self.order)
+        if read.weight is not None:
+            value, slope = value * read.weight, slope * read.weight
+        sums.value[problem] += value.sum(dtype=np.float64)
+        if curvature is not None and sums.hess is not None:
+            if read.weight is not None:
+                curvature = curvature * read.weight
+            hess = sums.hess[problem].reshape(k, width, k, width)
+            for a in range(k):
+                for b in range(a + 1):
+                    piece = gram_with_ones(tile, curvature[a, b])
+                    hess[a, :, b, :] += piece
+                    if a != b:
+                        hess[b, :, a, :] += piece.T
+        return slope
+
+
+def gram_with_ones(tile: Matrix, weight: Array) -> Array:
+    """Return the (d + 1, d + 1) matrix Z' diag(weight) Z where Z is ``tile`` with a last column of ones."""
+    d = tile.shape[1]
+    gram = np.empty((d + 1, d + 1))
+    if sp.issparse(tile):
+        scaled = sp.csr_array(tile).multiply(weight[:, None]).tocsr()
+        gram[:d, :d] = (scaled.T @ tile).toarray()
+        edge = np.asarray(scaled.sum(axis=0)).ravel()
+    else:
+        if weight.min(initial=0) >= 0:  # the symmetric product costs half of the general one
+            root = tile * np.sqrt(weight)[:, None]
+            gram[:d, :d] = root.T @ root
+        else:
+            gram[:d, :d] = (tile * weight[:, None]).T @ tile
+        edge = weight @ tile
+    gram[d, :d] = gram[:d, d] = edge
+    gram[d, d] = weight.sum()
+    return gram

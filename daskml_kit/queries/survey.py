@@ -1,0 +1,103 @@
+"""What a fit must know before it starts: rows, labels, and a few rows to begin from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from daskml_kit.block import Block, check_finite
+from daskml_kit.errors import DataError
+from daskml_kit.queries.query import Alone
+from daskml_kit.typing import Array, Matrix
+
+
+class Overview(NamedTuple):
+    """The answer of `Survey`.
+
+    ``labels`` are the distinct targets, sorted, with the rows (``label_rows``) and the sample weight
+    (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
+    """
+
+    n_rows: int
+    weight: float
+    low: Array
+    labels: Array | None
+    label_rows: Array | None
+    label_weight: Array | None
+    sample_X: Matrix
+    sample_y: Array | None
+    sample_weight: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Survey(Alone):
+    """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
+
+    A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
+    estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone.
+    """
+
+    labelled: bool
+    sample_rows: int = 0
+    n_blocks: int = 1
+    seed: int = 0
+
+    def chunk(self, block: Block) -> Overview:
+        """Read the targets and the sampled rows, not the rest of X.
+
+        Raises
+        ------
+        DataError
+            Where the targets of a regression are not numbers, or a sampled row, a target or a weight is NaN or infinite.
+        """
+        n_rows = block.n_rows
+        weight = np.ones(n_rows) if block.weight is None else block.weight.astype(np.float64)
+        if (weight < 0).any():
+            raise DataError(f"Negative values in data passed to `sample_weight`: block {block.index}")
+        y = block.y
+        if y is not None and not self.labelled and y.dtype.kind not in "fiub":
+            raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
+        few = min(n_rows, -(-self.sample_rows // self.n_blocks))
+        draw = np.random.default_rng([self.seed, block.index])
+        rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
+        sample = Block(block.X[rows], None if y is None else y[rows], weight[rows] * (n_rows / max(few, 1)), block.index)
+        check_finite(Block(sample.X, y, weight, block.index))
+        labels = _count_labels(y, weight, block.index) if self.labelled and y is not None else (None, None, None)
+        low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
+        return Overview(n_rows, float(weight.sum()), np.atleast_1d(low), *labels, sample.X, sample.y, sample.weight)
+
+    def combine(self, a: Overview, b: Overview) -> Overview:
+        join = sp.vstack if sp.issparse(a.sample_X) or sp.issparse(b.sample_X) else np.concatenate
+        y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
+        labels = _merge_labels(a, b) if self.labelled else (None, None, None)
+        sample = (join([a.sample_X, b.sample_X]), y, np.concatenate([a.sample_weight, b.sample_weight]))
+        return Overview(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *labels, *sample)
+
+
+def _count_labels(y: Array, weight: Array, index: int) -> tuple[Array, Array, Array]:
+    missing = pd.isna(y)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise DataError(f"Input y contains NaN: a missing label in block {index}, row {row} of the block")
+    codes, labels = pd.factorize(y)
+    try:
+        order = np.argsort(labels, kind="stable")
+    except TypeError as error:
+        raise DataError(f"y: labels of one type expected, got a mixture in block {index}: {error}") from None
+    rows = np.bincount(codes, minlength=len(labels))
+    return np.asarray(labels)[order], rows[order], np.bincount(codes, weight, minlength=len(labels))[order]
+
+
+def _merge_labels(a: Overview, b: Overview) -> tuple[Array, Array, Array]:
+    parts = [part for part in (a, b) if part.n_rows]
+    if len(parts) < 2:
+        only = parts[0] if parts else a
+        return only.labels, only.label_rows, only.label_weight  # type: ignore[return-value]
+    labels, codes = np.unique(np.concatenate([a.labels, b.labels]), return_inverse=True)  # type: ignore[arg-type]
+    rows = np.bincount(codes, np.concatenate([a.label_rows, b.label_rows]), minlength=len(labels))  # type: ignore[arg-type]
+    weight = np.bincount(codes, np.concatenate([a.label_weight, b.label_weight]), minlength=len(labels))  # type: ignore[arg-type]
+    return labels, rows.astype(np.int64), weight

@@ -1,0 +1,116 @@
+"""Limited-memory BFGS with a strong Wolfe line search (Nocedal & Wright 2006, algorithms 7.4, 3.5 and 3.6)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from daskml_kit.queries.at import Eval
+from daskml_kit.queries.query import Query
+from daskml_kit.solvers.newton import DECREMENT
+from daskml_kit.solvers.result import Oracle, Result, Solver
+from daskml_kit.typing import Array
+
+C1, C2 = 1e-4, 0.9
+
+
+def lbfgs(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array | None = None, memory: int = 10) -> Solver:
+    """Minimise a smooth objective from ``w``, one gradient a pass.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    w : array of shape (p,)
+    tol : float
+        It has converged when no slope is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
+        objective.
+    max_iter : int
+    scale : array of shape (p,), optional
+        The diagonal of the Hessian, roughly: it preconditions the first metric.
+    memory : int
+        Pairs of steps and gradient changes that are kept.
+    """
+    pairs: deque[tuple[Array, Array]] = deque(maxlen=memory)
+    here = yield from oracle(w, 1)
+    gained = np.inf
+    for n_iter in range(max_iter + 1):
+        if np.abs(here.grad).max(initial=0) <= tol and (
+            gained <= DECREMENT * tol * max(abs(here.value), 1e-300) or not here.grad.any()
+        ):
+            return Result(w, n_iter, True, here)
+        if n_iter == max_iter:
+            break
+        step = -_metric(here.grad, pairs, scale)
+        if here.grad @ step >= 0:
+            pairs.clear()
+            step = -here.grad if scale is None else -here.grad / scale
+        first = 1.0 if pairs or scale is not None else min(1.0, 1.0 / max(float(np.abs(here.grad).sum()), 1e-300))
+        found = yield from strong_wolfe(oracle, w, here, step, first)
+        if found is None:
+            return Result(w, n_iter, bool(np.abs(here.grad).max() <= tol), here)
+        trial, there = found
+        if (trial - w) @ (there.grad - here.grad) > 0:
+            pairs.append((trial - w, there.grad - here.grad))
+        gained = here.value - there.value
+        w, here = trial, there
+    return Result(w, max_iter, False, here)
+
+
+def _metric(grad: Array, pairs: deque[tuple[Array, Array]], scale: Array | None) -> Array:
+    """Return the inverse metric times ``grad`` by the two-loop recursion."""
+    q = grad.copy()
+    coefficients = []
+    for s, y in reversed(pairs):
+        a = (s @ q) / (s @ y)
+        q -= a * y
+        coefficients.append(a)
+    if scale is not None:
+        q /= scale
+        if pairs:
+            s, y = pairs[-1]
+            q *= (s @ y) / (y @ (y / scale))
+    elif pairs:
+        s, y = pairs[-1]
+        q *= (s @ y) / (y @ y)
+    for (s, y), a in zip(pairs, reversed(coefficients), strict=True):
+        q += (a - (y @ q) / (s @ y)) * s
+    return q
+
+
+def strong_wolfe(oracle: Oracle, w: Array, here: Eval, step: Array, length: float
+                 ) -> Generator[Query, Any, tuple[Array, Eval] | None]:
+    """Return a point along ``step`` that meets the strong Wolfe conditions; None if 30 questions find none."""
+    slope = float(here.grad @ step)
+    noise = 4 * np.finfo(np.float64).eps * abs(here.value)
+    low, low_eval, high = 0.0, here, np.inf
+    best: tuple[Array, Eval] | None = None
+    for _ in range(30):
+        trial = w + length * step
+        there = yield from oracle(trial, 1)
+        value = there.value if np.isfinite(there.grad).all() else np.inf
+        if not value <= here.value + C1 * length * slope + noise or (low > 0 and value > low_eval.value + noise):
+            high = length
+        else:
+            best = (trial, there)
+            turn = float(there.grad @ step)
+            if abs(turn) <= -C2 * slope:
+                return best
+            if turn > 0:
+                high = length
+            else:
+                low, low_eval = length, there
+        length = 2 * length if np.isinf(high) else _between(low, low_eval, high, value, float(low_eval.grad @ step), length)
+    return best
+
+
+def _between(low: float, low_eval: Eval, high: float, value: float, slope: float, tried: float) -> float:
+    """Return a length inside the bracket: the minimum of a parabola where it is safe, else the middle."""
+    width = high - low
+    if tried == high and np.isfinite(value):
+        bend = value - low_eval.value - slope * width
+        if bend > 0:
+            return low + width * min(max(-slope * width / (2 * bend), 0.1), 0.9)
+    return low + 0.5 * width

@@ -1,0 +1,144 @@
+"""Newton's method with the exact Hessian, for a smooth objective plus an optional l1 norm."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+
+from daskml_kit.numerics.penalties import least_slope, minimise_quadratic
+from daskml_kit.queries.at import Eval
+from daskml_kit.queries.query import Query
+from daskml_kit.solvers.result import Oracle, Result, Solver
+from daskml_kit.typing import Array
+
+ARMIJO = 1e-4
+DECREMENT = 1e-3
+"""The decrement that counts as converged, as a share of ``tol`` and of the objective."""
+
+
+def newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | None = None,
+           decrement: float | None = None) -> Solver:
+    """Minimise by damped Newton steps; with ``l1``, by proximal Newton steps (Lee, Sun & Saunders 2014).
+
+    Parameters
+    ----------
+    oracle : Oracle
+    w : array of shape (p,)
+        The start.
+    tol : float
+        It has converged when no slope is above ``tol`` and the next step's predicted gain (half the squared Newton
+        decrement) is below ``DECREMENT * tol`` of the objective.
+    max_iter : int
+    l1 : array of shape (p,), optional
+        The weights of the l1 norm.
+    decrement : float, optional
+        The predicted gain, as a share of the objective, that is enough by itself.
+    """
+    bounds = np.zeros_like(w) if l1 is None else l1
+    here = yield from oracle(w, 2)
+    for n_iter in range(max_iter + 1):
+        step, gain = newton_step(here, w, bounds, here.hess)
+        if settled(here, w, bounds, gain, tol) or (decrement is not None and gain <= decrement * abs(here.value)):
+            return Result(w, n_iter, True, here)
+        if n_iter == max_iter:
+            break
+        moved = yield from backtrack(oracle, w, here, step, bounds, 2)
+        if moved is None:
+            return Result(w, n_iter, stalled(here, gain), here)
+        w, here = moved
+    return Result(w, max_iter, False, here)
+
+
+def quasi_newton(oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter: int, l1: Array | None = None) -> Solver:
+    """Minimise by quasi-Newton steps in a metric that starts at ``hess`` and learns by BFGS updates.
+
+    Where ``hess`` comes from a sample of the rows, a step is nearly Newton's and costs one pass for the gradient only
+    (Roosta-Khorasani & Mahoney 2019). Parameters are those of `newton`.
+    """
+    bounds = np.zeros_like(w) if l1 is None else l1
+    here = yield from oracle(w, 1)
+    for n_iter in range(max_iter + 1):
+        step, gain = newton_step(here, w, bounds, hess)
+        if settled(here, w, bounds, gain, tol):
+            return Result(w, n_iter, True, here)
+        if n_iter == max_iter:
+            break
+        moved = yield from backtrack(oracle, w, here, step, bounds, 1)
+        if moved is None:
+            return Result(w, n_iter, stalled(here, gain), here)
+        hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
+        w, here = moved
+    return Result(w, max_iter, False, here)
+
+
+def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Array, float]:
+    """Return the step to the minimum of the quadratic model, and how much that gains by the model."""
+    if hess is None:
+        raise TypeError("a Newton step needs a Hessian")
+    if l1.any():
+        tol = 1e-3 * max(float(np.abs(least_slope(w, here.grad, l1)).max()), 1e-14)
+        step = minimise_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol) - w
+        gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
+        return step, float(gain)
+    step = -solve_positive(hess, here.grad)
+    return step, float(-0.5 * here.grad @ step)
+
+
+def solve_positive(hess: Array, right: Array) -> Array:
+    """Solve a symmetric positive system by Cholesky, equilibrated; where it is singular, with the least norm."""
+    scale = np.sqrt(np.maximum(np.diag(hess), 0))
+    scale[scale == 0] = 1
+    scaled = hess / np.outer(scale, scale)
+    try:
+        factor = sl.cho_factor(scaled, lower=True)
+        if np.diag(factor[0]).min() > 1e-7:
+            return np.asarray(sl.cho_solve(factor, right / scale)) / scale
+    except sl.LinAlgError:
+        factor = None
+    values, vectors = np.linalg.eigh(scaled)
+    keep = values > 1e-12 * max(values.max(), 1e-300)
+    part = vectors[:, keep]
+    return np.asarray(part @ ((part.T @ (right / scale)) / values[keep])) / scale
+
+
+def settled(here: Eval, w: Array, l1: Array, gain: float, tol: float) -> bool:
+    """Whether slopes and predicted gain are small enough to stop."""
+    steepest = float(np.abs(least_slope(w, here.grad, l1)).max(initial=0))
+    return steepest <= tol and gain <= DECREMENT * tol * max(abs(here.value), 1e-300)
+
+
+def stalled(here: Eval, gain: float) -> bool:
+    """Whether no step gains because the objective is at the limit of its digits."""
+    return gain <= 1e-12 * max(abs(here.value), 1e-300)
+
+
+def backtrack(oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int
+              ) -> Generator[Query, Any, tuple[Array, Eval] | None]:
+    """Return the first point along ``step`` that gains enough (Armijo), with what is known there; None if none does."""
+    start = here.value + float(l1 @ np.abs(w))
+    slope = float(here.grad @ step + l1 @ (np.abs(w + step) - np.abs(w)))
+    noise = 4 * np.finfo(np.float64).eps * abs(start)
+    length = 1.0
+    for _ in range(40):
+        trial = w + length * step
+        there = yield from oracle(trial, order)
+        value = there.value + float(l1 @ np.abs(trial))
+        if np.isfinite(value) and np.isfinite(there.grad).all():
+            if value <= start + ARMIJO * length * slope + noise:
+                return trial, there
+            # the parabola through both values and the first slope has its minimum here
+            length *= min(max(-slope * length / (2 * (value - start - slope * length)), 0.1), 0.5)
+        else:
+            length *= 0.25
+    return None
+
+
+def _bfgs(hess: Array, moved: Array, turned: Array) -> Array:
+    along, image = float(moved @ turned), hess @ moved
+    length = float(moved @ image)
+    if along <= 1e-10 * length or length <= 0:
+        return hess
+    return np.asarray(hess + np.outer(turned, turned) / along - np.outer(image, image) / length)

@@ -1,0 +1,45 @@
+"""Oracles answer with value and gradient at a point; the data term is one, and each transform wraps another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daskml_kit.numerics.losses import Loss
+from daskml_kit.numerics.targets import Target
+from daskml_kit.queries.at import At, Eval
+from daskml_kit.solvers.result import Asking, Oracle
+from daskml_kit.typing import Array
+
+
+def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float) -> Oracle:
+    """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1)."""
+
+    def oracle(w: Array, order: int) -> Asking:
+        sums = yield At(loss, target, w.reshape(1, *shape), order)
+        hess = None if sums.hess is None else sums.hess * scale
+        return Eval(sums.value * scale, sums.grad * scale, hess)
+
+    return oracle
+
+
+def ridge(oracle: Oracle, strength: Array) -> Oracle:
+    """Add half of ``strength`` (a number for each coefficient) times the squared coefficients."""
+
+    def penalised(w: Array, order: int) -> Asking:
+        here = yield from oracle(w, order)
+        hess = None if here.hess is None else here.hess + np.diag(strength)
+        return Eval(here.value + 0.5 * float(strength @ (w * w)), here.grad + strength * w, hess)
+
+    return penalised
+
+
+def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
+    """Hold all but the ``free`` (indices) of ``size`` coefficients at zero; the new oracle takes the free ones."""
+
+    def inner(w: Array, order: int) -> Asking:
+        whole = np.zeros(size)
+        whole[free] = w
+        here = yield from oracle(whole, order)
+        return Eval(here.value, here.grad[free], None if here.hess is None else here.hess[np.ix_(free, free)])
+
+    return inner
