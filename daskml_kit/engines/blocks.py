@@ -144,10 +144,10 @@ def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
     """Return blocks that are computed at each use, each with the part of the graph that it needs."""
     arrays = dask.optimize(*aligned.values())
     graph = {key: task for array in arrays for key, task in dict(array.__dask_graph__()).items()}
-    by_name = dict(zip(aligned, arrays, strict=True))
+    names = {name: block_keys(array) for name, array in zip(aligned, arrays, strict=True)}
     blocks = []
     for index in range(arrays[0].numblocks[0]):
-        keys = tuple(_key(by_name.get(name), index) for name in ("X", "y", "sample_weight"))
+        keys = tuple(names[name][index] if name in names else None for name in ("X", "y", "sample_weight"))
         part, _ = cull(graph, [key for key in keys if key is not None])
         blocks.append(Lazy(part, keys, index, arrays[0].shape[1]))
     return blocks
@@ -160,8 +160,10 @@ def graphs_overlap(blocks: Sequence[Lazy]) -> bool:
     return alone > 3 * together + len(blocks)
 
 
-def _key(array: da.Array | None, index: int) -> Any:
-    return None if array is None else (array.name, index, *(0,) * (array.ndim - 1))
+def block_keys(array: da.Array) -> list[Any]:
+    """Return the keys of the row blocks of ``array``, in order."""
+    keys = array.__dask_keys__()
+    return [key[0] for key in keys] if array.ndim == 2 else list(keys)
 
 
 def _check_lengths(name: str, expected: Sequence[int], got: Sequence[int]) -> None:

@@ -147,7 +147,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         for shard in self._shards:
             blocks = [self.blocks[p] for p in shard.positions]
             if isinstance(blocks[0], Lazy):
-                self._sources.append(self._submit(Recipes, blocks, worker=shard.worker))
+                self._sources.append(self._submit(_hold, Recipes(blocks), worker=shard.worker))
             else:
                 self._sources.append([tuple(block) for block in blocks])
 
@@ -183,6 +183,10 @@ def merge_shards(query: Query, parts: Sequence[Part], n_blocks: int) -> Part:
     """Combine the answers of some shards, on a worker."""
     nodes = reduce_nodes(query, [node for part in parts for node in part.nodes], n_blocks)
     return Part(nodes, sum(part.seconds for part in parts))
+
+
+def _hold(recipes: Recipes) -> Recipes:
+    return recipes
 
 
 def _assemble(X: Any, y: Any, weight: Any, index: int, n_features: int) -> Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,9 +13,9 @@ import psutil
 from distributed import Client, Future, futures_of, get_client, get_worker, rejoin, secede, wait
 
 from daskml_kit.engines.blocks import (
-    Lazy, align, dask_matrix, dask_vector, graphs_overlap, has_unknown, is_dask, lazy_blocks, memory_blocks,
+    align, block_keys, dask_matrix, dask_vector, graphs_overlap, has_unknown, is_dask, lazy_blocks, memory_blocks,
 )
-from daskml_kit.block import as_block
+from daskml_kit.block import Block, as_block
 from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine, Remote
 from daskml_kit.errors import AsynchronousClientError, DataError
@@ -94,9 +94,8 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, n_threads: in
     aligned = align({**parts, **_persist(client, arrays)}, trust=False)
     aligned = _persist(client, aligned)
     if client is None:
-        keys = [array.__dask_keys__() for array in aligned.values()]
-        values = [dask.get({**array.__dask_graph__()}, key) for array, key in zip(aligned.values(), keys, strict=True)]
-        return LocalEngine(_held_blocks(aligned, values), n_threads)
+        held_values = [dask.get(dict(array.__dask_graph__()), block_keys(array)) for array in aligned.values()]
+        return LocalEngine(_held_blocks(aligned, held_values), n_threads)
     futures = {name: _block_futures(array) for name, array in aligned.items()}
     if sum(client.nbytes([f.key for f in futures["X"]], summary=False).values()) <= LOCAL_BYTES:
         values = client.gather(list(futures.values()))
@@ -127,19 +126,12 @@ def _is_persisted(array: da.Array) -> bool:
 
 def _block_futures(array: da.Array) -> list[Future]:
     by_key = {future.key: future for future in futures_of(array)}
-    return [by_key[key] for key in _flat_keys(array)]
+    return [by_key[key] for key in block_keys(array)]
 
 
-def _flat_keys(array: da.Array) -> list[Any]:
-    keys = array.__dask_keys__()
-    return [key[0] for key in keys] if array.ndim == 2 else list(keys)
-
-
-def _held_blocks(aligned: dict[str, da.Array], values: list[Any]) -> list[Any]:
+def _held_blocks(aligned: dict[str, da.Array], values: Sequence[Sequence[Any]]) -> list[Block]:
     n_features = aligned["X"].shape[1]
-    columns = {}
-    for (name, array), blocks in zip(aligned.items(), values, strict=True):
-        columns[name] = [b[0] if isinstance(b, list) else b for b in blocks] if array.ndim == 2 else list(blocks)
+    columns = dict(zip(aligned, values, strict=True))
     empty = [None] * len(columns["X"])
     rows = zip(columns["X"], columns.get("y", empty), columns.get("sample_weight", empty), strict=True)
     return [as_block(*row, index=index, n_features=n_features) for index, row in enumerate(rows)]

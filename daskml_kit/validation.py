@@ -1,0 +1,106 @@
+"""Check what users hand to estimators, in memory by scikit-learn's own checks, on Dask without computing."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+
+from daskml_kit.engines.blocks import is_dask, n_features_of
+from daskml_kit.errors import DataError
+
+
+class Inputs(NamedTuple):
+    """Checked inputs of a fit, ready for `daskml_kit.engines.opening.open_engine`."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+
+
+def check_fit(estimator: BaseEstimator, X: Any, y: Any = None, sample_weight: Any = None, *, labelled: bool = False,
+              multi_output: bool = False, finite: bool | str = False) -> Inputs:
+    """Check the inputs of ``fit`` and set ``n_features_in_`` and, for data frames, ``feature_names_in_``.
+
+    NaN and infinity in X are left to the first pass, unless ``finite`` says otherwise (as ``ensure_all_finite`` of
+    `sklearn.utils.check_array`).
+    """
+    if not is_dask(X):
+        return _check_memory(estimator, X, y, sample_weight, labelled, multi_output, finite)
+    remember_features(estimator, X)
+    if y is not None:
+        _check_target(y, multi_output)
+    if isinstance(sample_weight, dd.DataFrame) or getattr(sample_weight, "ndim", 1) != 1:
+        raise DataError("Sample weights must be 1D array or scalar")
+    return Inputs(X, y, sample_weight)
+
+
+def remember_features(estimator: Any, X: Any) -> None:
+    """Set ``n_features_in_`` and ``feature_names_in_`` from a Dask X."""
+    width = n_features_of(X)
+    if width == 0:
+        raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    estimator.n_features_in_ = width
+    if hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+    if isinstance(X, dd.DataFrame):
+        names = list(X.columns)
+        if all(isinstance(name, str) for name in names):
+            estimator.feature_names_in_ = np.asarray(names, dtype=object)
+        elif any(isinstance(name, str) for name in names):
+            raise TypeError("Feature names are only supported if all input features have string names")
+
+
+def check_features(estimator: Any, X: Any) -> None:
+    """Check that a Dask X has the features that ``estimator`` was fitted on.
+
+    Raises
+    ------
+    DataError
+        Where number or names differ.
+    """
+    width = n_features_of(X)
+    if width != estimator.n_features_in_:
+        name = type(estimator).__name__
+        raise DataError(f"X has {width} features, but {name} is expecting {estimator.n_features_in_} features as input")
+    known = getattr(estimator, "feature_names_in_", None)
+    if known is not None and isinstance(X, dd.DataFrame) and list(X.columns) != list(known):
+        unknown, gone = [c for c in X.columns if c not in known], [c for c in known if c not in X.columns]
+        raise DataError(
+            "The feature names should match those that were passed during fit: "
+            f"unexpected {unknown}, missing {gone}" + ("" if unknown or gone else ", and the order differs")
+        )
+
+
+def _check_memory(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labelled: bool, multi_output: bool,
+                  finite: bool | str) -> Inputs:
+    options: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": finite}
+    if y is None:
+        X = validate_data(estimator, X, **options)
+    elif is_dask(y):
+        X = validate_data(estimator, X, **options)
+    else:
+        X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labelled, **options)
+    if sample_weight is not None and not is_dask(sample_weight):
+        if np.ndim(sample_weight) == 0:
+            sample_weight = np.full(X.shape[0], float(sample_weight))
+        sample_weight = check_array(sample_weight, ensure_2d=False, dtype=[np.float64, np.float32],
+                                    input_name="sample_weight", accept_sparse=False)
+        if sample_weight.ndim != 1:
+            raise DataError("Sample weights must be 1D array or scalar")
+        check_consistent_length(X, sample_weight)
+    return Inputs(sp.csr_array(X) if sp.issparse(X) else X, y, sample_weight)
+
+
+def _check_target(y: Any, multi_output: bool) -> None:
+    if not is_dask(y):
+        return
+    ndim = 2 if isinstance(y, dd.DataFrame) else y.ndim
+    width = len(y.columns) if isinstance(y, dd.DataFrame) else (y.shape[1] if isinstance(y, da.Array) and ndim == 2 else 1)
+    if ndim > 2 or (ndim == 2 and width != 1 and not multi_output):
+        raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
