@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+
+_watchers: ContextVar[tuple[Callable[[Profile], None], ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watching(watcher: Callable[[Profile], None]) -> Iterator[None]:
+    """Call ``watcher`` with the profile after each pass of this thread's fits, for progress displays."""
+    token = _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def print_pass(profile: Profile) -> None:
+    """Print one line on the pass that has ended."""
+    elapsed = time.perf_counter() - profile.started
+    print(f"pass {profile.passes}: {elapsed:.3f} s, {profile.tasks} tasks so far")
 
 
 @dataclass
@@ -28,6 +49,8 @@ class Profile:
         self.passes += 1
         self.tasks += tasks
         self.computing += computing
+        for watcher in _watchers.get():
+            watcher(self)
 
     def stop(self) -> None:
         self.seconds = time.perf_counter() - self.started

@@ -43,3 +43,25 @@ def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
         return Eval(here.value, here.grad[free], None if here.hess is None else here.hess[np.ix_(free, free)])
 
     return inner
+
+
+def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracle:
+    """Pin the sum over outputs of the coefficients in ``columns`` to zero, where the loss does not see it.
+
+    A softmax does not change when a constant is added to every output. Half the squared sum is added to the objective:
+    it is zero at the minimum, and makes that minimum unique.
+    """
+    where = np.arange(n_outputs)[:, None] * width + columns
+
+    def pinned(w: Array, order: int) -> Asking:
+        here = yield from oracle(w, order)
+        total = w[where].sum(axis=0)
+        grad = here.grad.copy()
+        grad[where] += total
+        hess = None if here.hess is None else here.hess.copy()
+        if hess is not None:
+            for column in where.T:
+                hess[np.ix_(column, column)] += 1
+        return Eval(here.value + 0.5 * float(total @ total), grad, hess)
+
+    return pinned

@@ -1,0 +1,98 @@
+"""What linear models have in common: how a fit goes, and what is left of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+
+from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.profile import Profile, print_pass, watching
+from daskml_kit.linear_model.problem import Problem, minimise, sample_rows
+from daskml_kit.queries.survey import Overview, Survey
+from daskml_kit.solvers.result import Result
+from daskml_kit.twin import SklearnTwin
+from daskml_kit.typing import Array
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
+    """Base of the linear models."""
+
+    coef_: Array
+    intercept_: Any
+    n_features_in_: int
+    profile_: Profile
+
+    def _survey(self, engine: Engine, *, labelled: bool, n_outputs: int = 1, seed: int = 0) -> Overview:
+        """Ask for the overview of the data, and refuse data without rows."""
+        d = self.n_features_in_
+        rows = sample_rows(d, n_outputs * (d + 1))
+        overview: Overview = engine.answer(Survey(labelled, rows, engine.n_blocks, seed))[0]
+        if overview.n_rows == 0:
+            raise ValueError(f"Found array with 0 sample(s) (shape=(0, {d})) while a minimum of 1 is required.")
+        if not overview.weight > 0:
+            raise ValueError("sample_weight: expected some positive weight, got a sum of 0")
+        return overview
+
+    def _minimise(self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Result]:
+        """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
+        results = minimise(engine, problems, overview, solver=getattr(self, "solver", "auto"), tol=self.tol,
+                           max_iter=self.max_iter)
+        stopped = [result.n_iter for result in results.values() if not result.converged]
+        if stopped:
+            warnings.warn(
+                f"{type(self).__name__} did not converge in {max(stopped)} iterations (max_iter={self.max_iter}, "
+                f"tol={self.tol}): increase max_iter, or scale the features",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return results
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """Leave the estimator as it was if the fit fails or is interrupted; print passes where it is verbose."""
+        before = dict(vars(self))
+        try:
+            with watching(print_pass) if getattr(self, "verbose", 0) else nullcontext():
+                yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+
+def free_coefficients(n_outputs: int, n_features: int, intercept: bool) -> Array:
+    """Return the indices of the coefficients that are fitted: all, or all but the last of each output."""
+    kept = np.ones((n_outputs, n_features + 1), bool)
+    kept[:, -1] = intercept
+    return np.flatnonzero(kept)
+
+
+def spread_penalty(strength: float, n_outputs: int, n_features: int, intercept: bool) -> Array:
+    """Return ``strength`` for each coefficient of a feature and 0 for each intercept."""
+    one = np.full(n_features + intercept, strength)
+    if intercept:
+        one[-1] = 0
+    return np.tile(one, n_outputs)
+
+
+def check_number(name: str, value: Any, *, low: float, strict: bool = False, integer: bool = False) -> None:
+    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``)."""
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    fine = isinstance(value, kinds) and not isinstance(value, bool)
+    if not fine or not (value > low if strict else value >= low):
+        kind = "an integer" if integer else "a number"
+        raise ValueError(f"{name}: expected {kind} {'above' if strict else 'of at least'} {low:g}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Raise unless the parameter is one of ``choices``."""
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")
