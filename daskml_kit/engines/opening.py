@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+import os
 from typing import Any
 
 import dask
@@ -18,6 +19,7 @@ from daskml_kit.engines.blocks import (
 from daskml_kit.block import Block, as_block
 from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine, Remote
+from daskml_kit.engines.transcript import Transcript, fingerprint_of
 from daskml_kit.errors import AsynchronousClientError, DataError
 from daskml_kit.typing import Array
 
@@ -28,7 +30,8 @@ FIT_FRACTION = 0.5
 
 
 @contextmanager
-def open_engine(X: Any, y: Any = None, sample_weight: Any = None, *, n_jobs: int | None = None) -> Iterator[Engine]:
+def open_engine(X: Any, y: Any = None, sample_weight: Any = None, *, n_jobs: int | None = None,
+                checkpoint: str | os.PathLike[str] | None = None, setting: object = None) -> Iterator[Engine]:
     """Open an engine over the aligned row blocks of the data, and close it in the end.
 
     Parameters
@@ -38,6 +41,10 @@ def open_engine(X: Any, y: Any = None, sample_weight: Any = None, *, n_jobs: int
     y, sample_weight : array, Dask array or Series, optional
     n_jobs : int, optional
         Threads of a local engine; by default one a processor, inside a Dask task one.
+    checkpoint : path, optional
+        A folder where the answers are written down, and from where those of an interrupted fit are taken.
+    setting : object, optional
+        What the answers depend on beside the data: a checkpoint of another setting is refused.
 
     Raises
     ------
@@ -47,20 +54,18 @@ def open_engine(X: Any, y: Any = None, sample_weight: Any = None, *, n_jobs: int
         Where the parts do not fit together.
     """
     inside = _in_task()
-    n_threads = _threads(n_jobs, inside)
-    if not is_dask(X):
-        y, sample_weight = dask.compute(y, sample_weight)
-        with LocalEngine(memory_blocks(X, _memory(y), _memory(sample_weight)), n_threads) as engine:
-            yield engine
-        return
-    client = find_client()
-    if inside:
+    client = find_client() if is_dask(X) else None
+    if inside and client is not None:
         secede()  # else this task would hold the thread that its own passes need
     try:
-        with _open_dask(client, X, y, sample_weight, n_threads) as engine:
-            yield engine
+        with _open(client, X, y, sample_weight, _threads(n_jobs, inside)) as engine:
+            if checkpoint is None:
+                yield engine
+            else:
+                with Transcript(engine, checkpoint, fingerprint_of(X, y, sample_weight, setting)) as transcript:
+                    yield transcript
     finally:
-        if inside:
+        if inside and client is not None:
             rejoin()
 
 
@@ -77,6 +82,13 @@ def find_client() -> Client | None:
             "under a synchronous client"
         )
     return client
+
+
+def _open(client: Client | None, X: Any, y: Any, weight: Any, n_threads: int | None) -> Engine:
+    if is_dask(X):
+        return _open_dask(client, X, y, weight, n_threads)
+    y, weight = dask.compute(y, weight)
+    return LocalEngine(memory_blocks(X, _memory(y), _memory(weight)), n_threads)
 
 
 def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, n_threads: int | None) -> Engine:

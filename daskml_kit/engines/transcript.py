@@ -57,7 +57,7 @@ class Transcript(AbstractContextManager["Transcript"]):
         path = self.folder / f"{self._asked:06d}.npz"
         asked = dask.base.tokenize(type(query).__name__, vars(query))
         if path.exists():
-            return _read(path, asked)
+            return _read(path, asked, query.answer_type)
         answers = self.engine.answer(query)
         _write(path, asked, answers)
         return answers
@@ -85,29 +85,52 @@ def fingerprint_of(*values: Any) -> str:
 
 
 def _write(path: Path, asked: str, answers: list[Any]) -> None:
-    arrays: dict[str, Any] = {"asked": np.array(asked), "n_answers": np.array(len(answers))}
+    arrays = {"asked": np.array(asked), "n_answers": np.array(len(answers))}
     for number, answer in enumerate(answers):
-        fields = answer._asdict() if hasattr(answer, "_asdict") else {"": answer}
-        arrays[f"{number}"] = np.array(_type_name(answer))
+        fields = answer._asdict() if hasattr(answer, "_asdict") else {"array": answer}
         for name, value in fields.items():
             arrays.update(_flat(f"{number}.{name}", value))
     _replace(path, lambda file: np.savez(file, **arrays))
 
 
-def _read(path: Path, asked: str) -> list[Any]:
+def _read(path: Path, asked: str, kind: Callable[..., Any] | None) -> list[Any]:
     with np.load(path, allow_pickle=False) as stored:
         if str(stored["asked"]) != asked:
-            raise CheckpointError(f"checkpoint: {path} answers another question; the fit has changed since it was written")
-        return [_restore(stored, number) for number in range(int(stored["n_answers"]))]
+            raise CheckpointError(f"checkpoint: {path} answers another question: the fit has changed since")
+        answers: list[dict[str, Any]] = [{} for _ in range(int(stored["n_answers"]))]
+        for entry in stored.files:
+            number, dot, name = entry.partition(".")
+            if dot and ":" not in name:
+                answers[int(number)][name] = stored[entry].item() if stored[entry].ndim == 0 else stored[entry]
+            elif name.endswith(":object"):
+                answers[int(number)][name.removesuffix(":object")] = stored[entry].astype(object)
+            elif name.endswith(":none"):
+                answers[int(number)][name.removesuffix(":none")] = None
+            elif name.endswith(":data"):
+                parts = [stored[entry.replace(":data", f":{part}")] for part in ("data", "indices", "indptr")]
+                shape = tuple(stored[entry.replace(":data", ":shape")])
+                answers[int(number)][name.removesuffix(":data")] = sp.csr_array(tuple(parts), shape=shape)
+    return [fields["array"] if kind is None else kind(**fields) for fields in answers]
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
+    """Return ``value`` as named plain arrays."""
     if value is None:
-        return {}
+        return {f"{name}:none": np.zeros(0)}
     if sp.issparse(value):
-        parts = {"data": value.data, "indices": value.indices, "indptr": value.indptr, "shape": np.array(value.shape)}
-        return {f"{name}:csr.{part}": array for part, array in parts.items()}
+        arrays = {part: getattr(value, part) for part in ("data", "indices", "indptr")}
+        return {f"{name}:{part}": array for part, array in {**arrays, "shape": np.array(value.shape)}.items()}
     array = np.asarray(value)
-    if array.dtype == object:
-        return {f"{name}:object": array.astype(str)}
-    return {f"{name}:{'array' if isinstance(value, np.ndarray) else 'scalar'}": array}
+    return {f"{name}:object": array.astype(str)} if array.dtype == object else {name: array}
+
+
+def _replace(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file beside ``path``, then move it there, so that no reader sees half of it."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise

@@ -63,19 +63,19 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         return labels
 
 
-def encode_targets(engine: Engine, overview: Overview, labels: Labels) -> tuple[Overview, Labels]:
-    """Make the targets comparable inside a pass: return the overview, and the labels as the blocks now have them.
+def encode_targets(engine: Engine, overview: Overview) -> Overview:
+    """Make the targets cheap to compare inside a pass; return the overview with the labels as the blocks now have them.
 
-    Numbers stay as they are; other labels, strings for one, become their position in ``labels``, once.
-    The sample's targets always become positions, which `daskml_kit.linear_model.problem.minimise` counts.
+    Numbers stay as they are; other labels, strings for one, become their position among the labels, once.
     """
-    if overview.sample_y is None:
-        raise TypeError("the survey found no targets")
+    labels = overview.labels
+    if labels is None or overview.sample_y is None:
+        raise TypeError("the survey was not asked for labels")
     if labels.dtype.kind in "fiub":
-        return overview, labels
+        return overview
     encode = partial(position_of, labels)
     engine.relabel(encode)
-    return overview._replace(sample_y=encode(overview.sample_y)), np.arange(len(labels))
+    return overview._replace(sample_y=encode(overview.sample_y), labels=np.arange(len(labels)))
 
 
 def position_of(labels: Labels, y: Array) -> Array:

@@ -119,8 +119,8 @@ class LogisticRegression(LinearClassifier):
             with open_engine(*inputs, n_jobs=self.n_jobs, checkpoint=checkpoint, setting=self.get_params()) as engine:
                 overview = self._survey(engine, labelled=True, seed=self.random_state or 0)
                 classes = self._classes(overview)
-                overview, stored = encode_targets(engine, overview, classes)
-                problem = self._problem(overview, classes, stored, l1, l2)
+                overview = encode_targets(engine, overview)
+                problem = self._problem(overview, classes, l1, l2)
                 result = self._minimise(engine, {None: problem}, overview)[None]
             coef = problem.unravel(result.w).astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
             self.classes_, self.n_iter_, self.profile_ = classes, np.array([result.n_iter], np.int32), engine.profile
@@ -141,7 +141,8 @@ class LogisticRegression(LinearClassifier):
         twin = sklearn.linear_model.LogisticRegression(**{name: getattr(self, name) for name in keep})
         return self._hand_over(twin, "coef_", "intercept_", "classes_", "n_iter_")
 
-    def _problem(self, overview: Overview, classes: Labels, stored: Labels, l1: float, l2: float) -> Problem:
+    def _problem(self, overview: Overview, classes: Labels, l1: float, l2: float) -> Problem:
+        stored: Any = overview.labels
         d, k = self.n_features_in_, 1 if len(classes) == 2 else len(classes)
         weights = class_weights(self.class_weight, classes, overview)
         factors = np.ones(len(classes)) if weights is None else weights

@@ -126,7 +126,7 @@ def _choose(problems: Mapping[Key, Problem], overview: Overview) -> str:
 def _rarest(overview: Overview) -> float:
     if overview.labels is None or overview.sample_y is None:
         return np.inf
-    return float(min((overview.sample_y == label).sum() for label in range(len(overview.labels))))
+    return float(min((overview.sample_y == label).sum() for label in overview.labels))
 
 
 def _pilot(problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Result]:

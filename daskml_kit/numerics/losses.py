@@ -41,35 +41,34 @@ class Squared:
 
 @dataclass(frozen=True)
 class Logistic:
-    r"""Binomial negative log-likelihood, :math:`\log(1 + e^{z}) - y z` for y in {0, 1}."""
+    r"""Binomial negative log-likelihood, :math:`\log(1 + e^{m})` with m = yz, where y is -1 for the label and 1 for the rest."""
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
-        decay = np.abs(raw)
-        np.negative(decay, out=decay)
-        np.exp(decay, out=decay)
-        value = np.maximum(raw, 0)
-        value -= raw * y
-        decay += 1
-        value += np.log(decay)
-        # for z >= 0 the probability is 1 / (1 + e^-z), for z < 0 its complement: one formula by copysign
-        probability = np.reciprocal(decay, out=decay)
-        probability -= 0.5
-        np.copysign(probability, raw, out=probability)
-        probability += 0.5
-        curvature = probability * (1 - probability) if order > 1 else None
-        probability -= y
-        return Terms(value, probability, curvature)
+        margin = np.multiply(raw, y, out=raw)
+        growth = np.exp(margin)
+        total = growth + 1
+        value = np.log(total)
+        wrong = np.divide(growth, total, out=growth)
+        if not np.isfinite(value.max(initial=0)):  # the plain formulas overflow only for margins of hundreds
+            decay = np.exp(-np.abs(margin))
+            value = np.maximum(margin, 0) + np.log1p(decay)
+            wrong = np.where(margin > 0, 1, decay) / (1 + decay)
+        curvature = wrong * (1 - wrong) if order > 1 else None
+        return Terms(value, np.multiply(wrong, y, out=wrong), curvature)
 
 
 @dataclass(frozen=True)
 class SquaredHinge:
-    r"""Squared hinge, :math:`\max(0, 1 - s z)^2` with :math:`s = 2y - 1` for y in {0, 1}."""
+    r"""Squared hinge, :math:`\max(0, 1 + m)^2` with m = yz, where y is -1 for the label and 1 for the rest."""
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
-        sign = 2 * y - 1
-        margin = np.maximum(1 - sign * raw, 0)
+        margin = np.multiply(raw, y, out=raw)
+        margin += 1
+        np.maximum(margin, 0, out=margin)
         curvature = 2.0 * (margin > 0) if order > 1 else None
-        return Terms(margin * margin, -2 * sign * margin, curvature)
+        value = margin * margin
+        margin *= 2
+        return Terms(value, np.multiply(margin, y, out=margin), curvature)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from daskml_kit.typing import Array
@@ -17,9 +19,16 @@ def least_slope(w: Array, grad: Array, l1: Array) -> Array:
     return np.where(w != 0, grad + l1 * np.sign(w), shrink(grad, l1))
 
 
-def minimise_quadratic(
-    hess: Array, linear: Array, l1: Array, start: Array, *, tol: float, max_sweeps: int = 1000, positive: bool = False
-) -> Array:
+class Descent(NamedTuple):
+    """Where coordinate descent ended, its sweeps, and whether it settled."""
+
+    u: Array
+    sweeps: int
+    settled: bool
+
+
+def minimise_quadratic(hess: Array, linear: Array, l1: Array, start: Array, *, tol: float, max_sweeps: int = 1000,
+                       positive: bool = False, shuffle: np.random.Generator | None = None) -> Descent:
     r"""Minimise :math:`\tfrac12 u^\top H u - c^\top u + \sum_j \lambda_j |u_j|` by coordinate descent.
 
     Sweeps go over the coefficients that are not zero until they settle, then over all (Friedman, Hastie & Tibshirani
@@ -35,34 +44,37 @@ def minimise_quadratic(
     start : array of shape (p,)
     tol : float
         It ends when no coefficient's slope changed by more than this in a sweep over all.
+    max_sweeps : int
     positive : bool
-        Keep the penalised coefficients at or above zero.
+        Keep the coefficients at or above zero.
+    shuffle : numpy.random.Generator, optional
+        Visit the coefficients in a new random order in each sweep, not cyclically.
 
     Examples
     --------
-    >>> minimise_quadratic(np.diag([2.0, 1.0]), np.array([4.0, 0.5]), np.array([1.0, 1.0]), np.zeros(2), tol=1e-9)
+    >>> minimise_quadratic(np.diag([2.0, 1.0]), np.array([4.0, 0.5]), np.array([1.0, 1.0]), np.zeros(2), tol=1e-9).u
     array([1.5, 0. ])
     """
     u, diagonal = start.astype(np.float64), np.diag(hess).copy()
+    u[diagonal <= 0] = 0
     residual = linear - hess @ u
     usable = np.flatnonzero(diagonal > 0)
-    u[diagonal <= 0] = 0
     order, whole = usable, True
-    for _ in range(max_sweeps):
+    for sweep in range(1, max_sweeps + 1):
         largest = 0.0
-        for j in order:
+        for j in order if shuffle is None else shuffle.permutation(order):
             old, curvature = u[j], diagonal[j]
-            slope = residual[j] + curvature * old
-            bound = l1[j]
-            new = (slope - bound if slope > bound else 0.0 if positive or slope >= -bound else slope + bound) / curvature
+            slope, bound = residual[j] + curvature * old, l1[j]
+            pulled = slope - bound if slope > bound else 0.0 if positive or slope >= -bound else slope + bound
+            new = pulled / curvature
             if new != old:
                 u[j] = new
                 residual -= hess[j] * (new - old)
                 largest = max(largest, abs(new - old) * curvature)
-        if largest <= tol:
-            if whole:
-                break
-            order, whole = usable, True
-        else:
+        if largest > tol:
             order, whole = usable[u[usable] != 0], False
-    return u
+        elif whole:
+            return Descent(u, sweep, True)
+        else:
+            order, whole = usable, True
+    return Descent(u, max_sweeps, False)

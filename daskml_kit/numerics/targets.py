@@ -33,13 +33,17 @@ class Target(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """The targets as they are."""
+    """The targets as they are, the ``outputs`` (of shape (n_columns,)) of them where there are several."""
+
+    outputs: Array
 
     def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
-        return Read(y.astype(dtype, copy=False).reshape(1, -1), weight)
+        columns = y.reshape(1, -1) if y.ndim == 1 else y.T[self.outputs]
+        return Read(columns.astype(dtype, copy=False), weight)
 
     def join(self, others: Sequence[Target]) -> Target:
-        return self
+        every: list[Numbers] = [self, *others]  # type: ignore[list-item]
+        return Numbers(np.concatenate([t.outputs for t in every]))
 
     def key(self) -> object:
         return "numbers"
@@ -47,7 +51,7 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class OneVsRest:
-    """One column a label: 1 where the target is that label, else 0.
+    """One column a label: -1 where the target is that label, else 1: the sign that makes a margin of a predictor.
 
     Parameters
     ----------
@@ -64,7 +68,7 @@ class OneVsRest:
         if self.class_weight is not None:
             factor = np.where(chosen, self.class_weight[:, 1:], self.class_weight[:, :1])
             weight = factor if weight is None else factor * weight
-        return Read(chosen.astype(dtype), weight)
+        return Read(np.where(chosen, dtype.type(-1), dtype.type(1)), weight)
 
     def join(self, others: Sequence[Target]) -> Target:
         every: list[OneVsRest] = [self, *others]  # type: ignore[list-item]

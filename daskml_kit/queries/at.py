@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,6 +50,8 @@ class At:
     target: Target
     coef: Array
     order: int = 1
+
+    answer_type: ClassVar[type[Eval]] = Eval
 
     def alike(self) -> Hashable:
         return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,6 +34,8 @@ class Gram(Alone):
     Blocks are centred before they are multiplied and joined by Chan, Golub & LeVeque (1983), so that a large mean
     costs no digits.
     """
+
+    answer_type: ClassVar[type[Scatter]] = Scatter
 
     def chunk(self, block: Block) -> Scatter:
         y = None if block.y is None else block.y.reshape(block.n_rows, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,6 +33,8 @@ class Spread(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Moments(Alone):
     """Mean and variance of every feature, NaN left out, joined by Chan, Golub & LeVeque (1983)."""
+
+    answer_type: ClassVar[type[Spread]] = Spread
 
     def chunk(self, block: Block) -> Spread:
         return _sparse_spread(block) if sp.issparse(block.X) else self._dense_spread(block)

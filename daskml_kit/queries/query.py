@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from daskml_kit.block import Block
 
@@ -12,8 +12,13 @@ class Query(Protocol):
     """A question about the data that one pass over its blocks answers.
 
     ``chunk`` runs where a block lies, and is pure; ``combine`` is associative and numerically stable;
-    ``split`` gives one answer for each question that was fused.
+    ``split`` gives one answer for each question that was fused. ``answer_type`` is the named tuple that an answer is,
+    None where it is a bare array.
     """
+
+    @property
+    def answer_type(self) -> Callable[..., Any] | None:
+        """What builds an answer from its named fields."""
 
     def alike(self) -> Hashable:
         """Return a key; questions with equal keys may be fused."""
@@ -32,7 +37,9 @@ class Query(Protocol):
 
 
 class Alone:
-    """Mixin of a query that never fuses with another."""
+    """Mixin of a query that never fuses with another; its answer is a bare array unless it says otherwise."""
+
+    answer_type: ClassVar[Callable[..., Any] | None] = None
 
     def alike(self) -> Hashable:
         return id(self)

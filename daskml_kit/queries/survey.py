@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,8 @@ class Survey(Alone):
     sample_rows: int = 0
     n_blocks: int = 1
     seed: int = 0
+
+    answer_type: ClassVar[type[Overview]] = Overview
 
     def chunk(self, block: Block) -> Overview:
         """Read the targets and the sampled rows, not the rest of X.

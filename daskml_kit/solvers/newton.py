@@ -6,8 +6,8 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-import scipy.linalg as sl
 
+from daskml_kit.numerics.linalg import solve_positive
 from daskml_kit.numerics.penalties import least_slope, minimise_quadratic
 from daskml_kit.queries.at import Eval
 from daskml_kit.queries.query import Query
@@ -80,28 +80,11 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
         raise TypeError("a Newton step needs a Hessian")
     if l1.any():
         tol = 1e-3 * max(float(np.abs(least_slope(w, here.grad, l1)).max()), 1e-14)
-        step = minimise_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol) - w
+        step = minimise_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol).u - w
         gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
         return step, float(gain)
     step = -solve_positive(hess, here.grad)
     return step, float(-0.5 * here.grad @ step)
-
-
-def solve_positive(hess: Array, right: Array) -> Array:
-    """Solve a symmetric positive system by Cholesky, equilibrated; where it is singular, with the least norm."""
-    scale = np.sqrt(np.maximum(np.diag(hess), 0))
-    scale[scale == 0] = 1
-    scaled = hess / np.outer(scale, scale)
-    try:
-        factor = sl.cho_factor(scaled, lower=True)
-        if np.diag(factor[0]).min() > 1e-7:
-            return np.asarray(sl.cho_solve(factor, right / scale)) / scale
-    except sl.LinAlgError:
-        factor = None
-    values, vectors = np.linalg.eigh(scaled)
-    keep = values > 1e-12 * max(values.max(), 1e-300)
-    part = vectors[:, keep]
-    return np.asarray(part @ ((part.T @ (right / scale)) / values[keep])) / scale
 
 
 def settled(here: Eval, w: Array, l1: Array, gain: float, tol: float) -> bool:

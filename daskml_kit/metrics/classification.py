@@ -1,0 +1,197 @@
+"""Metrics of predicted classes and class probabilities: scikit-learn's, on Dask in one pass."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import sklearn.metrics
+
+from daskml_kit.errors import DataError
+from daskml_kit.metrics.inputs import any_dask, ask, column, require_rows
+from daskml_kit.queries.class_losses import ClassLosses, LossTable
+from daskml_kit.queries.scores import Hits, Matches
+from daskml_kit.typing import Array
+
+
+def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_weight: Any = None) -> float:
+    """Return the weighted share of the rows that are predicted right.
+
+    Labels that are not numbers are compared by a 64-bit hash: two that differ are taken as equal with a probability of
+    5e-20.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or Dask collection of shape (n,)
+        Labels: numbers or strings.
+    normalize : bool
+        False gives the weight of the rows in place of their share.
+    sample_weight : array-like or Dask collection of shape (n,), optional
+
+    Raises
+    ------
+    DataError
+        Where lengths differ, or labels are fractions, missing, or in more than one column.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> accuracy_score(da.from_array(["a", "b", "a", "c"], chunks=2), da.from_array(["a", "b", "b", "c"], chunks=3))
+    0.75
+    """
+    if not any_dask(y_true, y_pred, sample_weight):
+        return float(sklearn.metrics.accuracy_score(y_true, y_pred, normalize=normalize, sample_weight=sample_weight))
+    truth, predicted = _comparable(column(y_true, "y_true"), column(y_pred, "y_pred"))
+    total: Matches = ask(Hits(), truth, predicted, sample_weight)
+    require_rows(total.n_rows, total.weight if normalize else 1)
+    return total.hits / total.weight if normalize else total.hits
+
+
+def log_loss(y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None, labels: Any = None) -> float:
+    r"""Return the mean of :math:`-\log p_{i, y_i}`, the probability cut to [eps, 1 - eps] of its dtype.
+
+    Parameters
+    ----------
+    y_true : array-like or Dask collection of shape (n,)
+        Numbers or strings.
+    y_proba : array-like or Dask collection of shape (n,) or (n, n_classes)
+        One column is the probability of the second label; more are those of the sorted labels.
+    normalize : bool
+        False gives the weighted sum.
+    sample_weight : array-like or Dask collection of shape (n,), optional
+    labels : array-like of shape (n_classes,), optional
+        By default the labels of ``y_true``.
+
+    Raises
+    ------
+    DataError
+        Where lengths differ, probabilities leave [0, 1], or labels and columns are not equally many.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> p = da.from_array([[0.1, 0.9], [0.9, 0.1], [0.8, 0.2], [0.35, 0.65]], chunks=2)
+    >>> round(log_loss(["spam", "ham", "ham", "spam"], p), 4)
+    0.2162
+    """
+    if not any_dask(y_true, y_proba, sample_weight):
+        return float(sklearn.metrics.log_loss(
+            y_true, y_proba, normalize=normalize, sample_weight=sample_weight, labels=labels
+        ))
+    total = _losses("log", y_true, y_proba, sample_weight)
+    loss = _of_own_columns(total, labels)
+    require_rows(total.n_rows, total.weight if normalize else 1)
+    return loss / total.weight if normalize else loss
+
+
+def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, pos_label: Any = None, labels: Any = None,
+                     scale_by_half: bool | Literal["auto"] = "auto") -> float:
+    r"""Return the mean of :math:`\sum_c (\mathbb{1}[y_i = c] - p_{ic})^2`, halved for two classes.
+
+    Parameters
+    ----------
+    y_true : array-like or Dask collection of shape (n,)
+    y_proba : array-like or Dask collection of shape (n,) or (n, n_classes)
+        One column is the probability of ``pos_label``.
+    sample_weight : array-like or Dask collection of shape (n,), optional
+    pos_label : label, optional
+        With one column, the label whose probability it is; by default the greater of two numbers.
+    labels : array-like of shape (n_classes,), optional
+        With more columns, the labels that they belong to.
+    scale_by_half : bool or "auto"
+        "auto" halves with at most two columns, so that the score lies in [0, 1].
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> round(brier_score_loss(da.from_array([0, 1, 1, 0], chunks=3), [0.1, 0.9, 0.8, 0.3]), 6)
+    0.0375
+    """
+    if not any_dask(y_true, y_proba, sample_weight):
+        return float(sklearn.metrics.brier_score_loss(
+            y_true, y_proba, sample_weight=sample_weight, pos_label=pos_label, labels=labels, scale_by_half=scale_by_half
+        ))
+    proba = column(y_proba, "y_proba")
+    total = _losses("brier", y_true, proba, sample_weight)
+    require_rows(total.n_rows, total.weight)
+    if proba.ndim == 1:
+        loss = _of_positive(total, pos_label)
+    else:
+        loss = _of_own_columns(total, labels)
+    halve = total.losses.shape[1] < 3 if scale_by_half == "auto" else scale_by_half
+    return loss / total.weight * (0.5 if halve else 1.0)
+
+
+def _losses(loss: Literal["log", "brier"], y_true: Any, y_proba: Any, sample_weight: Any) -> LossTable:
+    total: LossTable = ask(ClassLosses(loss), y_true, y_proba, sample_weight, name="y_proba")
+    if not total.normalised:
+        warnings.warn("The y_proba values do not sum to one. Make sure to pass probabilities.", UserWarning, stacklevel=3)
+    return total
+
+
+def _of_own_columns(total: LossTable, labels: Any) -> float:
+    """Return the loss where each label's rows are judged by the label's own column."""
+    width = total.losses.shape[1]
+    if labels is None:
+        if len(total.labels) == 1:
+            raise DataError(f"y_true contains only one label ({total.labels[0]}): pass all of them as labels=")
+        if len(total.labels) != width:
+            raise DataError(
+                f"y_true and y_proba contain different number of classes: {len(total.labels)} vs {width}. Pass all as "
+                f"labels=. Classes found in y_true: {total.labels.tolist()}"
+            )
+        return float(np.trace(total.losses))
+    known = np.unique(np.asarray(labels))
+    if not np.array_equal(known, np.asarray(labels)):
+        warnings.warn(f"labels={labels!r}: the columns of y_proba are taken in the order {known.tolist()}", UserWarning,
+                      stacklevel=3)
+    if len(known) != width:
+        raise DataError(f"labels: expected {width}, one a column of y_proba, got {known.tolist()}")
+    if not np.isin(total.labels, known).all():
+        raise DataError(f"y_true contains values {np.setdiff1d(total.labels, known).tolist()} not belonging to labels")
+    return float(total.losses[np.arange(len(total.labels)), np.searchsorted(known, total.labels)].sum())
+
+
+def _of_positive(total: LossTable, pos_label: Any) -> float:
+    """Return the loss where the rows of ``pos_label`` are judged by the second column, the others by the first."""
+    if pos_label is None:
+        if total.labels.dtype.kind in "OUS":
+            raise DataError(
+                f"y_true takes value in {total.labels.tolist()} and pos_label is not specified: either make y_true take "
+                "value in {0, 1} or {-1, 1} or pass pos_label explicitly."
+            )
+        pos_label = 1 if np.isin(total.labels, [-1, 0, 1]).all() and set(total.labels) != {-1, 0} else total.labels[-1]
+    return float(total.losses[np.arange(len(total.labels)), (total.labels == pos_label).astype(int)].sum())
+
+
+def _comparable(truth: Any, predicted: Any) -> tuple[Any, Any]:
+    """Return labels as numbers, hashed where they are not numbers in either."""
+    numeric = [values.dtype.kind in "fiub" for values in (truth, predicted)]
+    if all(numeric):
+        return truth, predicted
+    if any(numeric) and any(values.dtype.kind in "US" for values in (truth, predicted)):
+        raise DataError("y_true, y_pred: Labels should be of the same type, got "
+                        f"{truth.dtype} and {predicted.dtype}")
+    return _hashes(truth, "y_true"), _hashes(predicted, "y_pred")
+
+
+def _hashes(values: Any, name: str) -> Any:
+    if not isinstance(values, da.Array):
+        return _hash(values, name)
+    return values.map_blocks(_hash, name, dtype=np.uint64, meta=np.empty((0,) * values.ndim, np.uint64))
+
+
+def _hash(values: Array, name: str) -> Array:
+    """Return equal numbers for equal labels: doubles of numbers, hashes of all others."""
+    if pd.isna(values).any():
+        raise DataError(f"{name} contains NaN: a missing label in row {int(np.argmax(pd.isna(values)))} of a block")
+    flat = np.asarray(values.ravel().tolist()) if values.dtype.kind == "O" else values.ravel()
+    plain = flat.astype(np.float64) if flat.dtype.kind in "fiub" else flat.astype(object)
+    return np.asarray(pd.util.hash_array(plain)).reshape(values.shape)
+
+
+__all__ = ["accuracy_score", "brier_score_loss", "log_loss"]

@@ -1,0 +1,34 @@
+"""Symmetric systems, solved as well as their condition allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg as sl
+from scipy.optimize import nnls
+
+from daskml_kit.typing import Array
+
+
+def solve_positive(hess: Array, right: Array) -> Array:
+    """Solve a symmetric positive system by Cholesky, equilibrated; where it is singular, with the least norm."""
+    scale = np.sqrt(np.maximum(np.diag(hess), 0))
+    scale[scale == 0] = 1
+    scaled = hess / np.outer(scale, scale)
+    try:
+        factor = sl.cho_factor(scaled, lower=True)
+        if np.diag(factor[0]).min() > 1e-7:
+            return np.asarray(sl.cho_solve(factor, right / scale)) / scale
+    except sl.LinAlgError:
+        factor = None
+    values, vectors = np.linalg.eigh(scaled)
+    keep = values > 1e-12 * max(values.max(), 1e-300)
+    part = vectors[:, keep]
+    return np.asarray(part @ ((part.T @ (right / scale)) / values[keep])) / scale
+
+
+def solve_nonnegative(hess: Array, right: Array) -> Array:
+    """Minimise u'Hu/2 - right'u over u >= 0, by the active sets of Lawson & Hanson on a square root of H."""
+    values, vectors = np.linalg.eigh(hess)
+    keep = values > 1e-14 * max(values.max(initial=0), 1e-300)
+    root = np.sqrt(values[keep])[:, None] * vectors[:, keep].T
+    return np.asarray(nnls(root, (vectors[:, keep].T @ right) / np.sqrt(values[keep]))[0])

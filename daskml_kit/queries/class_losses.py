@@ -1,0 +1,131 @@
+"""Losses of predicted class probabilities, for labels that need not be known before the pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from daskml_kit.block import Block
+from daskml_kit.errors import DataError
+from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.queries.query import Alone
+from daskml_kit.queries.scores import one_column, require_finite, weights_of
+from daskml_kit.typing import Array
+
+
+class LossTable(NamedTuple):
+    """Weighted losses (n_labels, k): the rows of each label found, sorted, as if column j were theirs."""
+
+    n_rows: int
+    weight: float
+    labels: Array
+    losses: Array
+    normalised: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ClassLosses(Alone):
+    """The loss of every label's rows under every column of probabilities.
+
+    Which column is a label's is known when all labels are: the total's diagonal is the loss. One column alone is the
+    probability of the second of two labels.
+    """
+
+    loss: Literal["log", "brier"]
+
+    def chunk(self, block: Block) -> LossTable:
+        """Read the block tile by tile.
+
+        Raises
+        ------
+        DataError
+            Where probabilities leave [0, 1], are NaN, or there are more labels than columns.
+        """
+        check_probabilities(block)
+        width = max(block.X.shape[1], 2)
+        codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
+        _require_few(labels, width)
+        weight = weights_of(block)
+        total, normalised = np.zeros((len(labels), width)), True
+        for rows in tiles(block.n_rows, tile_rows(block.X, 3 * width)):
+            p = block.X[rows]
+            p = p if p.dtype.kind == "f" else p.astype(np.float64)
+            p = np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+            normalised &= bool(np.allclose(p.sum(axis=1), 1, rtol=np.sqrt(np.finfo(p.dtype).eps)))
+            which = (weight[rows], (codes[rows], np.arange(len(p))))
+            total += sp.csr_array(which, shape=(len(labels), len(p))) @ self._losses(p)
+        return LossTable(block.n_rows, float(weight.sum()), labels, total, normalised)
+
+    def combine(self, a: LossTable, b: LossTable) -> LossTable:
+        labels = union(a.labels, b.labels)
+        _require_few(labels, a.losses.shape[1])
+        losses = np.zeros((len(labels), a.losses.shape[1]))
+        for part in (a, b):
+            losses[np.searchsorted(labels, part.labels)] += part.losses
+        return LossTable(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, a.normalised and b.normalised)
+
+    def _losses(self, p: Array) -> Array:
+        if self.loss == "log":
+            eps = np.finfo(p.dtype).eps
+            return np.asarray(-np.log(np.clip(p, eps, 1 - eps).astype(np.float64)))
+        squares = np.square(p.astype(np.float64))
+        others = _sums_before(squares) + _sums_before(squares[:, ::-1])[:, ::-1]
+        return np.asarray(others + np.square(1 - p.astype(np.float64)))
+
+
+def check_probabilities(block: Block) -> None:
+    """Raise a `DataError` where ``block.X`` holds anything but probabilities."""
+    require_finite(block.X, "y_proba", block.index)
+    if block.n_rows and block.X.max() > 1:
+        raise DataError(f"y_proba contains values greater than 1: {block.X.max()} in block {block.index}")
+    if block.n_rows and block.X.min() < 0:
+        raise DataError(f"y_proba contains values lower than 0: {block.X.min()} in block {block.index}")
+
+
+def sorted_labels(y: Array, index: int) -> tuple[Array, Array]:
+    """Return the code of each row and the distinct labels, sorted.
+
+    Raises
+    ------
+    DataError
+        Where a label is missing or labels cannot be compared.
+    """
+    codes, labels = pd.factorize(y)
+    if (codes < 0).any():
+        raise DataError(f"y_true contains NaN: a missing label in block {index}, row {int(np.argmin(codes))} of the block")
+    try:
+        order = np.argsort(labels, kind="stable")
+    except TypeError as error:
+        raise DataError(f"y_true: labels of one type expected, got a mixture in block {index}: {error}") from None
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place[codes], np.asarray(labels)[order]
+
+
+def union(a: Array, b: Array) -> Array:
+    """Return the sorted labels of both; empty ones have no say in the dtype."""
+    if not len(a) or not len(b):
+        return b if len(b) else a
+    try:
+        return np.unique(np.concatenate([a, b]))
+    except TypeError as error:
+        raise DataError(f"y_true: labels of one type expected, got {a[:3].tolist()} and {b[:3].tolist()}: {error}") from None
+
+
+def _require_few(labels: Array, width: int) -> None:
+    if len(labels) > width:
+        raise DataError(
+            f"y_true and y_proba contain different number of classes: more than {len(labels) - 1} vs {width}. "
+            f"Classes found in y_true: {labels[: width + 1].tolist()}, ..."
+        )
+
+
+def _sums_before(squares: Array) -> Array:
+    """Return for each column the sum of those before it, without the cancellation of a total less the rest."""
+    sums = np.zeros_like(squares)
+    np.cumsum(squares[:, :-1], axis=1, out=sums[:, 1:])
+    return sums
