@@ -1,5 +1,13 @@
 """Linear models with scikit-learn's objectives, parameters and answers."""
 
+from daskml_kit.linear_model.coordinate import ElasticNet, Lasso
+from daskml_kit.linear_model.glm import GammaRegressor, PoissonRegression, PoissonRegressor, TweedieRegressor
+from daskml_kit.linear_model.huber import HuberRegressor
+from daskml_kit.linear_model.least_squares import LinearRegression, Ridge
 from daskml_kit.linear_model.logistic import LogisticRegression
+from daskml_kit.linear_model.svm import LinearSVC
 
-__all__ = ["LogisticRegression"]
+__all__ = [
+    "ElasticNet", "GammaRegressor", "HuberRegressor", "Lasso", "LinearRegression", "LinearSVC", "LogisticRegression",
+    "PoissonRegression", "PoissonRegressor", "Ridge", "TweedieRegressor",
+]

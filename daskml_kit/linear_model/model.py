@@ -44,7 +44,7 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     def _minimise(self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Result]:
         """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
         results = minimise(engine, problems, overview, solver=getattr(self, "solver", "auto"), tol=self.tol,
-                           max_iter=self.max_iter)
+                           max_iter=10_000 if self.max_iter is None else self.max_iter)
         stopped = [result.n_iter for result in results.values() if not result.converged]
         if stopped:
             warnings.warn(

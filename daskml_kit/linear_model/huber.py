@@ -1,0 +1,112 @@
+"""Regression that outliers do not pull."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import sklearn.linear_model
+
+from daskml_kit.engines.opening import open_engine
+from daskml_kit.linear_model.model import check_number
+from daskml_kit.linear_model.problem import Problem
+from daskml_kit.linear_model.regressor import LinearRegressor
+from daskml_kit.numerics.losses import Huber
+from daskml_kit.numerics.targets import Numbers
+from daskml_kit.queries.survey import Overview
+from daskml_kit.validation import check_fit
+
+
+class HuberRegressor(LinearRegressor):
+    r"""Linear regression with the Huber loss and its scale, which is fitted too (Owen 2007).
+
+    .. math:: \min_{w, b, \sigma} \sum_i s_i \left(\sigma + H_\epsilon\!\left(\tfrac{y_i - x_i^\top w - b}{\sigma}\right)
+        \sigma\right) + \alpha \|w\|_2^2
+
+    Parameters
+    ----------
+    epsilon : float, default 1.35
+        Residuals beyond this many scales count linearly; at least 1.
+    max_iter : int, default 100
+    alpha : float, default 1e-4
+    warm_start : bool, default False
+    fit_intercept : bool, default True
+    tol : float, default 1e-5
+        On the slopes of the mean objective; see `LogisticRegression`.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,)
+    intercept_ : float
+    scale_ : float
+    n_iter_ : int
+    profile_ : daskml_kit.engines.profile.Profile
+
+    Notes
+    -----
+    scikit-learn's ``outliers_`` has the length of the data, and is not kept: it is
+    ``abs(y - model.predict(X)) > model.scale_ * model.epsilon``.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.arange(20, chunks=5).reshape(20, 1)
+    >>> y = (2.0 * X[:, 0] + da.sin(X[:, 0])).compute()
+    >>> y[3] = 1000
+    >>> HuberRegressor().fit(X, y).coef_.round(1)
+    array([2.])
+    """
+
+    def __init__(self, *, epsilon: float = 1.35, max_iter: int = 100, alpha: float = 1e-4, warm_start: bool = False,
+                 fit_intercept: bool = True, tol: float = 1e-5) -> None:
+        self.epsilon = epsilon
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.warm_start = warm_start
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> Self:
+        """Fit the model to X of shape (n_samples, n_features) and y of shape (n_samples,).
+
+        ``checkpoint`` is a folder that keeps each pass's answer: called again, an interrupted fit resumes there.
+        """
+        check_number("epsilon", self.epsilon, low=1)
+        check_number("alpha", self.alpha, low=0)
+        check_number("tol", self.tol, low=0)
+        check_number("max_iter", self.max_iter, low=0, integer=True)
+        with self._fitting():
+            inputs = check_fit(self, X, y, sample_weight)
+            with open_engine(*inputs, checkpoint=checkpoint, setting=self.get_params()) as engine:
+                overview = self._survey(engine, labelled=False)
+                problem = self._problem(overview)
+                result = self._minimise(engine, {None: problem}, overview)[None]
+            model, scale = problem.unravel(result.w)
+            coef = model.astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
+            self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
+            self.scale_, self.n_iter_, self.profile_ = float(scale[-1]), result.n_iter, engine.profile
+        return self
+
+    def to_sklearn(self) -> Any:
+        """Return the fitted `sklearn.linear_model.HuberRegressor`."""
+        twin = sklearn.linear_model.HuberRegressor(**self.get_params())
+        return self._hand_over(twin, "coef_", "intercept_", "scale_", "n_iter_")
+
+    def _problem(self, overview: Overview) -> Problem:
+        """Return the problem of two outputs: the predictor, and the scale, an intercept without features."""
+        d = self.n_features_in_
+        fitted = np.zeros((2, d + 1), bool)
+        fitted[0, :d], fitted[0, d], fitted[1, d] = True, self.fit_intercept, True
+        free = np.flatnonzero(fitted)
+        start = np.zeros((2, d + 1))
+        start[1, d] = 1.0
+        if self.warm_start and hasattr(self, "coef_"):
+            start[0], start[1, d] = np.append(self.coef_, self.intercept_), self.scale_
+        elif overview.sample_y is not None:
+            middle = float(np.median(overview.sample_y)) if self.fit_intercept else 0.0
+            spread = 1.4826 * float(np.median(np.abs(overview.sample_y - middle)))
+            start[0, d], start[1, d] = middle, spread or 1.0
+        l2 = np.zeros((2, d + 1))
+        l2[0, :d] = 2 * self.alpha / overview.weight
+        return Problem(Huber(self.epsilon), Numbers(np.zeros(1, np.int64)), (2, d + 1), free, l2.ravel()[free],
+                       np.zeros(len(free)), 1 / overview.weight, start.ravel()[free])
