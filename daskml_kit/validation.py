@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -9,6 +10,7 @@ import dask.dataframe as dd
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from daskml_kit.engines.blocks import is_dask, n_features_of
@@ -30,6 +32,8 @@ def check_fit(estimator: BaseEstimator, X: Any, y: Any = None, sample_weight: An
     NaN and infinity in X are left to the first pass, unless ``finite`` says otherwise (as ``ensure_all_finite`` of
     `sklearn.utils.check_array`).
     """
+    if y is None and get_tags(estimator).target_tags.required:
+        raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None.")
     if not is_dask(X):
         return _check_memory(estimator, X, y, sample_weight, labelled, multi_output, finite)
     remember_features(estimator, X)
@@ -87,7 +91,7 @@ def _check_memory(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, 
     else:
         X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labelled, **options)
     if sample_weight is not None and not is_dask(sample_weight):
-        if np.ndim(sample_weight) == 0:
+        if isinstance(sample_weight, numbers.Number):
             sample_weight = np.full(X.shape[0], float(sample_weight))
         sample_weight = check_array(sample_weight, ensure_2d=False, dtype=[np.float64, np.float32],
                                     input_name="sample_weight", accept_sparse=False)

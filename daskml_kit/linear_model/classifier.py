@@ -55,10 +55,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         if labels is None:
             raise TypeError("the survey was not asked for labels")
         check_classification_targets(labels)
-        if len(labels) < 2:
+        weighted = labels if overview.label_weight is None else labels[overview.label_weight > 0]
+        if len(weighted) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes in the data, but the data contains only one "
-                f"class: {labels[0]!r}"
+                f"{type(self).__name__} needs samples of at least 2 classes in the data, with positive weight, but the "
+                f"data contains only one class: {weighted[0]!r}"
             )
         return labels
 

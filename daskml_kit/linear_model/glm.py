@@ -75,6 +75,11 @@ class GeneralizedLinearModel(LinearRegressor):
             twin.fit(np.zeros((2, self.n_features_in_)), np.ones(2))
         return self._hand_over(twin, "coef_", "intercept_", "n_iter_")
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self._power() >= 1
+        return tags
+
     def _loss(self) -> Loss:
         raise NotImplementedError
 

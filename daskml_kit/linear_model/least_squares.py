@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 import sklearn.linear_model
+from sklearn.base import MultiOutputMixin
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.opening import open_engine
@@ -22,6 +23,8 @@ from daskml_kit.validation import check_fit
 
 GRAM_FEATURES = 4000
 """Up to this many features the Gram matrix (here 128 MB a thread) is made; beyond, the fit is iterative."""
+ITERATIONS = 10_000
+"""The limit of an iterative fit whose ``max_iter`` is not given."""
 ILL_CONDITIONED = 1e-9
 """Below this ratio of eigenvalues the Gram matrix has lost too many digits."""
 
@@ -49,12 +52,11 @@ def normal_equations(scatter: Scatter, n_features: int, fit_intercept: bool) -> 
     return Normal(scatter.weight, product[:d, :d], product[:d, d:], np.diag(product)[d:], mean[:d], mean[d:])
 
 
-class LeastSquares(LinearRegressor):
+class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
     """Base of the models that the Gram matrix decides."""
 
     fit_intercept: bool
     tol: float
-    max_iter: Any
 
     def _gather(self, engine: Engine) -> Scatter:
         """Ask for the moments of the data in one pass, and refuse data without rows."""
@@ -64,7 +66,7 @@ class LeastSquares(LinearRegressor):
                 f"Found array with 0 sample(s) (shape=(0, {self.n_features_in_})) while a minimum of 1 is required."
             )
         if not scatter.weight > 0:
-            raise ValueError("sample_weight: expected some positive weight, got a sum of 0")
+            raise ValueError("sample_weight: expected some positive weights, got a sum of zero: sample weights are zero")
         return scatter
 
     def _iterate(self, engine: Engine, n_outputs: int | None, l1: Array, l2: Array) -> tuple[Array, int]:
@@ -80,7 +82,7 @@ class LeastSquares(LinearRegressor):
             )
             for output in range(n_outputs or 1)
         }
-        results = self._minimise(engine, problems, overview)
+        results = self._minimise(engine, problems, overview, max_iter=getattr(self, "max_iter", None) or ITERATIONS)
         rows = [problems[key].unravel(result.w)[0] for key, result in results.items()]
         return np.array(rows), max(result.n_iter for result in results.values())
 
@@ -122,8 +124,6 @@ class LinearRegression(LeastSquares):
     >>> round(float(model.coef_[0]), 9), round(float(model.intercept_), 9)
     (3.0, 1.0)
     """
-
-    max_iter = 10_000
 
     def __init__(self, *, fit_intercept: bool = True, copy_X: bool = True, tol: float = 1e-6, n_jobs: int | None = None,
                  positive: bool = False) -> None:
@@ -200,7 +200,8 @@ class Ridge(LeastSquares):
     ----------
     coef_ : array of shape (n_features,) or (n_outputs, n_features)
     intercept_ : float or array of shape (n_outputs,)
-    n_iter_ : None or array of shape (n_outputs,)
+    n_iter_ : array of shape (n_outputs,)
+        1 where the solution is direct.
     solver_ : str
     profile_ : daskml_kit.engines.profile.Profile
 
@@ -235,7 +236,7 @@ class Ridge(LeastSquares):
             if iterative and self.positive:
                 raise ValueError("positive=True needs solver='cholesky': the iterative solver has no bounds")
             with open_engine(*inputs) as engine:
-                n_iter = None
+                n_iter = 1
                 if iterative:
                     weight = self._survey(engine, labelled=False).weight
                     rows, n_iter = self._iterate(engine, n_outputs, np.zeros(len(alphas)), alphas / weight)
@@ -248,7 +249,7 @@ class Ridge(LeastSquares):
             single = getattr(X, "dtype", None) == np.float32
             self.coef_ = as_fitted(coef, n_outputs, single)
             self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
-            self.n_iter_ = None if n_iter is None else np.full(len(alphas), n_iter, np.int32)
+            self.n_iter_ = np.full(len(alphas), n_iter, np.int32)
             self.solver_ = "lbfgs" if iterative else "cholesky"
             self.profile_ = engine.profile
         return self

@@ -30,6 +30,11 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     n_features_in_: int
     profile_: Profile
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def _survey(self, engine: Engine, *, labelled: bool, n_outputs: int = 1, seed: int = 0) -> Overview:
         """Ask for the overview of the data, and refuse data without rows."""
         d = self.n_features_in_
@@ -38,17 +43,19 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         if overview.n_rows == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape=(0, {d})) while a minimum of 1 is required.")
         if not overview.weight > 0:
-            raise ValueError("sample_weight: expected some positive weight, got a sum of 0")
+            raise ValueError("sample_weight: expected some positive weights, got a sum of zero: sample weights are zero")
         return overview
 
-    def _minimise(self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Result]:
+    def _minimise(self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *,
+                  max_iter: int | None = None) -> dict[Key, Result]:
         """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
-        results = minimise(engine, problems, overview, solver=getattr(self, "solver", "auto"), tol=self.tol,
-                           max_iter=10_000 if self.max_iter is None else self.max_iter)
+        limit = self.max_iter if max_iter is None else max_iter
+        solver = getattr(self, "solver", "auto")
+        results = minimise(engine, problems, overview, solver=solver, tol=self.tol, max_iter=limit)
         stopped = [result.n_iter for result in results.values() if not result.converged]
         if stopped:
             warnings.warn(
-                f"{type(self).__name__} did not converge in {max(stopped)} iterations (max_iter={self.max_iter}, "
+                f"{type(self).__name__} did not converge in {max(stopped)} iterations (max_iter={limit}, "
                 f"tol={self.tol}): increase max_iter, or scale the features",
                 ConvergenceWarning,
                 stacklevel=3,

@@ -18,7 +18,7 @@ from daskml_kit.solvers.drive import solve
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton
-from daskml_kit.solvers.oracles import centred, data_term, restricted, ridge
+from daskml_kit.solvers.oracles import centred, data_term, floored, restricted, ridge
 from daskml_kit.solvers.result import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -46,6 +46,8 @@ class Problem:
     scale : float
         One over the weight of all rows, as scikit-learn has it.
     start : array of shape (len(free),)
+    floor : array of shape (len(free),), optional
+        Below it a coefficient counts as if it were there.
     """
 
     loss: Loss
@@ -56,12 +58,14 @@ class Problem:
     l1: Array
     scale: float
     start: Array
+    floor: Array | None = None
 
     def oracle(self) -> Oracle:
         """Return the smooth part."""
         size = self.shape[0] * self.shape[1]
         whole = data_term(self.loss, self.target, self.shape, self.scale)
-        smooth = ridge(whole if len(self.free) == size else restricted(whole, self.free, size), self.l2)
+        inner = whole if len(self.free) == size else restricted(whole, self.free, size)
+        smooth = ridge(inner if self.floor is None else floored(inner, self.floor), self.l2)
         if not isinstance(self.loss, Softmax):
             return smooth
         width = len(self.free) // self.shape[0]
@@ -71,7 +75,7 @@ class Problem:
     def unravel(self, w: Array) -> Array:
         """Return the coefficients of shape (outputs, features + 1), zeros where they are not free."""
         whole = np.zeros(self.shape[0] * self.shape[1])
-        whole[self.free] = w
+        whole[self.free] = w if self.floor is None else np.maximum(w, self.floor)
         return whole.reshape(self.shape)
 
 

@@ -24,7 +24,7 @@ def tweedie_deviance(y: Array, prediction: Array, power: float) -> Array:
     array([4.])
     """
     if power == 0:
-        return np.square(y - prediction)
+        return np.asarray(np.square(y - prediction))
     if power == 1:
         return np.asarray(2 * (xlogy(y, y / prediction) - y + prediction))
     if power == 2:
@@ -39,11 +39,11 @@ def generator(y: Array, power: float) -> Array:
     The deviance of all rows from their mean is twice their weight times :math:`\overline{\phi(y)} - \phi(\bar y)`.
     """
     if power == 0:
-        return np.square(y) / 2
+        return np.asarray(np.square(y) / 2)
     if power == 1:
         return np.asarray(xlogy(y, y))
     if power == 2:
-        return -np.log(y)
+        return np.asarray(-np.log(y))
     base = np.maximum(y, 0) if power < 0 else y
     return np.asarray(base ** (2 - power) / ((1 - power) * (2 - power)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import scipy.linalg as sl
 from scipy.optimize import nnls
@@ -10,20 +12,22 @@ from daskml_kit.typing import Array
 
 
 def solve_positive(hess: Array, right: Array) -> Array:
-    """Solve a symmetric positive system by Cholesky, equilibrated; where it is singular, with the least norm."""
+    """Solve a symmetric positive system by Cholesky, equilibrated; where it is singular, with the least norm.
+
+    ``right`` has shape (p,) or (p, t).
+    """
     scale = np.sqrt(np.maximum(np.diag(hess), 0))
     scale[scale == 0] = 1
-    scaled = hess / np.outer(scale, scale)
-    try:
+    scaled, columns = hess / np.outer(scale, scale), right.reshape(len(scale), -1) / scale[:, None]
+    with suppress(sl.LinAlgError):  # where it is not positive definite, its spectrum tells which part is
         factor = sl.cho_factor(scaled, lower=True)
         if np.diag(factor[0]).min() > 1e-7:
-            return np.asarray(sl.cho_solve(factor, right / scale)) / scale
-    except sl.LinAlgError:
-        factor = None
+            return np.asarray(sl.cho_solve(factor, columns) / scale[:, None]).reshape(right.shape)
     values, vectors = np.linalg.eigh(scaled)
     keep = values > 1e-12 * max(values.max(), 1e-300)
     part = vectors[:, keep]
-    return np.asarray(part @ ((part.T @ (right / scale)) / values[keep])) / scale
+    solution = part @ ((part.T @ columns) / values[keep, None])
+    return np.asarray(solution / scale[:, None]).reshape(right.shape)
 
 
 def solve_nonnegative(hess: Array, right: Array) -> Array:

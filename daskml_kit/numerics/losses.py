@@ -133,7 +133,7 @@ class TweedieIdentity:
 class Huber:
     r"""Concomitant-scale Huber loss of a residual in units of the scale (Owen 2007, eq. 6).
 
-    With the scale :math:`\sigma` in ``raw[1]`` (the same for every row) and :math:`r = y - z`:
+    With the scale :math:`\sigma` in ``raw[1]`` (positive, the same for every row) and :math:`r = y - z`:
     :math:`\sigma + r^2/\sigma` inside :math:`|r| \le \epsilon\sigma`, else
     :math:`\sigma + 2\epsilon|r| - \epsilon^2\sigma`.
     """
@@ -142,8 +142,6 @@ class Huber:
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         predictor, scale = raw[0], raw[1, 0]
-        if scale <= 0:
-            return Terms(np.full((1, raw.shape[1]), np.inf), np.full_like(raw, np.nan), None)
         u = (predictor - y.reshape(-1)) / scale
         far = np.abs(u) > self.epsilon
         near_u = np.where(far, 0.0, u)

@@ -65,3 +65,16 @@ def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracl
         return Eval(here.value + 0.5 * float(total @ total), grad, hess)
 
     return pinned
+
+
+def floored(oracle: Oracle, floor: Array) -> Oracle:
+    """Let a coefficient below its ``floor`` count as if it were there, and pull no further down."""
+
+    def bounded(w: Array, order: int) -> Asking:
+        here = yield from oracle(np.maximum(w, floor), order)
+        held = (w <= floor) & (here.grad > 0)
+        grad = np.where(held, 0.0, here.grad)
+        hess = None if here.hess is None else np.where(held[:, None] | held, 0.0, here.hess)
+        return Eval(here.value, grad, hess)
+
+    return bounded
