@@ -2,7 +2,11 @@
 
 from daskml_kit.metrics.classification import accuracy_score, brier_score_loss, log_loss
 from daskml_kit.metrics.regression import (
-    d2_tweedie_score, mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error,
+    d2_tweedie_score,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    root_mean_squared_error,
 )
 from daskml_kit.metrics.roc import roc_auc_score
 

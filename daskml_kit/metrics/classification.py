@@ -6,7 +6,6 @@ import warnings
 from typing import Any, Literal
 
 import dask.array as da
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn.metrics
@@ -51,7 +50,8 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     return total.hits / total.weight if normalize else total.hits
 
 
-def log_loss(y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None, labels: Any = None) -> float:
+def log_loss(y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None,
+             labels: Any = None) -> float:
     r"""Return the mean of :math:`-\log p_{i, y_i}`, the probability cut to [eps, 1 - eps] of its dtype.
 
     Parameters
@@ -113,7 +113,8 @@ def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, po
     """
     if not any_dask(y_true, y_proba, sample_weight):
         return float(sklearn.metrics.brier_score_loss(
-            y_true, y_proba, sample_weight=sample_weight, pos_label=pos_label, labels=labels, scale_by_half=scale_by_half
+            y_true, y_proba, sample_weight=sample_weight, pos_label=pos_label, labels=labels,
+            scale_by_half=scale_by_half,
         ))
     proba = column(y_proba, "y_proba")
     total = _losses("brier", y_true, proba, sample_weight)
@@ -129,7 +130,8 @@ def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, po
 def _losses(loss: Literal["log", "brier"], y_true: Any, y_proba: Any, sample_weight: Any) -> LossTable:
     total: LossTable = ask(ClassLosses(loss), y_true, y_proba, sample_weight, name="y_proba")
     if not total.normalised:
-        warnings.warn("The y_proba values do not sum to one. Make sure to pass probabilities.", UserWarning, stacklevel=3)
+        message = "The y_proba values do not sum to one. Make sure to pass probabilities."
+        warnings.warn(message, UserWarning, stacklevel=3)
     return total
 
 
@@ -161,10 +163,11 @@ def _of_positive(total: LossTable, pos_label: Any) -> float:
     if pos_label is None:
         if total.labels.dtype.kind in "OUS":
             raise DataError(
-                f"y_true takes value in {total.labels.tolist()} and pos_label is not specified: either make y_true take "
-                "value in {0, 1} or {-1, 1} or pass pos_label explicitly."
+                f"y_true takes value in {total.labels.tolist()} and pos_label is not specified: either make y_true "
+                "take value in {0, 1} or {-1, 1} or pass pos_label explicitly."
             )
-        pos_label = 1 if np.isin(total.labels, [-1, 0, 1]).all() and set(total.labels) != {-1, 0} else total.labels[-1]
+        usual = ([0, 1], [-1, 1], [0], [-1], [1])
+        pos_label = 1 if total.labels.tolist() in usual else total.labels[-1]
     return float(total.losses[np.arange(len(total.labels)), (total.labels == pos_label).astype(int)].sum())
 
 
@@ -174,8 +177,7 @@ def _comparable(truth: Any, predicted: Any) -> tuple[Any, Any]:
     if all(numeric):
         return truth, predicted
     if any(numeric) and any(values.dtype.kind in "US" for values in (truth, predicted)):
-        raise DataError("y_true, y_pred: Labels should be of the same type, got "
-                        f"{truth.dtype} and {predicted.dtype}")
+        raise DataError(f"y_true, y_pred: expected labels of one type, got {truth.dtype} and {predicted.dtype}")
     return _hashes(truth, "y_true"), _hashes(predicted, "y_pred")
 
 
@@ -193,5 +195,3 @@ def _hash(values: Array, name: str) -> Array:
     plain = flat.astype(np.float64) if flat.dtype.kind in "fiub" else flat.astype(object)
     return np.asarray(pd.util.hash_array(plain)).reshape(values.shape)
 
-
-__all__ = ["accuracy_score", "brier_score_loss", "log_loss"]

@@ -35,7 +35,7 @@ def mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
     Examples
     --------
     >>> import dask.array as da
-    >>> mean_squared_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), da.from_array([2.5, 0.0, 2.0, 8.0], chunks=3))
+    >>> mean_squared_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0])
     0.375
     """
     if not any_dask(y_true, y_pred, sample_weight):
@@ -70,7 +70,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
 
 def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average",
              force_finite: bool = True) -> float | Array:
-    r"""Return the coefficient of determination, :math:`1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
+    r"""Return :math:`R^2 = 1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, pow
     --------
     >>> import dask.array as da
     >>> round(d2_tweedie_score(da.from_array([1.0, 2.0, 4.0], chunks=2), [1.0, 2.0, 3.0], power=1), 6)
-    0.81129
+    0.84933
     """
     if not any_dask(y_true, y_pred, sample_weight):
         return float(sklearn.metrics.d2_tweedie_score(y_true, y_pred, sample_weight=sample_weight, power=power))
@@ -152,7 +152,8 @@ def _residue(y_true: Any, y_pred: Any, sample_weight: Any, power: float = 0.0) -
 
 def _too_few(total: Residue, name: str) -> bool:
     if total.n_rows < 2:
-        warnings.warn(f"{name} score is not well-defined with less than two samples.", UndefinedMetricWarning, stacklevel=3)
+        message = f"{name} score is not well-defined with less than two samples."
+        warnings.warn(message, UndefinedMetricWarning, stacklevel=3)
     return total.n_rows < 2
 
 

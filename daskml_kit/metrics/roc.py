@@ -77,7 +77,8 @@ def roc_auc_score(y_true: Any, y_score: Any, *, average: str | None = "macro", s
     return _multiclass(truth, scores, average, sample_weight, multi_class, labels)
 
 
-def _multiclass(truth: Any, scores: Any, average: str | None, weight: Any, multi_class: str, labels: Any) -> float | Array:
+def _multiclass(truth: Any, scores: Any, average: str | None, weight: Any, multi_class: str,
+                labels: Any) -> float | Array:
     width = scores.shape[1]
     if width < 3:
         raise DataError(f"y_score: expected one column for two classes, that of the greater label, got {width}")
@@ -126,11 +127,12 @@ class _Curve:
         self.area += area
 
     def choose(self, ranking: Ranking) -> Within:
-        """Return the cells to look into, none if the area is known well enough, and take their doubt out of the area."""
+        """Return the cells to look into, none where the area is known well enough; their share leaves the area."""
         allowed = TOLERANCE * self.negative * self.positive - self.passed
         order = np.argsort(self.doubts)
         doubt = np.cumsum(self.doubts[order])
-        keep = len(order) if not len(order) or doubt[-1] <= allowed else int(np.searchsorted(doubt, allowed / 2))
+        known = not len(doubt) or doubt[-1] <= allowed
+        keep = len(order) if known else int(np.searchsorted(doubt, allowed / 2, side="right"))
         chosen = np.sort(order[keep:])
         self.passed += float(doubt[keep - 1]) if keep else 0.0
         self.area -= float(self.doubts[chosen].sum())
@@ -145,10 +147,10 @@ def _areas(engine: Engine, classes: Array | None) -> list[_Curve]:
     if not standing.n_rows:
         raise DataError("y_true: Found empty input array while a minimum of 1 sample is required")
     rankings = [_two_columns(ranking) for ranking in standing.rankings]
-    curves = [
-        _Curve(*ranking.mass.sum(axis=0), len(standing.labels) > 1 and (classes is None or classes[j] in standing.labels))
-        for j, ranking in enumerate(rankings)
-    ]
+    two = len(standing.labels) > 1
+    found = [two] if classes is None else [two and name in standing.labels for name in classes]
+    totals = [ranking.mass.sum(axis=0) for ranking in rankings]
+    curves = [_Curve(float(n), float(p), known) for (n, p), known in zip(totals, found, strict=True)]
     starts: Sequence[Array] = [np.zeros(1, np.uint64)] * len(curves)
     while True:
         for curve, ranking, start in zip(curves, rankings, starts, strict=True):

@@ -13,7 +13,7 @@ from daskml_kit.block import Block
 from daskml_kit.errors import DataError
 from daskml_kit.numerics.tiles import tile_rows, tiles
 from daskml_kit.queries.query import Alone
-from daskml_kit.queries.scores import one_column, require_finite, weights_of
+from daskml_kit.queries.scores import one_column, predictions, require_finite, weights_of
 from daskml_kit.typing import Array
 
 
@@ -45,14 +45,14 @@ class ClassLosses(Alone):
         DataError
             Where probabilities leave [0, 1], are NaN, or there are more labels than columns.
         """
-        check_probabilities(block)
-        width = max(block.X.shape[1], 2)
+        probabilities = check_probabilities(block)
+        width = max(probabilities.shape[1], 2)
         codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
         _require_few(labels, width)
         weight = weights_of(block)
         total, normalised = np.zeros((len(labels), width)), True
         for rows in tiles(block.n_rows, tile_rows(block.X, 3 * width)):
-            p = block.X[rows]
+            p = probabilities[rows]
             p = p if p.dtype.kind == "f" else p.astype(np.float64)
             p = np.hstack([1 - p, p]) if p.shape[1] == 1 else p
             normalised &= bool(np.allclose(p.sum(axis=1), 1, rtol=np.sqrt(np.finfo(p.dtype).eps)))
@@ -77,13 +77,15 @@ class ClassLosses(Alone):
         return np.asarray(others + np.square(1 - p.astype(np.float64)))
 
 
-def check_probabilities(block: Block) -> None:
-    """Raise a `DataError` where ``block.X`` holds anything but probabilities."""
-    require_finite(block.X, "y_proba", block.index)
-    if block.n_rows and block.X.max() > 1:
-        raise DataError(f"y_proba contains values greater than 1: {block.X.max()} in block {block.index}")
-    if block.n_rows and block.X.min() < 0:
-        raise DataError(f"y_proba contains values lower than 0: {block.X.min()} in block {block.index}")
+def check_probabilities(block: Block) -> Array:
+    """Return the block's probabilities, or raise a `DataError` where they are none."""
+    values = predictions(block, "y_proba")
+    require_finite(values, "y_proba", block.index)
+    if values.size and values.max() > 1:
+        raise DataError(f"y_proba contains values greater than 1: {values.max()} in block {block.index}")
+    if values.size and values.min() < 0:
+        raise DataError(f"y_proba contains values lower than 0: {values.min()} in block {block.index}")
+    return values
 
 
 def sorted_labels(y: Array, index: int) -> tuple[Array, Array]:
@@ -96,7 +98,8 @@ def sorted_labels(y: Array, index: int) -> tuple[Array, Array]:
     """
     codes, labels = pd.factorize(y)
     if (codes < 0).any():
-        raise DataError(f"y_true contains NaN: a missing label in block {index}, row {int(np.argmin(codes))} of the block")
+        row = int(np.argmin(codes))
+        raise DataError(f"y_true contains NaN: a missing label in block {index}, row {row} of the block")
     try:
         order = np.argsort(labels, kind="stable")
     except TypeError as error:
@@ -113,7 +116,8 @@ def union(a: Array, b: Array) -> Array:
     try:
         return np.unique(np.concatenate([a, b]))
     except TypeError as error:
-        raise DataError(f"y_true: labels of one type expected, got {a[:3].tolist()} and {b[:3].tolist()}: {error}") from None
+        some = f"{a[:3].tolist()} and {b[:3].tolist()}"
+        raise DataError(f"y_true: labels of one type expected, got {some}: {error}") from None
 
 
 def _require_few(labels: Array, width: int) -> None:

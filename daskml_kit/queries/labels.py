@@ -26,5 +26,6 @@ class Distinct(Alone):
 
     def _few(self, labels: Array) -> Array:
         if len(labels) > self.most:
-            raise DataError(f"y_true: expected at most {self.most} labels, one a column of scores, got {labels[:3].tolist()}, ...")
+            some = f"{labels[:3].tolist()}, ..."
+            raise DataError(f"y_true: expected at most {self.most} labels, one a column of scores, got {some}")
         return labels

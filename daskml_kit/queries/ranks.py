@@ -13,7 +13,7 @@ from daskml_kit.errors import DataError
 from daskml_kit.numerics.ranking import FULL_SHIFT, Ranking, coarsen, merge, order_keys, rank
 from daskml_kit.queries.class_losses import sorted_labels, union
 from daskml_kit.queries.query import Alone
-from daskml_kit.queries.scores import one_column, require_finite, weights_of
+from daskml_kit.queries.scores import one_column, predictions, require_finite, weights_of
 from daskml_kit.typing import Array
 
 
@@ -60,21 +60,22 @@ class Ranks(Alone):
         DataError
             Where a score or weight is NaN, infinite, or a weight negative; where labels do not fit the classes.
         """
-        require_finite(block.X, "y_score", block.index)
+        scores = predictions(block, "y_score")
+        require_finite(scores, "y_score", block.index)
         weight = weights_of(block)
         codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
         if self.classes is None:
             _require_two(labels)
-            return Standing(block.n_rows, labels, [self._rank(block.X[:, 0], codes, weight, len(labels), 0)])
+            return Standing(block.n_rows, labels, [self._rank(scores[:, 0], codes, weight, len(labels), 0)])
         if not np.isin(labels, self.classes).all():
             raise DataError(f"y_true contains labels not in parameter 'labels' in block {block.index}")
-        if not np.allclose(1, block.X.sum(axis=1)):
+        if not np.allclose(1, scores.sum(axis=1)):
             raise DataError(
                 "y_score: Target scores need to be probabilities for multiclass roc_auc, i.e. they should sum up to "
                 f"1.0 over classes; in block {block.index} they do not"
             )
         own = [(labels == name).astype(np.intp)[codes] for name in self.classes]
-        columns = [self._rank(block.X[:, j], code, weight, 2, j) for j, code in enumerate(own)]
+        columns = [self._rank(scores[:, j], code, weight, 2, j) for j, code in enumerate(own)]
         return Standing(block.n_rows, labels, columns)
 
     def combine(self, a: Standing, b: Standing) -> Standing:

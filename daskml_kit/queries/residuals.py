@@ -12,7 +12,7 @@ from daskml_kit.errors import DataError
 from daskml_kit.numerics.deviance import generator, outside, tweedie_deviance
 from daskml_kit.numerics.tiles import tile_rows, tiles
 from daskml_kit.queries.query import Alone
-from daskml_kit.queries.scores import require_finite, weights_of
+from daskml_kit.queries.scores import predictions, require_finite, weights_of
 from daskml_kit.typing import Array
 
 
@@ -45,17 +45,18 @@ class Residuals(Alone):
         """
         if block.y is None:
             raise DataError("y_true: expected numbers, got none")
-        truth = _numbers(block.y, block.index).reshape(block.n_rows, -1)
+        truth = _numbers(block.y, block.index)
+        truth = truth[:, None] if truth.ndim == 1 else truth
         if truth.shape[1] != block.X.shape[1]:
             raise DataError(
                 f"y_true and y_pred have different number of output ({truth.shape[1]}!={block.X.shape[1]}) "
                 f"in block {block.index}"
             )
-        weight = weights_of(block)
+        weight, predicted = weights_of(block), predictions(block, "y_pred")
         zeros = np.zeros(truth.shape[1])
         total = Residue(0, 0.0, zeros, zeros, zeros, zeros, zeros)
         for rows in tiles(block.n_rows, tile_rows(block.X, 2 * truth.shape[1])):
-            y, prediction = truth[rows].astype(np.float64), block.X[rows].astype(np.float64)
+            y, prediction = truth[rows].astype(np.float64), predicted[rows].astype(np.float64)
             require_finite(y, "y_true", block.index)
             require_finite(prediction, "y_pred", block.index)
             total = self.combine(total, self._sum(y, prediction, weight[rows], block.index))
@@ -72,7 +73,7 @@ class Residuals(Alone):
     def _sum(self, y: Array, prediction: Array, weight: Array, index: int) -> Residue:
         expected = outside(y, prediction, self.power)
         if expected:
-            raise DataError(f"Tweedie deviance with power={self.power}: expected {expected}, block {index} holds others")
+            raise DataError(f"power={self.power}: the deviance expects {expected}, got others in block {index}")
         mass = float(weight.sum())
         mean = weight @ y / mass if mass else np.zeros(y.shape[1])
         convex = weight @ generator(y, self.power) if self.power else np.zeros(y.shape[1])

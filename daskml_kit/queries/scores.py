@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from daskml_kit.block import Block
 from daskml_kit.errors import DataError
@@ -26,7 +27,8 @@ class Hits(Alone):
     """The weight of the rows on which prediction and truth are equal."""
 
     def chunk(self, block: Block) -> Matches:
-        truth, predicted = one_column(block.y, "y_true", block.index), one_column(block.X, "y_pred", block.index)
+        truth = one_column(block.y, "y_true", block.index)
+        predicted = one_column(predictions(block, "y_pred"), "y_pred", block.index)
         for name, values in (("y_true", truth), ("y_pred", predicted)):
             require_finite(values, name, block.index)
             if values.dtype.kind == "f" and (values != np.floor(values)).any():
@@ -36,6 +38,19 @@ class Hits(Alone):
 
     def combine(self, a: Matches, b: Matches) -> Matches:
         return Matches(a.n_rows + b.n_rows, a.weight + b.weight, a.hits + b.hits)
+
+
+def predictions(block: Block, name: str) -> Array:
+    """Return the block's predictions, that the caller knows as ``name``.
+
+    Raises
+    ------
+    DataError
+        Where they are sparse.
+    """
+    if sp.issparse(block.X):
+        raise DataError(f"{name}: expected a dense array, got a sparse one in block {block.index}")
+    return np.asarray(block.X)
 
 
 def weights_of(block: Block) -> Array:
