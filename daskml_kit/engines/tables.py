@@ -1,0 +1,120 @@
+"""The engine for tables: each question is one pass of the graph, on whatever scheduler Dask uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from dask.array.utils import meta_from_array
+
+from daskml_kit.block import Block
+from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.opening import FIT_FRACTION, _free_memory, find_client
+from daskml_kit.errors import DataError
+from daskml_kit.queries.query import Node, Query, reduce_nodes
+
+MERGE_WIDTH = 8
+"""Blocks of one merging task; a power of two, so that merging keeps to the binary tree."""
+
+
+class Tables:
+    """Answers questions about a Dask DataFrame or array, its values of any type, block by block.
+
+    Nothing is held but the partial answers. Blocks without rows are passed over.
+
+    Parameters
+    ----------
+    X : Dask DataFrame or array
+    keep : bool
+        Whether to hold the data where it fits in memory: then several passes read the source once.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> from daskml_kit.queries.tables import Shape
+    >>> frame = dd.from_pandas(pd.DataFrame({"a": ["x", "y", "z"]}), npartitions=2)
+    >>> Tables(frame).answer(Shape())
+    [3]
+    """
+
+    def __init__(self, X: Any, *, keep: bool = False) -> None:
+        self._client = find_client()
+        self._X = X
+        if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
+            X = X.rechunk({1: -1})
+        self._blocks = list(np.ravel(X.to_delayed()))
+        self.n_blocks = len(self._blocks)
+        if keep:
+            self._hold()
+
+    def answer(self, query: Query) -> list[Any]:
+        """Return one answer for each question fused in ``query``.
+
+        Raises
+        ------
+        DataError
+            Where no block has rows.
+        """
+        shared = dask.delayed(query, traverse=False)
+        answer, merge = dask.delayed(_answer), dask.delayed(_merge)
+        parts = [answer(shared, block, index) for index, block in enumerate(self._blocks)]
+        while len(parts) > 1:
+            groups = [parts[i : i + MERGE_WIDTH] for i in range(0, len(parts), MERGE_WIDTH)]
+            parts = [merge(shared, group, self.n_blocks) for group in groups]
+        (nodes,) = dask.compute(parts[0])
+        if nodes[0].partial is None:
+            raise DataError(f"Found array with 0 sample(s) (shape=(0, {self._X.shape[1]})) while a minimum of 1 is required.")
+        return query.split(nodes[0].partial)
+
+    def collection(self) -> Any:
+        """Return the data as a Dask collection, which reads what is held rather than the source."""
+        if isinstance(self._X, dd.DataFrame):
+            meta = pd.DataFrame(columns=self._X.columns).astype(self._X.dtypes)
+            return dd.from_delayed(self._blocks, meta=meta, verify_meta=False)
+        meta, width = meta_from_array(self._X), self._X.shape[1]
+        rows = zip(self._blocks, self._X.chunks[0], strict=True)
+        return da.concatenate([da.from_delayed(b, (n, width), meta=meta) for b, n in rows], allow_unknown_chunksizes=True)
+
+    def _hold(self) -> None:
+        first = dask.persist(self._blocks[0])
+        (size,) = dask.compute(dask.delayed(_nbytes)(first[0]))
+        if size * self.n_blocks <= FIT_FRACTION * _free_memory(self._client):
+            self._blocks = [*first, *dask.persist(*self._blocks[1:])]
+
+
+def _answer(query: Query, table: Any, index: int) -> list[Node]:
+    if table.shape[0] == 0:
+        return [Node(0, index, None)]
+    try:
+        with one_blas_thread():
+            return [Node(0, index, query.chunk(Block(table, index=index)))]
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise (DataError if isinstance(error, ValueError) else TypeError)(f"{error} (in block {index})") from error
+
+
+def _merge(query: Query, parts: list[list[Node]], n_blocks: int) -> list[Node]:
+    return reduce_nodes(_Skipping(query), [node for part in parts for node in part], n_blocks)
+
+
+class _Skipping:
+    """A query's ``combine``, where a block without rows has no partial answer."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def combine(self, a: Any, b: Any) -> Any:
+        if a is None or b is None:
+            return b if a is None else a
+        return self._query.combine(a, b)
+
+
+def _nbytes(table: Any) -> int:
+    if hasattr(table, "memory_usage"):
+        return int(np.sum(table.memory_usage(deep=True)))
+    return int(table.data.nbytes * 1.5 if hasattr(table, "indptr") else table.nbytes)

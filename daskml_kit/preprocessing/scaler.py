@@ -1,0 +1,119 @@
+"""Standardisation of features."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.sparse as sp
+import sklearn.preprocessing
+
+from daskml_kit.blockwise import Invertible, forget, prepare
+from daskml_kit.engines.blocks import is_dask
+from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines.tables import Tables
+from daskml_kit.errors import DataError
+from daskml_kit.numerics.scaling import scale_of
+from daskml_kit.queries.moments import Moments, Spread
+from daskml_kit.queries.tables import Head, Numbers
+from daskml_kit.study import Study, drive
+
+
+class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):
+    r"""Subtract each feature's mean and divide by its standard deviation: :math:`z = (x - u) / s`.
+
+    One pass learns both, in double precision, missing values left out; blocks are joined by Chan, Golub & LeVeque
+    (1983). Parameters, attributes and methods are those of `sklearn.preprocessing.StandardScaler`.
+
+    Parameters
+    ----------
+    copy : bool, default=True
+        On Dask input a copy is always made: False is refused there.
+    with_mean, with_std : bool, default=True
+        Whether to subtract the mean, and to divide by the standard deviation. CSR blocks need ``with_mean=False``.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> scaler = StandardScaler().fit(da.from_array(np.array([[1.0], [3.0]]), chunks=1))
+    >>> scaler.mean_, scaler.scale_
+    (array([2.]), array([1.]))
+    """
+
+    genuine: ClassVar[type[Any]] = sklearn.preprocessing.StandardScaler
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn means and scales from all of X.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array or Dask array of shape (n_samples,), optional
+
+        Raises
+        ------
+        DataError
+            Where a column is not numeric or a value is infinite; it names the block.
+        """
+        if not is_dask(X):
+            return super().fit(X, y, sample_weight=sample_weight)
+        forget(self)
+        return self.partial_fit(X, y, sample_weight)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Go on learning means and scales from more rows; see `fit`."""
+        if not is_dask(X):
+            super().partial_fit(X, y, sample_weight)
+            return self._remember(X)
+        table = prepare(self, X)
+        if sample_weight is None or np.ndim(sample_weight) == 0:
+            factor = 1.0 if sample_weight is None else float(sample_weight)
+            drive(self.study(factor, weighted=sample_weight is not None), Tables(table))
+        else:
+            with open_engine(X, None, sample_weight) as engine:
+                drive(self.study(weighted=True), engine)
+        return self
+
+    def study(self, factor: float = 1.0, *, weighted: bool = False) -> Study:
+        """Ask for the moments; ``factor`` is a weight that all rows have."""
+        head, spread = yield (Head(), Numbers(Moments()))
+        spread = spread._replace(weight=spread.weight * factor, squares=spread.squares * factor)
+        known = self._known(spread.n_rows)
+        self._learn(head, spread if known is None else Moments().combine(known, spread), weighted)
+
+    def _known(self, n_rows: int) -> Spread | None:
+        """Return what an earlier `partial_fit` learnt."""
+        if not hasattr(self, "n_samples_seen_"):
+            return None
+        seen = np.broadcast_to(np.asarray(self.n_samples_seen_, dtype=np.float64), (self.n_features_in_,))
+        mean = np.zeros(len(seen)) if self.mean_ is None else np.nan_to_num(self.mean_)
+        squares = np.zeros(len(seen)) if self.var_ is None else np.nan_to_num(self.var_) * seen
+        return Spread(n_rows, seen, seen, mean, squares)
+
+    def _learn(self, head: Any, spread: Spread, weighted: bool) -> None:
+        width = getattr(self, "n_features_in_", head.shape[1])
+        if head.shape[1] != width:
+            raise DataError(f"X has {head.shape[1]} features, but StandardScaler is expecting {width} features as input")
+        self._adopt(_fit_names(self, head), head)
+        learns = self.with_std or (not sp.issparse(head) and self.with_mean)
+        seen = spread.weight if weighted and (learns or sp.issparse(head)) else spread.count
+        seen = seen.astype(np.float64 if weighted or learns else np.int64)
+        self.n_samples_seen_ = seen[0] if (seen == seen[0]).all() else seen
+        observed = spread.weight > 0
+        self.mean_ = np.where(observed, spread.mean, np.nan) if learns else None
+        self.var_ = np.where(observed, spread.variance, np.nan) if self.with_std else None
+        self.scale_ = scale_of(self.var_, self.mean_, self.n_samples_seen_) if self.with_std else None
+
+
+def _fit_names(scaler: StandardScaler, head: Any) -> Any:
+    """Let scikit-learn check the parameters and remember the features, on rows of ones."""
+    ones = head.iloc[:1].copy() if hasattr(head, "iloc") else head[:1].copy()
+    if hasattr(ones, "columns"):
+        ones = ones.astype(object)
+        ones[:] = 1.0
+    elif sp.issparse(ones):
+        ones = sp.csr_array(np.ones(ones.shape))
+    else:
+        ones = np.ones(ones.shape)
+    return sklearn.preprocessing.StandardScaler(**scaler.get_params(deep=False)).fit(ones)
