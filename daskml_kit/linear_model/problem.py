@@ -47,7 +47,7 @@ class Problem:
         One over the weight of all rows, as scikit-learn has it.
     start : array of shape (len(free),)
     floor : array of shape (len(free),), optional
-        Below it a coefficient counts as if it were there.
+        No coefficient goes below.
     """
 
     loss: Loss
@@ -75,7 +75,7 @@ class Problem:
     def unravel(self, w: Array) -> Array:
         """Return the coefficients of shape (outputs, features + 1), zeros where they are not free."""
         whole = np.zeros(self.shape[0] * self.shape[1])
-        whole[self.free] = w if self.floor is None else np.maximum(w, self.floor)
+        whole[self.free] = w
         return whole.reshape(self.shape)
 
 

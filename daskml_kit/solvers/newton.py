@@ -46,7 +46,7 @@ def newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | N
         if n_iter == max_iter:
             break
         moved = yield from backtrack(oracle, w, here, step, bounds, 2)
-        if moved is None:
+        if moved is None or (moved[1].value >= here.value and gain <= 1e-15 * abs(here.value)):
             return Result(w, n_iter, stalled(here, gain), here)
         w, here = moved
     return Result(w, max_iter, False, here)
@@ -67,7 +67,7 @@ def quasi_newton(oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter:
         if n_iter == max_iter:
             break
         moved = yield from backtrack(oracle, w, here, step, bounds, 1)
-        if moved is None:
+        if moved is None or (moved[1].value >= here.value and gain <= 1e-15 * abs(here.value)):
             return Result(w, n_iter, stalled(here, gain), here)
         hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
         w, here = moved

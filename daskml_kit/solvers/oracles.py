@@ -68,11 +68,13 @@ def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracl
 
 
 def floored(oracle: Oracle, floor: Array) -> Oracle:
-    """Let a coefficient below its ``floor`` count as if it were there, and pull no further down."""
+    """Make the objective infinite below ``floor``, and count a coefficient near it as settled that wants below it."""
 
     def bounded(w: Array, order: int) -> Asking:
-        here = yield from oracle(np.maximum(w, floor), order)
-        held = (w <= floor) & (here.grad > 0)
+        if (w < floor).any():
+            return Eval(np.inf, np.full_like(w, np.nan))
+        here = yield from oracle(w, order)
+        held = (w <= 10 * floor) & (here.grad > 0)
         grad = np.where(held, 0.0, here.grad)
         hess = None if here.hess is None else np.where(held[:, None] | held, 0.0, here.hess)
         return Eval(here.value, grad, hess)
