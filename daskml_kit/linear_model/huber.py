@@ -108,7 +108,7 @@ class HuberRegressor(LinearRegressor):
             start[0, d], start[1, d] = middle, spread or 1.0
         l2 = np.zeros((2, d + 1))
         l2[0, :d] = 2 * self.alpha / overview.weight
-        floor = np.full(len(free), -np.inf)
-        floor[-1] = 1e-8 * start[1, d]  # the scale of data that a line fits exactly is zero, where the loss ends
+        log_floor = float(np.log(1e-9 * start[1, d]))  # the scale of data that a line fits exactly is zero
+        start[1, d] = np.log(start[1, d])
         return Problem(Huber(self.epsilon), Numbers(np.zeros(1, np.int64)), (2, d + 1), free, l2.ravel()[free],
-                       np.zeros(len(free)), 1 / overview.weight, start.ravel()[free], floor)
+                       np.zeros(len(free)), 1 / overview.weight, start.ravel()[free], log_floor)

@@ -18,7 +18,7 @@ from daskml_kit.solvers.drive import solve
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton
-from daskml_kit.solvers.oracles import centred, data_term, floored, restricted, ridge
+from daskml_kit.solvers.oracles import centred, data_term, last_by_logarithm, restricted, ridge
 from daskml_kit.solvers.result import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -46,8 +46,8 @@ class Problem:
     scale : float
         One over the weight of all rows, as scikit-learn has it.
     start : array of shape (len(free),)
-    floor : array of shape (len(free),), optional
-        No coefficient goes below.
+    log_floor : float, optional
+        The last coefficient is positive, and fitted by its logarithm; below this it is as good as zero.
     """
 
     loss: Loss
@@ -58,14 +58,14 @@ class Problem:
     l1: Array
     scale: float
     start: Array
-    floor: Array | None = None
+    log_floor: float | None = None
 
     def oracle(self) -> Oracle:
         """Return the smooth part."""
         size = self.shape[0] * self.shape[1]
         whole = data_term(self.loss, self.target, self.shape, self.scale)
         inner = whole if len(self.free) == size else restricted(whole, self.free, size)
-        smooth = ridge(inner if self.floor is None else floored(inner, self.floor), self.l2)
+        smooth = ridge(inner if self.log_floor is None else last_by_logarithm(inner, self.log_floor), self.l2)
         if not isinstance(self.loss, Softmax):
             return smooth
         width = len(self.free) // self.shape[0]
@@ -76,6 +76,8 @@ class Problem:
         """Return the coefficients of shape (outputs, features + 1), zeros where they are not free."""
         whole = np.zeros(self.shape[0] * self.shape[1])
         whole[self.free] = w
+        if self.log_floor is not None:
+            whole[self.free[-1]] = np.exp(w[-1])
         return whole.reshape(self.shape)
 
 
@@ -173,7 +175,8 @@ def _curvature(problem: Problem, overview: Overview) -> float:
         raise TypeError("a loss needs targets")
     read = problem.target.read(overview.sample_y, overview.sample_weight, np.dtype(np.float64))
     raw = np.zeros((problem.shape[0], len(overview.sample_weight)))
-    raw[1:] += problem.shape[0] == 2  # the scale of a concomitant loss must be positive
+    if problem.log_floor is not None:
+        raw[-1] = np.exp(problem.start[-1])
     curvature = problem.loss.terms(raw, read.y, 2).curvature
     first = curvature[0] if curvature is not None and curvature.ndim == 2 else curvature[0, 0]  # type: ignore[index]
     return max(float(np.average(np.abs(first), weights=overview.sample_weight)), 1e-3)

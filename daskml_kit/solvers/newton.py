@@ -84,6 +84,9 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
         gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
         return step, float(gain)
     step = -solve_positive(hess, here.grad)
+    left = here.grad + hess @ step
+    if np.abs(left).max(initial=0) > 1e-3 * np.abs(here.grad).max(initial=0):  # slopes where there is no curvature
+        step = step - left / max(float(np.diag(hess).mean()), 1e-300)
     return step, float(-0.5 * here.grad @ step)
 
 

@@ -67,16 +67,27 @@ def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracl
     return pinned
 
 
-def floored(oracle: Oracle, floor: Array) -> Oracle:
-    """Make the objective infinite below ``floor``, and count a coefficient near it as settled that wants below it."""
+def last_by_logarithm(oracle: Oracle, floor: float) -> Oracle:
+    """Replace the last coefficient, which must be positive, by its logarithm.
 
-    def bounded(w: Array, order: int) -> Asking:
-        if (w < floor).any():
+    Steps then shrink it by a factor at most, while the others follow. The curvature that the change of variable adds is
+    taken by its size, which keeps the Hessian of a convex objective positive. Once it is below ``floor`` (a logarithm),
+    nothing pulls it further down.
+    """
+
+    def transformed(w: Array, order: int) -> Asking:
+        if w[-1] > 700:  # beyond, its exponential overflows
             return Eval(np.inf, np.full_like(w, np.nan))
-        here = yield from oracle(w, order)
-        held = (w <= 10 * floor) & (here.grad > 0)
-        grad = np.where(held, 0.0, here.grad)
-        hess = None if here.hess is None else np.where(held[:, None] | held, 0.0, here.hess)
+        stretch = np.append(np.ones(len(w) - 1), np.exp(w[-1]))
+        here = yield from oracle(np.append(w[:-1], stretch[-1]), order)
+        grad = here.grad * stretch
+        hess = None if here.hess is None else here.hess * np.outer(stretch, stretch)
+        if hess is not None:
+            hess[-1, -1] += abs(grad[-1])
+        if w[-1] < floor and grad[-1] > 0:
+            grad[-1] = 0
+            if hess is not None:
+                hess[-1, :-1] = hess[:-1, -1] = 0
         return Eval(here.value, grad, hess)
 
-    return bounded
+    return transformed
