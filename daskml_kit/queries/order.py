@@ -41,33 +41,39 @@ class Brackets(Alone):
     ranks, its error known, as in Manku, Rajagopalan & Lindsay (SIGMOD 1998); values that come often stay exact.
     """
 
-    low: Array
-    high: Array
+    low: Array | float = -np.inf
+    high: Array | float = np.inf
     limit: int = LIMIT
 
     def chunk(self, block: Block) -> list[Within]:
         columns = block.X.tocsc() if sp.issparse(block.X) else block.X
-        return [self._within(columns, j) for j in range(len(self.low))]
+        d = columns.shape[1]
+        bounds = zip(np.broadcast_to(self.low, d), np.broadcast_to(self.high, d), strict=True)
+        return [self._within(columns, j, low, high) for j, (low, high) in enumerate(bounds)]
 
     def combine(self, a: list[Within], b: list[Within]) -> list[Within]:
-        return [self._join(x, y) for x, y in zip(a, b, strict=True)]
+        return [self._join(x, y, len(a)) for x, y in zip(a, b, strict=True)]
 
-    def _within(self, columns: Array, position: int) -> Within:
-        low, high = self.low[position], self.high[position]
+    def _within(self, columns: Array, position: int, low: float, high: float) -> Within:
         if low > high:
             return Within(0, 0, np.empty(0), np.empty(0), 0.0)
         column = columns[:, [position]].toarray()[:, 0] if sp.issparse(columns) else columns[:, position]
         seen = column[~np.isnan(column)]
         values, counts = np.unique(seen[(seen >= low) & (seen <= high)].astype(np.float64), return_counts=True)
-        return _thin(Within(int((seen < low).sum()), len(seen), values, counts.astype(np.float64), 0.0), self.limit)
+        here = Within(int((seen < low).sum()), len(seen), values, counts.astype(np.float64), 0.0)
+        return _thin(here, self._room(columns.shape[1]))
 
-    def _join(self, a: Within, b: Within) -> Within:
+    def _join(self, a: Within, b: Within, n_columns: int) -> Within:
         values, at = np.unique(np.concatenate([a.values, b.values]), return_inverse=True)
         weights = np.bincount(at, np.concatenate([a.weights, b.weights]), minlength=len(values))
-        return _thin(Within(a.below + b.below, a.n_seen + b.n_seen, values, weights, a.error + b.error), self.limit)
+        both = Within(a.below + b.below, a.n_seen + b.n_seen, values, weights, a.error + b.error)
+        return _thin(both, self._room(n_columns))
+
+    def _room(self, n_columns: int) -> int:
+        return max(min(self.limit, TOTAL_LIMIT // n_columns), LEAST_LIMIT)
 
 
-def medians(n_features: int, limit: int = LIMIT) -> Generator[Query, list[Within], Array]:
+def medians(limit: int = LIMIT) -> Generator[Query, list[Within], Array]:
     """Ask for brackets until each column's median is known, and return them; NaN where nothing was seen.
 
     The first bracket is everything. Each further one is what the summary's error leaves open, a few thousandths of the
@@ -80,7 +86,7 @@ def medians(n_features: int, limit: int = LIMIT) -> Generator[Query, list[Within
 
     Examples
     --------
-    >>> asking = medians(1)
+    >>> asking = medians()
     >>> everything = next(asking)
     >>> try:
     ...     asking.send(everything.chunk(Block(np.array([[4.0], [np.nan], [1.0]]))))
@@ -88,18 +94,19 @@ def medians(n_features: int, limit: int = LIMIT) -> Generator[Query, list[Within
     ...     end.value
     array([2.5])
     """
-    limit = max(min(limit, TOTAL_LIMIT // max(n_features, 1)), LEAST_LIMIT)
-    low, high = np.full(n_features, -np.inf), np.full(n_features, np.inf)
-    found = np.full(n_features, np.nan)
-    while (low <= high).any():
-        answer = yield Brackets(low.copy(), high.copy(), limit)
+    answer = yield Brackets(limit=limit)
+    low, high = np.full(len(answer), -np.inf), np.full(len(answer), np.inf)
+    found = np.full(len(answer), np.nan)
+    while True:
         for j in np.flatnonzero(low <= high):
             here = answer[j]
             if here.n_seen == 0 or here.error == 0:
                 found[j], low[j], high[j] = _median(here), np.inf, -np.inf
             else:
-                low[j], high[j] = _narrowed(here)
-    return found
+                low[j], high[j] = _narrowed(here, low[j], high[j])
+        if not (low <= high).any():
+            return found
+        answer = yield Brackets(low.copy(), high.copy(), limit)
 
 
 def _median(here: Within) -> float:
@@ -113,14 +120,13 @@ def _median(here: Within) -> float:
     return float(lower if lower == upper else (lower + upper) / 2)
 
 
-def _narrowed(here: Within) -> tuple[float, float]:
+def _narrowed(here: Within, low: float, high: float) -> tuple[float, float]:
     """Return the bracket in which both middle values must lie."""
     ends = np.cumsum(here.weights)
     lower, upper = (here.n_seen - 1) // 2 - here.below, here.n_seen // 2 - here.below
     first = np.searchsorted(ends, lower - here.error, side="right")
     last = np.searchsorted(ends, upper + here.error + 1, side="right")
-    low = here.values[first - 1] if first else -np.inf
-    return float(low), float(here.values[last]) if last < len(ends) else np.inf
+    return here.values[first - 1] if first else low, here.values[last] if last < len(ends) else high
 
 
 def _thin(run: Within, limit: int) -> Within:

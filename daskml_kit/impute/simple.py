@@ -1,0 +1,180 @@
+"""Imputation by one statistic of each column."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import sklearn.impute
+from sklearn.utils import check_array
+from sklearn.utils.validation import FLOAT_DTYPES
+
+from daskml_kit.blockwise import Invertible
+from daskml_kit.errors import DataError
+from daskml_kit.numerics.missing import missing_mask
+from daskml_kit.queries.categories import Counts, Tally
+from daskml_kit.queries.missing import Masked, Presence
+from daskml_kit.queries.moments import Moments
+from daskml_kit.queries.order import medians
+from daskml_kit.queries.query import Query
+from daskml_kit.queries.tables import Head
+from daskml_kit.study import Study
+from daskml_kit.typing import Array
+
+
+class Learnt(NamedTuple):
+    """Of each column: the statistic, whether values were missing, and whether it is empty, which all missing makes it."""
+
+    statistics: Array
+    partly: Array
+    empty: Array
+
+
+Lesson = Generator[tuple[Query, ...], tuple[Any, ...], Learnt]
+
+
+class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):
+    """Replace missing values by the mean, the median or the most frequent value of their column, or by a constant.
+
+    Mean, most frequent value and constant take one pass. The median is exact, and takes two passes up to some ten
+    million rows: see `daskml_kit.queries.order`. Parameters, attributes and methods are those of
+    `sklearn.impute.SimpleImputer`.
+
+    Parameters
+    ----------
+    missing_values : number, str, np.nan, None or pd.NA, default=np.nan
+        What counts as missing. In the string columns of a Dask DataFrame pd.NA is read as NaN.
+    strategy : {'mean', 'median', 'most_frequent', 'constant'}, default='mean'
+        A callable needs the whole column, and is refused on Dask input.
+    fill_value : str or number, default=None
+        The constant; by default 0 for numbers and "missing_value" for others.
+    copy : bool, default=True
+        On Dask input a copy is always made: False is refused there.
+    add_indicator : bool, default=False
+        Whether to append a column for each that had missing values, which says where.
+    keep_empty_features : bool, default=False
+        Whether to keep columns without any value.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> frame = dd.from_pandas(pd.DataFrame({"wind": [3.0, None, 5.0]}), npartitions=2)
+    >>> SimpleImputer().fit_transform(frame).compute()
+    array([[3.],
+           [4.],
+           [5.]])
+    """
+
+    genuine: ClassVar[type[Any]] = sklearn.impute.SimpleImputer
+
+    @property
+    def many_passes(self) -> bool:  # type: ignore[override]
+        """Whether one pass over the data is not enough."""
+        return bool(self.strategy == "median")
+
+    def study(self) -> Study:
+        """Ask for what the strategy needs.
+
+        Raises
+        ------
+        DataError
+            Where the strategy is a callable.
+        """
+        if callable(self.strategy):
+            raise DataError(
+                "strategy: a callable needs whole columns in memory, expected 'mean', 'median', 'most_frequent' or "
+                "'constant' on Dask input"
+            )
+        lessons = {"mean": _learn_mean, "median": _learn_median, "most_frequent": _learn_modes}
+        lesson = lessons.get(self.strategy, _learn_presence)(self.missing_values)
+        head, *answers = yield (Head(), *next(lesson))
+        try:
+            while True:
+                answers = yield lesson.send(tuple(answers))
+        except StopIteration as end:
+            learnt = end.value
+        self._adopt(self._fit_made_up(learnt, head, self._dtype(head)), head)
+
+    def _dtype(self, head: Any) -> np.dtype[Any]:
+        """Return the type that scikit-learn would see the data in."""
+        numeric = self.strategy not in ("most_frequent", "constant")
+        return np.dtype(_checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype)
+
+    def _fit_made_up(self, learnt: Learnt, head: Any, dtype: np.dtype[Any]) -> Any:
+        """Fit scikit-learn's imputer on two rows that have what was learnt."""
+        imputer = sklearn.impute.SimpleImputer(**self.get_params(deep=False))
+        marker = np.nan if self.missing_values is pd.NA and dtype.kind == "f" else self.missing_values
+        present = np.array([self._present(dtype) if self.strategy == "constant" else v for v in learnt.statistics], object)
+        rows = np.empty((2, len(present)), object)
+        # Only a sparse column can be empty without missing values: it has none but zeros, which are not stored.
+        void = np.where(learnt.partly, marker, 0)
+        rows[0] = np.where(learnt.empty, void, present)
+        rows[1] = np.where(learnt.partly, marker, rows[0])
+        table: Any = rows.astype(dtype)
+        if isinstance(head, pd.DataFrame):
+            table = pd.DataFrame(table, columns=head.columns)
+        return imputer.fit(sp.csr_array(table) if sp.issparse(head) else table)
+
+    def _present(self, dtype: np.dtype[Any]) -> Any:
+        """Return a value that is not missing, nor a zero that a sparse matrix would not store."""
+        choices = ("a", "b") if dtype.kind == "O" else (1, 2)
+        return choices[1] if choices[0] == self.missing_values else choices[0]
+
+
+def _learn_mean(marker: Any) -> Lesson:
+    (spread,) = yield (Masked(Moments(), marker),)
+    return Learnt(spread.mean, spread.count < spread.n_rows, spread.count == 0)
+
+
+def _learn_median(marker: Any) -> Lesson:
+    asking = medians()
+    brackets, spread = next(asking), None
+    while True:
+        masked = Masked(brackets, marker)
+        if spread is None:
+            answer, spread = yield masked, Presence(marker)
+        else:
+            (answer,) = yield (masked,)
+        try:
+            brackets = asking.send(answer)
+        except StopIteration as end:
+            return Learnt(end.value, spread.count < spread.n_rows, spread.count == 0)
+
+
+def _learn_presence(marker: Any) -> Lesson:
+    (presence,) = yield (Presence(marker),)
+    return Learnt(np.zeros(len(presence.count)), presence.count < presence.n_rows, presence.stored == 0)
+
+
+def _learn_modes(marker: Any) -> Lesson:
+    (tallies,) = yield (Counts(),)
+    masks = [missing_mask(tally.values, marker) for tally in tallies]
+    modes = [_mode(tally, mask) for tally, mask in zip(tallies, masks, strict=True)]
+    statistics = np.empty(len(modes), object)
+    statistics[:] = modes
+    return Learnt(statistics, np.array([mask.any() for mask in masks]), np.array([mask.all() for mask in masks]))
+
+
+def _mode(tally: Tally, missing: Array) -> Any:
+    """Return the value that comes most often, the smallest of equals."""
+    if missing.all():
+        return None
+    counts = np.where(missing, 0, tally.counts)
+    most = np.flatnonzero(counts == counts.max())
+    values = np.asarray(tally.values.iloc[most] if hasattr(tally.values, "iloc") else tally.values[most]).tolist()
+    try:
+        return min(values)
+    except TypeError:
+        return min(values, key=lambda value: (str(type(value)), value))
+
+
+def _checked(table: Any, dtype: Any, strategy: str) -> Any:
+    try:
+        return check_array(table, dtype=dtype, accept_sparse="csc", ensure_all_finite=False)
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise DataError(f"Cannot use {strategy} strategy with non-numeric data: {error}") from None

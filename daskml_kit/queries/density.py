@@ -1,0 +1,34 @@
+"""How full the results of transformers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.block import Block
+from daskml_kit.queries.query import Alone
+from daskml_kit.queries.tables import columns_at
+from daskml_kit.typing import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Density(Alone):
+    """Of each model on its columns: the stored numbers of its result, and the size it would have if dense.
+
+    Parameters
+    ----------
+    models : sequence of (model, positions)
+    """
+
+    models: Sequence[tuple[Any, Any]]
+
+    def chunk(self, block: Block) -> Array:
+        results = [model.transform(columns_at(block.X, positions)) for model, positions in self.models]
+        return np.array([[r.nnz if sp.issparse(r) else np.prod(r.shape), np.prod(r.shape)] for r in results])
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return a + b
