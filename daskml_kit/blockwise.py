@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import dask.array as da
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import sklearn
-from dask.array.utils import meta_from_array
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.engines.blocks import is_dask, n_features_of
 from daskml_kit.engines.tables import Tables
 from daskml_kit.errors import DataError
-from daskml_kit.queries.tables import first_rows
+from daskml_kit.example import like, plain_strings
+from daskml_kit.queries.tables import first_rows, is_sparse
 from daskml_kit.study import Study, drive, refuse_in_place
 from daskml_kit.twin import SklearnTwin, map_rows
 
@@ -97,8 +95,8 @@ class Blockwise(SklearnTwin):
         self._example = example
 
     def _remember(self, X: Any) -> Self:
-        shaped = X if hasattr(X, "shape") and (hasattr(X, "iloc") or not hasattr(X, "columns")) else np.asarray(X)
-        self._example = first_rows(shaped.tocsr() if sp.issparse(shaped) else shaped, EXAMPLE_ROWS)
+        shaped: Any = X if hasattr(X, "shape") and (hasattr(X, "iloc") or not hasattr(X, "columns")) else np.asarray(X)
+        self._example = first_rows(shaped.tocsr() if hasattr(shaped, "tocsr") else shaped, EXAMPLE_ROWS)
         return self
 
     def _map(self, method: str, X: Any, params: dict[str, Any]) -> Any:
@@ -111,7 +109,7 @@ class Blockwise(SklearnTwin):
         meta = getattr(twin, method)(example)[:0]
         if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
             twin.set_output(transform="pandas")  # the workers do not have this process's configuration
-        elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not sp.issparse(meta):
+        elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
             raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {type(meta).__module__}")
         return _with_meta(map_rows(twin, method, table, meta), meta)
 
@@ -148,72 +146,8 @@ def forget(transformer: Any) -> None:
         delattr(transformer, name)
 
 
-def plain_strings(X: Any) -> Any:
-    """Return X with its columns of strings as pandas' default type, where a missing one is NaN.
-
-    Dask reads strings with missing values of pd.NA, on which scikit-learn fails.
-    """
-    if not isinstance(X, dd.DataFrame):
-        return X
-    kinds = {name: dtype for name, dtype in X.dtypes.items() if isinstance(dtype, pd.StringDtype)}
-    changed = {name: pd.StringDtype(na_value=np.nan) for name, dtype in kinds.items() if dtype.na_value is pd.NA}
-    return X.astype(changed) if changed else X
-
-
-def like(example: Any, X: Any) -> Any:
-    """Return the rows of ``example`` with the type, columns and dtypes of the Dask X, made up where it has none.
-
-    Examples
-    --------
-    >>> frame = dd.from_pandas(pd.DataFrame({"a": [1.5], "b": [3]}), npartitions=1)
-    >>> like(pd.DataFrame({"b": [7]}), frame)
-         a  b
-    0  0.0  7
-    """
-    if isinstance(X, dd.DataFrame):
-        return _like_frame(example, X.dtypes)
-    meta = meta_from_array(X)
-    rows = example if example is not None and example.shape[1] == X.shape[1] else np.zeros((1, X.shape[1]), X.dtype)
-    if sp.issparse(meta) or sp.issparse(rows):
-        return (meta.__class__ if sp.issparse(meta) else sp.csr_array)(rows)
-    rows = np.asarray(rows)
-    return rows.astype(X.dtype) if _castable(rows, X.dtype) else rows
-
-
-def _like_frame(example: Any, dtypes: pd.Series[Any]) -> pd.DataFrame:
-    n_rows = 1 if example is None else example.shape[0]
-    columns = []
-    for position, dtype in enumerate(dtypes):
-        values = _column(example, position, dtypes)
-        if values is None:
-            values = np.zeros(n_rows, "i1") if pd.api.types.is_numeric_dtype(dtype) else np.full(n_rows, None, object)
-        column = pd.Series(np.asarray(values) if not isinstance(values, pd.Series) else values.array)
-        known = not isinstance(dtype, pd.CategoricalDtype) and _castable(column, dtype)
-        columns.append(column.astype(dtype) if known else column)
-    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=range(n_rows))
-    return frame.set_axis(dtypes.index, axis=1)
-
-
-def _column(example: Any, position: int, dtypes: pd.Series[Any]) -> Any:
-    if isinstance(example, pd.DataFrame):
-        name = dtypes.index[position]
-        return example[name] if name in example.columns else None
-    if example is None or example.shape[1] != len(dtypes):
-        return None
-    column = example[:, [position]]
-    return (column.toarray() if sp.issparse(column) else column)[:, 0]
-
-
-def _castable(values: Any, dtype: Any) -> bool:
-    try:
-        values.astype(dtype)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
 def _with_meta(result: Any, meta: Any) -> Any:
     """Say that the blocks are sparse, which Dask forgets on the way from a data frame."""
-    if not sp.issparse(meta) or not isinstance(result, da.Array):
+    if not is_sparse(meta) or not isinstance(result, da.Array):
         return result
     return da.Array(result.dask, result.name, result.chunks, meta=meta)

@@ -87,7 +87,9 @@ def can_study(transformer: Any) -> bool:
         return all(can_study(part) for part in _parts(transformer))
     if isinstance(transformer, FrozenEstimator):
         return True
-    return not isinstance(transformer, SklearnTwin) and hasattr(transformer, "fit") and not get_tags(transformer).requires_fit
+    if isinstance(transformer, SklearnTwin) or not hasattr(transformer, "fit"):
+        return False
+    return not get_tags(transformer).requires_fit
 
 
 def needs_many_passes(transformer: Any) -> bool:
@@ -111,8 +113,8 @@ def together(studies: Sequence[Study]) -> Study:
     >>> next(both)
     ('question 0', 'question 0')
     >>> both.send(("yes", "no"))
-    yes
-    no
+    ('yes',)
+    ('no',)
     ('question 1',)
     """
     waiting = _advance([(study, None) for study in studies])
@@ -162,7 +164,7 @@ def refuse_in_place(transformer: Any) -> None:
     """Raise where ``transformer`` would write into the blocks it reads."""
     if transformer.get_params().get("copy") is False:
         raise DataError(
-            f"{type(transformer).__name__}: copy=False is not possible on Dask data, whose blocks are never written to; "
+            f"{type(transformer).__name__}: copy=False is not possible on Dask data, which is never written to; "
             "leave copy=True"
         )
 

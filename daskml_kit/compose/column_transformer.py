@@ -11,17 +11,18 @@ import sklearn.compose
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from daskml_kit.blockwise import Blockwise, like, prepare
+from daskml_kit.blockwise import Blockwise, prepare
 from daskml_kit.compose.density import density_of
 from daskml_kit.compose.parts import Part, pick, renumber, resolve
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.tables import Tables
 from daskml_kit.errors import DataError
+from daskml_kit.example import like
 from daskml_kit.queries.tables import Head, Select
 from daskml_kit.study import Study, can_study, drive, needs_many_passes, seen, study_of, to_sklearn, together
 
 
-class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):
+class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: ignore[misc]
     """Apply transformers to columns, and put their results side by side.
 
     On Dask input all transformers fit together: one pass answers the first questions of all of them, the next pass the
@@ -60,7 +61,7 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):
     genuine: ClassVar[type[Any]] = sklearn.compose.ColumnTransformer
 
     @property
-    def many_passes(self) -> bool:  # type: ignore[override]
+    def many_passes(self) -> bool:
         """Whether one pass over the data is not enough."""
         transformers = [*(transformer for _, transformer, _ in self.transformers), self.remainder]
         return any(needs_many_passes(transformer) for transformer in transformers)
@@ -143,7 +144,8 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):
 
     def _twin(self, transformers: Sequence[Any], remainder: Any) -> Any:
         """Return scikit-learn's unfitted ColumnTransformer, set up like this one."""
-        plain = [(name, _unfitted(t), columns) for (name, _, columns), t in zip(self.transformers, transformers, strict=True)]
+        given = zip(self.transformers, transformers, strict=True)
+        plain = [(name, _unfitted(transformer), columns) for (name, _, columns), transformer in given]
         options = {**self.get_params(deep=False), "transformers": plain, "remainder": _unfitted(remainder)}
         twin = self.genuine(**options)
         vars(twin).update({name: value for name, value in vars(clone(self)).items() if name not in options})
@@ -156,9 +158,7 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):
         frozen = [(name, _frozen(transformer), columns) for name, transformer, columns in fitted]
         twin.set_params(transformers=frozen, remainder=_frozen(remainder), n_jobs=None).fit(example)
         twin.set_params(**options)
-        twin.transformers_ = [
-            (name, t.estimator if isinstance(t, FrozenEstimator) else t, columns) for name, t, columns in twin.transformers_
-        ]
+        twin.transformers_ = [(name, _thawed(part), columns) for name, part, columns in twin.transformers_]
         return twin
 
 
@@ -199,3 +199,7 @@ def _unfitted(transformer: Any) -> Any:
 
 def _frozen(transformer: Any) -> Any:
     return transformer if isinstance(transformer, str) else FrozenEstimator(to_sklearn(transformer))
+
+
+def _thawed(transformer: Any) -> Any:
+    return transformer.estimator if isinstance(transformer, FrozenEstimator) else transformer

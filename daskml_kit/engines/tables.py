@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -16,6 +17,7 @@ from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.opening import FIT_FRACTION, _free_memory, find_client
 from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
+from daskml_kit.queries.tables import Delegate
 
 MERGE_WIDTH = 8
 """Blocks of one merging task; a power of two, so that merging keeps to the binary tree."""
@@ -67,7 +69,8 @@ class Tables:
             parts = [merge(shared, group, self.n_blocks) for group in groups]
         (nodes,) = dask.compute(parts[0])
         if nodes[0].partial is None:
-            raise DataError(f"Found array with 0 sample(s) (shape=(0, {self._X.shape[1]})) while a minimum of 1 is required.")
+            shape = (0, self._X.shape[1])
+            raise DataError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
         return query.split(nodes[0].partial)
 
     def collection(self) -> Any:
@@ -77,7 +80,8 @@ class Tables:
             return dd.from_delayed(self._blocks, meta=meta, verify_meta=False)
         meta, width = meta_from_array(self._X), self._X.shape[1]
         rows = zip(self._blocks, self._X.chunks[0], strict=True)
-        return da.concatenate([da.from_delayed(b, (n, width), meta=meta) for b, n in rows], allow_unknown_chunksizes=True)
+        parts = [da.from_delayed(block, (length, width), meta=meta) for block, length in rows]
+        return da.concatenate(parts, allow_unknown_chunksizes=True)
 
     def _hold(self) -> None:
         first = dask.persist(self._blocks[0])
@@ -102,16 +106,14 @@ def _merge(query: Query, parts: list[list[Node]], n_blocks: int) -> list[Node]:
     return reduce_nodes(_Skipping(query), [node for part in parts for node in part], n_blocks)
 
 
-class _Skipping:
+@dataclass(frozen=True, eq=False)
+class _Skipping(Delegate):
     """A query's ``combine``, where a block without rows has no partial answer."""
-
-    def __init__(self, query: Query) -> None:
-        self._query = query
 
     def combine(self, a: Any, b: Any) -> Any:
         if a is None or b is None:
             return b if a is None else a
-        return self._query.combine(a, b)
+        return self.query.combine(a, b)
 
 
 def _nbytes(table: Any) -> int:

@@ -20,13 +20,13 @@ from daskml_kit.queries.missing import Masked, Presence
 from daskml_kit.queries.moments import Moments
 from daskml_kit.queries.order import medians
 from daskml_kit.queries.query import Query
-from daskml_kit.queries.tables import Head
+from daskml_kit.queries.tables import Head, is_sparse
 from daskml_kit.study import Study
 from daskml_kit.typing import Array
 
 
 class Learnt(NamedTuple):
-    """Of each column: the statistic, whether values were missing, and whether it is empty, which all missing makes it."""
+    """Of each column: the statistic, whether values were missing, and whether no value was there."""
 
     statistics: Array
     partly: Array
@@ -36,7 +36,7 @@ class Learnt(NamedTuple):
 Lesson = Generator[tuple[Query, ...], tuple[Any, ...], Learnt]
 
 
-class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):
+class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[misc]
     """Replace missing values by the mean, the median or the most frequent value of their column, or by a constant.
 
     Mean, most frequent value and constant take one pass. The median is exact, and takes two passes up to some ten
@@ -71,7 +71,7 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):
     genuine: ClassVar[type[Any]] = sklearn.impute.SimpleImputer
 
     @property
-    def many_passes(self) -> bool:  # type: ignore[override]
+    def many_passes(self) -> bool:
         """Whether one pass over the data is not enough."""
         return bool(self.strategy == "median")
 
@@ -90,10 +90,11 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):
             )
         lessons = {"mean": _learn_mean, "median": _learn_median, "most_frequent": _learn_modes}
         lesson = lessons.get(self.strategy, _learn_presence)(self.missing_values)
-        head, *answers = yield (Head(), *next(lesson))
+        head, *first = yield (Head(), *next(lesson))
+        answers = tuple(first)
         try:
             while True:
-                answers = yield lesson.send(tuple(answers))
+                answers = yield lesson.send(answers)
         except StopIteration as end:
             learnt = end.value
         self._adopt(self._fit_made_up(learnt, head, self._dtype(head)), head)
@@ -101,13 +102,16 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):
     def _dtype(self, head: Any) -> np.dtype[Any]:
         """Return the type that scikit-learn would see the data in."""
         numeric = self.strategy not in ("most_frequent", "constant")
-        return np.dtype(_checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype)
+        dtype: np.dtype[Any] = _checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype
+        return dtype
 
     def _fit_made_up(self, learnt: Learnt, head: Any, dtype: np.dtype[Any]) -> Any:
         """Fit scikit-learn's imputer on two rows that have what was learnt."""
         imputer = sklearn.impute.SimpleImputer(**self.get_params(deep=False))
         marker = np.nan if self.missing_values is pd.NA and dtype.kind == "f" else self.missing_values
-        present = np.array([self._present(dtype) if self.strategy == "constant" else v for v in learnt.statistics], object)
+        present = np.full(len(learnt.empty), self._present(dtype), object)
+        if self.strategy != "constant":
+            present[:] = learnt.statistics
         rows = np.empty((2, len(present)), object)
         # Only a sparse column can be empty without missing values: it has none but zeros, which are not stored.
         void = np.where(learnt.partly, marker, 0)
@@ -116,7 +120,7 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):
         table: Any = rows.astype(dtype)
         if isinstance(head, pd.DataFrame):
             table = pd.DataFrame(table, columns=head.columns)
-        return imputer.fit(sp.csr_array(table) if sp.issparse(head) else table)
+        return imputer.fit(sp.csr_array(table) if is_sparse(head) else table)
 
     def _present(self, dtype: np.dtype[Any]) -> Any:
         """Return a value that is not missing, nor a zero that a sparse matrix would not store."""
@@ -131,22 +135,22 @@ def _learn_mean(marker: Any) -> Lesson:
 
 def _learn_median(marker: Any) -> Lesson:
     asking = medians()
-    brackets, spread = next(asking), None
+    brackets, presence = next(asking), None
     while True:
         masked = Masked(brackets, marker)
-        if spread is None:
-            answer, spread = yield masked, Presence(marker)
+        if presence is None:
+            answer, presence = yield masked, Presence(marker)
         else:
             (answer,) = yield (masked,)
         try:
             brackets = asking.send(answer)
         except StopIteration as end:
-            return Learnt(end.value, spread.count < spread.n_rows, spread.count == 0)
+            return Learnt(end.value, presence.present < presence.n_rows, presence.present == 0)
 
 
 def _learn_presence(marker: Any) -> Lesson:
     (presence,) = yield (Presence(marker),)
-    return Learnt(np.zeros(len(presence.count)), presence.count < presence.n_rows, presence.stored == 0)
+    return Learnt(np.zeros(len(presence.present)), presence.present < presence.n_rows, presence.stored == 0)
 
 
 def _learn_modes(marker: Any) -> Lesson:

@@ -18,7 +18,7 @@ from daskml_kit.study import Study
 from daskml_kit.typing import Array
 
 
-class OneHotEncoder(Invertible, sklearn.preprocessing.OneHotEncoder):
+class OneHotEncoder(Invertible, sklearn.preprocessing.OneHotEncoder):  # type: ignore[misc]
     """Encode each category of each column as a column of zeros and ones.
 
     One pass counts the values of every column. Parameters, attributes and methods are those of

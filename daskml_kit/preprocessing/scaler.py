@@ -15,11 +15,11 @@ from daskml_kit.engines.tables import Tables
 from daskml_kit.errors import DataError
 from daskml_kit.numerics.scaling import scale_of
 from daskml_kit.queries.moments import Moments, Spread
-from daskml_kit.queries.tables import Head, Numbers
+from daskml_kit.queries.tables import Head, Numbers, is_sparse
 from daskml_kit.study import Study, drive
 
 
-class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):
+class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type: ignore[misc]
     r"""Subtract each feature's mean and divide by its standard deviation: :math:`z = (x - u) / s`.
 
     One pass learns both, in double precision, missing values left out; blocks are joined by Chan, Golub & LeVeque
@@ -42,7 +42,7 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):
 
     genuine: ClassVar[type[Any]] = sklearn.preprocessing.StandardScaler
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Learn means and scales from all of X.
 
         Parameters
@@ -94,16 +94,17 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):
     def _learn(self, head: Any, spread: Spread, weighted: bool) -> None:
         width = getattr(self, "n_features_in_", head.shape[1])
         if head.shape[1] != width:
-            raise DataError(f"X has {head.shape[1]} features, but StandardScaler is expecting {width} features as input")
+            raise DataError(f"X has {head.shape[1]} features, but StandardScaler is expecting {width} features")
         self._adopt(_fit_names(self, head), head)
-        learns = self.with_std or (not sp.issparse(head) and self.with_mean)
-        seen = spread.weight if weighted and (learns or sp.issparse(head)) else spread.count
+        learns = self.with_std or (not is_sparse(head) and self.with_mean)
+        seen = spread.weight if weighted and (learns or is_sparse(head)) else spread.count
         seen = seen.astype(np.float64 if weighted or learns else np.int64)
         self.n_samples_seen_ = seen[0] if (seen == seen[0]).all() else seen
         observed = spread.weight > 0
         self.mean_ = np.where(observed, spread.mean, np.nan) if learns else None
-        self.var_ = np.where(observed, spread.variance, np.nan) if self.with_std else None
-        self.scale_ = scale_of(self.var_, self.mean_, self.n_samples_seen_) if self.with_std else None
+        variance = np.where(observed, spread.variance, np.nan)
+        self.var_ = variance if self.with_std else None
+        self.scale_ = scale_of(variance, spread.mean, self.n_samples_seen_) if self.with_std else None
 
 
 def _fit_names(scaler: StandardScaler, head: Any) -> Any:
@@ -112,7 +113,7 @@ def _fit_names(scaler: StandardScaler, head: Any) -> Any:
     if hasattr(ones, "columns"):
         ones = ones.astype(object)
         ones[:] = 1.0
-    elif sp.issparse(ones):
+    elif is_sparse(ones):
         ones = sp.csr_array(np.ones(ones.shape))
     else:
         ones = np.ones(ones.shape)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from daskml_kit.block import Block
 from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Alone
+from daskml_kit.queries.tables import is_sparse
 from daskml_kit.typing import Array
 
 
@@ -37,7 +37,7 @@ class Counts(Alone):
         return [_tally(_column(table, j), np.ones(table.shape[0], np.int64)) for j in range(table.shape[1])]
 
     def combine(self, a: list[Tally], b: list[Tally]) -> list[Tally]:
-        return [_tally(_join(x.values, y.values), np.concatenate([x.counts, y.counts])) for x, y in zip(a, b, strict=True)]
+        return [_joined(x, y) for x, y in zip(a, b, strict=True)]
 
 
 def _tally(values: Any, weight: Array) -> Tally:
@@ -69,15 +69,17 @@ def _kind(value: Any) -> str:
 
 
 def _column(table: Any, position: int) -> Any:
-    if sp.issparse(table):
+    if is_sparse(table):
         return table[:, [position]].toarray()[:, 0]
     if not hasattr(table, "iloc"):
         return table[:, position]
     column = table.iloc[:, position]
     if isinstance(column.dtype, pd.CategoricalDtype):  # blocks may know different categories
-        return pd.Series(np.asarray(column), name=column.name, dtype=None if column.dtype.categories.dtype != object else object)
+        plain = np.asarray(column)
+        return pd.Series(plain, name=column.name, dtype=plain.dtype)
     return column
 
 
-def _join(a: Any, b: Any) -> Any:
-    return pd.concat([a, b]) if hasattr(a, "iloc") else np.concatenate([a, b])
+def _joined(a: Tally, b: Tally) -> Tally:
+    join: Any = pd.concat if hasattr(a.values, "iloc") else np.concatenate
+    return _tally(join([a.values, b.values]), np.concatenate([a.counts, b.counts]))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from daskml_kit.block import Block
 from daskml_kit.queries.query import Alone
-from daskml_kit.queries.tables import columns_at
+from daskml_kit.queries.tables import columns_at, is_sparse
 from daskml_kit.typing import Array
 
 
@@ -28,7 +27,7 @@ class Density(Alone):
 
     def chunk(self, block: Block) -> Array:
         results = [model.transform(columns_at(block.X, positions)) for model, positions in self.models]
-        return np.array([[r.nnz if sp.issparse(r) else np.prod(r.shape), np.prod(r.shape)] for r in results])
+        return np.array([[r.nnz if is_sparse(r) else np.prod(r.shape), np.prod(r.shape)] for r in results])
 
     def combine(self, a: Array, b: Array) -> Array:
         return a + b

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from daskml_kit.block import Block
 from daskml_kit.numerics.missing import is_nan, missing_mask
 from daskml_kit.queries.query import Alone
-from daskml_kit.queries.tables import Delegate, as_numbers
+from daskml_kit.queries.tables import Delegate, as_numbers, is_sparse
 from daskml_kit.typing import Array
 
 
@@ -20,7 +20,7 @@ class Seen(NamedTuple):
     """The number of rows, and for each column of values that are not missing, and of those that are also stored."""
 
     n_rows: int
-    count: Array
+    present: Array
     stored: Array
 
 
@@ -33,7 +33,7 @@ class Presence(Alone):
     def chunk(self, block: Block) -> Seen:
         table: Any = block.X
         n_rows, n_columns = table.shape
-        if sp.issparse(table):
+        if is_sparse(table):
             X = sp.csr_array(table)
             missing = np.bincount(X.indices[missing_mask(X.data, self.marker)], minlength=n_columns)
             stored = np.bincount(X.indices, minlength=n_columns)
@@ -44,7 +44,7 @@ class Presence(Alone):
         return Seen(n_rows, n_rows - missing, stored - missing)
 
     def combine(self, a: Seen, b: Seen) -> Seen:
-        return Seen(a.n_rows + b.n_rows, a.count + b.count, a.stored + b.stored)
+        return Seen(a.n_rows + b.n_rows, a.present + b.present, a.stored + b.stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +64,9 @@ class Masked(Delegate):
         numbers = as_numbers(block, nan=nan)
         if nan:
             return numbers
-        X: Any = numbers.X.copy() if sp.issparse(numbers.X) else numbers.X
+        X: Any = numbers.X.copy() if is_sparse(numbers.X) else numbers.X
         dtype = np.float32 if X.dtype == np.float32 else np.float64
-        if sp.issparse(X):
+        if is_sparse(X):
             X = X.astype(dtype)
             X.data[missing_mask(X.data, self.marker)] = np.nan
             return numbers._replace(X=X)

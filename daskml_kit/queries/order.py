@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from daskml_kit.block import Block
 from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Alone, Query
+from daskml_kit.queries.tables import is_sparse
 from daskml_kit.typing import Array
 
 LIMIT = 65_536
@@ -46,7 +46,7 @@ class Brackets(Alone):
     limit: int = LIMIT
 
     def chunk(self, block: Block) -> list[Within]:
-        columns = block.X.tocsc() if sp.issparse(block.X) else block.X
+        columns: Any = block.X.tocsc() if is_sparse(block.X) else block.X
         d = columns.shape[1]
         bounds = zip(np.broadcast_to(self.low, d), np.broadcast_to(self.high, d), strict=True)
         return [self._within(columns, j, low, high) for j, (low, high) in enumerate(bounds)]
@@ -54,10 +54,10 @@ class Brackets(Alone):
     def combine(self, a: list[Within], b: list[Within]) -> list[Within]:
         return [self._join(x, y, len(a)) for x, y in zip(a, b, strict=True)]
 
-    def _within(self, columns: Array, position: int, low: float, high: float) -> Within:
+    def _within(self, columns: Any, position: int, low: float, high: float) -> Within:
         if low > high:
             return Within(0, 0, np.empty(0), np.empty(0), 0.0)
-        column = columns[:, [position]].toarray()[:, 0] if sp.issparse(columns) else columns[:, position]
+        column = columns[:, [position]].toarray()[:, 0] if is_sparse(columns) else columns[:, position]
         seen = column[~np.isnan(column)]
         values, counts = np.unique(seen[(seen >= low) & (seen <= high)].astype(np.float64), return_counts=True)
         here = Within(int((seen < low).sum()), len(seen), values, counts.astype(np.float64), 0.0)

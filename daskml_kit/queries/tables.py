@@ -122,7 +122,11 @@ def first_rows(table: Any, n_rows: int) -> Any:
 def join_rows(a: Any, b: Any) -> Any:
     if hasattr(a, "iloc"):
         return pd.concat([a, b])
-    return sp.vstack([a, b]).tocsr() if sp.issparse(a) else np.concatenate([a, b])
+    return sp.vstack([a, b]).tocsr() if is_sparse(a) else np.concatenate([a, b])
+
+
+def is_sparse(table: Any) -> bool:
+    return bool(sp.issparse(table))
 
 
 def columns_at(table: Any, positions: Sequence[int] | int) -> Any:
@@ -143,7 +147,7 @@ def as_numbers(block: Block, *, nan: bool = True) -> Block:
     if isinstance(X, pd.DataFrame):
         X = _frame_numbers(X, block.index)
     numbers = as_block(X, None, block.weight, index=block.index)
-    values = numbers.X.data if sp.issparse(numbers.X) else numbers.X
+    values: Any = numbers.X.data if is_sparse(numbers.X) else numbers.X
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         if np.isinf(values).any():
             raise DataError(f"Input X contains infinity or a value too large in block {block.index}.")
