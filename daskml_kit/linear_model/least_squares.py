@@ -100,7 +100,8 @@ class LinearRegression(LeastSquares):
     copy_X : bool, default True
         X is never written to, whatever this says.
     tol : float, default 1e-6
-        Of the iterative fit beyond 4000 features.
+        Singular values below ``tol`` times the largest count as zero; beyond 4000 features, where the fit iterates, it is
+        the slope at which it has converged.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     positive : bool, default False
@@ -172,7 +173,7 @@ class LinearRegression(LeastSquares):
         d = len(values)
         first = 1 if self.fit_intercept else 0
         X_part = R[first:, 1 : d + 1] if first else R[:, 1 : d + 1]
-        coef, _, rank, singular = np.linalg.lstsq(X_part, R[first:, d + 1 :], rcond=None)
+        coef, _, rank, singular = np.linalg.lstsq(X_part, R[first:, d + 1 :], rcond=self.tol)
         return coef.T, {"rank_": int(rank), "singular_": singular}
 
 

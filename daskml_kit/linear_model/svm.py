@@ -49,7 +49,7 @@ class LinearSVC(LinearClassifier):
     Attributes
     ----------
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
-    intercept_ : array of shape (1,) or (n_classes,)
+    intercept_ : array of shape (1,) or (n_classes,), or 0.0 where none is fitted
     classes_ : array of shape (n_classes,)
     n_iter_ : int
     profile_ : daskml_kit.engines.profile.Profile
@@ -96,7 +96,7 @@ class LinearSVC(LinearClassifier):
             coef = rows.astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
             self.classes_, self.profile_ = classes, engine.profile
             self.n_iter_ = max(result.n_iter for result in results.values())
-            self.coef_, self.intercept_ = coef[:, :-1], coef[:, -1]
+            self.coef_, self.intercept_ = coef[:, :-1], coef[:, -1] if self.fit_intercept else 0.0
         return self
 
     def to_sklearn(self) -> Any:

@@ -38,7 +38,7 @@ class Gram(Alone):
     answer_type: ClassVar[type[Scatter]] = Scatter
 
     def chunk(self, block: Block) -> Scatter:
-        y = None if block.y is None else block.y.reshape(block.n_rows, -1)
+        y = None if block.y is None else _columns(block.y)
         partial = _sparse_scatter(block, y) if sp.issparse(block.X) else _dense_scatter(block, y)
         if not np.isfinite(partial.product).all():
             check_finite(block)
@@ -53,6 +53,10 @@ class Gram(Alone):
         mean = a.mean + apart * (b.weight / weight)
         product = a.product + b.product + np.outer(apart, apart) * (a.weight * b.weight / weight)
         return Scatter(weight, a.n_rows + b.n_rows, mean, product)
+
+
+def _columns(y: Array) -> Array:
+    return y[:, None] if y.ndim == 1 else y
 
 
 def _dense_scatter(block: Block, y: Array | None) -> Scatter:
@@ -107,7 +111,7 @@ class Triangle(Alone):
     """
 
     def chunk(self, block: Block) -> Array:
-        y = np.empty((block.n_rows, 0)) if block.y is None else block.y.reshape(block.n_rows, -1)
+        y = np.empty((block.n_rows, 0)) if block.y is None else _columns(block.y)
         width = 1 + block.X.shape[1] + y.shape[1]
         root = np.ones(block.n_rows) if block.weight is None else np.sqrt(block.weight)
         R = np.zeros((0, width))
