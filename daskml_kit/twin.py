@@ -56,7 +56,7 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
         X = X.rechunk({1: -1})
     if isinstance(meta, pd.DataFrame):
         frames = [dask.delayed(_call)(block, shared, method, meta) for block in X.to_delayed().ravel()]
-        return dd.from_delayed(frames, meta=meta, verify_meta=False)
+        return dd.from_delayed(frames, meta=meta)
     if meta.ndim == 1:
         return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, drop_axis=1, meta=meta)
     chunks = (X.chunks[0], (meta.shape[1],))

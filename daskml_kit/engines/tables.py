@@ -77,7 +77,7 @@ class Tables:
         """Return the data as a Dask collection, which reads what is held rather than the source."""
         if isinstance(self._X, dd.DataFrame):
             meta = pd.DataFrame(columns=self._X.columns).astype(self._X.dtypes)
-            return dd.from_delayed(self._blocks, meta=meta, verify_meta=False)
+            return dd.from_delayed(self._blocks, meta=meta)
         meta, width = meta_from_array(self._X), self._X.shape[1]
         rows = zip(self._blocks, self._X.chunks[0], strict=True)
         parts = [da.from_delayed(block, (length, width), meta=meta) for block, length in rows]

@@ -79,6 +79,7 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
         """Ask for the moments; ``factor`` is a weight that all rows have."""
         head, spread = yield (Head(), Numbers(Moments()))
         spread = spread._replace(weight=spread.weight * factor, squares=spread.squares * factor)
+        self._check_width(head.shape[1])
         known = self._known(spread.n_rows)
         self._learn(head, spread if known is None else Moments().combine(known, spread), weighted)
 
@@ -91,10 +92,12 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
         squares = np.zeros(len(seen)) if self.var_ is None else np.nan_to_num(self.var_) * seen
         return Spread(n_rows, seen, seen, mean, squares)
 
+    def _check_width(self, width: int) -> None:
+        expected = getattr(self, "n_features_in_", width)
+        if width != expected:
+            raise DataError(f"X has {width} features, but StandardScaler is expecting {expected} features as input")
+
     def _learn(self, head: Any, spread: Spread, weighted: bool) -> None:
-        width = getattr(self, "n_features_in_", head.shape[1])
-        if head.shape[1] != width:
-            raise DataError(f"X has {head.shape[1]} features, but StandardScaler is expecting {width} features")
         self._adopt(_fit_names(self, head), head)
         learns = self.with_std or (not is_sparse(head) and self.with_mean)
         seen = spread.weight if weighted and (learns or is_sparse(head)) else spread.count

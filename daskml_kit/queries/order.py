@@ -46,7 +46,8 @@ class Brackets(Alone):
     limit: int = LIMIT
 
     def chunk(self, block: Block) -> list[Within]:
-        columns: Any = block.X.tocsc() if is_sparse(block.X) else block.X
+        columns: Any = block.X
+        columns = columns.tocsc() if is_sparse(columns) else columns
         d = columns.shape[1]
         bounds = zip(np.broadcast_to(self.low, d), np.broadcast_to(self.high, d), strict=True)
         return [self._within(columns, j, low, high) for j, (low, high) in enumerate(bounds)]
