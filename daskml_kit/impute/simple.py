@@ -108,13 +108,13 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
     def _fit_made_up(self, learnt: Learnt, head: Any, dtype: np.dtype[Any]) -> Any:
         """Fit scikit-learn's imputer on two rows that have what was learnt."""
         imputer = sklearn.impute.SimpleImputer(**self.get_params(deep=False))
-        marker = np.nan if self.missing_values is pd.NA and dtype.kind == "f" else self.missing_values
+        marker: Any = np.array(np.nan if self.missing_values is pd.NA else self.missing_values, object)
         present = np.full(len(learnt.empty), self._present(dtype), object)
         if self.strategy != "constant":
             present[:] = learnt.statistics
         rows = np.empty((2, len(present)), object)
         # Only a sparse column can be empty without missing values: it has none but zeros, which are not stored.
-        void = np.where(learnt.partly, marker, 0)
+        void = np.where(learnt.partly, marker, np.array(0, object))
         rows[0] = np.where(learnt.empty, void, present)
         rows[1] = np.where(learnt.partly, marker, rows[0])
         table: Any = rows.astype(dtype)
@@ -125,7 +125,8 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
     def _present(self, dtype: np.dtype[Any]) -> Any:
         """Return a value that is not missing, nor a zero that a sparse matrix would not store."""
         choices = ("a", "b") if dtype.kind == "O" else (1, 2)
-        return choices[1] if choices[0] == self.missing_values else choices[0]
+        first = np.array(choices[:1], dtype)
+        return choices[int(missing_mask(first, self.missing_values)[0])]
 
 
 def _learn_mean(marker: Any) -> Lesson:

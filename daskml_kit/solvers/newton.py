@@ -46,7 +46,7 @@ def newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | N
         if n_iter == max_iter:
             break
         moved = yield from backtrack(oracle, w, here, step, bounds, 2)
-        if moved is None or stuck(here, moved[1], gain):
+        if moved is None or stuck((w, here), moved, bounds, gain):
             return Result(w, n_iter, stalled(here, gain), here)
         w, here = moved
     return Result(w, max_iter, False, here)
@@ -67,7 +67,7 @@ def quasi_newton(oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter:
         if n_iter == max_iter:
             break
         moved = yield from backtrack(oracle, w, here, step, bounds, 1)
-        if moved is None or stuck(here, moved[1], gain):
+        if moved is None or stuck((w, here), moved, bounds, gain):
             return Result(w, n_iter, stalled(here, gain), here)
         hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
         w, here = moved
@@ -101,10 +101,12 @@ def stalled(here: Eval, gain: float) -> bool:
     return gain <= 1e-12 * max(abs(here.value), 1e-300)
 
 
-def stuck(here: Eval, there: Eval, gain: float) -> bool:
-    """Whether a step that should gain nothing in the objective's digits gained nothing, and flattened no slope."""
-    flatter = np.abs(there.grad).max(initial=0) < 0.5 * np.abs(here.grad).max(initial=0)
-    return bool(there.value >= here.value and gain <= 1e-15 * abs(here.value) and not flatter)
+def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain: float) -> bool:
+    """Whether a step that should gain nothing in the objective's digits did not flatten the slopes either."""
+    if gain > 1e-15 * abs(before[1].value):
+        return False
+    steepest = [float(np.abs(least_slope(w, here.grad, l1)).max(initial=0)) for w, here in (before, after)]
+    return steepest[1] > 0.5 * steepest[0]
 
 
 def backtrack(oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int

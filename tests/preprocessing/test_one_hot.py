@@ -95,7 +95,7 @@ def test_arrays_of_any_type(X):
 
 def test_categoricals_whose_categories_differ_between_blocks():
     parts = [pd.DataFrame({"c": pd.Categorical(["a", "b"])}), pd.DataFrame({"c": pd.Categorical(["z", None, "a"])})]
-    lazy = dd.from_map(parts.__getitem__, range(2), meta=parts[0][:0])
+    lazy = dd.from_map(lambda number: parts[number], range(2), meta=parts[0][:0])
     table = pd.DataFrame({"c": ["a", "b", "z", np.nan, "a"]})
     assert_same(OneHotEncoder().fit(lazy), sklearn.preprocessing.OneHotEncoder().fit(table), lazy, table)
 
@@ -104,14 +104,15 @@ def test_given_categories():
     table = frame()[["letter"]]
     lazy = dd.from_pandas(table, npartitions=3)
     options = {"categories": [["z", "b", "a"]], "handle_unknown": "ignore", "min_frequency": 1}
-    assert_same(OneHotEncoder(**options).fit(lazy), sklearn.preprocessing.OneHotEncoder(**options).fit(table), lazy, table)
+    theirs = sklearn.preprocessing.OneHotEncoder(**options).fit(table)
+    assert_same(OneHotEncoder(**options).fit(lazy), theirs, lazy, table)
     with pytest.raises(ValueError, match="Found unknown categories"):
         OneHotEncoder(categories=[["a", "b"]]).fit(lazy)
 
 
 def test_csr_blocks_and_empty_partitions():
     X = sp.csr_array(np.array([[1.0, 0], [0, 0], [2, 3]]))
-    with pytest.raises(TypeError, match="[Ss]parse"):
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
         sklearn.preprocessing.OneHotEncoder().fit(X)
     table = frame()
     lazy = dd.from_pandas(table, npartitions=6)
@@ -163,10 +164,11 @@ def test_dense_frames_and_the_way_back():
     back = ours.inverse_transform(ours.transform(lazy))
     np.testing.assert_array_equal(back.compute(), wanted.inverse_transform(wanted.transform(table)))
     encoder = OneHotEncoder().fit(lazy)
-    np.testing.assert_array_equal(encoder.inverse_transform(encoder.transform(lazy)).compute(), table.to_numpy(dtype=object))
+    back = encoder.inverse_transform(encoder.transform(lazy))
+    np.testing.assert_array_equal(back.compute(), table.to_numpy(dtype=object))
     with pytest.raises(ValueError, match="sparse"):
         OneHotEncoder().set_output(transform="pandas").fit(lazy).transform(lazy)
-    with pytest.raises(DataError, match="handed|columns"):
+    with pytest.raises(DataError, match="expected the 15 of transform"):
         encoder.inverse_transform(da.zeros((4, 2)))
 
 

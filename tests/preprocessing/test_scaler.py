@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import dask
 import dask.array as da
 import dask.dataframe as dd
@@ -58,7 +60,7 @@ def assert_same_state(ours, theirs, rtol=1e-9):
 def test_any_chunking_gives_scikit_learns_scaler(cuts, dtype, with_mean, with_std, missing):
     X = rows(missing=missing).astype(dtype)
     edges = [0, *sorted(cuts), 60]  # blocks without rows come too
-    dX = da.concatenate([da.from_array(X[a:b], chunks=(max(b - a, 1), 2)) for a, b in zip(edges, edges[1:], strict=False)])
+    dX = da.concatenate([da.from_array(X[a:b], chunks=(max(b - a, 1), 2)) for a, b in pairwise(edges)])
     theirs = sklearn.preprocessing.StandardScaler(with_mean=with_mean, with_std=with_std).fit(X)
     ours = StandardScaler(with_mean=with_mean, with_std=with_std).fit(dX)
     assert_same_state(ours, theirs)
@@ -104,9 +106,10 @@ def test_weights_count_as_scikit_learn_counts_them(as_frame):
 def test_partial_fit_goes_on_and_fit_begins_anew():
     X = rows()
     theirs = sklearn.preprocessing.StandardScaler().partial_fit(X[:25]).partial_fit(X[25:])
-    ours = StandardScaler().partial_fit(da.from_array(X[:25], chunks=(10, 3))).partial_fit(da.from_array(X[25:], chunks=(9, 3)))
+    first, second = da.from_array(X[:25], chunks=(10, 3)), da.from_array(X[25:], chunks=(9, 3))
+    ours = StandardScaler().partial_fit(first).partial_fit(second)
     assert_same_state(ours, theirs, rtol=1e-7)
-    assert_same_state(ours.fit(da.from_array(X[:25], chunks=(10, 3))), sklearn.preprocessing.StandardScaler().fit(X[:25]))
+    assert_same_state(ours.fit(first), sklearn.preprocessing.StandardScaler().fit(X[:25]))
     with pytest.raises(DataError, match="X has 2 features, but StandardScaler is expecting 3"):
         ours.partial_fit(da.from_array(X[:, :2], chunks=(10, 2)))
 
@@ -122,8 +125,9 @@ def test_unknown_chunks_frames_and_the_cluster(client: Client):
     assert np.isnan(unknown.chunks[0]).all()
     result = StandardScaler().fit_transform(unknown).compute()
     np.testing.assert_allclose(result, theirs.transform(frame), rtol=1e-9, atol=1e-9)
+    weight = frame["a"].fillna(0).abs()
     weighted = StandardScaler().fit(lazy, sample_weight=lazy["a"].fillna(0).abs())
-    assert_same_state(weighted, sklearn.preprocessing.StandardScaler().fit(frame, sample_weight=frame["a"].fillna(0).abs()))
+    assert_same_state(weighted, sklearn.preprocessing.StandardScaler().fit(frame, sample_weight=weight))
 
 
 def test_set_output_gives_data_frames_with_the_index():
@@ -166,7 +170,7 @@ def test_wrong_values_are_named_with_column_and_block():
         lazy = dd.from_pandas(frame, npartitions=3)
         with pytest.raises(DataError, match=r"'city' \(object\) in block 2.*Oslo"):
             StandardScaler().fit(lazy)
-    with pytest.raises(DataError, match="infinity.* in block 1"):
+    with pytest.raises(DataError, match=r"infinity.* in block 1"):
         StandardScaler().fit(da.from_array(np.array([[1.0], [np.inf]]), chunks=1))
     with pytest.raises(DataError, match="0 sample"):
         StandardScaler().fit(da.zeros((0, 2)))

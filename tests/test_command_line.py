@@ -1,0 +1,262 @@
+"""The command line, from the files that it reads to the folder that it writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+
+from daskml_kit.__main__ import main
+from daskml_kit.jobs.failure import JobError
+from daskml_kit.jobs.models import MODELS
+from daskml_kit.jobs.read import open_source
+from daskml_kit.jobs.save import save
+from daskml_kit.jobs.stages import Stages
+from daskml_kit.jobs.table import load_table
+
+
+def houses(n=400, seed=0):
+    """Rows with missing values of every kind: price is a number, kind a name, sold a whole number."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({
+        "rooms": rng.integers(1, 9, n),
+        "size": rng.normal(100, 30, n),
+        "town": rng.choice(["Ulm", "Bonn", "Kiel"], n),
+        "garden": rng.random(n) < 0.5,
+        "empty": np.full(n, np.nan),
+    })
+    frame["price"] = 3 * frame["size"] + 40 * frame["rooms"] + 50 * (frame["town"] == "Bonn") + rng.normal(0, 20, n)
+    frame["kind"] = np.where(frame["price"] > 480, "dear", "cheap")
+    frame["sold"] = (frame["price"] + rng.normal(0, 100, n) > 480).astype(int)
+    frame.loc[::7, "size"] = np.nan
+    frame.loc[::11, "town"] = None
+    frame.loc[[3, 5, 8], ["price", "kind"]] = [np.nan, None]
+    return frame
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "houses.csv"
+    houses().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def flights(tmp_path_factory):
+    """One run on all flights: the folder that it wrote, what it printed, its report."""
+    out = tmp_path_factory.mktemp("flights") / "model"
+    done = subprocess.run([sys.executable, "-m", "daskml_kit", "train", "flights", "--out", str(out)],
+                          capture_output=True, text=True, check=True)
+    return out, done, json.loads((out / "report.json").read_text())
+
+
+def report_of(out):
+    return json.loads((out / "report.json").read_text())
+
+
+def test_flights_says_what_it_read_and_beats_the_baseline(flights):
+    out, done, report = flights
+    assert done.stderr == ""
+    assert sorted(path.name for path in out.iterdir()) == ["model.joblib", "report.json"]
+    assert report["rows"] == 336_776
+    assert report["dropped"] == 9_430
+    assert report["train_rows"] + report["test_rows"] == 336_776 - 9_430
+    assert report["test_rows"] / (336_776 - 9_430) == pytest.approx(0.25, abs=0.005)
+    assert set(sum(report["columns"].values(), [])) == {
+        "month", "day_of_week", "sched_dep_hour", "sched_arr_hour", "carrier", "origin", "dest", "distance"
+    }
+    assert report["converged"]
+    assert report["test"]["ROC AUC"]["model"] > 0.68
+    assert report["test"]["log-loss"]["model"] < report["test"]["log-loss"]["baseline"] - 0.03
+    for said in ("336,776 read, 9,430 dropped", "converged", "ROC AUC", "sched_dep_hour_5"):
+        assert said in done.stdout
+
+
+def test_the_saved_pipeline_is_the_one_that_was_tested(flights):
+    out, _, report = flights
+    table = load_table(open_source("flights", None), None)
+    _, test = table.frame.random_split([0.75, 0.25], random_state=0)
+    rows = test.compute()
+    pipeline = joblib.load(out / "model.joblib")
+    p = pipeline.predict_proba(rows[table.features])[:, 1]
+    expected = {"log-loss": sklearn.metrics.log_loss(rows.late, p), "ROC AUC": sklearn.metrics.roc_auc_score(rows.late, p),
+                "accuracy": sklearn.metrics.accuracy_score(rows.late, pipeline.predict(rows[table.features]))}
+    assert {name: both["model"] for name, both in report["test"].items()} == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_saved_pipeline_needs_scikit_learn_alone(flights):
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["daskml_kit", "dask", "distributed"]))
+import joblib, pandas
+model = joblib.load(sys.argv[1])
+row = dict(month=7, carrier="UA", origin="EWR", dest="nowhere", distance=719, day_of_week=4, sched_dep_hour=19,
+           sched_arr_hour=21)
+print(model.predict_proba(pandas.DataFrame([row]))[0, 1])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(flights[0] / "model.joblib")], capture_output=True, text=True,
+                          check=True)
+    assert 0.2 < float(done.stdout) < 0.8
+
+
+def test_csv_with_missing_values(table, tmp_path, capsys):
+    assert main(["train", str(table), "--target", "kind", "--out", str(tmp_path / "out")]) == 0
+    report = report_of(tmp_path / "out")
+    assert (report["rows"], report["dropped"], report["task"]) == (400, 3, "classification")
+    assert report["columns"] == {"numeric": ["rooms", "size", "price", "sold"], "categorical": ["town"], "flags": ["garden"]}
+    assert report["unused"] == {"empty": "no values"}
+    assert "empty (no values)" in capsys.readouterr().out
+    pipeline = joblib.load(tmp_path / "out" / "model.joblib")
+    rows = houses(50, seed=1)
+    assert (pipeline.predict(rows) == rows["kind"])[rows["kind"].notna()].mean() > 0.9
+
+
+def test_parquet_glob_and_regression_on_two_workers(tmp_path, capsys):
+    for part in range(3):
+        houses(200, seed=part).drop(columns="kind").to_parquet(tmp_path / f"part{part}.parquet")
+    order = ["train", str(tmp_path / "part*.parquet"), "--target", "price", "--out"]
+    assert main([*order, str(tmp_path / "two"), "--workers", "2"]) == 0
+    assert main([*order, str(tmp_path / "here")]) == 0
+    two, here = report_of(tmp_path / "two"), report_of(tmp_path / "here")
+    assert (two["rows"], two["task"], two["partitions"], two["where"]) == (600, "regression", 3, "on 2 worker processes")
+    assert two["test"]["R2"]["model"] == pytest.approx(here["test"]["R2"]["model"], rel=1e-12)
+    assert two["test"]["RMSE"]["model"] < two["test"]["RMSE"]["baseline"] / 2
+    assert two["coefficients"][0]["feature"] == "size" or two["coefficients"][0]["feature"] == "rooms"
+    assert "2 worker processes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("task", "model"), [(task, model) for task, models in MODELS.items() for model in models])
+def test_every_model(table, tmp_path, task, model):
+    target = "sold" if task == "classification" else "rooms"
+    order = ["train", str(table), "--target", target, "--task", task, "--model", model, "--out", str(tmp_path / "out")]
+    assert main([*order, "--quiet"]) == 0
+    report = report_of(tmp_path / "out")
+    assert report["model"].startswith(model)
+    assert set(report["test"]) == {"regression": {"R2", "RMSE", "MAE"}}.get(
+        task, {"accuracy", "ROC AUC"} | ({"log-loss"} if model == "logistic" else set())
+    )
+    rows = houses(20)
+    assert joblib.load(tmp_path / "out" / "model.joblib").predict(rows).shape == (20,)
+
+
+def test_three_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300)})
+    frame["y"] = pd.cut(frame["x"] + rng.normal(0, 0.1, 300), [-9, -0.5, 0.5, 9], labels=["low", "mid", "high"])
+    frame.to_parquet(tmp_path / "table.parquet")
+    assert main(["train", str(tmp_path), "--target", "y", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    report = report_of(tmp_path / "out")
+    assert report["test"]["ROC AUC"]["model"] > 0.9
+    assert report["coefficients"][0]["of"] in ("low", "mid", "high")
+
+
+def test_an_earlier_result_is_replaced_and_a_failure_leaves_it(table, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert main(["train", str(table), "--target", "kind", "--out", str(out), "--quiet"]) == 0
+    assert main(["train", str(table), "--target", "sold", "--out", str(out), "--quiet"]) == 0
+    assert report_of(out)["target"] == "sold"
+    before = sorted(tmp_path.iterdir())
+
+    def full(value, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("daskml_kit.jobs.save.joblib.dump", full)
+    with pytest.raises(JobError, match="No space left"):
+        save(out, None, {})
+    assert sorted(tmp_path.iterdir()) == before
+    assert report_of(out)["target"] == "sold"
+
+
+def test_a_bar_on_a_terminal_only(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", stream)
+        with Stages(["read", "fit"]) as stages, stages.stage("read"):
+            pass
+        assert ("read" in stream.getvalue()) == shown
+        assert stages.seconds["read"] >= 0
+
+
+def write(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
+
+
+@pytest.mark.parametrize(("order", "message"), [
+    (["TABLE", "--target", "prise"], "no column 'prise'; did you mean 'price'?"),
+    (["TABLE"], "--target: expected the name of a column"),
+    (["TABLE", "--target", "empty"], "column 'empty' is missing in all 400 rows"),
+    (["TABLE", "--target", "town", "--task", "regression"], "regression expects numbers"),
+    (["TABLE", "--target", "price", "--task", "classification"], "more than 100 classes"),
+    (["TABLE", "--target", "sold", "--model", "logistc"], "classification has no model 'logistc'; did you mean 'logistic'?"),
+    (["TABLE", "--target", "sold", "--task", "classification", "--model", "ridge"], "there are logistic, svc"),
+    (["TABLE", "--target", "sold", "--test-size", "2"], "--test-size: expected a share between 0 and 1"),
+    (["TABLE", "--target", "sold", "--workers", "0"], "--workers: expected at least 1"),
+    (["TABLE", "--target", "sold", "--scheduler", "nowhere"], "cannot reach nowhere"),
+    (["TABLE", "--target", "sold", "--scheduler", "tcp://127.0.0.1:1"], "cannot reach tcp://127.0.0.1:1"),
+    (["flights", "--target", "lat"], "flights has no target 'lat'; did you mean 'late'?"),
+    (["missing.csv", "--target", "y"], "cannot read missing.csv: no such file"),
+    (["table.xls", "--target", "y"], "cannot read table.xls: no such file"),
+    ([__file__, "--target", "y"], "expected files that end in .csv"),
+    (["one,class\n1,a\n2,a\n", "--target", "class"], "column 'class' has one class only, 'a'"),
+    (["a,y\n1,x\n2,z\n", "--target", "y"], "too few rows|one class only"),
+    (["y\n1\n2\n", "--target", "y"], "no column is left"),
+    (["", "--target", "y"], "No columns to parse"),
+    (["a,y\n1,2\n3,4,5\n", "--target", "y"], "Expected 2 fields in line 3, saw 3"),
+])
+def test_errors_are_one_line_and_nothing_is_written(order, message, table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("daskml_kit.__main__.CONNECT_SECONDS", 0.3)
+    data = str(table) if order[0] == "TABLE" else order[0]
+    data = write(tmp_path, "data.csv", data) if "\n" in data or not data else data
+    before = sorted(tmp_path.iterdir())
+    assert main(["train", data, *order[1:], "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("daskml-kit: error: ")
+    assert printed.err.count("\n") == 1
+    assert any(part in printed.err for part in message.split("|"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_type_that_changes_after_the_first_rows_is_named(tmp_path, capsys):
+    data = write(tmp_path, "data.csv", "a,y\n" + "1,2\n" * 100_000 + "x,2\n")
+    assert main(["train", data, "--target", "y", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.endswith("column 'a' holds str, its first rows float64\n")
+
+
+@pytest.mark.parametrize("order", [[], ["train"], ["train", "flights", "--task", "magic"], ["train", "a", "--workers", "x"]])
+def test_a_wrong_order_is_one_line(order, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(order)
+    assert stopped.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("daskml-kit: error: ")
+    assert printed.count("\n") == 1
+
+
+def test_another_folder_is_not_overwritten(table, tmp_path, capsys):
+    assert main(["train", str(table), "--target", "sold", "--out", str(tmp_path)]) == 2
+    assert "holds other files (houses.csv)" in capsys.readouterr().err
+    assert main(["train", str(table), "--target", "sold", "--out", str(table)]) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_nothing(table, tmp_path, capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("daskml_kit.jobs.train.load_table", interrupted)
+    assert main(["train", str(table), "--target", "sold", "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err == "daskml-kit: interrupted, nothing was saved\n"
+    assert not (tmp_path / "out").exists()
