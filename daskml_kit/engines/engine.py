@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -63,10 +63,9 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         """
         computing = 0.0
         nodes: list[Node] = []
-        with one_blas_thread() if self._pool else nullcontext():
-            results = self._pool.map(self._chunk, [query] * self.n_blocks, self.blocks) if self._pool else map(
-                self._chunk, [query] * self.n_blocks, self.blocks
-            )
+        apply = self._pool.map if self._pool else map
+        with one_blas_thread():  # also where one thread works: BLAS's own split of the sums would change their bits
+            results = apply(self._chunk, [query] * self.n_blocks, self.blocks)
             for position, (partial, seconds) in enumerate(results):
                 computing += seconds
                 nodes = reduce_nodes(query, [*nodes, Node(0, position, partial)], self.n_blocks)

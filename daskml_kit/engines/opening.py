@@ -123,13 +123,13 @@ def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da
     if client is None:
         return dict(zip(arrays, dask.persist(*arrays.values()), strict=True))
     waiting = {name: array for name, array in arrays.items() if not _is_persisted(array)}
-    held = dict(zip(waiting, client.persist(list(waiting.values())), strict=True)) if waiting else {}
-    futures = [future for array in held.values() for future in futures_of(array)]
+    held = {**arrays, **dict(zip(waiting, client.persist(list(waiting.values())), strict=True))}
+    futures = futures_of(list(held.values()))
     wait(futures)
     for future in futures:
         if future.status != "finished":
             future.result()
-    return {name: held.get(name, array) for name, array in arrays.items()}
+    return held
 
 
 def _is_persisted(array: da.Array) -> bool:
