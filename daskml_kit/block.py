@@ -49,6 +49,9 @@ def as_block(X: object, y: object = None, weight: object = None, *, index: int =
     target = None if y is None else np.asarray(y)
     if target is not None and target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
+    if not sp.issparse(matrix) and not matrix.flags.aligned:
+        # NumPy would multiply unaligned rows, as they come off the wire, by other routines that round otherwise
+        matrix = matrix.copy()
     weights = None if weight is None else _as_numbers(np.asarray(weight), "sample_weight", where)
     for name, part in (("y", target), ("sample_weight", weights)):
         if part is not None and part.shape[0] != matrix.shape[0]:

@@ -123,7 +123,8 @@ def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da
     if client is None:
         return dict(zip(arrays, dask.persist(*arrays.values()), strict=True))
     waiting = {name: array for name, array in arrays.items() if not _is_persisted(array)}
-    held = {**arrays, **dict(zip(waiting, client.persist(list(waiting.values())), strict=True))}
+    started = client.persist(list(waiting.values())) if waiting else []
+    held = {**arrays, **dict(zip(waiting, started, strict=True))}
     futures = futures_of(list(held.values()))
     wait(futures)
     for future in futures:

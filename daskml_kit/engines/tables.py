@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask.array.utils import meta_from_array
+from distributed import futures_of, wait
 
 from daskml_kit.block import Block
 from daskml_kit.engines.blas import one_blas_thread
@@ -19,6 +21,8 @@ from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
 from daskml_kit.queries.tables import Delegate
 
+RUN_LENGTH = 32
+"""The most blocks that one task reads, of those that a worker holds."""
 MERGE_WIDTH = 8
 """Blocks of one merging task; a power of two, so that merging keeps to the binary tree."""
 
@@ -63,7 +67,7 @@ class Tables:
         """
         shared = dask.delayed(query, traverse=False)
         answer, merge = dask.delayed(_answer), dask.delayed(_merge)
-        parts = [answer(shared, block, index) for index, block in enumerate(self._blocks)]
+        parts = [answer(shared, [self._blocks[at] for at in run], run, self.n_blocks) for run in self._runs()]
         while len(parts) > 1:
             groups = [parts[i : i + MERGE_WIDTH] for i in range(0, len(parts), MERGE_WIDTH)]
             parts = [merge(shared, group, self.n_blocks) for group in groups]
@@ -83,6 +87,18 @@ class Tables:
         parts = [da.from_delayed(block, (length, width), meta=meta) for block, length in rows]
         return da.concatenate(parts, allow_unknown_chunksizes=True)
 
+    def _runs(self) -> list[list[int]]:
+        """Return which blocks one task reads: of those in a cluster's memory many that lie together, else one."""
+        held = {future.key: future for future in futures_of(self._blocks)}
+        if self._client is None or not all(block.key in held for block in self._blocks):
+            return [[position] for position in range(self.n_blocks)]
+        wait(list(held.values()))
+        places = self._client.who_has(list(held.values()))
+        homes = defaultdict(list)
+        for position, block in enumerate(self._blocks):
+            homes[min(places.get(block.key) or [""])].append(position)
+        return [home[i : i + RUN_LENGTH] for home in homes.values() for i in range(0, len(home), RUN_LENGTH)]
+
     def _hold(self) -> None:
         first = dask.persist(self._blocks[0])
         (size,) = dask.compute(dask.delayed(_nbytes)(first[0]))
@@ -90,7 +106,15 @@ class Tables:
             self._blocks = [*first, *dask.persist(*self._blocks[1:])]
 
 
-def _answer(query: Query, table: Any, index: int) -> list[Node]:
+def _answer(query: Query, tables: list[Any], positions: list[int], n_blocks: int) -> list[Node]:
+    """Answer ``query`` for some blocks, one after another, as far combined as the tree allows."""
+    nodes: list[Node] = []
+    for table, position in zip(tables, positions, strict=True):
+        nodes = reduce_nodes(_Skipping(query), [*nodes, *_answer_block(query, table, position)], n_blocks)
+    return nodes
+
+
+def _answer_block(query: Query, table: Any, index: int) -> list[Node]:
     if table.shape[0] == 0:
         return [Node(0, index, None)]
     try:

@@ -1,0 +1,95 @@
+"""A worker process is killed (SIGKILL) in the middle of a fit: it ends with the identical bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import dask.array as da
+import pytest
+from distributed import Client, LocalCluster
+from numpy.testing import assert_array_equal
+
+from daskml_kit.engines import opening
+from daskml_kit.engines.profile import watching
+from daskml_kit.errors import LostDataError
+from daskml_kit.linear_model import ElasticNet, LogisticRegression
+
+
+@pytest.fixture(scope="module")
+def doomed():
+    """A cluster of its own, since its workers die."""
+    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+        with Client(cluster) as client:
+            yield client
+
+
+def make():
+    X = da.random.default_rng(5).normal(size=(30_000, 6), chunks=(1500, 6))
+    return X, (X[:, 0] - 0.5 * X[:, 1] + X[:, 2] ** 2 > 0.8).astype(int)
+
+
+class Killer:
+    """Kills one worker after a given pass, and remembers which."""
+
+    def __init__(self, client, after):
+        self.client, self.after, self.pid = client, after, None
+
+    def __call__(self, profile):
+        if profile.passes == self.after:
+            pids = self.client.run(os.getpid)
+            self.pid = pids[sorted(pids)[0]]
+            os.kill(self.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["persisted", "streaming"])
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_fit_survives(doomed, monkeypatch, after, stream):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    if stream:
+        monkeypatch.setattr(opening, "FIT_FRACTION", 0)
+    doomed.wait_for_workers(3)
+    X, y = make() if stream else doomed.persist(make())
+    expected = LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
+    killer = Killer(doomed, after)
+    with watching(killer):
+        model = LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
+    assert killer.pid is not None
+    assert model.profile_.passes == expected.profile_.passes > after
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)
+
+
+def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    monkeypatch.setattr(opening, "FIT_FRACTION", 0)
+    doomed.wait_for_workers(3)
+    marker = f"/tmp/daskml-kit-test-{os.getpid()}"
+
+    def die_once(block):
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
+    X, y = make()
+    expected = ElasticNet(alpha=0.01).fit(X, y)
+    try:
+        model = ElasticNet(alpha=0.01).fit(X.map_blocks(die_once, meta=X.map_blocks(abs)._meta), y)
+        assert os.path.exists(marker)
+    finally:
+        if os.path.exists(marker):
+            os.unlink(marker)
+    assert_array_equal(model.coef_, expected.coef_)
+
+
+def test_data_without_a_recipe_is_said_to_be_lost(doomed, monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    doomed.wait_for_workers(3)
+    X, y = (array.compute() for array in make())
+    pieces = [doomed.scatter((X[i : i + 1500], y[i : i + 1500])) for i in range(0, 30_000, 1500)]
+    blocks = [[doomed.submit(lambda pair, k=k: pair[k], piece) for piece in pieces] for k in (0, 1)]
+    X = da.concatenate([da.from_delayed(f, (1500, 6), float) for f in blocks[0]])
+    y = da.concatenate([da.from_delayed(f, (1500,), int) for f in blocks[1]])
+    with watching(Killer(doomed, 2)), pytest.raises(LostDataError, match="cannot be computed again"):
+        LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
