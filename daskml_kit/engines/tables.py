@@ -54,7 +54,9 @@ class Tables:
             X = X.rechunk({1: -1})
         self._blocks = list(np.ravel(X.to_delayed()))
         self.n_blocks = len(self._blocks)
-        if keep:
+        if self._client is not None and _lies_in_memory(X, self.n_blocks):
+            self._blocks = list(dask.persist(*self._blocks))  # the same futures, by the names of the blocks
+        elif keep:
             self._hold()
 
     def answer(self, query: Query) -> list[Any]:
@@ -104,6 +106,11 @@ class Tables:
         (size,) = dask.compute(dask.delayed(_nbytes)(first[0]))
         if size * self.n_blocks <= FIT_FRACTION * _free_memory(self._client):
             self._blocks = [*first, *dask.persist(*self._blocks[1:])]
+
+
+def _lies_in_memory(X: Any, n_blocks: int) -> bool:
+    """Whether a cluster holds X, as after ``persist``, so that its graph is but futures and their other names."""
+    return len(futures_of(X)) == n_blocks and len(X.__dask_graph__()) <= 2 * n_blocks
 
 
 def _answer(query: Query, tables: list[Any], positions: list[int], n_blocks: int) -> list[Node]:

@@ -14,7 +14,7 @@ from daskml_kit.queries.query import Alone, Query
 from daskml_kit.queries.tables import is_sparse
 from daskml_kit.typing import Array
 
-LIMIT = 65_536
+LIMIT = 8192
 """The most distinct values of one column that a partial answer holds."""
 TOTAL_LIMIT, LEAST_LIMIT = 4_000_000, 1024
 
@@ -65,8 +65,7 @@ class Brackets(Alone):
         return _thin(here, self._room(columns.shape[1]))
 
     def _join(self, a: Within, b: Within, n_columns: int) -> Within:
-        values, at = np.unique(np.concatenate([a.values, b.values]), return_inverse=True)
-        weights = np.bincount(at, np.concatenate([a.weights, b.weights]), minlength=len(values))
+        values, weights = _merged(np.concatenate([a.values, b.values]), np.concatenate([a.weights, b.weights]))
         both = Within(a.below + b.below, a.n_seen + b.n_seen, values, weights, a.error + b.error)
         return _thin(both, self._room(n_columns))
 
@@ -128,6 +127,14 @@ def _narrowed(here: Within, low: float, high: float) -> tuple[float, float]:
     first = np.searchsorted(ends, lower - here.error, side="right")
     last = np.searchsorted(ends, upper + here.error + 1, side="right")
     return here.values[first - 1] if first else low, here.values[last] if last < len(ends) else high
+
+
+def _merged(values: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the distinct values in order, with the sums of their weights."""
+    order = np.argsort(values, kind="stable")  # of two sorted runs: linear
+    values = values[order]
+    first = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    return values[first], np.add.reduceat(weights[order], first) if len(first) else weights
 
 
 def _thin(run: Within, limit: int) -> Within:
