@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import dask
-import dask.array as da
 import dask.dataframe as dd
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.engines.blocks import is_dask
+from daskml_kit.errors import DataError
 from daskml_kit.validation import check_features
 
 
@@ -55,7 +55,8 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     if isinstance(meta, pd.DataFrame):
-        frames = [dask.delayed(_call)(block, shared, method, meta) for block in X.to_delayed().ravel()]
+        blocks = enumerate(X.to_delayed().ravel())
+        frames = [dask.delayed(_call)(block, shared, method, meta, block_id=(number,)) for number, block in blocks]
         return dd.from_delayed(frames, meta=meta)
     if meta.ndim == 1:
         return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, drop_axis=1, meta=meta)
@@ -63,8 +64,11 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, chunks=chunks, meta=meta)
 
 
-def _call(block: Any, model: Any, method: str, meta_: Any) -> Any:
+def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any = None, block_id: Any = None) -> Any:
     if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
         return meta_.copy()
-    return getattr(model, method)(block)
-
+    try:
+        return getattr(model, method)(block)
+    except ValueError as error:
+        number = block_id[0] if block_id else partition_info["number"] if partition_info else None
+        raise DataError(f"{error} (in block {number})") from error

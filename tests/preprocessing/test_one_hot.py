@@ -134,8 +134,11 @@ def test_unknown_categories():
     other = table.assign(letter="new")
     lazy = dd.from_pandas(other, npartitions=2)
     strict = OneHotEncoder().fit(dd.from_pandas(table, npartitions=2)).transform(lazy)
-    with pytest.raises(ValueError, match=r"Found unknown categories \['new'\] in column 0 during transform"):
+    with pytest.raises(DataError, match=r"Found unknown categories \['new'\] in column 0 during .*in block \d"):
         strict.compute()
+    late = da.from_array(np.array([["a"], ["a"], ["z"]], dtype=object), chunks=1)
+    with pytest.raises(DataError, match="in block 2"):
+        OneHotEncoder().fit(late[:2]).transform(late).compute()
     for handle in ("ignore", "infrequent_if_exist"):
         options = {"handle_unknown": handle, "min_frequency": 10}
         theirs = sklearn.preprocessing.OneHotEncoder(**options).fit(table)
