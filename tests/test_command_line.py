@@ -69,9 +69,10 @@ def test_flights_says_what_it_read_and_beats_the_baseline(flights):
     assert report["dropped"] == 9_430
     assert report["train_rows"] + report["test_rows"] == 336_776 - 9_430
     assert report["test_rows"] / (336_776 - 9_430) == pytest.approx(0.25, abs=0.005)
-    assert set(sum(report["columns"].values(), [])) == {
-        "month", "day_of_week", "sched_dep_hour", "sched_arr_hour", "carrier", "origin", "dest", "distance"
-    }
+    assert report["columns"]["numeric"] == ["distance"]
+    assert sorted(report["columns"]["categorical"]) == [
+        "carrier", "day_of_week", "dest", "month", "origin", "sched_arr_hour", "sched_dep_hour"
+    ]
     assert report["converged"]
     assert report["test"]["ROC AUC"]["model"] > 0.68
     assert report["test"]["log-loss"]["model"] < report["test"]["log-loss"]["baseline"] - 0.03
@@ -86,8 +87,11 @@ def test_the_saved_pipeline_is_the_one_that_was_tested(flights):
     rows = test.compute()
     pipeline = joblib.load(out / "model.joblib")
     p = pipeline.predict_proba(rows[table.features])[:, 1]
-    expected = {"log-loss": sklearn.metrics.log_loss(rows.late, p), "ROC AUC": sklearn.metrics.roc_auc_score(rows.late, p),
-                "accuracy": sklearn.metrics.accuracy_score(rows.late, pipeline.predict(rows[table.features]))}
+    expected = {
+        "accuracy": sklearn.metrics.accuracy_score(rows.late, pipeline.predict(rows[table.features])),
+        "log-loss": sklearn.metrics.log_loss(rows.late, p),
+        "ROC AUC": sklearn.metrics.roc_auc_score(rows.late, p),
+    }
     assert {name: both["model"] for name, both in report["test"].items()} == pytest.approx(expected, rel=1e-9)
 
 
@@ -101,8 +105,8 @@ row = dict(month=7, carrier="UA", origin="EWR", dest="nowhere", distance=719, da
            sched_arr_hour=21)
 print(model.predict_proba(pandas.DataFrame([row]))[0, 1])
 """
-    done = subprocess.run([sys.executable, "-c", code, str(flights[0] / "model.joblib")], capture_output=True, text=True,
-                          check=True)
+    order = [sys.executable, "-c", code, str(flights[0] / "model.joblib")]
+    done = subprocess.run(order, capture_output=True, text=True, check=True)
     assert 0.2 < float(done.stdout) < 0.8
 
 
@@ -110,7 +114,9 @@ def test_csv_with_missing_values(table, tmp_path, capsys):
     assert main(["train", str(table), "--target", "kind", "--out", str(tmp_path / "out")]) == 0
     report = report_of(tmp_path / "out")
     assert (report["rows"], report["dropped"], report["task"]) == (400, 3, "classification")
-    assert report["columns"] == {"numeric": ["rooms", "size", "price", "sold"], "categorical": ["town"], "flags": ["garden"]}
+    assert report["columns"] == {
+        "numeric": ["rooms", "size", "price", "sold"], "categorical": ["town"], "flags": ["garden"]
+    }
     assert report["unused"] == {"empty": "no values"}
     assert "empty (no values)" in capsys.readouterr().out
     pipeline = joblib.load(tmp_path / "out" / "model.joblib")
@@ -125,7 +131,8 @@ def test_parquet_glob_and_regression_on_two_workers(tmp_path, capsys):
     assert main([*order, str(tmp_path / "two"), "--workers", "2"]) == 0
     assert main([*order, str(tmp_path / "here")]) == 0
     two, here = report_of(tmp_path / "two"), report_of(tmp_path / "here")
-    assert (two["rows"], two["task"], two["partitions"], two["where"]) == (600, "regression", 3, "on 2 worker processes")
+    assert (two["rows"], two["task"], two["partitions"]) == (600, "regression", 3)
+    assert two["where"] == "on 2 worker processes"
     assert two["test"]["R2"]["model"] == pytest.approx(here["test"]["R2"]["model"], rel=1e-12)
     assert two["test"]["RMSE"]["model"] < two["test"]["RMSE"]["baseline"] / 2
     assert two["coefficients"][0]["feature"] == "size" or two["coefficients"][0]["feature"] == "rooms"
@@ -199,7 +206,7 @@ def write(tmp_path, name, text):
     (["TABLE", "--target", "empty"], "column 'empty' is missing in all 400 rows"),
     (["TABLE", "--target", "town", "--task", "regression"], "regression expects numbers"),
     (["TABLE", "--target", "price", "--task", "classification"], "more than 100 classes"),
-    (["TABLE", "--target", "sold", "--model", "logistc"], "classification has no model 'logistc'; did you mean 'logistic'?"),
+    (["TABLE", "--target", "sold", "--model", "logistc"], "no model 'logistc'; did you mean 'logistic'?"),
     (["TABLE", "--target", "sold", "--task", "classification", "--model", "ridge"], "there are logistic, svc"),
     (["TABLE", "--target", "sold", "--test-size", "2"], "--test-size: expected a share between 0 and 1"),
     (["TABLE", "--target", "sold", "--workers", "0"], "--workers: expected at least 1"),
@@ -213,6 +220,8 @@ def write(tmp_path, name, text):
     (["a,y\n1,x\n2,z\n", "--target", "y"], "too few rows|one class only"),
     (["y\n1\n2\n", "--target", "y"], "no column is left"),
     (["", "--target", "y"], "No columns to parse"),
+    (["a,y\n", "--target", "y"], "0 sample(s)"),
+    (["a,y\n1,2.5\n", "--target", "y"], "too few rows"),
     (["a,y\n1,2\n3,4,5\n", "--target", "y"], "Expected 2 fields in line 3, saw 3"),
 ])
 def test_errors_are_one_line_and_nothing_is_written(order, message, table, tmp_path, capsys, monkeypatch):
@@ -235,7 +244,9 @@ def test_a_type_that_changes_after_the_first_rows_is_named(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("column 'a' holds str, its first rows float64\n")
 
 
-@pytest.mark.parametrize("order", [[], ["train"], ["train", "flights", "--task", "magic"], ["train", "a", "--workers", "x"]])
+@pytest.mark.parametrize("order", [
+    [], ["train"], ["train", "flights", "--task", "magic"], ["train", "a.csv", "--workers", "x"],
+])
 def test_a_wrong_order_is_one_line(order, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(order)
