@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,14 +27,16 @@ class Block(NamedTuple):
     X: Matrix
     y: Array | None = None
     weight: Array | None = None
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # a tuple has a method of this name, which nothing here calls
 
     @property
     def n_rows(self) -> int:
         return int(self.X.shape[0])
 
 
-def as_block(X: object, y: object = None, weight: object = None, *, index: int = 0, n_features: int | None = None) -> Block:
+def as_block(
+    X: object, y: object = None, weight: object = None, *, index: int = 0, n_features: int | None = None
+) -> Block:
     """Return the parts as a checked `Block`.
 
     Raises
@@ -76,9 +78,9 @@ def check_finite(block: Block) -> None:
             raise DataError(f"Input {name} contains {kind} in block {block.index}, row {row} of the block.")
 
 
-def _as_matrix(X: object, where: str) -> Matrix:
+def _as_matrix(X: Any, where: str) -> Matrix:
     if sp.issparse(X):
-        return X if X.format == "csr" else X.tocsr()  # type: ignore[attr-defined, no-any-return]
+        return X if X.format == "csr" else X.tocsr()
     matrix = np.asarray(X)
     if matrix.ndim != 2:
         raise DataError(f"X: expected a 2-dimensional array, got {matrix.ndim} dimension(s) {where}")

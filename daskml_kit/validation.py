@@ -25,15 +25,25 @@ class Inputs(NamedTuple):
     sample_weight: Any
 
 
-def check_fit(estimator: BaseEstimator, X: Any, y: Any = None, sample_weight: Any = None, *, labelled: bool = False,
-              multi_output: bool = False, finite: bool | str = False) -> Inputs:
+def check_fit(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    labelled: bool = False,
+    multi_output: bool = False,
+    finite: bool | str = False,
+) -> Inputs:
     """Check the inputs of ``fit`` and set ``n_features_in_`` and, for data frames, ``feature_names_in_``.
 
     NaN and infinity in X are left to the first pass, unless ``finite`` says otherwise (as ``ensure_all_finite`` of
     `sklearn.utils.check_array`).
     """
     if y is None and get_tags(estimator).target_tags.required:
-        raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None.")
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
     if not is_dask(X):
         return _check_memory(estimator, X, y, sample_weight, labelled, multi_output, finite)
     remember_features(estimator, X)
@@ -81,20 +91,24 @@ def check_features(estimator: Any, X: Any) -> None:
         )
 
 
-def _check_memory(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labelled: bool, multi_output: bool,
-                  finite: bool | str) -> Inputs:
+def _check_memory(
+    estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labelled: bool, multi_output: bool, finite: bool | str
+) -> Inputs:
     options: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": finite}
-    if y is None:
-        X = validate_data(estimator, X, **options)
-    elif is_dask(y):
+    if y is None or is_dask(y):
         X = validate_data(estimator, X, **options)
     else:
         X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labelled, **options)
     if sample_weight is not None and not is_dask(sample_weight):
-        if isinstance(sample_weight, numbers.Number):
+        if isinstance(sample_weight, numbers.Real):
             sample_weight = np.full(X.shape[0], float(sample_weight))
-        sample_weight = check_array(sample_weight, ensure_2d=False, dtype=[np.float64, np.float32],
-                                    input_name="sample_weight", accept_sparse=False)
+        sample_weight = check_array(
+            sample_weight,
+            ensure_2d=False,
+            dtype=[np.float64, np.float32],
+            input_name="sample_weight",
+            accept_sparse=False,
+        )
         if sample_weight.ndim != 1:
             raise DataError("Sample weights must be 1D array or scalar")
         check_consistent_length(X, sample_weight)
@@ -105,6 +119,8 @@ def _check_target(y: Any, multi_output: bool) -> None:
     if not is_dask(y):
         return
     ndim = 2 if isinstance(y, dd.DataFrame) else y.ndim
-    width = len(y.columns) if isinstance(y, dd.DataFrame) else (y.shape[1] if isinstance(y, da.Array) and ndim == 2 else 1)
+    width = (
+        len(y.columns) if isinstance(y, dd.DataFrame) else (y.shape[1] if isinstance(y, da.Array) and ndim == 2 else 1)
+    )
     if ndim > 2 or (ndim == 2 and width != 1 and not multi_output):
         raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")

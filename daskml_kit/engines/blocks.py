@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Lazy(NamedTuple):
 
     graph: Mapping[Any, Any]
     keys: tuple[Any, ...]
-    index: int
+    index: int  # type: ignore[assignment]  # as in Block
     n_features: int
 
     def load(self) -> Block:
@@ -51,7 +52,7 @@ def memory_blocks(X: Any, y: Array | None, weight: Array | None) -> list[Block]:
     n_rows, size = X.shape[0], X.data.nbytes if sp.issparse(X) else X.nbytes
     n_blocks = int(min(max(size // BLOCK_BYTES, 1), MAX_BLOCKS, max(n_rows, 1)))
     edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
-    cuts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
     return [
         as_block(X[c], None if y is None else y[c], None if weight is None else weight[c], index=i)
         for i, c in enumerate(cuts)
@@ -70,7 +71,9 @@ def dask_matrix(X: Any) -> da.Array:
         wrong = [str(name) for name, dtype in X.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
         if wrong:
             kinds = ", ".join(f"{name!r} ({X.dtypes[name]})" for name in wrong)
-            raise DataError(f"X: expected numeric columns, got {kinds}; encode them first, for instance by OneHotEncoder")
+            raise DataError(
+                f"X: expected numeric columns, got {kinds}; encode them first, for instance by OneHotEncoder"
+            )
         single = all(dtype == np.float32 for dtype in X.dtypes)
         dtype = np.dtype(np.float32 if single else np.float64)
         return X.map_partitions(_frame_to_array, dtype, meta=np.empty((0, len(X.columns)), dtype))
@@ -108,11 +111,12 @@ def align(arrays: Mapping[str, da.Array | Array], *, trust: bool) -> dict[str, d
         Where lengths differ; it names the first block that does.
     """
     names = list(arrays)
-    X = arrays["X"]
-    blocks = {len(array.chunks[0]) if isinstance(array, da.Array) else 0 for array in arrays.values()}
-    if len(names) == 1 or (trust and len(blocks) == 1):
-        if all(not isinstance(a, da.Array) or a.chunks[0] == X.chunks[0] or has_unknown(a) for a in arrays.values()):
-            return {name: array for name, array in arrays.items() if isinstance(array, da.Array)}
+    X: Any = arrays["X"]
+    lazy = {name: array for name, array in arrays.items() if isinstance(array, da.Array)}
+    alike = len(lazy) == len(names) and len({len(array.chunks[0]) for array in lazy.values()}) == 1
+    taken = trust and alike and all(a.chunks[0] == X.chunks[0] or has_unknown(a) for a in lazy.values())
+    if len(names) == 1 or taken:
+        return lazy
     X = with_lengths(X)
     aligned = {"X": X}
     for name in names[1:]:

@@ -23,8 +23,11 @@ INLINE_ELEMENTS = 50_000
 class Engine(Protocol):
     """Answers questions, each in exactly one pass over the data."""
 
-    profile: Profile
     n_blocks: int
+
+    @property
+    def profile(self) -> Profile:
+        """What the engine has done so far."""
 
     def answer(self, query: Query) -> list[Any]:
         """Return one answer for each question fused in ``query``."""

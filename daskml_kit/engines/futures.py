@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections import defaultdict
@@ -31,7 +32,7 @@ class Remote(NamedTuple):
     X: Future
     y: Future | None
     weight: Future | None
-    index: int
+    index: int  # type: ignore[assignment]  # as in Block
     n_features: int
 
 
@@ -75,8 +76,17 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         futures: list[Future] = []
         try:
             for number, (shard, sources) in enumerate(zip(self._shards, self._sources, strict=True)):
-                futures.append(self._submit(answer_shard, query, sources, self._change, self.n_blocks,
-                                            key=f"{name}-{number}", worker=shard.worker))
+                futures.append(
+                    self._submit(
+                        answer_shard,
+                        query,
+                        sources,
+                        self._change,
+                        self.n_blocks,
+                        key=f"{name}-{number}",
+                        worker=shard.worker,
+                    )
+                )
             n_tasks = len(futures)
             top = futures
             while len(top) > MERGE_WIDTH:
@@ -103,8 +113,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             return
         worker = {position: shard.worker for shard in self._shards for position in shard.positions}
         self.blocks = [
-            block._replace(y=self._submit(change, block.y, worker=worker[position]))  # type: ignore[union-attr]
+            block._replace(y=self._submit(change, block.y, worker=worker[position]))
             for position, block in enumerate(self.blocks)
+            if isinstance(block, Remote)
         ]
         self._collect()
 
@@ -117,7 +128,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     def _plan(self) -> None:
         """Share the blocks out: those a worker holds in runs for its threads, no run above its share of memory."""
         threads = self.client.nthreads()
-        limits = {address: worker["memory_limit"] for address, worker in self.client.scheduler_info()["workers"].items()}
+        limits = {
+            address: worker["memory_limit"] for address, worker in self.client.scheduler_info()["workers"].items()
+        }
         homes, sizes = self._homes(sorted(threads))
         held = defaultdict(list)
         for position, home in enumerate(homes):
@@ -146,8 +159,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._sources = []
         for shard in self._shards:
             blocks = [self.blocks[p] for p in shard.positions]
-            if isinstance(blocks[0], Lazy):
-                self._sources.append(self._submit(_hold, Recipes(blocks), worker=shard.worker))
+            recipes = [block for block in blocks if isinstance(block, Lazy)]
+            if recipes:
+                self._sources.append(self._submit(_hold, Recipes(recipes), worker=shard.worker))
             else:
                 self._sources.append([tuple(block) for block in blocks])
 
@@ -195,4 +209,4 @@ def _assemble(X: Any, y: Any, weight: Any, index: int, n_features: int) -> Block
 
 def _runs(positions: Sequence[int], n_runs: int) -> list[list[int]]:
     edges = [len(positions) * i // n_runs for i in range(n_runs + 1)]
-    return [list(positions[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [list(positions[a:b]) for a, b in itertools.pairwise(edges) if b > a]

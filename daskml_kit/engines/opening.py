@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-import os
 from typing import Any
 
 import dask
@@ -13,10 +13,18 @@ import numpy as np
 import psutil
 from distributed import Client, Future, futures_of, get_client, get_worker, rejoin, secede, wait
 
-from daskml_kit.engines.blocks import (
-    align, block_keys, dask_matrix, dask_vector, graphs_overlap, has_unknown, is_dask, lazy_blocks, memory_blocks,
-)
 from daskml_kit.block import Block, as_block
+from daskml_kit.engines.blocks import (
+    align,
+    block_keys,
+    dask_matrix,
+    dask_vector,
+    graphs_overlap,
+    has_unknown,
+    is_dask,
+    lazy_blocks,
+    memory_blocks,
+)
 from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine, Remote
 from daskml_kit.engines.transcript import Transcript, fingerprint_of
@@ -30,8 +38,15 @@ FIT_FRACTION = 0.5
 
 
 @contextmanager
-def open_engine(X: Any, y: Any = None, sample_weight: Any = None, *, n_jobs: int | None = None,
-                checkpoint: str | os.PathLike[str] | None = None, setting: object = None) -> Iterator[Engine]:
+def open_engine(
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    setting: object = None,
+) -> Iterator[Engine]:
     """Open an engine over the aligned row blocks of the data, and close it in the end.
 
     Parameters
@@ -77,7 +92,7 @@ def find_client() -> Client | None:
         return None
     if client.asynchronous:
         raise AsynchronousClientError(
-            "fit, score and metrics are synchronous, and the current Dask client is asynchronous, where they would wait "
+            "fit, score and metrics are synchronous, and the current Dask client is asynchronous: they would wait "
             "for ever: use Client(..., asynchronous=False), or call them in a thread by `await asyncio.to_thread(...)` "
             "under a synchronous client"
         )
@@ -134,7 +149,7 @@ def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da
 
 
 def _is_persisted(array: da.Array) -> bool:
-    return len(array.__dask_graph__()) == len(futures_of(array)) == array.npartitions
+    return bool(len(array.__dask_graph__()) == len(futures_of(array)) == array.npartitions)
 
 
 def _block_futures(array: da.Array) -> list[Future]:

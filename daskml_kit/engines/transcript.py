@@ -90,7 +90,7 @@ def _write(path: Path, asked: str, answers: list[Any]) -> None:
         fields = answer._asdict() if hasattr(answer, "_asdict") else {"array": answer}
         for name, value in fields.items():
             arrays.update(_flat(f"{number}.{name}", value))
-    _replace(path, lambda file: np.savez(file, **arrays))
+    _replace(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # names of arrays, not options
 
 
 def _read(path: Path, asked: str, kind: Callable[..., Any] | None) -> list[Any]:

@@ -8,6 +8,15 @@ from daskml_kit.linear_model.logistic import LogisticRegression
 from daskml_kit.linear_model.svm import LinearSVC
 
 __all__ = [
-    "ElasticNet", "GammaRegressor", "HuberRegressor", "Lasso", "LinearRegression", "LinearSVC", "LogisticRegression",
-    "PoissonRegression", "PoissonRegressor", "Ridge", "TweedieRegressor",
+    "ElasticNet",
+    "GammaRegressor",
+    "HuberRegressor",
+    "Lasso",
+    "LinearRegression",
+    "LinearSVC",
+    "LogisticRegression",
+    "PoissonRegression",
+    "PoissonRegressor",
+    "Ridge",
+    "TweedieRegressor",
 ]

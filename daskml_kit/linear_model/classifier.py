@@ -88,6 +88,4 @@ def class_weights(class_weight: Any, labels: Labels, overview: Overview) -> Arra
     """Return the factor of each class's rows, as scikit-learn's `compute_class_weight` gives it."""
     if class_weight is None:
         return None
-    return np.asarray(
-        compute_class_weight(class_weight, classes=labels, y=labels, sample_weight=overview.label_weight)
-    )
+    return np.asarray(compute_class_weight(class_weight, classes=labels, y=labels, sample_weight=overview.label_weight))

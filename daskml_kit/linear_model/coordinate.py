@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.least_squares import GRAM_FEATURES, LeastSquares, Normal, normal_equations
 from daskml_kit.linear_model.model import check_choice, check_number
-from daskml_kit.linear_model.regressor import as_fitted, output_count
+from daskml_kit.linear_model.regressor import as_fitted, is_single, output_count
 from daskml_kit.numerics.penalties import minimise_quadratic
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
@@ -70,12 +70,24 @@ class ElasticNet(LeastSquares):
     >>> import dask.array as da
     >>> X = da.from_array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]], chunks=(1, 2))
     >>> ElasticNet(alpha=0.1).fit(X, 3 * X[:, 0]).coef_.round(4)
-    array([2.7184, 0.    ])
+    array([ 2.5502, -0.3671])
     """
 
-    def __init__(self, alpha: float = 1.0, *, l1_ratio: float = 0.5, fit_intercept: bool = True, precompute: bool = False,
-                 max_iter: int = 1000, copy_X: bool = True, tol: float = 1e-4, warm_start: bool = False,
-                 positive: bool = False, random_state: int | None = None, selection: str = "cyclic") -> None:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        l1_ratio: float = 0.5,
+        fit_intercept: bool = True,
+        precompute: bool = False,
+        max_iter: int = 1000,
+        copy_X: bool = True,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: int | None = None,
+        selection: str = "cyclic",
+    ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
@@ -99,7 +111,9 @@ class ElasticNet(LeastSquares):
             with open_engine(*inputs) as engine:
                 if d > GRAM_FEATURES:
                     if self.positive:
-                        raise ValueError(f"positive=True is not supported beyond {GRAM_FEATURES} features: FISTA has no bounds")
+                        raise ValueError(
+                            f"positive=True is not supported beyond {GRAM_FEATURES} features: FISTA has no bounds"
+                        )
                     rows, n_iter = self._iterate(engine, n_outputs, np.full(t, l1), np.full(t, l2))
                     coef, intercept, sweeps, gaps = rows[:, :-1], rows[:, -1], [n_iter] * t, np.full(t, np.nan)
                 else:
@@ -108,7 +122,7 @@ class ElasticNet(LeastSquares):
                     coef, sweeps = np.array([fit.coef for fit in fits]), [fit.sweeps for fit in fits]
                     intercept, gaps = normal.intercept(coef), np.array([fit.gap for fit in fits])
                     self._warn(fits)
-            single = getattr(X, "dtype", None) == np.float32
+            single = is_single(X)
             self.coef_ = as_fitted(coef, n_outputs, single)
             self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
             self.n_iter_ = sweeps[0] if t == 1 else sweeps
@@ -131,13 +145,21 @@ class ElasticNet(LeastSquares):
         hess, linear = normal.XX / normal.weight + l2 * np.eye(d), normal.Xy[:, output] / normal.weight
         size = float(normal.yy[output]) / normal.weight
         u = np.zeros(d)
-        if self.warm_start and np.shape(getattr(self, "coef_", None)) in ((d,), (len(normal.yy), d)):
+        if self.warm_start and np.shape(getattr(self, "coef_", 0.0)) in ((d,), (len(normal.yy), d)):
             u = np.atleast_2d(self.coef_)[output].astype(np.float64)
         shuffle = np.random.default_rng(self.random_state) if self.selection == "random" else None
         change, sweeps, gap = 1e-3 * float(np.abs(linear).max(initial=0)), 0, np.inf
         while sweeps < self.max_iter:
-            fit = minimise_quadratic(hess, linear, np.full(d, l1), u, tol=change, max_sweeps=self.max_iter - sweeps,
-                                     positive=self.positive, shuffle=shuffle)
+            fit = minimise_quadratic(
+                hess,
+                linear,
+                np.full(d, l1),
+                u,
+                tol=change,
+                max_sweeps=self.max_iter - sweeps,
+                positive=self.positive,
+                shuffle=shuffle,
+            )
             u, sweeps = fit.u, sweeps + fit.sweeps
             gap = duality_gap(u, hess, linear, size, l1, l2, self.positive)
             if gap <= self.tol * size or (fit.settled and change <= 1e-15 * float(np.abs(linear).max(initial=0))):
@@ -150,7 +172,9 @@ class ElasticNet(LeastSquares):
             worst = max(fit.gap for fit in fits)
             warnings.warn(
                 f"{type(self).__name__} did not converge in {self.max_iter} sweeps: duality gap {worst:.3e}; increase "
-                "max_iter or alpha, or scale the features", ConvergenceWarning, stacklevel=3,
+                "max_iter or alpha, or scale the features",
+                ConvergenceWarning,
+                stacklevel=3,
             )
 
     def _check_parameters(self) -> None:
@@ -178,9 +202,20 @@ class Lasso(ElasticNet):
 
     l1_ratio = 1.0
 
-    def __init__(self, alpha: float = 1.0, *, fit_intercept: bool = True, precompute: bool = False, copy_X: bool = True,
-                 max_iter: int = 1000, tol: float = 1e-4, warm_start: bool = False, positive: bool = False,
-                 random_state: int | None = None, selection: str = "cyclic") -> None:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        precompute: bool = False,
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: int | None = None,
+        selection: str = "cyclic",
+    ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.precompute = precompute

@@ -36,7 +36,7 @@ class GeneralizedLinearModel(LinearRegressor):
 
         Parameters
         ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or SciPy sparse matrix, of shape (n_samples, n_features)
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
         y : array or Series of shape (n_samples,)
         sample_weight : array of shape (n_samples,), optional
         checkpoint : path, optional
@@ -57,7 +57,9 @@ class GeneralizedLinearModel(LinearRegressor):
                 self._check_range(float(overview.low[0]))
                 problem = self._problem(overview)
                 result = self._minimise(engine, {None: problem}, overview)[None]
-            coef = problem.unravel(result.w)[0].astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
+            coef = problem.unravel(result.w)[0].astype(
+                np.float32 if overview.sample_X.dtype == np.float32 else np.float64
+            )
             self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
             self.n_iter_, self.profile_ = result.n_iter, engine.profile
         return self
@@ -126,7 +128,11 @@ class GeneralizedLinearModel(LinearRegressor):
 
 
 class PoissonRegressor(GeneralizedLinearModel):
-    r"""Poisson regression with log link, :math:`\min \tfrac{1}{2\sum s_i}\sum_i s_i d(y_i, e^{x_i^\top w + b}) + \tfrac{\alpha}{2}\|w\|^2`.
+    r"""Poisson regression with log link.
+
+    .. math:: \min \frac{1}{2\sum_i s_i}\sum_i s_i \, d(y_i, e^{x_i^\top w + b}) + \frac{\alpha}{2}\|w\|_2^2
+
+    where d is the unit deviance.
 
     Parameters
     ----------
@@ -135,8 +141,8 @@ class PoissonRegressor(GeneralizedLinearModel):
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
     max_iter : int, default 100
     tol : float, default 1e-4
-        It has converged when no slope is above ``tol`` and the next step would gain less than a thousandth of ``tol`` of
-        the objective.
+        It has converged when no slope is above ``tol`` and the next step would gain less than a thousandth of ``tol``
+        of the objective.
     warm_start : bool, default False
     verbose : int, default 0
         Above 0, print a line for each pass.
@@ -158,8 +164,17 @@ class PoissonRegressor(GeneralizedLinearModel):
 
     _twin = "PoissonRegressor"
 
-    def __init__(self, *, alpha: float = 1.0, fit_intercept: bool = True, solver: str = "auto", max_iter: int = 100,
-                 tol: float = 1e-4, warm_start: bool = False, verbose: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        solver: str = "auto",
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.solver = solver
@@ -216,9 +231,19 @@ class TweedieRegressor(GeneralizedLinearModel):
 
     _twin = "TweedieRegressor"
 
-    def __init__(self, *, power: float = 0.0, alpha: float = 1.0, fit_intercept: bool = True, link: str = "auto",
-                 solver: str = "auto", max_iter: int = 100, tol: float = 1e-4, warm_start: bool = False,
-                 verbose: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        power: float = 0.0,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        link: str = "auto",
+        solver: str = "auto",
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
         self.power = power
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -251,7 +276,7 @@ class TweedieRegressor(GeneralizedLinearModel):
 class PoissonRegression(GeneralizedLinearModel):
     r"""Poisson regression under the name and parameters that dask-ml's users know.
 
-    The objective is :math:`C \sum_i s_i (e^{z_i} - y_i z_i) + \tfrac12 \|w\|_2^2` with :math:`z_i = x_i^\top w + b`: that of
+    It minimises :math:`C \sum_i s_i (e^{z_i} - y_i z_i) + \tfrac12 \|w\|_2^2`, :math:`z_i = x_i^\top w + b`: that of
     `PoissonRegressor` with ``alpha = 1 / (C * sum(s))``.
 
     Parameters
@@ -272,8 +297,18 @@ class PoissonRegression(GeneralizedLinearModel):
 
     _twin = "PoissonRegressor"
 
-    def __init__(self, penalty: str | None = "l2", *, C: float = 1.0, fit_intercept: bool = True, solver: str = "auto",
-                 max_iter: int = 100, tol: float = 1e-4, warm_start: bool = False, verbose: int = 0) -> None:
+    def __init__(
+        self,
+        penalty: str | None = "l2",
+        *,
+        C: float = 1.0,
+        fit_intercept: bool = True,
+        solver: str = "auto",
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
         self.penalty = penalty
         self.C = C
         self.fit_intercept = fit_intercept

@@ -20,8 +20,8 @@ from daskml_kit.validation import check_fit
 class HuberRegressor(LinearRegressor):
     r"""Linear regression with the Huber loss and its scale, which is fitted too (Owen 2007).
 
-    .. math:: \min_{w, b, \sigma} \sum_i s_i \left(\sigma + H_\epsilon\!\left(\tfrac{y_i - x_i^\top w - b}{\sigma}\right)
-        \sigma\right) + \alpha \|w\|_2^2
+    .. math:: \min_{w, b, \sigma} \sum_i s_i \left(\sigma +
+        H_\epsilon\!\left(\tfrac{y_i - x_i^\top w - b}{\sigma}\right) \sigma\right) + \alpha \|w\|_2^2
 
     Parameters
     ----------
@@ -57,8 +57,16 @@ class HuberRegressor(LinearRegressor):
     array([2.])
     """
 
-    def __init__(self, *, epsilon: float = 1.35, max_iter: int = 100, alpha: float = 1e-4, warm_start: bool = False,
-                 fit_intercept: bool = True, tol: float = 1e-5) -> None:
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.35,
+        max_iter: int = 100,
+        alpha: float = 1e-4,
+        warm_start: bool = False,
+        fit_intercept: bool = True,
+        tol: float = 1e-5,
+    ) -> None:
         self.epsilon = epsilon
         self.max_iter = max_iter
         self.alpha = alpha
@@ -110,5 +118,14 @@ class HuberRegressor(LinearRegressor):
         l2[0, :d] = 2 * self.alpha / overview.weight
         log_floor = float(np.log(1e-9 * start[1, d]))  # the scale of data that a line fits exactly is zero
         start[1, d] = np.log(start[1, d])
-        return Problem(Huber(self.epsilon), Numbers(np.zeros(1, np.int64)), (2, d + 1), free, l2.ravel()[free],
-                       np.zeros(len(free)), 1 / overview.weight, start.ravel()[free], log_floor)
+        return Problem(
+            Huber(self.epsilon),
+            Numbers(np.zeros(1, np.int64)),
+            (2, d + 1),
+            free,
+            l2.ravel()[free],
+            np.zeros(len(free)),
+            1 / overview.weight,
+            start.ravel()[free],
+            log_floor,
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import scipy.sparse as sp
 import sklearn.linear_model
 from sklearn.base import MultiOutputMixin
 
@@ -13,7 +12,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.model import check_choice, check_number, free_coefficients, spread_penalty
 from daskml_kit.linear_model.problem import Problem
-from daskml_kit.linear_model.regressor import LinearRegressor, as_fitted, output_count
+from daskml_kit.linear_model.regressor import LinearRegressor, as_fitted, is_single, output_count
 from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
@@ -66,7 +65,9 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
                 f"Found array with 0 sample(s) (shape=(0, {self.n_features_in_})) while a minimum of 1 is required."
             )
         if not scatter.weight > 0:
-            raise ValueError("sample_weight: expected some positive weights, got a sum of zero: sample weights are zero")
+            raise ValueError(
+                "sample_weight: expected some positive weights, got a sum of zero: sample weights are zero"
+            )
         return scatter
 
     def _iterate(self, engine: Engine, n_outputs: int | None, l1: Array, l2: Array) -> tuple[Array, int]:
@@ -76,9 +77,14 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
         free = free_coefficients(1, d, self.fit_intercept)
         problems = {
             output: Problem(
-                Squared(), Numbers(np.array([output])), (1, d + 1), free,
-                spread_penalty(l2[output], 1, d, self.fit_intercept), spread_penalty(l1[output], 1, d, self.fit_intercept),
-                1 / overview.weight, np.zeros(len(free)),
+                Squared(),
+                Numbers(np.array([output])),
+                (1, d + 1),
+                free,
+                spread_penalty(l2[output], 1, d, self.fit_intercept),
+                spread_penalty(l1[output], 1, d, self.fit_intercept),
+                1 / overview.weight,
+                np.zeros(len(free)),
             )
             for output in range(n_outputs or 1)
         }
@@ -100,8 +106,8 @@ class LinearRegression(LeastSquares):
     copy_X : bool, default True
         X is never written to, whatever this says.
     tol : float, default 1e-6
-        Singular values below ``tol`` times the largest count as zero; beyond 4000 features, where the fit iterates, it is
-        the slope at which it has converged.
+        Singular values below ``tol`` times the largest count as zero; beyond 4000 features, where the fit iterates, it
+        is the slope at which it has converged.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     positive : bool, default False
@@ -126,8 +132,15 @@ class LinearRegression(LeastSquares):
     (3.0, 1.0)
     """
 
-    def __init__(self, *, fit_intercept: bool = True, copy_X: bool = True, tol: float = 1e-6, n_jobs: int | None = None,
-                 positive: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        tol: float = 1e-6,
+        n_jobs: int | None = None,
+        positive: bool = False,
+    ) -> None:
         self.fit_intercept = fit_intercept
         self.copy_X = copy_X
         self.tol = tol
@@ -146,19 +159,22 @@ class LinearRegression(LeastSquares):
                     rows, _ = self._iterate(engine, n_outputs, np.zeros(n_outputs or 1), np.zeros(n_outputs or 1))
                     coef, intercept = rows[:, :-1], rows[:, -1]
                 else:
-                    normal = normal_equations(self._gather(engine), d, self.fit_intercept)
-                    coef, extra = self._solve(engine, normal, sparse=_holds_sparse(X))
+                    scatter = self._gather(engine)
+                    normal = normal_equations(scatter, d, self.fit_intercept)
+                    coef, extra = self._solve(engine, normal, scatter.sparse)
                     intercept = normal.intercept(coef)
-            single = getattr(X, "dtype", None) == np.float32
+            single = is_single(X)
             self.coef_ = as_fitted(coef, n_outputs, single)
             self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
             self.profile_ = engine.profile
-            vars(self).update(extra)
+            self.__dict__.update(extra)
         return self
 
     def to_sklearn(self) -> Any:
         """Return the fitted `sklearn.linear_model.LinearRegression`."""
-        twin = sklearn.linear_model.LinearRegression(fit_intercept=self.fit_intercept, tol=self.tol, positive=self.positive)
+        twin = sklearn.linear_model.LinearRegression(
+            fit_intercept=self.fit_intercept, tol=self.tol, positive=self.positive
+        )
         return self._hand_over(twin, "coef_", "intercept_", "rank_", "singular_")
 
     def _solve(self, engine: Engine, normal: Normal, sparse: bool) -> tuple[Array, dict[str, Any]]:
@@ -214,8 +230,18 @@ class Ridge(LeastSquares):
     array([1.5])
     """
 
-    def __init__(self, alpha: Any = 1.0, *, fit_intercept: bool = True, copy_X: bool = True, max_iter: int | None = None,
-                 tol: float = 1e-4, solver: str = "auto", positive: bool = False, random_state: int | None = None) -> None:
+    def __init__(
+        self,
+        alpha: Any = 1.0,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        solver: str = "auto",
+        positive: bool = False,
+        random_state: int | None = None,
+    ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.copy_X = copy_X
@@ -245,9 +271,11 @@ class Ridge(LeastSquares):
                 else:
                     normal = normal_equations(self._gather(engine), d, self.fit_intercept)
                     solve = solve_nonnegative if self.positive else solve_positive
-                    coef = np.array([solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)])
+                    coef = np.array(
+                        [solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)]
+                    )
                     intercept = normal.intercept(coef)
-            single = getattr(X, "dtype", None) == np.float32
+            single = is_single(X)
             self.coef_ = as_fitted(coef, n_outputs, single)
             self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
             self.n_iter_ = np.full(len(alphas), n_iter, np.int32)
@@ -266,9 +294,7 @@ class Ridge(LeastSquares):
         if (alphas < 0).any() or alphas.ndim != 1:
             raise ValueError(f"alpha: expected numbers of at least 0, got {self.alpha!r}")
         if len(alphas) not in (1, n_outputs):
-            raise ValueError(f"alpha: Number of targets and number of penalties do not correspond: {len(alphas)} != {n_outputs}")
+            raise ValueError(
+                f"alpha: Number of targets and number of penalties do not correspond: {len(alphas)} != {n_outputs}"
+            )
         return np.broadcast_to(alphas, n_outputs)
-
-
-def _holds_sparse(X: Any) -> bool:
-    return sp.issparse(X) or sp.issparse(getattr(X, "_meta", None))

@@ -77,10 +77,24 @@ class LogisticRegression(LinearClassifier):
     ['no', 'no', 'yes', 'yes']
     """
 
-    def __init__(self, penalty: Any = "deprecated", *, C: float = 1.0, l1_ratio: float = 0.0, dual: bool = False,
-                 tol: float = 1e-4, fit_intercept: bool = True, intercept_scaling: float = 1, class_weight: Any = None,
-                 random_state: int | None = None, solver: str = "auto", max_iter: int = 100, verbose: int = 0,
-                 warm_start: bool = False, n_jobs: int | None = None) -> None:
+    def __init__(
+        self,
+        penalty: Any = "deprecated",
+        *,
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        dual: bool = False,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        random_state: int | None = None,
+        solver: str = "auto",
+        max_iter: int = 100,
+        verbose: int = 0,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+    ) -> None:
         self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
@@ -101,7 +115,7 @@ class LogisticRegression(LinearClassifier):
 
         Parameters
         ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or SciPy sparse matrix, of shape (n_samples, n_features)
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
         y : array or Series of shape (n_samples,)
             Labels of any one type.
         sample_weight : array of shape (n_samples,), optional
@@ -142,11 +156,13 @@ class LogisticRegression(LinearClassifier):
         return self._hand_over(twin, "coef_", "intercept_", "classes_", "n_iter_")
 
     def _problem(self, overview: Overview, classes: Labels, l1: float, l2: float) -> Problem:
-        stored: Any = overview.labels
+        stored, counted = overview.labels, overview.label_weight
+        if stored is None or counted is None:
+            raise TypeError("the survey was not asked for labels")
         d, k = self.n_features_in_, 1 if len(classes) == 2 else len(classes)
         weights = class_weights(self.class_weight, classes, overview)
         factors = np.ones(len(classes)) if weights is None else weights
-        scale = 1 / float(factors @ overview.label_weight)
+        scale = 1 / float(factors @ counted)
         target: OneVsRest | Codes = Codes(stored, weights)
         if k == 1:
             target = OneVsRest(stored[1:], None if weights is None else weights[None])
@@ -154,14 +170,14 @@ class LogisticRegression(LinearClassifier):
         start = np.zeros(len(free))
         if self.warm_start and hasattr(self, "coef_"):
             start = self._start(k, d)[free]
-        spread = [spread_penalty(s * scale, k, d, self.fit_intercept) for s in (l2, l1)]
-        return Problem(Logistic() if k == 1 else Softmax(k), target, (k, d + 1), free, *spread, scale, start)
+        ridge, lasso = (spread_penalty(strength * scale, k, d, self.fit_intercept) for strength in (l2, l1))
+        loss = Logistic() if k == 1 else Softmax(k)
+        return Problem(loss, target, (k, d + 1), free, ridge, lasso, scale, start)
 
     def _start(self, n_outputs: int, n_features: int) -> Any:
-        if self.coef_.shape != (n_outputs, n_features):
-            raise ValueError(
-                f"warm_start: expected the last fit's coef_ to have shape {(n_outputs, n_features)}, got {self.coef_.shape}"
-            )
+        wanted = (n_outputs, n_features)
+        if self.coef_.shape != wanted:
+            raise ValueError(f"warm_start: expected the last coef_ to have shape {wanted}, got {self.coef_.shape}")
         return np.hstack([self.coef_, self.intercept_[:, None]]).astype(np.float64).ravel()
 
     def _strengths(self) -> tuple[float, float]:

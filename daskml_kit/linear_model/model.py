@@ -43,11 +43,14 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         if overview.n_rows == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape=(0, {d})) while a minimum of 1 is required.")
         if not overview.weight > 0:
-            raise ValueError("sample_weight: expected some positive weights, got a sum of zero: sample weights are zero")
+            raise ValueError(
+                "sample_weight: expected some positive weights, got a sum of zero: sample weights are zero"
+            )
         return overview
 
-    def _minimise(self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *,
-                  max_iter: int | None = None) -> dict[Key, Result]:
+    def _minimise(
+        self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, max_iter: int | None = None
+    ) -> dict[Key, Result]:
         """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
@@ -65,13 +68,13 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         """Leave the estimator as it was if the fit fails or is interrupted; print passes where it is verbose."""
-        before = dict(vars(self))
+        before = dict(self.__dict__)
         try:
             with watching(print_pass) if getattr(self, "verbose", 0) else nullcontext():
                 yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
 

@@ -87,8 +87,9 @@ def sample_rows(n_features: int, n_coefficients: int) -> int:
     return int(min(wanted, PILOT_BYTES // (8 * (n_features + 1))))
 
 
-def minimise(engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, solver: str, tol: float,
-             max_iter: int) -> dict[Key, Result]:
+def minimise(
+    engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, solver: str, tol: float, max_iter: int
+) -> dict[Key, Result]:
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``overview``; with few rows it is
@@ -142,12 +143,19 @@ def _pilot(problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Res
     cuts = [slice(n_rows * i // 4, n_rows * (i + 1) // 4) for i in range(4)]
     y = overview.sample_y
     blocks = [
-        Block(overview.sample_X[c], None if y is None else y[c], overview.sample_weight[c], i) for i, c in enumerate(cuts)
+        Block(overview.sample_X[c], None if y is None else y[c], overview.sample_weight[c], i)
+        for i, c in enumerate(cuts)
     ]
     with LocalEngine(blocks) as engine:
         solvers = {
-            key: newton(replace(p, scale=1 / weight).oracle(), p.start, tol=1e-8, max_iter=25, l1=p.l1,
-                        decrement=0.1 * len(p.free) / n_rows)
+            key: newton(
+                replace(p, scale=1 / weight).oracle(),
+                p.start,
+                tol=1e-8,
+                max_iter=25,
+                l1=p.l1,
+                decrement=0.1 * len(p.free) / n_rows,
+            )
             for key, p in problems.items()
         }
         return solve(engine.answer, solvers)

@@ -33,6 +33,12 @@ def output_count(y: Any) -> int | None:
     return int(y.shape[1]) if len(y.shape) == 2 else None
 
 
+def is_single(X: Any) -> bool:
+    """Whether X, an array or a data frame, holds single precision throughout."""
+    dtypes = X.dtypes if hasattr(X, "dtypes") else [getattr(X, "dtype", None)]
+    return all(dtype == np.float32 for dtype in dtypes)
+
+
 def as_fitted(coef: Array, n_outputs: int | None, single: bool) -> Array:
     """Return (outputs, features) coefficients as scikit-learn shapes them: a vector for a target that is one."""
     shaped = coef[0] if n_outputs is None else coef

@@ -62,9 +62,22 @@ class LinearSVC(LinearClassifier):
     array([1, 1, 2, 2])
     """
 
-    def __init__(self, penalty: str = "l2", loss: str = "squared_hinge", *, dual: Any = "auto", tol: float = 1e-4,
-                 C: float = 1.0, multi_class: str = "ovr", fit_intercept: bool = True, intercept_scaling: float = 1,
-                 class_weight: Any = None, verbose: int = 0, random_state: int | None = None, max_iter: int = 1000) -> None:
+    def __init__(
+        self,
+        penalty: str = "l2",
+        loss: str = "squared_hinge",
+        *,
+        dual: Any = "auto",
+        tol: float = 1e-4,
+        C: float = 1.0,
+        multi_class: str = "ovr",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        verbose: int = 0,
+        random_state: int | None = None,
+        max_iter: int = 1000,
+    ) -> None:
         self.penalty = penalty
         self.loss = loss
         self.dual = dual
@@ -128,7 +141,9 @@ class LinearSVC(LinearClassifier):
         check_number("tol", self.tol, low=0, strict=True)
         check_number("max_iter", self.max_iter, low=0, integer=True)
         if self.loss != "squared_hinge":
-            raise ValueError(f"loss: expected 'squared_hinge', got {self.loss!r}: a solver for the plain hinge is missing")
+            raise ValueError(
+                f"loss: expected 'squared_hinge', got {self.loss!r}: a solver for the plain hinge is missing"
+            )
         if self.dual not in ("auto", False):
             raise ValueError(f"dual: expected 'auto' or False, got {self.dual!r}: a dual solver is missing")
         if self.intercept_scaling != 1:

@@ -41,7 +41,7 @@ class Squared:
 
 @dataclass(frozen=True)
 class Logistic:
-    r"""Binomial negative log-likelihood, :math:`\log(1 + e^{m})` with m = yz, where y is -1 for the label and 1 for the rest."""
+    r"""Binomial negative log-likelihood, :math:`\log(1 + e^{m})`: m = yz, y is -1 for the label and 1 for the rest."""
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         margin = np.multiply(raw, y, out=raw)

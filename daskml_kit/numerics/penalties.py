@@ -27,8 +27,17 @@ class Descent(NamedTuple):
     settled: bool
 
 
-def minimise_quadratic(hess: Array, linear: Array, l1: Array, start: Array, *, tol: float, max_sweeps: int = 1000,
-                       positive: bool = False, shuffle: np.random.Generator | None = None) -> Descent:
+def minimise_quadratic(
+    hess: Array,
+    linear: Array,
+    l1: Array,
+    start: Array,
+    *,
+    tol: float,
+    max_sweeps: int = 1000,
+    positive: bool = False,
+    shuffle: np.random.Generator | None = None,
+) -> Descent:
     r"""Minimise :math:`\tfrac12 u^\top H u - c^\top u + \sum_j \lambda_j |u_j|` by coordinate descent.
 
     Sweeps go over the coefficients that are not zero until they settle, then over all (Friedman, Hastie & Tibshirani

@@ -21,7 +21,7 @@ class Read(NamedTuple):
 class Target(Protocol):
     """A way to read targets; those of one kind join, so that one pass can answer for many."""
 
-    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
         """Return the targets and weights of one tile."""
 
     def join(self, others: Sequence[Target]) -> Target:
@@ -37,13 +37,12 @@ class Numbers:
 
     outputs: Array
 
-    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
         columns = y.reshape(1, -1) if y.ndim == 1 else y.T[self.outputs]
         return Read(columns.astype(dtype, copy=False), weight)
 
     def join(self, others: Sequence[Target]) -> Target:
-        every: list[Numbers] = [self, *others]  # type: ignore[list-item]
-        return Numbers(np.concatenate([t.outputs for t in every]))
+        return Numbers(np.concatenate([t.outputs for t in (self, *others) if isinstance(t, Numbers)]))
 
     def key(self) -> object:
         return "numbers"
@@ -63,7 +62,7 @@ class OneVsRest:
     labels: Array
     class_weight: Array | None = None
 
-    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
         chosen = y.reshape(1, -1) == self.labels[:, None]
         if self.class_weight is not None:
             factor = np.where(chosen, self.class_weight[:, 1:], self.class_weight[:, :1])
@@ -71,8 +70,9 @@ class OneVsRest:
         return Read(np.where(chosen, dtype.type(-1), dtype.type(1)), weight)
 
     def join(self, others: Sequence[Target]) -> Target:
-        every: list[OneVsRest] = [self, *others]  # type: ignore[list-item]
-        factors = None if self.class_weight is None else np.concatenate([t.class_weight for t in every])  # type: ignore[misc]
+        every = [t for t in (self, *others) if isinstance(t, OneVsRest)]
+        weights = [t.class_weight for t in every if t.class_weight is not None]
+        factors = np.concatenate(weights) if weights else None
         return OneVsRest(np.concatenate([t.labels for t in every]), factors)
 
     def key(self) -> object:
@@ -92,7 +92,7 @@ class Codes:
     labels: Labels
     class_weight: Array | None = None
 
-    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:  # type: ignore[type-arg]
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
         codes = np.searchsorted(self.labels, y)
         if self.class_weight is not None:
             factor = self.class_weight[codes]

@@ -74,7 +74,9 @@ class At:
         m, k, width = self.coef.shape
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         coef = self.coef.reshape(m * k, width).astype(dtype)
-        sums = Sums(np.zeros(m), np.zeros((m, k, width)), np.zeros((m, k * width, k * width)) if self.order > 1 else None)
+        sums = Sums(
+            np.zeros(m), np.zeros((m, k, width)), np.zeros((m, k * width, k * width)) if self.order > 1 else None
+        )
         size = tile_rows(X, m * k * (k if self.order > 1 else 1))
         with np.errstate(all="ignore"):
             for rows in tiles(block.n_rows, size):

@@ -15,12 +15,16 @@ from daskml_kit.typing import Array
 
 
 class Scatter(NamedTuple):
-    """Weight, row count, means, and products about the means, of the columns [X, y]; X has the first d of them."""
+    """Weight, row count, means, and products about the means, of the columns [X, y]; X has the first d of them.
+
+    ``sparse`` says whether a block was sparse.
+    """
 
     weight: float
     n_rows: int
     mean: Array
     product: Array
+    sparse: bool
 
     def about_zero(self) -> Array:
         """Return the products about zero, as a model without intercept needs them."""
@@ -48,11 +52,11 @@ class Gram(Alone):
         weight = a.weight + b.weight
         if not a.weight or not b.weight:
             larger = a if a.weight else b
-            return Scatter(weight, a.n_rows + b.n_rows, larger.mean, larger.product)
+            return larger._replace(n_rows=a.n_rows + b.n_rows, sparse=a.sparse or b.sparse)
         apart = b.mean - a.mean
         mean = a.mean + apart * (b.weight / weight)
         product = a.product + b.product + np.outer(apart, apart) * (a.weight * b.weight / weight)
-        return Scatter(weight, a.n_rows + b.n_rows, mean, product)
+        return Scatter(weight, a.n_rows + b.n_rows, mean, product, a.sparse or b.sparse)
 
 
 def _columns(y: Array) -> Array:
@@ -81,7 +85,7 @@ def _dense_scatter(block: Block, y: Array | None) -> Scatter:
             if block.weight is not None:
                 tile *= np.sqrt(block.weight[rows].astype(np.float64))[:, None]
             total += tile.T @ tile
-    return _centred(total, n_rows, shift)
+    return _centred(total, block, shift)
 
 
 def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
@@ -92,15 +96,14 @@ def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
     weighted = X.multiply(weight[:, None]).tocsr()
     corner = weighted.T @ dense
     total = np.block([[(weighted.T @ X).toarray(), corner], [corner.T, dense.T @ (dense * weight[:, None])]])
-    return _centred(total, block.n_rows, np.zeros(total.shape[0] - 1))
+    return _centred(total, block, np.zeros(total.shape[0] - 1))
 
 
-def _centred(total: Array, n_rows: int, shift: Array) -> Scatter:
-    weight = float(total[-1, -1])
-    if not weight:
-        return Scatter(0.0, n_rows, shift, np.zeros_like(total[:-1, :-1]))
-    mean = total[-1, :-1] / weight
-    return Scatter(weight, n_rows, shift + mean, total[:-1, :-1] - weight * np.outer(mean, mean))
+def _centred(total: Array, block: Block, shift: Array) -> Scatter:
+    weight, product = float(total[-1, -1]), total[:-1, :-1]
+    mean = total[-1, :-1] / weight if weight else np.zeros_like(shift)
+    product = product - weight * np.outer(mean, mean)
+    return Scatter(weight, block.n_rows, shift + mean, product, sp.issparse(block.X))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +117,10 @@ class Triangle(Alone):
         y = np.empty((block.n_rows, 0)) if block.y is None else _columns(block.y)
         width = 1 + block.X.shape[1] + y.shape[1]
         root = np.ones(block.n_rows) if block.weight is None else np.sqrt(block.weight)
-        R = np.zeros((0, width))
+        R: Array = np.zeros((0, width))
         for rows in tiles(block.n_rows, max(tile_rows(block.X, y.shape[1]), 2 * width)):
             tile = np.hstack([np.ones((rows.stop - rows.start, 1)), block.X[rows], y[rows]])
-            R = np.linalg.qr(np.vstack([R, tile * root[rows, None]]), mode="r")
+            R = np.asarray(np.linalg.qr(np.vstack([R, tile * root[rows, None]]), mode="r"))
         return R
 
     def combine(self, a: Array, b: Array) -> Array:

@@ -18,7 +18,7 @@ class Spread(NamedTuple):
     """Per feature: rows and weight that are not missing, mean, and the weighted sum of squares about it."""
 
     n_rows: int
-    count: Array
+    count: Array  # type: ignore[assignment]  # a tuple has a method of this name, which nothing here calls
     weight: Array
     mean: Array
     squares: Array

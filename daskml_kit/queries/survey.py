@@ -54,7 +54,7 @@ class Survey(Alone):
         Raises
         ------
         DataError
-            Where the targets of a regression are not numbers, or a sampled row, a target or a weight is NaN or infinite.
+            Where the targets of a regression are not numbers; where a sampled row, a target or a weight is not finite.
         """
         n_rows = block.n_rows
         weight = np.ones(n_rows) if block.weight is None else block.weight.astype(np.float64)
@@ -66,21 +66,33 @@ class Survey(Alone):
         few = min(n_rows, -(-self.sample_rows // self.n_blocks))
         draw = np.random.default_rng([self.seed, block.index])
         rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
-        sample = Block(block.X[rows], None if y is None else y[rows], weight[rows] * (n_rows / max(few, 1)), block.index)
-        check_finite(Block(sample.X, y, weight, block.index))
-        labels = _count_labels(y, weight, block.index) if self.labelled and y is not None else (None, None, None)
+        X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
+        check_finite(Block(X, y, weight, block.index))
+        found = _count_labels(y, weight, block.index) if self.labelled and y is not None else NO_LABELS
         low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
-        return Overview(n_rows, float(weight.sum()), np.atleast_1d(low), *labels, sample.X, sample.y, sample.weight)
+        total = float(weight.sum())
+        return Overview(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
 
     def combine(self, a: Overview, b: Overview) -> Overview:
         join = sp.vstack if sp.issparse(a.sample_X) or sp.issparse(b.sample_X) else np.concatenate
         y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
-        labels = _merge_labels(a, b) if self.labelled else (None, None, None)
-        sample = (join([a.sample_X, b.sample_X]), y, np.concatenate([a.sample_weight, b.sample_weight]))
-        return Overview(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *labels, *sample)
+        found = _merge_labels(a, b) if self.labelled else NO_LABELS
+        X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
+        return Overview(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
 
 
-def _count_labels(y: Array, weight: Array, index: int) -> tuple[Array, Array, Array]:
+class Labelled(NamedTuple):
+    """Distinct labels, sorted, with their rows and weight."""
+
+    labels: Array | None
+    rows: Array | None
+    weight: Array | None
+
+
+NO_LABELS = Labelled(None, None, None)
+
+
+def _count_labels(y: Array, weight: Array, index: int) -> Labelled:
     missing = pd.isna(y)
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
@@ -91,15 +103,21 @@ def _count_labels(y: Array, weight: Array, index: int) -> tuple[Array, Array, Ar
     except TypeError as error:
         raise DataError(f"y: labels of one type expected, got a mixture in block {index}: {error}") from None
     rows = np.bincount(codes, minlength=len(labels))
-    return np.asarray(labels)[order], rows[order], np.bincount(codes, weight, minlength=len(labels))[order]
+    return Labelled(np.asarray(labels)[order], rows[order], np.bincount(codes, weight, minlength=len(labels))[order])
 
 
-def _merge_labels(a: Overview, b: Overview) -> tuple[Array, Array, Array]:
+def _merge_labels(a: Overview, b: Overview) -> Labelled:
     parts = [part for part in (a, b) if part.n_rows]
     if len(parts) < 2:
         only = parts[0] if parts else a
-        return only.labels, only.label_rows, only.label_weight  # type: ignore[return-value]
-    labels, codes = np.unique(np.concatenate([a.labels, b.labels]), return_inverse=True)  # type: ignore[arg-type]
-    rows = np.bincount(codes, np.concatenate([a.label_rows, b.label_rows]), minlength=len(labels))  # type: ignore[arg-type]
-    weight = np.bincount(codes, np.concatenate([a.label_weight, b.label_weight]), minlength=len(labels))  # type: ignore[arg-type]
-    return labels, rows.astype(np.int64), weight
+        return Labelled(only.labels, only.label_rows, only.label_weight)
+    labels, codes = np.unique(np.concatenate([_known(p.labels) for p in parts]), return_inverse=True)
+    rows = np.bincount(codes, np.concatenate([_known(p.label_rows) for p in parts]), minlength=len(labels))
+    weight = np.bincount(codes, np.concatenate([_known(p.label_weight) for p in parts]), minlength=len(labels))
+    return Labelled(labels, rows.astype(np.int64), weight)
+
+
+def _known(values: Array | None) -> Array:
+    if values is None:
+        raise TypeError("a block was surveyed without its labels")
+    return values

@@ -30,7 +30,9 @@ def fista(oracle: Oracle, w: Array, *, l1: Array, tol: float, max_iter: int, sca
                 break
             curvature *= 2
         gain = float(0.5 * curvature * (metric * apart) @ apart)
-        if np.abs(least_slope(trial, there.grad, l1)).max() <= tol and gain <= DECREMENT * tol * max(abs(there.value), 1e-300):
+        if np.abs(least_slope(trial, there.grad, l1)).max() <= tol and gain <= DECREMENT * tol * max(
+            abs(there.value), 1e-300
+        ):
             return Result(trial, n_iter + 1, True, there)
         if (point - trial) @ (metric * (trial - last)) > 0:
             momentum, point = 1.0, trial

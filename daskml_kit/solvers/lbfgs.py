@@ -17,7 +17,9 @@ from daskml_kit.typing import Array
 C1, C2 = 1e-4, 0.9
 
 
-def lbfgs(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array | None = None, memory: int = 10) -> Solver:
+def lbfgs(
+    oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array | None = None, memory: int = 10
+) -> Solver:
     """Minimise a smooth objective from ``w``, one gradient a pass.
 
     Parameters
@@ -80,8 +82,9 @@ def _metric(grad: Array, pairs: deque[tuple[Array, Array]], scale: Array | None)
     return q
 
 
-def strong_wolfe(oracle: Oracle, w: Array, here: Eval, step: Array, length: float
-                 ) -> Generator[Query, Any, tuple[Array, Eval] | None]:
+def strong_wolfe(
+    oracle: Oracle, w: Array, here: Eval, step: Array, length: float
+) -> Generator[Query, Any, tuple[Array, Eval] | None]:
     """Return a point along ``step`` that meets the strong Wolfe conditions; None if 30 questions find none."""
     slope = float(here.grad @ step)
     noise = 4 * np.finfo(np.float64).eps * abs(here.value)
@@ -102,7 +105,9 @@ def strong_wolfe(oracle: Oracle, w: Array, here: Eval, step: Array, length: floa
                 high = length
             else:
                 low, low_eval = length, there
-        length = 2 * length if np.isinf(high) else _between(low, low_eval, high, value, float(low_eval.grad @ step), length)
+        length = (
+            2 * length if np.isinf(high) else _between(low, low_eval, high, value, float(low_eval.grad @ step), length)
+        )
     return best
 
 

@@ -19,8 +19,9 @@ DECREMENT = 1e-3
 """The decrement that counts as converged, as a share of ``tol`` and of the objective."""
 
 
-def newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | None = None,
-           decrement: float | None = None) -> Solver:
+def newton(
+    oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | None = None, decrement: float | None = None
+) -> Solver:
     """Minimise by damped Newton steps; with ``l1``, by proximal Newton steps (Lee, Sun & Saunders 2014).
 
     Parameters
@@ -52,7 +53,9 @@ def newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | N
     return Result(w, max_iter, False, here)
 
 
-def quasi_newton(oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter: int, l1: Array | None = None) -> Solver:
+def quasi_newton(
+    oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter: int, l1: Array | None = None
+) -> Solver:
     """Minimise by quasi-Newton steps in a metric that starts at ``hess`` and learns by BFGS updates.
 
     Where ``hess`` comes from a sample of the rows, a step is nearly Newton's and costs one pass for the gradient only
@@ -109,8 +112,9 @@ def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain
     return steepest[1] > 0.5 * steepest[0]
 
 
-def backtrack(oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int
-              ) -> Generator[Query, Any, tuple[Array, Eval] | None]:
+def backtrack(
+    oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int
+) -> Generator[Query, Any, tuple[Array, Eval] | None]:
     """Return the first point along ``step`` that gains enough (Armijo), with what is known there; None if none does."""
     start = here.value + float(l1 @ np.abs(w))
     slope = float(here.grad @ step + l1 @ (np.abs(w + step) - np.abs(w)))

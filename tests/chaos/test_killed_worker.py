@@ -19,9 +19,9 @@ from daskml_kit.linear_model import ElasticNet, LogisticRegression
 @pytest.fixture(scope="module")
 def doomed():
     """A cluster of its own, since its workers die."""
-    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
-        with Client(cluster) as client:
-            yield client
+    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
+    with cluster, Client(cluster) as client:
+        yield client
 
 
 def make():

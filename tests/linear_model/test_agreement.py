@@ -10,9 +10,9 @@ import pytest
 import scipy.sparse as sp
 import sklearn.linear_model as skl
 import sklearn.svm
+from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from sklearn.base import clone
-from numpy.testing import assert_allclose
 
 from daskml_kit import linear_model as ours
 
@@ -26,7 +26,9 @@ def in_memory(X, *others):
 
 
 def dask_arrays(X, *others):
-    return da.from_array(X, chunks=(ROWS, -1)), *(None if o is None else da.from_array(o, chunks=(ROWS,)) for o in others)
+    return da.from_array(X, chunks=(ROWS, -1)), *(
+        None if o is None else da.from_array(o, chunks=(ROWS,)) for o in others
+    )
 
 
 def unlike_chunks(X, *others):
@@ -47,7 +49,9 @@ def csr_in_memory(X, *others):
 
 
 def csr_blocks(X, *others):
-    return dask_arrays(X)[0].map_blocks(sp.csr_matrix), *(None if o is None else da.from_array(o, chunks=77) for o in others)
+    return dask_arrays(X)[0].map_blocks(sp.csr_matrix), *(
+        None if o is None else da.from_array(o, chunks=77) for o in others
+    )
 
 
 LAYOUTS = [in_memory, dask_arrays, unlike_chunks, unknown_chunks, csr_in_memory, csr_blocks]
@@ -83,7 +87,9 @@ class Huber(skl.HuberRegressor):
             return np.concatenate([2 * X.T @ (s * u) + 2 * self.alpha * w[:-2], [2 * s @ u, s @ (1 - u**2)]])
 
         start = np.array([*self.coef_, self.intercept_, self.scale_])
-        found = minimize(objective, start, jac=gradient, method="trust-constr", options={"gtol": 1e-9, "maxiter": 5000}).x
+        found = minimize(
+            objective, start, jac=gradient, method="trust-constr", options={"gtol": 1e-9, "maxiter": 5000}
+        ).x
         self.coef_, self.intercept_, self.scale_ = found[:-2], found[-2], found[-1]
         return self
 
@@ -95,63 +101,107 @@ def newton(**parameters):
 TABLE = {
     "logistic": (ours.LogisticRegression(**TIGHT), newton(), "binary"),
     "logistic, weak": (ours.LogisticRegression(C=1e3, **TIGHT), newton(C=1e3), "binary"),
-    "logistic, no penalty": (
-        ours.LogisticRegression(penalty=None, **TIGHT), newton(C=np.inf), "binary"),
+    "logistic, no penalty": (ours.LogisticRegression(penalty=None, **TIGHT), newton(C=np.inf), "binary"),
     "logistic, no intercept": (
-        ours.LogisticRegression(fit_intercept=False, **TIGHT), skl.LogisticRegression(fit_intercept=False, **TIGHT), "binary"),
+        ours.LogisticRegression(fit_intercept=False, **TIGHT),
+        skl.LogisticRegression(fit_intercept=False, **TIGHT),
+        "binary",
+    ),
     "logistic, balanced": (
         ours.LogisticRegression(class_weight="balanced", **TIGHT),
-        skl.LogisticRegression(class_weight="balanced", **TIGHT), "binary"),
+        skl.LogisticRegression(class_weight="balanced", **TIGHT),
+        "binary",
+    ),
     "logistic, lbfgs": (ours.LogisticRegression(solver="lbfgs", **TIGHT), newton(), "binary"),
-    "logistic, newton": (
-        ours.LogisticRegression(solver="newton-cholesky", **TIGHT), newton(), "binary"),
+    "logistic, newton": (ours.LogisticRegression(solver="newton-cholesky", **TIGHT), newton(), "binary"),
     "multinomial": (ours.LogisticRegression(**TIGHT), newton(), "labels"),
-    "multinomial, no penalty": (
-        ours.LogisticRegression(C=np.inf, **TIGHT), newton(C=np.inf), "labels"),
+    "multinomial, no penalty": (ours.LogisticRegression(C=np.inf, **TIGHT), newton(C=np.inf), "labels"),
     "multinomial, weighted classes": (
         ours.LogisticRegression(class_weight={0: 2, 1: 1, 2: 0.5}, **TIGHT),
-        newton(class_weight={0: 2, 1: 1, 2: 0.5}), "labels"),
+        newton(class_weight={0: 2, 1: 1, 2: 0.5}),
+        "labels",
+    ),
     "least squares": (ours.LinearRegression(), skl.LinearRegression(), "number"),
     "least squares, no intercept": (
-        ours.LinearRegression(fit_intercept=False), skl.LinearRegression(fit_intercept=False), "number"),
+        ours.LinearRegression(fit_intercept=False),
+        skl.LinearRegression(fit_intercept=False),
+        "number",
+    ),
     "least squares, positive": (ours.LinearRegression(positive=True), skl.LinearRegression(positive=True), "number"),
     "ridge": (ours.Ridge(alpha=3.0), skl.Ridge(alpha=3.0, tol=1e-12), "number"),
     "ridge, lbfgs": (ours.Ridge(alpha=3.0, solver="lbfgs", tol=1e-11), skl.Ridge(alpha=3.0, tol=1e-12), "number"),
     "ridge, no intercept": (
-        ours.Ridge(fit_intercept=False), skl.Ridge(fit_intercept=False, tol=1e-12, solver="cholesky"), "number"),
+        ours.Ridge(fit_intercept=False),
+        skl.Ridge(fit_intercept=False, tol=1e-12, solver="cholesky"),
+        "number",
+    ),
     "lasso": (ours.Lasso(alpha=0.05, **TIGHT), skl.Lasso(alpha=0.05, **TIGHT), "number"),
     "lasso, positive": (
-        ours.Lasso(alpha=0.05, positive=True, **TIGHT), skl.Lasso(alpha=0.05, positive=True, **TIGHT), "number"),
+        ours.Lasso(alpha=0.05, positive=True, **TIGHT),
+        skl.Lasso(alpha=0.05, positive=True, **TIGHT),
+        "number",
+    ),
     "elastic net": (ours.ElasticNet(alpha=0.1, **TIGHT), skl.ElasticNet(alpha=0.1, **TIGHT), "number"),
     "elastic net, random order": (
         ours.ElasticNet(alpha=0.1, selection="random", random_state=0, **TIGHT),
-        skl.ElasticNet(alpha=0.1, **TIGHT), "number"),
+        skl.ElasticNet(alpha=0.1, **TIGHT),
+        "number",
+    ),
     "poisson": (ours.PoissonRegressor(alpha=0.1, **TIGHT), skl.PoissonRegressor(alpha=0.1, **TIGHT), "count"),
     "poisson, lbfgs": (
-        ours.PoissonRegressor(alpha=0.1, solver="lbfgs", **TIGHT), skl.PoissonRegressor(alpha=0.1, **TIGHT), "count"),
+        ours.PoissonRegressor(alpha=0.1, solver="lbfgs", **TIGHT),
+        skl.PoissonRegressor(alpha=0.1, **TIGHT),
+        "count",
+    ),
     "gamma": (ours.GammaRegressor(alpha=0.1, **TIGHT), skl.GammaRegressor(alpha=0.1, **TIGHT), "positive"),
     "tweedie 1.5": (
-        ours.TweedieRegressor(power=1.5, alpha=0.1, **TIGHT), skl.TweedieRegressor(power=1.5, alpha=0.1, **TIGHT), "count"),
+        ours.TweedieRegressor(power=1.5, alpha=0.1, **TIGHT),
+        skl.TweedieRegressor(power=1.5, alpha=0.1, **TIGHT),
+        "count",
+    ),
     "tweedie 3": (
-        ours.TweedieRegressor(power=3, alpha=0.5, **TIGHT), skl.TweedieRegressor(power=3, alpha=0.5, **TIGHT), "positive"),
+        ours.TweedieRegressor(power=3, alpha=0.5, **TIGHT),
+        skl.TweedieRegressor(power=3, alpha=0.5, **TIGHT),
+        "positive",
+    ),
     "tweedie normal": (ours.TweedieRegressor(alpha=0.1, **TIGHT), skl.TweedieRegressor(alpha=0.1, **TIGHT), "number"),
     "tweedie normal, log": (
         ours.TweedieRegressor(power=0, link="log", alpha=0.1, **TIGHT),
-        skl.TweedieRegressor(power=0, link="log", alpha=0.1, **TIGHT), "positive"),
+        skl.TweedieRegressor(power=0, link="log", alpha=0.1, **TIGHT),
+        "positive",
+    ),
     "huber": (ours.HuberRegressor(**TIGHT), Huber(**TIGHT), "number"),
-    "huber, strong": (ours.HuberRegressor(alpha=5.0, epsilon=1.1, **TIGHT),
-                      Huber(alpha=5.0, epsilon=1.1, **TIGHT), "number"),
-    "linear svc": (ours.LinearSVC(fit_intercept=False, **TIGHT),
-                   sklearn.svm.LinearSVC(fit_intercept=False, dual=False, **LIBLINEAR), "binary"),
-    "linear svc, l1": (ours.LinearSVC(fit_intercept=False, penalty="l1", C=0.1, **TIGHT),
-                       sklearn.svm.LinearSVC(fit_intercept=False, dual=False, penalty="l1", C=0.1, **LIBLINEAR), "binary"),
-    "linear svc, classes": (ours.LinearSVC(fit_intercept=False, class_weight="balanced", **TIGHT),
-                            sklearn.svm.LinearSVC(fit_intercept=False, dual=False, class_weight="balanced", **LIBLINEAR), "labels"),
+    "huber, strong": (
+        ours.HuberRegressor(alpha=5.0, epsilon=1.1, **TIGHT),
+        Huber(alpha=5.0, epsilon=1.1, **TIGHT),
+        "number",
+    ),
+    "linear svc": (
+        ours.LinearSVC(fit_intercept=False, **TIGHT),
+        sklearn.svm.LinearSVC(fit_intercept=False, dual=False, **LIBLINEAR),
+        "binary",
+    ),
+    "linear svc, l1": (
+        ours.LinearSVC(fit_intercept=False, penalty="l1", C=0.1, **TIGHT),
+        sklearn.svm.LinearSVC(fit_intercept=False, dual=False, penalty="l1", C=0.1, **LIBLINEAR),
+        "binary",
+    ),
+    "linear svc, classes": (
+        ours.LinearSVC(fit_intercept=False, class_weight="balanced", **TIGHT),
+        sklearn.svm.LinearSVC(fit_intercept=False, dual=False, class_weight="balanced", **LIBLINEAR),
+        "labels",
+    ),
     "logistic, l1": (ours.LogisticRegression(penalty="l1", C=0.1, **TIGHT), saga(l1_ratio=1, C=0.1), "binary"),
     "logistic, l1, fista": (
-        ours.LogisticRegression(penalty="l1", C=0.1, solver="fista", **TIGHT), saga(l1_ratio=1, C=0.1), "binary"),
+        ours.LogisticRegression(penalty="l1", C=0.1, solver="fista", **TIGHT),
+        saga(l1_ratio=1, C=0.1),
+        "binary",
+    ),
     "logistic, elastic net": (
-        ours.LogisticRegression(penalty="elasticnet", l1_ratio=0.3, C=0.1, **TIGHT), saga(l1_ratio=0.3, C=0.1), "binary"),
+        ours.LogisticRegression(penalty="elasticnet", l1_ratio=0.3, C=0.1, **TIGHT),
+        saga(l1_ratio=0.3, C=0.1),
+        "binary",
+    ),
     "multinomial, l1": (ours.LogisticRegression(l1_ratio=1, C=0.1, **TIGHT), saga(l1_ratio=1, C=0.1), "labels"),
 }
 
@@ -184,7 +234,9 @@ def test_coefficients_are_those_of_scikit_learn(data, reference, name, layout, w
     assert_same(model, reference(name, weighted))
 
 
-@pytest.mark.parametrize("name", ["logistic", "multinomial", "least squares", "ridge", "elastic net", "poisson", "huber"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "multinomial", "least squares", "ridge", "elastic net", "poisson", "huber"]
+)
 def test_float32_stays_float32_and_is_close(data, reference, name):
     model, _, kind = TABLE[name]
     tolerance = {"tol": 1e-5} if "tol" in model.get_params() and name != "least squares" else {}
@@ -197,8 +249,11 @@ def test_float32_stays_float32_and_is_close(data, reference, name):
     assert loose.predict(X).dtype == loose.predict(X).compute().dtype
 
 
-@pytest.mark.parametrize("model", [ours.LinearRegression(), ours.Ridge(alpha=[0.5, 2.0]), ours.ElasticNet(alpha=0.1, **TIGHT)],
-                         ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "model",
+    [ours.LinearRegression(), ours.Ridge(alpha=[0.5, 2.0]), ours.ElasticNet(alpha=0.1, **TIGHT)],
+    ids=lambda m: type(m).__name__,
+)
 def test_several_outputs(data, model):
     Y = np.column_stack([data.number, data.count]).astype(float)
     expected = getattr(skl, type(model).__name__)(**model.get_params()).fit(data.X, Y)

@@ -18,7 +18,12 @@ from sklearn.model_selection import GridSearchCV
 
 from daskml_kit.errors import CheckpointError, DataError
 from daskml_kit.linear_model import (
-    GammaRegressor, LinearRegression, LinearSVC, LogisticRegression, PoissonRegressor, Ridge,
+    GammaRegressor,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
 )
 
 
@@ -26,7 +31,9 @@ def chunked(values, rows=130):
     return da.from_array(values, chunks=(rows, *values.shape[1:]))
 
 
-@pytest.mark.parametrize("names", [[1, 2], [3, -1], ["no", "yes"], ["zebra", "ant"], [True, False], [0.0, 5.0]], ids=str)
+@pytest.mark.parametrize(
+    "names", [[1, 2], [3, -1], ["no", "yes"], ["zebra", "ant"], [True, False], [0.0, 5.0]], ids=str
+)
 @pytest.mark.parametrize("model", [LogisticRegression(tol=1e-9), LinearSVC(tol=1e-9)], ids=lambda m: type(m).__name__)
 def test_labels_of_any_type(data, model, names):
     y = np.array(names)[(data.labels > 0).astype(int)]
@@ -150,12 +157,18 @@ BAD_DATA = {
     "one dimension": (lambda X, y: (X[:, 0], y), "X: expected a 2-dimensional array, got 1"),
     "complex": (lambda X, y: (X.astype(complex), y), "Complex data not supported"),
     "words in a block": (
-        lambda X, y: (X.map_blocks(_spoil, dtype=object), y), "X: expected numbers, got dtype object in block 2"),
+        lambda X, y: (X.map_blocks(_spoil, dtype=object), y),
+        "X: expected numbers, got dtype object in block 2",
+    ),
     "a column of words": (
         lambda X, y: (dd.from_pandas(pd.DataFrame({"a": [1.0] * 600, "b": ["x"] * 600}), npartitions=3), y),
-        "X: expected numeric columns, got 'b'"),
+        "X: expected numeric columns, got 'b'",
+    ),
     "no rows": (lambda X, y: (X[:0], y[:0]), "0 sample"),
-    "negative weights": (lambda X, y: (X, y, chunked(-np.ones(600))), "Negative values in data passed to `sample_weight`"),
+    "negative weights": (
+        lambda X, y: (X, y, chunked(-np.ones(600))),
+        "Negative values in data passed to `sample_weight`",
+    ),
     "weights of another length": (lambda X, y: (X, y, np.ones(7)), "sample_weight: .*inconsistent numbers.*600.*7"),
     "one class": (lambda X, y: (X, da.zeros(600, chunks=130)), "only one class"),
     "continuous labels": (lambda X, y: (X, chunked(np.linspace(0, 1, 600))), "continuous"),
@@ -197,24 +210,30 @@ def test_lengths_that_differ_inside_a_block_are_found_there():
     short = da.from_delayed(dask.delayed(np.ones)(9), (np.nan,), dtype=float)
     good = da.from_delayed(dask.delayed(np.ones)(10), (np.nan,), dtype=float)
     with pytest.raises(DataError, match="block 1: 10 rows in X, 9 in y"):
-        LinearRegression().fit(da.concatenate([X, X], allow_unknown_chunksizes=True),
-                               da.concatenate([good, short], allow_unknown_chunksizes=True))
+        LinearRegression().fit(
+            da.concatenate([X, X], allow_unknown_chunksizes=True),
+            da.concatenate([good, short], allow_unknown_chunksizes=True),
+        )
 
 
-@pytest.mark.parametrize(("parameters", "message"), [
-    ({"C": 0}, "C: expected a number above 0, got 0"),
-    ({"C": "1"}, "C: expected a number above 0, got '1'"),
-    ({"solver": "admm"}, "solver: expected one of"),
-    ({"penalty": "l3"}, "penalty: expected one of"),
-    ({"dual": True}, "dual=True is not supported"),
-    ({"intercept_scaling": 2}, "intercept_scaling"),
-    ({"l1_ratio": 2}, "l1_ratio: expected a number from 0 to 1"),
-    ({"penalty": "l1", "solver": "lbfgs"}, "does not support an l1 norm"),
-    ({"penalty": "l2", "l1_ratio": 0.5}, "contradict"),
-    ({"tol": -1}, "tol: expected"),
-    ({"max_iter": 1.5}, "max_iter: expected an integer"),
-    ({"class_weight": "even"}, "class_weight"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"C": 0}, "C: expected a number above 0, got 0"),
+        ({"C": "1"}, "C: expected a number above 0, got '1'"),
+        ({"solver": "admm"}, "solver: expected one of"),
+        ({"penalty": "l3"}, "penalty: expected one of"),
+        ({"dual": True}, "dual=True is not supported"),
+        ({"intercept_scaling": 2}, "intercept_scaling"),
+        ({"l1_ratio": 2}, "l1_ratio: expected a number from 0 to 1"),
+        ({"penalty": "l1", "solver": "lbfgs"}, "does not support an l1 norm"),
+        ({"penalty": "l2", "l1_ratio": 0.5}, "contradict"),
+        ({"tol": -1}, "tol: expected"),
+        ({"max_iter": 1.5}, "max_iter: expected an integer"),
+        ({"class_weight": "even"}, "class_weight"),
+    ],
+    ids=str,
+)
 def test_bad_parameters_are_named(data, parameters, message):
     with pytest.raises(ValueError, match=message):
         LogisticRegression(**parameters).fit(data.X, data.labels)
@@ -237,9 +256,10 @@ def test_an_interrupted_fit_resumes_without_repeating_a_pass(data, tmp_path, mon
         return answer(self, query)
 
     model = LogisticRegression(tol=1e-8).set_params(C=1.0)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(LocalEngine, "answer", interrupted)
-        model.fit(chunked(data.X), y, checkpoint=tmp_path / "fit")
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(chunked(data.X), y, checkpoint=tmp_path / "fit")
     assert not hasattr(model, "coef_")
     assert not hasattr(model, "n_features_in_")
     model.fit(chunked(data.X), y, checkpoint=tmp_path / "fit")

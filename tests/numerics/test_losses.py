@@ -8,7 +8,15 @@ from numpy.testing import assert_allclose
 from scipy.special import xlogy
 
 from daskml_kit.numerics.losses import (
-    Gamma, Huber, Logistic, Poisson, Softmax, Squared, SquaredHinge, Tweedie, TweedieIdentity,
+    Gamma,
+    Huber,
+    Logistic,
+    Poisson,
+    Softmax,
+    Squared,
+    SquaredHinge,
+    Tweedie,
+    TweedieIdentity,
 )
 
 RNG = np.random.default_rng(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def blocks(draw, missing=False):
     store = sp.csr_array if draw(st.booleans()) else np.asarray
     parts = [
         Block(store(X[a:b]), y[a:b], None if weight is None else weight[a:b], index)
-        for index, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))
+        for index, (a, b) in enumerate(itertools.pairwise(cuts))
     ]
     return X, y, np.ones(n) if weight is None else weight, parts
 
@@ -142,6 +144,8 @@ def test_the_tree_depends_on_the_number_of_blocks_alone(n, data):
     nodes = [Node(0, i, str(i % 10)) for i in range(n)]
     (root,) = reduce_nodes(Concatenate(), nodes, n)
     share = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
-    parts = [reduce_nodes(Concatenate(), [node for node, s in zip(nodes, share, strict=True) if s == k], n) for k in range(4)]
+    parts = [
+        reduce_nodes(Concatenate(), [node for node, s in zip(nodes, share, strict=True) if s == k], n) for k in range(4)
+    ]
     assert reduce_nodes(Concatenate(), [node for part in parts for node in part], n) == [root]
     assert root.partial.replace("(", "").replace(")", "") == "".join(node.partial for node in nodes)

@@ -63,7 +63,9 @@ def rosenbrock(w, order):
     a, b = w
     value = (1 - a) ** 2 + 100 * (b - a * a) ** 2
     grad = np.array([-2 * (1 - a) - 400 * a * (b - a * a), 200 * (b - a * a)])
-    return Eval(value, grad, np.array([[2 - 400 * b + 1200 * a * a, -400 * a], [-400 * a, 200.0]]) if order > 1 else None)
+    return Eval(
+        value, grad, np.array([[2 - 400 * b + 1200 * a * a, -400 * a], [-400 * a, 200.0]]) if order > 1 else None
+    )
 
 
 def logistic(w, order):
@@ -89,8 +91,9 @@ SMOOTH = {
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-@pytest.mark.parametrize(("function", "p"), [(quadratic(), 6), (rosenbrock, 2), (logistic, 2)],
-                         ids=["quadratic", "rosenbrock", "logistic"])
+@pytest.mark.parametrize(
+    ("function", "p"), [(quadratic(), 6), (rosenbrock, 2), (logistic, 2)], ids=["quadratic", "rosenbrock", "logistic"]
+)
 def test_smooth_solvers_find_the_minimum(name, function, p):
     result, engine = run(function, SMOOTH[name](p))
     assert result.converged
