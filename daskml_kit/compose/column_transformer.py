@@ -64,7 +64,7 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
     def many_passes(self) -> bool:
         """Whether one pass over the data is not enough."""
         transformers = [*(transformer for _, transformer, _ in self.transformers), self.remainder]
-        return any(needs_many_passes(transformer) for transformer in transformers)
+        return any(isinstance(t, ColumnTransformer) or needs_many_passes(t) for t in transformers)
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit all transformers.
@@ -116,9 +116,13 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
         twin.sparse_output_ = self.sparse_output_
         return twin
 
+    def _map(self, method: str, X: Any, params: dict[str, Any]) -> Any:
+        self._refuse(params)
+        return super()._map(method, X, params)
+
     def _refuse(self, params: dict[str, Any]) -> None:
         if params:
-            raise DataError(f"fit: {', '.join(params)} cannot be routed to transformers on Dask input")
+            raise DataError(f"{', '.join(params)}: cannot be routed to transformers on Dask input")
         if self.n_jobs is not None:
             raise DataError(f"n_jobs: expected None on Dask input, whose scheduler decides, got {self.n_jobs!r}")
         if self.verbose:

@@ -13,6 +13,7 @@ import sklearn.compose
 import sklearn.impute
 import sklearn.preprocessing
 from distributed import Client
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_selector
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -27,6 +28,7 @@ from daskml_kit.compose import ColumnTransformer, make_column_transformer
 from daskml_kit.errors import DataError
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 from daskml_kit.study import to_sklearn
+from daskml_kit.twin import SklearnTwin
 
 WORD = "a transformer of some columns"
 EXPECTED = dict.fromkeys(  # those that scikit-learn excuses its own ColumnTransformer from
@@ -170,6 +172,42 @@ def test_other_transformers_that_learn_nothing():
     np.testing.assert_allclose(ours.to_sklearn().transform(frame), theirs.transform(frame), rtol=1e-9)
 
 
+class Centred(SklearnTwin, TransformerMixin, BaseEstimator):
+    """Fits on Dask data, but by no study."""
+
+    def fit(self, X, y):
+        assert isinstance(X, dd.DataFrame)
+        self.mean_ = dask.compute(X.mean(), y)[0].to_numpy()
+        return self
+
+    def transform(self, X):
+        return X - self.mean_
+
+    def to_sklearn(self):
+        twin = sklearn.preprocessing.StandardScaler(with_std=False).fit(np.zeros((2, len(self.mean_))))
+        twin.mean_ = self.mean_
+        return twin
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_our_transformers_that_see_the_data_themselves():
+    frame = table().dropna()
+    reads = []
+
+    def read(number):
+        reads.append(number)
+        return frame.iloc[number * 30 : (number + 1) * 30] if number < 2 else frame.iloc[60:]
+
+    lazy = dd.from_map(read, range(3), meta=frame[:0])
+    parts = [("own", Centred(), ["age"]), ("scale", StandardScaler(), ["rooms"])]
+    ours = ColumnTransformer(parts).fit(lazy, frame["old"])
+    assert sorted(reads) == [0, 1, 2]
+    wanted = np.stack([frame["age"] - frame["age"].mean(), sklearn.preprocessing.scale(frame["rooms"])], axis=1)
+    np.testing.assert_allclose(ours.transform(lazy).compute(), wanted)
+    with pytest.raises(DataError, match="'own' cannot fit on Dask data inside another"):
+        ColumnTransformer([("inner", ColumnTransformer([("own", Centred(), [0])]), ["age"])]).fit(lazy)
+
+
 def test_dask_arrays_dense_and_csr():
     X = np.random.default_rng(0).normal(size=(60, 4))
     X[:, 3] = np.arange(60) % 4
@@ -278,6 +316,8 @@ def test_what_cannot_be_is_named():
         ColumnTransformer([("scale", StandardScaler(), ["rooms"])], n_jobs=2).fit(lazy)
     with pytest.raises(DataError, match="verbose"):
         ColumnTransformer([("scale", StandardScaler(), ["rooms"])], verbose=True).fit(lazy)
+    with pytest.raises(DataError, match="n_jobs"):
+        ColumnTransformer([("scale", StandardScaler(), ["rooms"])], n_jobs=1).fit(table()).transform(lazy)
     with pytest.raises(ValueError, match="not unique"):
         ColumnTransformer([("scale", StandardScaler(), ["rooms"]), ("scale", StandardScaler(), ["age"])]).fit(lazy)
 
