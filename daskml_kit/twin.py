@@ -46,12 +46,12 @@ class SklearnTwin:
 def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     """Return the lazy results of ``model.method`` over the blocks of ``X``.
 
-    The model is one node of the graph, not a copy in each task. ``meta``, an empty result, decides what comes back: a
-    Dask DataFrame for a data frame, else a Dask array (of CSR blocks where it is sparse).
+    On arrays the model is one node of the graph, not a copy in each task. ``meta``, an empty result, decides what comes
+    back: a Dask DataFrame for a data frame, else a Dask array (of CSR blocks where it is sparse).
     """
+    if isinstance(X, dd.DataFrame):  # Dask fuses a shared node wrongly here: "Cannot fuse tasks with multiple outputs"
+        return X.map_partitions(_call, model, method, meta, meta=meta)
     shared = dask.delayed(model, pure=True)
-    if isinstance(X, dd.DataFrame):
-        return X.map_partitions(_call, shared, method, meta, meta=meta)
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     if isinstance(meta, pd.DataFrame):
