@@ -157,11 +157,33 @@ def test_three_classes(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=300)})
     frame["y"] = pd.cut(frame["x"] + rng.normal(0, 0.1, 300), [-9, -0.5, 0.5, 9], labels=["low", "mid", "high"])
+    frame["when"] = pd.date_range("2020-01-01", periods=300)
+    frame["count"] = pd.array([1, None, 3] * 100, dtype="Int64")
     frame.to_parquet(tmp_path / "table.parquet")
     assert main(["train", str(tmp_path), "--target", "y", "--out", str(tmp_path / "out"), "--quiet"]) == 0
     report = report_of(tmp_path / "out")
     assert report["test"]["ROC AUC"]["model"] > 0.9
     assert report["coefficients"][0]["of"] in ("low", "mid", "high")
+    assert report["columns"]["numeric"] == ["x", "count"]
+    assert report["unused"]["when"].startswith("of type datetime64")
+
+
+def test_a_table_that_does_not_fit_in_memory_is_read_in_each_pass(table, tmp_path, monkeypatch):
+    order = ["train", str(table), "--target", "kind", "--quiet", "--out"]
+    assert main([*order, str(tmp_path / "held")]) == 0
+    monkeypatch.setattr("daskml_kit.jobs.table.FIT_FRACTION", 0)
+    monkeypatch.setattr("daskml_kit.engines.opening.FIT_FRACTION", 0)
+    assert main([*order, str(tmp_path / "read")]) == 0
+    assert report_of(tmp_path / "read")["test"] == report_of(tmp_path / "held")["test"]
+
+
+def test_on_a_running_scheduler(cluster, table, tmp_path):
+    order = ["train", str(table), "--target", "kind", "--quiet", "--out"]
+    assert main([*order, str(tmp_path / "there"), "--scheduler", cluster.scheduler_address]) == 0
+    assert main([*order, str(tmp_path / "here")]) == 0
+    there, here = report_of(tmp_path / "there"), report_of(tmp_path / "here")
+    assert there["where"] == f"on the cluster at {cluster.scheduler_address}"
+    assert there["test"] == here["test"]
 
 
 def test_an_earlier_result_is_replaced_and_a_failure_leaves_it(table, tmp_path, monkeypatch):

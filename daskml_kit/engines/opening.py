@@ -168,10 +168,10 @@ def _held_blocks(aligned: dict[str, da.Array], values: Sequence[Sequence[Any]]) 
 def _fits(client: Client | None, arrays: dict[str, da.Array]) -> bool:
     """Whether the arrays fit in the free memory of the cluster, or of this machine."""
     needed = sum(_nbytes(array) for array in arrays.values())
-    return needed <= FIT_FRACTION * _free_memory(client)
+    return needed <= FIT_FRACTION * free_memory(client)
 
 
-def _free_memory(client: Client | None) -> float:
+def free_memory(client: Client | None) -> float:
     if client is None:
         return float(psutil.virtual_memory().available)
     workers = client.scheduler_info()["workers"].values()

@@ -16,7 +16,7 @@ from distributed import futures_of, wait
 
 from daskml_kit.block import Block
 from daskml_kit.engines.blas import one_blas_thread
-from daskml_kit.engines.opening import FIT_FRACTION, _free_memory, find_client
+from daskml_kit.engines.opening import FIT_FRACTION, find_client, free_memory
 from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
 from daskml_kit.queries.tables import Delegate
@@ -104,7 +104,7 @@ class Tables:
     def _hold(self) -> None:
         first = dask.persist(self._blocks[0])
         (size,) = dask.compute(dask.delayed(_nbytes)(first[0]))
-        if size * self.n_blocks <= FIT_FRACTION * _free_memory(self._client):
+        if size * self.n_blocks <= FIT_FRACTION * free_memory(self._client):
             self._blocks = [*first, *dask.persist(*self._blocks[1:])]
 
 

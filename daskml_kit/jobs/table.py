@@ -9,8 +9,7 @@ from typing import Any
 import dask.dataframe as dd
 import pandas as pd
 
-from daskml_kit.engines.opening import FIT_FRACTION, find_client
-from daskml_kit.engines.opening import _free_memory as free_memory
+from daskml_kit.engines.opening import FIT_FRACTION, find_client, free_memory
 from daskml_kit.engines.tables import Tables
 from daskml_kit.jobs.failure import JobError, failing
 from daskml_kit.jobs.read import Source
