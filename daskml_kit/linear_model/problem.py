@@ -17,13 +17,16 @@ from daskml_kit.queries.survey import Overview
 from daskml_kit.solvers.drive import solve
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
-from daskml_kit.solvers.newton import newton, quasi_newton
+from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
 from daskml_kit.solvers.oracles import centred, data_term, last_by_logarithm, restricted, ridge
 from daskml_kit.solvers.result import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 DENSE_COEFFICIENTS = 1200
 """Up to this many coefficients a Hessian is made and factored; beyond, only its diagonal is used."""
+FREE_HESSIANS = 150
+"""Beyond this many coefficients a pilot fit asks for its Hessian once, in the end."""
+PILOT_TOL = 1e-3
 PILOT_BYTES = 32 * 2**20
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "fista")
 
@@ -146,19 +149,19 @@ def _pilot(problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Res
         Block(overview.sample_X[c], None if y is None else y[c], overview.sample_weight[c], i)
         for i, c in enumerate(cuts)
     ]
+    share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
     with LocalEngine(blocks) as engine:
-        solvers = {
-            key: newton(
-                replace(p, scale=1 / weight).oracle(),
-                p.start,
-                tol=1e-8,
-                max_iter=25,
-                l1=p.l1,
-                decrement=0.1 * len(p.free) / n_rows,
-            )
-            for key, p in problems.items()
-        }
+        solvers = {k: _pilot_solver(replace(p, scale=1 / weight), overview, share) for k, p in problems.items()}
         return solve(engine.answer, solvers)
+
+
+def _pilot_solver(problem: Problem, overview: Overview, share: float) -> Solver:
+    """Return Newton's method, until it gains less than ``share`` of the objective; L-BFGS where Hessians are costly."""
+    oracle, w = problem.oracle(), problem.start
+    if len(w) > FREE_HESSIANS and not problem.l1.any():
+        scale = _diagonal(problem, overview)
+        return with_hessian(oracle, lbfgs(oracle, w, tol=PILOT_TOL, max_iter=20, scale=scale))
+    return newton(oracle, w, tol=1e-8, max_iter=25, l1=problem.l1, decrement=share)
 
 
 def _hessian(result: Result) -> Array:

@@ -138,6 +138,8 @@ class At:
 
 def gram_with_ones(tile: Matrix, weight: Array) -> Array:
     """Return the (d + 1, d + 1) matrix Z' diag(weight) Z where Z is ``tile`` with a last column of ones."""
+    if weight.max(initial=0) <= 0 and weight.any():
+        return -gram_with_ones(tile, -weight)
     d = tile.shape[1]
     gram = np.empty((d + 1, d + 1))
     if sp.issparse(tile):

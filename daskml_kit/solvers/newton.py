@@ -77,6 +77,13 @@ def quasi_newton(
     return Result(w, max_iter, False, here)
 
 
+def with_hessian(oracle: Oracle, solver: Solver) -> Solver:
+    """Run ``solver``, which needs no Hessian, and ask for the Hessian where it ended."""
+    result = yield from solver
+    here = yield from oracle(result.w, 2)
+    return result._replace(last=here)
+
+
 def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Array, float]:
     """Return the step to the minimum of the quadratic model, and how much that gains by the model."""
     if hess is None:
