@@ -1,0 +1,75 @@
+"""Rows that do not fit in a cluster's memory, fitted from Parquet.
+
+``python -m benchmarks.large`` writes 8 GB of rows to a temporary folder and fits them on two workers of 1.5 GB each;
+``--gigabytes 0.1`` is a toy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from distributed import Client, LocalCluster
+
+from benchmarks.watch import Fate, watching_workers
+from daskml_kit.linear_model import LinearRegression, LogisticRegression
+
+N_FEATURES = 100
+FEATURES = [f"x{i}" for i in range(N_FEATURES)]
+FILE_ROWS = 80_000
+ROW_BYTES = 8 * (N_FEATURES + 2)
+
+
+def write(folder: Path, n_rows: int) -> None:
+    """Write float64 features, a ``number`` that is linear in them, and a ``label`` of a logistic model, by files."""
+    slopes = np.random.default_rng(0).normal(size=N_FEATURES) / np.sqrt(N_FEATURES)
+    for part, start in enumerate(range(0, n_rows, FILE_ROWS)):
+        rng = np.random.default_rng([1, part])
+        X = rng.normal(size=(N_FEATURES, min(FILE_ROWS, n_rows - start)))
+        signal = slopes @ X
+        number = signal + rng.normal(size=len(signal))
+        label = (signal + rng.logistic(size=len(signal)) > 0).astype(np.float64)
+        table = pa.table(dict(zip([*FEATURES, "number", "label"], [*X, number, label], strict=True)))
+        pq.write_table(table, folder / f"{part:05d}.parquet", compression="none", use_dictionary=False)
+
+
+def fit(client: Client, model: Any, folder: Path, target: str) -> Fate:
+    """Fit ``model`` to the files and print how it went."""
+    frame = dd.read_parquet(folder)
+    started = time.perf_counter()
+    with watching_workers(client) as fate:
+        model.fit(frame[FEATURES], frame[target])
+    seconds, passes = time.perf_counter() - started, model.profile_.passes
+    peak = max(fate.peak.values(), default=0) / 1e9
+    print(f"{type(model).__name__}: {seconds:.1f} s, {passes} passes over the files, peak worker memory {peak:.2f} GB, "
+          f"{len(fate.lost)} workers lost, paused {fate.paused:.1f} s", flush=True)
+    return fate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=8.0, help="size of the rows")
+    parser.add_argument("--memory", default="1.5GB", help="memory limit of each of the two workers")
+    parser.add_argument("--folder", help="where the temporary folder is made")
+    options = parser.parse_args()
+    workers = LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=options.memory, dashboard_address=":0")
+    with tempfile.TemporaryDirectory(dir=options.folder) as name, workers, Client(workers) as client:
+        folder, n_rows = Path(name), int(options.gigabytes * 1e9 / ROW_BYTES)
+        write(folder, n_rows)
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
+        print(f"{n_rows:,} rows, {size:.2f} GB in {sum(1 for _ in folder.iterdir())} files", flush=True)
+        fates = [fit(client, LogisticRegression(), folder, "label"), fit(client, LinearRegression(), folder, "number")]
+    if any(fate.lost for fate in fates):
+        sys.exit("a worker was killed")
+
+
+if __name__ == "__main__":
+    main()
