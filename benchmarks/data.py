@@ -67,8 +67,8 @@ def in_memory(make: Maker, n_rows: int, first: int = 0) -> Data:
 
 
 def on_dask(data: Data, n_blocks: int) -> tuple[da.Array, da.Array]:
-    """Return the rows as Dask arrays of ``n_blocks`` blocks, persisted in this process."""
-    rows = max(-(-len(data.y) // n_blocks), 1)
+    """Return the rows as Dask arrays, persisted in this process, of ``n_blocks`` blocks unless those are small."""
+    rows = max(-(-len(data.y) // n_blocks), PART_ROWS)
     X = da.from_array(data.X, chunks=(rows, data.X.shape[1]))
     X, y = dask.persist(X, da.from_array(data.y, chunks=rows), scheduler="threads")
     return X, y

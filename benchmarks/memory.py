@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -68,7 +69,8 @@ def measure(model: str, kind: str, n_rows: int) -> dict[str, Any]:
 def measure_apart(model: str, kind: str, n_rows: int) -> dict[str, Any]:
     """Return what `measure` does, in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.memory", "--model", model, "--kind", kind, "--rows", str(n_rows)]
-    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    root = Path(__file__).parents[1]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
     answer: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return answer
 

@@ -1,0 +1,54 @@
+"""Every benchmark runs, at toy size, and what does not depend on speed holds there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("dask_ml", reason="a peer of the benchmarks: pip install 'daskml_kit[bench]'")
+
+from benchmarks import large, linear, memory
+
+TOY = linear.Setting(scale=0.001, repeat=1)
+LOOSE = 5
+"""A thousand rows are at the same tolerance a little farther from the optimum than a million."""
+
+
+@pytest.mark.parametrize("work", [name for name in linear.WORKS if name != "memory"])
+def test_each_work_gives_rows(work: str) -> None:
+    rows = linear.WORKS[work](TOY)
+    assert rows
+    assert all(row.ours > 0 and row.peer > 0 for row in rows if row.unit == "s")
+    untimed = [row for row in rows if not row.unit]
+    assert all(row.ratio <= LOOSE * row.wanted for row in untimed if row.wanted), linear.table(untimed)
+
+
+def test_memory_is_measured_in_a_process_of_its_own() -> None:
+    seen = memory.measure_apart("LogisticRegression", "dask", 2_000)
+    assert seen["X"] == 2_000 * 28 * 8
+    assert seen["extra"] >= 0
+
+
+def test_the_program_prints_a_table_and_writes_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.json"
+    options = ["--scale", "0.001", "--repeat", "1", "--only", "float32", "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", ["linear", *options])
+    linear.main()
+    (row,) = json.loads(path.read_text())
+    assert row["work"] in capsys.readouterr().out
+    assert row["ratio"] == pytest.approx(row["peer"] / row["ours"])
+
+
+def test_rows_from_files_leave_the_workers_alive(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["large", "--gigabytes", "0.03", "--folder", str(tmp_path)])
+    large.main()
+    out = capsys.readouterr().out
+    assert out.count("0 workers lost") == 2
+    assert not list(tmp_path.iterdir())
