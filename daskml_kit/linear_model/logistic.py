@@ -10,8 +10,9 @@ import sklearn.linear_model
 
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.classifier import LinearClassifier, class_weights, encode_targets
+from daskml_kit.linear_model.minimise import SOLVERS
 from daskml_kit.linear_model.model import check_choice, check_number, free_coefficients, spread_penalty
-from daskml_kit.linear_model.problem import SOLVERS, Problem
+from daskml_kit.linear_model.problem import Problem
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
 from daskml_kit.queries.survey import Overview

@@ -14,7 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile, print_pass, watching
-from daskml_kit.linear_model.problem import Problem, minimise, sample_rows
+from daskml_kit.linear_model.minimise import minimise
+from daskml_kit.linear_model.pilot import sample_rows
+from daskml_kit.linear_model.problem import Problem
 from daskml_kit.queries.survey import Overview, Survey
 from daskml_kit.solvers.result import Result
 from daskml_kit.twin import SklearnTwin

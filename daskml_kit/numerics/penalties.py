@@ -87,3 +87,17 @@ def minimise_quadratic(
         else:
             order, whole = usable, True
     return Descent(u, max_sweeps, False)
+
+
+def duality_gap(u: Array, hess: Array, linear: Array, size: float, l1: float, l2: float, positive: bool) -> float:
+    """Return the duality gap of the elastic net at ``u``, where ``hess`` has ``l2`` on its diagonal.
+
+    ``linear`` is X'y and ``size`` y'y, over the weight of the rows.
+    """
+    slope = linear - hess @ u
+    residual = max(size - 2 * float(linear @ u) + float(u @ (hess @ u)) - l2 * float(u @ u), 0.0)
+    steepest = float(slope.max(initial=0) if positive else np.abs(slope).max(initial=0))
+    shrunk = l1 / steepest if steepest > l1 else 1.0
+    gap = 0.5 * residual * (1 + shrunk**2) if steepest > l1 else residual
+    along = size - float(linear @ u)
+    return gap + l1 * float(np.abs(u).sum()) - shrunk * along + 0.5 * l2 * (1 + shrunk**2) * float(u @ u)

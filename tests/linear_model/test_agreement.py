@@ -280,10 +280,9 @@ def test_least_squares_of_dependent_columns_has_the_least_norm(data):
 
 
 def test_more_features_than_the_gram_matrix_takes(data, monkeypatch):
-    from daskml_kit.linear_model import coordinate, least_squares
+    from daskml_kit.linear_model import least_squares
 
     monkeypatch.setattr(least_squares, "GRAM_FEATURES", 3)
-    monkeypatch.setattr(coordinate, "GRAM_FEATURES", 3)
     X, y = dask_arrays(data.X, data.number)
     pairs = [
         (ours.LinearRegression(tol=1e-11), skl.LinearRegression()),
@@ -295,9 +294,10 @@ def test_more_features_than_the_gram_matrix_takes(data, monkeypatch):
 
 
 def test_many_coefficients_use_the_limited_memory_metric(data, monkeypatch):
-    from daskml_kit.linear_model import problem
+    from daskml_kit.linear_model import minimise
 
-    monkeypatch.setattr(problem, "DENSE_COEFFICIENTS", 3)
+    monkeypatch.setattr(minimise, "DENSE_COEFFICIENTS", 3)
+    monkeypatch.setattr(minimise, "CHEAP_HESSIANS", 3)
     y = target(data, "binary")
     for parameters in ({}, {"l1_ratio": 1.0, "C": 0.1}):
         model = ours.LogisticRegression(**parameters, **TIGHT).fit(*dask_arrays(data.X, y))

@@ -1,4 +1,4 @@
-"""Lasso and elastic net, by coordinate descent on the Gram matrix."""
+"""The elastic net, by coordinate descent on the Gram matrix."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import sklearn.linear_model
 from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.engines.opening import open_engine
-from daskml_kit.linear_model.least_squares import GRAM_FEATURES, LeastSquares, Normal, normal_equations
+from daskml_kit.linear_model import least_squares
+from daskml_kit.linear_model.least_squares import LeastSquares, Normal, normal_equations
 from daskml_kit.linear_model.model import check_choice, check_number
 from daskml_kit.linear_model.regressor import as_fitted, is_single, output_count
-from daskml_kit.numerics.penalties import minimise_quadratic
+from daskml_kit.numerics.penalties import duality_gap, minimise_quadratic
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
 
@@ -109,10 +110,10 @@ class ElasticNet(LeastSquares):
             t = n_outputs or 1
             l1, l2 = self.alpha * self.l1_ratio, self.alpha * (1 - self.l1_ratio)
             with open_engine(*inputs) as engine:
-                if d > GRAM_FEATURES:
+                if d > least_squares.GRAM_FEATURES:
                     if self.positive:
                         raise ValueError(
-                            f"positive=True is not supported beyond {GRAM_FEATURES} features: FISTA has no bounds"
+                            f"positive=True is not supported beyond {least_squares.GRAM_FEATURES} features"
                         )
                     rows, n_iter = self._iterate(engine, n_outputs, np.full(t, l1), np.full(t, l2))
                     coef, intercept, sweeps, gaps = rows[:, :-1], rows[:, -1], [n_iter] * t, np.full(t, np.nan)
@@ -187,56 +188,3 @@ class ElasticNet(LeastSquares):
             raise ValueError(f"l1_ratio: expected a number from 0 to 1, got {self.l1_ratio!r}")
         if not isinstance(self.precompute, (bool, np.bool_)):
             raise ValueError("precompute: expected True or False; a Gram matrix from outside is not supported")
-
-
-class Lasso(ElasticNet):
-    """Linear regression with an l1 penalty: `ElasticNet` with ``l1_ratio=1``, and its parameters but that.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> X = da.from_array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]], chunks=(1, 2))
-    >>> Lasso(alpha=0.1).fit(X, 3 * X[:, 0]).coef_.round(4)
-    array([2.85, 0.  ])
-    """
-
-    l1_ratio = 1.0
-
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        *,
-        fit_intercept: bool = True,
-        precompute: bool = False,
-        copy_X: bool = True,
-        max_iter: int = 1000,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        positive: bool = False,
-        random_state: int | None = None,
-        selection: str = "cyclic",
-    ) -> None:
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.precompute = precompute
-        self.copy_X = copy_X
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.positive = positive
-        self.random_state = random_state
-        self.selection = selection
-
-
-def duality_gap(u: Array, hess: Array, linear: Array, size: float, l1: float, l2: float, positive: bool) -> float:
-    """Return the duality gap of the elastic net at ``u``, where ``hess`` has ``l2`` on its diagonal.
-
-    ``linear`` is X'y and ``size`` y'y, over the weight of the rows.
-    """
-    slope = linear - hess @ u
-    residual = max(size - 2 * float(linear @ u) + float(u @ (hess @ u)) - l2 * float(u @ u), 0.0)
-    steepest = float(slope.max(initial=0) if positive else np.abs(slope).max(initial=0))
-    shrunk = l1 / steepest if steepest > l1 else 1.0
-    gap = 0.5 * residual * (1 + shrunk**2) if steepest > l1 else residual
-    along = size - float(linear @ u)
-    return gap + l1 * float(np.abs(u).sum()) - shrunk * along + 0.5 * l2 * (1 + shrunk**2) * float(u @ u)

@@ -1,0 +1,72 @@
+"""The choice of a solver."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from daskml_kit.engines.engine import Engine
+from daskml_kit.linear_model.pilot import diagonal, fit_sample
+from daskml_kit.linear_model.problem import Problem
+from daskml_kit.queries.survey import Overview
+from daskml_kit.solvers.drive import solve
+from daskml_kit.solvers.fista import fista
+from daskml_kit.solvers.lbfgs import lbfgs
+from daskml_kit.solvers.newton import newton, quasi_newton
+from daskml_kit.solvers.result import Result, Solver
+
+SOLVERS = ("auto", "lbfgs", "newton-cholesky", "fista")
+DENSE_COEFFICIENTS = 1200
+"""Up to this many coefficients a Hessian of the sample is made and factored; beyond, only its diagonal is used."""
+CHEAP_HESSIANS = 300
+"""Up to this many coefficients a Hessian of all rows is made, where the sample tells too little."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def minimise(
+    engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, solver: str, tol: float, max_iter: int
+) -> dict[Key, Result]:
+    """Solve problems over the same data in lock step.
+
+    ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``overview``; with few rows it is
+    Newton, and with many coefficients L-BFGS, or FISTA where there is an l1 norm, scaled by the sample's diagonal.
+    """
+    if solver == "auto":
+        solver = _choose(problems, overview)
+    if solver == "pilot":
+        pilots = fit_sample(problems, overview)
+        solvers: dict[Key, Solver] = {
+            key: quasi_newton(p.oracle(), *pilots[key], tol=tol, max_iter=max_iter, l1=p.l1)
+            for key, p in problems.items()
+        }
+    else:
+        solvers = {key: _single(solver, p, overview, tol, max_iter) for key, p in problems.items()}
+    return solve(engine.answer, solvers)
+
+
+def _single(solver: str, problem: Problem, overview: Overview, tol: float, max_iter: int) -> Solver:
+    oracle, w = problem.oracle(), problem.start
+    if solver == "newton-cholesky":
+        return newton(oracle, w, tol=tol, max_iter=max_iter, l1=problem.l1)
+    scale = diagonal(problem, overview)
+    if problem.l1.any():
+        return fista(oracle, w, l1=problem.l1, tol=tol, max_iter=max_iter, scale=scale)
+    return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
+
+
+def _choose(problems: Mapping[Key, Problem], overview: Overview) -> str:
+    size, sampled = max(len(p.free) for p in problems.values()), len(overview.sample_weight)
+    tells = sampled >= 5 * size and _rarest(overview) >= 30
+    if size <= DENSE_COEFFICIENTS and tells and overview.n_rows >= 2 * sampled:
+        return "pilot"
+    return "newton-cholesky" if size <= CHEAP_HESSIANS else "lbfgs"
+
+
+def _rarest(overview: Overview) -> float:
+    """Return how many rows of the sample the rarest class has."""
+    if overview.labels is None or overview.sample_y is None:
+        return np.inf
+    return float(min((overview.sample_y == label).sum() for label in overview.labels))
