@@ -33,6 +33,7 @@ from daskml_kit.typing import Array
 
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
+LOCAL_SCHEDULERS = ("threads", "threading", "sync", "synchronous", "single-threaded", "processes")
 FIT_FRACTION = 0.5
 """Data up to this share of the free memory is persisted; larger data streams from its graph in each pass."""
 
@@ -85,7 +86,12 @@ def open_engine(
 
 
 def find_client() -> Client | None:
-    """Return the synchronous client of this thread, or of this task's worker; None without a cluster."""
+    """Return the synchronous client of this thread, or of this task's worker.
+
+    None without a cluster, or where ``dask.config`` names a scheduler of this process.
+    """
+    if dask.config.get("scheduler", None) in LOCAL_SCHEDULERS:
+        return None
     try:
         client = get_client()
     except ValueError:

@@ -186,6 +186,11 @@ def test_an_asynchronous_client_is_refused_at_once(cluster):
     asyncio.run(work())
 
 
+def test_a_scheduler_named_in_the_configuration_is_used(client, far):
+    with dask.config.set(scheduler="threads"), open_engine(*make()) as engine:
+        assert isinstance(engine, LocalEngine)
+
+
 def test_threads_of_a_local_fit_can_be_chosen():
     X = np.random.default_rng(0).normal(size=(200_000, 5))
     assert LogisticRegression(n_jobs=1).fit(X, X[:, 0] > 0).profile_.n_threads == 1
