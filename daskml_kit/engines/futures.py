@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import uuid
 from collections import defaultdict
@@ -18,6 +17,7 @@ from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.blocks import Lazy
 from daskml_kit.engines.engine import load
 from daskml_kit.engines.profile import Profile
+from daskml_kit.engines.shards import Shard, place, runs
 from daskml_kit.errors import LostDataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
 
@@ -34,13 +34,6 @@ class Remote(NamedTuple):
     weight: Future | None
     index: int  # type: ignore[assignment]  # as in Block
     n_features: int
-
-
-class Shard(NamedTuple):
-    """Blocks that one task reads, and the worker they lie on; any worker may take over."""
-
-    worker: str
-    positions: list[int]
 
 
 class FuturesEngine(AbstractContextManager["FuturesEngine"]):
@@ -141,7 +134,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             total = sum(sizes[p] for p in positions)
             share = SHARD_MEMORY * limits.get(home, 0) / n_threads
             n_shards = min(len(positions), max(n_threads, int(-(-total // share)) if share else 1))
-            self._shards += [Shard(home, run) for run in _runs(positions, n_shards)]
+            self._shards += [Shard(home, run) for run in runs(positions, n_shards)]
         self._shards.sort(key=lambda shard: shard.positions[0])
         self._collect()
 
@@ -151,8 +144,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         futures = [block.X for block in self.blocks if isinstance(block, Remote)]
         holders: Mapping[Any, Sequence[str]] = self.client.who_has(futures)
         sizes = self.client.nbytes([future.key for future in futures], summary=False)
-        homes = [min(holders.get(future.key) or workers) for future in futures]
-        return homes, [sizes.get(future.key, 0) for future in futures]
+        read = [sizes.get(future.key, 0) for future in futures]
+        return place([holders.get(future.key) or workers for future in futures], read), read
 
     def _collect(self) -> None:
         """Gather what each shard's task takes: futures as flat lists, or one future of the recipes."""
@@ -205,8 +198,3 @@ def _hold(recipes: Recipes) -> Recipes:
 
 def _assemble(X: Any, y: Any, weight: Any, index: int, n_features: int) -> Block:
     return as_block(X, y, weight, index=index, n_features=n_features)
-
-
-def _runs(positions: Sequence[int], n_runs: int) -> list[list[int]]:
-    edges = [len(positions) * i // n_runs for i in range(n_runs + 1)]
-    return [list(positions[a:b]) for a, b in itertools.pairwise(edges) if b > a]
