@@ -6,11 +6,6 @@ in turn, and the least time of each counts. Peers need the ``bench`` extra.
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import sklearn.linear_model as theirs
 from distributed import Client, LocalCluster
@@ -20,23 +15,14 @@ from benchmarks.data import badly_scaled, in_memory, low_rank, on_dask, on_worke
 from benchmarks.memory import measure_apart
 from benchmarks.objectives import excess, logistic, squared
 from benchmarks.peers import dask_ml, ours, scikit_learn
-from benchmarks.race import Row, Timed, fastest, race, table
+from benchmarks.program import Setting, Work, run
+from benchmarks.race import Row, Timed, fastest, race
 from benchmarks.traffic import count_tasks, tasks_sent
 
 ROWS_A, ROWS_B, ROWS_C, ROWS_L1 = 1_000_000, 500_000, 200_000, 200_000
 WORKERS = 2
 OBJECTIVE = 1e-7
 """How far above the optimum our objective may be, as a share of it."""
-
-
-class Setting(NamedTuple):
-    """The share of the rows that is used, and how often each contestant runs."""
-
-    scale: float
-    repeat: int
-
-    def rows(self, whole: int) -> int:
-        return max(int(whole * self.scale), 1_000)
 
 
 def logistic_on_a(setting: Setting) -> list[Row]:
@@ -154,7 +140,7 @@ def sparse_penalties(setting: Setting) -> list[Row]:
     return rows
 
 
-WORKS: dict[str, Callable[[Setting], list[Row]]] = {
+WORKS: dict[str, Work] = {
     "logistic": logistic_on_a, "least-squares": least_squares_on_b, "multinomial": multinomial_on_c,
     "float32": single_precision, "cluster": cluster, "memory": memory, "l1": sparse_penalties,
 }
@@ -173,20 +159,7 @@ def _accuracy(work: str, gap: float) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
-    parser.add_argument("--only", choices=list(WORKS), action="append", help="run this work only; may be repeated")
-    parser.add_argument("--repeat", type=int, default=3, help="times that each contestant runs")
-    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
-    options = parser.parse_args()
-    rows: list[Row] = []
-    for name in options.only or WORKS:
-        found = WORKS[name](Setting(options.scale, options.repeat))
-        print(table(found), flush=True)
-        rows += found
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump([row.as_dict() for row in rows], file, indent=1)
+    run(WORKS, __doc__)
 
 
 if __name__ == "__main__":

@@ -9,23 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import large, linear, memory
+from benchmarks import large, linear, memory, preparation
+from benchmarks.program import Setting
+from benchmarks.race import table
 
 NEED_PEER = ("logistic", "least-squares")
-TOY = linear.Setting(scale=0.001, repeat=1)
+WORKS = {**linear.WORKS, **preparation.WORKS}
+TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5
 """A thousand rows are at the same tolerance a little farther from the optimum than a million."""
 
 
-@pytest.mark.parametrize("work", [name for name in linear.WORKS if name != "memory"])
+@pytest.mark.parametrize("work", [name for name in WORKS if name != "memory"])
 def test_each_work_gives_rows(work: str) -> None:
     if work in NEED_PEER and find_spec("dask_ml") is None:
         pytest.skip("dask-ml is not installed: pip install 'daskml_kit[bench]'")
-    rows = linear.WORKS[work](TOY)
+    rows = WORKS[work](TOY)
     assert rows
     assert all(row.ours > 0 and row.peer > 0 for row in rows if row.unit == "s")
     untimed = [row for row in rows if not row.unit]
-    assert all(row.ratio <= LOOSE * row.wanted for row in untimed if row.wanted), linear.table(untimed)
+    assert all(row.ratio <= LOOSE * row.wanted for row in untimed if row.wanted), table(untimed)
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
