@@ -6,12 +6,15 @@ in turn, and the least time of each counts. Peers need the ``bench`` extra.
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import sklearn.linear_model as theirs
 from distributed import Client, LocalCluster
 
 import daskml_kit.linear_model as kit
-from benchmarks.data import badly_scaled, in_memory, low_rank, on_dask, on_workers, ten_classes
+from benchmarks.data import Data, badly_scaled, in_memory, low_rank, on_dask, on_workers, ten_classes
 from benchmarks.memory import measure_apart
 from benchmarks.objectives import excess, logistic, squared
 from benchmarks.peers import dask_ml, ours, scikit_learn
@@ -64,16 +67,14 @@ def multinomial_on_c(setting: Setting) -> list[Row]:
     """Ten classes at equal objective, against scikit-learn's lbfgs on one BLAS thread."""
     data = in_memory(ten_classes, setting.rows(ROWS_C))
     optimum = logistic(kit.LogisticRegression(tol=1e-9, solver="newton-cholesky").fit(*data), data)
-    model = theirs.LogisticRegression()
-    while excess(logistic(model.fit(*data), data), optimum) > OBJECTIVE and model.tol > 1e-7:
-        model.set_params(tol=model.tol / 4)
+    model = _loosest(theirs.LogisticRegression(), data, optimum)
     timed = race({
         **ours(kit.LogisticRegression(), *data),
         **scikit_learn("lbfgs", model, data, blas_threads=[1]),
     }, setting.repeat)
     gaps = {name: excess(logistic(one.result, data), optimum) for name, one in timed.items()}
     row = _against("multinomial on C: lbfgs, one BLAS thread", timed, "lbfgs", gaps, 1.5)
-    row.notes.append(f"scikit-learn at tol={model.tol:g}, the loosest of 1e-4, 1e-4/4, ... within {OBJECTIVE:g}")
+    row.notes.append(f"scikit-learn at tol={model.tol:g}, the loosest that is within {OBJECTIVE:g}")
     return [row, _accuracy("multinomial on C: objective over optimum", gaps["ours"])]
 
 
@@ -129,12 +130,13 @@ def sparse_penalties(setting: Setting) -> list[Row]:
     rows = []
     for name, ratio in (("l1", 1.0), ("elastic net", 0.5)):
         exact = kit.LogisticRegression(l1_ratio=ratio, tol=1e-9, solver="newton-cholesky").fit(*data)
+        optimum = logistic(exact, data, l1_ratio=ratio)
         saga = theirs.LogisticRegression(solver="saga", l1_ratio=ratio, max_iter=1_000, random_state=0)
+        saga = _loosest(saga, data, optimum, l1_ratio=ratio)
         timed = race({
             **ours(kit.LogisticRegression(l1_ratio=ratio), *data),
             **scikit_learn("saga", saga, data, blas_threads=[1]),
         }, setting.repeat)
-        optimum = logistic(exact, data, l1_ratio=ratio)
         gaps = {key: excess(logistic(one.result, data, l1_ratio=ratio), optimum) for key, one in timed.items()}
         rows.append(_against(f"{name} on {len(data.y):,} rows of A: saga", timed, "saga", gaps, None))
     return rows
@@ -152,6 +154,16 @@ def _against(work: str, timed: dict[str, Timed], peer: str, gaps: dict[str, floa
     notes = [f"{name}: {one.seconds:.3f} s, objective {gaps[name]:.1e} over the optimum"
              for name, one in timed.items() if name == "ours" or name.startswith(peer)]
     return Row(work, timed["ours"].seconds, timed[best].seconds, wanted, notes=notes)
+
+
+def _loosest(model: Any, data: Data, optimum: float, *, l1_ratio: float = 0.0) -> Any:
+    """Return a peer's ``model`` with the loosest tolerance whose objective is as near as ours must be."""
+    model.set_params(tol=1e-2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while excess(logistic(model.fit(*data), data, l1_ratio=l1_ratio), optimum) > OBJECTIVE and model.tol > 1e-7:
+            model.set_params(tol=model.tol / 4)
+    return model
 
 
 def _accuracy(work: str, gap: float) -> Row:
