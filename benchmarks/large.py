@@ -49,8 +49,11 @@ def fit(client: Client, model: Any, folder: Path, target: str) -> Fate:
         model.fit(frame[FEATURES], frame[target])
     seconds, passes = time.perf_counter() - started, model.profile_.passes
     peak = max(fate.peak.values(), default=0) / 1e9
-    print(f"{type(model).__name__}: {seconds:.1f} s, {passes} passes over the files, peak worker memory {peak:.2f} GB, "
-          f"{len(fate.lost)} workers lost, paused {fate.paused:.1f} s", flush=True)
+    print(
+        f"{type(model).__name__}: {seconds:.1f} s, {passes} passes over the files, peak worker memory {peak:.2f} GB, "
+        f"{len(fate.lost)} workers lost, paused {fate.paused:.1f} s",
+        flush=True,
+    )
     return fate
 
 

@@ -35,8 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(argv)
     try:
         with _cluster(options.scheduler, options.workers) as where:
-            order = Order(options.data, options.target, options.task, options.model, options.out, options.test_size,
-                          options.seed, options.quiet, where)
+            order = Order(
+                options.data,
+                options.target,
+                options.task,
+                options.model,
+                options.out,
+                options.test_size,
+                options.seed,
+                options.quiet,
+                where,
+            )
             report = train(order)
     except JobError as error:
         print(f"daskml-kit: error: {error}", file=sys.stderr)
@@ -61,10 +70,17 @@ def _print(text: str) -> None:
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="daskml-kit", description="Machine learning on Dask, with scikit-learn's answers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    job = commands.add_parser("train", help="train a model on a table, test it, and save it",
-                              description="Train a model on a table, test it on held-out rows, and save it.")
-    job.add_argument("data", metavar="DATA", help="CSV or Parquet files: a path, glob or URL; or 'flights', those from "
-                     "New York in 2013, to predict which arrive more than 15 minutes late")
+    job = commands.add_parser(
+        "train",
+        help="train a model on a table, test it, and save it",
+        description="Train a model on a table, test it on held-out rows, and save it.",
+    )
+    job.add_argument(
+        "data",
+        metavar="DATA",
+        help="CSV or Parquet files: a path, glob or URL; or 'flights', those from "
+        "New York in 2013, to predict which arrive more than 15 minutes late",
+    )
     job.add_argument("--target", metavar="COLUMN", help="the column to predict (flights: late, or arr_delay)")
     job.add_argument("--task", choices=TASKS, help="by default what the target looks like")
     names = "; ".join(f"{task}: {', '.join(models)}" for task, models in MODELS.items())
@@ -72,10 +88,20 @@ def make_parser() -> argparse.ArgumentParser:
     where = job.add_mutually_exclusive_group()
     where.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, as tcp://host:8786")
     where.add_argument("--workers", metavar="N", type=int, help="start N worker processes; by default threads")
-    job.add_argument("--out", metavar="DIR", type=Path, default=Path("daskml-kit-model"),
-                     help="folder for model.joblib and report.json (default: %(default)s)")
-    job.add_argument("--test-size", metavar="SHARE", type=float, default=0.25,
-                     help="share of the rows held out (default: %(default)s)")
+    job.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("daskml-kit-model"),
+        help="folder for model.joblib and report.json (default: %(default)s)",
+    )
+    job.add_argument(
+        "--test-size",
+        metavar="SHARE",
+        type=float,
+        default=0.25,
+        help="share of the rows held out (default: %(default)s)",
+    )
     job.add_argument("--seed", metavar="N", type=int, default=0, help="of the split (default: %(default)s)")
     job.add_argument("--quiet", action="store_true", help="no report and no progress bar")
     return parser

@@ -25,13 +25,15 @@ from daskml_kit.jobs.table import load_table
 def houses(n=400, seed=0):
     """Rows with missing values of every kind: price is a number, kind a name, sold a whole number."""
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame({
-        "rooms": rng.integers(1, 9, n),
-        "size": rng.normal(100, 30, n),
-        "town": rng.choice(["Ulm", "Bonn", "Kiel"], n),
-        "garden": rng.random(n) < 0.5,
-        "empty": np.full(n, np.nan),
-    })
+    frame = pd.DataFrame(
+        {
+            "rooms": rng.integers(1, 9, n),
+            "size": rng.normal(100, 30, n),
+            "town": rng.choice(["Ulm", "Bonn", "Kiel"], n),
+            "garden": rng.random(n) < 0.5,
+            "empty": np.full(n, np.nan),
+        }
+    )
     frame["price"] = 3 * frame["size"] + 40 * frame["rooms"] + 50 * (frame["town"] == "Bonn") + rng.normal(0, 20, n)
     frame["kind"] = np.where(frame["price"] > 480, "dear", "cheap")
     frame["sold"] = (frame["price"] + rng.normal(0, 100, n) > 480).astype(int)
@@ -52,8 +54,12 @@ def table(tmp_path):
 def flights(tmp_path_factory):
     """One run on all flights: the folder that it wrote, what it printed, its report."""
     out = tmp_path_factory.mktemp("flights") / "model"
-    done = subprocess.run([sys.executable, "-m", "daskml_kit", "train", "flights", "--out", str(out)],
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "daskml_kit", "train", "flights", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return out, done, json.loads((out / "report.json").read_text())
 
 
@@ -71,7 +77,13 @@ def test_flights_says_what_it_read_and_beats_the_baseline(flights):
     assert report["test_rows"] / (336_776 - 9_430) == pytest.approx(0.25, abs=0.005)
     assert report["columns"]["numeric"] == ["distance"]
     assert sorted(report["columns"]["categorical"]) == [
-        "carrier", "day_of_week", "dest", "month", "origin", "sched_arr_hour", "sched_dep_hour"
+        "carrier",
+        "day_of_week",
+        "dest",
+        "month",
+        "origin",
+        "sched_arr_hour",
+        "sched_dep_hour",
     ]
     assert report["converged"]
     assert report["test"]["ROC AUC"]["model"] > 0.68
@@ -115,7 +127,9 @@ def test_csv_with_missing_values(table, tmp_path, capsys):
     report = report_of(tmp_path / "out")
     assert (report["rows"], report["dropped"], report["task"]) == (400, 3, "classification")
     assert report["columns"] == {
-        "numeric": ["rooms", "size", "price", "sold"], "categorical": ["town"], "flags": ["garden"]
+        "numeric": ["rooms", "size", "price", "sold"],
+        "categorical": ["town"],
+        "flags": ["garden"],
     }
     assert report["unused"] == {"empty": "no values"}
     assert "empty (no values)" in capsys.readouterr().out
@@ -222,30 +236,33 @@ def write(tmp_path, name, text):
     return str(tmp_path / name)
 
 
-@pytest.mark.parametrize(("order", "message"), [
-    (["TABLE", "--target", "prise"], "no column 'prise'; did you mean 'price'?"),
-    (["TABLE"], "--target: expected the name of a column"),
-    (["TABLE", "--target", "empty"], "column 'empty' is missing in all 400 rows"),
-    (["TABLE", "--target", "town", "--task", "regression"], "regression expects numbers"),
-    (["TABLE", "--target", "price", "--task", "classification"], "more than 100 classes"),
-    (["TABLE", "--target", "sold", "--model", "logistc"], "no model 'logistc'; did you mean 'logistic'?"),
-    (["TABLE", "--target", "sold", "--task", "classification", "--model", "ridge"], "there are logistic, svc"),
-    (["TABLE", "--target", "sold", "--test-size", "2"], "--test-size: expected a share between 0 and 1"),
-    (["TABLE", "--target", "sold", "--workers", "0"], "--workers: expected at least 1"),
-    (["TABLE", "--target", "sold", "--scheduler", "nowhere"], "cannot reach nowhere"),
-    (["TABLE", "--target", "sold", "--scheduler", "tcp://127.0.0.1:1"], "cannot reach tcp://127.0.0.1:1"),
-    (["flights", "--target", "lat"], "flights has no target 'lat'; did you mean 'late'?"),
-    (["missing.csv", "--target", "y"], "cannot read missing.csv: no such file"),
-    (["table.xls", "--target", "y"], "cannot read table.xls: no such file"),
-    ([__file__, "--target", "y"], "expected files that end in .csv"),
-    (["one,class\n1,a\n2,a\n", "--target", "class"], "column 'class' has one class only, 'a'"),
-    (["a,y\n1,x\n2,z\n", "--target", "y"], "too few rows|one class only"),
-    (["y\n1\n2\n", "--target", "y"], "no column is left"),
-    (["", "--target", "y"], "No columns to parse"),
-    (["a,y\n", "--target", "y"], "0 sample(s)"),
-    (["a,y\n1,2.5\n", "--target", "y"], "too few rows"),
-    (["a,y\n1,2\n3,4,5\n", "--target", "y"], "Expected 2 fields in line 3, saw 3"),
-])
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (["TABLE", "--target", "prise"], "no column 'prise'; did you mean 'price'?"),
+        (["TABLE"], "--target: expected the name of a column"),
+        (["TABLE", "--target", "empty"], "column 'empty' is missing in all 400 rows"),
+        (["TABLE", "--target", "town", "--task", "regression"], "regression expects numbers"),
+        (["TABLE", "--target", "price", "--task", "classification"], "more than 100 classes"),
+        (["TABLE", "--target", "sold", "--model", "logistc"], "no model 'logistc'; did you mean 'logistic'?"),
+        (["TABLE", "--target", "sold", "--task", "classification", "--model", "ridge"], "there are logistic, svc"),
+        (["TABLE", "--target", "sold", "--test-size", "2"], "--test-size: expected a share between 0 and 1"),
+        (["TABLE", "--target", "sold", "--workers", "0"], "--workers: expected at least 1"),
+        (["TABLE", "--target", "sold", "--scheduler", "nowhere"], "cannot reach nowhere"),
+        (["TABLE", "--target", "sold", "--scheduler", "tcp://127.0.0.1:1"], "cannot reach tcp://127.0.0.1:1"),
+        (["flights", "--target", "lat"], "flights has no target 'lat'; did you mean 'late'?"),
+        (["missing.csv", "--target", "y"], "cannot read missing.csv: no such file"),
+        (["table.xls", "--target", "y"], "cannot read table.xls: no such file"),
+        ([__file__, "--target", "y"], "expected files that end in .csv"),
+        (["one,class\n1,a\n2,a\n", "--target", "class"], "column 'class' has one class only, 'a'"),
+        (["a,y\n1,x\n2,z\n", "--target", "y"], "too few rows|one class only"),
+        (["y\n1\n2\n", "--target", "y"], "no column is left"),
+        (["", "--target", "y"], "No columns to parse"),
+        (["a,y\n", "--target", "y"], "0 sample(s)"),
+        (["a,y\n1,2.5\n", "--target", "y"], "too few rows"),
+        (["a,y\n1,2\n3,4,5\n", "--target", "y"], "Expected 2 fields in line 3, saw 3"),
+    ],
+)
 def test_errors_are_one_line_and_nothing_is_written(order, message, table, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("daskml_kit.__main__.CONNECT_SECONDS", 0.3)
     data = str(table) if order[0] == "TABLE" else order[0]
@@ -266,9 +283,15 @@ def test_a_type_that_changes_after_the_first_rows_is_named(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("column 'a' holds str, its first rows float64\n")
 
 
-@pytest.mark.parametrize("order", [
-    [], ["train"], ["train", "flights", "--task", "magic"], ["train", "a.csv", "--workers", "x"],
-])
+@pytest.mark.parametrize(
+    "order",
+    [
+        [],
+        ["train"],
+        ["train", "flights", "--task", "magic"],
+        ["train", "a.csv", "--workers", "x"],
+    ],
+)
 def test_a_wrong_order_is_one_line(order, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(order)

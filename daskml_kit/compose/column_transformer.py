@@ -109,8 +109,10 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
         if not hasattr(self, "transformers_"):
             return self._twin([transformer for _, transformer, _ in self.transformers], self.remainder)
         fitted = {name: (transformer, columns) for name, transformer, columns in self.transformers_}
-        given = [(name, transformer if isinstance(transformer, str) else fitted[name][0], fitted[name][1])
-                 for name, transformer, _ in self.transformers]
+        given = [
+            (name, transformer if isinstance(transformer, str) else fitted[name][0], fitted[name][1])
+            for name, transformer, _ in self.transformers
+        ]
         remainder = fitted.get("remainder", (self.remainder,))[0]
         twin = self._freeze(given, self.remainder if isinstance(self.remainder, str) else remainder, self._example)
         twin.sparse_output_ = self.sparse_output_

@@ -20,8 +20,9 @@ class Verdict(NamedTuple):
     baseline: float
 
 
-def judge_classifier(model: Any, X: Any, y: Any, train_counts: pd.Series[Any],
-                     test_counts: pd.Series[Any]) -> tuple[list[Verdict], list[str]]:
+def judge_classifier(
+    model: Any, X: Any, y: Any, train_counts: pd.Series[Any], test_counts: pd.Series[Any]
+) -> tuple[list[Verdict], list[str]]:
     """Return the verdicts of test rows X, y, both lazy, and notes on what could not be judged.
 
     Parameters

@@ -27,8 +27,13 @@ from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 MODELS: dict[str, dict[str, Callable[..., Any]]] = {
     "classification": {"logistic": LogisticRegression, "svc": LinearSVC},
     "regression": {
-        "ridge": Ridge, "linear": LinearRegression, "lasso": Lasso, "elasticnet": ElasticNet, "huber": HuberRegressor,
-        "poisson": PoissonRegressor, "gamma": GammaRegressor,
+        "ridge": Ridge,
+        "linear": LinearRegression,
+        "lasso": Lasso,
+        "elasticnet": ElasticNet,
+        "huber": HuberRegressor,
+        "poisson": PoissonRegressor,
+        "gamma": GammaRegressor,
     },
 }
 """By task and name; the first of a task is its default."""
@@ -57,8 +62,11 @@ def make_preparation(table: Table) -> Any:
 
     Categories rarer than one row in a thousand share one column, so that names and numbers of things do not explode.
     """
-    common: dict[str, Any] = {"handle_unknown": "infrequent_if_exist", "min_frequency": RARE,
-                              "max_categories": MOST_CATEGORIES}
+    common: dict[str, Any] = {
+        "handle_unknown": "infrequent_if_exist",
+        "min_frequency": RARE,
+        "max_categories": MOST_CATEGORIES,
+    }
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     names = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(**common))
     parts = [

@@ -20,8 +20,16 @@ LATE_MINUTES = 15
 FLIGHT_TARGETS = ("late", "arr_delay")
 FLIGHT_CATEGORIES = ["month", "day_of_week", "sched_dep_hour", "sched_arr_hour"]
 FLIGHT_TYPES = {
-    "year": "int64", "month": "int64", "day": "int64", "sched_dep_time": "int64", "sched_arr_time": "int64",
-    "arr_delay": "float64", "carrier": "str", "origin": "str", "dest": "str", "distance": "int64",
+    "year": "int64",
+    "month": "int64",
+    "day": "int64",
+    "sched_dep_time": "int64",
+    "sched_arr_time": "int64",
+    "arr_delay": "float64",
+    "carrier": "str",
+    "origin": "str",
+    "dest": "str",
+    "distance": "int64",
 }
 FLIGHT_PARTITIONS = 8
 FLIGHT_NOTE = (

@@ -147,19 +147,42 @@ def _about(facts: Any) -> str:
     return ", ".join(shares[:8]) + (f", ... ({len(shares)} classes)" if len(shares) > 8 else "")
 
 
-def _report(order: Order, name: str, table: Table, facts: list[Any], trained: Trained, verdicts: list[Verdict],
-            notes: list[str], stages: Stages) -> Report:
+def _report(
+    order: Order,
+    name: str,
+    table: Table,
+    facts: list[Any],
+    trained: Trained,
+    verdicts: list[Verdict],
+    notes: list[str],
+    stages: Stages,
+) -> Report:
     preparation, model = trained.pipeline["prepare"], trained.pipeline["model"]
     names = list(preparation.get_feature_names_out())
     n_iter = getattr(model, "n_iter_", None)
     return Report(
-        data=order.data, target=table.target, about=_about(facts[0]), rows=table.n_rows, dropped=table.n_dropped,
+        data=order.data,
+        target=table.target,
+        about=_about(facts[0]),
+        rows=table.n_rows,
+        dropped=table.n_dropped,
         train_rows=_rows(facts[0]),
-        test_rows=_rows(facts[1]), unused=table.unused, partitions=table.frame.npartitions, features=len(names),
+        test_rows=_rows(facts[1]),
+        unused=table.unused,
+        partitions=table.frame.npartitions,
+        features=len(names),
         columns={"numeric": list(table.numeric), "categorical": list(table.categorical), "flags": list(table.flags)},
-        where=order.where, task=table.task, model=f"{name} ({type(model).__name__})",
-        solver=str(getattr(model, "solver", "direct")), iterations=None if n_iter is None else int(np.max(n_iter)),
-        passes=model.profile_.passes, converged=trained.converged, parameters=model.get_params(),
-        seconds=dict(stages.seconds), test=verdicts, baseline=BASELINES[table.task],
-        coefficients=largest(names, model.coef_, list(getattr(model, "classes_", ()))), notes=notes,
+        where=order.where,
+        task=table.task,
+        model=f"{name} ({type(model).__name__})",
+        solver=str(getattr(model, "solver", "direct")),
+        iterations=None if n_iter is None else int(np.max(n_iter)),
+        passes=model.profile_.passes,
+        converged=trained.converged,
+        parameters=model.get_params(),
+        seconds=dict(stages.seconds),
+        test=verdicts,
+        baseline=BASELINES[table.task],
+        coefficients=largest(names, model.coef_, list(getattr(model, "classes_", ()))),
+        notes=notes,
     )

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.linear_model.pilot import diagonal, fit_sample
@@ -59,10 +60,19 @@ def _single(solver: str, problem: Problem, overview: Overview, tol: float, max_i
 
 def _choose(problems: Mapping[Key, Problem], overview: Overview) -> str:
     size, sampled = max(len(p.free) for p in problems.values()), len(overview.sample_weight)
+    cheap = size <= CHEAP_HESSIANS
     tells = sampled >= 5 * size and _rarest(overview) >= 30
+    if cheap and sp.issparse(overview.sample_X):
+        # one-hot columns that the sample hardly has would take the place of one exact Hessian by many gradients
+        tells = tells and _thinnest(overview) >= 10
     if size <= DENSE_COEFFICIENTS and tells and overview.n_rows >= 2 * sampled:
         return "pilot"
-    return "newton-cholesky" if size <= CHEAP_HESSIANS else "lbfgs"
+    return "newton-cholesky" if cheap else "lbfgs"
+
+
+def _thinnest(overview: Overview) -> int:
+    """Return how many rows of the sparse sample the rarest feature has."""
+    return int(np.bincount(overview.sample_X.indices, minlength=overview.sample_X.shape[1]).min(initial=0))
 
 
 def _rarest(overview: Overview) -> float:

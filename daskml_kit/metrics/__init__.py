@@ -11,6 +11,13 @@ from daskml_kit.metrics.regression import (
 from daskml_kit.metrics.roc import roc_auc_score
 
 __all__ = [
-    "accuracy_score", "brier_score_loss", "d2_tweedie_score", "log_loss", "mean_absolute_error", "mean_squared_error",
-    "r2_score", "roc_auc_score", "root_mean_squared_error",
+    "accuracy_score",
+    "brier_score_loss",
+    "d2_tweedie_score",
+    "log_loss",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "r2_score",
+    "roc_auc_score",
+    "root_mean_squared_error",
 ]

@@ -50,8 +50,9 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     return total.hits / total.weight if normalize else total.hits
 
 
-def log_loss(y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None,
-             labels: Any = None) -> float:
+def log_loss(
+    y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None, labels: Any = None
+) -> float:
     r"""Return the mean of :math:`-\log p_{i, y_i}`, the probability cut to [eps, 1 - eps] of its dtype.
 
     Parameters
@@ -79,17 +80,24 @@ def log_loss(y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight
     0.2162
     """
     if not any_dask(y_true, y_proba, sample_weight):
-        return float(sklearn.metrics.log_loss(
-            y_true, y_proba, normalize=normalize, sample_weight=sample_weight, labels=labels
-        ))
+        return float(
+            sklearn.metrics.log_loss(y_true, y_proba, normalize=normalize, sample_weight=sample_weight, labels=labels)
+        )
     total = _losses("log", y_true, y_proba, sample_weight)
     loss = _of_own_columns(total, labels)
     require_rows(total.n_rows, total.weight if normalize else 1)
     return loss / total.weight if normalize else loss
 
 
-def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, pos_label: Any = None, labels: Any = None,
-                     scale_by_half: bool | Literal["auto"] = "auto") -> float:
+def brier_score_loss(
+    y_true: Any,
+    y_proba: Any,
+    *,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    labels: Any = None,
+    scale_by_half: bool | Literal["auto"] = "auto",
+) -> float:
     r"""Return the mean of :math:`\sum_c (\mathbb{1}[y_i = c] - p_{ic})^2`, halved for two classes.
 
     Parameters
@@ -112,10 +120,16 @@ def brier_score_loss(y_true: Any, y_proba: Any, *, sample_weight: Any = None, po
     0.0375
     """
     if not any_dask(y_true, y_proba, sample_weight):
-        return float(sklearn.metrics.brier_score_loss(
-            y_true, y_proba, sample_weight=sample_weight, pos_label=pos_label, labels=labels,
-            scale_by_half=scale_by_half,
-        ))
+        return float(
+            sklearn.metrics.brier_score_loss(
+                y_true,
+                y_proba,
+                sample_weight=sample_weight,
+                pos_label=pos_label,
+                labels=labels,
+                scale_by_half=scale_by_half,
+            )
+        )
     proba = column(y_proba, "y_proba")
     total = _losses("brier", y_true, proba, sample_weight)
     require_rows(total.n_rows, total.weight)
@@ -149,8 +163,11 @@ def _of_own_columns(total: LossTable, labels: Any) -> float:
         return float(np.trace(total.losses))
     known = np.unique(np.asarray(labels))
     if not np.array_equal(known, np.asarray(labels)):
-        warnings.warn(f"labels={labels!r}: the columns of y_proba are taken in the order {known.tolist()}", UserWarning,
-                      stacklevel=3)
+        warnings.warn(
+            f"labels={labels!r}: the columns of y_proba are taken in the order {known.tolist()}",
+            UserWarning,
+            stacklevel=3,
+        )
     if len(known) != width:
         raise DataError(f"labels: expected {width}, one a column of y_proba, got {known.tolist()}")
     if not np.isin(total.labels, known).all():
@@ -194,4 +211,3 @@ def _hash(values: Array, name: str) -> Array:
     flat = np.asarray(values.ravel().tolist()) if values.dtype.kind == "O" else values.ravel()
     plain = flat.astype(np.float64) if flat.dtype.kind in "fiub" else flat.astype(object)
     return np.asarray(pd.util.hash_array(plain)).reshape(values.shape)
-

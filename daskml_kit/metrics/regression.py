@@ -16,8 +16,9 @@ from daskml_kit.queries.residuals import Residuals, Residue
 from daskml_kit.typing import Array
 
 
-def mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
-                       multioutput: Any = "uniform_average") -> float | Array:
+def mean_squared_error(
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
+) -> float | Array:
     """Return the weighted mean of the squared errors.
 
     Parameters
@@ -46,8 +47,9 @@ def mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
     return _average(total.deviance / total.weight, multioutput)
 
 
-def root_mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
-                            multioutput: Any = "uniform_average") -> float | Array:
+def root_mean_squared_error(
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
+) -> float | Array:
     """Return the square root of the mean squared error, output by output; see `mean_squared_error`."""
     if not any_dask(y_true, y_pred, sample_weight):
         return sklearn.metrics.root_mean_squared_error(  # type: ignore[no-any-return]
@@ -57,8 +59,9 @@ def root_mean_squared_error(y_true: Any, y_pred: Any, *, sample_weight: Any = No
     return _average(np.sqrt(total.deviance / total.weight), multioutput)
 
 
-def mean_absolute_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
-                        multioutput: Any = "uniform_average") -> float | Array:
+def mean_absolute_error(
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
+) -> float | Array:
     """Return the weighted mean of the absolute errors; see `mean_squared_error`."""
     if not any_dask(y_true, y_pred, sample_weight):
         return sklearn.metrics.mean_absolute_error(  # type: ignore[no-any-return]
@@ -68,8 +71,14 @@ def mean_absolute_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None,
     return _average(total.absolute / total.weight, multioutput)
 
 
-def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average",
-             force_finite: bool = True) -> float | Array:
+def r2_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    sample_weight: Any = None,
+    multioutput: Any = "uniform_average",
+    force_finite: bool = True,
+) -> float | Array:
     r"""Return :math:`R^2 = 1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
 
     Parameters

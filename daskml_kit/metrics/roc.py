@@ -24,8 +24,16 @@ CAP = 2**20
 TOLERANCE = 1e-6
 
 
-def roc_auc_score(y_true: Any, y_score: Any, *, average: str | None = "macro", sample_weight: Any = None,
-                  max_fpr: float | None = None, multi_class: str = "raise", labels: Any = None) -> float | Array:
+def roc_auc_score(
+    y_true: Any,
+    y_score: Any,
+    *,
+    average: str | None = "macro",
+    sample_weight: Any = None,
+    max_fpr: float | None = None,
+    multi_class: str = "raise",
+    labels: Any = None,
+) -> float | Array:
     """Return the probability that a positive has a higher score than a negative, ties by half.
 
     On Dask the result is exact up to rounding with at most 2**20 distinct scores. With more, scores are grouped, the
@@ -63,7 +71,12 @@ def roc_auc_score(y_true: Any, y_score: Any, *, average: str | None = "macro", s
     """
     if not any_dask(y_true, y_score, sample_weight):
         return sklearn.metrics.roc_auc_score(  # type: ignore[no-any-return]
-            y_true, y_score, average=average, sample_weight=sample_weight, max_fpr=max_fpr, multi_class=multi_class,
+            y_true,
+            y_score,
+            average=average,
+            sample_weight=sample_weight,
+            max_fpr=max_fpr,
+            multi_class=multi_class,
             labels=labels,
         )
     if max_fpr is not None and max_fpr != 1:
@@ -77,8 +90,9 @@ def roc_auc_score(y_true: Any, y_score: Any, *, average: str | None = "macro", s
     return _multiclass(truth, scores, average, sample_weight, multi_class, labels)
 
 
-def _multiclass(truth: Any, scores: Any, average: str | None, weight: Any, multi_class: str,
-                labels: Any) -> float | Array:
+def _multiclass(
+    truth: Any, scores: Any, average: str | None, weight: Any, multi_class: str, labels: Any
+) -> float | Array:
     width = scores.shape[1]
     if width < 3:
         raise DataError(f"y_score: expected one column for two classes, that of the greater label, got {width}")

@@ -32,8 +32,16 @@ from daskml_kit.twin import SklearnTwin
 
 WORD = "a transformer of some columns"
 EXPECTED = dict.fromkeys(  # those that scikit-learn excuses its own ColumnTransformer from
-    ["check_estimators_empty_data_messages", "check_estimators_nan_inf", "check_estimator_sparse_array",
-     "check_estimator_sparse_matrix", "check_fit1d", "check_fit2d_predict1d"], WORD)
+    [
+        "check_estimators_empty_data_messages",
+        "check_estimators_nan_inf",
+        "check_estimator_sparse_array",
+        "check_estimator_sparse_matrix",
+        "check_fit1d",
+        "check_fit2d_predict1d",
+    ],
+    WORD,
+)
 
 
 @parametrize_with_checks(
@@ -59,13 +67,15 @@ class Ours:
 
 def table(n_rows=150):
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({
-        "age": rng.normal(40, 9, n_rows),
-        "city": rng.choice(["Oslo", "Rome", "Bern", "Riga"], n_rows),
-        "rooms": rng.integers(1, 6, n_rows),
-        "kind": rng.choice(["flat", "house"], n_rows),
-        "old": rng.random(n_rows) < 0.5,
-    })
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 9, n_rows),
+            "city": rng.choice(["Oslo", "Rome", "Bern", "Riga"], n_rows),
+            "rooms": rng.integers(1, 6, n_rows),
+            "kind": rng.choice(["flat", "house"], n_rows),
+            "old": rng.random(n_rows) < 0.5,
+        }
+    )
     frame.loc[::6, "age"] = np.nan
     frame.loc[3::9, "city"] = np.nan
     return frame
@@ -117,14 +127,18 @@ def test_every_way_to_select_columns(how, remainder):
     assert ours.n_features_in_ == theirs.n_features_in_
 
 
-@pytest.mark.parametrize("options", [
-    {"remainder": "scale"},
-    {"sparse_threshold": 0},
-    {"sparse_threshold": 1.0},
-    {"transformer_weights": {"one": 3.0, "two": 0.5}},
-    {"verbose_feature_names_out": False},
-    {"verbose_feature_names_out": "{feature_name}-{transformer_name}"},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"remainder": "scale"},
+        {"sparse_threshold": 0},
+        {"sparse_threshold": 1.0},
+        {"transformer_weights": {"one": 3.0, "two": 0.5}},
+        {"verbose_feature_names_out": False},
+        {"verbose_feature_names_out": "{feature_name}-{transformer_name}"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("output", ["default", "pandas"])
 def test_options(options, output):
     frame = table().dropna()[["rooms", "city", "kind", "age"]]
@@ -159,13 +173,17 @@ def test_other_transformers_that_learn_nothing():
     def build(of):
         union = FeatureUnion([("scaled", of.Scaler()), ("logs", FunctionTransformer(np.log1p))])
         fitted = sklearn.preprocessing.MinMaxScaler().fit(frame[["age"]])
-        return of.Columns([
-            ("union", union, ["age", "rooms"]),
-            ("unit", Normalizer(), ["age", "rooms"]),
-            ("known", FrozenEstimator(fitted), ["age"]),
-            ("gone", "drop", ["old"]),
-            ("hashed", HashingVectorizer(n_features=4), "city"),
-        ], remainder="drop", sparse_threshold=0)
+        return of.Columns(
+            [
+                ("union", union, ["age", "rooms"]),
+                ("unit", Normalizer(), ["age", "rooms"]),
+                ("known", FrozenEstimator(fitted), ["age"]),
+                ("gone", "drop", ["old"]),
+                ("hashed", HashingVectorizer(n_features=4), "city"),
+            ],
+            remainder="drop",
+            sparse_threshold=0,
+        )
 
     ours, theirs = build(Ours).fit(lazy), build(Theirs).fit(frame)
     np.testing.assert_allclose(ours.transform(lazy).compute(), theirs.transform(frame), rtol=1e-9)

@@ -79,13 +79,15 @@ def test_any_chunking_and_pattern(cuts, strategy, share, kind, add_indicator, ke
 
 def mixed():
     rng = np.random.default_rng(3)
-    table = pd.DataFrame({
-        "city": rng.choice(["Oslo", "Rome", "Bern"], 90),
-        "floor": rng.integers(0, 4, 90),
-        "wind": rng.normal(size=90).round(1),
-        "kind": pd.Categorical(rng.choice(["u", "v"], 90)),
-        "whole": pd.array(rng.integers(0, 9, 90), dtype="Int64"),
-    })
+    table = pd.DataFrame(
+        {
+            "city": rng.choice(["Oslo", "Rome", "Bern"], 90),
+            "floor": rng.integers(0, 4, 90),
+            "wind": rng.normal(size=90).round(1),
+            "kind": pd.Categorical(rng.choice(["u", "v"], 90)),
+            "whole": pd.array(rng.integers(0, 9, 90), dtype="Int64"),
+        }
+    )
     table.loc[::5, "city"] = np.nan
     table.loc[1::5, "wind"] = np.nan
     table.loc[2::5, "kind"] = np.nan
@@ -111,11 +113,15 @@ def test_strings_missing_in_any_way(marker, dtype):
     assert_same(ours, theirs, lazy, plain_table)
 
 
-@pytest.mark.parametrize(("values", "marker"), [
-    (["b", None, "a", None, "a", "b"], None),
-    (["b", "?", "a", "?", "?", "b"], "?"),
-    (["b", None, "a", np.nan, "a", "b"], np.nan),
-], ids=["None", "?", "nan"])
+@pytest.mark.parametrize(
+    ("values", "marker"),
+    [
+        (["b", None, "a", None, "a", "b"], None),
+        (["b", "?", "a", "?", "?", "b"], "?"),
+        (["b", None, "a", np.nan, "a", "b"], np.nan),
+    ],
+    ids=["None", "?", "nan"],
+)
 @pytest.mark.parametrize("strategy", ["most_frequent", "constant"])
 def test_objects(values, marker, strategy):
     X = np.array(values, dtype=object)[:, None]

@@ -17,51 +17,67 @@ def lazy(values, chunks=2):
 Y, P = lazy([0, 1, 1, 0]), lazy([0.1, 0.8, 0.3, 0.2])
 
 
-@pytest.mark.parametrize(("name", "args", "options", "match"), [
-    ("mean_squared_error", (Y, lazy([1.0, 2.0, np.nan, 0.0])), {}, "y_pred contains NaN in block 1, row 0"),
-    ("mean_squared_error", (lazy([1.0, np.inf, 2.0, 0.0]), P), {}, "y_true contains infinity in block 0, row 1"),
-    ("mean_squared_error", (lazy([1.0, 2.0]), P), {}, "y_true: .*expected 4 rows as in y_pred, got 2"),
-    ("mean_squared_error", (lazy(np.ones((4, 2))), P), {}, r"different number of output \(2!=1\)"),
-    ("mean_squared_error", (lazy(list("abcd")), P), {}, "y_true: expected numbers"),
-    ("mean_squared_error", (Y, P), {"sample_weight": lazy([1, -1, 1, 1])}, "sample_weight: .*negative.* block 0"),
-    ("mean_squared_error", (Y, P), {"sample_weight": lazy([0, 0, 0, 0])}, "sample_weight: Weights sum to zero"),
-    ("mean_squared_error", (Y, P), {"multioutput": "median"}, "multioutput: expected"),
-    ("mean_squared_error", (Y, P), {"multioutput": [1.0]}, "multioutput: .*multi-output"),
-    ("mean_squared_error", (lazy(np.ones((4, 2))), np.ones((4, 2))), {"multioutput": [1.0]}, "expected 2 weights"),
-    ("d2_tweedie_score", (Y, P), {"power": 0.5}, "power: expected"),
-    ("d2_tweedie_score", (Y, P), {"power": 2}, "strictly positive y_true.* in block 0"),
-    ("d2_tweedie_score", (Y, lazy([1.0, 1.0, 0.0, 1.0])), {"power": 1}, "strictly positive y_pred.* in block 1"),
-    ("accuracy_score", (Y, lazy(["a", "b", "a", "b"])), {}, "y_true, y_pred: expected labels of one type"),
-    ("accuracy_score", (Y, P), {}, "y_pred: expected class labels, got fractions in block 0"),
-    ("accuracy_score", (lazy(np.ones((4, 2))), np.ones((4, 2))), {}, "y_true: expected one column"),
-    ("accuracy_score", (lazy([]), lazy([])), {}, "y_true: Found empty input"),
-    ("log_loss", (Y, lazy([0.1, 0.2, 1.5, 0.3])), {}, "y_proba contains values greater than 1: 1.5 in block 1"),
-    ("log_loss", (Y, lazy([0.1, -0.2, 0.5, 0.3])), {}, "y_proba contains values lower than 0: -0.2 in block 0"),
-    ("log_loss", (lazy([0, 1, 2, 0]), P), {}, "y_true and y_proba contain different number of classes"),
-    ("log_loss", (lazy([1, 1, 1, 1]), P), {}, "y_true contains only one label"),
-    ("log_loss", (Y, P), {"labels": [0, 1, 2]}, "labels: expected 2"),
-    ("log_loss", (Y, P), {"labels": [0, 2]}, r"y_true contains values \[1\] not belonging to labels"),
-    ("brier_score_loss", (lazy(["a", "b", "a", "b"]), P), {}, "pos_label is not specified"),
-    ("roc_auc_score", (Y, lazy([0.1, np.nan, 0.5, 0.3])), {}, "y_score contains NaN in block 0, row 1"),
-    ("roc_auc_score", (lazy([0, 1, 2, 0]), P), {}, "y_score: expected shape .*multiple classes"),
-    ("roc_auc_score", (lazy(np.array(["a", None, "b", "a"], object)), P), {}, "y_true contains NaN: .* block 0, row 1"),
-    ("roc_auc_score", (lazy(np.array([1, "a", "b", "a"], object)), P), {}, "y_true: labels of one type.* block 0"),
-    ("roc_auc_score", (Y, lazy(np.ones((4, 2)), (2, 2))), {}, "y_score: expected one column"),
-    ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {}, "multi_class must be in"),
-    ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"multi_class": "ovr", "labels": [0, 1, 2]}, "sum up to 1.0"),
-    ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"multi_class": "ovr"}, "labels: expected 3"),
-    ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"multi_class": "ovr", "labels": [2, 1, 0]}, "in order"),
-])
+@pytest.mark.parametrize(
+    ("name", "args", "options", "match"),
+    [
+        ("mean_squared_error", (Y, lazy([1.0, 2.0, np.nan, 0.0])), {}, "y_pred contains NaN in block 1, row 0"),
+        ("mean_squared_error", (lazy([1.0, np.inf, 2.0, 0.0]), P), {}, "y_true contains infinity in block 0, row 1"),
+        ("mean_squared_error", (lazy([1.0, 2.0]), P), {}, "y_true: .*expected 4 rows as in y_pred, got 2"),
+        ("mean_squared_error", (lazy(np.ones((4, 2))), P), {}, r"different number of output \(2!=1\)"),
+        ("mean_squared_error", (lazy(list("abcd")), P), {}, "y_true: expected numbers"),
+        ("mean_squared_error", (Y, P), {"sample_weight": lazy([1, -1, 1, 1])}, "sample_weight: .*negative.* block 0"),
+        ("mean_squared_error", (Y, P), {"sample_weight": lazy([0, 0, 0, 0])}, "sample_weight: Weights sum to zero"),
+        ("mean_squared_error", (Y, P), {"multioutput": "median"}, "multioutput: expected"),
+        ("mean_squared_error", (Y, P), {"multioutput": [1.0]}, "multioutput: .*multi-output"),
+        ("mean_squared_error", (lazy(np.ones((4, 2))), np.ones((4, 2))), {"multioutput": [1.0]}, "expected 2 weights"),
+        ("d2_tweedie_score", (Y, P), {"power": 0.5}, "power: expected"),
+        ("d2_tweedie_score", (Y, P), {"power": 2}, "strictly positive y_true.* in block 0"),
+        ("d2_tweedie_score", (Y, lazy([1.0, 1.0, 0.0, 1.0])), {"power": 1}, "strictly positive y_pred.* in block 1"),
+        ("accuracy_score", (Y, lazy(["a", "b", "a", "b"])), {}, "y_true, y_pred: expected labels of one type"),
+        ("accuracy_score", (Y, P), {}, "y_pred: expected class labels, got fractions in block 0"),
+        ("accuracy_score", (lazy(np.ones((4, 2))), np.ones((4, 2))), {}, "y_true: expected one column"),
+        ("accuracy_score", (lazy([]), lazy([])), {}, "y_true: Found empty input"),
+        ("log_loss", (Y, lazy([0.1, 0.2, 1.5, 0.3])), {}, "y_proba contains values greater than 1: 1.5 in block 1"),
+        ("log_loss", (Y, lazy([0.1, -0.2, 0.5, 0.3])), {}, "y_proba contains values lower than 0: -0.2 in block 0"),
+        ("log_loss", (lazy([0, 1, 2, 0]), P), {}, "y_true and y_proba contain different number of classes"),
+        ("log_loss", (lazy([1, 1, 1, 1]), P), {}, "y_true contains only one label"),
+        ("log_loss", (Y, P), {"labels": [0, 1, 2]}, "labels: expected 2"),
+        ("log_loss", (Y, P), {"labels": [0, 2]}, r"y_true contains values \[1\] not belonging to labels"),
+        ("brier_score_loss", (lazy(["a", "b", "a", "b"]), P), {}, "pos_label is not specified"),
+        ("roc_auc_score", (Y, lazy([0.1, np.nan, 0.5, 0.3])), {}, "y_score contains NaN in block 0, row 1"),
+        ("roc_auc_score", (lazy([0, 1, 2, 0]), P), {}, "y_score: expected shape .*multiple classes"),
+        (
+            "roc_auc_score",
+            (lazy(np.array(["a", None, "b", "a"], object)), P),
+            {},
+            "y_true contains NaN: .* block 0, row 1",
+        ),
+        ("roc_auc_score", (lazy(np.array([1, "a", "b", "a"], object)), P), {}, "y_true: labels of one type.* block 0"),
+        ("roc_auc_score", (Y, lazy(np.ones((4, 2)), (2, 2))), {}, "y_score: expected one column"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {}, "multi_class must be in"),
+        (
+            "roc_auc_score",
+            (Y, lazy(np.ones((4, 3)), (2, 3))),
+            {"multi_class": "ovr", "labels": [0, 1, 2]},
+            "sum up to 1.0",
+        ),
+        ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"multi_class": "ovr"}, "labels: expected 3"),
+        ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"multi_class": "ovr", "labels": [2, 1, 0]}, "in order"),
+    ],
+)
 def test_refused(name, args, options, match):
     with pytest.raises(DataError, match=match):
         getattr(metrics, name)(*args, **options)
 
 
-@pytest.mark.parametrize(("scores", "options", "missing"), [
-    (P, {"max_fpr": 0.5}, "max_fpr=0.5"),
-    (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovo"}, "multi_class='ovo'"),
-    (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovr", "average": "micro"}, "average='micro'"),
-])
+@pytest.mark.parametrize(
+    ("scores", "options", "missing"),
+    [
+        (P, {"max_fpr": 0.5}, "max_fpr=0.5"),
+        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovo"}, "multi_class='ovo'"),
+        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovr", "average": "micro"}, "average='micro'"),
+    ],
+)
 def test_what_is_missing_on_dask_is_named(scores, options, missing):
     with pytest.raises(NotImplementedError, match=missing):
         metrics.roc_auc_score(Y, scores, **options)

@@ -27,10 +27,17 @@ def counted(chunks, n=1000, seed=0):
     return values, da.from_array(values, chunks=chunks).map_blocks(predict, dtype=float, meta=meta), calls
 
 
-@pytest.mark.parametrize(("name", "chunks"), [
-    ("mean_squared_error", 100), ("accuracy_score", 100), ("log_loss", 100), ("brier_score_loss", 130),
-    ("roc_auc_score", 130), ("r2_score", 130),
-])
+@pytest.mark.parametrize(
+    ("name", "chunks"),
+    [
+        ("mean_squared_error", 100),
+        ("accuracy_score", 100),
+        ("log_loss", 100),
+        ("brier_score_loss", 130),
+        ("roc_auc_score", 130),
+        ("r2_score", 130),
+    ],
+)
 @pytest.mark.parametrize("unknown", [False, True])
 def test_lazy_predictions_are_computed_once(name, chunks, unknown):
     values, lazy, calls = counted(100)

@@ -136,8 +136,17 @@ def test_labels_that_the_data_lack():
     assert got == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(("y", "pos_label"), [([0, 1, 1], None), ([-1, 1, 1], None), ([1, 2, 2], None), ([5, 7, 7], 5),
-                                              (["a", "b", "b"], "a"), ([0, 0, 0], None)])
+@pytest.mark.parametrize(
+    ("y", "pos_label"),
+    [
+        ([0, 1, 1], None),
+        ([-1, 1, 1], None),
+        ([1, 2, 2], None),
+        ([5, 7, 7], 5),
+        (["a", "b", "b"], "a"),
+        ([0, 0, 0], None),
+    ],
+)
 def test_positive_label_of_brier(y, pos_label):
     y, p = np.array(y), np.array([0.2, 0.9, 0.4])
     expected = sklearn.metrics.brier_score_loss(y, p, pos_label=pos_label)
@@ -167,8 +176,9 @@ def test_roc_auc_of_many_classes(average, seed, a, b, given_labels, weighted):
     weight = rng.exponential(size=N) if weighted else None
     labels = ["a", "b", "c"] if given_labels else None
     expected = sklearn.metrics.roc_auc_score(y, p, average=average, multi_class="ovr", sample_weight=weight)
-    got = metrics.roc_auc_score(lazy(y, a), lazy(p, b), average=average, multi_class="ovr", sample_weight=weight,
-                                labels=labels)
+    got = metrics.roc_auc_score(
+        lazy(y, a), lazy(p, b), average=average, multi_class="ovr", sample_weight=weight, labels=labels
+    )
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
@@ -194,7 +204,14 @@ def test_data_frames_with_unknown_lengths():
 def test_memory_is_scikit_learns_own():
     y, p = [0, 1, 1, 0], [0.1, 0.8, 0.3, 0.2]
     assert metrics.roc_auc_score(y, p, max_fpr=0.5) == sklearn.metrics.roc_auc_score(y, p, max_fpr=0.5)
-    for name in ("log_loss", "brier_score_loss", "mean_squared_error", "root_mean_squared_error", "mean_absolute_error",
-                 "r2_score", "d2_tweedie_score"):
+    for name in (
+        "log_loss",
+        "brier_score_loss",
+        "mean_squared_error",
+        "root_mean_squared_error",
+        "mean_absolute_error",
+        "r2_score",
+        "d2_tweedie_score",
+    ):
         assert getattr(metrics, name)(y, p) == getattr(sklearn.metrics, name)(y, p)
     assert metrics.accuracy_score(y, [0, 1, 0, 0]) == 0.75

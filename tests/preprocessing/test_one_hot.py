@@ -30,11 +30,13 @@ GROUPED = [
 
 def frame(n_rows=120, missing=False):
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({
-        "letter": rng.choice(list("abcdefgh"), n_rows, p=[0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]),
-        "digit": rng.integers(0, 5, n_rows),
-        "flag": rng.random(n_rows) < 0.4,
-    })
+    table = pd.DataFrame(
+        {
+            "letter": rng.choice(list("abcdefgh"), n_rows, p=[0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05]),
+            "digit": rng.integers(0, 5, n_rows),
+            "flag": rng.random(n_rows) < 0.4,
+        }
+    )
     if missing:
         table.loc[::7, "letter"] = np.nan
     return table
@@ -81,13 +83,17 @@ def test_any_chunking_any_ties_objects_with_none(letters, n_blocks, max_categori
     assert_same(OneHotEncoder(**options).fit(lazy), theirs, lazy, X)
 
 
-@pytest.mark.parametrize("X", [
-    np.array([[1.0, np.nan], [2.0, 0.5], [np.nan, 0.5], [1.0, -0.5]]),
-    np.array([[1, 2], [3, 2], [1, 4]], dtype=np.int8),
-    np.array([["x", "yy"], ["x", "z"], ["w", "z"]]),
-    np.array([[True, False], [True, True]]),
-    np.array([[None, np.nan], ["a", 3], [np.nan, 2]], dtype=object),
-], ids=["float", "int8", "unicode", "bool", "mixed missing"])
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.array([[1.0, np.nan], [2.0, 0.5], [np.nan, 0.5], [1.0, -0.5]]),
+        np.array([[1, 2], [3, 2], [1, 4]], dtype=np.int8),
+        np.array([["x", "yy"], ["x", "z"], ["w", "z"]]),
+        np.array([[True, False], [True, True]]),
+        np.array([[None, np.nan], ["a", 3], [np.nan, 2]], dtype=object),
+    ],
+    ids=["float", "int8", "unicode", "bool", "mixed missing"],
+)
 def test_arrays_of_any_type(X):
     lazy = da.from_array(X, chunks=(1, 1))
     assert_same(OneHotEncoder().fit(lazy), sklearn.preprocessing.OneHotEncoder().fit(X), lazy, X)
