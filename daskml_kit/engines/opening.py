@@ -10,7 +10,6 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-import psutil
 from distributed import Client, Future, futures_of, get_client, get_worker, rejoin, secede, wait
 
 from daskml_kit.block import Block, as_block
@@ -20,11 +19,11 @@ from daskml_kit.engines.blocks import (
     dask_matrix,
     dask_vector,
     graphs_overlap,
-    has_unknown,
     is_dask,
     lazy_blocks,
     memory_blocks,
 )
+from daskml_kit.engines.capacity import array_bytes, fits
 from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine, Remote
 from daskml_kit.engines.transcript import Transcript, fingerprint_of
@@ -34,8 +33,6 @@ from daskml_kit.typing import Array
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
 LOCAL_SCHEDULERS = ("threads", "threading", "sync", "synchronous", "single-threaded", "processes")
-FIT_FRACTION = 0.5
-"""Data up to this share of the free memory is persisted; larger data streams from its graph in each pass."""
 
 
 @contextmanager
@@ -119,7 +116,7 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, n_threads: in
             parts[name] = dask_vector(values, name) if is_dask(values) else np.asarray(values)
     arrays = {name: part for name, part in parts.items() if isinstance(part, da.Array)}
     held = client is not None and all(_is_persisted(array) for array in arrays.values())
-    if not held and not _fits(client, arrays):
+    if not held and not fits(client, sum(array_bytes(array) for array in arrays.values())):
         blocks = lazy_blocks(align(parts, trust=True))
         streams = client is None or not (graphs_overlap(blocks) or any(futures_of(a) for a in arrays.values()))
         if streams:
@@ -169,32 +166,6 @@ def _held_blocks(aligned: dict[str, da.Array], values: Sequence[Sequence[Any]]) 
     empty = [None] * len(columns["X"])
     rows = zip(columns["X"], columns.get("y", empty), columns.get("sample_weight", empty), strict=True)
     return [as_block(*row, index=index, n_features=n_features) for index, row in enumerate(rows)]
-
-
-def _fits(client: Client | None, arrays: dict[str, da.Array]) -> bool:
-    """Whether the arrays fit in the free memory of the cluster, or of this machine."""
-    needed = sum(_nbytes(array) for array in arrays.values())
-    return needed <= FIT_FRACTION * free_memory(client)
-
-
-def free_memory(client: Client | None) -> float:
-    if client is None:
-        return float(psutil.virtual_memory().available)
-    workers = client.scheduler_info()["workers"].values()
-    free = (max(w["memory_limit"] - w["metrics"]["memory"], 0) if w["memory_limit"] else np.inf for w in workers)
-    return float(sum(free))
-
-
-def _nbytes(array: da.Array) -> float:
-    """Return the size of ``array``; where it is unknown, of its first block times the number of blocks."""
-    if not has_unknown(array):
-        return float(array.nbytes)
-    first = array.partitions[0] if array.ndim == 1 else array.blocks[0]
-    return float(dask.delayed(_size)(first.to_delayed().ravel()[0]).compute() * array.numblocks[0])
-
-
-def _size(block: Any) -> int:
-    return int(block.data.nbytes * 1.5 if hasattr(block, "indptr") else block.nbytes)
 
 
 def _memory(values: Any) -> Array | None:

@@ -16,7 +16,8 @@ from distributed import futures_of, wait
 
 from daskml_kit.block import Block
 from daskml_kit.engines.blas import one_blas_thread
-from daskml_kit.engines.opening import FIT_FRACTION, find_client, free_memory
+from daskml_kit.engines.capacity import blocks_bytes, fits
+from daskml_kit.engines.opening import find_client
 from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
 from daskml_kit.queries.tables import Delegate
@@ -103,8 +104,7 @@ class Tables:
 
     def _hold(self) -> None:
         first = dask.persist(self._blocks[0])
-        (size,) = dask.compute(dask.delayed(_nbytes)(first[0]))
-        if size * self.n_blocks <= FIT_FRACTION * free_memory(self._client):
+        if fits(self._client, blocks_bytes([*first, *self._blocks[1:]])):
             self._blocks = [*first, *dask.persist(*self._blocks[1:])]
 
 
@@ -145,9 +145,3 @@ class _Skipping(Delegate):
         if a is None or b is None:
             return b if a is None else a
         return self.query.combine(a, b)
-
-
-def _nbytes(table: Any) -> int:
-    if hasattr(table, "memory_usage"):
-        return int(np.sum(table.memory_usage(deep=True)))
-    return int(table.data.nbytes * 1.5 if hasattr(table, "indptr") else table.nbytes)

@@ -9,7 +9,8 @@ from typing import Any
 import dask.dataframe as dd
 import pandas as pd
 
-from daskml_kit.engines.opening import FIT_FRACTION, find_client, free_memory
+from daskml_kit.engines.capacity import blocks_bytes, fits
+from daskml_kit.engines.opening import find_client
 from daskml_kit.engines.tables import Tables
 from daskml_kit.jobs.failure import JobError, failing
 from daskml_kit.jobs.read import Source
@@ -64,9 +65,7 @@ def load_table(source: Source, task: str | None) -> Table:
 
 def hold(frame: dd.DataFrame) -> dd.DataFrame:
     """Return the table in memory where it fits, going by its first partition, else as it is, read in each pass."""
-    first = int(frame.partitions[0].memory_usage(deep=True).sum().compute())
-    fits = first * frame.npartitions <= FIT_FRACTION * free_memory(find_client())
-    return frame.persist() if fits else frame
+    return frame.persist() if fits(find_client(), blocks_bytes(frame.to_delayed())) else frame
 
 
 def guess_task(contents: Contents) -> str:

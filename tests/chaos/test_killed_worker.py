@@ -10,7 +10,7 @@ import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
+from daskml_kit.engines import capacity, opening
 from daskml_kit.engines.profile import watching
 from daskml_kit.errors import LostDataError
 from daskml_kit.linear_model import ElasticNet, LogisticRegression
@@ -47,7 +47,7 @@ class Killer:
 def test_a_fit_survives(doomed, monkeypatch, after, stream):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     if stream:
-        monkeypatch.setattr(opening, "FIT_FRACTION", 0)
+        monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
     doomed.wait_for_workers(3)
     X, y = make() if stream else doomed.persist(make())
     expected = LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
@@ -62,7 +62,7 @@ def test_a_fit_survives(doomed, monkeypatch, after, stream):
 
 def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    monkeypatch.setattr(opening, "FIT_FRACTION", 0)
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
     doomed.wait_for_workers(3)
     marker = f"/tmp/daskml-kit-test-{os.getpid()}"
 

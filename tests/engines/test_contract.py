@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, get_client
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
+from daskml_kit.engines import capacity, opening
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.engines.futures import FuturesEngine
 from daskml_kit.engines.opening import open_engine
@@ -39,7 +39,7 @@ def far(monkeypatch):
 @pytest.fixture
 def streaming(monkeypatch):
     """No data fits in memory."""
-    monkeypatch.setattr(opening, "FIT_FRACTION", 0)
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
 
 
 def bits(X, y):

@@ -240,10 +240,10 @@ def test_bad_parameters_are_named(data, parameters, message):
 
 
 def test_an_interrupted_fit_resumes_without_repeating_a_pass(data, tmp_path, monkeypatch):
-    from daskml_kit.engines import opening
+    from daskml_kit.engines import capacity
     from daskml_kit.engines.engine import LocalEngine
 
-    monkeypatch.setattr(opening, "FIT_FRACTION", 0)  # so that each pass runs the graph
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)  # so that each pass runs the graph
     y = data.labels
     whole = LogisticRegression(tol=1e-8).fit(chunked(data.X), y)
     asked = []
