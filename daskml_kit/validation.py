@@ -49,6 +49,8 @@ def check_fit(
     remember_features(estimator, X)
     if y is not None:
         _check_target(y, multi_output)
+    if isinstance(sample_weight, numbers.Real):
+        sample_weight = _constant_weight(X, float(sample_weight))
     if isinstance(sample_weight, dd.DataFrame) or getattr(sample_weight, "ndim", 1) != 1:
         raise DataError("Sample weights must be 1D array or scalar")
     return Inputs(X, y, sample_weight)
@@ -113,6 +115,19 @@ def _check_memory(
             raise DataError("Sample weights must be 1D array or scalar")
         check_consistent_length(X, sample_weight)
     return Inputs(sp.csr_array(X) if sp.issparse(X) else X, y, sample_weight)
+
+
+def _constant_weight(X: Any, weight: float) -> da.Array:
+    """Return ``weight`` for each row of the Dask X, in blocks of its rows."""
+    meta = np.empty(0)
+    if isinstance(X, dd.DataFrame):
+        return X.map_partitions(_full, weight, meta=meta)
+    whole = X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
+    return whole.map_blocks(_full, weight, drop_axis=1, dtype=meta.dtype, meta=meta)
+
+
+def _full(block: Any, weight: float) -> Any:
+    return np.full(block.shape[0], weight)
 
 
 def _check_target(y: Any, multi_output: bool) -> None:

@@ -88,6 +88,8 @@ def dask_matrix(X: Any) -> da.Array:
 
 def dask_vector(values: Any, name: str) -> da.Array:
     """Return targets or weights as a Dask array; a 2-dimensional one keeps its columns together."""
+    if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
+        values = values[values.columns[0]]
     if isinstance(values, dd.Series):
         numeric = pd.api.types.is_numeric_dtype(values.dtype) and isinstance(values.dtype, np.dtype)
         dtype = np.dtype(values.dtype if numeric else object)

@@ -74,6 +74,16 @@ def test_weights_are_repetitions(data):
         assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6, atol=1e-8)
 
 
+def test_one_weight_for_all_rows_and_targets_in_a_frame(data):
+    frame = dd.from_pandas(pd.DataFrame(data.X, columns=list("abcdefg")), npartitions=3)
+    names = pd.DataFrame({"kind": np.array(["low", "middle", "high"])[data.labels]})
+    model = LogisticRegression(tol=1e-9).fit(frame, dd.from_pandas(names, npartitions=3), sample_weight=2.0)
+    expected = LogisticRegression(tol=1e-9, C=2.0).fit(data.X, names["kind"])
+    assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+    again = LogisticRegression(tol=1e-9).fit(chunked(data.X), chunked(data.labels[:, None]), sample_weight=2.0)
+    assert_allclose(again.coef_, LogisticRegression(tol=1e-9, C=2.0).fit(data.X, data.labels).coef_, atol=1e-6)
+
+
 def test_a_rare_class_at_a_strong_penalty_keeps_its_mean_probability():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 5))
