@@ -31,7 +31,9 @@ class Lazy(NamedTuple):
     n_features: int
 
     def load(self) -> Block:
-        X, y, weight = (None if key is None else dask.get(self.graph, key) for key in self.keys)
+        present = [key for key in self.keys if key is not None]
+        found = iter(dask.get(self.graph, present))  # in one run, which reads what the parts share once
+        X, y, weight = (None if key is None else next(found) for key in self.keys)
         return as_block(X, y, weight, index=self.index, n_features=self.n_features)
 
 
@@ -147,8 +149,11 @@ def with_lengths(array: da.Array) -> da.Array:
 
 
 def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
-    """Return blocks that are computed at each use, each with the part of the graph that it needs."""
-    arrays = dask.optimize(*aligned.values())
+    """Return blocks that are computed at each use, each with the part of the graph that it needs.
+
+    The graph is not optimised: that would fuse what X and the targets share, such as a file, into each of them.
+    """
+    arrays = list(aligned.values())
     graph = {key: task for array in arrays for key, task in dict(array.__dask_graph__()).items()}
     names = {name: block_keys(array) for name, array in zip(aligned, arrays, strict=True)}
     blocks = []

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from distributed import Client, Future
-from distributed.client import FutureCancelledError
+from distributed import CancelledError, Client, Future
 
 from daskml_kit.block import Block, as_block
 from daskml_kit.engines.blas import one_blas_thread
@@ -88,7 +87,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
                 futures += top
                 n_tasks += len(top)
             parts = self.client.gather(top)
-        except FutureCancelledError as error:
+        except CancelledError as error:
             raise LostDataError(
                 "a block of the data was lost with its worker and cannot be computed again: persist data, or read it "
                 "from storage; data that was scattered has no recipe"

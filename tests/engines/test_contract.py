@@ -63,6 +63,21 @@ def test_streaming_in_this_process(expected, streaming):
     assert bits(*make()) == (LocalEngine, expected)
 
 
+def test_streaming_reads_what_the_parts_share_once_a_pass(streaming):
+    read = []
+
+    def load(number):
+        read.append(number)
+        return np.random.default_rng(number).normal(size=(50, 4))
+
+    parts = [da.from_delayed(dask.delayed(load)(number), (50, 4), float) for number in range(6)]
+    table = da.concatenate(parts)
+    with open_engine(table[:, :3], table[:, 3], table[:, 0] ** 2) as engine:
+        for _ in range(3):
+            engine.answer(Gram())
+    assert sorted(read) == sorted(list(range(6)) * 3)
+
+
 def test_persisted_on_a_cluster(client, far, expected):
     X, y = client.persist(make())
     assert bits(X, y) == (FuturesEngine, expected)
