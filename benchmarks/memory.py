@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,20 +37,28 @@ class Peak:
 @contextmanager
 def watching_memory(interval: float = 0.001) -> Iterator[Peak]:
     """Sample this process's resident set every ``interval`` seconds while inside."""
-    peak, done = Peak(), threading.Event()
+    peak = Peak()
+    with calling(peak.look, interval):
+        yield peak
+    peak.look()
+
+
+@contextmanager
+def calling(look: Callable[[], None], interval: float) -> Iterator[None]:
+    """Call ``look`` every ``interval`` seconds, in a thread, while inside."""
+    done = threading.Event()
 
     def sample() -> None:
         while not done.wait(interval):
-            peak.look()
+            look()
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield peak
+        yield
     finally:
         done.set()
         thread.join()
-        peak.look()
 
 
 def measure(model: str, kind: str, n_rows: int) -> dict[str, Any]:

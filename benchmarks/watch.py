@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psutil
 from distributed import Client
+
+from benchmarks.memory import calling
 
 
 @dataclass
@@ -30,23 +31,17 @@ class Fate:
 @contextmanager
 def watching_workers(client: Client, interval: float = 0.1) -> Iterator[Fate]:
     """Look at the workers, processes of this machine, every ``interval`` seconds while inside."""
-    fate, done = Fate(_pids(client)), threading.Event()
+    fate = Fate(_pids(client))
 
-    def sample() -> None:
-        while not done.wait(interval):
-            for pid in fate.before:
-                fate.peak[pid] = max(fate.peak.get(pid, 0), _resident(pid))
-            statuses = [worker["status"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
-            fate.paused += interval * (statuses.count("paused") > 0)
+    def look() -> None:
+        for pid in fate.before:
+            fate.peak[pid] = max(fate.peak.get(pid, 0), _resident(pid))
+        statuses = [worker["status"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+        fate.paused += interval * (statuses.count("paused") > 0)
 
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
+    with calling(look, interval):
         yield fate
-    finally:
-        done.set()
-        thread.join()
-        fate.after = _pids(client)
+    fate.after = _pids(client)
 
 
 def _pids(client: Client) -> set[int]:

@@ -42,10 +42,11 @@ class Tables:
     Examples
     --------
     >>> import dask.dataframe as dd
-    >>> from daskml_kit.queries.tables import Shape
+    >>> from daskml_kit.queries.tables import Head
     >>> frame = dd.from_pandas(pd.DataFrame({"a": ["x", "y", "z"]}), npartitions=2)
-    >>> Tables(frame).answer(Shape())
-    [3]
+    >>> Tables(frame).answer(Head(1))
+    [   a
+    0  x]
     """
 
     def __init__(self, X: Any, *, keep: bool = False) -> None:

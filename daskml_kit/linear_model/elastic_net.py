@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model import least_squares
 from daskml_kit.linear_model.least_squares import LeastSquares, Normal, normal_equations
-from daskml_kit.linear_model.model import check_choice, check_number
-from daskml_kit.linear_model.regressor import as_fitted, is_single, output_count
+from daskml_kit.linear_model.model import check_choice, check_number, check_share
+from daskml_kit.linear_model.regressor import output_count
 from daskml_kit.numerics.penalties import duality_gap, minimise_quadratic
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
@@ -115,17 +115,16 @@ class ElasticNet(LeastSquares):
                         raise ValueError(
                             f"positive=True is not supported beyond {least_squares.GRAM_FEATURES} features"
                         )
-                    rows, n_iter = self._iterate(engine, n_outputs, np.full(t, l1), np.full(t, l2))
-                    coef, intercept, sweeps, gaps = rows[:, :-1], rows[:, -1], [n_iter] * t, np.full(t, np.nan)
+                    overview = self._survey(engine, labelled=False)
+                    coef, intercept, n_iter = self._iterate(engine, overview, np.full(t, l1), np.full(t, l2))
+                    sweeps, gaps = [n_iter] * t, np.full(t, np.nan)
                 else:
                     normal = normal_equations(self._gather(engine), d, self.fit_intercept)
                     fits = [self._descend(normal, output, l1, l2) for output in range(t)]
                     coef, sweeps = np.array([fit.coef for fit in fits]), [fit.sweeps for fit in fits]
                     intercept, gaps = normal.intercept(coef), np.array([fit.gap for fit in fits])
                     self._warn(fits)
-            single = is_single(X)
-            self.coef_ = as_fitted(coef, n_outputs, single)
-            self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
+            self._keep(coef, intercept, n_outputs, X)
             self.n_iter_ = sweeps[0] if t == 1 else sweeps
             self.dual_gap_ = gaps[0] if t == 1 else gaps
             self.profile_ = engine.profile
@@ -180,11 +179,9 @@ class ElasticNet(LeastSquares):
 
     def _check_parameters(self) -> None:
         check_number("alpha", self.alpha, low=0)
-        check_number("l1_ratio", self.l1_ratio, low=0)
+        check_share("l1_ratio", self.l1_ratio)
         check_number("tol", self.tol, low=0)
         check_number("max_iter", self.max_iter, low=1, integer=True)
         check_choice("selection", self.selection, ("cyclic", "random"))
-        if self.l1_ratio > 1:
-            raise ValueError(f"l1_ratio: expected a number from 0 to 1, got {self.l1_ratio!r}")
         if not isinstance(self.precompute, (bool, np.bool_)):
             raise ValueError("precompute: expected True or False; a Gram matrix from outside is not supported")

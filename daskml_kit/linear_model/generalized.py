@@ -58,9 +58,7 @@ class GeneralizedLinearModel(LinearRegressor):
                 self._check_range(float(overview.low[0]))
                 problem = self._problem(overview)
                 result = self._minimise(engine, {None: problem}, overview)[None]
-            coef = problem.unravel(result.w)[0].astype(
-                np.float32 if overview.sample_X.dtype == np.float32 else np.float64
-            )
+            coef = problem.unravel(result.w)[0].astype(overview.precision)
             self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
             self.n_iter_, self.profile_ = result.n_iter, engine.profile
         return self

@@ -90,7 +90,7 @@ class HuberRegressor(LinearRegressor):
                 problem = self._problem(overview)
                 result = self._minimise(engine, {None: problem}, overview)[None]
             model, scale = problem.unravel(result.w)
-            coef = model.astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
+            coef = model.astype(overview.precision)
             self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
             self.scale_, self.n_iter_, self.profile_ = float(scale[-1]), result.n_iter, engine.profile
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import MultiOutputMixin
@@ -10,10 +10,11 @@ from sklearn.base import MultiOutputMixin
 from daskml_kit.engines.engine import Engine
 from daskml_kit.linear_model.model import free_coefficients, spread_penalty
 from daskml_kit.linear_model.problem import Problem
-from daskml_kit.linear_model.regressor import LinearRegressor
+from daskml_kit.linear_model.regressor import LinearRegressor, as_fitted, is_single
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.queries.gram import Gram, Scatter
+from daskml_kit.queries.survey import Overview
 from daskml_kit.typing import Array
 
 GRAM_FEATURES = 4000
@@ -37,6 +38,14 @@ class Normal(NamedTuple):
         return np.asarray(self.y_mean - coef @ self.X_mean)
 
 
+class Iterated(NamedTuple):
+    """An iterative fit: coefficients (n_outputs, n_features), intercepts (n_outputs,), and iterations."""
+
+    coef: Array
+    intercept: Array
+    n_iter: int
+
+
 def normal_equations(scatter: Scatter, n_features: int, fit_intercept: bool) -> Normal:
     """Cut the scatter of [X, y] into the parts of the normal equations."""
     d = n_features
@@ -54,19 +63,11 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
     def _gather(self, engine: Engine) -> Scatter:
         """Ask for the moments of the data in one pass, and refuse data without rows."""
         scatter: Scatter = engine.answer(Gram())[0]
-        if scatter.n_rows == 0:
-            raise ValueError(
-                f"Found array with 0 sample(s) (shape=(0, {self.n_features_in_})) while a minimum of 1 is required."
-            )
-        if not scatter.weight > 0:
-            raise ValueError(
-                "sample_weight: expected some positive weights, got a sum of zero: sample weights are zero"
-            )
+        self._require_rows(scatter.n_rows, scatter.weight)
         return scatter
 
-    def _iterate(self, engine: Engine, n_outputs: int | None, l1: Array, l2: Array) -> tuple[Array, int]:
+    def _iterate(self, engine: Engine, overview: Overview, l1: Array, l2: Array) -> Iterated:
         """Fit where the Gram matrix is too large; ``l1`` and ``l2`` (n_outputs,) penalise the mean squared error."""
-        overview = self._survey(engine, labelled=False)
         d = self.n_features_in_
         free = free_coefficients(1, d, self.fit_intercept)
         problems = {
@@ -80,8 +81,14 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
                 1 / overview.weight,
                 np.zeros(len(free)),
             )
-            for output in range(n_outputs or 1)
+            for output in range(len(l2))
         }
         results = self._minimise(engine, problems, overview, max_iter=getattr(self, "max_iter", None) or ITERATIONS)
-        rows = [problems[key].unravel(result.w)[0] for key, result in results.items()]
-        return np.array(rows), max(result.n_iter for result in results.values())
+        rows = np.array([problems[key].unravel(result.w)[0] for key, result in results.items()])
+        return Iterated(rows[:, :-1], rows[:, -1], max(result.n_iter for result in results.values()))
+
+    def _keep(self, coef: Array, intercept: Array, n_outputs: int | None, X: Any) -> None:
+        """Set the fitted coefficients, in the shapes of the target and the precision of X."""
+        single = is_single(X)
+        self.coef_ = as_fitted(coef, n_outputs, single)
+        self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0

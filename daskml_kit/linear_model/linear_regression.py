@@ -12,7 +12,7 @@ from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model import least_squares
 from daskml_kit.linear_model.least_squares import LeastSquares, Normal, normal_equations
 from daskml_kit.linear_model.model import check_number
-from daskml_kit.linear_model.regressor import as_fitted, is_single, output_count
+from daskml_kit.linear_model.regressor import output_count
 from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
 from daskml_kit.queries.gram import Triangle
 from daskml_kit.typing import Array
@@ -85,16 +85,14 @@ class LinearRegression(LeastSquares):
             extra: dict[str, Any] = {}
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
                 if d > least_squares.GRAM_FEATURES and not self.positive:
-                    rows, _ = self._iterate(engine, n_outputs, np.zeros(n_outputs or 1), np.zeros(n_outputs or 1))
-                    coef, intercept = rows[:, :-1], rows[:, -1]
+                    none = np.zeros(n_outputs or 1)
+                    coef, intercept, _ = self._iterate(engine, self._survey(engine, labelled=False), none, none)
                 else:
                     scatter = self._gather(engine)
                     normal = normal_equations(scatter, d, self.fit_intercept)
                     coef, extra = self._solve(engine, normal, scatter.sparse)
                     intercept = normal.intercept(coef)
-            single = is_single(X)
-            self.coef_ = as_fitted(coef, n_outputs, single)
-            self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
+            self._keep(coef, intercept, n_outputs, X)
             self.profile_ = engine.profile
             self.__dict__.update(extra)
         return self
@@ -109,14 +107,13 @@ class LinearRegression(LeastSquares):
     def _solve(self, engine: Engine, normal: Normal, sparse: bool) -> tuple[Array, dict[str, Any]]:
         if self.positive:
             return np.array([solve_nonnegative(normal.XX, right) for right in normal.Xy.T]), {}
-        values = np.linalg.eigvalsh(normal.XX)
         if sparse:
             return solve_positive(normal.XX, normal.Xy).T, {}
+        values = np.linalg.eigvalsh(normal.XX)
         if values[0] > ILL_CONDITIONED * values[-1]:
             return solve_positive(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
         R = engine.answer(Triangle())[0]
         d = len(values)
         first = 1 if self.fit_intercept else 0
-        X_part = R[first:, 1 : d + 1] if first else R[:, 1 : d + 1]
-        coef, _, rank, singular = np.linalg.lstsq(X_part, R[first:, d + 1 :], rcond=self.tol)
+        coef, _, rank, singular = np.linalg.lstsq(R[first:, 1 : d + 1], R[first:, d + 1 :], rcond=self.tol)
         return coef.T, {"rank_": int(rank), "singular_": singular}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +10,7 @@ import sklearn.linear_model
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.classifier import LinearClassifier, class_weights, encode_targets
 from daskml_kit.linear_model.minimise import SOLVERS
-from daskml_kit.linear_model.model import check_choice, check_number, free_coefficients, spread_penalty
+from daskml_kit.linear_model.model import check_choice, check_number, check_share, free_coefficients, spread_penalty
 from daskml_kit.linear_model.problem import Problem
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
@@ -137,7 +136,7 @@ class LogisticRegression(LinearClassifier):
                 overview = encode_targets(engine, overview)
                 problem = self._problem(overview, classes, l1, l2)
                 result = self._minimise(engine, {None: problem}, overview)[None]
-            coef = problem.unravel(result.w).astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
+            coef = problem.unravel(result.w).astype(overview.precision)
             self.classes_, self.n_iter_, self.profile_ = classes, np.array([result.n_iter], np.int32), engine.profile
             self.coef_, self.intercept_ = coef[:, :-1], coef[:, -1]
         return self
@@ -188,8 +187,7 @@ class LogisticRegression(LinearClassifier):
         check_number("max_iter", self.max_iter, low=0, integer=True)
         check_choice("penalty", self.penalty, PENALTIES)
         check_choice("solver", self.solver, SOLVERS)
-        if not isinstance(self.l1_ratio, numbers.Real) or not 0 <= self.l1_ratio <= 1:
-            raise ValueError(f"l1_ratio: expected a number from 0 to 1, got {self.l1_ratio!r}")
+        check_share("l1_ratio", self.l1_ratio)
         if self.dual:
             raise ValueError("dual=True is not supported: the dual problem has no solver here; use dual=False")
         if self.intercept_scaling != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -43,13 +44,18 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         d = self.n_features_in_
         rows = sample_rows(d, n_outputs * (d + 1))
         overview: Overview = engine.answer(Survey(labelled, rows, engine.n_blocks, seed))[0]
-        if overview.n_rows == 0:
-            raise ValueError(f"Found array with 0 sample(s) (shape=(0, {d})) while a minimum of 1 is required.")
-        if not overview.weight > 0:
+        self._require_rows(overview.n_rows, overview.weight)
+        return overview
+
+    def _require_rows(self, n_rows: int, weight: float) -> None:
+        """Raise where there is nothing to fit."""
+        if n_rows == 0:
+            shape = (0, self.n_features_in_)
+            raise ValueError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
+        if not weight > 0:
             raise ValueError(
                 "sample_weight: expected some positive weights, got a sum of zero: sample weights are zero"
             )
-        return overview
 
     def _minimise(
         self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, max_iter: int | None = None
@@ -107,6 +113,12 @@ def check_number(name: str, value: Any, *, low: float, strict: bool = False, int
     if not fine or not (value > low if strict else value >= low):
         kind = "an integer" if integer else "a number"
         raise ValueError(f"{name}: expected {kind} {'above' if strict else 'of at least'} {low:g}, got {value!r}")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise unless the parameter is a number from 0 to 1."""
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -11,7 +11,7 @@ from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model import least_squares
 from daskml_kit.linear_model.least_squares import LeastSquares, normal_equations
 from daskml_kit.linear_model.model import check_choice, check_number
-from daskml_kit.linear_model.regressor import as_fitted, is_single, output_count
+from daskml_kit.linear_model.regressor import output_count
 from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
@@ -89,9 +89,9 @@ class Ridge(LeastSquares):
             with open_engine(*inputs) as engine:
                 n_iter = 1
                 if iterative:
-                    weight = self._survey(engine, labelled=False).weight
-                    rows, n_iter = self._iterate(engine, n_outputs, np.zeros(len(alphas)), alphas / weight)
-                    coef, intercept = rows[:, :-1], rows[:, -1]
+                    overview = self._survey(engine, labelled=False, seed=self.random_state or 0)
+                    none = np.zeros(len(alphas))
+                    coef, intercept, n_iter = self._iterate(engine, overview, none, alphas / overview.weight)
                 else:
                     normal = normal_equations(self._gather(engine), d, self.fit_intercept)
                     solve = solve_nonnegative if self.positive else solve_positive
@@ -99,9 +99,7 @@ class Ridge(LeastSquares):
                         [solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)]
                     )
                     intercept = normal.intercept(coef)
-            single = is_single(X)
-            self.coef_ = as_fitted(coef, n_outputs, single)
-            self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
+            self._keep(coef, intercept, n_outputs, X)
             self.n_iter_ = np.full(len(alphas), n_iter, np.int32)
             self.solver_ = "lbfgs" if iterative else "cholesky"
             self.profile_ = engine.profile

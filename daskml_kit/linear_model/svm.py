@@ -106,7 +106,7 @@ class LinearSVC(LinearClassifier):
                 problems = self._problems(overview, classes)
                 results = self._minimise(engine, problems, overview)
             rows = np.vstack([problems[key].unravel(result.w) for key, result in results.items()])
-            coef = rows.astype(np.float32 if overview.sample_X.dtype == np.float32 else np.float64)
+            coef = rows.astype(overview.precision)
             self.classes_, self.profile_ = classes, engine.profile
             self.n_iter_ = max(result.n_iter for result in results.values())
             self.coef_, self.intercept_ = coef[:, :-1], coef[:, -1] if self.fit_intercept else 0.0

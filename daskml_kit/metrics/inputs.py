@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import dask.array as da
-import dask.dataframe as dd
 import numpy as np
 
 from daskml_kit.engines.blocks import dask_vector, is_dask
@@ -50,8 +49,6 @@ def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_
 
 def column(values: Any, name: str) -> Any:
     """Return ``values`` as a Dask or NumPy array; a data frame of one column as that column."""
-    if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
-        values = values[values.columns[0]]
     array = dask_vector(values, name) if is_dask(values) else np.asarray(values)
     if array.ndim not in (1, 2):
         raise DataError(f"{name}: expected one or two dimensions, got {array.ndim}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,11 @@ class Overview(NamedTuple):
     sample_X: Matrix
     sample_y: Array | None
     sample_weight: Array
+
+    @property
+    def precision(self) -> type[np.floating[Any]]:
+        """The type that coefficients have: single precision where X is, else double."""
+        return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
 
 @dataclass(frozen=True, eq=False)

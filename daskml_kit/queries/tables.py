@@ -104,16 +104,6 @@ class Head(Alone):
         return a if a.shape[0] >= self.n_rows else first_rows(join_rows(a, b), self.n_rows)
 
 
-class Shape(Alone):
-    """The number of rows."""
-
-    def chunk(self, block: Block) -> int:
-        return block.n_rows
-
-    def combine(self, a: int, b: int) -> int:
-        return a + b
-
-
 def first_rows(table: Any, n_rows: int) -> Any:
     """Return a copy of the first rows, so that a block is not held by a view of it."""
     return (table.iloc[:n_rows] if hasattr(table, "iloc") else table[:n_rows]).copy()

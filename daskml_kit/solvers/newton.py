@@ -38,19 +38,7 @@ def newton(
     decrement : float, optional
         The predicted gain, as a share of the objective, that is enough by itself.
     """
-    bounds = np.zeros_like(w) if l1 is None else l1
-    here = yield from oracle(w, 2)
-    for n_iter in range(max_iter + 1):
-        step, gain = newton_step(here, w, bounds, here.hess)
-        if settled(here, w, bounds, gain, tol) or (decrement is not None and gain <= decrement * abs(here.value)):
-            return Result(w, n_iter, True, here)
-        if n_iter == max_iter:
-            break
-        moved = yield from backtrack(oracle, w, here, step, bounds, 2)
-        if moved is None or stuck((w, here), moved, bounds, gain):
-            return Result(w, n_iter, stalled(here, gain), here)
-        w, here = moved
-    return Result(w, max_iter, False, here)
+    return _descend(oracle, w, None, tol, max_iter, l1, decrement)
 
 
 def quasi_newton(
@@ -61,18 +49,26 @@ def quasi_newton(
     Where ``hess`` comes from a sample of the rows, a step is nearly Newton's and costs one pass for the gradient only
     (Roosta-Khorasani & Mahoney 2019). Parameters are those of `newton`.
     """
-    bounds = np.zeros_like(w) if l1 is None else l1
-    here = yield from oracle(w, 1)
+    return _descend(oracle, w, hess, tol, max_iter, l1, None)
+
+
+def _descend(
+    oracle: Oracle, w: Array, hess: Array | None, tol: float, max_iter: int, l1: Array | None, decrement: float | None
+) -> Solver:
+    """Step in the metric ``hess``, which learns by BFGS updates; without one, ask for the Hessian at each point."""
+    bounds, order = np.zeros_like(w) if l1 is None else l1, 2 if hess is None else 1
+    here = yield from oracle(w, order)
     for n_iter in range(max_iter + 1):
-        step, gain = newton_step(here, w, bounds, hess)
-        if settled(here, w, bounds, gain, tol):
+        step, gain = newton_step(here, w, bounds, here.hess if hess is None else hess)
+        if settled(here, w, bounds, gain, tol) or (decrement is not None and gain <= decrement * abs(here.value)):
             return Result(w, n_iter, True, here)
         if n_iter == max_iter:
             break
-        moved = yield from backtrack(oracle, w, here, step, bounds, 1)
+        moved = yield from backtrack(oracle, w, here, step, bounds, order)
         if moved is None or stuck((w, here), moved, bounds, gain):
             return Result(w, n_iter, stalled(here, gain), here)
-        hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
+        if hess is not None:
+            hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
         w, here = moved
     return Result(w, max_iter, False, here)
 

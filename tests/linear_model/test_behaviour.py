@@ -121,6 +121,17 @@ def test_inside_a_scikit_learn_search(data):
     assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"], atol=0.01)
 
 
+def test_an_iterative_ridge_surveys_the_data_once_with_its_own_seed(data, monkeypatch):
+    from daskml_kit.engines.engine import LocalEngine
+    from daskml_kit.queries.survey import Survey
+
+    asked = []
+    answer = LocalEngine.answer
+    monkeypatch.setattr(LocalEngine, "answer", lambda self, query: asked.append(query) or answer(self, query))
+    Ridge(solver="lbfgs", random_state=7).fit(chunked(data.X), data.number)
+    assert [query.seed for query in asked if isinstance(query, Survey)] == [7]
+
+
 def test_a_warm_start_needs_fewer_iterations(data):
     y = (data.labels > 0).astype(int)
     model = LogisticRegression(tol=1e-8, warm_start=True).fit(data.X, y)
