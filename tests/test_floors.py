@@ -15,9 +15,9 @@ FLOORS = {
     1: ["numerics"],
     2: ["queries"],
     3: ["solvers"],
-    4: ["engines", "validation", "twin", "blockwise", "study", "example"],
+    4: ["engines", "validation", "twin", "blockwise", "study", "example", "partition", "datasets"],
     5: ["metrics", "linear_model", "preprocessing", "impute", "compose"],
-    6: ["jobs"],
+    6: ["model_selection", "jobs"],
     7: ["__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
