@@ -126,11 +126,11 @@ def align(arrays: Mapping[str, da.Array | Array], *, trust: bool) -> dict[str, d
     for name in names[1:]:
         array = arrays[name]
         if not isinstance(array, da.Array):
-            _check_lengths(name, X.chunks[0], (len(array),))
+            check_total(name, X.chunks[0], (len(array),))
             aligned[name] = da.from_array(array, chunks=(X.chunks[0], *array.shape[1:]))
             continue
         array = with_lengths(array)
-        _check_lengths(name, X.chunks[0], array.chunks[0])
+        check_total(name, X.chunks[0], array.chunks[0])
         aligned[name] = array if array.chunks[0] == X.chunks[0] else array.rechunk({0: X.chunks[0]})
     return aligned
 
@@ -177,16 +177,19 @@ def block_keys(array: da.Array) -> list[Any]:
     return [key[0] for key in keys] if array.ndim == 2 else list(keys)
 
 
-def _check_lengths(name: str, expected: Sequence[int], got: Sequence[int]) -> None:
+def check_total(name: str, expected: Sequence[int], got: Sequence[int], like: str = "X") -> None:
+    """Raise a `DataError` where blocks of ``name`` have other rows in all than those of ``like``."""
     if sum(expected) == sum(got):
         return
     where = ""
     if len(expected) == len(got):
         block = next(i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if a != b)
-        where = f"; the first block that differs is block {block}: {expected[block]} rows in X, {got[block]} in {name}"
+        where = (
+            f"; the first block that differs is block {block}: {expected[block]} rows in {like}, {got[block]} in {name}"
+        )
     raise DataError(
         f"{name}: Found input variables with inconsistent numbers of samples: "
-        f"expected {sum(expected)} rows as in X, got {sum(got)}{where}"
+        f"expected {sum(expected)} rows as in {like}, got {sum(got)}{where}"
     )
 
 
