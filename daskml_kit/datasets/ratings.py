@@ -1,0 +1,168 @@
+"""Ratings of items by users, for recommendation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from daskml_kit.datasets.arguments import check_counts, check_flags, check_numbers
+from daskml_kit.datasets.chunks import Chunks
+from daskml_kit.datasets.groups import Groups
+from daskml_kit.datasets.layout import arrays, frame
+from daskml_kit.datasets.order import scatter
+from daskml_kit.datasets.popularity import item_counts
+from daskml_kit.datasets.rows import Recipe, Rows, draw_seed
+from daskml_kit.typing import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Taste:
+    """Factors of users and items, whose products are the ratings; drawn where they are needed.
+
+    Their products have mean 0 and standard deviation ``spread``.
+    """
+
+    n_users: int
+    n_items: int
+    n_factors: int
+    spread: float
+    seed: tuple[int, ...]
+
+    def factors(self) -> tuple[Array, Array]:
+        """Return the factors, of shape (n_users, n_factors) and (n_items, n_factors)."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed))
+        size = self.n_factors**-0.25
+        users = rng.normal(scale=size * self.spread, size=(self.n_users, self.n_factors))
+        return users, rng.normal(scale=size, size=(self.n_items, self.n_factors))
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings(Recipe):
+    """Ratings ``middle + user_factors @ item_factors``, with noise, between bounds; each row another pair.
+
+    Parameters
+    ----------
+    taste : Taste
+    groups : Groups
+        The item of each row. Each item has an order of the users of its own, and its ratings are by the first of it.
+    noise : float
+    middle : float
+    bounds : pair of float
+    """
+
+    taste: Taste
+    groups: Groups
+    noise: float
+    middle: float
+    bounds: tuple[float, float]
+
+    @property
+    def width(self) -> int:
+        return 3 + self.taste.n_factors
+
+    @cached_property
+    def factors(self) -> tuple[Array, Array]:
+        return self.taste.factors()
+
+    def empty(self) -> tuple[Array, ...]:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)  # without the factors, which are for workers
+
+    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
+        places = self.groups.places(rows)
+        item = self.groups.at(places)
+        turn = places - np.concatenate([[0], self.groups.ends])[item]
+        user = scatter(turn, self.taste.n_users, self.taste.seed, order=item)
+        users, items = self.factors
+        rating = self.middle + np.einsum("ij,ij->i", users[user], items[item])
+        rating += self.noise * rng.standard_normal(len(rows))
+        return user, item, np.clip(rating, *self.bounds)
+
+
+def make_ratings(
+    n_users: int = 1000,
+    n_items: int = 500,
+    n_ratings: int = 50_000,
+    n_factors: int = 8,
+    noise: float = 0.1,
+    rating_range: tuple[float, float] | None = (1.0, 5.0),
+    popularity: float = 1.0,
+    random_state: Any = None,
+    chunks: Chunks = None,
+    return_factors: bool = False,
+) -> Any:
+    """Generate ratings of a low-rank model, block by block.
+
+    A rating is ``middle + user_factors[user] @ item_factors[item]`` with normal noise. No user rates an item twice,
+    users are drawn uniformly, and the items' numbers of ratings fall as ``1 / rank ** popularity`` (an item that all
+    users have rated leaves its share to the others).
+
+    Parameters
+    ----------
+    n_users, n_items, n_ratings, n_factors : int
+    noise : float
+        Standard deviation of the noise, in units of the ratings.
+    rating_range : pair of float, optional
+        Bounds of the ratings: their middle is the mean, they lie two standard deviations from it, and what is outside
+        is clipped. With None the mean is 0, the standard deviation 1, and nothing is clipped.
+    popularity : float
+        Exponent of the items' popularity: 0 makes them alike, 1 is Zipf's law.
+    random_state : int, RandomState or None
+    chunks : int or tuple of int, optional
+        Rows a partition, or the rows of each; by default partitions of about 16 MiB. The rows are the same for any.
+    return_factors : bool
+        Return the factors, too.
+
+    Returns
+    -------
+    ratings : dask DataFrame with the columns ``user`` and ``item``, int64 from 0, and ``rating``, float64
+    user_factors : array of shape (n_users, n_factors)
+        If ``return_factors``.
+    item_factors : array of shape (n_items, n_factors)
+        If ``return_factors``.
+
+    Raises
+    ------
+    ValueError
+        Where an argument is out of range, or there are more ratings than pairs.
+
+    Examples
+    --------
+    >>> ratings = make_ratings(n_users=50, n_items=20, n_ratings=400, random_state=0)
+    >>> ratings.dtypes.to_dict()
+    {'user': dtype('int64'), 'item': dtype('int64'), 'rating': dtype('float64')}
+    >>> int(ratings.compute().duplicated(["user", "item"]).sum())
+    0
+    """
+    check_counts(1, n_users=n_users, n_items=n_items, n_ratings=n_ratings, n_factors=n_factors)
+    check_numbers(0, noise=noise, popularity=popularity)
+    check_flags(return_factors=return_factors)
+    if n_ratings > n_users * n_items:
+        raise ValueError(f"n_ratings: expected at most {n_users * n_items}, one for each pair, got {n_ratings}")
+    bounds = (-np.inf, np.inf) if rating_range is None else _bounds(rating_range)
+    state = check_random_state(random_state)
+    counts = item_counts(n_users, n_items, n_ratings, popularity)[state.permutation(n_items)]
+    taste = Taste(n_users, n_items, n_factors, 1.0 if rating_range is None else np.ptp(bounds) / 4, draw_seed(state))
+    middle = 0.0 if rating_range is None else float(np.mean(bounds))
+    recipe = Ratings(taste, Groups(np.cumsum(counts), draw_seed(state)), float(noise), middle, bounds)
+    ratings = frame(triples, arrays(Rows(recipe, n_ratings, draw_seed(state)), chunks))
+    return (ratings, *taste.factors()) if return_factors else ratings
+
+
+def triples(parts: list[Array], start: int) -> pd.DataFrame:
+    """Return users, items and ratings as a frame whose index begins at ``start``."""
+    user, item, rating = parts
+    index = pd.RangeIndex(start, start + len(user))
+    return pd.DataFrame({"user": user, "item": item, "rating": rating}, index=index)
+
+
+def _bounds(rating_range: tuple[float, float]) -> tuple[float, float]:
+    low, high = rating_range
+    check_numbers(**{"rating_range[0]": low, "rating_range[1]": high})
+    if not low < high:
+        raise ValueError(f"rating_range: expected the lower bound first, got {rating_range!r}")
+    return float(low), float(high)
