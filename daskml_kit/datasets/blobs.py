@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_random_state
 
 from daskml_kit.datasets.arguments import check_counts, check_flags, check_numbers
 from daskml_kit.datasets.chunks import Chunks
-from daskml_kit.datasets.groups import Groups, even_sizes
+from daskml_kit.datasets.groups import Groups, even_sizes, groups_of
 from daskml_kit.datasets.layout import arrays
 from daskml_kit.datasets.rows import Recipe, Rows, draw_seed
 from daskml_kit.typing import Array
@@ -98,9 +98,9 @@ def make_blobs(
     state = check_random_state(random_state)
     sizes = _given_sizes(n_samples)
     places = _place(sizes, n_features, centers, center_box, state)
-    ends = np.cumsum(sizes or even_sizes(int(np.sum(n_samples)), len(places)))
-    groups = Groups(ends, draw_seed(state) if shuffle else None)
-    rows = Rows(Blobs(groups, places, _spread(cluster_std, len(places))), groups.n_rows, draw_seed(state))
+    n_rows = int(np.sum(n_samples))
+    groups = groups_of(sizes or even_sizes(n_rows, len(places)), draw_seed(state) if shuffle else None)
+    rows = Rows(Blobs(groups, places, _spread(cluster_std, len(places))), n_rows, draw_seed(state))
     X, y = arrays(rows, chunks)
     return (X, y, places) if return_centers else (X, y)
 

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from daskml_kit.datasets.arguments import check_counts, check_flags, check_numbers
 from daskml_kit.datasets.chunks import Chunks
 from daskml_kit.datasets.clusters import Clusters, vertices
-from daskml_kit.datasets.groups import Groups, even_sizes
+from daskml_kit.datasets.groups import even_sizes, groups_of
 from daskml_kit.datasets.layout import arrays
 from daskml_kit.datasets.rows import Rows, draw_seed
 from daskml_kit.typing import Array
@@ -101,7 +101,7 @@ def make_classification(
     state = check_random_state(random_state)
     telling = n_informative + n_redundant
     recipe = Clusters(
-        groups=Groups(np.cumsum(even_sizes(n_samples, n_clusters, floors)), draw_seed(state) if shuffle else None),
+        groups=groups_of(even_sizes(n_samples, n_clusters, floors), draw_seed(state) if shuffle else None),
         n_classes=n_classes,
         centroids=_centroids(n_clusters, n_informative, class_sep, hypercube, state),
         shapes=state.uniform(-1, 1, size=(n_clusters, n_informative, n_informative)),

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daskml_kit.datasets.order import scatter
+from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Groups of given sizes, whose rows follow one another, or lie in a random order where there is a seed.
+    """Groups of given sizes, whose rows follow one another, or lie in a random order where there is one.
 
     Parameters
     ----------
     ends : int64 array of shape (n_groups,)
         How many rows there are up to the end of each group.
-    seed : tuple of int, optional
+    order : Permutation, optional
+        Of as many rows.
 
     Examples
     --------
@@ -28,15 +29,11 @@ class Groups:
     """
 
     ends: Array
-    seed: tuple[int, ...] | None = None
-
-    @property
-    def n_rows(self) -> int:
-        return int(self.ends[-1])
+    order: Permutation | None = None
 
     def places(self, rows: Array) -> Array:
         """Return the place of each of the ``rows`` where the groups follow one another."""
-        return rows if self.seed is None else scatter(rows, self.n_rows, self.seed)
+        return rows if self.order is None else self.order.of(rows)
 
     def at(self, places: Array) -> Array:
         """Return the group at each of the ``places``."""
@@ -45,6 +42,12 @@ class Groups:
     def of(self, rows: Array) -> Array:
         """Return the group of each of the ``rows``."""
         return self.at(self.places(rows))
+
+
+def groups_of(sizes: Sequence[int] | Array, key: int | None) -> Groups:
+    """Return groups of ``sizes``, in the random order of ``key`` unless it is None."""
+    ends = np.cumsum(sizes)
+    return Groups(ends, None if key is None else Permutation(int(ends[-1]), key))
 
 
 def even_sizes(n_rows: int, n_groups: int, sizes: Sequence[int] | None = None) -> list[int]:

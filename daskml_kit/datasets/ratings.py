@@ -12,11 +12,11 @@ from sklearn.utils import check_random_state
 
 from daskml_kit.datasets.arguments import check_counts, check_flags, check_numbers
 from daskml_kit.datasets.chunks import Chunks
-from daskml_kit.datasets.groups import Groups
+from daskml_kit.datasets.groups import Groups, groups_of
 from daskml_kit.datasets.layout import arrays, frame
-from daskml_kit.datasets.order import scatter
 from daskml_kit.datasets.popularity import item_counts
 from daskml_kit.datasets.rows import Recipe, Rows, draw_seed
+from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
 
 
@@ -31,7 +31,7 @@ class Taste:
     n_items: int
     n_factors: int
     spread: float
-    seed: tuple[int, ...]
+    seed: int
 
     def factors(self) -> tuple[Array, Array]:
         """Return the factors, of shape (n_users, n_factors) and (n_items, n_factors)."""
@@ -49,7 +49,10 @@ class Ratings(Recipe):
     ----------
     taste : Taste
     groups : Groups
-        The item of each row. Each item has an order of the users of its own, and its ratings are by the first of it.
+        The item of each row.
+    order : Permutation
+        Of the users. Each item goes through it, its own steps apart and from its own start, and meets each user once.
+    steps, starts : int64 array of shape (n_items,)
     noise : float
     middle : float
     bounds : pair of float
@@ -57,6 +60,9 @@ class Ratings(Recipe):
 
     taste: Taste
     groups: Groups
+    order: Permutation
+    steps: Array
+    starts: Array
     noise: float
     middle: float
     bounds: tuple[float, float]
@@ -76,7 +82,7 @@ class Ratings(Recipe):
         places = self.groups.places(rows)
         item = self.groups.at(places)
         turn = places - np.concatenate([[0], self.groups.ends])[item]
-        user = scatter(turn, self.taste.n_users, self.taste.seed, order=item)
+        user = (self.order.of(turn) * self.steps[item] + self.starts[item]) % self.taste.n_users
         users, items = self.factors
         rating = self.middle + np.einsum("ij,ij->i", users[user], items[item])
         rating += self.noise * rng.standard_normal(len(rows))
@@ -148,7 +154,16 @@ def make_ratings(
     counts = item_counts(n_users, n_items, n_ratings, popularity)[state.permutation(n_items)]
     taste = Taste(n_users, n_items, n_factors, 1.0 if rating_range is None else np.ptp(bounds) / 4, draw_seed(state))
     middle = 0.0 if rating_range is None else float(np.mean(bounds))
-    recipe = Ratings(taste, Groups(np.cumsum(counts), draw_seed(state)), float(noise), middle, bounds)
+    recipe = Ratings(
+        taste=taste,
+        groups=groups_of(counts, draw_seed(state)),
+        order=Permutation(n_users, draw_seed(state)),
+        steps=_steps(n_users, n_items, state),
+        starts=state.randint(n_users, size=n_items, dtype=np.int64),
+        noise=float(noise),
+        middle=middle,
+        bounds=bounds,
+    )
     ratings = frame(triples, arrays(Rows(recipe, n_ratings, draw_seed(state)), chunks))
     return (ratings, *taste.factors()) if return_factors else ratings
 
@@ -158,6 +173,14 @@ def triples(parts: list[Array], start: int) -> pd.DataFrame:
     user, item, rating = parts
     index = pd.RangeIndex(start, start + len(user))
     return pd.DataFrame({"user": user, "item": item, "rating": rating}, index=index)
+
+
+def _steps(n_users: int, n_items: int, state: np.random.RandomState) -> Array:
+    """Return, for each item, a random number that shares no factor with ``n_users``, so that its multiples meet all."""
+    steps = state.randint(1, n_users + 1, size=n_items, dtype=np.int64)
+    while len(shared := np.flatnonzero(np.gcd(steps, n_users) > 1)):
+        steps[shared] = state.randint(1, n_users + 1, size=len(shared), dtype=np.int64)
+    return steps
 
 
 def _bounds(rating_range: tuple[float, float]) -> tuple[float, float]:

@@ -40,12 +40,12 @@ class Rows:
     ----------
     recipe : Recipe
     n_rows : int
-    seed : tuple of int
+    seed : int
     """
 
     recipe: Recipe
     n_rows: int
-    seed: tuple[int, ...]
+    seed: int
 
     @property
     def tile_rows(self) -> int:
@@ -66,6 +66,6 @@ class Rows:
         return parts
 
 
-def draw_seed(state: np.random.RandomState) -> tuple[int, ...]:
-    """Return 128 random bits, as four integers."""
-    return tuple(int(word) for word in state.randint(0, 2**32, size=4, dtype=np.uint32))
+def draw_seed(state: np.random.RandomState) -> int:
+    """Return 128 random bits."""
+    return int.from_bytes(state.bytes(16))
