@@ -110,6 +110,9 @@ def make_regression(
     check_counts(1, n_samples=n_samples, n_features=n_features, n_targets=n_targets)
     check_counts(0, n_informative=n_informative)
     check_numbers(0, noise=noise)
+    check_numbers(0, 1, tail_strength=tail_strength)
+    if effective_rank is not None:
+        check_counts(1, effective_rank=effective_rank)
     check_flags(shuffle=shuffle, coef=coef)
     state = check_random_state(random_state)
     informative = min(n_features, n_informative)
@@ -125,8 +128,6 @@ def make_regression(
 
 def _mixing(n_samples: int, n_features: int, effective_rank: int, tail: float, state: np.random.RandomState) -> Array:
     """Return ``S @ V' / sqrt(n_samples)``, of shape (min(n_samples, n_features), n_features)."""
-    check_counts(1, effective_rank=effective_rank)
-    check_numbers(0, 1, tail_strength=tail)
     vectors, _ = np.linalg.qr(state.standard_normal((n_features, min(n_samples, n_features))))
     place = np.arange(vectors.shape[1]) / effective_rank
     values = (1 - tail) * np.exp(-(place**2)) + tail * np.exp(-0.1 * place)

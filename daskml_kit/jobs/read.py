@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import dask.dataframe as dd
 import pandas as pd
 
-from daskml_kit.datasets.flights import load_flights
+from daskml_kit.datasets.flights import flights_path, load_flights
 from daskml_kit.jobs.failure import JobError, did_you_mean, failing
 
 CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
@@ -110,7 +110,9 @@ def _plain_types(frame: dd.DataFrame) -> dd.DataFrame:
 def _open_flights(target: str) -> Source:
     if target not in FLIGHT_TARGETS:
         raise JobError(f"--target: flights has no target {target!r}{did_you_mean(target, FLIGHT_TARGETS)}")
-    with failing("flights", ImportError), failing("cannot read the flights", OSError, ValueError):
+    with failing("flights", ImportError):
+        path = flights_path()
+    with failing(f"cannot read {path}", OSError, ValueError):
         flights = load_flights(columns=FLIGHT_COLUMNS)
     frame = flights.map_partitions(_known_before, target)
     return Source(frame, target, FLIGHT_CATEGORIES, [FLIGHT_NOTE])
