@@ -88,7 +88,7 @@ def check_probabilities(block: Block) -> Array:
     return values
 
 
-def sorted_labels(y: Array, index: int) -> tuple[Array, Array]:
+def sorted_labels(y: Array, index: int, name: str = "y_true") -> tuple[Array, Array]:
     """Return the code of each row and the distinct labels, sorted.
 
     Raises
@@ -99,11 +99,11 @@ def sorted_labels(y: Array, index: int) -> tuple[Array, Array]:
     codes, labels = pd.factorize(y)
     if (codes < 0).any():
         row = int(np.argmin(codes))
-        raise DataError(f"y_true contains NaN: a missing label in block {index}, row {row} of the block")
+        raise DataError(f"{name} contains NaN: a missing label in block {index}, row {row} of the block")
     try:
         order = np.argsort(labels, kind="stable")
     except TypeError as error:
-        raise DataError(f"y_true: labels of one type expected, got a mixture in block {index}: {error}") from None
+        raise DataError(f"{name}: labels of one type expected, got a mixture in block {index}: {error}") from None
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return place[codes], np.asarray(labels)[order]

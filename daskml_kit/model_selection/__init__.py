@@ -1,0 +1,24 @@
+"""Splits of rows into folds, and into training and test rows."""
+
+from daskml_kit.model_selection.folds import Folds, Split
+from daskml_kit.model_selection.group_k_fold import GroupKFold, StratifiedGroupKFold
+from daskml_kit.model_selection.k_fold import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
+from daskml_kit.model_selection.shuffle_split import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+from daskml_kit.model_selection.split import train_test_split
+from daskml_kit.model_selection.time_series import TimeSeriesSplit
+
+__all__ = [
+    "Folds",
+    "GroupKFold",
+    "GroupShuffleSplit",
+    "KFold",
+    "RepeatedKFold",
+    "RepeatedStratifiedKFold",
+    "ShuffleSplit",
+    "Split",
+    "StratifiedGroupKFold",
+    "StratifiedKFold",
+    "StratifiedShuffleSplit",
+    "TimeSeriesSplit",
+    "train_test_split",
+]

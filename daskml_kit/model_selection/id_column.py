@@ -1,0 +1,63 @@
+"""An integer per row: the fold, or the side of a split, that the row belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask.delayed import Delayed
+
+from daskml_kit.engines.rows import collect
+from daskml_kit.model_selection.cut import Cut, id_dtype
+from daskml_kit.model_selection.tasks import block_tasks
+from daskml_kit.typing import Array
+
+
+class IdColumn(NamedTuple):
+    """Lazy ids in the blocks of the rows, and how many rows of each block have which id.
+
+    Parameters
+    ----------
+    ids : Dask array of shape (n_rows,), int16 or int32
+    counts : list of Delayed
+        One a block, of an array of shape (n_ids,): to count takes less than to make the ids, where that is possible.
+    """
+
+    ids: da.Array
+    counts: list[Delayed]
+
+
+class Span(NamedTuple):
+    """The places ``start .. stop - 1`` of a cut: those of the rows of a block."""
+
+    cut: Cut
+    start: int
+    stop: int
+
+    def ids(self) -> Array:
+        return self.cut.ids(self.start, self.stop)
+
+    def counts(self) -> Array:
+        return self.cut.counts(self.start, self.stop)
+
+
+def id_column(tasks: Sequence[Delayed], counts: list[Delayed], lengths: Sequence[int], n_ids: int) -> IdColumn:
+    """Return the column whose blocks are the ``tasks``."""
+    meta, keys = np.empty(0, id_dtype(n_ids)), [task.key for task in tasks]
+    return IdColumn(collect(meta, tasks[0].dask, keys, lengths, "daskml-folds"), counts)
+
+
+def by_row(cut: Cut, lengths: Sequence[int]) -> IdColumn:
+    """Return the column of rows whose places are their numbers: nothing is read."""
+    edges = [0, *np.cumsum(lengths).tolist()]
+    return by_span([Span(cut, start, start + length) for start, length in zip(edges, lengths, strict=False)])
+
+
+def by_span(spans: Sequence[Span]) -> IdColumn:
+    """Return the column whose blocks have these places of these cuts."""
+    tasks = block_tasks("daskml-place", [partial(Span.ids, span) for span in spans])
+    counts = block_tasks("daskml-count", [partial(Span.counts, span) for span in spans])
+    return id_column(tasks, counts, [span.stop - span.start for span in spans], len(spans[0].cut.sizes))

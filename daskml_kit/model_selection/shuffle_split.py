@@ -1,0 +1,133 @@
+"""Random splits into two sides of exact sizes, of rows, of rows by class, and of whole groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sklearn.model_selection
+
+from daskml_kit.engines.rows import Rows
+from daskml_kit.errors import DataError
+from daskml_kit.model_selection.cut import Cut
+from daskml_kit.model_selection.folds import TEST, TRAIN, Folds, Split
+from daskml_kit.model_selection.groups import Homes, by_group, read_groups
+from daskml_kit.model_selection.id_column import by_row
+from daskml_kit.model_selection.shares import proportional
+from daskml_kit.model_selection.sizes import Sizes, split_sizes
+from daskml_kit.model_selection.splitter import Splitter, column_of, seed_of, warn_of_groups
+from daskml_kit.model_selection.strata import Strata, by_class, read_strata
+from daskml_kit.numerics.permutation import key_of
+from daskml_kit.typing import Array
+
+
+class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ignore[misc]
+    """Random splits, each drawn anew, of exact sizes.
+
+    Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.ShuffleSplit`. On
+    Dask data the side of a row depends on the seed, its number and their number alone, however rows are blocked.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> splits = ShuffleSplit(2, test_size=0.25, random_state=0).split(da.zeros((8, 1), chunks=(5, 1)))
+    >>> [(len(train), len(test)) for train, test in splits]
+    [(6, 2), (6, 2)]
+    """
+
+    def folds(self, rows: Rows) -> Folds:
+        warn_of_groups(self, rows)
+        sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
+        seed, parts = seed_of(self.random_state), with_rest(sizes, rows.n_rows)
+        columns = [by_row(Cut(parts, key_of(seed, number)), rows.lengths) for number in range(self.n_splits)]
+        return Folds.of_columns(columns, one_a_column(self.n_splits))
+
+
+class StratifiedShuffleSplit(Splitter, sklearn.model_selection.StratifiedShuffleSplit):  # type: ignore[misc]
+    """Random splits, each drawn anew, of exact sizes, whose sides have each class's share up to one row.
+
+    Parameters, validation and, on data in memory, results are those of
+    `sklearn.model_selection.StratifiedShuffleSplit`. One pass over y counts its classes.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> y = da.arange(12, chunks=5) % 3
+    >>> ((train, test),) = StratifiedShuffleSplit(1, test_size=0.25, random_state=0).split(y, y)
+    >>> np.bincount(y[test].compute())
+    array([1, 1, 1])
+    """
+
+    def folds(self, rows: Rows) -> Folds:
+        warn_of_groups(self, rows)
+        sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
+        return stratified(read_strata(column_of(rows, "y"), rows.lengths), sizes, self.n_splits, self.random_state)
+
+
+class GroupShuffleSplit(Splitter, sklearn.model_selection.GroupShuffleSplit):  # type: ignore[misc]
+    """Random splits, each drawn anew, of whole groups; sizes are shares, or numbers, of groups.
+
+    Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.GroupShuffleSplit`.
+    One pass over the groups finds them; the client must have room for the distinct ones.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> groups = da.arange(12, chunks=5) % 4
+    >>> ((train, test),) = GroupShuffleSplit(1, test_size=0.25, random_state=0).split(groups, groups=groups)
+    >>> len(np.unique(groups[test].compute())), len(test)
+    (1, 3)
+    """
+
+    def folds(self, rows: Rows) -> Folds:
+        groups = column_of(rows, "groups")
+        census = read_groups(groups, rows.lengths)
+        n_groups, seed = len(census.groups), seed_of(self.random_state)
+        parts = with_rest(split_sizes(n_groups, self.test_size, self.train_size, 0.2, "groups"), n_groups)
+        columns = []
+        for number in range(self.n_splits):
+            homes = Homes(census.groups, Cut(parts, key_of(seed, number)).ids(0, n_groups))
+            columns.append(by_group(groups, rows.lengths, homes, len(parts)))
+        return Folds.of_columns(columns, one_a_column(self.n_splits))
+
+
+def stratified(strata: Strata, sizes: Sizes, n_splits: int, random_state: Any) -> Folds:
+    """Return splits with these sizes in all, and of each class its share.
+
+    Raises
+    ------
+    DataError
+        Where a class has a single row, or a side has less rows than there are classes.
+    """
+    name = strata.labels.name
+    if (strata.counts < 2).any():
+        raise DataError(
+            f"{name}: The least populated classes in {name} have only 1 member, which is too few. The minimum number "
+            "of groups for any class cannot be less than 2. Classes with too few members are: "
+            f"{strata.classes[strata.counts < 2].tolist()}"
+        )
+    for side, size in sizes._asdict().items():
+        if size < len(strata.classes):
+            raise DataError(
+                f"The {side}_size = {size} should be greater or equal to the number of classes = {len(strata.classes)}"
+            )
+    seed = seed_of(random_state)
+    columns = [by_class(strata, shares(strata.counts, sizes, (seed, i)), (seed, i)) for i in range(n_splits)]
+    return Folds.of_columns(columns, one_a_column(n_splits))
+
+
+def shares(counts: Array, sizes: Sizes, seed: tuple[int, ...]) -> Array:
+    """Return of each class how many rows train, test, and do neither (n_classes, 3)."""
+    rng = np.random.default_rng(seed)
+    train = proportional(counts, sizes.train, rng)
+    test = proportional(counts - train, sizes.test, rng)
+    return np.stack([train, test, counts - train - test], axis=1)
+
+
+def with_rest(sizes: Sizes, n: int) -> tuple[int, ...]:
+    """Return the numbers that train, that test, and that do neither."""
+    return (*sizes, n - sum(sizes))
+
+
+def one_a_column(n_splits: int) -> list[Split]:
+    return [Split(column, (TRAIN,), (TEST,)) for column in range(n_splits)]
