@@ -148,7 +148,7 @@ def _column(name: str, collection: Any) -> Column:
             meta = sp.csr_array((0, collection.shape[1]), dtype=collection.dtype)
         else:
             meta = np.empty((0, *collection.shape[1:]), collection.dtype)
-        return Column(name, meta, list(np.ravel(collection.to_delayed())))
+        return Column(name, meta, list(np.ravel(collection.to_delayed(optimize_graph=False))))
     return Column(name, make_meta(collection), list(collection.to_delayed()))
 
 

@@ -1,0 +1,133 @@
+"""Rows change blocks in memory: every worker thread sorts what it holds by where it goes, then gathers its share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from operator import getitem
+from typing import Any, NamedTuple
+
+import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from distributed import Client, futures_of, wait
+
+from daskml_kit.engines.engine import available_threads
+from daskml_kit.engines.pieces import join, take
+from daskml_kit.engines.rows import Rows, check_lengths, collect
+from daskml_kit.engines.shards import place, runs
+from daskml_kit.partition.route import Route
+from daskml_kit.typing import Array
+
+MAX_GROUPS = 128
+MAX_PIECES = 8_192
+"""Tasks that hand rows from one worker thread to another; with more, fewer and larger groups are made."""
+
+
+class Piece(NamedTuple):
+    """Rows of one block that go to one group of blocks of the result."""
+
+    index: int  # type: ignore[assignment]  # as in Block
+    places: Array
+    parts: list[Any]
+
+
+def exchange(rows: Rows, route: Route, client: Client | None) -> list[Any]:
+    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says.
+
+    Of n worker threads each splits its blocks into n pieces and joins n pieces to its share of the result: about
+    n^2 + blocks tasks, whatever the number of blocks.
+    """
+    shards = _shards(rows, client)
+    n_groups = _n_groups(len(shards), len(route.edges) - 1, client)
+    groups = runs(range(len(route.edges) - 1), n_groups)
+    names = [column.name for column in rows.columns]
+    sources = [block for column in rows.columns for block in column.blocks]
+    name = f"daskml-exchange-{tokenize(route, [s.key for s in sources], rows.lengths, shards)}"
+    layer: dict[Any, Any] = {(name, "route"): route}
+    cuts = route.edges[[group[0] for group in groups[1:]]]
+    for s, shard in enumerate(shards):
+        blocks = [
+            [index, rows.starts[index], rows.lengths[index], [c.blocks[index].key for c in rows.columns]]
+            for index in shard
+        ]
+        layer[(name, "split", s)] = (split, (name, "route"), cuts, names, blocks)
+        for g in range(len(groups)):
+            layer[(name, "piece", s, g)] = (getitem, (name, "split", s), g)
+    for g, group in enumerate(groups):
+        pieces = [(name, "piece", s, g) for s in range(len(shards))]
+        edges = route.edges[group[0] : group[-1] + 2]
+        layer[(name, "group", g)] = (gather, edges, pieces)
+        for position, partition in enumerate(group):
+            for c in range(len(names)):
+                layer[(name, "pick", partition, c)] = (pick, (name, "group", g), position, c)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=sources)
+    keys = [[(name, "pick", p, c) for p in range(len(route.edges) - 1)] for c in range(len(names))]
+    return [
+        collect(column.meta, graph, keys[c], route.lengths, "daskml-partition") for c, column in enumerate(rows.columns)
+    ]
+
+
+def split(route: Route, cuts: Array, names: Sequence[str], blocks: Sequence[Any]) -> list[list[Piece]]:
+    """Return for each group of the result what it gets of the ``blocks``."""
+    groups: list[list[Piece]] = [[] for _ in range(len(cuts) + 1)]
+    for index, start, length, parts in blocks:
+        check_lengths(names, parts, index, length)
+        places = route.places(index, start, parts)
+        group = np.searchsorted(cuts, places, side="right").astype(np.uint8)
+        order = np.argsort(group, kind="stable")
+        edges = np.searchsorted(group, np.arange(len(groups) + 1), sorter=order)
+        for g, (a, b) in enumerate(pairwise(edges)):
+            taken = order[a:b]
+            groups[g].append(Piece(index, places[taken], [take(part, taken) for part in parts]))
+    return groups
+
+
+def gather(edges: Array, pieces: Sequence[Sequence[Piece]]) -> list[list[Any]]:
+    """Return the parts of each block of a group."""
+    inward = sorted((piece for shard in pieces for piece in shard), key=lambda piece: piece.index)
+    places = np.concatenate([piece.places for piece in inward])
+    order, lengths = _order(places, edges)
+    joined = [join(parts) for parts in zip(*(piece.parts for piece in inward), strict=True)]
+    ends = np.cumsum([0, *lengths])
+    return [[take(part, order[a:b]) for part in joined] for a, b in pairwise(ends)]
+
+
+def pick(group: list[list[Any]], position: int, column: int) -> Any:
+    return group[position][column]
+
+
+def _order(places: Array, edges: Array) -> tuple[Array, Array]:
+    """Return the order that sorts ``places``, and how many lie between neighbouring ``edges``."""
+    if edges[-1] - edges[0] == len(places):  # no place is free: each says where its row goes
+        order = np.empty(len(places), np.int64)
+        order[places - edges[0]] = np.arange(len(places))
+        return order, np.diff(edges)
+    partition = np.searchsorted(edges, places, side="right").astype(np.uint16)
+    order = np.argsort(partition, kind="stable")  # the rows of each come in the order of their places already
+    return order, np.bincount(partition, minlength=len(edges))[1:]
+
+
+def _shards(rows: Rows, client: Client | None) -> list[list[int]]:
+    """Return which blocks are split by one task: those a worker thread holds, else each by its own."""
+    positions = range(len(rows.lengths))
+    if client is None:
+        return runs(positions, available_threads())
+    blocks = max(rows.columns, key=lambda column: column.meta.ndim).blocks
+    futures = {future.key: future for future in futures_of(blocks)}
+    if not all(block.key in futures for block in blocks):
+        return [[position] for position in positions]
+    wait(list(futures.values()))
+    threads = client.nthreads()
+    holders = client.who_has([futures[block.key] for block in blocks])
+    homes = place([holders.get(block.key) or sorted(threads) for block in blocks], rows.lengths)
+    held = defaultdict(list)
+    for position, home in enumerate(homes):
+        held[home].append(position)
+    return [run for home in sorted(held) for run in runs(held[home], threads.get(home, 1))]
+
+
+def _n_groups(n_shards: int, n_blocks: int, client: Client | None) -> int:
+    threads = available_threads() if client is None else sum(client.nthreads().values())
+    return max(min(threads, n_blocks, MAX_GROUPS, MAX_PIECES // n_shards), 1)

@@ -1,0 +1,51 @@
+"""Rows change blocks: in memory where there is room, else through disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from distributed import Client, futures_of
+
+from daskml_kit.engines.capacity import blocks_bytes, fits
+from daskml_kit.engines.opening import find_client
+from daskml_kit.engines.rows import Column, Rows
+from daskml_kit.errors import DataError
+from daskml_kit.partition.exchange import exchange
+from daskml_kit.partition.route import Route
+from daskml_kit.partition.spilling import spill
+
+COPIES = 3
+"""The rows, sorted by where they go, and joined where they came: what an exchange in memory holds at its height."""
+
+
+def move(rows: Rows, route: Route) -> list[Any]:
+    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says."""
+    client = find_client()
+    if fits(client, COPIES * sum(_bytes(column, rows.n_rows, client) for column in rows.columns)):
+        return exchange(rows, route, client)
+    return spill(rows, route)
+
+
+def check_npartitions(npartitions: Any, default: int) -> int:
+    """Return the number of blocks of the result.
+
+    Raises
+    ------
+    DataError
+        Where it is not a positive integer.
+    """
+    if npartitions is None:
+        return default
+    if isinstance(npartitions, bool) or not isinstance(npartitions, (int, np.integer)) or npartitions < 1:
+        raise DataError(f"npartitions: expected a number of blocks, at least 1, got {npartitions!r}")
+    return int(npartitions)
+
+
+def _bytes(column: Column, n_rows: int, client: Client | None) -> float:
+    if isinstance(column.meta, np.ndarray) and not column.meta.dtype.hasobject:
+        return float(n_rows * column.meta.itemsize * np.prod(column.meta.shape[1:], dtype=float))
+    held = {future.key for future in futures_of(column.blocks)}
+    if client is not None and all(block.key in held for block in column.blocks):
+        return float(sum(client.nbytes([block.key for block in column.blocks], summary=False).values()))
+    return blocks_bytes(column.blocks)

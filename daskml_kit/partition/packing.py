@@ -1,0 +1,92 @@
+"""Rows of any collections as the columns of one data frame, as Dask's shuffle wants them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import scipy.sparse as sp
+from dask.dataframe.utils import has_known_categories
+
+from daskml_kit.typing import Array
+
+PLACE = "place"
+BYTES = pd.ArrowDtype(pa.large_binary())
+
+
+def pack(places: Array, parts: Sequence[Any]) -> pd.DataFrame:
+    """Return a frame of the ``places`` and of all ``parts``, row by row.
+
+    A row of a dense array becomes one binary value, a row of a CSR matrix two; a frame keeps its columns and its
+    index. A column is called after the number of its part and what it is in there.
+    """
+    columns: dict[str, Any] = {PLACE: places}
+    for number, part in enumerate(parts):
+        for name, values in _columns(part).items():
+            columns[f"{number}.{name}"] = values
+    return pd.DataFrame(columns)
+
+
+def unpack(packed: pd.DataFrame, number: int, meta: Any) -> Any:
+    """Return part ``number`` of a packed frame, of the kind of ``meta``."""
+    if isinstance(meta, pd.Series):
+        return unpack(packed, number, meta.to_frame()).iloc[:, 0].rename(meta.name)
+    if isinstance(meta, pd.DataFrame):
+        index = pd.Index(packed[f"{number}.index"].to_numpy(), dtype=meta.index.dtype, name=meta.index.name)
+        columns = [_restored(packed[f"{number}.{i}"], dtype) for i, dtype in enumerate(meta.dtypes)]
+        frame = pd.DataFrame({i: column.array for i, column in enumerate(columns)}, index=index)
+        return frame.set_axis(meta.columns, axis=1)
+    if sp.issparse(meta):
+        values, _ = _from_bytes(packed[f"{number}.values"], meta.dtype)
+        indices, ends = _from_bytes(packed[f"{number}.indices"], np.dtype(np.int64))
+        return sp.csr_array((values, indices, ends), shape=(len(packed), meta.shape[1]))
+    if meta.dtype.kind in "OUST":
+        return packed[f"{number}.values"].to_numpy(dtype=meta.dtype)
+    return _from_bytes(packed[f"{number}.rows"], meta.dtype)[0].reshape(len(packed), *meta.shape[1:])
+
+
+def _columns(part: Any) -> dict[str, Any]:
+    if isinstance(part, pd.Series):
+        return _columns(part.to_frame())
+    if isinstance(part, pd.DataFrame):
+        own = {str(i): _plain(part.iloc[:, i]).array for i in range(part.shape[1])}
+        return {**own, "index": part.index.array}
+    if sp.issparse(part):
+        indices = part.indices.astype(np.int64)
+        return {"values": _to_bytes(part.data, part.indptr), "indices": _to_bytes(indices, part.indptr)}
+    if part.dtype.kind in "OUST":
+        return {"values": pd.Series(part, dtype=object)}
+    width = int(np.prod(part.shape[1:]))
+    return {"rows": _to_bytes(np.ascontiguousarray(part), np.arange(len(part) + 1) * width)}
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return categories as the values they stand for: the blocks' own lists of them may differ."""
+    dtype = column.dtype
+    return column.astype(dtype.categories.dtype) if isinstance(dtype, pd.CategoricalDtype) else column
+
+
+def _restored(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
+    if isinstance(dtype, pd.CategoricalDtype) and not has_known_categories(pd.Series([], dtype=dtype)):
+        return column.astype("category")
+    return column.astype(dtype)
+
+
+def _to_bytes(values: Array, ends: Array) -> Any:
+    """Return the values between neighbouring ``ends`` as binary values."""
+    offsets = pa.py_buffer(np.ascontiguousarray(ends, np.int64) * values.itemsize)
+    data = pa.py_buffer(values.reshape(-1).view(np.uint8))
+    return pd.array(pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, [None, offsets, data]), dtype=BYTES)
+
+
+def _from_bytes(column: pd.Series[Any], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return the values of all rows, and where those of each row end, beginning with 0."""
+    rows = pa.chunked_array(pa.array(column)) if isinstance(pa.array(column), pa.ChunkedArray) else pa.array(column)
+    rows = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
+    _, offsets, data = rows.buffers()
+    ends = np.frombuffer(offsets, np.int64)[rows.offset : rows.offset + len(rows) + 1]
+    values = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if len(rows) else np.empty(0, np.uint8)
+    return values.view(dtype).copy(), (ends - ends[0]) // dtype.itemsize
