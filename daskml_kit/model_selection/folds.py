@@ -44,7 +44,7 @@ class Folds(NamedTuple):
         One a repetition: Dask arrays in the blocks of Dask data, NumPy arrays of data in memory.
     splits : list of Split
     counts : tuple of lists of Delayed
-        For each Dask column and block, the rows of each id.
+        For each Dask column the rows of each id in each block, as in `IdColumn`.
 
     Examples
     --------
@@ -87,27 +87,27 @@ class Folds(NamedTuple):
         if isinstance(ids, da.Array):
             return self.take_columns(number, rows.columns[1:])
         n_ids = max(split.train + split.test) + 1
-        counts = [
-            np.bincount(ids[start : start + length], minlength=n_ids)
-            for start, length in zip(rows.starts, rows.lengths, strict=True)
-        ]
+        blocks = zip(rows.starts, rows.lengths, strict=True)
+        counts = np.stack([np.bincount(ids[start : start + length], minlength=n_ids) for start, length in blocks])
         return _sides(split, rows.columns[1:], rows.columns[0].blocks, counts)
 
     def take_columns(self, number: int, columns: Sequence[Column]) -> list[Any]:
         """Return both sides of split ``number`` of columns that are in the blocks of the Dask ids."""
         split = self.splits[number]
-        return _sides(split, columns, _blocks(self.ids[split.column]), answers(self.counts[split.column]))
+        return _sides(
+            split, columns, _blocks(self.ids[split.column]), np.concatenate(answers(self.counts[split.column]))
+        )
 
     def numbers(self) -> Iterator[tuple[da.Array, da.Array]]:
         """Yield the row numbers of both sides of each split of Dask data, int64, ascending."""
-        counts = [answers(tasks) for tasks in self.counts]
+        counts = [np.concatenate(answers(tasks)) for tasks in self.counts]
         for split in self.splits:
             ids = self.ids[split.column]
             train, test = _sides(split, [row_numbers(ids.chunks[0])], _blocks(ids), counts[split.column])
             yield train, test
 
 
-def _sides(split: Split, columns: Sequence[Column], ids: Sequence[Delayed], counts: Sequence[Array]) -> list[Any]:
+def _sides(split: Split, columns: Sequence[Column], ids: Sequence[Delayed], counts: Array) -> list[Any]:
     train, test = (select(columns, ids, counts, parts) for parts in (split.train, split.test))
     return [side for pair in zip(train, test, strict=True) for side in pair]
 

@@ -68,11 +68,16 @@ def read_groups(groups: Column, lengths: Sequence[int], labels: Column | None = 
 
 def by_group(groups: Column, lengths: Sequence[int], homes: Homes, n_folds: int) -> IdColumn:
     """Return the column in which each row is in the fold of its group."""
+    homes = homes._replace(folds=homes.folds.astype(id_dtype(n_folds)))
     shared = dask.delayed(homes, traverse=False, pure=True)
-    ids = [partial(_ids, id_dtype(n_folds), groups.name, index, length) for index, length in enumerate(lengths)]
+    ids = [partial(_ids, groups.name, index, length) for index, length in enumerate(lengths)]
     tasks = block_tasks("daskml-group", ids, groups.blocks, shared=shared)
-    counts = block_tasks("daskml-count", [partial(np.bincount, minlength=n_folds)] * len(tasks), tasks)
+    counts = block_tasks("daskml-count", [partial(_counts, n_folds)] * len(tasks), tasks)
     return id_column(tasks, counts, lengths, n_folds)
+
+
+def _counts(n_folds: int, ids: Array) -> Array:
+    return np.bincount(ids, minlength=n_folds)[None]
 
 
 def _census(names: Sequence[str], index: int, length: int, *parts: Any) -> Census:
@@ -93,6 +98,6 @@ def _merge(names: Sequence[str], *parts: Census) -> Census:
     return Census(groups, classes, counts)
 
 
-def _ids(dtype: np.dtype[Any], name: str, index: int, length: int, part: Any, homes: Homes) -> Array:
+def _ids(name: str, index: int, length: int, part: Any, homes: Homes) -> Array:
     codes, groups = coded(part, name, index, length)
-    return homes.folds[found(groups, homes.groups, name, index)].astype(dtype)[codes]
+    return homes.folds[found(groups, homes.groups, name, index)][codes]

@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 
 from daskml_kit.engines.rows import collect
 from daskml_kit.model_selection.cut import Cut, id_dtype
-from daskml_kit.model_selection.tasks import block_tasks
+from daskml_kit.model_selection.tasks import block_tasks, runs_of_blocks
 from daskml_kit.typing import Array
 
 
@@ -23,7 +23,7 @@ class IdColumn(NamedTuple):
     ----------
     ids : Dask array of shape (n_rows,), int16 or int32
     counts : list of Delayed
-        One a block, of an array of shape (n_ids,): to count takes less than to make the ids, where that is possible.
+        Of runs of blocks, in order: arrays of shape (n_blocks_of_run, n_ids).
     """
 
     ids: da.Array
@@ -59,5 +59,10 @@ def by_row(cut: Cut, lengths: Sequence[int]) -> IdColumn:
 def by_span(spans: Sequence[Span]) -> IdColumn:
     """Return the column whose blocks have these places of these cuts."""
     tasks = block_tasks("daskml-place", [partial(Span.ids, span) for span in spans])
-    counts = block_tasks("daskml-count", [partial(Span.counts, span) for span in spans])
-    return id_column(tasks, counts, [span.stop - span.start for span in spans], len(spans[0].cut.sizes))
+    lengths = [span.stop - span.start for span in spans]
+    counts = block_tasks("daskml-count", [partial(_counts, spans[run]) for run in runs_of_blocks(lengths)])
+    return id_column(tasks, counts, lengths, len(spans[0].cut.sizes))
+
+
+def _counts(spans: Sequence[Span]) -> Array:
+    return np.stack([span.counts() for span in spans])

@@ -16,9 +16,7 @@ from daskml_kit.model_selection.tasks import block_tasks
 from daskml_kit.typing import Array
 
 
-def select(
-    columns: Sequence[Column], ids: Sequence[Delayed], counts: Sequence[Array], parts: Sequence[int]
-) -> list[Any]:
+def select(columns: Sequence[Column], ids: Sequence[Delayed], counts: Array, parts: Sequence[int]) -> list[Any]:
     """Return of each column its rows whose id is one of ``parts``, as a lazy collection.
 
     Which rows of a block these are is found once for all columns; blocks without any are left out.
@@ -29,12 +27,10 @@ def select(
         In the blocks of the ids.
     ids : sequence of Delayed
         The ids of the rows of each block.
-    counts : sequence of arrays
-        Rows of each id in each block.
+    counts : array of shape (n_blocks, n_ids)
     parts : sequence of int
     """
-    lengths = [int(count.sum()) for count in counts]
-    chosen = [int(count[list(parts)].sum()) for count in counts]
+    lengths, chosen = counts.sum(axis=1).tolist(), counts[:, list(parts)].sum(axis=1).tolist()
     kept = [i for i, rows in enumerate(chosen) if rows] or [0]
     rows = block_tasks("daskml-rows", [partial(_rows_of, parts=tuple(parts))] * len(kept), [ids[i] for i in kept])
     selected = []

@@ -14,7 +14,7 @@ from daskml_kit.errors import DataError
 from daskml_kit.model_selection.cut import Cut, id_dtype
 from daskml_kit.model_selection.id_column import IdColumn, Span, id_column
 from daskml_kit.model_selection.labels import coded, found, united
-from daskml_kit.model_selection.tasks import answers, block_tasks
+from daskml_kit.model_selection.tasks import answers, block_tasks, runs_of_blocks
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
 
@@ -109,7 +109,7 @@ def by_class(strata: Strata, sizes: Array, seed: tuple[int, ...] | None) -> IdCo
     plan = dask.delayed(Plan(strata.classes, sizes, seed), traverse=False, pure=True)
     name, lengths = strata.labels.name, [int(run.counts.sum()) for run in strata.runs]
     ids = [partial(_ids, run, name, index) for index, run in enumerate(strata.runs)]
-    counts = [partial(_counts, run) for run in strata.runs]
+    counts = [partial(_counts, strata.runs[several]) for several in runs_of_blocks(lengths)]
     tasks = block_tasks("daskml-stratum", ids, strata.labels.blocks, shared=plan)
     return id_column(tasks, block_tasks("daskml-count", counts, shared=plan), lengths, sizes.shape[1])
 
@@ -134,11 +134,12 @@ def _ids(run: Run, name: str, index: int, part: Any, plan: Plan) -> Array:
     return ids
 
 
-def _counts(run: Run, plan: Plan) -> Array:
-    total = np.zeros(plan.sizes.shape[1], np.int64)
-    for span in plan.spans(run):
-        total += span.counts()
-    return total
+def _counts(runs: Sequence[Run], plan: Plan) -> Array:
+    counts = np.zeros((len(runs), plan.sizes.shape[1]), np.int64)
+    for total, run in zip(counts, runs, strict=True):
+        for span in plan.spans(run):
+            total += span.counts()
+    return counts
 
 
 def _require_classes(labels: Array, name: str, where: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import dask
+import numpy as np
 from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+
+RUN_ROWS = 2**20
 
 
 def block_tasks(
@@ -44,6 +48,19 @@ def block_tasks(
     needed = {d.key: d for row in inputs for d in row}
     graph = HighLevelGraph.from_collections(name, layer, dependencies=list(needed.values()))
     return [Delayed(key, graph, layer=name) for key in layer]
+
+
+def runs_of_blocks(lengths: Sequence[int]) -> list[slice]:
+    """Return runs of blocks of about `RUN_ROWS` rows: work that reads no data needs no task for each small block.
+
+    Examples
+    --------
+    >>> runs_of_blocks([10, 600_000, 600_000, 10])
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    run = np.maximum(np.cumsum(lengths) - 1, 0) // RUN_ROWS
+    edges = [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(lengths)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def answers(tasks: Sequence[Delayed]) -> list[Any]:

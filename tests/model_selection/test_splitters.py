@@ -1,4 +1,4 @@
-"""Folds on Dask data are scikit-learn's where they are not drawn; where they are, exact, uniform, whatever the blocks."""
+"""Folds on Dask data are scikit-learn's where they are not drawn; else exact, uniform, whatever the blocks."""
 
 from __future__ import annotations
 

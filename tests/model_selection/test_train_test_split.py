@@ -31,7 +31,7 @@ def outcome(split, values, **options):
         return str(error)
 
 
-sizes = st.one_of(st.none(), st.integers(-1, 45), st.floats(-0.1, 1.1))
+sizes = st.one_of(st.none(), st.integers(1, 45), st.floats(0.001, 0.999))
 
 
 @settings(max_examples=150, deadline=None)
@@ -212,6 +212,11 @@ def test_errors_say_what_does_not_go_together():
         train_test_split(ROWS, blockwise=True)
     with pytest.raises(DataError, match="shuffle: expected True, False or None, got 'yes'"):
         train_test_split(X, shuffle="yes")
+    for size in (0, -1, 0.0, 1.0, 40):
+        with pytest.raises(
+            ValueError, match=f"train_size={size} should be either positive and smaller than the number"
+        ):
+            train_test_split(X, train_size=size)
     with pytest.raises(ValueError, match="Invalid value for test_size: 'half'"):
         train_test_split(X, test_size="half")
     with pytest.raises(DataError, match=r"arrays\[1\]: Found input variables with inconsistent numbers of samples"):
