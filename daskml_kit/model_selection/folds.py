@@ -17,8 +17,8 @@ from daskml_kit.model_selection.selection import row_numbers, select
 from daskml_kit.model_selection.tasks import answers
 from daskml_kit.typing import Array
 
-TRAIN, TEST, UNUSED = 0, 1, 2
-"""The ids of the rows of a single split."""
+TRAIN, TEST = 0, 1
+"""The ids of the sides where a split has a column of its own; rows of neither side have the id after them."""
 
 
 class Split(NamedTuple):
@@ -94,9 +94,8 @@ class Folds(NamedTuple):
     def take_columns(self, number: int, columns: Sequence[Column]) -> list[Any]:
         """Return both sides of split ``number`` of columns that are in the blocks of the Dask ids."""
         split = self.splits[number]
-        return _sides(
-            split, columns, _blocks(self.ids[split.column]), np.concatenate(answers(self.counts[split.column]))
-        )
+        counts = np.concatenate(answers(self.counts[split.column]))
+        return _sides(split, columns, _blocks(self.ids[split.column]), counts)
 
     def numbers(self) -> Iterator[tuple[da.Array, da.Array]]:
         """Yield the row numbers of both sides of each split of Dask data, int64, ascending."""

@@ -12,6 +12,8 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from daskml_kit.engines.opening import find_client
+
 RUN_ROWS = 2**20
 
 
@@ -64,5 +66,12 @@ def runs_of_blocks(lengths: Sequence[int]) -> list[slice]:
 
 
 def answers(tasks: Sequence[Delayed]) -> list[Any]:
-    """Compute the tasks together."""
+    """Compute the tasks together.
+
+    Raises
+    ------
+    AsynchronousClientError
+        Under an asynchronous client.
+    """
+    find_client()  # refuses an asynchronous one, which would return before there are answers
     return list(dask.compute(*tasks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 
 import dask
@@ -12,11 +13,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn.model_selection as theirs
+from distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from daskml_kit.errors import DataError
+from daskml_kit.errors import AsynchronousClientError, DataError
 from daskml_kit.model_selection import train_test_split
 
 UNEVEN = (3, 0, 11, 1, 20, 5)
@@ -241,3 +243,12 @@ def test_parts_of_a_cluster_are_those_of_threads(client):
     assert_array_equal(there[1], here[1])
     assert_array_equal(there[3].row, here[1])
     pd.testing.assert_frame_equal(there[2], here[2])
+
+
+def test_an_asynchronous_client_is_refused(cluster):
+    async def work():
+        async with Client(cluster.scheduler_address, asynchronous=True):
+            with pytest.raises(AsynchronousClientError, match="asynchronous"):
+                train_test_split(da.from_array(ROWS, chunks=(UNEVEN,)))
+
+    asyncio.run(work())
