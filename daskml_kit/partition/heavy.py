@@ -1,0 +1,89 @@
+"""The most frequent keys of a column, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+CAPACITY = 4096
+ROWS = "rows"
+
+
+class Heavy(NamedTuple):
+    """Keys with their rows, the most frequent first.
+
+    A key has at least the rows that are written here, and at most ``error`` more, as has each key that is missing.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        A row for each key: the columns of the key, called 0, 1, ..., and ``rows``.
+    error : int
+    """
+
+    counts: pd.DataFrame
+    error: int
+
+
+def tally(columns: Sequence[Any]) -> pd.DataFrame:
+    """Return the distinct rows of ``columns`` and how often each comes, in the order they first come.
+
+    Missing values of any kind are one value.
+
+    Examples
+    --------
+    >>> tally([np.array([3, 1, 3])]).to_numpy().tolist()
+    [[3, 2], [1, 1]]
+    """
+    frame = pd.DataFrame({number: _plain(column) for number, column in enumerate(columns)})
+    return _summed(frame.assign(**{ROWS: np.ones(len(frame), np.int64)}))
+
+
+def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> Heavy:
+    """Return at most ``capacity`` of the counted keys.
+
+    What the first key left out has is taken from all: of ``capacity + 1`` keys each loses as much, so over any
+    number of blocks and merges ``error`` stays below rows / (capacity + 1) (Misra and Gries).
+
+    References
+    ----------
+    P. Agarwal et al.: Mergeable summaries, PODS 2012.
+
+    Examples
+    --------
+    >>> kept, error = heaviest(tally([np.array(list("aaabbc"))]), capacity=1)
+    >>> kept[0].tolist(), kept["rows"].tolist(), error
+    (['a'], [1], 2)
+    """
+    ordered = counts.sort_values(ROWS, ascending=False, kind="stable", ignore_index=True)
+    if len(ordered) <= capacity:
+        return Heavy(ordered, error)
+    least = int(ordered[ROWS].iloc[capacity])
+    kept = ordered[ordered[ROWS] > least]
+    return Heavy(kept.assign(**{ROWS: kept[ROWS] - least}), error + least)
+
+
+def merged(parts: Sequence[Heavy], capacity: int = CAPACITY) -> Heavy:
+    """Return the keys of several blocks, as `heaviest` keeps them."""
+    return heaviest(joined([part.counts for part in parts]), sum(part.error for part in parts), capacity)
+
+
+def joined(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the sum of counts, as of one `tally`; empty ones have no say in the types."""
+    filled = [part for part in counts if len(part)]
+    return _summed(pd.concat(filled, ignore_index=True)) if filled else counts[0]
+
+
+def _summed(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = [name for name in frame.columns if name != ROWS]
+    return frame.groupby(keys, sort=False, dropna=False, observed=True)[[ROWS]].sum().reset_index()
+
+
+def _plain(column: Any) -> Any:
+    """Return categories as the values they stand for: the blocks' own lists of them may differ."""
+    if isinstance(column, pd.Series) and not isinstance(column.dtype, pd.CategoricalDtype):
+        return column.array
+    return np.asarray(column)

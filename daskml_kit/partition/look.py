@@ -1,0 +1,114 @@
+"""One look at each block: how long and large it is, which classes and keys it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import dask
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from dask.base import is_dask_collection
+
+from daskml_kit.engines.capacity import size_of
+from daskml_kit.engines.pieces import n_rows
+from daskml_kit.engines.rows import check_lengths
+from daskml_kit.errors import DataError
+from daskml_kit.partition.heavy import Heavy, heaviest, merged, tally
+from daskml_kit.partition.keyed import Keys
+from daskml_kit.partition.layout import Laid
+
+MAX_CLASSES = 1000
+MERGE_WIDTH = 8
+
+
+class Question(NamedTuple):
+    """What is asked of a block: where the classes and the keys are, if any are to be counted."""
+
+    labels: Keys | None
+    by: Keys | None
+
+
+class Facts(NamedTuple):
+    """What is small of an answer: the rows of the block, its bytes in each collection that was read, its classes."""
+
+    rows: int
+    sizes: list[int]
+    classes: pd.DataFrame | None
+
+
+def look_at_all(laid: Sequence[Laid], question: Question) -> tuple[list[Facts] | None, Heavy | None]:
+    """Look at each block once, where it lies; None where all is known without.
+
+    Only collections of which something is asked or unknown are read. Nothing that is read is kept; the keys are
+    merged in a tree.
+    """
+    asked = {keys.part for keys in question if keys is not None}
+    read = [column.lengths is None or column.sizes is None or at in asked for at, column in enumerate(laid)]
+    if not any(read):
+        return None, None
+    names = [column.name for column in laid]
+    nothing: list[list[Any]] = [[] for _ in laid[0].pieces]
+    columns = [column.pieces if wanted else nothing for column, wanted in zip(laid, read, strict=True)]
+    lengths = next((column.lengths for column in laid if column.lengths is not None), None) or [None] * len(nothing)
+    blocks = list(enumerate(zip(lengths, zip(*columns, strict=True), strict=True)))
+    if not is_dask_collection(laid[0].pieces[0][0]):
+        answers = [look(question, names, i, length, pieces) for i, (length, pieces) in blocks]
+        return [facts for facts, _ in answers], answers[0][1]
+    task, merge = dask.delayed(look, nout=2), dask.delayed(merged)
+    tasks = [task(question, names, i, length, list(pieces)) for i, (length, pieces) in blocks]
+    top = [keys for _, keys in tasks] if question.by else []
+    while len(top) > 1:
+        top = [merge(top[i : i + MERGE_WIDTH]) for i in range(0, len(top), MERGE_WIDTH)]
+    facts, found = dask.compute([facts for facts, _ in tasks], top)
+    return facts, found[0] if found else None
+
+
+def look(
+    question: Question, names: Sequence[str], index: int, length: int | None, pieces: Sequence[Sequence[Any]]
+) -> tuple[Facts, Heavy | None]:
+    """Return what is asked of block ``index``.
+
+    Parameters
+    ----------
+    question : Question
+    names : sequence of str
+        Those of the collections.
+    index : int
+    length : int, optional
+        Rows of the block, where they are known.
+    pieces : sequence of sequences
+        What the block consists of in each collection, nothing where it is not read.
+
+    Raises
+    ------
+    DataError
+        Where collections differ in length, or labels have too many values to be classes.
+    """
+    first = {name: block[0] for name, block in zip(names, pieces, strict=True) if block}
+    rows = n_rows(next(iter(first.values()))) if length is None else length
+    check_lengths(list(first), list(first.values()), index, rows)
+    sizes = [sum(size_of(piece) for piece in block) for block in pieces]
+    classes = None if question.labels is None else tally(_values(pieces, question.labels, "labels", index))
+    if classes is not None:
+        require_classes(len(classes), f" in block {index}")
+    keys = None if question.by is None else heaviest(tally(_values(pieces, question.by, "by", index)))
+    return Facts(rows, sizes, classes), keys
+
+
+def require_classes(n_values: int, where: str) -> None:
+    """Raise a `DataError` where there are too many distinct labels to be classes."""
+    if n_values > MAX_CLASSES:
+        raise DataError(
+            f"labels: expected classes, got {n_values} distinct values{where}, more than {MAX_CLASSES}; "
+            "cut a continuous target into bins first, for instance by dask.array.digitize"
+        )
+
+
+def _values(pieces: Sequence[Sequence[Any]], keys: Keys, name: str, index: int) -> list[Any]:
+    block = pieces[keys.part]
+    if sp.issparse(block[0]):
+        raise DataError(f"{name}: expected dense values, got a sparse array in block {index}")
+    whole = block[0] if len(block) == 1 else np.concatenate(block, axis=1)
+    return [values for _, values in keys._replace(part=0).of([whole])]

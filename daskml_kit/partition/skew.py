@@ -1,0 +1,145 @@
+"""How uneven a partition by keys would be, which keys make it so, and how to spread them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dask
+import numpy as np
+from numpy.typing import NDArray
+
+from daskml_kit.engines.rows import Rows, check_lengths
+from daskml_kit.partition.keyed import Keys, Spread, home
+from daskml_kit.typing import Array
+
+FINENESS = 8
+"""Keys are counted that fill this part of the room between an even block and the largest that is allowed."""
+
+
+class HotKey(NamedTuple):
+    """A frequent key: how it reads, its hash, where it belongs, and its rows in each block of the data."""
+
+    label: str
+    hash: int
+    home: int
+    counts: Array
+
+    @property
+    def rows(self) -> int:
+        return int(np.sum(self.counts))
+
+
+class Skew(NamedTuple):
+    """Rows that each block of the result would get, and the keys that overfill some, the most frequent first."""
+
+    loads: Array
+    hot: list[HotKey]
+
+
+def measure(rows: Rows, keys: Keys, npartitions: int, max_skew: float) -> Skew:
+    """Count the rows of each block of the result, by one pass over the keys; where one is too large, by another,
+    the rows of the frequent keys in it.
+
+    Every key is found that has more than ``(max_skew - 1) / (8 npartitions)`` of all rows.
+    """
+    share = (max_skew - 1) / (FINENESS * npartitions)
+    names = [column.name for column in rows.columns]
+    blocks = list(zip(*(column.blocks for column in rows.columns), strict=True))
+    survey = dask.delayed(_survey)
+    found = dask.compute(
+        *[
+            survey(keys, names, index, length, list(parts), npartitions, share)
+            for index, (length, parts) in enumerate(zip(rows.lengths, blocks, strict=True))
+        ]
+    )
+    loads = sum((loads for loads, _ in found), np.zeros(npartitions, np.int64))
+    overfull = np.flatnonzero(loads > allowed(loads, max_skew))
+    if not len(overfull):
+        return Skew(loads, [])
+    labels = {key: label for _, frequent in found for key, label in frequent.items()}
+    hashes = np.sort(np.fromiter(labels, np.uint64, len(labels)))
+    hashes = hashes[np.isin(home(hashes, npartitions), overfull)]
+    count = dask.delayed(_count)
+    wanted = dask.delayed(hashes, traverse=False)
+    counts = np.array(dask.compute(*[count(keys, index, list(parts), wanted) for index, parts in enumerate(blocks)]))
+    hot = [
+        HotKey(labels[int(key)], int(key), int(at), counts[:, i])
+        for i, (key, at) in enumerate(zip(hashes, home(hashes, npartitions), strict=True))
+    ]
+    return Skew(loads, sorted(hot, key=lambda key: -key.rows))
+
+
+def allowed(loads: Array, max_skew: float) -> float:
+    """Return the most rows that a block may have: whole rows cannot be shared out below the mean, rounded up."""
+    mean = loads.mean()
+    return float(max(max_skew * mean, np.ceil(mean)))
+
+
+def even_out(skew: Skew, max_skew: float) -> tuple[Array, Spread]:
+    """Spread hot keys until no block is too large; return the loads, and how.
+
+    From a block that is too large its most frequent keys leave, no more rows than have to; they go where there is
+    most room.
+    """
+    mean = skew.loads.mean()
+    level = int(max(np.floor((1 + max_skew) / 2 * mean), np.ceil(mean)))
+    loads = skew.loads.copy()
+    leaving = []
+    for key in skew.hot:
+        excess = min(max(int(loads[key.home]) - level, 0), key.rows)
+        loads[key.home] -= excess
+        if excess:
+            leaving.append((key, excess))
+    room = [(int(load), at) for at, load in enumerate(loads) if load < level]
+    heapq.heapify(room)
+    spread = [(key, [(key.home, key.rows - excess), *_fill(room, excess, level, loads)]) for key, excess in leaving]
+    spread.sort(key=lambda pair: pair[0].hash)
+    counts = np.array([key.counts for key, _ in spread]).T
+    return loads, Spread(
+        np.array([key.hash for key, _ in spread], np.uint64),
+        np.cumsum(counts, axis=0) - counts,
+        [np.array([at for at, _ in shares]) for _, shares in spread],
+        [np.cumsum([rows for _, rows in shares]) for _, shares in spread],
+    )
+
+
+def _fill(room: list[tuple[int, int]], excess: int, level: int, loads: Array) -> list[tuple[int, int]]:
+    """Return which blocks take how many of the ``excess`` rows, the emptiest first, and write them into ``loads``.
+
+    There is always room: all rows together are no more than ``level`` a block.
+    """
+    shares = []
+    while excess:
+        load, at = heapq.heappop(room)
+        taken = min(excess, level - load)
+        shares.append((at, taken))
+        loads[at] += taken
+        excess -= taken
+        if load + taken < level:
+            heapq.heappush(room, (load + taken, at))
+    return shares
+
+
+def _survey(
+    keys: Keys, names: Sequence[str], index: int, length: int, parts: Sequence[Any], npartitions: int, share: float
+) -> tuple[Array, Mapping[int, str]]:
+    """Return how many rows of a block go where, and how its frequent keys read, by hash."""
+    check_lengths(names, parts, index, length)
+    hashes = keys.hashes(index, parts)
+    loads = np.bincount(home(hashes, npartitions), minlength=npartitions)
+    found, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+    frequent = counts > share * length
+    columns = [np.asarray(values) for _, values in keys.of(parts)]
+    return loads, {
+        int(key): ", ".join(str(column[row]) for column in columns)
+        for key, row in zip(found[frequent], first[frequent], strict=True)
+    }
+
+
+def _count(keys: Keys, index: int, parts: Sequence[Any], wanted: NDArray[np.uint64]) -> Array:
+    """Return how many rows of a block have each of the ``wanted`` hashes, which ascend."""
+    hashes = keys.hashes(index, parts)
+    found = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
+    return np.bincount(found[wanted[found] == hashes], minlength=len(wanted))
