@@ -28,7 +28,7 @@ def free_memory(client: Client | None) -> float:
     """Return the bytes that are free on all workers together, or without a client here."""
     if client is None:
         return float(psutil.virtual_memory().available)
-    workers = client.scheduler_info()["workers"].values()
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
     free = (max(w["memory_limit"] - w["metrics"]["memory"], 0) if w["memory_limit"] else np.inf for w in workers)
     return float(sum(free))
 

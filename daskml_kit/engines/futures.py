@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from distributed import CancelledError, Client, Future
+import numpy as np
+from distributed import CancelledError, Client, Future, get_worker
 
 from daskml_kit.block import Block, as_block
 from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.blocks import Lazy
+from daskml_kit.engines.capacity import size_of
 from daskml_kit.engines.engine import load
 from daskml_kit.engines.profile import Profile
-from daskml_kit.engines.shards import Shard, place, runs
+from daskml_kit.engines.shards import Shard, balance, choose_holders, runs
 from daskml_kit.errors import LostDataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
 
@@ -38,6 +40,9 @@ class Remote(NamedTuple):
 class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     """One task a worker thread a pass, beside the blocks it reads; partials combine in a tree.
 
+    Blocks are read where they lie. Workers that hold none, such as those that join, take a share of them in their
+    first pass; how much the passes before have shown each worker to do in a time says how much is moved.
+
     Parameters
     ----------
     client : distributed.Client
@@ -53,8 +58,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._change: Callable[[Any], Any] | None = None
         self._shards: list[Shard] = []
         self._sources: list[Any] = []
-        self._plan()
-        self.profile = Profile(n_threads=sum(client.nthreads().values()))
+        self._paces: dict[str, Pace] = {}
+        self._threads: Mapping[str, int] = {}
+        self.profile = Profile()
+        self._follow_workers()
 
     def answer(self, query: Query) -> list[Any]:
         """Answer ``query`` by one pass.
@@ -64,6 +71,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         LostDataError
             Where a block was lost that cannot be computed again, as scattered data cannot.
         """
+        self._follow_workers()
         name = f"daskml-{type(query).__name__.lower()}-{uuid.uuid4().hex}"
         futures: list[Future] = []
         try:
@@ -96,7 +104,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             self.client.cancel(futures)
             raise
         nodes = reduce_nodes(query, [node for part in parts for node in part.nodes], self.n_blocks)
-        self.profile.add(sum(part.seconds for part in parts), n_tasks)
+        self._paces = add_paces(part.paces for part in parts)
+        self.profile.add(sum(pace.seconds for pace in self._paces.values()), n_tasks)
         return query.split(nodes[0].partial)
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
@@ -117,19 +126,25 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     def _submit(self, function: Callable[..., Any], *args: Any, worker: str, key: str | None = None) -> Future:
         return self.client.submit(function, *args, key=key, pure=False, workers=[worker], allow_other_workers=True)
 
+    def _follow_workers(self) -> None:
+        """Share the blocks out anew where workers joined or left since the last pass."""
+        threads = self.client.nthreads()
+        if threads != self._threads:
+            self._threads = threads
+            self.profile.n_threads = sum(threads.values())
+            self._plan()
+
     def _plan(self) -> None:
         """Share the blocks out: those a worker holds in runs for its threads, no run above its share of memory."""
-        threads = self.client.nthreads()
-        limits = {
-            address: worker["memory_limit"] for address, worker in self.client.scheduler_info()["workers"].items()
-        }
-        homes, sizes = self._homes(sorted(threads))
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        limits = {address: worker["memory_limit"] for address, worker in workers.items()}
+        homes, sizes = self._homes()
         held = defaultdict(list)
         for position, home in enumerate(homes):
             held[home].append(position)
         self._shards = []
         for home, positions in held.items():
-            n_threads = threads.get(home, 1)
+            n_threads = self._threads.get(home, 1)
             total = sum(sizes[p] for p in positions)
             share = SHARD_MEMORY * limits.get(home, 0) / n_threads
             n_shards = min(len(positions), max(n_threads, int(-(-total // share)) if share else 1))
@@ -137,14 +152,23 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._shards.sort(key=lambda shard: shard.positions[0])
         self._collect()
 
-    def _homes(self, workers: Sequence[str]) -> tuple[list[str], list[int]]:
+    def _homes(self) -> tuple[list[str], list[int]]:
+        workers = sorted(self._threads)
         if isinstance(self.blocks[0], Lazy):
             return [workers[p * len(workers) // self.n_blocks] for p in range(self.n_blocks)], [0] * self.n_blocks
         futures = [block.X for block in self.blocks if isinstance(block, Remote)]
         holders: Mapping[Any, Sequence[str]] = self.client.who_has(futures)
         sizes = self.client.nbytes([future.key for future in futures], summary=False)
         read = [sizes.get(future.key, 0) for future in futures]
-        return place([holders.get(future.key) or workers for future in futures], read), read
+        homes = choose_holders([holders.get(future.key) or workers for future in futures], read)
+        idle = set(workers).difference(homes)
+        return balance(homes, read, self._shares(), idle) if idle else homes, read
+
+    def _shares(self) -> dict[str, float]:
+        """Return how much each worker does in a time, those not seen yet as much a thread as the others' median."""
+        seen = {worker: pace.rate for worker, pace in self._paces.items() if worker in self._threads}
+        typical = float(np.median(list(seen.values()))) if seen else 1.0
+        return {worker: n_threads * seen.get(worker, typical) for worker, n_threads in self._threads.items()}
 
     def _collect(self) -> None:
         """Gather what each shard's task takes: futures as flat lists, or one future of the recipes."""
@@ -165,11 +189,39 @@ class Recipes:
         self.blocks = blocks
 
 
+class Pace(NamedTuple):
+    """The bytes of X that a worker's threads read in a pass, and the seconds that took them together."""
+
+    n_bytes: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second of one thread."""
+        return max(self.n_bytes, 1.0) / max(self.seconds, 1e-9)
+
+
 class Part(NamedTuple):
-    """What a shard answers: combined partials, and the seconds they took."""
+    """What a shard answers: combined partials, and what its worker did for them."""
 
     nodes: list[Node]
-    seconds: float
+    paces: dict[str, Pace]
+
+
+def add_paces(paces: Iterable[Mapping[str, Pace]]) -> dict[str, Pace]:
+    """Return what each worker did in all.
+
+    Examples
+    --------
+    >>> add_paces([{"a": Pace(8, 1.0)}, {"a": Pace(8, 3.0)}])["a"].rate
+    4.0
+    """
+    total: dict[str, Pace] = {}
+    for pace in paces:
+        for worker, (n_bytes, seconds) in pace.items():
+            before = total.get(worker, Pace(0, 0))
+            total[worker] = Pace(before.n_bytes + n_bytes, before.seconds + seconds)
+    return total
 
 
 def answer_shard(query: Query, sources: Any, change: Callable[[Any], Any] | None, n_blocks: int) -> Part:
@@ -177,18 +229,20 @@ def answer_shard(query: Query, sources: Any, change: Callable[[Any], Any] | None
     started = time.perf_counter()
     blocks = sources.blocks if isinstance(sources, Recipes) else sources
     nodes: list[Node] = []
+    n_bytes = 0.0
     with one_blas_thread():
         for source in blocks:
             block = load(source, change) if isinstance(source, Lazy) else _assemble(*source)
+            n_bytes += size_of(block.X)
             nodes = reduce_nodes(query, [*nodes, Node(0, block.index, query.chunk(block))], n_blocks)
             del block
-    return Part(nodes, time.perf_counter() - started)
+    return Part(nodes, {get_worker().address: Pace(n_bytes, time.perf_counter() - started)})
 
 
 def merge_shards(query: Query, parts: Sequence[Part], n_blocks: int) -> Part:
     """Combine the answers of some shards, on a worker."""
     nodes = reduce_nodes(query, [node for part in parts for node in part.nodes], n_blocks)
-    return Part(nodes, sum(part.seconds for part in parts))
+    return Part(nodes, add_paces(part.paces for part in parts))
 
 
 def _hold(recipes: Recipes) -> Recipes:

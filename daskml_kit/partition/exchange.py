@@ -16,7 +16,7 @@ from distributed import Client, futures_of, wait
 from daskml_kit.engines.engine import available_threads
 from daskml_kit.engines.pieces import join, take
 from daskml_kit.engines.rows import Rows, check_lengths, collect
-from daskml_kit.engines.shards import place, runs
+from daskml_kit.engines.shards import choose_holders, runs
 from daskml_kit.partition.route import Route
 from daskml_kit.typing import Array
 
@@ -121,7 +121,7 @@ def _shards(rows: Rows, client: Client | None) -> list[list[int]]:
     wait(list(futures.values()))
     threads = client.nthreads()
     holders = client.who_has([futures[block.key] for block in blocks])
-    homes = place([holders.get(block.key) or sorted(threads) for block in blocks], rows.lengths)
+    homes = choose_holders([holders.get(block.key) or sorted(threads) for block in blocks], rows.lengths)
     held = defaultdict(list)
     for position, home in enumerate(homes):
         held[home].append(position)

@@ -8,7 +8,7 @@ from distributed import Client, wait
 
 from daskml_kit.engines import opening
 from daskml_kit.engines.opening import open_engine
-from daskml_kit.engines.shards import place
+from daskml_kit.engines.shards import choose_holders
 from daskml_kit.queries.gram import Gram
 
 
@@ -23,4 +23,4 @@ def test_replicated_blocks_keep_every_worker_busy(client: Client, monkeypatch: p
 
 
 def test_blocks_without_a_choice_are_placed_first() -> None:
-    assert place([["a", "b"], ["b", "a"], ["a"], ["a"]], [1, 1, 1, 1]) == ["b", "b", "a", "a"]
+    assert choose_holders([["a", "b"], ["b", "a"], ["a"], ["a"]], [1, 1, 1, 1]) == ["b", "b", "a", "a"]
