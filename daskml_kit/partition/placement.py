@@ -1,0 +1,245 @@
+"""Which worker holds which block."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from distributed import Client, Future, futures_of, wait
+from sklearn.utils import check_random_state
+
+from daskml_kit.engines.opening import find_client
+from daskml_kit.engines.rows import Column, align_rows, collect
+from daskml_kit.engines.shards import balance, choose_holders
+from daskml_kit.errors import DataError, LostDataError
+from daskml_kit.partition.pace import measure_paces
+from daskml_kit.partition.shuffle import named
+
+Strategy: TypeAlias = Literal["round_robin", "random", "least_loaded", "weighted"]
+STRATEGIES = ("round_robin", "random", "least_loaded", "weighted")
+ATTEMPTS = 3
+
+
+def place(*collections: Any, strategy: Strategy = "least_loaded", random_state: Any = None) -> Any:
+    """Put the blocks of all collections on workers, those of the same rows on the same worker, and hold them there.
+
+    A fit reads each block where it lies, so this says how much each worker has to do in a pass. Placement is a wish:
+    when a worker is lost its blocks are computed again on others.
+
+    Parameters
+    ----------
+    *collections : Dask array, DataFrame or Series, NumPy array, pandas object or CSR matrix
+        Of equal length; or one list of them. What is not persisted yet is computed. Together they have to fit in the
+        cluster's memory.
+    strategy : {"least_loaded", "round_robin", "random", "weighted"}
+        ``"round_robin"``: one block after the other to one worker after the other. ``"random"``: to workers drawn at
+        random. ``"least_loaded"``: the largest block first, to the worker whose threads have the fewest bytes to
+        read, counting what it holds of other data. ``"weighted"``: a pass over the blocks measures how fast each
+        worker is now, all at once; each gets bytes in proportion, and as few blocks as possible are moved.
+    random_state : int, RandomState or None
+        For ``"random"``.
+
+    Returns
+    -------
+    Persisted Dask collection, or a tuple (for a list, a list) of them
+
+    Raises
+    ------
+    DataError
+        Where the strategy is not known, or lengths differ.
+    RuntimeError
+        Without a Dask client.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from daskml_kit.partition import place
+    >>> with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as client:
+    ...     X = place(da.ones((8, 2), chunks=(1, 2)), strategy="round_robin")
+    ...     sorted(len(keys) for keys in client.has_what().values())
+    [4, 4]
+    """
+    if strategy not in STRATEGIES:
+        raise DataError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    held = _hold(collections)
+    if strategy == "round_robin":
+        workers = sorted(held.threads)
+        homes = [workers[position % len(workers)] for position in range(len(held.sizes))]
+    elif strategy == "random":
+        drawn = check_random_state(random_state).randint(len(held.threads), size=len(held.sizes))
+        homes = [sorted(held.threads)[number] for number in drawn]
+    elif strategy == "least_loaded":
+        homes = _least_loaded(held)
+    else:
+        homes = balance(held.homes, held.sizes, _measured(held))
+    return _settle(held, homes, collections)
+
+
+def rebalance(*collections: Any, strategy: Literal["least_loaded", "weighted"] = "least_loaded") -> Any:
+    """Move as few blocks as it takes to share the bytes out anew, as after workers joined.
+
+    Parameters
+    ----------
+    *collections
+        As in `place`.
+    strategy : {"least_loaded", "weighted"}
+        Whether each worker gets bytes in proportion to its threads, or to its measured speed.
+
+    Returns
+    -------
+    Persisted Dask collection, or a tuple (for a list, a list) of them
+
+    Raises
+    ------
+    DataError, RuntimeError
+        As `place`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from daskml_kit.partition import place, rebalance
+    >>> with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as client:
+    ...     X = place(da.ones((8, 2), chunks=(1, 2)))
+    ...     client.cluster.scale(2)
+    ...     client.wait_for_workers(2)
+    ...     X = rebalance(X)
+    ...     sorted(len(keys) for keys in client.has_what().values())
+    [4, 4]
+    """
+    if strategy not in ("least_loaded", "weighted"):
+        raise DataError(f'strategy: expected "least_loaded" or "weighted", got {strategy!r}')
+    held = _hold(collections)
+    shares: Mapping[str, float] = held.threads if strategy == "least_loaded" else _measured(held)
+    return _settle(held, balance(held.homes, held.sizes, shares), collections)
+
+
+class Held(NamedTuple):
+    """Aligned collections in the memory of a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    columns : list of Column
+    lengths : list of int
+    futures : list of lists
+        For each column the future of each block.
+    sizes : list of int
+        Bytes of each block, over all columns.
+    homes : list of str
+        The worker that holds the most of each block's first column.
+    threads : mapping
+        Threads of each worker.
+    """
+
+    client: Client
+    columns: list[Column]
+    lengths: list[int]
+    futures: list[list[Future]]
+    sizes: list[int]
+    homes: list[str]
+    threads: Mapping[str, int]
+
+
+def _hold(collections: Sequence[Any]) -> Held:
+    client = find_client()
+    if client is None:
+        raise RuntimeError(
+            "place and rebalance need a Dask client: without a cluster there is one place for all blocks"
+        )
+    rows = align_rows(named(_flat(collections)))
+    persisted = client.persist([block for column in rows.columns for block in column.blocks])
+    every = {future.key: future for future in futures_of(persisted)}
+    futures = [[every[block.key] for block in column.blocks] for column in rows.columns]
+    _finish(list(every.values()))
+    n_bytes = client.nbytes(list(every), summary=False)
+    sizes = [sum(n_bytes.get(future.key, 0) for future in parts) for parts in zip(*futures, strict=True)]
+    threads = client.nthreads()
+    holders = client.who_has(futures[0])
+    homes = choose_holders([holders.get(future.key) or sorted(threads) for future in futures[0]], sizes)
+    return Held(client, rows.columns, rows.lengths, futures, sizes, homes, threads)
+
+
+def _least_loaded(held: Held) -> list[str]:
+    contents = held.client.has_what()
+    n_bytes = held.client.nbytes(summary=False)
+    load = {worker: sum(n_bytes.get(key, 0) for key in contents.get(worker, ())) for worker in held.threads}
+    for home, size in zip(held.homes, held.sizes, strict=True):
+        if home in load:
+            load[home] = max(load[home] - size, 0)
+    homes = list(held.homes)
+    for position in sorted(range(len(homes)), key=lambda p: -held.sizes[p]):
+        home = min(sorted(load), key=lambda worker: (load[worker] + held.sizes[position]) / held.threads[worker])
+        load[home] += held.sizes[position]
+        homes[position] = home
+    return homes
+
+
+def _measured(held: Held) -> Mapping[str, float]:
+    blocks = defaultdict(list)
+    for position, home in enumerate(held.homes):
+        blocks[home].append([column[position] for column in held.futures])
+    return measure_paces(held.client, held.threads, blocks)
+
+
+def _settle(held: Held, homes: Sequence[str], collections: Sequence[Any]) -> Any:
+    """Return the collections with their blocks where ``homes`` says."""
+    results = []
+    for column, futures in zip(held.columns, held.futures, strict=True):
+        moved = _move(held.client, futures, homes)
+        keys = [future.key for future in moved]
+        name = f"daskml-held-{tokenize(keys)}"
+        graph = HighLevelGraph({name: dict(zip(keys, moved, strict=True))}, {name: set()})
+        results.append(collect(column.meta, graph, keys, held.lengths, "daskml-placed"))
+    persisted = held.client.persist(results)
+    _finish(futures_of(persisted))
+    if len(collections) == 1 and isinstance(collections[0], (list, tuple)):
+        return type(collections[0])(persisted)
+    return persisted[0] if len(persisted) == 1 else tuple(persisted)
+
+
+def _move(client: Client, futures: Sequence[Future], homes: Sequence[str]) -> list[Future]:
+    """Return futures of the same blocks, each on its home, if that is still there.
+
+    A block is moved by a task that returns it: unlike a copy it can be computed again, and anywhere.
+    """
+    settled = list(futures)
+    for _ in range(ATTEMPTS):
+        holders = client.who_has(settled)
+        astray = [i for i, future in enumerate(settled) if homes[i] not in holders.get(future.key, ())]
+        if not astray:
+            break
+        for i in astray:
+            settled[i] = client.submit(
+                itself, futures[i], workers=[homes[i]], allow_other_workers=True, pure=False, priority=1
+            )
+        _finish(settled)
+    return settled
+
+
+def itself(block: Any) -> Any:
+    """Return the block."""
+    return block
+
+
+def _finish(futures: Sequence[Future]) -> None:
+    """Wait for the futures; raise what their tasks raise."""
+    wait(futures)
+    for future in futures:
+        if future.status == "cancelled":
+            raise LostDataError(
+                f"block {future.key} was lost with its worker and cannot be computed again: persist data, or read it "
+                "from storage; data that was scattered has no recipe"
+            )
+        if future.status != "finished":
+            future.result()
+
+
+def _flat(collections: Sequence[Any]) -> tuple[Any, ...]:
+    if len(collections) == 1 and isinstance(collections[0], (list, tuple)):
+        return tuple(collections[0])
+    return tuple(collections)
