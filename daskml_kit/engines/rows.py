@@ -176,6 +176,8 @@ def _from_memory(name: str, values: Any, lengths: Sequence[int] | None, like: st
 def _common_lengths(collections: Mapping[str, Any]) -> list[int]:
     """Return the lengths of the blocks of the first collection."""
     first = next(iter(collections.values()))
+    if isinstance(first, da.Array) and not has_unknown(first):
+        return _counted(first)
     alike = [c for c in collections.values() if c.npartitions == first.npartitions]
     known = [c for c in alike if isinstance(c, da.Array) and not has_unknown(c)]
     return _counted(min(known or alike, key=lambda c: c.ndim))

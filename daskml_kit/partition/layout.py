@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import dask.array as da
 import numpy as np
 from dask.array.utils import meta_from_array
-from dask.delayed import Delayed
 from dask.task_spec import Alias
 from distributed import Client, Future, futures_of, wait
 
@@ -111,9 +110,7 @@ def _aligned(collections: Mapping[str, Any]) -> list[Laid]:
     return laid
 
 
-def _described(
-    name: str, pieces: list[list[Any]], lengths: list[int] | None, meta: Any, tail: Sequence[float]
-) -> Laid:
+def _described(name: str, pieces: list[list[Any]], lengths: list[int] | None, meta: Any, tail: Sequence[float]) -> Laid:
     plain = isinstance(meta, np.ndarray) and not meta.dtype.hasobject and bool(np.isfinite(tail).all())
     row = int(meta.dtype.itemsize * np.prod(tail)) if plain else 0
     sizes = [row * length for length in lengths] if plain and lengths is not None else None
@@ -142,11 +139,18 @@ def _origins(column: Laid, futures: Mapping[Any, Future]) -> dict[Any, Any]:
     graph, found = dict(column.pieces[0][0].dask), {}
     for piece in (piece for block in column.pieces for piece in block):
         key = piece.key
-        while isinstance(graph.get(key), Alias):
-            key = graph[key].target
+        while (target := _other_name(graph.get(key))) is not None:
+            key = target
         if key in futures and piece.key in graph:
             found[piece.key] = key
     return found
+
+
+def _other_name(task: Any) -> Any:
+    """Return the key that a task is but another name of, None where it is more."""
+    if isinstance(task, Alias):
+        return task.target
+    return task if isinstance(task, tuple) and task and isinstance(task[0], str) else None
 
 
 def _held(column: Laid, origins: Mapping[Any, Any], there: Mapping[Any, dict[str, int]]) -> Laid:

@@ -18,16 +18,10 @@ from daskml_kit.errors import DataError
 from daskml_kit.partition.heavy import Heavy, heaviest, merged, tally
 from daskml_kit.partition.keyed import Keys
 from daskml_kit.partition.layout import Laid
+from daskml_kit.partition.question import Question
 
 MAX_CLASSES = 1000
 MERGE_WIDTH = 8
-
-
-class Question(NamedTuple):
-    """What is asked of a block: where the classes and the keys are, if any are to be counted."""
-
-    labels: Keys | None
-    by: Keys | None
 
 
 class Facts(NamedTuple):
@@ -38,26 +32,57 @@ class Facts(NamedTuple):
     classes: pd.DataFrame | None
 
 
-def look_at_all(laid: Sequence[Laid], question: Question) -> tuple[list[Facts] | None, Heavy | None]:
-    """Look at each block once, where it lies; None where all is known without.
+class Seen(NamedTuple):
+    """What is known of all blocks after a look.
+
+    Parameters
+    ----------
+    lengths : list of int
+        Rows of each block.
+    sizes : list of list of int
+        For each collection the bytes of each block.
+    classes : list of DataFrame
+        For each block its `tally` of the labels, if they were asked for.
+    keys : Heavy, optional
+    """
+
+    lengths: list[int]
+    sizes: list[list[int]]
+    classes: list[pd.DataFrame]
+    keys: Heavy | None
+
+
+def look_at_all(laid: Sequence[Laid], question: Question) -> Seen:
+    """Look at each block once, where it lies, if there is anything to find out.
 
     Only collections of which something is asked or unknown are read. Nothing that is read is kept; the keys are
     merged in a tree.
     """
     asked = {keys.part for keys in question if keys is not None}
     read = [column.lengths is None or column.sizes is None or at in asked for at, column in enumerate(laid)]
-    if not any(read):
-        return None, None
+    known = next((column.lengths for column in laid if column.lengths is not None), None)
+    facts, keys = _read(laid, read, known, question) if any(read) else ([], None)
+    return Seen(
+        known if known is not None else [fact.rows for fact in facts],
+        [c.sizes if c.sizes is not None else [fact.sizes[at] for fact in facts] for at, c in enumerate(laid)],
+        [fact.classes for fact in facts if fact.classes is not None],
+        keys,
+    )
+
+
+def _read(
+    laid: Sequence[Laid], read: Sequence[bool], lengths: list[int] | None, question: Question
+) -> tuple[list[Facts], Heavy | None]:
     names = [column.name for column in laid]
     nothing: list[list[Any]] = [[] for _ in laid[0].pieces]
     columns = [column.pieces if wanted else nothing for column, wanted in zip(laid, read, strict=True)]
-    lengths = next((column.lengths for column in laid if column.lengths is not None), None) or [None] * len(nothing)
-    blocks = list(enumerate(zip(lengths, zip(*columns, strict=True), strict=True)))
+    expected: Sequence[int | None] = lengths or [None for _ in nothing]
+    blocks = list(enumerate(zip(expected, map(list, zip(*columns, strict=True)), strict=True)))
     if not is_dask_collection(laid[0].pieces[0][0]):
         answers = [look(question, names, i, length, pieces) for i, (length, pieces) in blocks]
         return [facts for facts, _ in answers], answers[0][1]
     task, merge = dask.delayed(look, nout=2), dask.delayed(merged)
-    tasks = [task(question, names, i, length, list(pieces)) for i, (length, pieces) in blocks]
+    tasks = [task(question, names, i, length, pieces) for i, (length, pieces) in blocks]
     top = [keys for _, keys in tasks] if question.by else []
     while len(top) > 1:
         top = [merge(top[i : i + MERGE_WIDTH]) for i in range(0, len(top), MERGE_WIDTH)]

@@ -55,12 +55,13 @@ def place(*collections: Any, strategy: Strategy = "least_loaded", random_state: 
 
     Examples
     --------
+    >>> from collections import Counter
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from daskml_kit.partition import place
     >>> with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as client:
     ...     X = place(da.ones((8, 2), chunks=(1, 2)), strategy="round_robin")
-    ...     sorted(len(keys) for keys in client.has_what().values())
+    ...     sorted(Counter(workers[0] for workers in client.who_has(X).values()).values())
     [4, 4]
     """
     if strategy not in STRATEGIES:
@@ -100,6 +101,7 @@ def rebalance(*collections: Any, strategy: Literal["least_loaded", "weighted"] =
 
     Examples
     --------
+    >>> from collections import Counter
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from daskml_kit.partition import place, rebalance
@@ -108,7 +110,7 @@ def rebalance(*collections: Any, strategy: Literal["least_loaded", "weighted"] =
     ...     client.cluster.scale(2)
     ...     client.wait_for_workers(2)
     ...     X = rebalance(X)
-    ...     sorted(len(keys) for keys in client.has_what().values())
+    ...     sorted(Counter(workers[0] for workers in client.who_has(X).values()).values())
     [4, 4]
     """
     if strategy not in ("least_loaded", "weighted"):
