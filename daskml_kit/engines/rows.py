@@ -204,7 +204,7 @@ def _recut(column: Column, collection: Any, lengths: list[int], like: str) -> Co
         return column
     check_total(column.name, lengths, own, like)
     old, new = [0, *accumulate(own)], [0, *accumulate(lengths)]
-    piece, joined = dask.delayed(cut), dask.delayed(join)
+    piece, joined = dask.delayed(cut, pure=True), dask.delayed(join, pure=True)
     blocks = []
     for start, stop in pairwise(new):
         overlapping = [i for i in range(len(own)) if old[i] < stop and old[i + 1] > start] or [0]

@@ -23,7 +23,7 @@ def spill(rows: Rows, route: Route) -> list[Any]:
     route as divisions, which on a cluster goes from worker to worker and spills, with as many tasks as blocks.
     """
     names = [column.name for column in rows.columns]
-    packing, shared = dask.delayed(_pack), dask.delayed(route, traverse=False)
+    packing, shared = dask.delayed(_pack, pure=True), dask.delayed(route, pure=True, traverse=False)
     blocks = zip(rows.starts, rows.lengths, zip(*(c.blocks for c in rows.columns), strict=True), strict=True)
     packed = [
         packing(shared, names, index, start, length, list(parts)) for index, (start, length, parts) in enumerate(blocks)
