@@ -11,10 +11,10 @@ import numpy as np
 
 from daskml_kit.engines.rows import Column
 from daskml_kit.errors import DataError
-from daskml_kit.model_selection.cut import Cut, id_dtype
-from daskml_kit.model_selection.id_column import IdColumn, Span, id_column
-from daskml_kit.model_selection.labels import coded, found, united
-from daskml_kit.model_selection.tasks import answers, block_tasks, runs_of_blocks
+from daskml_kit.model_selection.splits.cut import Cut, id_dtype
+from daskml_kit.model_selection.splits.id_column import IdColumn, Span, id_column
+from daskml_kit.model_selection.splits.labels import coded, found, united
+from daskml_kit.model_selection.splits.tasks import answers, block_tasks, runs_of_blocks
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
 

@@ -7,10 +7,10 @@ import sklearn.model_selection
 
 from daskml_kit.engines.rows import Rows
 from daskml_kit.errors import DataError
-from daskml_kit.model_selection.cut import Cut
-from daskml_kit.model_selection.folds import Folds, Split
-from daskml_kit.model_selection.id_column import by_row
-from daskml_kit.model_selection.splitter import Splitter, warn_of_groups
+from daskml_kit.model_selection.splits.cut import Cut
+from daskml_kit.model_selection.splits.folds import Folds, Split
+from daskml_kit.model_selection.splits.id_column import by_row
+from daskml_kit.model_selection.splits.splitter import Splitter, warn_of_groups
 
 
 class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # type: ignore[misc]

@@ -8,11 +8,11 @@ from sklearn.utils import check_random_state
 
 from daskml_kit.engines.rows import Rows
 from daskml_kit.errors import DataError
-from daskml_kit.model_selection.cut import Cut, even_sizes
-from daskml_kit.model_selection.folds import Folds
-from daskml_kit.model_selection.groups import Census, Homes, by_group, read_groups
-from daskml_kit.model_selection.shares import lightest_first, most_alike
-from daskml_kit.model_selection.splitter import Splitter, column_of, each_once, require_members, require_rows
+from daskml_kit.model_selection.splits.cut import Cut, even_sizes
+from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.model_selection.splits.groups import Census, Homes, by_group, read_groups
+from daskml_kit.model_selection.splits.shares import lightest_first, most_alike
+from daskml_kit.model_selection.splits.splitter import Splitter, column_of, each_once, require_members, require_rows
 from daskml_kit.typing import Array
 
 

@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 
 from daskml_kit.engines.pieces import n_rows, take
 from daskml_kit.engines.rows import Column, check_lengths, collect
-from daskml_kit.model_selection.tasks import block_tasks
+from daskml_kit.model_selection.splits.tasks import block_tasks
 from daskml_kit.typing import Array
 
 

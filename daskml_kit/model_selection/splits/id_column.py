@@ -11,8 +11,8 @@ import numpy as np
 from dask.delayed import Delayed
 
 from daskml_kit.engines.rows import collect
-from daskml_kit.model_selection.cut import Cut, id_dtype
-from daskml_kit.model_selection.tasks import block_tasks, runs_of_blocks
+from daskml_kit.model_selection.splits.cut import Cut, id_dtype
+from daskml_kit.model_selection.splits.tasks import block_tasks, runs_of_blocks
 from daskml_kit.typing import Array
 
 

@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.rows import Column, Rows, align_rows
 from daskml_kit.errors import DataError
-from daskml_kit.model_selection.folds import Folds, Split
-from daskml_kit.model_selection.in_memory import folds_in_memory
+from daskml_kit.model_selection.splits.folds import Folds, Split
+from daskml_kit.model_selection.splits.in_memory import folds_in_memory
 from daskml_kit.typing import Array
 
 

@@ -10,10 +10,10 @@ import dask
 import numpy as np
 
 from daskml_kit.engines.rows import Column
-from daskml_kit.model_selection.cut import id_dtype
-from daskml_kit.model_selection.id_column import IdColumn, id_column
-from daskml_kit.model_selection.labels import coded, found, united
-from daskml_kit.model_selection.tasks import answers, block_tasks
+from daskml_kit.model_selection.splits.cut import id_dtype
+from daskml_kit.model_selection.splits.id_column import IdColumn, id_column
+from daskml_kit.model_selection.splits.labels import coded, found, united
+from daskml_kit.model_selection.splits.tasks import answers, block_tasks
 from daskml_kit.typing import Array
 
 MERGED = 8

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from daskml_kit.model_selection.cut import id_dtype
-from daskml_kit.model_selection.folds import TEST, TRAIN, Folds, Split
+from daskml_kit.model_selection.splits.cut import id_dtype
+from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split
 from daskml_kit.typing import Array
 
 

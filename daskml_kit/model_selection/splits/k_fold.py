@@ -6,11 +6,11 @@ import numpy as np
 import sklearn.model_selection
 
 from daskml_kit.engines.rows import Rows
-from daskml_kit.model_selection.cut import Cut, even_sizes
-from daskml_kit.model_selection.folds import Folds
-from daskml_kit.model_selection.id_column import IdColumn, by_row
-from daskml_kit.model_selection.shares import dealt
-from daskml_kit.model_selection.splitter import (
+from daskml_kit.model_selection.splits.cut import Cut, even_sizes
+from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.model_selection.splits.id_column import IdColumn, by_row
+from daskml_kit.model_selection.splits.shares import dealt
+from daskml_kit.model_selection.splits.splitter import (
     Splitter,
     column_of,
     each_once,
@@ -19,7 +19,7 @@ from daskml_kit.model_selection.splitter import (
     seed_of,
     warn_of_groups,
 )
-from daskml_kit.model_selection.strata import Strata, by_class, read_strata
+from daskml_kit.model_selection.splits.strata import Strata, by_class, read_strata
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
 

@@ -12,9 +12,9 @@ from dask.delayed import Delayed
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.pieces import take
 from daskml_kit.engines.rows import Column, align_rows, check_lengths
-from daskml_kit.model_selection.id_column import IdColumn
-from daskml_kit.model_selection.selection import row_numbers, select
-from daskml_kit.model_selection.tasks import answers
+from daskml_kit.model_selection.splits.id_column import IdColumn
+from daskml_kit.model_selection.splits.selection import row_numbers, select
+from daskml_kit.model_selection.splits.tasks import answers
 from daskml_kit.typing import Array
 
 TRAIN, TEST = 0, 1

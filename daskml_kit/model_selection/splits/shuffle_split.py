@@ -9,14 +9,14 @@ import sklearn.model_selection
 
 from daskml_kit.engines.rows import Rows
 from daskml_kit.errors import DataError
-from daskml_kit.model_selection.cut import Cut
-from daskml_kit.model_selection.folds import TEST, TRAIN, Folds, Split
-from daskml_kit.model_selection.groups import Homes, by_group, read_groups
-from daskml_kit.model_selection.id_column import by_row
-from daskml_kit.model_selection.shares import proportional
-from daskml_kit.model_selection.sizes import Sizes, split_sizes
-from daskml_kit.model_selection.splitter import Splitter, column_of, seed_of, warn_of_groups
-from daskml_kit.model_selection.strata import Strata, by_class, read_strata
+from daskml_kit.model_selection.splits.cut import Cut
+from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split
+from daskml_kit.model_selection.splits.groups import Homes, by_group, read_groups
+from daskml_kit.model_selection.splits.id_column import by_row
+from daskml_kit.model_selection.splits.shares import proportional
+from daskml_kit.model_selection.splits.sizes import Sizes, split_sizes
+from daskml_kit.model_selection.splits.splitter import Splitter, column_of, seed_of, warn_of_groups
+from daskml_kit.model_selection.splits.strata import Strata, by_class, read_strata
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
 

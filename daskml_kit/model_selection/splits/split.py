@@ -15,19 +15,19 @@ from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.pieces import take
 from daskml_kit.engines.rows import Rows, align_rows
 from daskml_kit.errors import DataError
-from daskml_kit.model_selection.cut import Cut
-from daskml_kit.model_selection.folds import Folds
-from daskml_kit.model_selection.id_column import IdColumn, Span, by_row, by_span
-from daskml_kit.model_selection.shuffle_split import (
+from daskml_kit.model_selection.splits.cut import Cut
+from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.model_selection.splits.id_column import IdColumn, Span, by_row, by_span
+from daskml_kit.model_selection.splits.shuffle_split import (
     GroupShuffleSplit,
     one_a_column,
     shares,
     stratified,
     with_rest,
 )
-from daskml_kit.model_selection.sizes import Size, Sizes, split_sizes
-from daskml_kit.model_selection.splitter import column_of, seed_of
-from daskml_kit.model_selection.strata import read_strata
+from daskml_kit.model_selection.splits.sizes import Size, Sizes, split_sizes
+from daskml_kit.model_selection.splits.splitter import column_of, seed_of
+from daskml_kit.model_selection.splits.strata import read_strata
 from daskml_kit.numerics.permutation import key_of
 
 DEFAULT_TEST_SIZE = 0.25
