@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from daskml_kit.typing import Array
+
 CAPACITY = 4096
 ROWS = "rows"
 
@@ -39,7 +41,7 @@ def tally(columns: Sequence[Any]) -> pd.DataFrame:
     [[3, 2], [1, 1]]
     """
     frame = pd.DataFrame({number: _plain(column) for number, column in enumerate(columns)})
-    return _summed(frame.assign(**{ROWS: np.ones(len(frame), np.int64)}))
+    return _summed(frame, np.ones(len(frame)))
 
 
 def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> Heavy:
@@ -74,12 +76,20 @@ def merged(parts: Sequence[Heavy], capacity: int = CAPACITY) -> Heavy:
 def joined(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the sum of counts, as of one `tally`; empty ones have no say in the types."""
     filled = [part for part in counts if len(part)]
-    return _summed(pd.concat(filled, ignore_index=True)) if filled else counts[0]
+    if not filled:
+        return counts[0]
+    every = pd.concat(filled, ignore_index=True)
+    return _summed(every.drop(columns=ROWS), every[ROWS].to_numpy())
 
 
-def _summed(frame: pd.DataFrame) -> pd.DataFrame:
-    keys = [name for name in frame.columns if name != ROWS]
-    return frame.groupby(keys, sort=False, dropna=False, observed=True)[[ROWS]].sum().reset_index()
+def _summed(keys: pd.DataFrame, rows: Array) -> pd.DataFrame:
+    codes = np.zeros(len(keys), np.int64)
+    for number, column in keys.items():
+        own, distinct = pd.factorize(column, use_na_sentinel=False)
+        codes = pd.factorize(codes * max(len(distinct), 1) + own)[0] if number else own
+    first = np.empty(codes.max(initial=-1) + 1, np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return keys.take(first).reset_index(drop=True).assign(**{ROWS: np.bincount(codes, rows).astype(np.int64)})
 
 
 def _plain(column: Any) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import dask
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from dask.base import is_dask_collection
+from dask.base import is_dask_collection, tokenize
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
 from daskml_kit.engines.capacity import size_of
 from daskml_kit.engines.pieces import n_rows
@@ -30,6 +32,13 @@ class Facts(NamedTuple):
     rows: int
     sizes: list[int]
     classes: pd.DataFrame | None
+
+
+class Answer(NamedTuple):
+    """The facts of some blocks, in order, and their most frequent keys, if those were asked for."""
+
+    facts: list[Facts]
+    keys: Heavy | None
 
 
 class Seen(NamedTuple):
@@ -61,7 +70,7 @@ def look_at_all(laid: Sequence[Laid], question: Question) -> Seen:
     asked = {keys.part for keys in question if keys is not None}
     read = [column.lengths is None or column.sizes is None or at in asked for at, column in enumerate(laid)]
     known = next((column.lengths for column in laid if column.lengths is not None), None)
-    facts, keys = _read(laid, read, known, question) if any(read) else ([], None)
+    facts, keys = _read(laid, read, known, question) if any(read) else Answer([], None)
     return Seen(
         known if known is not None else [fact.rows for fact in facts],
         [c.sizes if c.sizes is not None else [fact.sizes[at] for fact in facts] for at, c in enumerate(laid)],
@@ -70,29 +79,40 @@ def look_at_all(laid: Sequence[Laid], question: Question) -> Seen:
     )
 
 
-def _read(
-    laid: Sequence[Laid], read: Sequence[bool], lengths: list[int] | None, question: Question
-) -> tuple[list[Facts], Heavy | None]:
+def _read(laid: Sequence[Laid], read: Sequence[bool], lengths: list[int] | None, question: Question) -> Answer:
     names = [column.name for column in laid]
     nothing: list[list[Any]] = [[] for _ in laid[0].pieces]
     columns = [column.pieces if wanted else nothing for column, wanted in zip(laid, read, strict=True)]
-    expected: Sequence[int | None] = lengths or [None for _ in nothing]
-    blocks = list(enumerate(zip(expected, map(list, zip(*columns, strict=True)), strict=True)))
+    blocks = list(zip(*columns, strict=True))
+    looks = [partial(look, question, names, i, lengths[i] if lengths else None) for i in range(len(blocks))]
     if not is_dask_collection(laid[0].pieces[0][0]):
-        answers = [look(question, names, i, length, pieces) for i, (length, pieces) in blocks]
-        return [facts for facts, _ in answers], answers[0][1]
-    task, merge = dask.delayed(look, nout=2), dask.delayed(merged)
-    tasks = [task(question, names, i, length, pieces) for i, (length, pieces) in blocks]
-    top = [keys for _, keys in tasks] if question.by else []
+        return merge_answers([look_at(block) for look_at, block in zip(looks, blocks, strict=True)])
+    needed = [piece for block in blocks for pieces in block for piece in pieces]
+    name = f"daskml-look-{tokenize(looks, [piece.key for piece in needed])}"
+    layer: dict[Any, Any] = {
+        (name, 0, i): (look_at, [[piece.key for piece in pieces] for pieces in block])
+        for i, (look_at, block) in enumerate(zip(looks, blocks, strict=True))
+    }
+    top, level = list(layer), 0
     while len(top) > 1:
-        top = [merge(top[i : i + MERGE_WIDTH]) for i in range(0, len(top), MERGE_WIDTH)]
-    facts, found = dask.compute([facts for facts, _ in tasks], top)
-    return facts, found[0] if found else None
+        level += 1
+        groups = [top[i : i + MERGE_WIDTH] for i in range(0, len(top), MERGE_WIDTH)]
+        top = [(name, level, i) for i in range(len(groups))]
+        layer.update({key: (merge_answers, group) for key, group in zip(top, groups, strict=True)})
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=needed)
+    answer: Answer = Delayed(top[0], graph, layer=name).compute()
+    return answer
+
+
+def merge_answers(answers: Sequence[Answer]) -> Answer:
+    """Return the answers of neighbouring blocks as one."""
+    keys = [answer.keys for answer in answers if answer.keys is not None]
+    return Answer([fact for answer in answers for fact in answer.facts], merged(keys) if keys else None)
 
 
 def look(
     question: Question, names: Sequence[str], index: int, length: int | None, pieces: Sequence[Sequence[Any]]
-) -> tuple[Facts, Heavy | None]:
+) -> Answer:
     """Return what is asked of block ``index``.
 
     Parameters
@@ -119,7 +139,7 @@ def look(
     if classes is not None:
         require_classes(len(classes), f" in block {index}")
     keys = None if question.by is None else heaviest(tally(_values(pieces, question.by, "by", index)))
-    return Facts(rows, sizes, classes), keys
+    return Answer([Facts(rows, sizes, classes)], keys)
 
 
 def require_classes(n_values: int, where: str) -> None:

@@ -33,6 +33,7 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
         counted by passes of their own).
     labels : column name or collection, optional
         The class of each row: a column of the first DataFrame, or an array or Series, of at most 1000 distinct values.
+        A DataFrame whose column is named is read once; ``frame["y"]`` is a collection of its own.
     by : column name, list of column names, or collection, optional
         The key of each row, as in `hash_partition`: the most frequent ones are reported. With more than 4096 distinct
         keys a count may be too low, by less than a 4096th of all rows: ``key_error`` says by how much at most.
