@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from daskml_kit.engines.capacity import size_of
 from daskml_kit.errors import DataError
 from daskml_kit.partition import PartitionReport, partition_report
-from daskml_kit.partition.heavy import heaviest, merged, tally
+from daskml_kit.partition.report.heavy import heaviest, merged, tally
 
 LENGTHS = st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daskml_kit.partition.report_advice import advice
-from daskml_kit.partition.report_tables import Table, headlines, tables
+from daskml_kit.partition.report.advice import advice
+from daskml_kit.partition.report.tables import Table, headlines, tables
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.balance import PartitionReport
+    from daskml_kit.partition.report.balance import PartitionReport
 
 
 def as_text(report: PartitionReport) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from dask.utils import format_bytes
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.balance import PartitionReport
+    from daskml_kit.partition.report.balance import PartitionReport
 
 MOST_LINES = 12
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from daskml_kit.engines.opening import find_client
 from daskml_kit.errors import DataError
-from daskml_kit.partition.balance import PartitionReport
-from daskml_kit.partition.layout import lay
-from daskml_kit.partition.look import look_at_all
-from daskml_kit.partition.question import Question, find_keys, key_names
-from daskml_kit.partition.report_frames import block_table, hot_key_table, label_counts, worker_table
+from daskml_kit.partition.report.balance import PartitionReport
+from daskml_kit.partition.report.frames import block_table, hot_key_table, label_counts, worker_table
+from daskml_kit.partition.report.layout import lay
+from daskml_kit.partition.report.look import look_at_all
+from daskml_kit.partition.report.question import Question, find_keys, key_names
 from daskml_kit.partition.shuffle import named
 
 

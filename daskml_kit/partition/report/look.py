@@ -17,10 +17,10 @@ from daskml_kit.engines.capacity import size_of
 from daskml_kit.engines.pieces import n_rows
 from daskml_kit.engines.rows import check_lengths
 from daskml_kit.errors import DataError
-from daskml_kit.partition.heavy import Heavy, heaviest, merged, tally
 from daskml_kit.partition.keyed import Keys
-from daskml_kit.partition.layout import Laid
-from daskml_kit.partition.question import Question
+from daskml_kit.partition.report.heavy import Heavy, heaviest, merged, tally
+from daskml_kit.partition.report.layout import Laid
+from daskml_kit.partition.report.question import Question
 
 MAX_CLASSES = 1000
 MERGE_WIDTH = 8

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from daskml_kit.partition.heavy import ROWS, Heavy
-from daskml_kit.partition.look import Seen, require_classes
+from daskml_kit.partition.report.heavy import ROWS, Heavy
+from daskml_kit.partition.report.look import Seen, require_classes
 from daskml_kit.typing import Array
 
 Holders: TypeAlias = Sequence[Sequence[dict[str, int]]]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from daskml_kit.partition.report_advice import advice
-from daskml_kit.partition.report_tables import Table, headlines, tables
+from daskml_kit.partition.report.advice import advice
+from daskml_kit.partition.report.tables import Table, headlines, tables
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.balance import PartitionReport
+    from daskml_kit.partition.report.balance import PartitionReport
 
 MOST_BARS = 128
 HEIGHT = 60

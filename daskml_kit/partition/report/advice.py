@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from daskml_kit.partition.report_tables import called, counted, percent
+from daskml_kit.partition.report.tables import called, counted, percent
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.balance import PartitionReport
+    from daskml_kit.partition.report.balance import PartitionReport
 
 SKEW = 1.25
 """Rows or bytes over the mean, above which it is worth a remark."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from daskml_kit.partition.report_tables import called
+from daskml_kit.partition.report.tables import called
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from daskml_kit.partition.balance import PartitionReport
+    from daskml_kit.partition.report.balance import PartitionReport
 
 SIZE = (5.0, 3.2)
 MOST_CLASSES = 10

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from daskml_kit.partition.report_html import as_html
-from daskml_kit.partition.report_plot import plot
-from daskml_kit.partition.report_text import as_text
+from daskml_kit.partition.report.html import as_html
+from daskml_kit.partition.report.plot import plot
+from daskml_kit.partition.report.text import as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
