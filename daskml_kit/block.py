@@ -22,12 +22,15 @@ class Block(NamedTuple):
         Sample weights.
     index : int
         Position in the data set: partial answers combine in this order.
+    fold : int array of shape (n_rows, n_columns), optional
+        The ids by which the splits of a cross-validation tell the rows, one column a repetition.
     """
 
     X: Matrix
     y: Array | None = None
     weight: Array | None = None
     index: int = 0  # type: ignore[assignment]  # a tuple has a method of this name, which nothing here calls
+    fold: Array | None = None
 
     @property
     def n_rows(self) -> int:
@@ -35,7 +38,13 @@ class Block(NamedTuple):
 
 
 def as_block(
-    X: object, y: object = None, weight: object = None, *, index: int = 0, n_features: int | None = None
+    X: object,
+    y: object = None,
+    weight: object = None,
+    fold: object = None,
+    *,
+    index: int = 0,
+    n_features: int | None = None,
 ) -> Block:
     """Return the parts as a checked `Block`.
 
@@ -60,7 +69,7 @@ def as_block(
             raise DataError(f"{name}: expected {matrix.shape[0]} rows as in X, got {part.shape[0]} {where}")
     if weights is not None and weights.ndim != 1:
         raise DataError(f"sample_weight: expected one dimension, got shape {weights.shape} {where}")
-    return Block(matrix, target, weights, index)
+    return Block(matrix, target, weights, index, None if fold is None else _as_ids(fold, matrix.shape[0], where))
 
 
 def check_finite(block: Block) -> None:
@@ -85,6 +94,13 @@ def _as_matrix(X: Any, where: str) -> Matrix:
     if matrix.ndim != 2:
         raise DataError(f"X: expected a 2-dimensional array, got {matrix.ndim} dimension(s) {where}")
     return _as_numbers(matrix, "X", where)
+
+
+def _as_ids(fold: object, n_rows: int, where: str) -> Array:
+    ids = np.asarray(fold)
+    if ids.shape[0] != n_rows:
+        raise DataError(f"cv: expected ids of {n_rows} rows as in X, got {ids.shape[0]} {where}")
+    return ids.reshape(n_rows, -1)
 
 
 def _as_numbers(values: Array, name: str, where: str) -> Array:

@@ -18,6 +18,8 @@ from daskml_kit.block import Block, as_block
 from daskml_kit.errors import DataError
 from daskml_kit.typing import Array
 
+PARTS = ("X", "y", "sample_weight", "fold")
+"""What a block is made of, in the order of `as_block`."""
 BLOCK_BYTES = 4 * 2**20
 MAX_BLOCKS = 64
 
@@ -33,8 +35,8 @@ class Lazy(NamedTuple):
     def load(self) -> Block:
         present = [key for key in self.keys if key is not None]
         found = iter(dask.get(self.graph, present))  # in one run, which reads what the parts share once
-        X, y, weight = (None if key is None else next(found) for key in self.keys)
-        return as_block(X, y, weight, index=self.index, n_features=self.n_features)
+        parts = (None if key is None else next(found) for key in self.keys)
+        return as_block(*parts, index=self.index, n_features=self.n_features)
 
 
 def is_dask(value: object) -> bool:
@@ -49,16 +51,14 @@ def n_features_of(X: Any) -> int:
     return int(shape[1])
 
 
-def memory_blocks(X: Any, y: Array | None, weight: Array | None) -> list[Block]:
+def memory_blocks(X: Any, y: Array | None, weight: Array | None, fold: Array | None = None) -> list[Block]:
     """Cut arrays in memory into views of rows; where they are cut depends on their size alone."""
     n_rows, size = X.shape[0], X.data.nbytes if sp.issparse(X) else X.nbytes
     n_blocks = int(min(max(size // BLOCK_BYTES, 1), MAX_BLOCKS, max(n_rows, 1)))
     edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
-    return [
-        as_block(X[c], None if y is None else y[c], None if weight is None else weight[c], index=i)
-        for i, c in enumerate(cuts)
-    ]
+    parts = (X, y, weight, fold)
+    return [as_block(*(None if part is None else part[c] for part in parts), index=i) for i, c in enumerate(cuts)]
 
 
 def dask_matrix(X: Any) -> da.Array:
@@ -158,7 +158,7 @@ def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
     names = {name: block_keys(array) for name, array in zip(aligned, arrays, strict=True)}
     blocks = []
     for index in range(arrays[0].numblocks[0]):
-        keys = tuple(names[name][index] if name in names else None for name in ("X", "y", "sample_weight"))
+        keys = tuple(names[name][index] if name in names else None for name in PARTS)
         part, _ = cull(graph, [key for key in keys if key is not None])
         blocks.append(Lazy(part, keys, index, arrays[0].shape[1]))
     return blocks

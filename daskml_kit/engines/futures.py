@@ -33,6 +33,7 @@ class Remote(NamedTuple):
     X: Future
     y: Future | None
     weight: Future | None
+    fold: Future | None
     index: int  # type: ignore[assignment]  # as in Block
     n_features: int
 
@@ -249,5 +250,5 @@ def _hold(recipes: Recipes) -> Recipes:
     return recipes
 
 
-def _assemble(X: Any, y: Any, weight: Any, index: int, n_features: int) -> Block:
-    return as_block(X, y, weight, index=index, n_features=n_features)
+def _assemble(X: Any, y: Any, weight: Any, fold: Any, index: int, n_features: int) -> Block:
+    return as_block(X, y, weight, fold, index=index, n_features=n_features)

@@ -14,6 +14,7 @@ from distributed import Client, Future, futures_of, get_client, get_worker, rejo
 
 from daskml_kit.block import Block, as_block
 from daskml_kit.engines.blocks import (
+    PARTS,
     align,
     block_keys,
     dask_matrix,
@@ -44,6 +45,7 @@ def open_engine(
     n_jobs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     setting: object = None,
+    fold: Any = None,
 ) -> Iterator[Engine]:
     """Open an engine over the aligned row blocks of the data, and close it in the end.
 
@@ -58,6 +60,8 @@ def open_engine(
         A folder where the answers are written down, and from where those of an interrupted fit are taken.
     setting : object, optional
         What the answers depend on beside the data: a checkpoint of another setting is refused.
+    fold : array or Dask array of shape (n_samples, n_columns), optional
+        The ids by which a cross-validation tells the rows.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def open_engine(
     if inside and client is not None:
         secede()  # else this task would hold the thread that its own passes need
     try:
-        with _open(client, X, y, sample_weight, _threads(n_jobs, inside)) as engine:
+        with _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside)) as engine:
             if checkpoint is None:
                 yield engine
             else:
@@ -102,16 +106,16 @@ def find_client() -> Client | None:
     return client
 
 
-def _open(client: Client | None, X: Any, y: Any, weight: Any, n_threads: int | None) -> Engine:
+def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None) -> Engine:
     if is_dask(X):
-        return _open_dask(client, X, y, weight, n_threads)
+        return _open_dask(client, X, y, weight, fold, n_threads)
     y, weight = dask.compute(y, weight)
-    return LocalEngine(memory_blocks(X, _memory(y), _memory(weight)), n_threads)
+    return LocalEngine(memory_blocks(X, _memory(y), _memory(weight), fold), n_threads)
 
 
-def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, n_threads: int | None) -> Engine:
+def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None) -> Engine:
     parts: dict[str, da.Array | Array] = {"X": dask_matrix(X)}
-    for name, values in (("y", y), ("sample_weight", weight)):
+    for name, values in (("y", y), ("sample_weight", weight), ("fold", fold)):
         if values is not None:
             parts[name] = dask_vector(values, name) if is_dask(values) else np.asarray(values)
     arrays = {name: part for name, part in parts.items() if isinstance(part, da.Array)}
@@ -132,8 +136,8 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, n_threads: in
         return LocalEngine(_held_blocks(aligned, values), n_threads)
     n_features = aligned["X"].shape[1]
     empty = [None] * len(futures["X"])
-    rows = zip(futures["X"], futures.get("y", empty), futures.get("sample_weight", empty), strict=True)
-    return FuturesEngine(client, [Remote(*row, index, n_features) for index, row in enumerate(rows)])
+    rows = zip(*(futures.get(name, empty) for name in PARTS), strict=True)
+    return FuturesEngine(client, [Remote._make((*row, index, n_features)) for index, row in enumerate(rows)])
 
 
 def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da.Array]:
@@ -164,7 +168,7 @@ def _held_blocks(aligned: dict[str, da.Array], values: Sequence[Sequence[Any]]) 
     n_features = aligned["X"].shape[1]
     columns = dict(zip(aligned, values, strict=True))
     empty = [None] * len(columns["X"])
-    rows = zip(columns["X"], columns.get("y", empty), columns.get("sample_weight", empty), strict=True)
+    rows = zip(*(columns.get(name, empty) for name in PARTS), strict=True)
     return [as_block(*row, index=index, n_features=n_features) for index, row in enumerate(rows)]
 
 
