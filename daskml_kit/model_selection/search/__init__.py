@@ -1,0 +1,1 @@
+"""Searches over parameters, whose fits share passes or work."""
