@@ -17,7 +17,7 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def hash_keys(columns: Sequence[tuple[str, Any]]) -> NDArray[np.uint64]:
-    """Return a hash of each row of the key ``columns``.
+    """Return a hash of each row of the key ``columns``, of which there is at least one.
 
     Equal values have equal hashes: 3, 3.0 and ``np.int8(3)``, "a" as object, Arrow string or category, an instant in
     any unit and time zone.
@@ -66,6 +66,8 @@ def _hash_values(name: str, series: pd.Series[Any]) -> NDArray[np.uint64]:
         return _mixed(series.to_numpy(dtype=kind))
     if pd.api.types.is_float_dtype(dtype):
         return _hash_floats(series.to_numpy(dtype=np.float64))
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "mMO":
+        return _hash_objects(name, series.astype(object))
     if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
         return _hash_times(series.dt.tz_convert(None) if getattr(dtype, "tz", None) else series)
     if pd.api.types.is_object_dtype(dtype):
@@ -80,17 +82,26 @@ def _hash_objects(name: str, series: pd.Series[Any]) -> NDArray[np.uint64]:
     if kind in ("string", "empty"):
         return np.asarray(pd.util.hash_array(series.to_numpy(dtype=object)))
     if kind in ("integer", "boolean", "floating", "mixed-integer-float"):
-        return _hash_values(name, series.infer_objects() if kind != "mixed-integer-float" else series.astype(float))
-    if kind in ("datetime64", "datetime", "date", "timedelta64", "timedelta"):
-        parse = pd.to_timedelta if kind.startswith("timedelta") else pd.to_datetime
-        return _hash_values(name, parse(series))
+        numbers = pd.to_numeric(series)
+        if pd.api.types.is_object_dtype(numbers):
+            raise DataError(f"by: expected integers of 64 bits, got {name} with larger ones")
+        return _hash_values(name, numbers)
+    try:
+        if kind in ("datetime64", "datetime", "date"):
+            return _hash_values(name, pd.to_datetime(series))
+        if kind in ("timedelta64", "timedelta"):
+            return _hash_values(name, pd.to_timedelta(series))
+    except ValueError as error:  # such as times of which only some have a zone
+        raise DataError(f"by: {name} with {kind}: {error}") from None
     raise DataError(f"by: expected keys of one kind, numbers, strings, categories or times, got {name} with {kind}")
 
 
 def _hash_floats(values: NDArray[np.float64]) -> NDArray[np.uint64]:
-    whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
-    bits = values.view(np.int64).copy()
-    bits[whole] = values[whole].astype(np.int64)
+    whole = np.floor(values) == values
+    signed, unsigned = whole & (np.abs(values) < 2.0**63), whole & (values >= 2.0**63) & (values < 2.0**64)
+    bits = values.view(np.uint64).copy()
+    bits[signed] = values[signed].astype(np.int64).view(np.uint64)
+    bits[unsigned] = values[unsigned].astype(np.uint64)
     return _mixed(bits)
 
 

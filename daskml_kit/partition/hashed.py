@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from daskml_kit.engines.rows import Rows, align_rows
 from daskml_kit.errors import DataError
@@ -47,7 +48,7 @@ def hash_partition(
         Blocks of the results; by default as many as the first Dask collection has.
     max_skew : float, optional
         The rows of the largest block over the mean, above 1. If given, the keys are read beforehand (twice where a
-        block is too large), and the lengths of the resulting blocks are known.
+        block is too large, and again where few keys are frequent), and the lengths of the resulting blocks are known.
     on_skew : {"raise", "split", "warn"}
         What to do about a larger block: raise an error that names the hot keys; take rows of the most frequent keys
         away until it is not too large (such a key then lies in several blocks); or warn.
@@ -78,7 +79,8 @@ def hash_partition(
     rows, keys = _with_keys(named(collections), by)
     route = Keyed(keys, check_npartitions(npartitions, len(rows.lengths)))
     if max_skew is not None:
-        route = _within(route, measure(rows, keys, route.npartitions, max_skew), max_skew, on_skew)
+        skew = measure(rows, keys, route.npartitions, max_skew, to_split=on_skew == "split")
+        route = _within(route, skew, max_skew, on_skew)
     return unwrapped(move(rows, route)[: len(collections)])
 
 
@@ -88,6 +90,10 @@ def _with_keys(collections: Mapping[str, Any], by: Any) -> tuple[Rows, Keys]:
         isinstance(by, list) and all(isinstance(n, Hashable) for n in by)
     ):
         rows = align_rows({**collections, BY: by})
+        meta = rows.columns[-1].meta
+        if sp.issparse(meta) or meta.ndim > 2 or 0 in meta.shape[1:]:
+            kind = "a sparse matrix" if sp.issparse(meta) else f"rows of shape {meta.shape[1:]}"
+            raise DataError(f"by: expected keys of one column or several, got {kind}")
         return rows, Keys(len(collections), None)
     rows = align_rows(collections)
     names = tuple(by) if isinstance(by, list) else (by,)
@@ -96,7 +102,10 @@ def _with_keys(collections: Mapping[str, Any], by: Any) -> tuple[Rows, Keys]:
             missing = [name for name in names if name not in column.meta.columns]
             if missing or not names:
                 have = ", ".join(map(repr, column.meta.columns))
-                raise DataError(f"by: expected columns of {column.name} ({have}), got {', '.join(map(repr, missing))}")
+                raise DataError(f"by: expected columns of {column.name} ({have}), got {', '.join(map(repr, missing)) or 'none'}")
+            twice = [name for name in names if column.meta.columns.tolist().count(name) > 1]
+            if twice:
+                raise DataError(f"by: {column.name} has several columns {twice[0]!r}: give the keys as a Series")
             return rows, Keys(part, names)
     raise DataError(f"by: expected an array or Series of keys beside arrays, got {by!r}; there is no DataFrame given")
 

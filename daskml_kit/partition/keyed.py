@@ -31,7 +31,7 @@ class Keys(NamedTuple):
         if self.columns is not None:
             return [(f"column {name!r}", part[name]) for name in self.columns]
         if isinstance(part, pd.DataFrame):
-            return [(f"column {name!r}", part[name]) for name in part.columns]
+            return [(f"column {name!r}", part.iloc[:, i]) for i, name in enumerate(part.columns)]
         if part.ndim == 2:
             return [(f"column {i}", part[:, i]) for i in range(part.shape[1])]
         return [("the keys", part)]
@@ -67,8 +67,9 @@ class Spread(NamedTuple):
         """Write into ``targets``, the blocks where the rows of block ``index`` go, those of the spread keys."""
         found = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         rows = np.flatnonzero(self.hashes[found] == hashes)
-        for key in np.unique(found[rows]):
-            own = rows[found[rows] == key]
+        rows = rows[np.argsort(found[rows], kind="stable")]
+        spread, starts = np.unique(found[rows], return_index=True)
+        for key, own in zip(spread, np.split(rows, starts[1:]), strict=False):
             ranks = self.ranks[index, key] + np.arange(len(own))
             targets[own] = self.blocks[key][np.searchsorted(self.ends[key], ranks, side="right")]
 

@@ -20,9 +20,13 @@ COPIES = 3
 
 
 def move(rows: Rows, route: Route) -> list[Any]:
-    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says."""
+    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says.
+
+    Blocks without a row are what Dask's shuffle does not make: fewer rows than blocks are exchanged in memory.
+    """
     client = find_client()
-    if fits(client, COPIES * sum(_bytes(column, rows.n_rows, client) for column in rows.columns)):
+    n_bytes = sum(_bytes(column, rows.n_rows, client) for column in rows.columns)
+    if rows.n_rows < len(route.edges) or fits(client, COPIES * n_bytes):
         return exchange(rows, route, client)
     return spill(rows, route)
 

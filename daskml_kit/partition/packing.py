@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,15 +18,16 @@ PLACE = "place"
 BYTES = pd.ArrowDtype(pa.large_binary())
 
 
-def pack(places: Array, parts: Sequence[Any]) -> pd.DataFrame:
-    """Return a frame of the ``places`` and of all ``parts``, row by row.
+def pack(places: Array, parts: Sequence[Any], metas: Sequence[Any]) -> pd.DataFrame:
+    """Return a frame of the ``places`` and of all ``parts``, of the kinds of ``metas``, row by row.
 
     A row of a dense array becomes one binary value, a row of a CSR matrix two; a frame keeps its columns and its
-    index. A column is called after the number of its part and what it is in there.
+    index. A column is called after the number of its part and what it is in there. Objects are pickled: the shuffle
+    would make strings of them, and of None another missing value.
     """
     columns: dict[str, Any] = {PLACE: places}
-    for number, part in enumerate(parts):
-        for name, values in _columns(part).items():
+    for number, (part, meta) in enumerate(zip(parts, metas, strict=True)):
+        for name, values in _columns(part, meta).items():
             columns[f"{number}.{name}"] = values
     return pd.DataFrame(columns)
 
@@ -35,7 +37,7 @@ def unpack(packed: pd.DataFrame, number: int, meta: Any) -> Any:
     if isinstance(meta, pd.Series):
         return unpack(packed, number, meta.to_frame()).iloc[:, 0].rename(meta.name)
     if isinstance(meta, pd.DataFrame):
-        index = pd.Index(packed[f"{number}.index"].to_numpy(), dtype=meta.index.dtype, name=meta.index.name)
+        index = pd.Index(_restored(packed[f"{number}.index"], meta.index.dtype).array, name=meta.index.name)
         columns = [_restored(packed[f"{number}.{i}"], dtype) for i, dtype in enumerate(meta.dtypes)]
         frame = pd.DataFrame({i: column.array for i, column in enumerate(columns)}, index=index)
         return frame.set_axis(meta.columns, axis=1)
@@ -44,35 +46,58 @@ def unpack(packed: pd.DataFrame, number: int, meta: Any) -> Any:
         indices, ends = _from_bytes(packed[f"{number}.indices"], np.dtype(np.int64))
         return sp.csr_array((values, indices, ends), shape=(len(packed), meta.shape[1]))
     if meta.dtype.kind in "OUST":
-        return packed[f"{number}.values"].to_numpy(dtype=meta.dtype)
+        values = _unpickled(packed[f"{number}.rows"], meta.shape[1:])
+        return values if meta.dtype.kind == "O" else _as_text(values, meta.dtype)
     return _from_bytes(packed[f"{number}.rows"], meta.dtype)[0].reshape(len(packed), *meta.shape[1:])
 
 
-def _columns(part: Any) -> dict[str, Any]:
+def _columns(part: Any, meta: Any) -> dict[str, Any]:
     if isinstance(part, pd.Series):
-        return _columns(part.to_frame())
+        return _columns(part.to_frame(), meta)
     if isinstance(part, pd.DataFrame):
-        own = {str(i): _plain(part.iloc[:, i]).array for i in range(part.shape[1])}
-        return {**own, "index": part.index.array}
+        own = {str(i): _plain(part.iloc[:, i]) for i in range(part.shape[1])}
+        return {**own, "index": _plain(part.index)}
     if sp.issparse(part):
-        indices = part.indices.astype(np.int64)
-        return {"values": _to_bytes(part.data, part.indptr), "indices": _to_bytes(indices, part.indptr)}
-    if part.dtype.kind in "OUST":
-        return {"values": pd.Series(part, dtype=object)}
+        values, indices = part.data.astype(meta.dtype, copy=False), part.indices.astype(np.int64)
+        return {"values": _to_bytes(values, part.indptr), "indices": _to_bytes(indices, part.indptr)}
+    if meta.dtype.kind in "OUST":
+        return {"rows": _pickled(part)}
     width = int(np.prod(part.shape[1:]))
-    return {"rows": _to_bytes(np.ascontiguousarray(part), np.arange(len(part) + 1) * width)}
+    return {"rows": _to_bytes(np.ascontiguousarray(part, meta.dtype), np.arange(len(part) + 1) * width)}
 
 
-def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+def _plain(column: pd.Series[Any] | pd.Index[Any]) -> Any:
     """Return categories as the values they stand for: the blocks' own lists of them may differ."""
     dtype = column.dtype
-    return column.astype(dtype.categories.dtype) if isinstance(dtype, pd.CategoricalDtype) else column
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _plain(column.astype(dtype.categories.dtype))
+    return _pickled(column) if pd.api.types.is_object_dtype(dtype) else column.array
 
 
 def _restored(column: pd.Series[Any], dtype: Any) -> pd.Series[Any]:
+    if column.dtype == BYTES and dtype != BYTES:
+        column = pd.Series(_unpickled(column), dtype=object)
     if isinstance(dtype, pd.CategoricalDtype) and not has_known_categories(pd.Series([], dtype=dtype)):
         return column.astype("category")
     return column.astype(dtype)
+
+
+def _pickled(values: Any) -> Any:
+    """Return each row as a binary value."""
+    return pd.array(pa.array([pickle.dumps(value) for value in values], pa.large_binary()), dtype=BYTES)
+
+
+def _unpickled(column: pd.Series[Any], tail: tuple[int, ...] = ()) -> Array:
+    values = np.empty((len(column), *tail), object)
+    for row, value in enumerate(column):
+        values[row] = pickle.loads(value)
+    return values
+
+
+def _as_text(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return strings as an array of the kind of ``dtype``, or of a wider one where that would cut them off."""
+    text = values.astype(dtype.type if dtype.kind in "US" else dtype)
+    return text.astype(np.promote_types(dtype, text.dtype), copy=False)
 
 
 def _to_bytes(values: Array, ends: Array) -> Any:

@@ -38,37 +38,23 @@ class Skew(NamedTuple):
     hot: list[HotKey]
 
 
-def measure(rows: Rows, keys: Keys, npartitions: int, max_skew: float) -> Skew:
+def measure(rows: Rows, keys: Keys, npartitions: int, max_skew: float, *, to_split: bool) -> Skew:
     """Count the rows of each block of the result, by one pass over the keys; where one is too large, by another,
     the rows of the frequent keys in it.
 
-    Every key is found that has more than ``(max_skew - 1) / (8 npartitions)`` of all rows.
+    Every key is found that has more than ``(max_skew - 1) / (8 npartitions)`` of all rows. Where these are too few
+    `to_split`, the blocks that are too large are read again for rarer ones.
     """
     share = (max_skew - 1) / (FINENESS * npartitions)
-    names = [column.name for column in rows.columns]
-    blocks = list(zip(*(column.blocks for column in rows.columns), strict=True))
-    survey = dask.delayed(_survey)
-    found = dask.compute(
-        *[
-            survey(keys, names, index, length, list(parts), npartitions, share)
-            for index, (length, parts) in enumerate(zip(rows.lengths, blocks, strict=True))
-        ]
-    )
-    loads = sum((loads for loads, _ in found), np.zeros(npartitions, np.int64))
-    overfull = np.flatnonzero(loads > allowed(loads, max_skew))
-    if not len(overfull):
+    loads, labels = _look(rows, keys, np.ones(npartitions, bool), share)
+    overfull = loads > allowed(loads, max_skew)
+    if not overfull.any():
         return Skew(loads, [])
-    labels = {key: label for _, frequent in found for key, label in frequent.items()}
-    hashes = np.sort(np.fromiter(labels, np.uint64, len(labels)))
-    hashes = hashes[np.isin(home(hashes, npartitions), overfull)]
-    count = dask.delayed(_count)
-    wanted = dask.delayed(hashes, traverse=False)
-    counts = np.array(dask.compute(*[count(keys, index, list(parts), wanted) for index, parts in enumerate(blocks)]))
-    hot = [
-        HotKey(labels[int(key)], int(key), int(at), counts[:, i])
-        for i, (key, at) in enumerate(zip(hashes, home(hashes, npartitions), strict=True))
-    ]
-    return Skew(loads, sorted(hot, key=lambda key: -key.rows))
+    hot = _hot_keys(rows, keys, overfull, labels)
+    while to_split and (_excess(loads, hot, max_skew)[overfull] > 0).any():
+        share /= FINENESS**2
+        hot = _hot_keys(rows, keys, overfull, _look(rows, keys, overfull, share)[1])
+    return Skew(loads, hot)
 
 
 def allowed(loads: Array, max_skew: float) -> float:
@@ -83,9 +69,7 @@ def even_out(skew: Skew, max_skew: float) -> tuple[Array, Spread]:
     From a block that is too large its most frequent keys leave, no more rows than have to; they go where there is
     most room.
     """
-    mean = skew.loads.mean()
-    level = int(max(np.floor((1 + max_skew) / 2 * mean), np.ceil(mean)))
-    loads = skew.loads.copy()
+    level, loads = _level(skew.loads, max_skew), skew.loads.copy()
     leaving = []
     for key in skew.hot:
         excess = min(max(int(loads[key.home]) - level, 0), key.rows)
@@ -105,6 +89,19 @@ def even_out(skew: Skew, max_skew: float) -> tuple[Array, Spread]:
     )
 
 
+def _level(loads: Array, max_skew: float) -> int:
+    """Return the rows down to which blocks are emptied that are too large, and up to which others take them."""
+    return int(max(np.floor((1 + max_skew) / 2 * loads.mean()), np.ceil(loads.mean())))
+
+
+def _excess(loads: Array, hot: Sequence[HotKey], max_skew: float) -> Array:
+    """Return the rows that each block would still have above the level if it had none of its hot keys."""
+    movable = np.zeros_like(loads)
+    for key in hot:
+        movable[key.home] += key.rows
+    return loads - movable - _level(loads, max_skew)
+
+
 def _fill(room: list[tuple[int, int]], excess: int, level: int, loads: Array) -> list[tuple[int, int]]:
     """Return which blocks take how many of the ``excess`` rows, the emptiest first, and write them into ``loads``.
 
@@ -122,17 +119,54 @@ def _fill(room: list[tuple[int, int]], excess: int, level: int, loads: Array) ->
     return shares
 
 
+def _look(rows: Rows, keys: Keys, within: Array, share: float) -> tuple[Array, dict[int, str]]:
+    """Return the rows of each block of the result, and how the keys read, by hash, that belong to the blocks where
+    the mask ``within`` is true and have more than a ``share`` of the rows of some block of the data."""
+    names = [column.name for column in rows.columns]
+    survey = dask.delayed(_survey)
+    found = dask.compute(
+        *[
+            survey(keys, names, index, length, list(parts), within, share)
+            for index, (length, parts) in enumerate(zip(rows.lengths, _blocks(rows), strict=True))
+        ]
+    )
+    loads = sum((loads for loads, _ in found), np.zeros(len(within), np.int64))
+    return loads, {key: label for _, frequent in found for key, label in frequent.items()}
+
+
+def _hot_keys(rows: Rows, keys: Keys, within: Array, labels: Mapping[int, str]) -> list[HotKey]:
+    """Return those of the keys ``labels`` that belong to the blocks where ``within`` is true, the most frequent
+    first."""
+    hashes = np.sort(np.fromiter(labels, np.uint64, len(labels)))
+    hashes = hashes[within[home(hashes, len(within))]]
+    if not len(hashes):
+        return []
+    count, wanted = dask.delayed(_count), dask.delayed(hashes, traverse=False)
+    counts = np.array(
+        dask.compute(*[count(keys, index, list(parts), wanted) for index, parts in enumerate(_blocks(rows))])
+    )
+    hot = [
+        HotKey(labels[int(key)], int(key), int(at), counts[:, i])
+        for i, (key, at) in enumerate(zip(hashes, home(hashes, len(within)), strict=True))
+    ]
+    return sorted(hot, key=lambda key: -key.rows)
+
+
+def _blocks(rows: Rows) -> list[tuple[Any, ...]]:
+    return list(zip(*(column.blocks for column in rows.columns), strict=True))
+
+
 def _survey(
-    keys: Keys, names: Sequence[str], index: int, length: int, parts: Sequence[Any], npartitions: int, share: float
+    keys: Keys, names: Sequence[str], index: int, length: int, parts: Sequence[Any], within: Array, share: float
 ) -> tuple[Array, Mapping[int, str]]:
     """Return how many rows of a block go where, and how its frequent keys read, by hash."""
     check_lengths(names, parts, index, length)
     hashes = keys.hashes(index, parts)
-    loads = np.bincount(home(hashes, npartitions), minlength=npartitions)
+    homes = home(hashes, len(within))
     found, first, counts = np.unique(hashes, return_index=True, return_counts=True)
-    frequent = counts > share * length
+    frequent = (counts > share * length) & within[homes[first]]
     columns = [np.asarray(values) for _, values in keys.of(parts)]
-    return loads, {
+    return np.bincount(homes, minlength=len(within)), {
         int(key): ", ".join(str(column[row]) for column in columns)
         for key, row in zip(found[frequent], first[frequent], strict=True)
     }

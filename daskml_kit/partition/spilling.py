@@ -25,10 +25,13 @@ def spill(rows: Rows, route: Route) -> list[Any]:
     names = [column.name for column in rows.columns]
     packing, shared = dask.delayed(_pack, pure=True), dask.delayed(route, pure=True, traverse=False)
     blocks = zip(rows.starts, rows.lengths, zip(*(c.blocks for c in rows.columns), strict=True), strict=True)
+    metas = [column.meta for column in rows.columns]
+    kinds = dask.delayed(metas, traverse=False)
     packed = [
-        packing(shared, names, index, start, length, list(parts)) for index, (start, length, parts) in enumerate(blocks)
+        packing(shared, names, kinds, index, start, length, list(parts))
+        for index, (start, length, parts) in enumerate(blocks)
     ]
-    meta = pack(route.edges[:0], [column.meta for column in rows.columns])
+    meta = pack(route.edges[:0], metas, metas)
     edges = [int(edge) for edge in route.edges]
     shuffled = dd.from_delayed(packed, meta=meta).set_index(PLACE, divisions=edges, sort=True).to_delayed()
     name = f"daskml-unpack-{tokenize([part.key for part in shuffled])}"
@@ -45,7 +48,7 @@ def spill(rows: Rows, route: Route) -> list[Any]:
 
 
 def _pack(
-    route: Route, names: Sequence[str], index: int, start: int, length: int, parts: Sequence[Any]
+    route: Route, names: Sequence[str], metas: Sequence[Any], index: int, start: int, length: int, parts: Sequence[Any]
 ) -> pd.DataFrame:
     check_lengths(names, parts, index, length)
-    return pack(route.places(index, start, parts), parts)
+    return pack(route.places(index, start, parts), parts, metas)
