@@ -14,7 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, futures_of, wait
 
 from daskml_kit.engines.engine import available_threads
-from daskml_kit.engines.pieces import join, take
+from daskml_kit.engines.pieces import cut, join, take
 from daskml_kit.engines.rows import Rows, check_lengths, collect
 from daskml_kit.engines.shards import choose_holders, runs
 from daskml_kit.partition.route import Route
@@ -26,10 +26,11 @@ MAX_PIECES = 8_192
 
 
 class Piece(NamedTuple):
-    """Rows of one block that go to one group of blocks of the result."""
+    """Rows of one block that go to one group of blocks of the result, sorted by these: ``counts`` go to each."""
 
     index: int  # type: ignore[assignment]  # as in Block
     places: Array
+    counts: Array
     parts: list[Any]
 
 
@@ -46,19 +47,17 @@ def exchange(rows: Rows, route: Route, client: Client | None) -> list[Any]:
     sources = [block for column in rows.columns for block in column.blocks]
     name = f"daskml-exchange-{tokenize(route, [s.key for s in sources], rows.lengths, shards)}"
     layer: dict[Any, Any] = {(name, "route"): route}
-    cuts = route.edges[[group[0] for group in groups[1:]]]
     for s, shard in enumerate(shards):
         blocks = [
             [index, rows.starts[index], rows.lengths[index], [c.blocks[index].key for c in rows.columns]]
             for index in shard
         ]
-        layer[(name, "split", s)] = (split, (name, "route"), cuts, names, blocks)
+        layer[(name, "split", s)] = (split, (name, "route"), [group[0] for group in groups], names, blocks)
         for g in range(len(groups)):
             layer[(name, "piece", s, g)] = (getitem, (name, "split", s), g)
     for g, group in enumerate(groups):
         pieces = [(name, "piece", s, g) for s in range(len(shards))]
-        edges = route.edges[group[0] : group[-1] + 2]
-        layer[(name, "group", g)] = (gather, edges, pieces)
+        layer[(name, "group", g)] = (gather, route.edges[group[0] : group[-1] + 2], pieces)
         for position, partition in enumerate(group):
             for c in range(len(names)):
                 layer[(name, "pick", partition, c)] = (pick, (name, "group", g), position, c)
@@ -69,44 +68,44 @@ def exchange(rows: Rows, route: Route, client: Client | None) -> list[Any]:
     ]
 
 
-def split(route: Route, cuts: Array, names: Sequence[str], blocks: Sequence[Any]) -> list[list[Piece]]:
-    """Return for each group of the result what it gets of the ``blocks``."""
-    groups: list[list[Piece]] = [[] for _ in range(len(cuts) + 1)]
+def split(route: Route, firsts: Sequence[int], names: Sequence[str], blocks: Sequence[Any]) -> list[list[Piece]]:
+    """Return for each group of the result, which begin at the blocks ``firsts``, what it gets of the ``blocks``."""
+    edges = route.edges
+    bounds = [*firsts, len(edges) - 1]
+    groups: list[list[Piece]] = [[] for _ in firsts]
     for index, start, length, parts in blocks:
         check_lengths(names, parts, index, length)
         places = route.places(index, start, parts)
-        group = np.searchsorted(cuts, places, side="right").astype(np.uint8)
-        order = np.argsort(group, kind="stable")
-        edges = np.searchsorted(group, np.arange(len(groups) + 1), sorter=order)
-        for g, (a, b) in enumerate(pairwise(edges)):
-            taken = order[a:b]
-            groups[g].append(Piece(index, places[taken], [take(part, taken) for part in parts]))
+        target = np.searchsorted(edges, places, side="right") - 1
+        order = np.argsort(target.astype(np.min_scalar_type(len(edges))), kind="stable")
+        counts = np.bincount(target, minlength=len(edges) - 1)
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        for group, (first, last) in zip(groups, pairwise(bounds), strict=True):
+            taken = order[ends[first] : ends[last]]
+            group.append(Piece(index, places[taken], counts[first:last], [take(part, taken) for part in parts]))
     return groups
 
 
 def gather(edges: Array, pieces: Sequence[Sequence[Piece]]) -> list[list[Any]]:
-    """Return the parts of each block of a group."""
+    """Return the parts of each block of a group, its rows in the order of their places."""
     inward = sorted((piece for shard in pieces for piece in shard), key=lambda piece: piece.index)
-    places = np.concatenate([piece.places for piece in inward])
-    order, lengths = _order(places, edges)
-    joined = [join(parts) for parts in zip(*(piece.parts for piece in inward), strict=True)]
-    ends = np.cumsum([0, *lengths])
-    return [[take(part, order[a:b]) for part in joined] for a, b in pairwise(ends)]
+    ends = [np.concatenate([[0], np.cumsum(piece.counts)]) for piece in inward]
+    blocks = []
+    for number, (first, last) in enumerate(pairwise(edges)):
+        spans = [(end[number], end[number + 1]) for end in ends]
+        places = np.concatenate([piece.places[a:b] for piece, (a, b) in zip(inward, spans, strict=True)])
+        columns = zip(*(piece.parts for piece in inward), strict=True)
+        joined = [join([cut(part, a, b) for part, (a, b) in zip(parts, spans, strict=True)]) for parts in columns]
+        if len(places) == last - first:  # no place is free: each says where its row goes
+            order = np.empty(len(places), np.int64)
+            order[places - first] = np.arange(len(places))
+            joined = [take(part, order) for part in joined]
+        blocks.append(joined)  # else the rows come in the order of their places: by block, and by row
+    return blocks
 
 
 def pick(group: list[list[Any]], position: int, column: int) -> Any:
     return group[position][column]
-
-
-def _order(places: Array, edges: Array) -> tuple[Array, Array]:
-    """Return the order that sorts ``places``, and how many lie between neighbouring ``edges``."""
-    if edges[-1] - edges[0] == len(places):  # no place is free: each says where its row goes
-        order = np.empty(len(places), np.int64)
-        order[places - edges[0]] = np.arange(len(places))
-        return order, np.diff(edges)
-    partition = np.searchsorted(edges, places, side="right").astype(np.uint16)
-    order = np.argsort(partition, kind="stable")  # the rows of each come in the order of their places already
-    return order, np.bincount(partition, minlength=len(edges))[1:]
 
 
 def _shards(rows: Rows, client: Client | None) -> list[list[int]]:
