@@ -102,7 +102,9 @@ def _with_keys(collections: Mapping[str, Any], by: Any) -> tuple[Rows, Keys]:
             missing = [name for name in names if name not in column.meta.columns]
             if missing or not names:
                 have = ", ".join(map(repr, column.meta.columns))
-                raise DataError(f"by: expected columns of {column.name} ({have}), got {', '.join(map(repr, missing)) or 'none'}")
+                raise DataError(
+                    f"by: expected columns of {column.name} ({have}), got {', '.join(map(repr, missing)) or 'none'}"
+                )
             twice = [name for name in names if column.meta.columns.tolist().count(name) > 1]
             if twice:
                 raise DataError(f"by: {column.name} has several columns {twice[0]!r}: give the keys as a Series")
