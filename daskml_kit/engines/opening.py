@@ -27,6 +27,7 @@ from daskml_kit.engines.blocks import (
 from daskml_kit.engines.capacity import array_bytes, fits
 from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine, Remote
+from daskml_kit.engines.given import given_engine
 from daskml_kit.engines.transcript import Transcript, fingerprint_of
 from daskml_kit.errors import AsynchronousClientError, DataError
 from daskml_kit.typing import Array
@@ -70,6 +71,13 @@ def open_engine(
     DataError
         Where the parts do not fit together.
     """
+    given = given_engine()
+    if given is not None:
+        if checkpoint is not None:
+            raise DataError("checkpoint: a fit of a search has none of its own; give it to the search")
+        with given:
+            yield given
+        return
     inside = _in_task()
     client = find_client() if is_dask(X) else None
     if inside and client is not None:

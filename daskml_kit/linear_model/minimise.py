@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine
-from daskml_kit.linear_model.pilot import diagonal, fit_sample
+from daskml_kit.linear_model.pilot import Pilot, diagonal, fit_sample
 from daskml_kit.linear_model.problem import Problem
 from daskml_kit.queries.survey import Overview
 from daskml_kit.solvers.drive import solve
@@ -34,18 +34,28 @@ def minimise(
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``overview``; with few rows it is
     Newton, and with many coefficients L-BFGS, or FISTA where there is an l1 norm, scaled by the sample's diagonal.
+    Where the engine knows how like problems ended, it is quasi-Newton from there.
     """
+    known: dict[Hashable, Pilot] | None = getattr(engine, "known", None)
     if solver == "auto":
-        solver = _choose(problems, overview)
-    if solver == "pilot":
-        pilots = fit_sample(problems, overview)
+        warm = known is not None and all(_fits(known.get(key), p) for key, p in problems.items())
+        solver = "known" if warm else _choose(problems, overview)
+    if solver in ("known", "pilot"):
+        pilots = fit_sample(problems, overview) if known is None or solver == "pilot" else known
         solvers: dict[Key, Solver] = {
             key: quasi_newton(p.oracle(), *pilots[key], tol=tol, max_iter=max_iter, l1=p.l1)
             for key, p in problems.items()
         }
     else:
         solvers = {key: _single(solver, p, overview, tol, max_iter) for key, p in problems.items()}
-    return solve(engine.answer, solvers)
+    results = solve(engine.answer, solvers)
+    if known is not None:
+        known.update({key: Pilot(r.w, r.last.hess) for key, r in results.items() if r.last.hess is not None})
+    return results
+
+
+def _fits(pilot: Pilot | None, problem: Problem) -> bool:
+    return pilot is not None and len(pilot.w) == len(problem.free) and problem.log_floor is None
 
 
 def _single(solver: str, problem: Problem, overview: Overview, tol: float, max_iter: int) -> Solver:

@@ -24,6 +24,44 @@ class Eval(NamedTuple):
     hess: Array | None = None
 
 
+class LeftOut(NamedTuple):
+    """Positions of points at which ``rows`` of a tile do not count."""
+
+    points: Array
+    rows: Array
+
+
+class Within(NamedTuple):
+    """Which rows count at each of m points: those whose id, in a column of the blocks' folds, is kept.
+
+    Parameters
+    ----------
+    columns : int array of shape (m,)
+    kept : tuple of m tuples of int
+    """
+
+    columns: Array
+    kept: tuple[tuple[int, ...], ...]
+
+    def join(self, others: Sequence[Within | None]) -> Within:
+        """Return the rows of these points and of ``others``."""
+        every = [self, *(other for other in others if other is not None)]
+        return Within(np.concatenate([w.columns for w in every]), sum((w.kept for w in every), ()))
+
+    def left_out(self, fold: Array | None, rows: slice) -> list[LeftOut]:
+        """Return the rows of a tile that do not count, by the points that leave out the same."""
+        if fold is None:
+            raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
+        points: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for point, side in enumerate(zip(self.columns.tolist(), self.kept, strict=True)):
+            points.setdefault(side, []).append(point)
+        ids = fold[rows]
+        return [
+            LeftOut(np.array(own), np.flatnonzero(~np.isin(ids[:, column], kept)))
+            for (column, kept), own in points.items()
+        ]
+
+
 class Sums(NamedTuple):
     """The partial answer of `At`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1))."""
 
@@ -44,21 +82,26 @@ class At:
         The points: k outputs of d features, the intercept last.
     order : {0, 1, 2}
         2 asks for the Hessian too.
+    within : Within, optional
+        Which rows count at each point; by default all.
     """
 
     loss: Loss
     target: Target
     coef: Array
     order: int = 1
+    within: Within | None = None
 
     answer_type: ClassVar[type[Eval]] = Eval
 
     def alike(self) -> Hashable:
-        return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order)
+        return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order, self.within is None)
 
     def fuse(self, others: Sequence[Self]) -> Self:
         target = self.target.join([q.target for q in others])
-        return type(self)(self.loss, target, np.concatenate([self.coef, *(q.coef for q in others)]), self.order)
+        coef = np.concatenate([self.coef, *(q.coef for q in others)])
+        within = None if self.within is None else self.within.join([q.within for q in others])
+        return type(self)(self.loss, target, coef, self.order, within)
 
     def chunk(self, block: Block) -> Sums:
         """Read the block once, tile by tile.
@@ -82,7 +125,8 @@ class At:
             for rows in tiles(block.n_rows, size):
                 tile = X[rows] if X.dtype == dtype else X[rows].astype(dtype)
                 weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
-                self._add(sums, tile, coef, self.target.read(y[rows], weight, dtype))
+                left_out = [] if self.within is None else self.within.left_out(block.fold, rows)
+                self._add(sums, tile, coef, self.target.read(y[rows], weight, dtype), left_out)
         if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):
             check_finite(block)
         return sums
@@ -95,7 +139,7 @@ class At:
         hess = [None] * len(total.value) if total.hess is None else list(total.hess)
         return [Eval(float(v), g.ravel(), h) for v, g, h in zip(total.value, total.grad, hess, strict=True)]
 
-    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
+    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read, left_out: Sequence[LeftOut]) -> None:
         m, k, _ = self.coef.shape
         raw = np.asarray((tile @ coef[:, :-1].T).T if sp.issparse(tile) else coef[:, :-1] @ tile.T)
         raw += coef[:, -1:]
@@ -103,6 +147,10 @@ class At:
             value, slope, curvature = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
                 value, slope = value * read.weight, slope * read.weight
+            for points, rows in left_out:
+                for terms in (value, slope, curvature):
+                    if terms is not None:
+                        terms[np.ix_(points, rows)] = 0
             sums.value[:] += value.sum(axis=1, dtype=np.float64)
             if curvature is not None and sums.hess is not None:
                 weighted = curvature if read.weight is None else curvature * read.weight
@@ -112,16 +160,23 @@ class At:
             slope = np.empty_like(raw)
             for problem in range(m):
                 part = slice(problem * k, (problem + 1) * k)
-                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read)
+                out = [rows for points, rows in left_out if problem in points]
+                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read, out)
         flat = sums.grad.reshape(m * k, -1)
         flat[:, :-1] += np.asarray((tile.T @ slope.T).T if sp.issparse(tile) else slope @ tile)
         flat[:, -1] += slope.sum(axis=1, dtype=np.float64)
 
-    def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read) -> Array:
+    def _add_coupled(
+        self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read, left_out: Sequence[Array]
+    ) -> Array:
         k, width = self.coef.shape[1:]
         value, slope, curvature = self.loss.terms(raw, read.y, self.order)
         if read.weight is not None:
             value, slope = value * read.weight, slope * read.weight
+        for rows in left_out:
+            for terms in (value, slope, curvature):
+                if terms is not None:
+                    terms[..., rows] = 0
         sums.value[problem] += value.sum(dtype=np.float64)
         if curvature is not None and sums.hess is not None:
             if read.weight is not None:

@@ -61,16 +61,21 @@ def _descend(
     for n_iter in range(max_iter + 1):
         step, gain = newton_step(here, w, bounds, here.hess if hess is None else hess)
         if settled(here, w, bounds, gain, tol) or (decrement is not None and gain <= decrement * abs(here.value)):
-            return Result(w, n_iter, True, here)
+            return Result(w, n_iter, True, _measured(here, hess))
         if n_iter == max_iter:
             break
         moved = yield from backtrack(oracle, w, here, step, bounds, order)
         if moved is None or stuck((w, here), moved, bounds, gain):
-            return Result(w, n_iter, stalled(here, gain), here)
+            return Result(w, n_iter, stalled(here, gain), _measured(here, hess))
         if hess is not None:
             hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
         w, here = moved
-    return Result(w, max_iter, False, here)
+    return Result(w, max_iter, False, _measured(here, hess))
+
+
+def _measured(here: Eval, hess: Array | None) -> Eval:
+    """Return the last point with the metric there, for whoever starts at it."""
+    return here if hess is None else here._replace(hess=hess)
 
 
 def with_hessian(oracle: Oracle, solver: Solver) -> Solver:

@@ -1,0 +1,188 @@
+"""All candidates on all splits in the passes of a few fits."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from sklearn.base import clone, is_classifier
+
+from daskml_kit.engines.blocks import is_dask
+from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.lockstep import Fit, Lockstep
+from daskml_kit.engines.opening import open_engine
+from daskml_kit.linear_model.classifier import position_of
+from daskml_kit.linear_model.model import LinearModel
+from daskml_kit.model_selection.search.judges import Judge, judge_of
+from daskml_kit.model_selection.search.judging import Examinee, Judging
+from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.queries.survey import Survey
+from daskml_kit.typing import Labels
+
+Place = tuple[int, int]
+"""The number of a candidate, and of a split."""
+
+
+class Fused(NamedTuple):
+    """What came of each candidate on each split, and the models of all rows, by candidate."""
+
+    outcomes: dict[Place, Outcome]
+    whole: dict[int, Any]
+    passes: int
+
+
+def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str, Any]) -> str | None:
+    """Return why fits of ``estimator`` cannot share passes; None where they can."""
+    if not isinstance(estimator, LinearModel):
+        return f"{type(estimator).__name__} does not learn by questions that several fits can share"
+    strange = [name for name, scorer in scoring.items() if judge_of(scorer, estimator) is None]
+    if strange:
+        return f"scoring {', '.join(strange)} is not made of sums over blocks"
+    others = [name for name, value in fit_params.items() if name != "sample_weight" and value is not None]
+    return f"fit takes {', '.join(others)} too" if others else None
+
+
+def run_fused(
+    estimator: Any,
+    candidates: Sequence[Mapping[str, Any]],
+    X: Any,
+    y: Any,
+    folds: Folds,
+    scoring: Mapping[str, Any],
+    *,
+    sample_weight: Any = None,
+    return_train_score: bool = False,
+    n_jobs: int | None = None,
+    checkpoint: Any = None,
+) -> Fused:
+    """Fit every candidate on all rows, then from there on each split's training rows, in lock step; score all at once.
+
+    The gradients of all fits at their own coefficients are one matrix product a tile of rows; rows that a fit leaves
+    out are set to zero there. X is not copied.
+    """
+    like = _like(X), (None if y is None else _target_like(y)), (None if sample_weight is None else da.ones(1))
+    setting = [estimator.get_params(), [dict(c) for c in candidates], folds.splits]
+    data = _matrix(X), y, sample_weight
+    with open_engine(*data, n_jobs=n_jobs, checkpoint=checkpoint, setting=setting, fold=_ids(folds)) as engine:
+        labels = _encode(engine, y) if is_classifier(estimator) else None
+        steps = Lockstep(engine, [_n_ids(folds, column) for column in range(len(folds.ids))])
+        known: list[dict[Hashable, Any]] = [{} for _ in candidates]
+        fit = partial(_fit, estimator, like, labels)
+        started = time.perf_counter()
+        whole = steps.run({c: Fit(partial(fit, params), None, known[c]) for c, params in enumerate(candidates)})
+        sides = [steps.side(split.column, split.train) for split in folds.splits]
+        fits = {
+            (c, s): Fit(partial(fit, params), side, dict(known[c]))
+            for s, side in enumerate(sides)
+            for c, params in enumerate(candidates)
+        }
+        fitted = steps.run(fits)
+        middle = time.perf_counter()
+        judges = {name: _judge(scorer, estimator) for name, scorer in scoring.items()}
+        models = {place: news.value for place, news in fitted.items() if news.error is None}
+        scores = _scores(engine, steps, folds, models, judges, "test")
+        train = _scores(engine, steps, folds, models, judges, "train") if return_train_score else {}
+        ended = time.perf_counter()
+        passes = engine.profile.passes
+    share = (middle - started) / len(fits), (ended - middle) / len(fits)
+    outcomes = {}
+    for place, news in fitted.items():
+        if news.error is None:
+            outcomes[place] = Outcome(scores[place], train.get(place), *share, estimator=news.value)
+        else:
+            outcomes[place] = Outcome({}, None, *share, error="".join(traceback.format_exception(news.error)))
+    models_of_all = {c: news.value for c, news in whole.items() if news.error is None}
+    for model in (*models.values(), *models_of_all.values()):
+        if labels is not None:
+            model.classes_ = labels[model.classes_]
+    return Fused(outcomes, models_of_all, passes)
+
+
+def _fit(estimator: Any, like: tuple[Any, Any, Any], labels: Labels | None, params: Mapping[str, Any]) -> Any:
+    X, y, weight = like
+    model = clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
+    return model.fit(X, y) if weight is None else model.fit(X, y, weight)
+
+
+def _scores(
+    engine: Engine,
+    steps: Lockstep,
+    folds: Folds,
+    models: Mapping[Place, Any],
+    judges: Mapping[str, Judge],
+    side: str,
+) -> dict[Place, dict[str, float]]:
+    if not models:
+        return {}
+    examinees = [
+        Examinee(_plain(model), steps.side(folds.splits[s].column, getattr(folds.splits[s], side)))
+        for (_, s), model in models.items()
+    ]
+    (answers,) = engine.answer(Judging(examinees, judges))
+    return {
+        place: {name: judge.finish(answer[name], getattr(model, "classes_", None)) for name, judge in judges.items()}
+        for (place, model), answer in zip(models.items(), answers, strict=True)
+    }
+
+
+def _judge(scorer: Any, estimator: Any) -> Judge:
+    judge = judge_of(scorer, estimator)
+    if judge is None:
+        raise TypeError(f"no judge for {scorer!r}")
+    return judge
+
+
+def _plain(model: Any) -> Any:
+    """Return the scikit-learn twin, which takes rows without names."""
+    twin = model.to_sklearn()
+    if hasattr(twin, "feature_names_in_"):
+        del twin.feature_names_in_
+    return twin
+
+
+def _encode(engine: Engine, y: Any) -> Labels | None:
+    """Make labels that are not numbers their positions among the sorted labels, and return these."""
+    dtype = getattr(y, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
+        return None
+    labels: Labels = engine.answer(Survey(True))[0].labels
+    engine.relabel(partial(position_of, labels))
+    return labels
+
+
+def _ids(folds: Folds) -> Any:
+    if not is_dask(folds.ids[0]):
+        return np.column_stack(folds.ids)
+    return da.stack(folds.ids, axis=1).rechunk({1: -1}) if len(folds.ids) > 1 else folds.ids[0][:, None]
+
+
+def _n_ids(folds: Folds, column: int) -> int:
+    own = [split for split in folds.splits if split.column == column]
+    unused = len(own) == 1  # a column of its own has one more id, for rows of neither side
+    return 1 + max(max(split.train + split.test) for split in own) + unused
+
+
+def _like(X: Any) -> Any:
+    """Return an X of Dask as wide as this and named as this, that no one reads."""
+    if is_dask(X):
+        return X
+    if isinstance(X, pd.DataFrame):
+        return dd.from_pandas(X.iloc[:1], npartitions=1)
+    return da.zeros(X.shape, dtype=X.dtype, chunks=(-1, -1))
+
+
+def _target_like(y: Any) -> Any:
+    shape = (1,) if len(np.shape(y) if not is_dask(y) else y.shape) == 1 else (1, y.shape[1])
+    return da.zeros(shape, dtype=np.float64)
+
+
+def _matrix(X: Any) -> Any:
+    return X.to_numpy() if isinstance(X, pd.DataFrame) else X if hasattr(X, "shape") else np.asarray(X)

@@ -1,0 +1,94 @@
+"""Scores that a pass over the blocks gives: what to ask of predictions, and what to make of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+
+from daskml_kit.linear_model.regressor import LinearRegressor
+from daskml_kit.queries.class_losses import ClassLosses, LossTable
+from daskml_kit.queries.query import Query
+from daskml_kit.queries.residuals import Residuals, Residue
+from daskml_kit.queries.scores import Hits, Matches
+
+
+class Judge(NamedTuple):
+    """A score, the greater the better.
+
+    Parameters
+    ----------
+    response : str
+        The estimator's method whose result is judged.
+    query : Query
+        Asked of blocks whose X are predictions.
+    finish : callable
+        Makes the score of the query's answer and the classes of the estimator.
+    """
+
+    response: str
+    query: Query
+    finish: Callable[[Any, Any], float]
+
+
+def accuracy(total: Matches, classes: Any) -> float:
+    return total.hits / total.weight
+
+
+def log_loss(total: LossTable, classes: Any) -> float:
+    own = np.searchsorted(classes, total.labels)
+    return -float(total.losses[np.arange(len(own)), own].sum()) / total.weight
+
+
+def brier(total: LossTable, classes: Any) -> float:
+    return log_loss(total, classes) / (2 if len(classes) == 2 else 1)
+
+
+def squared(total: Residue, classes: Any) -> float:
+    return -float((total.deviance / total.weight).mean())
+
+
+def root_squared(total: Residue, classes: Any) -> float:
+    return -float(np.sqrt(total.deviance / total.weight).mean())
+
+
+def absolute(total: Residue, classes: Any) -> float:
+    return -float((total.absolute / total.weight).mean())
+
+
+def explained(total: Residue, classes: Any) -> float:
+    """Return R², constant targets scored as scikit-learn does: 1 where predicted perfectly, else 0."""
+    if total.n_rows < 2:
+        return float("nan")
+    scores = np.where(total.deviance > 0, 0.0, 1.0)
+    defined = (total.squares > 0) & (total.deviance > 0)
+    scores[defined] = 1 - total.deviance[defined] / total.squares[defined]
+    return float(scores.mean())
+
+
+JUDGES: Mapping[str, Judge] = {
+    "accuracy": Judge("predict", Hits(), accuracy),
+    "neg_log_loss": Judge("predict_proba", ClassLosses("log"), log_loss),
+    "neg_brier_score": Judge("predict_proba", ClassLosses("brier"), brier),
+    "r2": Judge("predict", Residuals(), explained),
+    "neg_mean_squared_error": Judge("predict", Residuals(), squared),
+    "neg_root_mean_squared_error": Judge("predict", Residuals(), root_squared),
+    "neg_mean_absolute_error": Judge("predict", Residuals(), absolute),
+    "neg_mean_poisson_deviance": Judge("predict", Residuals(1.0), squared),
+    "neg_mean_gamma_deviance": Judge("predict", Residuals(2.0), squared),
+}
+"""By the names of scikit-learn's scorers."""
+
+
+def judge_of(scoring: Any, estimator: Any) -> Judge | None:
+    """Return the judge of a scorer's name, or (None) of the estimator's own ``score``; None where there is none."""
+    if isinstance(scoring, str):
+        judge = JUDGES.get(scoring)
+        return judge if judge is not None and hasattr(estimator, judge.response) else None
+    if scoring is not None:
+        return None
+    if is_classifier(estimator):
+        return JUDGES["accuracy"]
+    return JUDGES["r2"] if is_regressor(estimator) and type(estimator).score is LinearRegressor.score else None

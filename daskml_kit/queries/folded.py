@@ -1,0 +1,66 @@
+"""Any question, asked of the rows of each fold apart, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskml_kit.block import Block
+from daskml_kit.queries.query import Alone, Query
+
+
+@dataclass(frozen=True, eq=False)
+class PerFold(Alone):
+    """The partial answers of ``query`` for the rows of each id of a block's fold column.
+
+    Partials combine, so those of the ids that a split trains on make the answer for its training rows: k splits cost
+    no more than one pass, and no row is read twice.
+
+    Parameters
+    ----------
+    query : Query
+        One question.
+    column : int
+        Of `daskml_kit.block.Block.fold`.
+    n_ids : int
+
+    Examples
+    --------
+    >>> from daskml_kit.queries.moments import Moments
+    >>> block = Block(np.array([[1.0], [3.0], [8.0]]), fold=np.array([[0], [1], [0]]))
+    >>> asked = PerFold(Moments(), 0, 2)
+    >>> parts = asked.chunk(block)
+    >>> [answer_for(Moments(), parts, ids).mean.tolist() for ids in [(0,), (1,), (0, 1)]]
+    [[4.5], [3.0], [4.0]]
+    """
+
+    query: Query
+    column: int
+    n_ids: int
+
+    answer_type: ClassVar[Callable[..., Any] | None] = None
+
+    def chunk(self, block: Block) -> list[Any]:
+        if block.fold is None:
+            raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
+        ids = block.fold[:, self.column]
+        return [self.query.chunk(rows_of(block, np.flatnonzero(ids == i))) for i in range(self.n_ids)]
+
+    def combine(self, a: list[Any], b: list[Any]) -> list[Any]:
+        return [self.query.combine(x, y) for x, y in zip(a, b, strict=True)]
+
+
+def answer_for(query: Query, partials: Sequence[Any], ids: Sequence[int]) -> Any:
+    """Return the answer of ``query`` for the rows of ``ids``, from the partials of each id."""
+    return query.split(reduce(query.combine, [partials[i] for i in ids]))[0]
+
+
+def rows_of(block: Block, rows: Any) -> Block:
+    """Return some rows of a block."""
+    parts = (None if part is None else part[rows] for part in (block.y, block.weight, block.fold))
+    y, weight, fold = parts
+    return Block(block.X[rows], y, weight, block.index, fold)
