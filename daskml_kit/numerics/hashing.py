@@ -52,7 +52,9 @@ def _hash_column(name: str, values: Any) -> NDArray[np.uint64]:
     n_missing = int(series.isna().sum())
     if n_missing:
         row = int(np.flatnonzero(series.isna().to_numpy())[0])
-        raise DataError(f"by: {name} has {n_missing} missing key(s), the first in row {row} of the block")
+        raise DataError(
+            f"by: {name} has missing keys, {n_missing} of them here, the first in row {row}: drop or fill them"
+        )
     if isinstance(series.dtype, pd.CategoricalDtype):
         codes = series.cat.codes.to_numpy()
         return _hash_column(name, series.cat.categories.to_series())[codes] if len(codes) else _mixed(codes)

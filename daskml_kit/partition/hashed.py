@@ -127,10 +127,11 @@ def _within(route: Keyed, skew: Skew, max_skew: float, on_skew: str) -> Keyed:
 
 
 def _complaint(skew: Skew, loads: Any, max_skew: float) -> str:
-    total = int(loads.sum())
-    hot = ", ".join(f"{key.label} ({key.rows} rows, {key.rows / total:.1%})" for key in skew.hot[:N_NAMED])
+    total, worst, n_over = int(loads.sum()), int(np.argmax(loads)), int((loads > allowed(loads, max_skew)).sum())
+    own = [key for key in skew.hot if key.home == worst]
+    hot = ", ".join(f"{key.label} ({key.rows} rows, {key.rows / total:.1%})" for key in own[:N_NAMED])
     return (
-        f"max_skew: expected at most {max_skew:g} times the mean of {loads.mean():.6g} rows in a block, got "
-        f"{loads.max() / loads.mean():.3g} times in block {int(np.argmax(loads))}; hot keys: {hot or 'none'}; "
-        'on_skew="split" spreads them over blocks'
+        f"max_skew: expected at most {max_skew:g} times the mean of {loads.mean():.6g} rows in a block, got more in "
+        f"{n_over} of {len(loads)} blocks, the most, {loads.max() / loads.mean():.3g} times, in block {worst}; its hot "
+        f'keys: {hot or "none"}; on_skew="split" spreads them over blocks'
     )

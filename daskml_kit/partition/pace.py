@@ -15,8 +15,10 @@ from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.capacity import size_of
 from daskml_kit.numerics.tiles import tile_rows, tiles
 
-SECONDS = 0.4
+SECONDS = 0.5
 """Each thread reads its blocks over and over for so long, so that all workers are busy while each is measured."""
+ALIKE = 1.3
+"""Workers whose pace is within this factor of the median are taken as equally fast: so much is noise of a moment."""
 
 
 def measure_paces(
@@ -43,8 +45,10 @@ def measure_paces(
     paces = dict.fromkeys(threads, 0.0)
     for worker, pace in client.gather(measured):
         paces[worker] = paces.get(worker, 0.0) + pace
-    typical = float(np.median([pace for pace in paces.values() if pace]))
-    return {worker: paces[worker] or typical for worker in threads}
+    one = {worker: paces[worker] / n_threads for worker, n_threads in threads.items()}
+    typical = float(np.median([pace for pace in one.values() if pace]))
+    alike = {worker for worker, pace in one.items() if not pace or typical / ALIKE < pace < typical * ALIKE}
+    return {worker: n * (typical if worker in alike else one[worker]) for worker, n in threads.items()}
 
 
 def read_for(blocks: Sequence[Sequence[Any]], seconds: float) -> tuple[str, float]:
