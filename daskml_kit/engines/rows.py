@@ -121,10 +121,8 @@ def collect(meta: Any, graph: HighLevelGraph, keys: Sequence[Any], lengths: Sequ
         The prefix of the keys.
     """
     if isinstance(meta, (pd.DataFrame, pd.Series)):
-        layer = next(reversed(graph.layers))
-        blocks = [Delayed(key, graph, layer=layer) for key in keys]
-        # unverified, blocks go by another name; a task that verified them could take them to another worker
-        return dd.from_delayed(blocks, meta=meta, prefix=name, verify_meta=False)
+        # `dd.from_delayed` would check each block by a task that may run on another worker, and change object columns
+        return dd.from_graph(graph.to_dict(), meta, (None,) * (len(keys) + 1), list(keys), name)
     name = f"{name}-{tokenize(keys)}"
     tail = meta.shape[1:]
     named = {(name, i, *(0 for _ in tail)): key for i, key in enumerate(keys)}
@@ -147,7 +145,8 @@ def _column(name: str, collection: Any) -> Column:
     if isinstance(collection, da.Array):
         meta = meta_from_array(collection)
         if sp.issparse(meta):
-            meta = sp.csr_array((0, collection.shape[1]), dtype=collection.dtype)
+            kind = sp.csr_matrix if isinstance(meta, sp.spmatrix) else sp.csr_array
+            meta = kind((0, collection.shape[1]), dtype=collection.dtype)
         else:
             meta = np.empty((0, *collection.shape[1:]), collection.dtype)
         return Column(name, meta, list(np.ravel(collection.to_delayed(optimize_graph=False))))

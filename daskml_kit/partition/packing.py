@@ -44,7 +44,7 @@ def unpack(packed: pd.DataFrame, number: int, meta: Any) -> Any:
     if sp.issparse(meta):
         values, _ = _from_bytes(packed[f"{number}.values"], meta.dtype)
         indices, ends = _from_bytes(packed[f"{number}.indices"], np.dtype(np.int64))
-        return sp.csr_array((values, indices, ends), shape=(len(packed), meta.shape[1]))
+        return type(meta)((values, indices, ends), shape=(len(packed), meta.shape[1]))
     if meta.dtype.kind in "OUST":
         values = _unpickled(packed[f"{number}.rows"], meta.shape[1:])
         return values if meta.dtype.kind == "O" else _as_text(values, meta.dtype)

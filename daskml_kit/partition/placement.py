@@ -197,7 +197,7 @@ def _settle(held: Held, homes: Sequence[str], collections: Sequence[Any]) -> Any
         name = f"daskml-held-{tokenize(keys)}"
         graph = HighLevelGraph({name: dict(zip(keys, moved, strict=True))}, {name: set()})
         results.append(collect(column.meta, graph, keys, held.lengths, "daskml-placed"))
-    persisted = held.client.persist(results)
+    persisted = [held.client.persist(result) for result in results]  # together they would be mixed, with a warning
     _finish(futures_of(persisted))
     if len(collections) == 1 and isinstance(collections[0], (list, tuple)):
         return type(collections[0])(persisted)

@@ -200,7 +200,7 @@ MISSING = {
 
 @pytest.mark.parametrize("kind", MISSING)
 def test_missing_keys_are_named(kind):
-    with pytest.raises(DataError, match=r"by: k has [12] missing key\(s\), the first in row 2 of the block"):
+    with pytest.raises(DataError, match=r"by: k has missing keys, [12] of them here, the first in row 2"):
         hashed(MISSING[kind])
 
 

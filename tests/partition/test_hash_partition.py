@@ -202,7 +202,7 @@ def test_split_where_no_key_is_frequent():
     moved = hash_partition(keys, by=keys, npartitions=npartitions, max_skew=1.05, on_skew="split")
     assert max(moved.chunks[0]) <= 1.05 * n / npartitions
     assert_array_equal(np.bincount(moved.compute()), np.bincount(keys))
-    with pytest.raises(DataError, match=r"got 1\.09 times in block 4; hot keys: none"):
+    with pytest.raises(DataError, match=r"1\.09 times.* in block 4; .*hot keys: none"):
         hash_partition(keys, by=keys, npartitions=npartitions, max_skew=1.05)
 
 
@@ -234,7 +234,7 @@ def uneven():
 
 def test_skew_raises_and_names_the_keys():
     message = (
-        rf"max_skew: expected at most 1.5 times the mean of 25 rows in a block, got 2\.\d+ times in block \d.*{HOT}"
+        rf"max_skew: expected at most 1.5 times the mean of 25 rows in a block, got .*2\.\d+ times.* in block \d.*{HOT}"
     )
     with pytest.raises(DataError, match=message):
         hash_partition(uneven(), by=uneven(), npartitions=4, max_skew=1.5)
@@ -277,7 +277,7 @@ MISSING = {
 @pytest.mark.parametrize("kind", MISSING)
 @pytest.mark.parametrize("counted", [False, True])
 def test_missing_keys_are_named_with_column_and_block(way, kind, counted):
-    message = r"by: column 'key' has 1 missing key\(s\), the first in row 5 of the block \(in block 2\)"
+    message = r"by: column 'key' has missing keys, .* in row 5.* \(in block 2\)"
     limit = {"max_skew": 9, "on_skew": "warn"} if counted else {}
     with dask.config.set({"dataframe.convert-string": False}), pytest.raises(DataError, match=message):
         hash_partition(with_column(MISSING[kind]), by="key", **limit).compute()
