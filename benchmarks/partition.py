@@ -118,7 +118,7 @@ def skewed(setting: Setting) -> list[Row]:
     sizes = timed["ours"].result
     note = f"without: {max(whole) / np.mean(whole):.3g}"
     return [
-        Row(f"{work}: skew", max(sizes) / np.mean(sizes), 1.0, 1.2, at_most=True, unit="", notes=[note]),
+        Row(f"{work}: skew", float(max(sizes) / np.mean(sizes)), 1.0, 1.2, at_most=True, unit="", notes=[note]),
         Row(f"{work}: DataFrame.shuffle", timed["ours"].seconds, timed["shuffle"].seconds),
     ]
 
