@@ -61,7 +61,8 @@ def run_fused(
     sample_weight: Any = None,
     return_train_score: bool = False,
     n_jobs: int | None = None,
-    checkpoint: Any = None,
+    raising: bool = False,
+    weighted_scores: bool = False,
 ) -> Fused:
     """Fit every candidate on all rows, then from there on each split's training rows, in lock step; score all at once.
 
@@ -69,9 +70,7 @@ def run_fused(
     out are set to zero there. X is not copied.
     """
     like = _like(X), (None if y is None else _target_like(y)), (None if sample_weight is None else da.ones(1))
-    setting = [estimator.get_params(), [dict(c) for c in candidates], folds.splits]
-    data = _matrix(X), y, sample_weight
-    with open_engine(*data, n_jobs=n_jobs, checkpoint=checkpoint, setting=setting, fold=_ids(folds)) as engine:
+    with open_engine(_matrix(X), y, sample_weight, n_jobs=n_jobs, fold=_ids(folds)) as engine:
         labels = _encode(engine, y) if is_classifier(estimator) else None
         steps = Lockstep(engine, [_n_ids(folds, column) for column in range(len(folds.ids))])
         known: list[dict[Hashable, Any]] = [{} for _ in candidates]
@@ -85,11 +84,15 @@ def run_fused(
             for c, params in enumerate(candidates)
         }
         fitted = steps.run(fits)
+        errors = [news.error for news in fitted.values() if news.error is not None]
+        if errors and raising:
+            raise errors[0]
         middle = time.perf_counter()
         judges = {name: _judge(scorer, estimator) for name, scorer in scoring.items()}
         models = {place: news.value for place, news in fitted.items() if news.error is None}
-        scores = _scores(engine, steps, folds, models, judges, "test")
-        train = _scores(engine, steps, folds, models, judges, "train") if return_train_score else {}
+        score = partial(_scores, engine, steps, folds, models, judges, weighted_scores)
+        scores = score("test")
+        train = score("train") if return_train_score else {}
         ended = time.perf_counter()
         passes = engine.profile.passes
     share = (middle - started) / len(fits), (ended - middle) / len(fits)
@@ -118,6 +121,7 @@ def _scores(
     folds: Folds,
     models: Mapping[Place, Any],
     judges: Mapping[str, Judge],
+    weighted: bool,
     side: str,
 ) -> dict[Place, dict[str, float]]:
     if not models:
@@ -126,7 +130,7 @@ def _scores(
         Examinee(_plain(model), steps.side(folds.splits[s].column, getattr(folds.splits[s], side)))
         for (_, s), model in models.items()
     ]
-    (answers,) = engine.answer(Judging(examinees, judges))
+    (answers,) = engine.answer(Judging(examinees, judges, weighted))
     return {
         place: {name: judge.finish(answer[name], getattr(model, "classes_", None)) for name, judge in judges.items()}
         for (place, model), answer in zip(models.items(), answers, strict=True)
@@ -165,9 +169,11 @@ def _ids(folds: Folds) -> Any:
 
 
 def _n_ids(folds: Folds, column: int) -> int:
-    own = [split for split in folds.splits if split.column == column]
-    unused = len(own) == 1  # a column of its own has one more id, for rows of neither side
-    return 1 + max(max(split.train + split.test) for split in own) + unused
+    ids = folds.ids[column]
+    if not is_dask(ids):
+        return int(ids.max()) + 1
+    used = max(max(split.train + split.test) for split in folds.splits if split.column == column)
+    return used + 2  # there may be rows of neither side
 
 
 def _like(X: Any) -> Any:

@@ -25,13 +25,14 @@ class Examinee(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Judging(Alone):
-    """What each judge wants to know of each examinee; rows without weights.
+    """What each judge wants to know of each examinee; rows count alike unless scores are ``weighted``.
 
     The rows of a side are taken from the block once, for all examinees that are judged on them.
     """
 
     examinees: Sequence[Examinee]
     judges: Mapping[str, Judge]
+    weighted: bool = False
 
     def chunk(self, block: Block) -> list[dict[str, Any]]:
         if block.fold is None:
@@ -64,10 +65,11 @@ class Judging(Alone):
         if rows.n_rows == 0:
             return dict.fromkeys(self.judges)
         responses: dict[str, Any] = {}
+        weight = rows.weight if self.weighted else None
         answers = {}
         for name, judge in self.judges.items():
             if judge.response not in responses:
                 predicted = np.asarray(getattr(model, judge.response)(rows.X))
                 responses[judge.response] = predicted.reshape(rows.n_rows, -1)
-            answers[name] = judge.query.chunk(Block(responses[judge.response], rows.y, None, rows.index))
+            answers[name] = judge.query.chunk(Block(responses[judge.response], rows.y, weight, rows.index))
         return answers

@@ -1,0 +1,58 @@
+"""Which candidates share passes, which run alone, and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+
+class Plan(NamedTuple):
+    """How the fits of a search run.
+
+    Parameters
+    ----------
+    n_splits : int
+    reasons : list of str or None
+        For each candidate why its fits cannot share passes; None where they do.
+
+    Examples
+    --------
+    >>> print(Plan(5, [None, None]))
+    10 fits: 2 candidates on 5 splits
+      2 candidates share passes over the data
+    """
+
+    n_splits: int
+    reasons: Sequence[str | None]
+
+    @property
+    def fused(self) -> list[int]:
+        """The numbers of the candidates whose fits share passes."""
+        return [number for number, reason in enumerate(self.reasons) if reason is None]
+
+    @property
+    def alone(self) -> dict[str, list[int]]:
+        """The numbers of the other candidates, by the reason."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for number, reason in enumerate(self.reasons):
+            if reason is not None:
+                found[reason].append(number)
+        return dict(found)
+
+    def lines(self) -> list[str]:
+        n = len(self.reasons)
+        lines = [f"{n * self.n_splits} fits: {n} candidates on {self.n_splits} splits"]
+        if self.fused:
+            lines.append(f"  {len(self.fused)} candidates share passes over the data")
+        return lines + [
+            f"  {len(numbers)} candidates are fitted each by itself: {why}" for why, numbers in self.alone.items()
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> Any:
+        first, *others = map(escape, self.lines())
+        return f"<div><b>{first}</b><ul>{''.join(f'<li>{line.strip()}</li>' for line in others)}</ul></div>"
