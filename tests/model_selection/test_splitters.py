@@ -24,6 +24,7 @@ from daskml_kit.model_selection import Split
 
 UNEVEN = (3, 0, 11, 1, 20, 5)
 N_ROWS = sum(UNEVEN)
+TEN = np.arange(10)
 
 
 @st.composite
@@ -183,7 +184,7 @@ def test_ids_in_memory_say_the_same_as_the_splits(name, options):
     rows = np.arange(N_ROWS)
     if "Repeated" in name:
         assert len(folds.ids) == 2
-    elif "KFold" in name:
+    elif "KFold" in name or name == "TimeSeriesSplit":
         assert len(folds.ids) == 1
     expected = list(splitter.split(y[:, None], y, groups))
     assert len(folds.splits) == len(expected)
@@ -307,6 +308,30 @@ def test_errors_name_the_argument_and_the_block():
     mixed = da.from_array(np.array(["a", 1] * 20, dtype=object), chunks=20)
     with pytest.raises(DataError, match="y: labels of one type expected, got a mixture in block"):
         ours.StratifiedKFold(2).assign(mixed, mixed)
+
+
+def test_the_name_of_a_column_is_refused():
+    frame = pd.DataFrame({"a": TEN, "late": TEN % 2})
+    for X in (frame, dd.from_pandas(frame, npartitions=2)):
+        for method in ("split", "assign"):
+            with pytest.raises(DataError, match=r"y: expected a value per row, got the name 'late'; pass frame\['la"):
+                getattr(ours.StratifiedKFold(2), method)(X, "late")
+            with pytest.raises(DataError, match=r"groups: expected a value per row, got the name 'late'; pass frame\["):
+                getattr(ours.GroupKFold(2), method)(X, groups="late")
+
+
+def test_splits_by_time_have_the_same_ids_in_memory_and_on_dask():
+    splitter = ours.TimeSeriesSplit(3, gap=1, max_train_size=3, test_size=2)
+    here, there = splitter.assign(TEN), splitter.assign(da.from_array(TEN, chunks=4))
+    assert_array_equal(here.ids[0], there.ids[0].compute())
+    assert here.ids[0].dtype == there.ids[0].dtype
+    assert here.splits == there.splits
+
+
+def test_folds_are_shown_by_their_sizes():
+    lazy = ours.RepeatedKFold(n_splits=3, n_repeats=2, random_state=0).assign(da.zeros(4_000, chunks=10))
+    assert repr(lazy) == "<Folds: 6 splits of 4,000 rows, 2 columns of ids>"
+    assert repr(ours.KFold(2).assign(TEN)) == "<Folds: 2 splits of 10 rows, 1 column of ids>"
 
 
 def test_a_column_that_changes_between_its_reads_is_told():

@@ -221,6 +221,11 @@ def test_errors_say_what_does_not_go_together():
             train_test_split(X, train_size=size)
     with pytest.raises(ValueError, match="Invalid value for test_size: 'half'"):
         train_test_split(X, test_size="half")
+    for rows in (X, ROWS):
+        with pytest.raises(DataError, match=r"stratify: expected a value per row, got the name 'late'; pass frame\["):
+            train_test_split(rows, stratify="late")
+        with pytest.raises(DataError, match=r"groups: expected a value per row, got the name 'late'; pass frame\["):
+            train_test_split(rows, groups="late")
     with pytest.raises(DataError, match=r"arrays\[1\]: Found input variables with inconsistent numbers of samples"):
         train_test_split(X, ROWS[:-1])
     with pytest.raises(DataError, match="stratify contains NaN: a missing label in block 0, row 1"):

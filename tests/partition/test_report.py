@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from html.parser import HTMLParser
 
 import dask
 import dask.array as da
@@ -223,8 +224,13 @@ def test_persisted_data_is_looked_at_where_it_lies(client):
     assert report.n_bytes == sum(client.nbytes(held, summary=False).values())
     assert report.worker_skew == pytest.approx(workers["bytes"].max() / workers["bytes"].mean())
     assert report.labels.to_numpy().sum() == 60
-    assert str(workers.index[0]) in str(report)
-    assert len(report.plot().axes) == 4
+    figure = report.plot()
+    assert len(figure.axes) == 4
+    assert [tick.get_text() for tick in figure.axes[1].get_yticklabels()] == list(workers["name"])
+    assert sorted(workers["name"]) == ["0", "1"]
+    assert sorted(figure.axes[0].get_legend_handles_labels()[1]) == ["0", "1"]
+    for shown in (str(report), report._repr_html_()):
+        assert not [worker for worker in workers.index if worker in shown]
 
 
 def test_workers_are_told_apart_and_named(client):
@@ -240,7 +246,9 @@ def test_workers_are_told_apart_and_named(client):
     assert report.workers["rows"].to_dict() == {one: 12, other: 4}
     assert report.workers["bytes"].to_dict() == {one: 96, other: 32}
     assert report.worker_skew == 1.5
-    assert f"worker {one} holds 75.0 % of the bytes: rebalance(...)" in str(report)
+    names = {worker: str(info["name"]) for worker, info in client.scheduler_info(n_workers=-1)["workers"].items()}
+    assert report.workers["name"].to_dict() == names
+    assert f"worker {names[one]} holds 75.0 % of the bytes: rebalance(...)" in str(report)
 
     apart = partition_report(X, y)
     assert apart.blocks["apart"].tolist() == [True, True, True, False]
@@ -320,7 +328,7 @@ def test_text_names_each_problem_and_what_mends_it():
     assert text.splitlines()[0] == "140 rows in 4 blocks, 1.09 kiB"
     assert "rows per block: 0 to 100, mean 35.0; skew 2.86 (max over mean)" in text
     assert "! 1 of 4 blocks is empty: random_partition(...) makes equal ones" in text
-    assert "! block 0 has 2.1 times the rows of the mean block: random_partition(...)" in text
+    assert "! block 0 has 2.1 times the rows of the mean block with rows: random_partition(...)" in text
     assert "! the class shares of 3 blocks are far from those of all rows, by up to 36.4 %: random_partition" in text
     assert "! class 1 is missing from 2 blocks (and 1 other class from some): random_partition(...) mixes them" in text
     widths = {len(line) for line in text.split("\n\n")[1].splitlines()}
@@ -330,6 +338,66 @@ def test_text_names_each_problem_and_what_mends_it():
 def test_text_of_an_even_partition_has_no_advice():
     y = da.from_array(np.arange(400) % 2, chunks=100)
     assert "!" not in str(partition_report(y, labels=y))
+
+
+def test_keys_that_lie_together_are_told_from_those_that_do_not():
+    rng = np.random.default_rng(0)
+    lengths = (300, 0, 300, 600)
+    shuffled = da.from_array(rng.integers(0, 100, 1200), chunks=(lengths,))
+    assert partition_report(shuffled, by=shuffled).key_scatter == pytest.approx(1, abs=0.05)
+    together = partition_report(shuffled, by=da.from_array(np.repeat(np.arange(12), 100), chunks=(lengths,)))
+    assert together.key_scatter == pytest.approx(1 / 3, abs=0.01)
+    assert together.hot_keys["blocks"].eq(1).all()
+    in_two = partition_report(shuffled, by=da.from_array(np.repeat([0, 1, 2], 400), chunks=(lengths,)), top=1)
+    assert in_two.hot_keys["blocks"].to_dict() == {0: 2}
+    assert "key  rows   share        in\n0     400  33.3 %  2 blocks" in str(in_two)
+    unique = partition_report(shuffled, by=np.arange(1200))
+    assert unique.key_scatter == 1
+
+
+def test_keys_too_many_to_count_do_not_look_as_if_they_lay_together():
+    keys = np.random.default_rng(0).integers(0, 20_000, 60_000)
+    report = partition_report(da.from_array(keys, chunks=10_000), by=keys)
+    assert report.key_error > 0
+    assert report.key_scatter > 0.9
+
+
+def test_advice_on_rows_by_key_keeps_the_keys_together():
+    keys = np.repeat(np.arange(6), [500, 100, 100, 100, 100, 100])
+    y = da.from_array(keys % 2, chunks=((500, 100, 0, 100, 100, 0, 100, 100),))
+    text = str(partition_report(y, by=keys, labels=y))
+    assert "! 2 of 8 blocks are empty: hash_partition(...) with fewer npartitions leaves fewer" in text
+    assert "! block 0 has 3.0 times the rows of the mean block with rows: hash_partition(...) with fewer" in text
+    assert "random_partition(...) mixes them, and the keys too" in text
+    assert "! key 0 alone is 50.0 % of all rows, 4.0 times the mean block: hash_partition(..., max_skew=" in text
+    assert text.count("random_partition") == 2
+
+
+def test_a_hot_key_that_was_split_wants_no_more():
+    keys = da.from_array(np.repeat([0, 0, 1, 2], 100), chunks=100)
+    report = partition_report(keys, by=keys)
+    assert report.hash_skew == 2
+    assert "a hash partition that splits none of these keys has a skew of at least 2.00" in str(report)
+    assert "!" not in str(report)
+
+
+def test_keys_that_cannot_make_a_skew_are_not_said_to():
+    keys = da.from_array(np.arange(400) % 20, chunks=100)
+    assert "a hash partition" not in str(partition_report(keys, by=keys))
+
+
+def test_labels_that_look_like_a_quantity_are_told():
+    minutes = da.from_array(np.tile(np.arange(25.0), 8), chunks=100)
+    assert "! labels are 25 distinct numbers: if they are no classes" in str(partition_report(minutes, labels=minutes))
+    for classes in (minutes.astype(int), minutes % 20, minutes % 10 + 0.5):
+        assert "distinct numbers" not in str(partition_report(minutes, labels=classes))
+    halves = np.append(np.arange(20) / 2, np.nan)
+    assert partition_report(halves, labels=halves).labels.shape == (1, 21)
+    with pytest.raises(DataError, match=r"expected classes, got 25 distinct numbers in block \d, among them 0\.5; cut"):
+        partition_report(minutes, labels=minutes / 2)
+    few = da.from_array(np.arange(30) / 2, chunks=10)
+    with pytest.raises(DataError, match=r"got 30 distinct numbers in all, among them 0\.5; cut a continuous"):
+        partition_report(few, labels=few)
 
 
 def test_a_rare_class_is_not_blamed_on_the_order():
@@ -358,6 +426,41 @@ def test_html_stands_alone_and_escapes_names():
     assert "&amp;amp;" in html
     assert "http" not in html
     assert html.count("<rect ") == 2
+
+
+class Nesting(HTMLParser):
+    """Fails where a tag is closed that is not the last one opened; ``opened`` are those still to be closed."""
+
+    VOID = frozenset({"br"})
+
+    def __init__(self):
+        super().__init__()
+        self.opened, self.seen = [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+        assert len(dict(attrs)) == len(attrs)
+        if tag not in self.VOID:
+            self.opened.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.opened.pop() == tag
+
+
+def test_html_is_well_formed(client):
+    rows = pd.DataFrame({"a<b": np.arange(60) % 20, 'c"': ["<x>", "&", "z"] * 20})
+    frame = dd.from_pandas(rows, npartitions=6).persist()
+    wait(futures_of(frame))
+    parser = Nesting()
+    parser.feed(partition_report(frame[frame["a<b"] > 0], labels='c"', by=["a<b", 'c"'])._repr_html_())
+    parser.feed(partition_report(frame, labels="a<b", by='c"')._repr_html_())
+    parser.close()
+    assert parser.opened == []
+    expected = "div p b br svg title rect path table thead tbody tr th td ul li"
+    assert parser.seen == set(expected.split())
 
 
 def test_html_of_many_blocks_stays_small():

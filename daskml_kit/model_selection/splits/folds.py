@@ -51,6 +51,8 @@ class Folds(NamedTuple):
     >>> from daskml_kit.model_selection import KFold
     >>> X = da.arange(6, chunks=4).reshape(6, 1)
     >>> folds = KFold(3).assign(X)
+    >>> folds
+    <Folds: 3 splits of 6 rows, 1 column of ids>
     >>> folds.ids[0].compute(), folds.splits[1]
     (array([0, 0, 1, 1, 2, 2], dtype=int16), Split(column=0, train=(0, 2), test=(1,)))
     >>> train, test = folds.take(1, X)
@@ -61,6 +63,11 @@ class Folds(NamedTuple):
     ids: tuple[Any, ...]
     splits: list[Split]
     counts: tuple[list[Delayed], ...] = ()
+
+    def __repr__(self) -> str:
+        n_columns = len(self.ids)
+        columns = f"{n_columns} column{'s' if n_columns > 1 else ''} of ids"
+        return f"<Folds: {len(self.splits)} splits of {self.ids[0].shape[0]:,} rows, {columns}>"
 
     @classmethod
     def of_columns(cls, columns: Iterable[IdColumn], splits: list[Split]) -> Self:

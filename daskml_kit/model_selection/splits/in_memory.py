@@ -22,9 +22,11 @@ def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds
 
     Examples
     --------
-    >>> folds_in_memory(3, [(np.array([1, 2]), np.array([0])), (np.array([0]), np.array([1, 2]))])
-    Folds(ids=(array([0, 1, 1], dtype=int16),), splits=[Split(column=0, train=(1,), test=(0,)), \
-Split(column=0, train=(0,), test=(1,))], counts=())
+    >>> folds = folds_in_memory(3, [(np.array([1, 2]), np.array([0])), (np.array([0]), np.array([1, 2]))])
+    >>> folds.ids
+    (array([0, 1, 1], dtype=int16),)
+    >>> folds.splits
+    [Split(column=0, train=(1,), test=(0,)), Split(column=0, train=(0,), test=(1,))]
     """
     tested: list[list[Array]] = []  # of each column the tests, or of a split that leaves rows out both sides
     places: list[tuple[int, int]] = []

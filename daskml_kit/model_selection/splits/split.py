@@ -26,7 +26,7 @@ from daskml_kit.model_selection.splits.shuffle_split import (
     with_rest,
 )
 from daskml_kit.model_selection.splits.sizes import Size, Sizes, split_sizes
-from daskml_kit.model_selection.splits.splitter import column_of, seed_of
+from daskml_kit.model_selection.splits.splitter import column_of, refuse_names, seed_of
 from daskml_kit.model_selection.splits.strata import read_strata
 from daskml_kit.numerics.permutation import key_of
 
@@ -92,6 +92,7 @@ def train_test_split(
     """
     if not arrays:
         raise ValueError("At least one array required as input")
+    refuse_names(stratify=stratify, groups=groups)
     ways = [name for name, on in (("stratify", stratify is not None), ("groups", groups is not None)) if on]
     ways += [name for name, on in (("shuffle=False", not _drawn(shuffle)), ("blockwise=True", blockwise)) if on]
     if len(ways) > 1:

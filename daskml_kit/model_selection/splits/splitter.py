@@ -27,6 +27,9 @@ class Splitter:
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Any, Any]]:
         """Return the row numbers of both sides of each split, as scikit-learn does.
 
+        They index arrays, NumPy's and Dask's, but a Dask DataFrame has no ``iloc`` that takes them:
+        ``splitter.assign(X, y).take(number, X, y)`` gives the rows themselves, of collections of any kind.
+
         Parameters
         ----------
         X : Dask collection, or anything that scikit-learn takes
@@ -36,8 +39,14 @@ class Splitter:
         -------
         iterator of (train, test)
             In memory scikit-learn's arrays; on Dask data lazy ones, ascending, with known chunk sizes.
+
+        Raises
+        ------
+        DataError
+            As `assign`.
         """
         if not any(map(is_dask, (X, y, groups))):
+            refuse_names(y=y, groups=groups)
             return super().split(X, y, groups)  # type: ignore[misc, no-any-return]
         return self.assign(X, y, groups).numbers()
 
@@ -52,18 +61,30 @@ class Splitter:
         Raises
         ------
         DataError
-            Where lengths differ, or labels or groups cannot be used.
+            Where lengths differ, or labels or groups cannot be used, or are but the name of a column.
         """
+        refuse_names(y=y, groups=groups)
         given = {name: part for name, part in (("X", X), ("y", y), ("groups", groups)) if part is not None}
         if not any(map(is_dask, given.values())):
             first = next(iter(given.values()))
             n_rows = first.shape[0] if hasattr(first, "shape") else len(first)
-            return folds_in_memory(n_rows, super().split(X, y, groups))  # type: ignore[misc]
+            return self.folds_in_memory(n_rows, super().split(X, y, groups))  # type: ignore[misc]
         return self.folds(align_rows(given))
 
     def folds(self, rows: Rows) -> Folds:
         """Return the folds of aligned Dask collections named X, y and groups."""
         raise NotImplementedError
+
+    def folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
+        """Return the folds of data in memory, of which scikit-learn makes these ``splits``."""
+        return folds_in_memory(n_rows, splits)
+
+
+def refuse_names(**given: Any) -> None:
+    """Raise a `DataError` where the name of a column is given for its values: scikit-learn takes arrays alone."""
+    for argument, values in given.items():
+        if isinstance(values, str):
+            raise DataError(f"{argument}: expected a value per row, got the name {values!r}; pass frame[{values!r}]")
 
 
 def seed_of(random_state: Any) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import sklearn.model_selection
 
@@ -11,14 +13,15 @@ from daskml_kit.model_selection.splits.cut import Cut
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.model_selection.splits.id_column import by_row
 from daskml_kit.model_selection.splits.splitter import Splitter, warn_of_groups
+from daskml_kit.typing import Array
 
 
 class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # type: ignore[misc]
     """Splits of rows in the order of time: each tests the rows that follow those it trains on.
 
     Parameters, validation and results, on data in memory and on Dask data, are those of
-    `sklearn.model_selection.TimeSeriesSplit`. On Dask data all splits share one column of ids, whose parts end
-    wherever a training or a test set begins or ends.
+    `sklearn.model_selection.TimeSeriesSplit`. All splits share one column of ids, whose parts end wherever a training
+    or a test set begins or ends.
 
     Examples
     --------
@@ -31,11 +34,13 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
 
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
-        windows = self._windows(rows.n_rows)
-        edges = np.unique([0, rows.n_rows, *np.ravel(windows)])
-        parts = np.searchsorted(edges, windows).tolist()
-        splits = [Split(0, tuple(range(a, b)), tuple(range(c, d))) for a, b, c, d in parts]
-        return Folds.of_columns([by_row(Cut(tuple(np.diff(edges).tolist())), rows.lengths)], splits)
+        cut, splits = _cut_at(self._windows(rows.n_rows), rows.n_rows)
+        return Folds.of_columns([by_row(cut, rows.lengths)], splits)
+
+    def folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
+        windows = [(train[0], train[-1] + 1, test[0], test[-1] + 1) for train, test in splits]
+        cut, shared = _cut_at(windows, n_rows)
+        return Folds((cut.ids(0, n_rows),), shared)
 
     def _windows(self, n_rows: int) -> list[tuple[int, int, int, int]]:
         """Return of each split the first and the end of its training rows, and those of its test rows."""
@@ -53,3 +58,11 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
             end = start - self.gap
             windows.append((max(end - (self.max_train_size or end), 0), end, start, start + size))
         return windows
+
+
+def _cut_at(windows: Sequence[tuple[int, int, int, int]], n_rows: int) -> tuple[Cut, list[Split]]:
+    """Return the rows cut wherever a training or a test set begins or ends, and which parts each split has."""
+    edges = np.unique([0, n_rows, *np.ravel(windows)])
+    parts = np.searchsorted(edges, windows).tolist()
+    splits = [Split(0, tuple(range(a, b)), tuple(range(c, d))) for a, b, c, d in parts]
+    return Cut(tuple(np.diff(edges).tolist())), splits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from daskml_kit.partition.report.look import MAX_NUMBERS
 from daskml_kit.partition.report.tables import called, counted, percent
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 SKEW = 1.25
 """Rows or bytes over the mean, above which it is worth a remark."""
-HASH_SKEW = 1.05
+HASH_SKEW = 1.2
+"""The least skew of a hash partition above which keys have to be split."""
+KEYED = 0.75
+"""The scatter of keys below which their rows lie together, and should stay so."""
 DISTANCE = 0.1
 BY_CHANCE = 3
 """Times the distance that shares of a random sample would have."""
@@ -29,17 +33,19 @@ def advice(report: PartitionReport) -> list[str]:
 
 
 def _of_blocks(report: PartitionReport) -> Iterator[str]:
-    rows, n_blocks = report.blocks["rows"], len(report.blocks)
+    rows, n_blocks, keyed = report.blocks["rows"], len(report.blocks), _is_keyed(report)
     if report.n_empty:
         what = f"{report.n_empty} of {counted(n_blocks, 'block')} {'is' if report.n_empty == 1 else 'are'} empty"
         fewer = "with fewer npartitions " if report.n_rows < n_blocks else ""
-        yield f"{what}: random_partition(...) {fewer}makes equal ones"
+        mend = f"random_partition(...) {fewer}makes equal ones"
+        yield f"{what}: {'hash_partition(...) with fewer npartitions leaves fewer' if keyed else mend}"
     largest = rows.max() * (rows > 0).sum() / max(rows.sum(), 1)
     if largest > SKEW:
-        yield (
-            f"block {rows.idxmax()} has {largest:.1f} times the rows of the mean block: "
-            "random_partition(...) makes equal ones"
-        )
+        mean = "mean block with rows" if report.n_empty else "mean block"
+        mend = "hash_partition(...) with fewer npartitions, or on_skew='split', makes less uneven ones"
+        if not keyed:
+            mend = "random_partition(...) makes equal ones"
+        yield f"block {rows.idxmax()} has {largest:.1f} times the rows of the {mean}: {mend}"
 
 
 def _of_workers(report: PartitionReport) -> Iterator[str]:
@@ -49,11 +55,12 @@ def _of_workers(report: PartitionReport) -> Iterator[str]:
     if n_blocks < len(workers):
         yield (
             f"{counted(n_blocks, 'block')} cannot keep {len(workers)} workers busy: "
-            "random_partition(..., npartitions=...) makes more"
+            f"{_partition(report)}(..., npartitions=...) makes more"
         )
     elif len(workers) > 1 and workers["bytes"].max() > SKEW * workers["bytes"].mean():
         share = percent(workers["share"].max())
-        yield f"worker {workers['bytes'].idxmax()} holds {share} of the bytes: rebalance(...) moves some"
+        fullest = workers["name"][workers["bytes"].idxmax()]
+        yield f"worker {fullest} holds {share} of the bytes: rebalance(...) moves some"
     apart = int(report.blocks["apart"].sum())
     if apart:
         yield (
@@ -66,6 +73,8 @@ def _of_labels(report: PartitionReport) -> Iterator[str]:
     if report.labels is None or not report.n_rows:
         return
     known = report.labels.columns.notna()
+    if pd.api.types.is_float_dtype(report.labels.columns) and known.sum() > MAX_NUMBERS:
+        yield f"labels are {known.sum()} distinct numbers: if they are no classes, cut them into bins first"
     missing = int(report.labels.loc[:, ~known].to_numpy().sum())
     if missing:
         yield f"{counted(missing, 'label')} {'is' if missing == 1 else 'are'} missing: fits refuse such rows"
@@ -74,12 +83,12 @@ def _of_labels(report: PartitionReport) -> Iterator[str]:
     if odd.any():
         yield (
             f"the class shares of {counted(int(odd.sum()), 'block')} are far from those of all rows, by up to "
-            f"{percent(distances.max())}: random_partition(...) mixes them"
+            f"{percent(distances.max())}: {_mixing(report)}"
         )
-    yield from _of_absent(report.labels.loc[:, known])
+    yield from _of_absent(report, report.labels.loc[:, known])
 
 
-def _of_absent(labels: pd.DataFrame) -> Iterator[str]:
+def _of_absent(report: PartitionReport, labels: pd.DataFrame) -> Iterator[str]:
     filled = labels[labels.sum(axis=1) > 0]
     absent = (filled == 0).sum()
     if not absent.any():
@@ -87,20 +96,34 @@ def _of_absent(labels: pd.DataFrame) -> Iterator[str]:
     name, total = absent.idxmax(), int(labels.sum()[absent.idxmax()])
     others = int((absent > 0).sum()) - 1
     more = f" (and {counted(others, 'other class', 'other classes')} from some)" if others else ""
-    mend = "random_partition(...) mixes them"
+    mend = _mixing(report)
     if total < ENOUGH * len(filled):
-        mend = f"with {counted(total, 'row')} it wants random_partition(..., npartitions=...) with fewer blocks"
+        mend = f"with {counted(total, 'row')} it wants {_partition(report)}(..., npartitions=...) with fewer blocks"
     yield f"class {called(name)} is missing from {counted(int(absent.max()), 'block')}{more}: {mend}"
 
 
 def _of_keys(report: PartitionReport) -> Iterator[str]:
     if report.hash_skew is None or report.hot_keys is None or report.hash_skew <= HASH_SKEW:
         return
+    if _is_keyed(report) and report.skew <= SKEW:
+        return
     key, share = report.hot_keys.index[0], report.hot_keys["share"].iloc[0]
     yield (
         f"key {called(key)} alone is {percent(share)} of all rows, {report.hash_skew:.1f} times the mean block: "
         "hash_partition(..., max_skew=..., on_skew='split') spreads it"
     )
+
+
+def _is_keyed(report: PartitionReport) -> bool:
+    return report.key_scatter is not None and report.key_scatter < KEYED
+
+
+def _partition(report: PartitionReport) -> str:
+    return "hash_partition" if _is_keyed(report) else "random_partition"
+
+
+def _mixing(report: PartitionReport) -> str:
+    return "random_partition(...) mixes them" + (", and the keys too" if _is_keyed(report) else "")
 
 
 def _chance(labels: pd.DataFrame) -> pd.Series[float]:

@@ -26,14 +26,19 @@ class PartitionReport:
         whether its parts lie ``apart``, on workers none of which holds all; and with labels the ``label_distance``,
         the total variation distance of its class shares from those of all rows, between 0 and 1, NaN without rows.
     workers : DataFrame or None
-        A row for each worker of the cluster, None where nothing is held on one: the ``blocks`` and ``rows`` that it
-        holds the most of, the ``bytes`` that it holds, copies counted, and their ``share`` of all held.
+        A row for each worker of the cluster, by its address, None where nothing is held on one: its ``name``, the
+        ``blocks`` and ``rows`` that it holds the most of, the ``bytes`` that it holds, copies counted, and their
+        ``share`` of all held.
     labels : DataFrame or None
         The rows of each class (columns, sorted, missing labels last) in each block.
     hot_keys : DataFrame or None
-        The most frequent keys (the index) with their ``rows`` and ``share`` of all rows.
+        The most frequent keys (the index) with their ``rows``, ``share`` of all rows, and how many ``blocks`` they are
+        in.
     key_error : int or None
         By how many rows at most a key's count is too low, 0 where all were counted.
+    key_scatter : float or None
+        In how many blocks keys of several rows are, over in how many they would be if rows were shuffled: about 1
+        where blocks and keys have nothing to do with each other, the less the more rows of a key lie together.
 
     Examples
     --------
@@ -49,6 +54,7 @@ class PartitionReport:
     labels: pd.DataFrame | None = None
     hot_keys: pd.DataFrame | None = None
     key_error: int | None = None
+    key_scatter: float | None = None
 
     @property
     def n_rows(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from daskml_kit.partition.report.heavy import ROWS, Heavy
+from daskml_kit.partition.report.heavy import BLOCKS, ROWS, Heavy
 from daskml_kit.partition.report.look import Seen, require_classes
 from daskml_kit.typing import Array
 
@@ -23,11 +23,11 @@ def label_counts(tallies: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        Where there are too many distinct labels to be classes.
+        Where the labels are no classes.
     """
     filled = [part for part in tallies if len(part)] or tallies[:1]  # an empty block's dtype says nothing
     codes, classes = pd.factorize(pd.concat(filled, ignore_index=True)[0], use_na_sentinel=False)
-    require_classes(len(classes), " in all")
+    require_classes(pd.Series(classes), " in all")
     counts = np.zeros((len(tallies), len(classes)), np.int64)
     blocks = np.repeat(np.arange(len(tallies)), [len(part) for part in tallies])
     counts[blocks, codes] = np.concatenate([part[ROWS] for part in tallies])
@@ -57,18 +57,35 @@ def worker_table(blocks: pd.DataFrame, held: Holders, client: Client | None) -> 
     names = sorted({*client.nthreads(), *(worker for block in together for worker in block)})
     workers = blocks.groupby("worker")["rows"].agg(["size", "sum"]).reindex(names, fill_value=0)
     workers = workers.rename(columns={"size": "blocks", "sum": "rows"}).rename_axis("worker")
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    workers.insert(0, "name", [str(known[worker]["name"]) if worker in known else worker for worker in names])
     workers["bytes"] = [sum(block.get(worker, 0) for block in together) for worker in names]
     workers["share"] = workers["bytes"] / max(workers["bytes"].sum(), 1)
     return workers
 
 
 def hot_key_table(keys: Heavy, names: list[Any], n_rows: int, top: int) -> pd.DataFrame:
-    """Return the ``top`` most frequent keys, as the index, with their rows and share of all."""
+    """Return the ``top`` most frequent keys, as the index, with their rows, share of all, and blocks."""
     first = keys.counts.head(top)
     values = [first[number] for number in range(len(names))]
     index = pd.Index(values[0], name=names[0]) if len(names) == 1 else pd.MultiIndex.from_arrays(values, names=names)
     rows = first[ROWS].to_numpy()
-    return pd.DataFrame({"rows": rows, "share": rows / max(n_rows, 1)}, index)
+    blocks = first[BLOCKS].to_numpy()
+    return pd.DataFrame({"rows": rows, "share": rows / max(n_rows, 1), "blocks": blocks}, index)
+
+
+def key_scatter(keys: Heavy, lengths: Sequence[int]) -> float:
+    """Return in how many blocks keys are, over in how many they would be if rows were shuffled; 1 without keys.
+
+    Keys of a single row say nothing, nor do those with no more rows than may have been missed.
+    """
+    known = keys.counts[keys.counts[ROWS] > max(keys.error, 1)]
+    if not len(known):
+        return 1.0
+    rows, chance = known[ROWS].to_numpy(), np.zeros(len(known))
+    for length, n_blocks in zip(*np.unique(lengths, return_counts=True), strict=True):
+        chance += n_blocks * (1 - (1 - length / sum(lengths)) ** rows)
+    return float(known[BLOCKS].sum() / chance.sum())
 
 
 def _together(held: Holders) -> list[dict[str, int]]:

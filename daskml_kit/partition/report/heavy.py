@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,17 +12,19 @@ from daskml_kit.typing import Array
 
 CAPACITY = 4096
 ROWS = "rows"
+BLOCKS = "blocks"
 
 
 class Heavy(NamedTuple):
     """Keys with their rows, the most frequent first.
 
-    A key has at least the rows that are written here, and at most ``error`` more, as has each key that is missing.
+    A key has at least the rows that are written here, and at most ``error`` more, as has each key that is missing; it
+    is in at least the blocks that are written here.
 
     Parameters
     ----------
     counts : DataFrame
-        A row for each key: the columns of the key, called 0, 1, ..., and ``rows``.
+        A row for each key: the columns of the key, called 0, 1, ..., its ``rows``, and how many ``blocks`` it is in.
     error : int
     """
 
@@ -31,17 +33,19 @@ class Heavy(NamedTuple):
 
 
 def tally(columns: Sequence[Any]) -> pd.DataFrame:
-    """Return the distinct rows of ``columns`` and how often each comes, in the order they first come.
+    """Return the distinct rows of the ``columns`` of a block and how often each comes, in the order they first come.
 
     Missing values of any kind are one value.
 
     Examples
     --------
-    >>> tally([np.array([3, 1, 3])]).to_numpy().tolist()
-    [[3, 2], [1, 1]]
+    >>> tally([np.array([3, 1, 3])])
+       0  rows  blocks
+    0  3     2       1
+    1  1     1       1
     """
     frame = pd.DataFrame({number: _plain(column) for number, column in enumerate(columns)})
-    return _summed(frame, np.ones(len(frame)))
+    return _summed(frame, {ROWS: np.ones(len(frame))}).assign(**{BLOCKS: 1})
 
 
 def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> Heavy:
@@ -79,17 +83,19 @@ def joined(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return counts[0]
     every = pd.concat(filled, ignore_index=True)
-    return _summed(every.drop(columns=ROWS), every[ROWS].to_numpy())
+    totals = {name: every.pop(name).to_numpy() for name in (ROWS, BLOCKS)}
+    return _summed(every, totals)
 
 
-def _summed(keys: pd.DataFrame, rows: Array) -> pd.DataFrame:
+def _summed(keys: pd.DataFrame, totals: Mapping[str, Array]) -> pd.DataFrame:
     codes = np.zeros(len(keys), np.int64)
     for number, column in keys.items():
         own, distinct = pd.factorize(column, use_na_sentinel=False)
         codes = pd.factorize(codes * max(len(distinct), 1) + own)[0] if number else own
     first = np.empty(codes.max(initial=-1) + 1, np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
-    return keys.take(first).reset_index(drop=True).assign(**{ROWS: np.bincount(codes, rows).astype(np.int64)})
+    sums = {name: np.bincount(codes, values).astype(np.int64) for name, values in totals.items()}
+    return keys.take(first).reset_index(drop=True).assign(**sums)
 
 
 def _plain(column: Any) -> Any:

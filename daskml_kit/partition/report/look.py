@@ -23,6 +23,8 @@ from daskml_kit.partition.report.layout import Laid
 from daskml_kit.partition.report.question import Question
 
 MAX_CLASSES = 1000
+MAX_NUMBERS = 20
+"""Distinct floats above which they look like a quantity rather than classes."""
 MERGE_WIDTH = 8
 
 
@@ -129,7 +131,7 @@ def look(
     Raises
     ------
     DataError
-        Where collections differ in length, or labels have too many values to be classes.
+        Where collections differ in length, or labels are no classes.
     """
     first = {name: block[0] for name, block in zip(names, pieces, strict=True) if block}
     rows = n_rows(next(iter(first.values()))) if length is None else length
@@ -137,17 +139,26 @@ def look(
     sizes = [sum(size_of(piece) for piece in block) for block in pieces]
     classes = None if question.labels is None else tally(_values(pieces, question.labels, "labels", index))
     if classes is not None:
-        require_classes(len(classes), f" in block {index}")
+        require_classes(classes[0], f" in block {index}")
     keys = None if question.by is None else heaviest(tally(_values(pieces, question.by, "by", index)))
     return Answer([Facts(rows, sizes, classes)], keys)
 
 
-def require_classes(n_values: int, where: str) -> None:
-    """Raise a `DataError` where there are too many distinct labels to be classes."""
-    if n_values > MAX_CLASSES:
+def require_classes(distinct: pd.Series[Any], where: str) -> None:
+    """Raise a `DataError` where the distinct labels are too many to be classes, or some are fractions and many."""
+    bins = "cut a continuous target into bins first, for instance by dask.array.digitize"
+    if len(distinct) > MAX_CLASSES:
         raise DataError(
-            f"labels: expected classes, got {n_values} distinct values{where}, more than {MAX_CLASSES}; "
-            "cut a continuous target into bins first, for instance by dask.array.digitize"
+            f"labels: expected classes, got {len(distinct)} distinct values{where}, more than {MAX_CLASSES}; {bins}"
+        )
+    if not pd.api.types.is_float_dtype(distinct.dtype):
+        return
+    numbers = distinct.dropna()
+    fractions = numbers[numbers % 1 > 0]
+    if len(numbers) > MAX_NUMBERS and len(fractions):
+        raise DataError(
+            f"labels: expected classes, got {len(numbers)} distinct numbers{where}, among them {fractions.iloc[0]}; "
+            f"{bins}"
         )
 
 

@@ -45,7 +45,7 @@ def plot(report: PartitionReport) -> Figure:
 
 
 def _panels(report: PartitionReport) -> list[Callable[[Axes], None]]:
-    panels: list[Callable[[Axes], None]] = [partial(_draw_blocks, report.blocks)]
+    panels: list[Callable[[Axes], None]] = [partial(_draw_blocks, report)]
     if report.workers is not None:
         panels.append(partial(_draw_workers, report.workers))
     if report.labels is not None:
@@ -55,22 +55,24 @@ def _panels(report: PartitionReport) -> list[Callable[[Axes], None]]:
     return panels
 
 
-def _draw_blocks(blocks: pd.DataFrame, axes: Axes) -> None:
+def _draw_blocks(report: PartitionReport, axes: Axes) -> None:
+    blocks = report.blocks
+    names = {} if report.workers is None else report.workers["name"]
     codes, workers = pd.factorize(blocks["worker"], sort=True, use_na_sentinel=False)
     for code, worker in enumerate(workers):
         own = blocks[codes == code]
-        axes.bar(own.index, own["rows"], width=1, label=None if pd.isna(worker) else _unmarked(worker))
+        axes.bar(own.index, own["rows"], width=1, label=None if pd.isna(worker) else _unmarked(names[worker]))
     axes.axhline(blocks["rows"].mean(), color="black", linestyle="--", linewidth=1)
     axes.set(title="rows per block (dashed: mean)", xlabel="block", ylabel="rows")
     if blocks["worker"].notna().any() and len(workers) <= MOST_CLASSES:
-        axes.legend(**BESIDE)
+        axes.legend(title="worker", **BESIDE)
 
 
 def _draw_workers(workers: pd.DataFrame, axes: Axes) -> None:
     axes.barh(np.arange(len(workers)), workers["bytes"] / MIB)
     axes.axvline(workers["bytes"].mean() / MIB, color="black", linestyle="--", linewidth=1)
-    axes.set_yticks(np.arange(len(workers)), list(workers.index), fontsize="x-small")
-    axes.set(title="bytes per worker (dashed: mean)", xlabel="MiB")
+    axes.set_yticks(np.arange(len(workers)), [_unmarked(name) for name in workers["name"]], fontsize="x-small")
+    axes.set(title="bytes per worker (dashed: mean)", xlabel="MiB", ylabel="worker")
 
 
 def _draw_labels(labels: pd.DataFrame, axes: Axes) -> None:

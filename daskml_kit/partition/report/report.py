@@ -9,7 +9,7 @@ import numpy as np
 from daskml_kit.engines.opening import find_client
 from daskml_kit.errors import DataError
 from daskml_kit.partition.report.balance import PartitionReport
-from daskml_kit.partition.report.frames import block_table, hot_key_table, label_counts, worker_table
+from daskml_kit.partition.report.frames import block_table, hot_key_table, key_scatter, label_counts, worker_table
 from daskml_kit.partition.report.layout import lay
 from daskml_kit.partition.report.look import look_at_all
 from daskml_kit.partition.report.question import Question, find_keys, key_names
@@ -32,8 +32,9 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
         the others, all are reported as cut like the first Dask collection (then lengths that are not known are
         counted by passes of their own).
     labels : column name or collection, optional
-        The class of each row: a column of the first DataFrame, or an array or Series, of at most 1000 distinct values.
-        A DataFrame whose column is named is read once; ``frame["y"]`` is a collection of its own.
+        The class of each row: a column of the first DataFrame, or an array or Series, of at most 1000 distinct values,
+        at most 20 if some are fractions. A DataFrame whose column is named is read once; ``frame["y"]`` is a
+        collection of its own.
     by : column name, list of column names, or collection, optional
         The key of each row, as in `hash_partition`: the most frequent ones are reported. With more than 4096 distinct
         keys a count may be too low, by less than a 4096th of all rows: ``key_error`` says by how much at most.
@@ -47,7 +48,7 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
     Raises
     ------
     DataError
-        Where a column is not there, lengths differ, or labels have too many values to be classes.
+        Where a column is not there, lengths differ, or labels are no classes.
 
     Examples
     --------
@@ -76,13 +77,15 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
     held = [column.held for column in laid[:reported]]
     classes = label_counts(seen.classes) if question.labels else None
     blocks = block_table(seen, held, reported, classes)
-    hot_keys = None
+    hot_keys, scatter = None, None
     if seen.keys is not None and question.by is not None:
         hot_keys = hot_key_table(seen.keys, key_names(by, question.by), sum(seen.lengths), top)
+        scatter = key_scatter(seen.keys, seen.lengths)
     return PartitionReport(
         blocks=blocks,
         workers=worker_table(blocks, held, client),
         labels=classes,
         hot_keys=hot_keys,
         key_error=None if seen.keys is None else seen.keys.error,
+        key_scatter=scatter,
     )

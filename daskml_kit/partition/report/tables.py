@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from daskml_kit.partition.report.balance import PartitionReport
 
 MOST_LINES = 12
+NOTABLE = 1.05
+"""The skew that the hottest key alone would make, above which it says something of the partition."""
 
 
 class Table(NamedTuple):
@@ -37,9 +39,10 @@ def headlines(report: PartitionReport) -> list[str]:
     if report.max_label_distance is not None and report.n_rows:
         mean, most = percent(report.mean_label_distance or 0), percent(report.max_label_distance)
         lines.append(f"class shares of a block are off by {mean} in the mean, {most} at most")
-    if report.hash_skew is not None:
-        error = f"; counts may be {report.key_error:,} too low" if report.key_error else ""
-        lines.append(f"a hash partition by these keys has a skew of at least {report.hash_skew:.2f}{error}")
+    if report.hash_skew is not None and report.hash_skew > NOTABLE:
+        lines.append(f"a hash partition that splits none of these keys has a skew of at least {report.hash_skew:.2f}")
+    if report.key_error:
+        lines.append(f"key counts may be {report.key_error:,} too low")
     return lines
 
 
@@ -49,8 +52,8 @@ def tables(report: PartitionReport) -> list[Table]:
     if report.workers is not None:
         ordered = report.workers.sort_values("bytes", ascending=False, kind="stable")
         lines: list[Sequence[str]] = [
-            (str(name), f"{blocks:,}", f"{rows:,}", format_bytes(size), percent(share))
-            for name, blocks, rows, size, share in ordered.itertuples()
+            (name, f"{blocks:,}", f"{rows:,}", format_bytes(size), percent(share))
+            for _, name, blocks, rows, size, share in ordered.itertuples()
         ]
         found.append(_shortened(("worker", "blocks", "rows", "bytes", "share"), lines, ordered["share"]))
     if report.labels is not None:
@@ -63,8 +66,11 @@ def tables(report: PartitionReport) -> list[Table]:
         found.append(_shortened(("class", "rows", "share", "missing from"), lines, shares))
     if report.hot_keys is not None:
         names = ", ".join(map(str, report.hot_keys.index.names))
-        lines = [(called(key), f"{rows:,}", percent(share)) for key, rows, share in report.hot_keys.itertuples()]
-        found.append(Table((names, "rows", "share"), lines, report.hot_keys["share"].tolist()))
+        lines = [
+            (called(key), f"{rows:,}", percent(share), counted(blocks, "block"))
+            for key, rows, share, blocks in report.hot_keys.itertuples()
+        ]
+        found.append(Table((names, "rows", "share", "in"), lines, report.hot_keys["share"].tolist()))
     return found
 
 
