@@ -1,0 +1,116 @@
+"""Estimators that are themselves distributed: they are given Dask data, and fitted one after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from traceback import format_exc
+from typing import Any
+
+import dask
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from daskml_kit.engines.blocks import is_dask
+from daskml_kit.model_selection.search.data import Data
+from daskml_kit.model_selection.search.fitting import Study, score
+from daskml_kit.model_selection.search.fold import Fold
+from daskml_kit.model_selection.search.outcome import Outcome
+
+DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
+"""Packages whose estimators take Dask data; their names are enough, as whoever has one of theirs has imported them."""
+
+
+def is_distributed(estimator: Any) -> bool:
+    """Whether the estimator, or a step of a pipeline, takes Dask data.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> is_distributed(Ridge())
+    False
+    """
+    if isinstance(estimator, Pipeline):
+        return any(is_distributed(step) for _, step in estimator.steps)
+    modules = [base.__module__ for base in type(estimator).__mro__]
+    return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
+
+
+def fit_in_turn(
+    study: Study,
+    candidates: Sequence[Mapping[str, Any]],
+    data: Data,
+    keep: Callable[[tuple[int, int], Outcome], None],
+) -> None:
+    """Fit each candidate on the Dask data of each split, and score it by its predictions."""
+    for split in range(len(data.folds.splits)):
+        fold = Fold(data.take(split), data.constants)
+        targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
+        for number in range(len(candidates)):
+            with config_context(**study.config):
+                keep((number, split), _outcome(study, fold, targets, candidates[number]))
+
+
+class Gathered:
+    """A fitted estimator whose predictions are in memory, each computed once.
+
+    Parameters
+    ----------
+    estimator : estimator
+    y : Dask collection or array
+        The target of the rows that it is scored on, which its own ``score`` takes as it is.
+    """
+
+    def __init__(self, estimator: Any, y: Any) -> None:
+        self.estimator, self.y = estimator, y
+        self.found: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.estimator, name)
+        if name not in ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform"):
+            return value
+
+        def gathered(X: Any) -> Any:
+            if name not in self.found:
+                (self.found[name],) = dask.compute(value(X))
+            return self.found[name]
+
+        return gathered
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> Any:
+        target = () if y is None else (self.y,)
+        return dask.compute(self.estimator.score(X, *target, **params))[0]
+
+
+def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
+    estimator = clone(study.estimator).set_params(**clone(dict(params), safe=False))
+    started = time.perf_counter()
+    n_test = _n_rows(fold.X[1])
+    try:
+        target = () if targets[0] is None else (fold.side("y", 0),)
+        estimator.fit(fold.X[0], *target, **fold.fit_params)
+    except Exception:
+        if study.raises:
+            raise
+        scores = dict.fromkeys(study.scorers, study.error_score)
+        train = dict(scores) if study.return_train_score else None
+        return Outcome(scores, train, time.perf_counter() - started, 0.0, n_test, format_exc())
+    fit_time, started = time.perf_counter() - started, time.perf_counter()
+    sides = _scored(study, estimator, fold, targets)
+    test, score_time = next(sides), time.perf_counter() - started
+    train = next(sides) if study.return_train_score else None
+    return Outcome(test, train, fit_time, score_time, n_test, None, estimator if study.return_estimator else None)
+
+
+def _scored(study: Study, fitted: Any, fold: Fold, targets: Sequence[Any]) -> Iterator[dict[str, float]]:
+    """Yield the scores on the test rows, then on the training rows."""
+    for side in (1, 0):
+        params = fold.score_params(side)
+        model = Gathered(fitted, fold.side("y", side))
+        params = {name: dask.compute(value)[0] if is_dask(value) else value for name, value in params.items()}
+        yield score(study, model, fold.X[side], targets[side], params, [])
+
+
+def _n_rows(X: Any) -> int:
+    return int(X.shape[0]) if not hasattr(X, "map_partitions") or not hasattr(X, "divisions") else len(X)

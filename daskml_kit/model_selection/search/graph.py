@@ -1,0 +1,103 @@
+"""Any estimator over folds and candidates, in tasks that share folds and fitted transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sklearn import get_config
+
+from daskml_kit.engines.blocks import is_dask
+from daskml_kit.engines.opening import find_client
+from daskml_kit.model_selection.search.agenda import Agenda, families_of
+from daskml_kit.model_selection.search.cluster_pool import ClusterPool
+from daskml_kit.model_selection.search.data import Data
+from daskml_kit.model_selection.search.distributed import fit_in_turn, is_distributed
+from daskml_kit.model_selection.search.fitting import Study
+from daskml_kit.model_selection.search.lanes import Lanes
+from daskml_kit.model_selection.search.local_pool import LocalPool
+from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.splits.folds import Folds
+
+Finished = Callable[[tuple[int, int], Outcome], None]
+
+
+def run_graph(
+    estimator: Any,
+    candidates: Sequence[Mapping[str, Any]],
+    X: Any,
+    y: Any,
+    folds: Folds,
+    scorers: Mapping[str, Callable[..., Any]],
+    *,
+    fit_params: Mapping[str, Any],
+    score_params: Mapping[str, Any],
+    return_train_score: bool,
+    error_score: Any,
+    return_estimator: bool = False,
+    finished: Finished | None = None,
+) -> dict[tuple[int, int], Outcome]:
+    """Fit and score each candidate on each split; return the outcomes by (candidate, split).
+
+    Each fit has a single thread, and sees a NumPy array, a CSR matrix or a data frame. A fold is made once for the
+    workers of a machine, which work on one fold at a time where there are candidates enough. Transformers in a pipeline
+    are fitted once for all candidates that have them and the steps before them in common; those without a seed make one
+    draw for all of these. They are fitted anew only where an idle worker would otherwise wait for much longer. The time
+    of a shared fit is that of the candidate which came first.
+
+    Estimators that are themselves distributed are given Dask data, and fitted one after another.
+
+    Parameters
+    ----------
+    estimator : estimator
+    candidates : sequence of mappings
+        Parameters; it may be lazy, as `ParameterGrid` is.
+    X, y : Dask collection, or array, CSR matrix or data frame
+        y may be None.
+    folds : Folds
+    scorers : mapping of str to callable
+        Scorers of scikit-learn's kind.
+    fit_params, score_params : mapping
+        Of these the ones with a value for each row are split, too.
+    return_train_score, return_estimator : bool
+    error_score : float or "raise"
+    finished : callable, optional
+        Is called with key and outcome as outcomes come.
+
+    Raises
+    ------
+    LostDataError
+        Where data was lost that cannot be computed again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.metrics import get_scorer
+    >>> from daskml_kit.model_selection import KFold
+    >>> X = np.arange(8.0).reshape(4, 2)
+    >>> options = dict(fit_params={}, score_params={}, return_train_score=False, error_score="raise")
+    >>> folds, scorers = KFold(2).assign(X), {"r2": get_scorer("r2")}
+    >>> found = run_graph(Ridge(), [{"alpha": 0.0}], X, X[:, 0], folds, scorers, **options)
+    >>> [(key, round(found[key].test["r2"], 6)) for key in sorted(found)]
+    [((0, 0), 1.0), ((0, 1), 1.0)]
+    """
+    study = Study(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
+    data = Data.of(X, y, folds, fit_params, score_params)
+    outcomes: dict[tuple[int, int], Outcome] = {}
+
+    def keep(key: tuple[int, int], outcome: Outcome) -> None:
+        outcomes[key] = outcome
+        if finished is not None:
+            finished(key, outcome)
+
+    if is_dask(X) and is_distributed(estimator):
+        fit_in_turn(study, candidates, data, keep)
+        return outcomes
+    families, is_open = families_of(estimator, candidates)
+    agenda = Agenda(families, len(folds.splits), is_open=is_open)
+    client = find_client()
+    pool: Any = LocalPool(study, candidates, data) if client is None else ClusterPool(client, study, candidates, data)
+    with pool:
+        Lanes(pool, agenda, keep).run()
+    return outcomes
