@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass, replace
+from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +16,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.fibre import Asked, Fibre, Returned
 from daskml_kit.engines.given import giving
 from daskml_kit.engines.profile import Profile
-from daskml_kit.queries.at import At, Within
+from daskml_kit.queries.at import At, Eval, Within
 from daskml_kit.queries.folded import PerFold, answer_for
 from daskml_kit.queries.query import Query
 
@@ -136,20 +138,43 @@ class Lockstep:
         self, asking: Mapping[Key, Query], fits: Mapping[Key, Fit], advance: Callable[[Key, Any], None]
     ) -> None:
         groups: dict[Hashable, list[Key]] = defaultdict(list)
-        questions = {key: _within(query, fits[key].side) for key, query in asking.items()}
-        for key, query in questions.items():
-            together = query.alike() if isinstance(query, At) else (identity(query), _column(fits[key].side))
+        for key, query in asking.items():
+            side = fits[key].side
+            together = (query.alike(), side is None) if isinstance(query, At) else (identity(query), _column(side))
             groups[together].append(key)
         for keys in groups.values():
-            first, *others = [questions[key] for key in keys]
+            first, *others = [asking[key] for key in keys]
+            sides = [fits[key].side for key in keys]
             if isinstance(first, At):
-                fused = first.fuse([query for query in others if isinstance(query, At)])
-                answers = [[answer] for answer in self.engine.answer(fused)]
+                points = [first, *(query for query in others if isinstance(query, At))]
+                answers = [[answer] for answer in self._answer_points(points, sides)]
             else:
-                self.partials(first, _column(fits[keys[0]].side))
-                answers = [self._recall(first, fits[key].side) for key in keys]
+                self.partials(first, _column(sides[0]))
+                answers = [self._recall(first, side) for side in sides]
             for key, answer in zip(keys, answers, strict=True):
                 advance(key, answer)
+
+    def _answer_points(self, points: Sequence[At], sides: Sequence[Side | None]) -> list[Eval]:
+        """Return value and slopes of each point on its side.
+
+        Where many sides ask about the same points, as fits that start at one place do, the rows of each id are asked
+        about each point once, and the sides are put together from these.
+        """
+        numbers: dict[bytes, int] = {}
+        which = [numbers.setdefault(pickle.dumps(point), len(numbers)) for point in points]
+        column = _column(sides[0])
+        if sides[0] is None or len(numbers) > len(points) / 2 or any(_column(side) != column for side in sides):
+            first, *others = [_within(point, side) for point, side in zip(points, sides, strict=True)]
+            return self.engine.answer(first.fuse(others))
+        first, *others = [points[which.index(number)] for number in range(len(numbers))]
+        fused = first.fuse(others)
+        (partials,) = self.engine.answer(PerFold(fused, column, self.n_ids[column]))
+        totals = {
+            side.ids: fused.split(reduce(fused.combine, [partials[i] for i in side.ids]))
+            for side in dict.fromkeys(sides)
+            if side is not None
+        }
+        return [totals[side.ids][number] for number, side in zip(which, sides, strict=True) if side is not None]
 
     def _is_known(self, query: Query, side: Side | None) -> bool:
         return (identity(query), _column(side)) in self._partials
@@ -172,8 +197,8 @@ def identity(query: Query) -> Hashable:
     return id(query)
 
 
-def _within(query: Query, side: Side | None) -> Query:
-    if side is None or not isinstance(query, At):
+def _within(query: At, side: Side | None) -> At:
+    if side is None:
         return query
     return replace(query, within=Within(np.full(len(query.coef), side.column), (side.ids,) * len(query.coef)))
 

@@ -20,8 +20,9 @@ from daskml_kit.engines.lockstep import Fit, Lockstep
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.classifier import position_of
 from daskml_kit.linear_model.model import LinearModel
-from daskml_kit.model_selection.search.judges import Judge, judge_of
+from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, judge_of, name_of_judge
 from daskml_kit.model_selection.search.judging import Examinee, Judging
+from daskml_kit.model_selection.search.linear import are_plain, linear_scores
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.queries.survey import Survey
@@ -88,9 +89,8 @@ def run_fused(
         if errors and raising:
             raise errors[0]
         middle = time.perf_counter()
-        judges = {name: _judge(scorer, estimator) for name, scorer in scoring.items()}
         models = {place: news.value for place, news in fitted.items() if news.error is None}
-        score = partial(_scores, engine, steps, folds, models, judges, weighted_scores)
+        score = partial(_scores, engine, steps, folds, models, scoring, weighted_scores)
         scores = score("test")
         train = score("train") if return_train_score else {}
         ended = time.perf_counter()
@@ -120,28 +120,26 @@ def _scores(
     steps: Lockstep,
     folds: Folds,
     models: Mapping[Place, Any],
-    judges: Mapping[str, Judge],
+    scoring: Mapping[str, Any],
     weighted: bool,
     side: str,
 ) -> dict[Place, dict[str, float]]:
     if not models:
         return {}
-    examinees = [
-        Examinee(_plain(model), steps.side(folds.splits[s].column, getattr(folds.splits[s], side)))
-        for (_, s), model in models.items()
-    ]
+    fitted = list(models.values())
+    splits = [folds.splits[s] for _, s in models]
+    sides = [steps.side(split.column, getattr(split, side)) for split in splits]
+    names = {name: name_of_judge(scorer, fitted[0]) for name, scorer in scoring.items()}
+    if are_plain(fitted) and set(names.values()) <= SIMPLE:
+        found = linear_scores(engine, fitted, sides, list(names.values()), weighted)
+        return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
+    judges = {name: JUDGES[known] for name, known in names.items()}
+    examinees = [Examinee(_plain(model), side) for model, side in zip(fitted, sides, strict=True)]
     (answers,) = engine.answer(Judging(examinees, judges, weighted))
     return {
         place: {name: judge.finish(answer[name], getattr(model, "classes_", None)) for name, judge in judges.items()}
         for (place, model), answer in zip(models.items(), answers, strict=True)
     }
-
-
-def _judge(scorer: Any, estimator: Any) -> Judge:
-    judge = judge_of(scorer, estimator)
-    if judge is None:
-        raise TypeError(f"no judge for {scorer!r}")
-    return judge
 
 
 def _plain(model: Any) -> Any:

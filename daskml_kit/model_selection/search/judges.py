@@ -82,13 +82,23 @@ JUDGES: Mapping[str, Judge] = {
 """By the names of scikit-learn's scorers."""
 
 
+SIMPLE = {name for name in JUDGES if "deviance" not in name}
+"""Scores that a linear model's predictor gives by itself."""
+
+
 def judge_of(scoring: Any, estimator: Any) -> Judge | None:
     """Return the judge of a scorer's name, or (None) of the estimator's own ``score``; None where there is none."""
+    name = name_of_judge(scoring, estimator)
+    judge = JUDGES.get(name) if name else None
+    return judge if judge is not None and hasattr(estimator, judge.response) else None
+
+
+def name_of_judge(scoring: Any, estimator: Any) -> str:
+    """Return the name of the score; that of the estimator's own, where there is a name for it; else nothing."""
     if isinstance(scoring, str):
-        judge = JUDGES.get(scoring)
-        return judge if judge is not None and hasattr(estimator, judge.response) else None
+        return scoring
     if scoring is not None:
-        return None
+        return ""
     if is_classifier(estimator):
-        return JUDGES["accuracy"]
-    return JUDGES["r2"] if is_regressor(estimator) and type(estimator).score is LinearRegressor.score else None
+        return "accuracy"
+    return "r2" if is_regressor(estimator) and type(estimator).score is LinearRegressor.score else ""
