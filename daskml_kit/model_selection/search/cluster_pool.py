@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,23 +12,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dask
-import dask.array as da
-import numpy as np
-import scipy.sparse as sp
-from dask.array.utils import meta_from_array
-from dask.delayed import Delayed
-from distributed import CancelledError, Client, Future, as_completed, get_worker
+from distributed import CancelledError, Client, Future, as_completed
 
-from daskml_kit.engines.blocks import has_unknown
 from daskml_kit.engines.rows import align_rows, collect
 from daskml_kit.errors import LostDataError
 from daskml_kit.model_selection.search.agenda import Batch
 from daskml_kit.model_selection.search.data import Data
-from daskml_kit.model_selection.search.fitting import Report, Study, fit_candidates
-from daskml_kit.model_selection.search.fold import Fold, FoldFiles, Packed, Rows, pack, write_rows
-from daskml_kit.model_selection.search.local_pool import Done, with_memo
-from daskml_kit.model_selection.search.memo import Memo
+from daskml_kit.model_selection.search.fitting import Study
+from daskml_kit.model_selection.search.fold import FoldFiles, pack
+from daskml_kit.model_selection.search.fold_tasks import fold_files, forget, run_batch
+from daskml_kit.model_selection.search.local_pool import Done
 
 
 class RemoteFold(NamedTuple):
@@ -78,12 +70,7 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
                 for name, parts in sides.items()
             }
             return RemoteFold(key, FoldFiles(str(folder), packed))  # type: ignore[arg-type]
-        folder = dask.delayed(make_folder, pure=False)(key)
-        written = {
-            name: tuple(_write(folder, f"{name}-{i}", part) for i, part in enumerate(parts))
-            for name, parts in sides.items()
-        }
-        files = dask.delayed(collect_files, pure=False)(folder, written)
+        files = fold_files(key, sides)
         return RemoteFold(key, self.client.compute(files, workers=sorted(set(slots)), allow_other_workers=True))
 
     def start(self, batch: Batch, fold: RemoteFold, slot: str) -> None:
@@ -128,71 +115,6 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
             return folder
         os.rmdir(folder)
         return None
-
-
-_opened: dict[str, tuple[Fold, Memo, str]] = {}
-_opening = threading.Lock()
-
-
-def run_batch(
-    study: tuple[Study, Mapping[str, Any]],
-    files: FoldFiles | None,
-    key: str,
-    candidates: Sequence[tuple[int, Mapping[str, Any]]],
-) -> Report | None:
-    """Fit candidates on a worker; None where it cannot read the fold."""
-    if files is None:
-        return None
-    what, constants = study
-    try:
-        with _opening:
-            if key not in _opened:
-                _opened[key] = *with_memo(files.read(constants)), files.folder
-            fold, memo, _ = _opened[key]
-    except FileNotFoundError:
-        return None
-    return fit_candidates(what, fold, memo, candidates)
-
-
-def forget(key: str) -> None:
-    """Let go of a fold in this process, and remove its files: who still reads them has them until then."""
-    *_, folder = _opened.pop(key, ("",))
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def make_folder(key: str) -> str:
-    """Return the path of a new folder of this worker, which goes with it."""
-    folder = Path(get_worker().local_directory, f"{key}-{uuid.uuid4().hex[:8]}")
-    folder.mkdir(parents=True)
-    return str(folder)
-
-
-def collect_files(folder: str, written: Mapping[str, Sequence[tuple[Rows | Packed, list[str]]]]) -> FoldFiles | None:
-    """Return the files of a fold; None where some were written to another folder, that a lost worker had."""
-    folders = {where for sides in written.values() for _, places in sides for where in places}
-    if folders - {folder}:
-        return None
-    train_and_test = {name: tuple(part for part, _ in sides) for name, sides in written.items()}
-    return FoldFiles(folder, train_and_test)  # type: ignore[arg-type]
-
-
-def _write(folder: Delayed, name: str, part: Any) -> Any:
-    """Return lazily what a side's file holds, and where it was written."""
-    dense = isinstance(part, da.Array) and not sp.issparse(meta_from_array(part)) and part.dtype.kind != "O"
-    if not dense or has_unknown(part):
-        blocks = np.ravel(part.to_delayed()).tolist() if isinstance(part, da.Array) else part.to_delayed()
-        return dask.delayed(_packed)(folder, name, list(blocks))
-    rows = Rows(name, part.shape, part.dtype)
-    blocks = np.ravel(part.to_delayed(optimize_graph=False)).tolist()
-    starts = np.cumsum([0, *part.chunks[0][:-1]]).tolist()
-    write = dask.delayed(write_rows, pure=False)
-    return rows, [write(folder, rows, start, block) for start, block in zip(starts, blocks, strict=True)]
-
-
-def _packed(folder: str, name: str, parts: Sequence[Any]) -> tuple[Packed | None, list[str]]:
-    packed = pack(folder, name, parts)
-    return packed, ["" if packed is None else folder]
 
 
 def _persisted(client: Client, data: Data) -> Data:

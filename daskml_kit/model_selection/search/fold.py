@@ -57,7 +57,7 @@ class Fold:
         lent = {
             name: tuple(memo.name(part, (name, i)) for i, part in enumerate(side)) for name, side in self.sides.items()
         }
-        return Fold(lent, self.constants)  # type: ignore[arg-type]
+        return Fold(lent, self.constants)
 
     @cached_property
     def n_bytes(self) -> float:

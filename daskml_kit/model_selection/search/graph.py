@@ -78,7 +78,7 @@ def run_graph(
     >>> X = np.arange(8.0).reshape(4, 2)
     >>> options = dict(fit_params={}, score_params={}, return_train_score=False, error_score="raise")
     >>> folds, scorers = KFold(2).assign(X), {"r2": get_scorer("r2")}
-    >>> found = run_graph(Ridge(), [{"alpha": 0.0}], X, X[:, 0], folds, scorers, **options)
+    >>> found = run_graph(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, **options)
     >>> [(key, round(found[key].test["r2"], 6)) for key in sorted(found)]
     [((0, 0), 1.0), ((0, 1), 1.0)]
     """

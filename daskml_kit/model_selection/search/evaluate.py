@@ -1,0 +1,132 @@
+"""Candidates on splits: those that can share passes together, the others each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sklearn.base import clone
+
+from daskml_kit.model_selection.search.folding import folds_of
+from daskml_kit.model_selection.search.fused import run_fused, why_not
+from daskml_kit.model_selection.search.graph import run_graph
+from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.search.plan import Plan
+from daskml_kit.model_selection.search.results import fill_failures
+from daskml_kit.model_selection.search.scoring import scorers_of
+from daskml_kit.model_selection.splits.folds import Folds
+
+MANY = 10_000
+"""Of more candidates only the first is looked at to say whether they share passes: they differ in numbers."""
+
+
+class Task(NamedTuple):
+    """What to evaluate.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not changed.
+    candidates : sequence of mappings
+        Parameters to set.
+    scoring : mapping of names to what scikit-learn takes as ``scoring``
+    error_score : "raise" or float
+    with_train : bool
+        Whether training rows are scored too.
+    n_jobs : int, optional
+    weighted_scores : bool
+        Whether ``sample_weight`` counts in scores too, as in scikit-learn's searches, not in its `cross_validate`.
+    with_models : bool
+        Whether outcomes hold the fitted estimators.
+    """
+
+    estimator: Any
+    candidates: Sequence[Mapping[str, Any]]
+    scoring: Mapping[str, Any]
+    error_score: Any
+    with_train: bool
+    n_jobs: int | None = None
+    weighted_scores: bool = False
+    with_models: bool = False
+
+
+class Evaluation(NamedTuple):
+    """Outcomes by (candidate, split); models of all rows that came with them, by candidate; and how it was done."""
+
+    outcomes: dict[tuple[int, int], Outcome]
+    whole: dict[int, Any]
+    plan: Plan
+    folds: Folds
+
+
+def evaluate(task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[str, Any]) -> Evaluation:
+    """Fit and score every candidate on every split.
+
+    Raises
+    ------
+    ValueError
+        Where there are no candidates, ``cv`` or scoring is not understood, or all fits fail.
+    """
+    if not len(task.candidates):
+        raise ValueError("No fits were performed. Were there no candidates?")
+    scorers = scorers_of(task.estimator, task.scoring)
+    folds = folds_of(cv, task.estimator, X, y, groups)
+    plan = plan_of(task, len(folds.splits), params)
+    weight = params.get("sample_weight")
+    outcomes: dict[tuple[int, int], Outcome] = {}
+    whole: dict[int, Any] = {}
+    fused = plan.fused
+    if fused:
+        together = [task.candidates[c] for c in fused]
+        result = run_fused(
+            task.estimator,
+            together,
+            X,
+            y,
+            folds,
+            task.scoring,
+            sample_weight=weight,
+            return_train_score=task.with_train,
+            n_jobs=task.n_jobs,
+            raising=task.error_score == "raise",
+            weighted_scores=task.weighted_scores,
+        )
+        outcomes.update({(fused[c], s): outcome for (c, s), outcome in result.outcomes.items()})
+        whole.update({fused[c]: model for c, model in result.whole.items()})
+    others = [c for c, reason in enumerate(plan.reasons) if reason is not None]
+    if others:
+        chosen = task.candidates if len(others) == len(task.candidates) else [task.candidates[c] for c in others]
+        found = run_graph(
+            task.estimator,
+            chosen,
+            X,
+            y,
+            folds,
+            scorers,
+            fit_params=params,
+            score_params={"sample_weight": weight} if task.weighted_scores and weight is not None else {},
+            return_train_score=task.with_train,
+            error_score=task.error_score,
+            return_estimator=task.with_models,
+        )
+        outcomes.update({(others[c], s): outcome for (c, s), outcome in found.items()})
+    outcomes = fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
+    return Evaluation(outcomes, whole, plan, folds)
+
+
+def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> Plan:
+    """Return which candidates share passes.
+
+    Raises
+    ------
+    ValueError
+        Where a candidate sets a parameter that the estimator has not.
+    """
+    if len(task.candidates) > MANY:
+        return Plan(n_splits, [_reason(task, task.candidates[0], params)] * len(task.candidates))
+    return Plan(n_splits, [_reason(task, candidate, params) for candidate in task.candidates])
+
+
+def _reason(task: Task, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
+    estimator = clone(task.estimator).set_params(**candidate)
+    return why_not(estimator, task.scoring, params)

@@ -1,0 +1,211 @@
+"""Exhaustive and random search."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import sklearn.model_selection
+from sklearn.base import clone
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+
+from daskml_kit.engines.blocks import is_dask
+from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
+from daskml_kit.model_selection.search.plan import Plan
+from daskml_kit.model_selection.search.refitting import refit_on_all, score_on
+from daskml_kit.model_selection.search.results import tabulate
+from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
+
+PRE_DISPATCH = "2*n_jobs"
+
+
+class Search:
+    """Mixin, before a scikit-learn search, that runs its fits here."""
+
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """Return the parameters to try."""
+        raise NotImplementedError
+
+    def plan(self, X: Any = None, y: Any = None) -> Plan:
+        """Return which candidates share passes over the data, and why others do not.
+
+        Parameters
+        ----------
+        X, y : as in `fit`, optional
+            With them ``cv`` may be a splitter that needs them to say how many splits it makes.
+        """
+        task = self._task()
+        cv: Any = getattr(self, "cv", None)
+        n_splits = 5 if cv is None else cv if isinstance(cv, int) else cv.get_n_splits(X, y)
+        return plan_of(task, n_splits, {})
+
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **params: Any) -> Self:
+        """Fit and score all candidates on all splits, then the best on all rows.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, or anything in memory that the estimator takes
+        y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
+        groups : as y, optional
+            For the splitter.
+        **params
+            For the estimator's ``fit``; ``sample_weight`` is split with the rows.
+
+        Raises
+        ------
+        ValueError
+            Where parameters, scoring or ``cv`` are not understood, or all fits fail.
+        """
+        own: Any = self
+        task = self._task()
+        names = list(task.scoring)
+        own.multimetric_ = names != [SINGLE]
+        self._check_refit(names)
+        found = evaluate(task, X, y, groups, own.cv, params)
+        own.n_splits_ = found.plan.n_splits
+        own.plan_ = found.plan
+        own.cv_results_ = tabulate(task.candidates, own.n_splits_, found.outcomes, names, task.with_train)
+        scorers = scorers_of(own.estimator, task.scoring)
+        own.scorer_ = scorers if own.multimetric_ else scorers[SINGLE]
+        self._choose(names)
+        if own.refit:
+            self._refit(found, X, y, params)
+        return self
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+        """Return the score of the best estimator on the given data, a float also on Dask input."""
+        own: Any = self
+        if not is_dask(X):
+            return float(super().score(X, y, **params))  # type: ignore[misc]
+        name = own.refit if own.multimetric_ and isinstance(own.refit, str) else SINGLE
+        return score_on(own.best_estimator_, X, y, named_scoring(own.scoring)[name])
+
+    def _task(self) -> Task:
+        own: Any = self
+        if own.pre_dispatch != PRE_DISPATCH:
+            raise ValueError(
+                f"pre_dispatch: only {PRE_DISPATCH!r} is supported: fits share passes or are queued by Dask, got "
+                f"{own.pre_dispatch!r}"
+            )
+        if not (own.error_score == "raise" or isinstance(own.error_score, (int, float))):
+            raise ValueError(f"error_score: expected 'raise' or a number, got {own.error_score!r}")
+        scoring = named_scoring(own.scoring)
+        with_train = bool(own.return_train_score)
+        return Task(own.estimator, self.candidates(), scoring, own.error_score, with_train, own.n_jobs, True)
+
+    def _check_refit(self, names: Sequence[str]) -> None:
+        refit = getattr(self, "refit", True)
+        if names != [SINGLE] and refit is not False and not callable(refit) and refit not in names:
+            raise ValueError(
+                f"For multi-metric scoring, the parameter refit must be set to a scorer key or a callable, or False: "
+                f"expected one of {names}, got {refit!r}"
+            )
+
+    def _choose(self, names: Sequence[str]) -> None:
+        own: Any = self
+        if own.multimetric_ and own.refit is False:
+            return
+        if callable(own.refit):
+            best = own.refit(own.cv_results_)
+            if not isinstance(best, (int, np.integer)):
+                raise TypeError(f"refit: expected a callable that returns an integer, got {best!r}")
+            if not 0 <= best < len(own.cv_results_["params"]):
+                raise IndexError(f"refit: the callable returned {best}, there are {len(own.cv_results_['params'])}")
+            own.best_index_ = int(best)
+        else:
+            name = own.refit if own.multimetric_ else SINGLE
+            own.best_index_ = int(own.cv_results_[f"rank_test_{name}"].argmin())
+            own.best_score_ = own.cv_results_[f"mean_test_{name}"][own.best_index_]
+        own.best_params_ = own.cv_results_["params"][own.best_index_]
+
+    def _refit(self, found: Evaluation, X: Any, y: Any, params: Mapping[str, Any]) -> None:
+        own: Any = self
+        started = time.perf_counter()
+        best = found.whole.get(own.best_index_)
+        if best is None:
+            chosen = clone(own.best_params_, safe=False)
+            best = refit_on_all(clone(own.estimator).set_params(**chosen), X, y, params)
+        own.best_estimator_ = best
+        own.refit_time_ = time.perf_counter() - started
+        if hasattr(best, "feature_names_in_"):
+            own.feature_names_in_ = best.feature_names_in_
+
+
+class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignore[misc]
+    """Search over every combination of a grid of parameters, with cross-validation.
+
+    Fits of our own linear models advance in lock step: one pass over the data answers the questions of all candidates
+    on all folds, and X is not copied. Any other estimator is fitted by itself, on the workers of a cluster if there is
+    one, a step of a pipeline with the same parameters on the same fold once. `plan` says which is which.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of ours or scikit-learn's API.
+    param_grid : dict of lists, or list of such dicts
+    scoring : str, callable, list, tuple, dict or None
+        As in scikit-learn.
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    refit : bool, str or callable, default True
+    cv : int, splitter, iterable or None
+        Splitters of ours and of scikit-learn. None is five folds.
+    verbose : int
+    pre_dispatch : str
+        Only scikit-learn's default.
+    error_score : "raise" or float, default nan
+    return_train_score : bool, default False
+
+    Attributes
+    ----------
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        As in scikit-learn.
+    plan_ : Plan
+        Which candidates shared passes.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from daskml_kit.linear_model import LogisticRegression
+    >>> X = da.random.default_rng(0).normal(size=(1_000, 3), chunks=(250, 3))
+    >>> search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=3).fit(X, (X[:, 0] > 0).astype(int))
+    >>> search.best_params_
+    {'C': 1.0}
+    >>> print(search.plan_)
+    6 fits: 2 candidates on 3 splits
+      2 candidates share passes over the data
+    """
+
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
+
+
+class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  # type: ignore[misc]
+    """Search over parameters that are drawn from distributions, with cross-validation.
+
+    Parameters are scikit-learn's; fits run as those of `GridSearchCV` do.
+
+    Parameters
+    ----------
+    estimator : estimator
+    param_distributions : dict of lists or distributions, or list of such dicts
+    n_iter : int, default 10
+    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
+        As in `GridSearchCV`.
+    random_state : int, RandomState or None
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from scipy.stats import loguniform
+    >>> from daskml_kit.linear_model import Ridge
+    >>> X = da.random.default_rng(0).normal(size=(1_000, 3), chunks=(250, 3))
+    >>> search = RandomizedSearchCV(Ridge(), {"alpha": loguniform(1e-3, 1e3)}, n_iter=4, cv=3, random_state=0)
+    >>> len(search.fit(X, X.sum(axis=1)).cv_results_["params"])
+    4
+    """
+
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))

@@ -1,0 +1,68 @@
+"""The best candidate on all rows, and its score on others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+
+from daskml_kit.engines.blocks import is_dask
+from daskml_kit.engines.lockstep import Side
+from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines.pieces import join
+from daskml_kit.engines.rows import align_rows
+from daskml_kit.linear_model.model import LinearModel
+from daskml_kit.model_selection.search.judges import judge_of
+from daskml_kit.model_selection.search.judging import Examinee, Judging
+from daskml_kit.model_selection.search.scoring import scorers_of
+
+
+def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
+    """Fit ``estimator``; one that takes no Dask collections to the joined blocks, on a worker if there is a cluster."""
+    given = {name: value for name, value in {"X": X, "y": y, **params}.items() if value is not None}
+    lazy = [name for name, value in given.items() if is_dask(value)]
+    if not lazy or isinstance(estimator, LinearModel):
+        return estimator.fit(X, y, **params) if y is not None else estimator.fit(X, **params)
+    parts = {column.name: column.blocks for column in align_rows({name: given[name] for name in lazy}).columns}
+    rest = {name: value for name, value in given.items() if name not in lazy}
+    (fitted,) = dask.compute(dask.delayed(_fit_joined)(estimator, parts, rest))
+    return fitted
+
+
+def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
+    """Return the score of a fitted estimator on Dask collections."""
+    judge = judge_of(scoring, estimator)
+    if judge is None or not isinstance(estimator, LinearModel):
+        if scoring is None and isinstance(estimator, LinearModel):
+            return float(estimator.score(X, y))
+        scorer = scorers_of(estimator, {"score": scoring})["score"]
+        plain = estimator.to_sklearn() if hasattr(estimator, "to_sklearn") else estimator
+        names = {"X": X} if y is None else {"X": X, "y": y}
+        parts = {column.name: column.blocks for column in align_rows(names).columns}
+        (score,) = dask.compute(dask.delayed(_score_joined)(scorer, plain, parts))
+        return float(score)
+    model = estimator.to_sklearn()
+    fold = X[:, 0].map_blocks(np.zeros_like, dtype=np.int8) if isinstance(X, da.Array) else None
+    if fold is None:
+        fold = X.iloc[:, 0].map_partitions(_zeros, meta=np.empty(0, np.int8))
+    with open_engine(X, y, fold=fold[:, None]) as engine:
+        (answers,) = engine.answer(Judging([Examinee(model, Side(0, (0,), 1))], {"score": judge}))
+    return judge.finish(answers[0]["score"], getattr(model, "classes_", None))
+
+
+def _fit_joined(estimator: Any, parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
+    given = {**{name: join(blocks) for name, blocks in parts.items()}, **rest}
+    X, y = given.pop("X"), given.pop("y", None)
+    return estimator.fit(X, **given) if y is None else estimator.fit(X, y, **given)
+
+
+def _score_joined(scorer: Any, estimator: Any, parts: Mapping[str, Any]) -> float:
+    joined = {name: join(blocks) for name, blocks in parts.items()}
+    return float(scorer(estimator, joined["X"], joined.get("y")))
+
+
+def _zeros(part: Any) -> Any:
+    return np.zeros(len(part), np.int8)
