@@ -207,12 +207,13 @@ def _settle(held: Held, homes: Sequence[str], collections: Sequence[Any]) -> Any
 def _move(client: Client, futures: Sequence[Future], homes: Sequence[str]) -> list[Future]:
     """Return futures of the same blocks, each on its home, if that is still there.
 
-    A block is moved by a task that returns it: unlike a copy it can be computed again, and anywhere.
+    A block is moved by a task that returns it: unlike a copy it can be computed again, and anywhere. So is one that
+    has copies elsewhere, as after an earlier move: what goes by another name could lie at any of them.
     """
     settled = list(futures)
     for _ in range(ATTEMPTS):
         holders = client.who_has(settled)
-        astray = [i for i, future in enumerate(settled) if homes[i] not in holders.get(future.key, ())]
+        astray = [i for i, future in enumerate(settled) if set(holders.get(future.key, ())) != {homes[i]}]
         if not astray:
             break
         for i in astray:
