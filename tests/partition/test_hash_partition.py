@@ -89,8 +89,7 @@ def test_rows_of_a_key_lie_together_and_in_order(way, kind):
 )
 def test_the_hash_says_where_whatever_the_blocks(blocks, npartitions, dtype):
     keys = np.concatenate([np.asarray(block, int) for block in blocks]).astype(dtype)
-    edges = np.cumsum([len(block) for block in blocks])[:-1]
-    lazy = da.concatenate([da.from_array(part, chunks=-1) for part in np.split(keys, edges)])
+    lazy = da.from_array(keys, chunks=(tuple(len(block) for block in blocks),))
     rows = hash_partition(np.arange(len(keys)), by=lazy, npartitions=npartitions)
     homes = (hash_keys([("k", keys)]) % np.uint64(npartitions)).astype(int)
     for number, found in enumerate(blocks_of(rows)):
