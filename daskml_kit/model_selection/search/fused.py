@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,13 +14,14 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from sklearn.base import clone, is_classifier
+from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.lockstep import Fit, Lockstep
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.classifier import position_of
-from daskml_kit.linear_model.model import LinearModel
+from daskml_kit.model_selection.search.absorbing import SKIPPED, fit_given, last_step, parts_of
 from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, judge_of, name_of_judge
 from daskml_kit.model_selection.search.judging import Examinee, Judging
 from daskml_kit.model_selection.search.linear import are_plain, linear_scores
@@ -42,12 +44,14 @@ class Fused(NamedTuple):
 
 def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str, Any]) -> str | None:
     """Return why fits of ``estimator`` cannot share passes; None where they can."""
-    if not isinstance(estimator, LinearModel):
-        return f"{type(estimator).__name__} does not learn by questions that several fits can share"
+    parts = parts_of(estimator)
+    if isinstance(parts, str):
+        return parts
     strange = [name for name, scorer in scoring.items() if judge_of(scorer, estimator) is None]
     if strange:
         return f"scoring {', '.join(strange)} is not made of sums over blocks"
-    others = [name for name, value in fit_params.items() if name != "sample_weight" and value is not None]
+    taken = () if isinstance(estimator, Pipeline) else ("sample_weight",)
+    others = [name for name, value in fit_params.items() if name not in taken and value is not None]
     return f"fit takes {', '.join(others)} too" if others else None
 
 
@@ -105,14 +109,14 @@ def run_fused(
     models_of_all = {c: news.value for c, news in whole.items() if news.error is None}
     for model in (*models.values(), *models_of_all.values()):
         if labels is not None:
-            model.classes_ = labels[model.classes_]
+            last_step(model).classes_ = labels[last_step(model).classes_]
     return Fused(outcomes, models_of_all, passes)
 
 
 def _fit(estimator: Any, like: tuple[Any, Any, Any], labels: Labels | None, params: Mapping[str, Any]) -> Any:
     X, y, weight = like
     model = clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
-    return model.fit(X, y) if weight is None else model.fit(X, y, weight)
+    return fit_given(model, X, *(part for part in (y, weight) if part is not None))
 
 
 def _scores(
@@ -144,7 +148,9 @@ def _scores(
 
 def _plain(model: Any) -> Any:
     """Return the scikit-learn twin, which takes rows without names."""
-    twin = model.to_sklearn()
+    if isinstance(model, Pipeline):
+        return Pipeline([(name, step if step in SKIPPED else _plain(step)) for name, step in model.steps])
+    twin = model.to_sklearn() if hasattr(model, "to_sklearn") else copy(model)
     if hasattr(twin, "feature_names_in_"):
         del twin.feature_names_in_
     return twin

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from daskml_kit.linear_model.regressor import LinearRegressor
+from daskml_kit.model_selection.search.absorbing import last_step
 from daskml_kit.queries.class_losses import ClassLosses, LossTable
 from daskml_kit.queries.query import Query
 from daskml_kit.queries.residuals import Residuals, Residue
@@ -101,4 +102,4 @@ def name_of_judge(scoring: Any, estimator: Any) -> str:
         return ""
     if is_classifier(estimator):
         return "accuracy"
-    return "r2" if is_regressor(estimator) and type(estimator).score is LinearRegressor.score else ""
+    return "r2" if is_regressor(estimator) and type(last_step(estimator)).score is LinearRegressor.score else ""

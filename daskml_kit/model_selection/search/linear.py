@@ -12,17 +12,17 @@ from sklearn.base import is_classifier
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.lockstep import Side
 from daskml_kit.linear_model.generalized import GeneralizedLinearModel
+from daskml_kit.model_selection.search.absorbing import coefficients, last_step
 from daskml_kit.model_selection.search.judges import JUDGES
 from daskml_kit.queries.linear_scores import ClassSums, Judged, LinearScores
-from daskml_kit.typing import Array
 
 
 def are_plain(models: Sequence[Any]) -> bool:
     """Whether the models' predictions are their linear predictors, or classes by these, the same classes for all."""
     first = models[0]
-    if any(isinstance(model, GeneralizedLinearModel) for model in models):
+    if any(isinstance(last_step(model), GeneralizedLinearModel) for model in models):
         return False
-    alike = {(_coefficients(model).shape, str(getattr(model, "classes_", None))) for model in models}
+    alike = {(coefficients(model).shape, str(getattr(model, "classes_", None))) for model in models}
     return len(alike) == 1 and (not is_classifier(first) or len(first.classes_) > 1)
 
 
@@ -36,7 +36,7 @@ def linear_scores(
         by_side[side].append(position)
     judged = [Judged(side.column, side.ids, tuple(positions)) for side, positions in by_side.items()]
     classes = first.classes_ if is_classifier(first) else None
-    coef = np.stack([_coefficients(model) for model in models]).astype(np.float64)
+    coef = np.stack([coefficients(model) for model in models]).astype(np.float64)
     query = LinearScores(coef, judged, classes, hasattr(first, "predict_proba"), weighted)
     (answers,) = engine.answer(query)
     scores: list[dict[str, float]] = [{} for _ in models]
@@ -46,11 +46,6 @@ def linear_scores(
                 name: _score(name, total, row, 0 if classes is None else len(classes)) for name in names
             }
     return scores
-
-
-def _coefficients(model: Any) -> Array:
-    coef = np.atleast_2d(model.coef_)
-    return np.hstack([coef, np.broadcast_to(np.reshape(model.intercept_, (-1, 1)), (len(coef), 1))])
 
 
 def _score(name: str, total: Any, row: int, n_classes: int) -> float:
