@@ -1,0 +1,157 @@
+"""Models trained on the workers of a cluster, beside the blocks they visit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cloudpickle  # type: ignore[import-untyped]
+from distributed import CancelledError, Client, Future, as_completed
+
+from daskml_kit.errors import LostDataError
+from daskml_kit.model_selection.adaptive.held import Held
+from daskml_kit.model_selection.adaptive.visits import (
+    Candidate,
+    Lesson,
+    Parts,
+    Score,
+    beginner,
+    judge,
+    visit,
+    visiting_order,
+)
+
+LEG = 8
+"""The most calls between two states of a model that outlive its worker."""
+SMALL_STATE = 2**18
+"""Models of up to so many bytes are kept by this process while they wait; larger ones stay on their workers."""
+SLOTS_A_THREAD = 2
+"""One model in training, and one to go on with while this process hears of the first."""
+
+
+class Trained(NamedTuple):
+    """A model, and the seconds of the calls of its leg."""
+
+    model: Any
+    seconds: float
+
+
+class Report(NamedTuple):
+    """What comes back from a worker: the model where it is small, and its score where it was due."""
+
+    state: bytes | None
+    seconds: float
+    score: float | None
+    score_time: float
+
+
+@dataclass
+class Progress:
+    """Where a model is: how it was after ``calls``, and the seconds of those since it was scored at ``scored``."""
+
+    state: bytes | Future
+    calls: int = 0
+    goal: int = 0
+    scored: int = 0
+    seconds: float = 0.0
+    exhibit: bytes | Future | None = None
+    """The model as it was when it was scored last."""
+
+    def score(self, model: Any, report: Report) -> Score:
+        """Return what the report says of the model, which is kept as it is now."""
+        fit_time = self.seconds / (self.calls - self.scored)
+        self.exhibit, self.scored, self.seconds = self.state, self.calls, 0.0
+        return Score(model, self.calls, fit_time, float(report.score or 0), report.score_time)
+
+
+class Leg(NamedTuple):
+    """What a model is at: calls up to ``stop``, after which there is ``report`` of what was ``trained``."""
+
+    model: Any
+    stop: int
+    trained: Future
+    report: Future
+
+
+class ClusterBench(AbstractContextManager["ClusterBench"]):
+    """Trains models by one task a call, each where its block lies; models move, blocks do not.
+
+    A worker that is lost takes with it what its models have learnt in their current legs, which is learnt again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    lesson : Lesson
+    candidates : mapping of models to Candidate
+    held : Held
+    """
+
+    def __init__(self, client: Client, lesson: Lesson, candidates: Mapping[Any, Candidate], held: Held) -> None:
+        self.slots = SLOTS_A_THREAD * sum(client.nthreads().values())
+        self._client, self._lesson, self._candidates, self._held = client, lesson, candidates, held
+        self._leg = LEG if held.persisted else 1  # so that few blocks are in memory at once
+        self._progress: dict[Any, Progress] = {}
+        self._running: dict[str, Leg] = {}
+        self._done = as_completed(with_results=True)
+
+    def start(self, model: Any, calls: int) -> None:
+        if model not in self._progress:
+            self._progress[model] = Progress(cloudpickle.dumps(beginner(self._lesson, self._candidates[model])))
+        self._progress[model].goal = calls
+        self._go_on(model)
+
+    def finished(self) -> Score:
+        while True:
+            future, report = next(self._done)
+            leg = self._running.pop(future.key)
+            if isinstance(report, CancelledError):
+                raise LostDataError(
+                    "a block of the data was lost with its worker and cannot be computed again: persist data, or read "
+                    "it from storage; data that was scattered has no recipe"
+                ) from report
+            progress = self._progress[leg.model]
+            progress.state = leg.trained if report.state is None else report.state
+            progress.calls = leg.stop
+            progress.seconds += report.seconds
+            if report.score is not None:
+                return progress.score(leg.model, report)
+            self._go_on(leg.model)
+
+    def trained(self, model: Any) -> Any:
+        state = self._progress[model].exhibit
+        return cloudpickle.loads(state) if isinstance(state, bytes) else state.result().model  # type: ignore[union-attr]
+
+    def __exit__(self, *details: object) -> None:
+        self._client.cancel([future for leg in self._running.values() for future in (leg.report, leg.trained)])
+
+    def _go_on(self, model: Any) -> None:
+        """Submit the next leg of a model, and a report at its end."""
+        progress, seed = self._progress[model], self._candidates[model].seed
+        stop = min(progress.calls + self._leg, progress.goal)
+        trained: Any = progress.state
+        for block in visiting_order(seed, self._held.n_blocks, progress.calls, stop):
+            parts, place = self._held.block(block), self._held.place(block)
+            first = trained is progress.state
+            trained = self._client.submit(train, trained, parts, self._lesson.fit_params, first, pure=False, **place)
+        test, scorer = (self._held.test, self._lesson.scorer) if stop == progress.goal else (None, None)
+        report = self._client.submit(report_on, trained, test, scorer, pure=False)
+        self._running[report.key] = Leg(model, stop, trained, report)
+        self._done.add(report)
+
+
+def train(origin: bytes | Trained, parts: Parts, fit_params: Mapping[str, Any], first: bool) -> Trained:
+    """Return a copy of the model after one more call, on the block's worker; ``first`` says that a leg begins."""
+    model = cloudpickle.loads(origin) if isinstance(origin, bytes) else deepcopy(origin.model)
+    seconds = visit(model, parts, fit_params)
+    return Trained(model, seconds if first or isinstance(origin, bytes) else origin.seconds + seconds)
+
+
+def report_on(trained: Trained, test: Parts | None, scorer: Callable[..., float] | None) -> Report:
+    """Return the model if it is small, and its score on ``test`` if that is given, on a worker."""
+    score, score_time = (None, 0.0) if test is None or scorer is None else judge(trained.model, test, scorer)
+    state = cloudpickle.dumps(trained.model)
+    return Report(state if len(state) <= SMALL_STATE else None, trained.seconds, score, score_time)

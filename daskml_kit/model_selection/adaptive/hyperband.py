@@ -1,0 +1,180 @@
+"""Hyperband."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sklearn.model_selection import ParameterSampler
+from sklearn.utils.validation import check_is_fitted
+
+from daskml_kit.model_selection.adaptive.checks import check_integer, check_patience
+from daskml_kit.model_selection.adaptive.policies.halving import calls_on, halve
+from daskml_kit.model_selection.adaptive.policies.hyperband import Bracket, brackets, interleave
+from daskml_kit.model_selection.adaptive.policies.orders import Policy, Record, in_rounds
+from daskml_kit.model_selection.adaptive.policies.patience import patiently
+from daskml_kit.model_selection.adaptive.search import SEEDS, AdaptiveSearch, seed_for
+from daskml_kit.model_selection.adaptive.visits import Candidate, Score
+
+
+class HyperbandSearchCV(AdaptiveSearch):
+    """Train models by several successive halvings at a time, which differ in how soon they give models up.
+
+    The algorithm is that of Li et al. (JMLR 18, 2018), and needs no choice between many models and long training.
+    All brackets run side by side, on one split of the data. Attributes and the way of working are those of
+    `IncrementalSearchCV`; ``model_id`` is, for one, ``"bracket=2-7"``.
+
+    Parameters
+    ----------
+    estimator, parameters, test_size, tol, random_state, scoring, verbose, prefix, predict_meta, predict_proba_meta, \
+transform_meta
+        As in `IncrementalSearchCV`.
+    max_iter : int, default 81
+        Calls of ``partial_fit`` of the longest trained models.
+    aggressiveness : int of at least 2, default 3
+        Its inverse is the share of the models that is kept each time.
+    patience : int or bool
+        As in `IncrementalSearchCV`; True is ``max_iter // aggressiveness``, and a smaller number than that is warned
+        of.
+
+    Attributes
+    ----------
+    metadata, metadata_ : dict
+        ``n_models`` and ``partial_fit_calls`` of all together, and ``brackets``: for each the same two, the numbers of
+        calls at which it makes ``decisions``, and the ``SuccessiveHalvingSearchCV params`` it amounts to. As planned,
+        and as done, which may be less with ``patience``.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from sklearn.linear_model import SGDClassifier
+    >>> X = da.random.default_rng(0).normal(size=(2_000, 3), chunks=(500, 3))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> models, parameters = SGDClassifier(random_state=0), {"alpha": np.logspace(-4, 2, 100)}
+    >>> search = HyperbandSearchCV(models, parameters, max_iter=9, random_state=0)
+    >>> search.metadata["n_models"], search.metadata["partial_fit_calls"]
+    (17, 69)
+    >>> search.fit(X, y, classes=[0, 1]).metadata_ == search.metadata
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        parameters: Any,
+        max_iter: int = 81,
+        aggressiveness: int = 3,
+        patience: Any = False,
+        tol: float | None = 0.001,
+        test_size: Any = None,
+        random_state: Any = None,
+        scoring: Any = None,
+        verbose: Any = False,
+        prefix: str = "",
+        predict_meta: Any = None,
+        predict_proba_meta: Any = None,
+        transform_meta: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.parameters = parameters
+        self.max_iter = max_iter
+        self.aggressiveness = aggressiveness
+        self.patience = patience
+        self.tol = tol
+        self.test_size = test_size
+        self.random_state = random_state
+        self.scoring = scoring
+        self.verbose = verbose
+        self.prefix = prefix
+        self.predict_meta = predict_meta
+        self.predict_proba_meta = predict_proba_meta
+        self.transform_meta = transform_meta
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the search is going to do."""
+        seed = seed_for(self.random_state)
+        planned = []
+        for bracket in self._brackets():
+            decisions = [rung.calls for rung in bracket.ladder]
+            planned.append(self._describe(bracket, bracket.n_models, calls_on(bracket.ladder), decisions, seed))
+        return _total(planned)
+
+    @property
+    def metadata_(self) -> dict[str, Any]:
+        """What the search has done."""
+        check_is_fitted(self, "model_history_")
+        done = []
+        for bracket in self._brackets():
+            models = [each for each in self.model_history_.values() if each[0]["bracket"] == bracket.number]
+            calls = sum(records[-1]["partial_fit_calls"] for records in models)
+            decisions = sorted({record["partial_fit_calls"] for records in models for record in records})
+            done.append(self._describe(bracket, len(models), calls, decisions, self._seed))
+        return _total(done)
+
+    def _brackets(self) -> list[Bracket]:
+        max_iter = check_integer("max_iter", self.max_iter, 1)
+        return brackets(max_iter, check_integer("aggressiveness", self.aggressiveness, 2))
+
+    def _describe(
+        self, bracket: Bracket, n_models: int, calls: int, decisions: Sequence[int], seed: int
+    ) -> dict[str, Any]:
+        own = self.get_params(deep=False)
+        same = {name: value for name, value in own.items() if name not in ("estimator", "parameters", "patience")}
+        params = {
+            **same,
+            "patience": self._patience(),
+            "n_initial_parameters": bracket.n_models,
+            "n_initial_iter": bracket.n_calls,
+            "random_state": _seed_of(bracket.number, seed),
+        }
+        return {
+            "bracket": bracket.number,
+            "n_models": n_models,
+            "partial_fit_calls": calls,
+            "decisions": list(decisions),
+            "SuccessiveHalvingSearchCV params": params,
+        }
+
+    def _patience(self) -> int:
+        return max(self.max_iter // self.aggressiveness, 2) if self.patience is True else check_patience(self.patience)
+
+    def _plan(self, seed: int) -> dict[Any, Candidate]:
+        self._seed = seed
+        found = self._brackets()
+        least = self.max_iter // self.aggressiveness
+        if 0 < self._patience() < least and self.tol is not None:
+            warnings.warn(
+                f"patience={self.patience} stops models early that Hyperband gives a chance: set patience=True, or at "
+                f"least {least}, or tol=None",
+                UserWarning,
+                stacklevel=3,
+            )
+        models = {}
+        for bracket in found:
+            own = _seed_of(bracket.number, seed)
+            for number, params in enumerate(ParameterSampler(self.parameters, bracket.n_models, random_state=own)):
+                models[f"bracket={bracket.number}-{number}"] = Candidate(params, (seed, bracket.number, number))
+        return models
+
+    def _policy(self, models: Mapping[Any, Candidate], slots: int) -> Policy:
+        patience, policies = self._patience(), {}
+        for bracket in self._brackets():
+            own = [model for model, candidate in models.items() if candidate.seed[1] == bracket.number]
+            rounds = halve(own, bracket.ladder)
+            policies[bracket.number] = in_rounds(patiently(rounds, patience, self.tol) if patience else rounds)
+        return interleave(policies, lambda model: models[model].seed[1])
+
+    def _record(self, score: Score, candidate: Candidate, elapsed: float) -> Record:
+        return {**super()._record(score, candidate, elapsed), "bracket": candidate.seed[1]}
+
+
+def _seed_of(bracket: int, seed: int) -> int:
+    return (seed + bracket) % SEEDS
+
+
+def _total(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    totals = {name: sum(part[name] for part in parts) for name in ("partial_fit_calls", "n_models")}
+    return {**totals, "brackets": parts}

@@ -1,0 +1,1 @@
+"""Which models to train on: pure rules that see scores, never data."""

@@ -1,0 +1,68 @@
+"""The results of a search as a table, and the history of each model."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from daskml_kit.model_selection.adaptive.policies.orders import Record, comparable
+
+
+def by_model(history: Iterable[Record], models: Iterable[Hashable]) -> dict[Any, list[Record]]:
+    """Return the records of each model that has any, in the order of ``models``."""
+    found: dict[Any, list[Record]] = {model: [] for model in models}
+    for record in history:
+        found[record["model_id"]].append(record)
+    return {model: records for model, records in found.items() if records}
+
+
+def tabulate(histories: Mapping[Any, Sequence[Record]]) -> dict[str, Any]:
+    """Return ``cv_results_``, a row for each model.
+
+    Examples
+    --------
+    >>> record = {"model_id": 0, "params": {"a": 1}, "partial_fit_calls": 3, "score": 0.5}
+    >>> table = tabulate({0: [{**record, "partial_fit_time": 1.0, "score_time": 2.0}]})
+    >>> table["param_a"], table["test_score"], table["rank_test_score"]
+    (masked_array(data=[1],
+                 mask=[False],
+           fill_value='?',
+                dtype=object), array([0.5]), array([1]))
+    """
+    rows = list(histories.values())
+    last = [records[-1] for records in rows]
+    table: dict[str, Any] = {}
+    for name in ("partial_fit_time", "score_time"):
+        times = [[record[name] for record in records] for records in rows]
+        table[f"mean_{name}"] = np.array([np.mean(each) for each in times])
+        table[f"std_{name}"] = np.array([np.std(each) for each in times])
+    table["test_score"] = np.array([record["score"] for record in last])
+    scores = np.array([comparable(score) for score in table["test_score"]])
+    table["rank_test_score"] = rankdata(-scores, method="min").astype(int)
+    table["model_id"] = np.array([record["model_id"] for record in last])
+    table["partial_fit_calls"] = np.array([record["partial_fit_calls"] for record in last])
+    table["params"] = _objects([record["params"] for record in last])
+    if "bracket" in last[0]:
+        table["bracket"] = np.array([record["bracket"] for record in last])
+    return {**table, **_parameters(table["params"])}
+
+
+def _parameters(candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for candidate in candidates for name in candidate)
+    return {
+        f"param_{name}": np.ma.MaskedArray(
+            _objects([candidate.get(name) for candidate in candidates]),
+            mask=[name not in candidate for candidate in candidates],
+        )
+        for name in names
+    }
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    array = np.empty(len(values), object)
+    for place, value in enumerate(values):  # at once, sequences of equal length would become rows
+        array[place] = value
+    return array

@@ -1,0 +1,106 @@
+"""What is done to one model: it visits blocks of rows, one after another, and is scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from sklearn.base import clone
+
+from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.pieces import n_rows
+
+Parts: TypeAlias = tuple[Any, ...]
+"""Some rows: X, or X and y."""
+
+
+class Candidate(NamedTuple):
+    """A model to train.
+
+    Parameters
+    ----------
+    params : mapping
+        What is set on a clone of the estimator.
+    seed : tuple of int
+        Decides in which order it visits the blocks.
+    """
+
+    params: Mapping[str, Any]
+    seed: tuple[int, ...]
+
+
+class Lesson(NamedTuple):
+    """How models are trained and scored.
+
+    Parameters
+    ----------
+    estimator : estimator with ``partial_fit``
+        Cloned, never changed.
+    fit_params : mapping
+        For every call of ``partial_fit``.
+    scorer : callable
+        Of scikit-learn's signature: estimator, X, y.
+    """
+
+    estimator: Any
+    fit_params: Mapping[str, Any]
+    scorer: Callable[..., float]
+
+
+class Score(NamedTuple):
+    """A model was trained until ``calls``, of which those since its last score took ``fit_time`` each on average."""
+
+    model: Any
+    calls: int
+    fit_time: float
+    score: float
+    score_time: float
+
+
+def beginner(lesson: Lesson, candidate: Candidate) -> Any:
+    """Return the candidate's model before its first call; parameters that are estimators are cloned."""
+    return clone(lesson.estimator).set_params(**clone(dict(candidate.params), safe=False))
+
+
+def visiting_order(seed: Sequence[int], n_blocks: int, start: int, stop: int) -> Iterator[int]:
+    """Yield the numbers of the blocks that calls ``start .. stop - 1`` of a model visit.
+
+    Each time around, all blocks are visited in another random order.
+
+    Examples
+    --------
+    >>> sorted(visiting_order((7, 0), 3, 3, 6))
+    [0, 1, 2]
+    """
+    for call in range(start, stop):
+        turn, place = divmod(call, n_blocks)
+        if place == 0 or call == start:
+            order = np.random.default_rng((*seed, turn)).permutation(n_blocks)
+        yield int(order[place])
+
+
+def visit(model: Any, parts: Parts, fit_params: Mapping[str, Any]) -> float:
+    """Train ``model`` by one call of ``partial_fit``; return the seconds it took."""
+    started = time.perf_counter()
+    if n_rows(parts[0]):  # scikit-learn refuses to train on no rows
+        with one_blas_thread():
+            model.partial_fit(*parts, **fit_params)
+    return time.perf_counter() - started
+
+
+def judge(model: Any, test: Parts, scorer: Callable[..., float]) -> tuple[float, float]:
+    """Return the score of ``model``, and the seconds it took.
+
+    Raises
+    ------
+    ValueError
+        Where it is not one number.
+    """
+    started = time.perf_counter()
+    with one_blas_thread():
+        score = scorer(model, *test)
+    if not np.isscalar(score):
+        raise ValueError(f"scoring: expected one number to compare models by, got {score!r}")
+    return float(score), time.perf_counter() - started  # type: ignore[arg-type]
