@@ -24,7 +24,7 @@ class ScaledEngine(AbstractContextManager["ScaledEngine"]):
 
     Standardising is affine, so a linear predictor of the standardised features is one of the features:
     :math:`v^\top (x - \mu) / \sigma + c = w^\top x + b` with :math:`w = v / \sigma` and
-    :math:`b = c - v^\top (\mu / \sigma)`. Points are mapped by this matrix, gradients and Hessians back by its transpose.
+    :math:`b = c - v^\top (\mu / \sigma)`. Points are mapped by this matrix, slopes and Hessians back by its transpose.
 
     Parameters
     ----------
