@@ -9,6 +9,8 @@ import dask
 import numpy as np
 
 from daskml_kit.engines.blocks import is_dask
+from daskml_kit.engines.pieces import join
+from daskml_kit.engines.rows import align_rows
 from daskml_kit.model_selection.splits.folds import Folds
 
 
@@ -44,9 +46,12 @@ class Data(NamedTuple):
 
     def computed(self) -> Self:
         """Return the data in memory."""
-        values, ids = dask.compute(list(self.columns.values()), list(self.folds.ids))
-        folds = Folds(tuple(ids), self.folds.splits)
-        return self._replace(columns=dict(zip(self.columns, values, strict=True)), folds=folds)
+        ids = {f"fold {i}": ids for i, ids in enumerate(self.folds.ids)}
+        rows = align_rows({**self.columns, **ids})
+        blocks = dask.compute(*([column.blocks] for column in rows.columns))
+        values = {column.name: join(parts) for column, (parts,) in zip(rows.columns, blocks, strict=True)}
+        folds = Folds(tuple(values.pop(name) for name in ids), self.folds.splits)
+        return self._replace(columns=values, folds=folds)
 
     def take(self, split: int) -> dict[str, tuple[Any, Any]]:
         """Return both sides of a split of each column, lazily where any of them is on Dask."""

@@ -8,11 +8,14 @@ from traceback import format_exc
 from typing import Any
 
 import dask
+import dask.array as da
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.blocks import is_dask
+from daskml_kit.engines.capacity import array_bytes, fits
+from daskml_kit.engines.opening import find_client
 from daskml_kit.model_selection.search.data import Data
 from daskml_kit.model_selection.search.fitting import Study, score
 from daskml_kit.model_selection.search.fold import Fold
@@ -23,7 +26,7 @@ DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 
 
 def is_distributed(estimator: Any) -> bool:
-    """Whether the estimator, or a step of a pipeline, takes Dask data.
+    """Whether the estimator takes Dask data; in a pipeline each step has to.
 
     Examples
     --------
@@ -32,7 +35,7 @@ def is_distributed(estimator: Any) -> bool:
     False
     """
     if isinstance(estimator, Pipeline):
-        return any(is_distributed(step) for _, step in estimator.steps)
+        return all(step in (None, "passthrough") or is_distributed(step) for _, step in estimator.steps)
     modules = [base.__module__ for base in type(estimator).__mro__]
     return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
 
@@ -45,11 +48,20 @@ def fit_in_turn(
 ) -> None:
     """Fit each candidate on the Dask data of each split, and score it by its predictions."""
     for split in range(len(data.folds.splits)):
-        fold = Fold(data.take(split), data.constants)
+        fold = Fold(_held(data.take(split)), data.constants)
         targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
         for number in range(len(candidates)):
             with config_context(**study.config):
                 keep((number, split), _outcome(study, fold, targets, candidates[number]))
+
+
+def _held(sides: Mapping[str, tuple[Any, Any]]) -> Mapping[str, tuple[Any, Any]]:
+    """Return the sides of a split computed once for all candidates, where they fit in memory."""
+    parts = [part for parts in sides.values() for part in parts]
+    known = all(isinstance(part, da.Array) for part in parts)
+    if not known or not fits(find_client(), sum(map(array_bytes, parts))):
+        return sides
+    return dask.persist(sides)[0]  # type: ignore[no-any-return]
 
 
 class Gathered:
@@ -76,6 +88,7 @@ class Gathered:
                 (self.found[name],) = dask.compute(value(X))
             return self.found[name]
 
+        gathered.__name__ = name
         return gathered
 
     def score(self, X: Any, y: Any = None, **params: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from distributed import get_worker, rejoin, secede
 from sklearn import get_config
 
 from daskml_kit.engines.blocks import is_dask
@@ -35,6 +37,7 @@ def run_graph(
     return_train_score: bool,
     error_score: Any,
     return_estimator: bool = False,
+    n_jobs: int | None = None,
     finished: Finished | None = None,
 ) -> dict[tuple[int, int], Outcome]:
     """Fit and score each candidate on each split; return the outcomes by (candidate, split).
@@ -61,6 +64,8 @@ def run_graph(
         Of these the ones with a value for each row are split, too.
     return_train_score, return_estimator : bool
     error_score : float or "raise"
+    n_jobs : int, optional
+        Threads where there is no cluster: by default one a processor, inside a Dask task one; -1 is all.
     finished : callable, optional
         Is called with key and outcome as outcomes come.
 
@@ -96,8 +101,35 @@ def run_graph(
         return outcomes
     families, is_open = families_of(estimator, candidates)
     agenda = Agenda(families, len(folds.splits), is_open=is_open)
-    client = find_client()
-    pool: Any = LocalPool(study, candidates, data) if client is None else ClusterPool(client, study, candidates, data)
-    with pool:
+    with _open_pool(study, candidates, data, n_jobs) as pool:
         Lanes(pool, agenda, keep).run()
     return outcomes
+
+
+@contextmanager
+def _open_pool(
+    study: Study, candidates: Sequence[Mapping[str, Any]], data: Data, n_jobs: int | None
+) -> Iterator[LocalPool | ClusterPool]:
+    """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself."""
+    client, inside = find_client(), _in_task()
+    if client is None or (inside and not data.is_lazy):
+        n_threads = None if n_jobs == -1 else 1 if n_jobs is None and inside else n_jobs
+        with LocalPool(study, candidates, data, n_threads) as threads:
+            yield threads
+        return
+    if inside:
+        secede()  # else this task would hold the thread that its own fits need
+    try:
+        with ClusterPool(client, study, candidates, data) as workers:
+            yield workers
+    finally:
+        if inside:
+            rejoin()
+
+
+def _in_task() -> bool:
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True

@@ -63,13 +63,16 @@ class LocalFold:
 
 
 class LocalPool(AbstractContextManager["LocalPool"]):
-    """Threads of this process, as many as Dask's own scheduler would have."""
+    """Threads of this process: ``n_threads``, or as many as Dask's own scheduler would have."""
 
-    def __init__(self, study: Study, candidates: Sequence[Mapping[str, Any]], data: Data) -> None:
+    def __init__(
+        self, study: Study, candidates: Sequence[Mapping[str, Any]], data: Data, n_threads: int | None = None
+    ) -> None:
         self.study, self.candidates = study, candidates
         self.data = data.computed() if data.is_lazy else data
         synchronous = dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded")
-        self.n_threads = 1 if synchronous else dask.config.get("num_workers", None) or os.cpu_count() or 1
+        usual = 1 if synchronous else dask.config.get("num_workers", None) or os.cpu_count() or 1
+        self.n_threads = n_threads or usual
         self._threads = ThreadPoolExecutor(self.n_threads)
         self._done: queue.SimpleQueue[tuple[Done, BaseException | None]] = queue.SimpleQueue()
         self._stopped = threading.Event()

@@ -48,6 +48,9 @@ class Shared:
     def __sklearn_clone__(self) -> Shared:
         return Shared(self.transformer, self.memo, self.key)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.fitted is not None
+
     def __getattr__(self, name: str) -> Any:
         if name in ("fitted", "transformer") or (name.startswith("__") and not name.startswith("__sklearn")):
             raise AttributeError(name)  # asked for while it is copied, before there is one
