@@ -1,5 +1,14 @@
-"""Splits of rows into folds, and into training and test rows."""
+"""Splits of rows, cross-validation, and searches over parameters."""
 
+from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
+from daskml_kit.model_selection.search.plan import Plan
+from daskml_kit.model_selection.search.validate import (
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    validation_curve,
+)
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.model_selection.splits.group_k_fold import GroupKFold, StratifiedGroupKFold
 from daskml_kit.model_selection.splits.k_fold import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
@@ -9,9 +18,12 @@ from daskml_kit.model_selection.splits.time_series import TimeSeriesSplit
 
 __all__ = [
     "Folds",
+    "GridSearchCV",
     "GroupKFold",
     "GroupShuffleSplit",
     "KFold",
+    "Plan",
+    "RandomizedSearchCV",
     "RepeatedKFold",
     "RepeatedStratifiedKFold",
     "ShuffleSplit",
@@ -20,5 +32,10 @@ __all__ = [
     "StratifiedKFold",
     "StratifiedShuffleSplit",
     "TimeSeriesSplit",
+    "cross_val_predict",
+    "cross_val_score",
+    "cross_validate",
+    "learning_curve",
     "train_test_split",
+    "validation_curve",
 ]
