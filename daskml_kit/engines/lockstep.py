@@ -81,10 +81,13 @@ class Lockstep:
         Over blocks with folds.
     n_ids : sequence of int
         The number of ids in each column of the folds.
+    weighted : bool
+        Whether the rows have weights.
     """
 
-    def __init__(self, engine: Engine, n_ids: Iterable[int]) -> None:
+    def __init__(self, engine: Engine, n_ids: Iterable[int], *, weighted: bool = False) -> None:
         self.engine = engine
+        self.weighted = weighted
         self.n_ids = list(n_ids)
         self._partials: dict[Hashable, list[Any]] = {}
 
@@ -124,6 +127,10 @@ class Lockstep:
         if key not in self._partials:
             (self._partials[key],) = self.engine.answer(PerFold(query, column, self.n_ids[column]))
         return self._partials[key]
+
+    def recalled(self, query: Query, side: Side) -> Any:
+        """Return the answer for a side to a question that some fit has asked; None where none has."""
+        return self._recall(query, side)[0] if self._is_known(query, side) else None
 
     def _opened(self, fit: Fit) -> Callable[[Callable[[Any], Any]], Any]:
         n_blocks = self.engine.n_blocks * self.n_ids[_column(fit.side)]

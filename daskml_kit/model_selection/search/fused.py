@@ -24,7 +24,7 @@ from daskml_kit.linear_model.classifier import position_of
 from daskml_kit.model_selection.search.absorbing import SKIPPED, fit_given, last_step, parts_of
 from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, judge_of, name_of_judge
 from daskml_kit.model_selection.search.judging import Examinee, Judging
-from daskml_kit.model_selection.search.linear import are_plain, linear_scores
+from daskml_kit.model_selection.search.linear import are_plain, gram_scores, linear_scores
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.queries.survey import Survey
@@ -77,7 +77,8 @@ def run_fused(
     like = _like(X), (None if y is None else _target_like(y)), (None if sample_weight is None else da.ones(1))
     with open_engine(_matrix(X), y, sample_weight, n_jobs=n_jobs, fold=_ids(folds)) as engine:
         labels = _encode(engine, y) if is_classifier(estimator) else None
-        steps = Lockstep(engine, [_n_ids(folds, column) for column in range(len(folds.ids))])
+        n_ids = [_n_ids(folds, column) for column in range(len(folds.ids))]
+        steps = Lockstep(engine, n_ids, weighted=sample_weight is not None)
         known: list[dict[Hashable, Any]] = [{} for _ in candidates]
         fit = partial(_fit, estimator, like, labels)
         started = time.perf_counter()
@@ -135,7 +136,10 @@ def _scores(
     sides = [steps.side(split.column, getattr(split, side)) for split in splits]
     names = {name: name_of_judge(scorer, fitted[0]) for name, scorer in scoring.items()}
     if are_plain(fitted) and set(names.values()) <= SIMPLE:
-        found = linear_scores(engine, fitted, sides, list(names.values()), weighted)
+        wanted = list(names.values())
+        found = gram_scores(steps, fitted, sides, wanted) if weighted or not steps.weighted else None
+        if found is None:
+            found = linear_scores(engine, fitted, sides, wanted, weighted)
         return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
     judges = {name: JUDGES[known] for name, known in names.items()}
     examinees = [Examinee(_plain(model), side) for model, side in zip(fitted, sides, strict=True)]

@@ -10,11 +10,16 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.lockstep import Side
+from daskml_kit.engines.lockstep import Lockstep, Side
 from daskml_kit.linear_model.generalized import GeneralizedLinearModel
 from daskml_kit.model_selection.search.absorbing import coefficients, last_step
 from daskml_kit.model_selection.search.judges import JUDGES
+from daskml_kit.queries.gram import Gram
 from daskml_kit.queries.linear_scores import ClassSums, Judged, LinearScores
+from daskml_kit.queries.residuals import Residue
+
+QUADRATIC = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
+"""Scores that the products of features and targets decide."""
 
 
 def are_plain(models: Sequence[Any]) -> bool:
@@ -45,6 +50,32 @@ def linear_scores(
             scores[position] = {
                 name: _score(name, total, row, 0 if classes is None else len(classes)) for name in names
             }
+    return scores
+
+
+def gram_scores(
+    steps: Lockstep, models: Sequence[Any], sides: Sequence[Side], names: Sequence[str]
+) -> list[dict[str, float]] | None:
+    r"""Return scores of linear regressions from the products of features and targets that the fits have asked for.
+
+    With e = y - X b the sum of :math:`e^2` is a quadratic form of the products, so no row is read again. None where
+    no fit has asked for them, or a score is made of other sums.
+    """
+    if not set(names) <= QUADRATIC or is_classifier(models[0]):
+        return None
+    scores = []
+    for model, side in zip(models, sides, strict=True):
+        scatter = steps.recalled(Gram(), side)
+        if scatter is None:
+            return None
+        coef = coefficients(model).astype(np.float64)
+        d = coef.shape[1] - 1
+        signed = np.hstack([-coef[:, :-1], np.eye(len(coef))])
+        apart = signed @ scatter.mean - coef[:, -1]
+        deviance = np.einsum("ij,jk,ik->i", signed, scatter.product, signed) + scatter.weight * apart**2
+        squares, none = np.diag(scatter.product)[d:], np.zeros(len(coef))
+        total = Residue(scatter.n_rows, scatter.weight, scatter.mean[d:], squares, none, np.maximum(deviance, 0), none)
+        scores.append({name: JUDGES[name].finish(total, None) for name in names})
     return scores
 
 
