@@ -1,5 +1,9 @@
 """Splits of rows, cross-validation, and searches over parameters."""
 
+from daskml_kit.model_selection.adaptive.asha import ASHASearchCV
+from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
+from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV, InverseDecaySearchCV
+from daskml_kit.model_selection.adaptive.successive_halving import SuccessiveHalvingSearchCV
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.validate import (
@@ -17,10 +21,14 @@ from daskml_kit.model_selection.splits.split import train_test_split
 from daskml_kit.model_selection.splits.time_series import TimeSeriesSplit
 
 __all__ = [
+    "ASHASearchCV",
     "Folds",
     "GridSearchCV",
     "GroupKFold",
     "GroupShuffleSplit",
+    "HyperbandSearchCV",
+    "IncrementalSearchCV",
+    "InverseDecaySearchCV",
     "KFold",
     "Plan",
     "RandomizedSearchCV",
@@ -31,6 +39,7 @@ __all__ = [
     "StratifiedGroupKFold",
     "StratifiedKFold",
     "StratifiedShuffleSplit",
+    "SuccessiveHalvingSearchCV",
     "TimeSeriesSplit",
     "cross_val_predict",
     "cross_val_score",

@@ -26,11 +26,8 @@ def tabulate(histories: Mapping[Any, Sequence[Record]]) -> dict[str, Any]:
     --------
     >>> record = {"model_id": 0, "params": {"a": 1}, "partial_fit_calls": 3, "score": 0.5}
     >>> table = tabulate({0: [{**record, "partial_fit_time": 1.0, "score_time": 2.0}]})
-    >>> table["param_a"], table["test_score"], table["rank_test_score"]
-    (masked_array(data=[1],
-                 mask=[False],
-           fill_value='?',
-                dtype=object), array([0.5]), array([1]))
+    >>> table["param_a"][0], table["test_score"], table["rank_test_score"]
+    (1, array([0.5]), array([1]))
     """
     rows = list(histories.values())
     last = [records[-1] for records in rows]
