@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -53,15 +54,14 @@ def measure_paces(
 
 def read_for(blocks: Sequence[Sequence[Any]], seconds: float) -> tuple[str, float]:
     """Read the blocks again and again; return this worker's address, and the bytes read in a second."""
-    n_bytes, started = 0.0, time.perf_counter()
+    n_bytes, elapsed, started = 0.0, 0.0, time.perf_counter()
     with one_blas_thread():
-        while time.perf_counter() - started < seconds:
-            for parts in blocks:
-                for part in parts:
-                    n_bytes += max(_read(part), 1)
-                if time.perf_counter() - started > seconds:
-                    break
-    return get_worker().address, n_bytes / (time.perf_counter() - started)
+        for parts in cycle(blocks):
+            n_bytes += sum(max(_read(part), 1) for part in parts)
+            elapsed = time.perf_counter() - started
+            if elapsed > seconds:
+                break
+    return get_worker().address, n_bytes / elapsed
 
 
 def _read(part: Any) -> int:
