@@ -2,7 +2,8 @@
 
 from daskml_kit.model_selection.adaptive.asha import ASHASearchCV
 from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
-from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV, InverseDecaySearchCV
+from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV
+from daskml_kit.model_selection.adaptive.inverse_decay import InverseDecaySearchCV
 from daskml_kit.model_selection.adaptive.successive_halving import SuccessiveHalvingSearchCV
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.search.plan import Plan

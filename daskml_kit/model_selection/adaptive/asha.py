@@ -11,6 +11,7 @@ from daskml_kit.model_selection.adaptive.checks import check_aggressiveness, che
 from daskml_kit.model_selection.adaptive.policies.asha import levels, promote
 from daskml_kit.model_selection.adaptive.policies.orders import Policy
 from daskml_kit.model_selection.adaptive.search import AdaptiveSearch, numbered
+from daskml_kit.model_selection.adaptive.table import totals
 from daskml_kit.model_selection.adaptive.visits import Candidate
 
 
@@ -19,7 +20,8 @@ class ASHASearchCV(AdaptiveSearch):
 
     As soon as a model is among the best of those that have had as many calls, it gets more; else a new model is
     begun (Li et al., MLSys 2020). Which models get more depends on which are done first: unlike those of the other
-    searches, results differ from one run to the next, but for one thread without a cluster. Attributes and the way of
+    searches, results differ from one run to the next, but for one thread, as under
+    ``dask.config.set(scheduler="sync")``. Attributes and the way of
     working are those of `IncrementalSearchCV`.
 
     Parameters
@@ -90,9 +92,8 @@ transform_meta
     @property
     def metadata_(self) -> dict[str, int]:
         """What the search has done."""
-        check_is_fitted(self, "model_history_")
-        calls = [records[-1]["partial_fit_calls"] for records in self.model_history_.values()]
-        return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
+        check_is_fitted(self)
+        return totals(self.model_history_)
 
     def _plan(self, seed: int) -> dict[Any, Candidate]:
         check_aggressiveness(self.aggressiveness)

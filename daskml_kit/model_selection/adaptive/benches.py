@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dask
+from distributed import get_worker, rejoin, secede
 
 from daskml_kit.engines.capacity import fits
 from daskml_kit.engines.engine import available_threads
@@ -16,6 +18,8 @@ from daskml_kit.model_selection.adaptive.held import Held
 from daskml_kit.model_selection.adaptive.sources import Sides, joined
 from daskml_kit.model_selection.adaptive.threads import ThreadBench
 from daskml_kit.model_selection.adaptive.visits import Candidate, Lesson
+
+ONE_THREAD = ("sync", "synchronous", "single-threaded")
 
 
 def open_bench(lesson: Lesson, candidates: Mapping[Any, Candidate], sides: Sides, lazy: bool) -> Bench:
@@ -36,4 +40,33 @@ def open_bench(lesson: Lesson, candidates: Mapping[Any, Candidate], sides: Sides
         train, test = dask.compute([recipe.parts for recipe in sides.train], test_parts)
     else:
         train, (test,) = sides.train, dask.compute(test_parts)
-    return ThreadBench(lesson, candidates, train, joined(test), available_threads())
+    return ThreadBench(lesson, candidates, train, joined(test), n_threads())
+
+
+def n_threads() -> int:
+    """Return how many threads train models here: one inside of a Dask task, or where ``dask.config`` says so."""
+    if in_task() or dask.config.get("scheduler", None) in ONE_THREAD:
+        return 1
+    return available_threads()
+
+
+@contextmanager
+def free_of_task(needed: bool) -> Iterator[None]:
+    """Leave the thread of the Dask task that this runs in, if any, to the tasks that are waited for inside."""
+    if not (needed and in_task()):
+        yield
+        return
+    secede()
+    try:
+        yield
+    finally:
+        rejoin()
+
+
+def in_task() -> bool:
+    """Whether this runs in a task on a worker."""
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True

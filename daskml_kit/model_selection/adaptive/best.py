@@ -14,7 +14,8 @@ from daskml_kit.engines.rows import align_rows
 from daskml_kit.example import like
 from daskml_kit.model_selection.adaptive.sources import joined
 from daskml_kit.model_selection.adaptive.visits import judge
-from daskml_kit.twin import SklearnTwin
+from daskml_kit.twin import map_rows
+from daskml_kit.validation import check_features
 
 
 def has(method: str) -> Callable[[Any], bool]:
@@ -26,7 +27,7 @@ def has(method: str) -> Callable[[Any], bool]:
     return check
 
 
-class BestModel(SklearnTwin):
+class BestModel:
     """Mixin of searches: what comes after ``fit`` is the best model's, lazily on Dask input."""
 
     best_estimator_: Any
@@ -50,9 +51,12 @@ class BestModel(SklearnTwin):
         """The names of the features of the best model, where it was trained on data frames."""
         return self._fitted().feature_names_in_
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "best_estimator_")
+
     def to_sklearn(self) -> Any:
-        """Return the best model."""
-        check_is_fitted(self, "best_estimator_")
+        """Return the best model, a scikit-learn estimator free of Dask."""
+        check_is_fitted(self)
         return self.best_estimator_
 
     @available_if(has("predict"))  # type: ignore[untyped-decorator]
@@ -97,12 +101,14 @@ class BestModel(SklearnTwin):
 
     def _best(self, method: str, X: Any, meta: Any) -> Any:
         model = self.to_sklearn()
-        if meta is None and is_dask(X):
-            meta = getattr(model, method)(like(None, X))[:0]
-        return self._apply(method, X, meta)
+        if not is_dask(X):
+            return getattr(model, method)(X)
+        if hasattr(model, "n_features_in_"):
+            check_features(model, X)
+        return map_rows(model, method, X, getattr(model, method)(like(None, X))[:0] if meta is None else meta)
 
     def _fitted(self) -> Any:
-        if not hasattr(self, "best_estimator_"):
+        if not self.__sklearn_is_fitted__():
             raise AttributeError(f"{type(self).__name__} is not fitted yet")
         return self.best_estimator_
 

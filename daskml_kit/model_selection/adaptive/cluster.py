@@ -24,7 +24,7 @@ from daskml_kit.model_selection.adaptive.visits import (
     visiting_order,
 )
 
-LEG = 8
+LEG = 4
 """The most calls between two states of a model that outlive its worker."""
 SMALL_STATE = 2**18
 """Models of up to so many bytes are kept by this process while they wait; larger ones stay on their workers."""
@@ -96,7 +96,7 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
         self._leg = LEG if held.persisted else 1  # so that few blocks are in memory at once
         self._progress: dict[Any, Progress] = {}
         self._running: dict[str, Leg] = {}
-        self._done = as_completed(with_results=True)
+        self._done = as_completed(loop=client.loop, with_results=True)
 
     def start(self, model: Any, calls: int) -> None:
         if model not in self._progress:

@@ -105,7 +105,7 @@ transform_meta
     @property
     def metadata_(self) -> dict[str, Any]:
         """What the search has done."""
-        check_is_fitted(self, "model_history_")
+        check_is_fitted(self)
         done = []
         for bracket in self._brackets():
             models = [each for each in self.model_history_.values() if each[0]["bracket"] == bracket.number]

@@ -13,7 +13,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import get_tags
 
 from daskml_kit.engines.blocks import is_dask
-from daskml_kit.model_selection.adaptive.benches import open_bench
+from daskml_kit.model_selection.adaptive.benches import free_of_task, open_bench
 from daskml_kit.model_selection.adaptive.best import BestModel
 from daskml_kit.model_selection.adaptive.calls import Bench, carry_out
 from daskml_kit.model_selection.adaptive.checks import check_estimator, check_integer, check_verbose, scorer_for
@@ -68,11 +68,19 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
         if "sample_weight" in fit_params:
             raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
         seed = seed_for(own.random_state)
-        candidates = self._plan(seed)
-        lesson = Lesson(own.estimator, dask.compute(fit_params)[0], scorer_for(own.estimator, own.scoring))
-        sides = hold_out(X, y, own.test_size, seed)
+        candidates, scorer = self._plan(seed), scorer_for(own.estimator, own.scoring)
+        narrator, lazy = Narrator(share, own.prefix), is_dask(X) or is_dask(y)
+        self.scorer_ = scorer
+        with free_of_task(lazy), printing(bool(own.verbose)):
+            lesson = Lesson(own.estimator, dask.compute(fit_params)[0], scorer)
+            sides = hold_out(X, y, own.test_size, seed)
+            with open_bench(lesson, candidates, sides, lazy) as bench:
+                self._search(candidates, bench, narrator)
+        return self
+
+    def _search(self, candidates: Mapping[Any, Candidate], bench: Bench, narrator: Narrator) -> None:
         history: list[Record] = []
-        narrator, started = Narrator(share, own.prefix), time.perf_counter()
+        started = time.perf_counter()
 
         def note(score: Score) -> Record:
             record = self._record(score, candidates[score.model], time.perf_counter() - started)
@@ -80,16 +88,13 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
             narrator.hear(record)
             return record
 
-        lazy = is_dask(X) or is_dask(y)
-        with printing(bool(own.verbose)), open_bench(lesson, candidates, sides, lazy) as bench:
-            try:
-                carry_out(self._policy(candidates, bench.slots), bench, note)
-            except KeyboardInterrupt:
-                if history:
-                    self._conclude(history, candidates, bench, lesson)
-                raise
-            self._conclude(history, candidates, bench, lesson)
-        return self
+        try:
+            carry_out(self._policy(candidates, bench.slots), bench, note)
+        except KeyboardInterrupt:
+            if history:
+                self._conclude(history, candidates, bench)
+            raise
+        self._conclude(history, candidates, bench)
 
     def _record(self, score: Score, candidate: Candidate, elapsed: float) -> Record:
         return {
@@ -102,7 +107,7 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
             "elapsed_wall_time": elapsed,
         }
 
-    def _conclude(self, history: list[Record], models: Mapping[Any, Candidate], bench: Bench, lesson: Lesson) -> None:
+    def _conclude(self, history: list[Record], models: Mapping[Any, Candidate], bench: Bench) -> None:
         """Set the fitted attributes; the best model is the one whose last score is the highest."""
         self.history_ = history
         self.model_history_ = by_model(history, models)
@@ -112,7 +117,6 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
         self.best_score_ = float(self.cv_results_["test_score"][self.best_index_])
         self.best_params_ = self.cv_results_["params"][self.best_index_]
         self.best_estimator_ = bench.trained(list(self.model_history_)[self.best_index_])
-        self.scorer_ = lesson.scorer
         self.n_splits_ = 1
         self.multimetric_ = False
 

@@ -13,6 +13,7 @@ from daskml_kit.model_selection.adaptive.policies.halving import Rung, calls_on,
 from daskml_kit.model_selection.adaptive.policies.orders import Policy, in_rounds
 from daskml_kit.model_selection.adaptive.policies.patience import patiently
 from daskml_kit.model_selection.adaptive.search import AdaptiveSearch, numbered
+from daskml_kit.model_selection.adaptive.table import totals
 from daskml_kit.model_selection.adaptive.visits import Candidate
 
 
@@ -100,9 +101,8 @@ predict_meta, predict_proba_meta, transform_meta
     @property
     def metadata_(self) -> dict[str, int]:
         """What the search has done."""
-        check_is_fitted(self, "model_history_")
-        calls = [records[-1]["partial_fit_calls"] for records in self.model_history_.values()]
-        return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
+        check_is_fitted(self)
+        return totals(self.model_history_)
 
     def _ladder(self, n_models: Any) -> list[Rung]:
         check_aggressiveness(self.aggressiveness)

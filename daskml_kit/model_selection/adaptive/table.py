@@ -19,6 +19,12 @@ def by_model(history: Iterable[Record], models: Iterable[Hashable]) -> dict[Any,
     return {model: records for model, records in found.items() if records}
 
 
+def totals(histories: Mapping[Any, Sequence[Record]]) -> dict[str, int]:
+    """Return what a search has done: the calls of all models, how many they are, and the calls of the longest trained."""
+    calls = [int(records[-1]["partial_fit_calls"]) for records in histories.values()]
+    return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
+
+
 def tabulate(histories: Mapping[Any, Sequence[Record]]) -> dict[str, Any]:
     """Return ``cv_results_``, a row for each model.
 

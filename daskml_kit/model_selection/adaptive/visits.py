@@ -85,8 +85,12 @@ def visit(model: Any, parts: Parts, fit_params: Mapping[str, Any]) -> float:
     """Train ``model`` by one call of ``partial_fit``; return the seconds it took."""
     started = time.perf_counter()
     if n_rows(parts[0]):  # scikit-learn refuses to train on no rows
-        with one_blas_thread():
-            model.partial_fit(*parts, **fit_params)
+        try:
+            with one_blas_thread():
+                model.partial_fit(*parts, **fit_params)
+        except Exception as error:
+            error.add_note(f"in partial_fit of {model!r}")
+            raise
     return time.perf_counter() - started
 
 
