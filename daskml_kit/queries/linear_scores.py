@@ -14,7 +14,7 @@ from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.tiles import tile_rows, tiles
 from daskml_kit.queries.folded import rows_of
 from daskml_kit.queries.query import Alone
-from daskml_kit.queries.residuals import Residue
+from daskml_kit.queries.residuals import Residuals, Residue
 from daskml_kit.typing import Array, Labels
 
 LARGEST = -float(np.log(np.finfo(np.float64).eps))
@@ -133,10 +133,5 @@ def _join(a: ClassSums | Residue, b: ClassSums | Residue) -> ClassSums | Residue
         hits, losses, brier = (x + y for x, y in zip(a[2:], b[2:], strict=True))
         return ClassSums(a.n_rows + b.n_rows, a.weight + b.weight, hits, losses, brier)
     if isinstance(a, Residue) and isinstance(b, Residue):
-        weight = a.weight + b.weight
-        share = b.weight / weight if weight else 0.0
-        apart = b.mean - a.mean
-        squares = a.squares + b.squares + apart**2 * (a.weight * share)
-        sums = (x + y for x, y in zip(a[4:], b[4:], strict=True))
-        return Residue(a.n_rows + b.n_rows, weight, a.mean + apart * share, squares, *sums)
+        return Residuals().combine(a, b)
     raise TypeError("sums of classes and of numbers do not join")
