@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass, replace
 from functools import reduce
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -51,7 +52,7 @@ class SideEngine(AbstractContextManager["SideEngine"]):
 
     def answer(self, query: Query) -> list[Any]:
         answers: list[Any] = self._ask(query)
-        self.profile.add(0.0, 0)
+        self.profile.passes += 1  # no pass of its own: whoever watches is not told
         return answers
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
@@ -67,6 +68,13 @@ class Fit(NamedTuple):
     run: Callable[[], Any]
     side: Side | None
     known: dict[Hashable, Any]
+
+
+class Partials(NamedTuple):
+    """The partial answers to a question for each id; the question is kept, as its identity may be its place."""
+
+    query: Query
+    of_ids: list[Any]
 
 
 class Lockstep:
@@ -89,7 +97,7 @@ class Lockstep:
         self.engine = engine
         self.weighted = weighted
         self.n_ids = list(n_ids)
-        self._partials: dict[Hashable, list[Any]] = {}
+        self._partials: dict[Hashable, Partials] = {}
 
     def side(self, column: int, ids: tuple[int, ...]) -> Side:
         return Side(column, ids, self.n_ids[column])
@@ -97,16 +105,17 @@ class Lockstep:
     def run(self, fits: Mapping[Key, Fit]) -> dict[Key, Returned]:
         """Run all fits to their ends; return what each returned, or raised."""
         ended: dict[Key, Returned] = {}
-        asking: dict[Key, Query] = {}
+        asking: dict[Key, At] = {}
         fibres: dict[Key, Fibre] = {}
 
         def advance(key: Key, reply: Any) -> None:
             news = fibres[key].advance(reply)
             while isinstance(news, Asked):
-                if not self._is_known(news.question, fits[key].side):
+                if isinstance(news.question, At):
                     asking[key] = news.question
                     return
-                news = fibres[key].advance(self._recall(news.question, fits[key].side))
+                # at once: a fit that asks nothing else has gone, with its thread, when the next one starts
+                news = fibres[key].advance([self._answer(news.question, fits[key].side)])
             asking.pop(key, None)
             ended[key] = news
 
@@ -125,12 +134,13 @@ class Lockstep:
         """Return the partial answers of a question for each id of a column; each question is asked once."""
         key = (identity(query), column)
         if key not in self._partials:
-            (self._partials[key],) = self.engine.answer(PerFold(query, column, self.n_ids[column]))
-        return self._partials[key]
+            (found,) = self.engine.answer(PerFold(query, column, self.n_ids[column]))
+            self._partials[key] = Partials(query, found)
+        return self._partials[key].of_ids
 
     def recalled(self, query: Query, side: Side) -> Any:
         """Return the answer for a side to a question that some fit has asked; None where none has."""
-        return self._recall(query, side)[0] if self._is_known(query, side) else None
+        return self._answer(query, side) if (identity(query), side.column) in self._partials else None
 
     def _opened(self, fit: Fit) -> Callable[[Callable[[Any], Any]], Any]:
         n_blocks = self.engine.n_blocks * self.n_ids[_column(fit.side)]
@@ -142,54 +152,42 @@ class Lockstep:
         return run
 
     def _answer_all(
-        self, asking: Mapping[Key, Query], fits: Mapping[Key, Fit], advance: Callable[[Key, Any], None]
+        self, asking: Mapping[Key, At], fits: Mapping[Key, Fit], advance: Callable[[Key, Any], None]
     ) -> None:
         groups: dict[Hashable, list[Key]] = defaultdict(list)
         for key, query in asking.items():
-            side = fits[key].side
-            together = (query.alike(), side is None) if isinstance(query, At) else (identity(query), _column(side))
-            groups[together].append(key)
+            groups[query.alike(), fits[key].side is None].append(key)
         for keys in groups.values():
-            first, *others = [asking[key] for key in keys]
-            sides = [fits[key].side for key in keys]
-            if isinstance(first, At):
-                points = [first, *(query for query in others if isinstance(query, At))]
-                answers = [[answer] for answer in self._answer_points(points, sides)]
-            else:
-                self.partials(first, _column(sides[0]))
-                answers = [self._recall(first, side) for side in sides]
+            answers = self._answer_points([asking[key] for key in keys], [fits[key].side for key in keys])
             for key, answer in zip(keys, answers, strict=True):
                 advance(key, answer)
 
-    def _answer_points(self, points: Sequence[At], sides: Sequence[Side | None]) -> list[Eval]:
-        """Return value and slopes of each point on its side.
+    def _answer_points(self, asked: Sequence[At], sides: Sequence[Side | None]) -> list[list[Eval]]:
+        """Return value and slopes at the points of each question on its side.
 
-        Where many sides ask about the same points, as fits that start at one place do, the rows of each id are asked
-        about each point once, and the sides are put together from these.
+        Where many sides ask the same, as fits that start at one place do, the rows of each id are asked about each
+        point once, and the sides are put together from these.
         """
         numbers: dict[bytes, int] = {}
-        which = [numbers.setdefault(pickle.dumps(point), len(numbers)) for point in points]
+        which = [numbers.setdefault(pickle.dumps(query), len(numbers)) for query in asked]
         column = _column(sides[0])
-        if sides[0] is None or len(numbers) > len(points) / 2 or any(_column(side) != column for side in sides):
-            first, *others = [_within(point, side) for point, side in zip(points, sides, strict=True)]
-            return self.engine.answer(first.fuse(others))
-        first, *others = [points[which.index(number)] for number in range(len(numbers))]
-        fused = first.fuse(others)
+        if sides[0] is None or len(numbers) > len(asked) / 2 or any(_column(side) != column for side in sides):
+            first, *others = [_within(query, side) for query, side in zip(asked, sides, strict=True)]
+            return _dealt(self.engine.answer(first.fuse(others)), asked)
+        distinct = [asked[which.index(number)] for number in range(len(numbers))]
+        fused = distinct[0].fuse(distinct[1:])
         (partials,) = self.engine.answer(PerFold(fused, column, self.n_ids[column]))
         totals = {
-            side.ids: fused.split(reduce(fused.combine, [partials[i] for i in side.ids]))
+            side.ids: _dealt(fused.split(reduce(fused.combine, [partials[i] for i in side.ids])), distinct)
             for side in dict.fromkeys(sides)
             if side is not None
         }
         return [totals[side.ids][number] for number, side in zip(which, sides, strict=True) if side is not None]
 
-    def _is_known(self, query: Query, side: Side | None) -> bool:
-        return (identity(query), _column(side)) in self._partials
-
-    def _recall(self, query: Query, side: Side | None) -> list[Any]:
+    def _answer(self, query: Query, side: Side | None) -> Any:
         column = _column(side)
         ids = range(self.n_ids[column]) if side is None else side.ids
-        return [answer_for(query, self._partials[identity(query), column], tuple(ids))]
+        return answer_for(query, self.partials(query, column), tuple(ids))
 
 
 def identity(query: Query) -> Hashable:
@@ -208,6 +206,12 @@ def _within(query: At, side: Side | None) -> At:
     if side is None:
         return query
     return replace(query, within=Within(np.full(len(query.coef), side.column), (side.ids,) * len(query.coef)))
+
+
+def _dealt(answers: Sequence[Eval], asked: Sequence[At]) -> list[list[Eval]]:
+    """Return the answers that each question gets, one a point."""
+    waiting = iter(answers)
+    return [list(islice(waiting, len(query.coef))) for query in asked]
 
 
 def _column(side: Side | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -71,11 +72,22 @@ class Agenda:
     n_splits : int
     is_open : bool
         Whether the candidates have nothing in common.
+    known : collection of (candidate, split)
+        What is not to be done.
     """
 
-    def __init__(self, families: Sequence[Array], n_splits: int, *, is_open: bool) -> None:
-        self.families, self.is_open = families, is_open
-        self.waiting = list(range(n_splits))[::-1]
+    def __init__(
+        self,
+        families: Sequence[Array],
+        n_splits: int,
+        *,
+        is_open: bool,
+        known: Collection[tuple[int, int]] = frozenset(),
+    ) -> None:
+        self.families, self.is_open, self.known = families, is_open, known
+        n_known = Counter(split for _, split in known)
+        n_candidates = sum(map(len, families))
+        self.waiting = [split for split in range(n_splits) if n_known[split] < n_candidates][::-1]
         self.begun: dict[int, list[Group]] = {}
         self.seconds: dict[int, float] = {}
         self.n_done, self.total = 0, 0.0
@@ -106,7 +118,7 @@ class Agenda:
                 return split
         if self.waiting:
             split = self.waiting.pop()
-            self.begun[split] = self._groups()
+            self.begun[split] = self._groups(split)
             return split
         split = max(left, key=left.__getitem__, default=-1)
         each = self.total / self.n_done if self.n_done else JOINED_SECONDS
@@ -153,12 +165,17 @@ class Agenda:
     def _left(self, split: int, process: str) -> int:
         return sum(group.n_left for group in self.begun[split] if group.may_be_taken(process))
 
-    def _groups(self) -> list[Group]:
-        if self.is_open and len(self.seconds) == len(self.families[0]):
+    def _groups(self, split: int) -> list[Group]:
+        families = [self._unknown(numbers, split) for numbers in self.families]
+        if self.is_open and all(number in self.seconds for number in families[0].tolist()):
             # the longest first, so that workers are done with the split at about the same time
-            longest = sorted(self.families[0].tolist(), key=lambda number: -self.seconds[number])
-            return [Group(np.array(longest), is_open=True)]
-        return [Group(numbers, is_open=self.is_open) for numbers in self.families]
+            families = [np.array(sorted(families[0].tolist(), key=lambda number: -self.seconds[number]))]
+        return [Group(numbers, is_open=self.is_open) for numbers in families if len(numbers)]
+
+    def _unknown(self, numbers: Array, split: int) -> Array:
+        if not self.known:
+            return numbers
+        return np.array([number for number in numbers.tolist() if (number, split) not in self.known], np.int32)
 
     def _batch_size(self, group: Group, n_workers: int) -> int:
         each = group.seconds_each if group.n_done else (self.total / self.n_done if self.n_done else None)

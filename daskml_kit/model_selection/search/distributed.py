@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from traceback import format_exc
 from typing import Any
 
@@ -45,12 +45,16 @@ def fit_in_turn(
     candidates: Sequence[Mapping[str, Any]],
     data: Data,
     keep: Callable[[tuple[int, int], Outcome], None],
+    known: Collection[tuple[int, int]] = frozenset(),
 ) -> None:
-    """Fit each candidate on the Dask data of each split, and score it by its predictions."""
+    """Fit each candidate on the Dask data of each split, but those that are known; score it by its predictions."""
     for split in range(len(data.folds.splits)):
+        numbers = [number for number in range(len(candidates)) if (number, split) not in known]
+        if not numbers:
+            continue
         fold = Fold(_held(data.take(split)), data.constants)
         targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
-        for number in range(len(candidates)):
+        for number in numbers:
             with config_context(**study.config):
                 keep((number, split), _outcome(study, fold, targets, candidates[number]))
 

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from sklearn.base import clone
 
+from daskml_kit.model_selection.search.course import Course
 from daskml_kit.model_selection.search.folding import folds_of
 from daskml_kit.model_selection.search.fused import run_fused, why_not
 from daskml_kit.model_selection.search.graph import run_graph
+from daskml_kit.model_selection.search.journal import fingerprint_of
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.results import fill_failures
@@ -59,8 +61,19 @@ class Evaluation(NamedTuple):
     folds: Folds
 
 
-def evaluate(task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[str, Any]) -> Evaluation:
-    """Fit and score every candidate on every split.
+class Given(NamedTuple):
+    """The data, how it is split, and what ``fit`` is given beside."""
+
+    X: Any
+    y: Any
+    folds: Folds
+    params: Mapping[str, Any]
+
+
+def evaluate(
+    task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[str, Any], course: Course | None = None
+) -> Evaluation:
+    """Fit and score every candidate on every split, but what ``course`` has already; it takes outcomes as they come.
 
     Raises
     ------
@@ -72,46 +85,62 @@ def evaluate(task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[s
     scorers = scorers_of(task.estimator, task.scoring)
     folds = folds_of(cv, task.estimator, X, y, groups)
     plan = plan_of(task, len(folds.splits), params)
-    weight = params.get("sample_weight")
-    outcomes: dict[tuple[int, int], Outcome] = {}
-    whole: dict[int, Any] = {}
-    fused = plan.fused
-    if fused:
-        together = [task.candidates[c] for c in fused]
-        result = run_fused(
-            task.estimator,
-            together,
-            X,
-            y,
-            folds,
-            task.scoring,
-            sample_weight=weight,
-            return_train_score=task.with_train,
-            n_jobs=task.n_jobs,
-            raising=task.error_score == "raise",
-            weighted_scores=task.weighted_scores,
-        )
-        outcomes.update({(fused[c], s): outcome for (c, s), outcome in result.outcomes.items()})
-        whole.update({fused[c]: model for c, model in result.whole.items()})
-    others = [c for c, reason in enumerate(plan.reasons) if reason is not None]
-    if others:
-        chosen = task.candidates if len(others) == len(task.candidates) else [task.candidates[c] for c in others]
-        found = run_graph(
-            task.estimator,
-            chosen,
-            X,
-            y,
-            folds,
-            scorers,
-            fit_params=params,
-            score_params={"sample_weight": weight} if task.weighted_scores and weight is not None else {},
-            return_train_score=task.with_train,
-            error_score=task.error_score,
-            return_estimator=task.with_models,
-        )
-        outcomes.update({(others[c], s): outcome for (c, s), outcome in found.items()})
-    outcomes = fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
+    given = Given(X, y, folds, params)
+    with course or Course() as course:
+        course.begin(plan, lambda: _fingerprint(task, given))
+        whole = _run_fused(task, course, plan.fused, given)
+        alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
+        _run_alone(task, course, alone, given, scorers)
+    outcomes = fill_failures(course.outcomes, list(task.scoring), task.error_score, task.with_train)
     return Evaluation(outcomes, whole, plan, folds)
+
+
+def _run_fused(task: Task, course: Course, numbers: Sequence[int], given: Given) -> dict[int, Any]:
+    """Do what is missing of the candidates that share passes; return their models of all rows."""
+    missing = course.missing(numbers)
+    if not missing:
+        return {}
+    found = run_fused(
+        task.estimator,
+        [task.candidates[number] for number in missing],
+        given.X,
+        given.y,
+        given.folds,
+        task.scoring,
+        sample_weight=given.params.get("sample_weight"),
+        return_train_score=task.with_train,
+        n_jobs=task.n_jobs,
+        raising=task.error_score == "raise",
+        weighted_scores=task.weighted_scores,
+    )
+    course.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
+    return {missing[c]: model for c, model in found.whole.items()}
+
+
+def _run_alone(task: Task, course: Course, numbers: Sequence[int], given: Given, scorers: Mapping[str, Any]) -> None:
+    """Do what is missing of the other candidates."""
+    missing = course.missing(numbers)
+    if not missing:
+        return
+    all_of_them = len(missing) == len(task.candidates)
+    places = {number: place for place, number in enumerate(missing)} if course.outcomes else {}
+    weight = given.params.get("sample_weight")
+    run_graph(
+        task.estimator,
+        task.candidates if all_of_them else [task.candidates[number] for number in missing],
+        given.X,
+        given.y,
+        given.folds,
+        scorers,
+        fit_params=given.params,
+        score_params={"sample_weight": weight} if task.weighted_scores and weight is not None else {},
+        return_train_score=task.with_train,
+        error_score=task.error_score,
+        return_estimator=task.with_models,
+        n_jobs=task.n_jobs,
+        finished=lambda place, outcome: course.keep({(missing[place[0]], place[1]): outcome}),
+        known={(places[c], s) for c, s in course.outcomes if c in places},
+    )
 
 
 def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> Plan:
@@ -130,3 +159,11 @@ def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> Plan:
 def _reason(task: Task, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
     estimator = clone(task.estimator).set_params(**candidate)
     return why_not(estimator, task.scoring, params)
+
+
+def _fingerprint(task: Task, given: Given) -> str:
+    """Return a hash of all that the outcomes depend on."""
+    estimator, candidates = clone(task.estimator), [dict(candidate) for candidate in task.candidates]
+    asked = estimator, candidates, dict(task.scoring), task.error_score, task.with_train, task.weighted_scores
+    folds = given.folds
+    return fingerprint_of(given.X, given.y, dict(given.params), folds.ids, folds.splits, asked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,6 +39,7 @@ def run_graph(
     return_estimator: bool = False,
     n_jobs: int | None = None,
     finished: Finished | None = None,
+    known: Collection[tuple[int, int]] = frozenset(),
 ) -> dict[tuple[int, int], Outcome]:
     """Fit and score each candidate on each split; return the outcomes by (candidate, split).
 
@@ -68,6 +69,8 @@ def run_graph(
         Threads where there is no cluster: by default one a processor, inside a Dask task one; -1 is all.
     finished : callable, optional
         Is called with key and outcome as outcomes come.
+    known : collection of (candidate, split)
+        Fits that are not to be done.
 
     Raises
     ------
@@ -97,10 +100,10 @@ def run_graph(
             finished(key, outcome)
 
     if is_dask(X) and is_distributed(estimator):
-        fit_in_turn(study, candidates, data, keep)
+        fit_in_turn(study, candidates, data, keep, known)
         return outcomes
     families, is_open = families_of(estimator, candidates)
-    agenda = Agenda(families, len(folds.splits), is_open=is_open)
+    agenda = Agenda(families, len(folds.splits), is_open=is_open, known=known)
     with _open_pool(study, candidates, data, n_jobs) as pool:
         Lanes(pool, agenda, keep).run()
     return outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -12,10 +13,13 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from daskml_kit.engines.blocks import is_dask
+from daskml_kit.model_selection.search.course import Course
 from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
+from daskml_kit.model_selection.search.journal import Place
+from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.refitting import refit_on_all, score_on
-from daskml_kit.model_selection.search.results import tabulate
+from daskml_kit.model_selection.search.results import fill_failures, tabulate
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
 
 PRE_DISPATCH = "2*n_jobs"
@@ -41,8 +45,10 @@ class Search:
         n_splits = 5 if cv is None else cv if isinstance(cv, int) else cv.get_n_splits(X, y)
         return plan_of(task, n_splits, {})
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Self:
         """Fit and score all candidates on all splits, then the best on all rows.
+
+        Interrupted by the keyboard, the search keeps the results of candidates that are finished on all splits.
 
         Parameters
         ----------
@@ -50,6 +56,9 @@ class Search:
         y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
         groups : as y, optional
             For the splitter.
+        checkpoint : path, optional
+            A folder that keeps the scores of each finished fit: called again, an interrupted search repeats none. Fits
+            that share passes are finished together.
         **params
             For the estimator's ``fit``; ``sample_weight`` is split with the rows.
 
@@ -57,19 +66,22 @@ class Search:
         ------
         ValueError
             Where parameters, scoring or ``cv`` are not understood, or all fits fail.
+        CheckpointError
+            Where the checkpoint is one of other data, splits or parameters.
         """
         own: Any = self
         task = self._task()
         names = list(task.scoring)
         own.multimetric_ = names != [SINGLE]
         self._check_refit(names)
-        found = evaluate(task, X, y, groups, own.cv, params)
-        own.n_splits_ = found.plan.n_splits
-        own.plan_ = found.plan
-        own.cv_results_ = tabulate(task.candidates, own.n_splits_, found.outcomes, names, task.with_train)
-        scorers = scorers_of(own.estimator, task.scoring)
-        own.scorer_ = scorers if own.multimetric_ else scorers[SINGLE]
-        self._choose(names)
+        leading = own.refit if isinstance(own.refit, str) and own.multimetric_ else None
+        course = Course(checkpoint, verbose=own.verbose, leading=leading)
+        try:
+            found = evaluate(task, X, y, groups, own.cv, params, course)
+        except KeyboardInterrupt:
+            self._keep_finished(task, course)
+            raise
+        self._conclude(task, task.candidates, found.plan, found.outcomes)
         if own.refit:
             self._refit(found, X, y, params)
         return self
@@ -102,6 +114,24 @@ class Search:
                 f"For multi-metric scoring, the parameter refit must be set to a scorer key or a callable, or False: "
                 f"expected one of {names}, got {refit!r}"
             )
+
+    def _keep_finished(self, task: Task, course: Course) -> None:
+        numbers, outcomes = course.finished()
+        of = f"{len(numbers)} of {len(task.candidates)} candidates"
+        warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=3)
+        if any(outcome.error is None for outcome in outcomes.values()):
+            outcomes = fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
+            self._conclude(task, [task.candidates[number] for number in numbers], course.plan, outcomes)
+
+    def _conclude(
+        self, task: Task, candidates: Sequence[Mapping[str, Any]], plan: Plan, outcomes: Mapping[Place, Outcome]
+    ) -> None:
+        own: Any = self
+        own.n_splits_, own.plan_ = plan.n_splits, plan
+        own.cv_results_ = tabulate(candidates, own.n_splits_, outcomes, list(task.scoring), task.with_train)
+        scorers = scorers_of(own.estimator, task.scoring)
+        own.scorer_ = scorers if own.multimetric_ else scorers[SINGLE]
+        self._choose(list(task.scoring))
 
     def _choose(self, names: Sequence[str]) -> None:
         own: Any = self
@@ -153,6 +183,7 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
     cv : int, splitter, iterable or None
         Splitters of ours and of scikit-learn. None is five folds.
     verbose : int
+        Above 0 a bar shows the finished fits and the best mean score so far.
     pre_dispatch : str
         Only scikit-learn's default.
     error_score : "raise" or float, default nan
