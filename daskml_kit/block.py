@@ -100,7 +100,7 @@ def _as_ids(fold: object, n_rows: int, where: str) -> Array:
     ids = np.asarray(fold)
     if ids.shape[0] != n_rows:
         raise DataError(f"cv: expected ids of {n_rows} rows as in X, got {ids.shape[0]} {where}")
-    return ids.reshape(n_rows, -1)
+    return ids if ids.ndim == 2 else ids[:, None]
 
 
 def _as_numbers(values: Array, name: str, where: str) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import sklearn.preprocessing
@@ -13,6 +14,7 @@ from daskml_kit.engines.given import given_engine, giving
 from daskml_kit.engines.scaled import ScaledEngine, unscaling
 from daskml_kit.linear_model import HuberRegressor, LinearRegression
 from daskml_kit.linear_model.model import LinearModel
+from daskml_kit.linear_model.regressor import is_single
 from daskml_kit.preprocessing import StandardScaler
 from daskml_kit.queries.moments import Moments
 from daskml_kit.typing import Array
@@ -74,8 +76,9 @@ def fit_given(estimator: Any, X: Any, *targets: Any) -> Any:
     scaler = estimator.named_steps[parts.scaler]
     _learn(scaler, X, engine.answer(Moments())[0])
     mean, scale = scaling_of(scaler, X.shape[1])
+    unnamed = da.zeros((1, X.shape[1]), dtype=np.float32 if is_single(X) else np.float64)  # as it comes of a scaler
     with giving(ScaledEngine(engine, mean, scale)):
-        parts.model.fit(X, *targets)
+        parts.model.fit(unnamed, *targets)
     return estimator
 
 
@@ -108,4 +111,7 @@ def _learn(scaler: Any, X: Any, spread: Any) -> None:
     try:
         study.send((ones, spread))
     except StopIteration:
-        vars(scaler).update({name: value for name, value in vars(own).items() if name.endswith("_")})
+        learnt = dict(vars(own))
+        if not isinstance(scaler, StandardScaler):
+            learnt = {name: value for name, value in learnt.items() if name.endswith("_")}
+        vars(scaler).update(learnt)

@@ -26,8 +26,8 @@ def tabulate(
         _add(table, name, np.array([[getattr(o, name) for o in row] for row in places]))
     table.update(_parameters(candidates))
     table["params"] = [dict(candidate) for candidate in candidates]
-    for side in ("test", "train")[: 1 + with_train]:
-        for name in names:
+    for name in names:
+        for side in ("test", "train")[: 1 + with_train]:
             scores = np.array([[(getattr(o, side) or {}).get(name, np.nan) for o in row] for row in places], float)
             table.update({f"split{s}_{side}_{name}": scores[:, s] for s in range(n_splits)})
             means = _add(table, f"{side}_{name}", scores)
