@@ -97,8 +97,11 @@ def test_data_without_a_recipe_is_not_lost_in_silence(way, fatal):
         futures = client.scatter(np.split(rows, N // BLOCK))
         X = da.concatenate([da.from_delayed(future, (BLOCK, 3), float) for future in futures])
         moved, _ = random_partition(fatal(X), da.arange(N, chunks=BLOCK), random_state=0)
-        with pytest.raises(CancelledError, match="cancelled"):
-            moved.compute()
+        try:
+            found = moved.compute()
+        except CancelledError:
+            return  # what the worker held was still needed
+        assert_array_equal(np.sort(found, axis=0), rows)
 
 
 def test_placed_blocks_are_computed_again(doomed):
