@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import dask
@@ -31,6 +31,7 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
     """
     if isinstance(cv, Folds):
         return cv
+    _check(cv)
     lazy = any(map(is_dask, (X, y, groups)))
     if not lazy and not hasattr(cv, "assign"):
         splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
@@ -47,6 +48,37 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
         y, groups = (None if part is None else np.asarray(dask.compute(part)[0]) for part in (y, groups))
         splits = cv.split(np.empty((n_rows, 1)), y, groups)
     return folds_in_memory(n_rows, dask.compute(list(splits))[0])
+
+
+def n_splits_of(cv: Any, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    """Return the number of splits that ``cv`` makes.
+
+    Raises
+    ------
+    ValueError
+        Where that is known only once they are made.
+
+    Examples
+    --------
+    >>> n_splits_of(None), n_splits_of(3), n_splits_of(KFold(4))
+    (5, 3, 4)
+    """
+    _check(cv)
+    if cv is None or isinstance(cv, numbers.Integral):
+        return N_SPLITS if cv is None else int(cv)
+    if isinstance(cv, Folds):
+        return len(cv.splits)
+    if hasattr(cv, "get_n_splits"):
+        return int(cv.get_n_splits(X, y, groups))
+    if not isinstance(cv, Sized):
+        raise ValueError("cv: expected splits that can be counted without using them up, got an iterator; give a list")
+    return len(cv)
+
+
+def _check(cv: Any) -> None:
+    whole = cv is None or (isinstance(cv, numbers.Integral) and not isinstance(cv, bool))
+    if isinstance(cv, str) or not (whole or hasattr(cv, "split") or isinstance(cv, Iterable)):
+        raise ValueError(f"cv: expected a number of folds, a splitter, or an iterable of (train, test), got {cv!r}")
 
 
 def _length(X: Any) -> int:

@@ -11,10 +11,13 @@ import numpy as np
 import sklearn.model_selection
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.engines.blocks import is_dask
+from daskml_kit.model_selection.search.best import check_refitted, of_best
 from daskml_kit.model_selection.search.course import Course
 from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
+from daskml_kit.model_selection.search.folding import n_splits_of
 from daskml_kit.model_selection.search.journal import Place
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.search.plan import Plan
@@ -32,18 +35,24 @@ class Search:
         """Return the parameters to try."""
         raise NotImplementedError
 
-    def plan(self, X: Any = None, y: Any = None) -> Plan:
+    predict = of_best("predict", "predictions")
+    predict_proba = of_best("predict_proba", "probabilities of the classes")
+    predict_log_proba = of_best("predict_log_proba", "logarithms of the probabilities of the classes")
+    decision_function = of_best("decision_function", "values by which it decides")
+    score_samples = of_best("score_samples", "scores of the rows")
+    transform = of_best("transform", "transform of the rows")
+    inverse_transform = of_best("inverse_transform", "undone transform")
+
+    def plan(self, X: Any = None, y: Any = None, groups: Any = None) -> Plan:
         """Return which candidates share passes over the data, and why others do not.
 
         Parameters
         ----------
-        X, y : as in `fit`, optional
+        X, y, groups : as in `fit`, optional
             With them ``cv`` may be a splitter that needs them to say how many splits it makes.
         """
-        task = self._task()
-        cv: Any = getattr(self, "cv", None)
-        n_splits = 5 if cv is None else cv if isinstance(cv, int) else cv.get_n_splits(X, y)
-        return plan_of(task, n_splits, {})
+        own: Any = self
+        return plan_of(self._task(), n_splits_of(own.cv, X, y, groups), {})
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Self:
         """Fit and score all candidates on all splits, then the best on all rows.
@@ -91,8 +100,15 @@ class Search:
         own: Any = self
         if not is_dask(X):
             return float(super().score(X, y, **params))  # type: ignore[misc]
-        name = own.refit if own.multimetric_ and isinstance(own.refit, str) else SINGLE
-        return score_on(own.best_estimator_, X, y, named_scoring(own.scoring)[name])
+        check_refitted(self, "score")
+        check_is_fitted(self)
+        if params:
+            raise ValueError(f"score: {', '.join(params)} not supported on Dask input")
+        name = own.refit if own.multimetric_ else SINGLE
+        scoring = named_scoring(own.scoring)
+        if name not in scoring:
+            raise ValueError(f"score: refit names no scorer, expected one of {list(scoring)}, got {name!r}")
+        return score_on(own.best_estimator_, X, y, scoring[name])
 
     def _task(self) -> Task:
         own: Any = self
