@@ -30,6 +30,8 @@ SMALL_STATE = 2**18
 """Models of up to so many bytes are kept by this process while they wait; larger ones stay on their workers."""
 SLOTS_A_THREAD = 2
 """One model in training, and one to go on with while this process hears of the first."""
+LEGS_A_THREAD = 4
+"""Legs that are submitted at once where blocks are persisted, so that each worker has some that visit its blocks."""
 
 
 class Trained(NamedTuple):
@@ -68,10 +70,10 @@ class Progress:
 
 
 class Leg(NamedTuple):
-    """What a model is at: calls up to ``stop``, after which there is ``report`` of what was ``trained``."""
+    """What a model is at: visits of ``blocks``, after which there is ``report`` of what was ``trained``."""
 
     model: Any
-    stop: int
+    blocks: list[int]
     trained: Future
     report: Future
 
@@ -79,7 +81,9 @@ class Leg(NamedTuple):
 class ClusterBench(AbstractContextManager["ClusterBench"]):
     """Trains models by one task a call, each where its block lies; models move, blocks do not.
 
-    A worker that is lost takes with it what its models have learnt in their current legs, which is learnt again.
+    A worker that is lost takes with it what its models have learnt in the few legs that are submitted, which is learnt
+    again. Where blocks are not persisted, no more than ``slots`` of them are in memory at once, each for all models
+    that wait for it.
 
     Parameters
     ----------
@@ -93,7 +97,9 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
     def __init__(self, client: Client, lesson: Lesson, candidates: Mapping[Any, Candidate], held: Held) -> None:
         self.slots = SLOTS_A_THREAD * sum(client.nthreads().values())
         self._client, self._lesson, self._candidates, self._held = client, lesson, candidates, held
-        self._leg = LEG if held.persisted else 1  # so that few blocks are in memory at once
+        self._waiting: list[Any] = []
+        self._calls = LEG if held.persisted else 1
+        self._most = LEGS_A_THREAD * self.slots // SLOTS_A_THREAD
         self._progress: dict[Any, Progress] = {}
         self._running: dict[str, Leg] = {}
         self._done = as_completed(loop=client.loop, with_results=True)
@@ -102,7 +108,8 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
         if model not in self._progress:
             self._progress[model] = Progress(cloudpickle.dumps(beginner(self._lesson, self._candidates[model])))
         self._progress[model].goal = calls
-        self._go_on(model)
+        self._waiting.append(model)
+        self._fill()
 
     def finished(self) -> Score:
         while True:
@@ -115,11 +122,13 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
                 ) from report
             progress = self._progress[leg.model]
             progress.state = leg.trained if report.state is None else report.state
-            progress.calls = leg.stop
+            progress.calls += len(leg.blocks)
             progress.seconds += report.seconds
+            if report.score is None:
+                self._waiting.append(leg.model)
+            self._fill()
             if report.score is not None:
                 return progress.score(leg.model, report)
-            self._go_on(leg.model)
 
     def trained(self, model: Any) -> Any:
         state = self._progress[model].exhibit
@@ -128,18 +137,37 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
     def __exit__(self, *details: object) -> None:
         self._client.cancel([future for leg in self._running.values() for future in (leg.report, leg.trained)])
 
-    def _go_on(self, model: Any) -> None:
-        """Submit the next leg of a model, and a report at its end."""
-        progress, seed = self._progress[model], self._candidates[model].seed
-        stop = min(progress.calls + self._leg, progress.goal)
+    def _fill(self) -> None:
+        """Submit legs of the models that may go on."""
+        while (model := self._ready()) is not None:
+            self._waiting.remove(model)
+            self._go_on(model, self._next_blocks(model))
+
+    def _ready(self) -> Any:
+        """Return a model that may go on, if any: while legs are few, or blocks in memory where not persisted."""
+        if self._held.persisted:
+            return self._waiting[0] if self._waiting and len(self._running) < self._most else None
+        here = {block for leg in self._running.values() for block in leg.blocks}
+        first = self._waiting[0] if self._waiting and len(here) < self.slots else None
+        return next((model for model in self._waiting if self._next_blocks(model)[0] in here), first)
+
+    def _next_blocks(self, model: Any) -> list[int]:
+        progress = self._progress[model]
+        stop = min(progress.calls + self._calls, progress.goal)
+        return list(visiting_order(self._candidates[model].seed, self._held.n_blocks, progress.calls, stop))
+
+    def _go_on(self, model: Any, blocks: list[int]) -> None:
+        """Submit a leg of a model, and a report at its end."""
+        progress = self._progress[model]
         trained: Any = progress.state
-        for block in visiting_order(seed, self._held.n_blocks, progress.calls, stop):
+        for block in blocks:
             parts, place = self._held.block(block), self._held.place(block)
             first = trained is progress.state
             trained = self._client.submit(train, trained, parts, self._lesson.fit_params, first, pure=False, **place)
-        test, scorer = (self._held.test, self._lesson.scorer) if stop == progress.goal else (None, None)
+        due = progress.calls + len(blocks) == progress.goal
+        test, scorer = (self._held.test, self._lesson.scorer) if due else (None, None)
         report = self._client.submit(report_on, trained, test, scorer, pure=False)
-        self._running[report.key] = Leg(model, stop, trained, report)
+        self._running[report.key] = Leg(model, blocks, trained, report)
         self._done.add(report)
 
 

@@ -156,19 +156,21 @@ transform_meta
         for bracket in found:
             own = _seed_of(bracket.number, seed)
             for number, params in enumerate(ParameterSampler(self.parameters, bracket.n_models, random_state=own)):
-                models[f"bracket={bracket.number}-{number}"] = Candidate(params, (seed, bracket.number, number))
+                models[f"bracket={bracket.number}-{number}"] = Candidate(
+                    params, (seed, bracket.number, number), bracket.number
+                )
         return models
 
     def _policy(self, models: Mapping[Any, Candidate], slots: int) -> Policy:
         patience, policies = self._patience(), {}
         for bracket in self._brackets():
-            own = [model for model, candidate in models.items() if candidate.seed[1] == bracket.number]
+            own = [model for model, candidate in models.items() if candidate.bracket == bracket.number]
             rounds = halve(own, bracket.ladder)
             policies[bracket.number] = in_rounds(patiently(rounds, patience, self.tol) if patience else rounds)
-        return interleave(policies, lambda model: models[model].seed[1])
+        return interleave(policies, lambda model: models[model].bracket)
 
     def _record(self, score: Score, candidate: Candidate, elapsed: float) -> Record:
-        return {**super()._record(score, candidate, elapsed), "bracket": candidate.seed[1]}
+        return {**super()._record(score, candidate, elapsed), "bracket": candidate.bracket}
 
 
 def _seed_of(bracket: int, seed: int) -> int:

@@ -20,7 +20,7 @@ def by_model(history: Iterable[Record], models: Iterable[Hashable]) -> dict[Any,
 
 
 def totals(histories: Mapping[Any, Sequence[Record]]) -> dict[str, int]:
-    """Return what a search has done: the calls of all models, how many they are, and the calls of the longest trained."""
+    """Return the calls of all models, how many models there are, and the calls of the longest trained."""
     calls = [int(records[-1]["partial_fit_calls"]) for records in histories.values()]
     return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
 

@@ -25,10 +25,13 @@ class Candidate(NamedTuple):
         What is set on a clone of the estimator.
     seed : tuple of int
         Decides in which order it visits the blocks.
+    bracket : int, optional
+        To which of several policies it belongs.
     """
 
     params: Mapping[str, Any]
     seed: tuple[int, ...]
+    bracket: int | None = None
 
 
 class Lesson(NamedTuple):
