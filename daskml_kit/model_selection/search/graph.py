@@ -11,6 +11,7 @@ from sklearn import get_config
 
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.opening import find_client
+from daskml_kit.errors import DataError
 from daskml_kit.model_selection.search.agenda import Agenda, families_of
 from daskml_kit.model_selection.search.cluster_pool import ClusterPool
 from daskml_kit.model_selection.search.data import Data
@@ -114,9 +115,11 @@ def _open_pool(
     study: Study, candidates: Sequence[Mapping[str, Any]], data: Data, n_jobs: int | None
 ) -> Iterator[LocalPool | ClusterPool]:
     """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself."""
+    if n_jobs == 0:
+        raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
     client, inside = find_client(), _in_task()
     if client is None or (inside and not data.is_lazy):
-        n_threads = None if n_jobs == -1 else 1 if n_jobs is None and inside else n_jobs
+        n_threads = 1 if n_jobs is None and inside else n_jobs if n_jobs is None or n_jobs > 0 else None
         with LocalPool(study, candidates, data, n_threads) as threads:
             yield threads
         return
