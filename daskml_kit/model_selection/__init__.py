@@ -5,6 +5,8 @@ from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
 from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV
 from daskml_kit.model_selection.adaptive.inverse_decay import InverseDecaySearchCV
 from daskml_kit.model_selection.adaptive.successive_halving import SuccessiveHalvingSearchCV
+from daskml_kit.model_selection.jobs.job import Job
+from daskml_kit.model_selection.jobs.submitting import attach, submit
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.validate import (
@@ -30,6 +32,7 @@ __all__ = [
     "HyperbandSearchCV",
     "IncrementalSearchCV",
     "InverseDecaySearchCV",
+    "Job",
     "KFold",
     "Plan",
     "RandomizedSearchCV",
@@ -42,10 +45,12 @@ __all__ = [
     "StratifiedShuffleSplit",
     "SuccessiveHalvingSearchCV",
     "TimeSeriesSplit",
+    "attach",
     "cross_val_predict",
     "cross_val_score",
     "cross_validate",
     "learning_curve",
+    "submit",
     "train_test_split",
     "validation_curve",
 ]

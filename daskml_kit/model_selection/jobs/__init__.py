@@ -1,0 +1,1 @@
+"""Fits that run on a cluster by themselves."""
