@@ -30,7 +30,10 @@ class Judged(NamedTuple):
 
 
 class ClassSums(NamedTuple):
-    """Rows and weight; of each model (m,) the weight of rows it gets right, sums of log-losses and Brier scores."""
+    """Rows and weight; of each model (m,) the weight of rows it gets right, sums of log-losses and Brier scores.
+
+    The sums are NaN where a row has a label that the models do not know.
+    """
 
     n_rows: int
     weight: float
@@ -94,7 +97,7 @@ class LinearScores(Alone):
             if self.classes is None:
                 part = self._numbers(raw, y, weight)
             else:
-                part = self._classes(raw, np.searchsorted(self.classes, y), weight)
+                part = self._classes(raw, _codes(self.classes, y), weight)
             total = part if total is None else _join(total, part)
         if total is None:
             raise TypeError("a block has no tile")
@@ -111,7 +114,7 @@ class LinearScores(Alone):
     def _classes(self, raw: Array, codes: Array, weight: Array) -> ClassSums:
         m, k, n_rows = raw.shape
         if k == 1:
-            hits = (raw[:, 0] > 0) == (codes == 1)
+            hits = (raw[:, 0] > 0) == codes
         else:
             hits = raw.argmax(axis=1) == codes
         right = hits @ weight
@@ -119,13 +122,20 @@ class LinearScores(Alone):
             return ClassSums(n_rows, float(weight.sum()), right, np.zeros(m), np.zeros(m))
         if k == 1:
             losses, slope, _ = Logistic().terms(raw[:, 0], np.where(codes == 1, -1.0, 1.0)[None], 1)
-            brier = 2 * slope * slope  # the slope is the probability of the other class
+            brier = slope * slope  # the slope is the probability of the other class; of two, one counts
         else:
             terms = [Softmax(k).terms(own, codes[None], 1) for own in raw]
             losses = np.stack([term.value[0] for term in terms])
             brier = np.stack([(term.slope**2).sum(axis=0) for term in terms])  # probabilities less the one-hot truth
+        losses[:, codes < 0] = brier[:, codes < 0] = np.nan
         cut = np.minimum(losses, LARGEST) @ weight
         return ClassSums(n_rows, float(weight.sum()), right, cut, brier @ weight)
+
+
+def _codes(classes: Labels, y: Array) -> Array:
+    """Return the position of each label among the sorted ``classes``, -1 of one that is not there."""
+    codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    return np.where(classes[codes] == y, codes, -1)
 
 
 def _join(a: ClassSums | Residue, b: ClassSums | Residue) -> ClassSums | Residue:

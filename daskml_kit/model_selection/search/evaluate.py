@@ -110,7 +110,7 @@ def _run_fused(task: Task, course: Course, numbers: Sequence[int], given: Given)
         sample_weight=given.params.get("sample_weight"),
         return_train_score=task.with_train,
         n_jobs=task.n_jobs,
-        raising=task.error_score == "raise",
+        error_score=task.error_score,
         weighted_scores=task.weighted_scores,
     )
     course.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -22,9 +23,9 @@ from daskml_kit.engines.lockstep import Fit, Lockstep
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.linear_model.classifier import position_of
 from daskml_kit.model_selection.search.absorbing import SKIPPED, fit_given, last_step, parts_of
-from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, judge_of, name_of_judge
+from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, Unscored, finished, judge_of, name_of_judge
 from daskml_kit.model_selection.search.judging import Examinee, Judging
-from daskml_kit.model_selection.search.linear import are_plain, gram_scores, linear_scores
+from daskml_kit.model_selection.search.linear import Scores, are_plain, gram_scores, linear_scores
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.queries.survey import Survey
@@ -66,7 +67,7 @@ def run_fused(
     sample_weight: Any = None,
     return_train_score: bool = False,
     n_jobs: int | None = None,
-    raising: bool = False,
+    error_score: Any = np.nan,
     weighted_scores: bool = False,
 ) -> Fused:
     """Fit every candidate on all rows, then from there on each split's training rows, in lock step; score all at once.
@@ -74,6 +75,8 @@ def run_fused(
     The gradients of all fits at their own coefficients are one matrix product a tile of rows; rows that a fit leaves
     out are set to zero there. X is not copied.
     """
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
     like = _like(X), (None if y is None else _target_like(y)), (None if sample_weight is None else da.ones(1))
     with open_engine(_matrix(X), y, sample_weight, n_jobs=n_jobs, fold=_ids(folds)) as engine:
         labels = _encode(engine, y) if is_classifier(estimator) else None
@@ -91,13 +94,13 @@ def run_fused(
         }
         fitted = steps.run(fits)
         errors = [news.error for news in fitted.values() if news.error is not None]
-        if errors and raising:
+        if errors and error_score == "raise":
             raise errors[0]
         middle = time.perf_counter()
         models = {place: news.value for place, news in fitted.items() if news.error is None}
         score = partial(_scores, engine, steps, folds, models, scoring, weighted_scores)
-        scores = score("test")
-        train = score("train") if return_train_score else {}
+        scores = _settled(score("test"), error_score)
+        train = _settled(score("train"), error_score) if return_train_score else {}
         ended = time.perf_counter()
         passes = engine.profile.passes
     share = (middle - started) / len(fits), (ended - middle) / len(fits)
@@ -117,7 +120,16 @@ def run_fused(
 def _fit(estimator: Any, like: tuple[Any, Any, Any], labels: Labels | None, params: Mapping[str, Any]) -> Any:
     X, y, weight = like
     model = clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
-    return fit_given(model, X, *(part for part in (y, weight) if part is not None))
+    given = [part for part in (y, weight) if part is not None]
+    last = last_step(model)
+    weights = getattr(last, "class_weight", None)
+    if labels is None or not isinstance(weights, Mapping):
+        return fit_given(model, X, *given)
+    codes = {label: code for code, label in enumerate(labels.tolist())}
+    last.class_weight = {codes.get(label, ("unknown", label)): weight for label, weight in weights.items()}
+    fit_given(model, X, *given)
+    last.class_weight = weights
+    return model
 
 
 def _scores(
@@ -128,7 +140,7 @@ def _scores(
     scoring: Mapping[str, Any],
     weighted: bool,
     side: str,
-) -> dict[Place, dict[str, float]]:
+) -> dict[Place, Scores]:
     if not models:
         return {}
     fitted = list(models.values())
@@ -142,18 +154,36 @@ def _scores(
             found = linear_scores(engine, fitted, sides, wanted, weighted)
         return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
     judges = {name: JUDGES[known] for name, known in names.items()}
-    examinees = [Examinee(_plain(model), side) for model, side in zip(fitted, sides, strict=True)]
+    examinees = [Examinee(plain(model), side) for model, side in zip(fitted, sides, strict=True)]
     (answers,) = engine.answer(Judging(examinees, judges, weighted))
     return {
-        place: {name: judge.finish(answer[name], getattr(model, "classes_", None)) for name, judge in judges.items()}
-        for (place, model), answer in zip(models.items(), answers, strict=True)
+        place: {name: finished(judge, answer[name], None) for name, judge in judges.items()}
+        for place, answer in zip(models, answers, strict=True)
     }
 
 
-def _plain(model: Any) -> Any:
+def _settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict[str, float]]:
+    """Return the scores, ``error_score`` where there is none, and warn of it."""
+    reasons = dict.fromkeys(s.reason for own in found.values() for s in own.values() if isinstance(s, Unscored))
+    for reason in reasons:
+        if error_score == "raise":
+            raise ValueError(f"Scoring failed: {reason}")
+        warnings.warn(
+            "Scoring failed. The score on this train-test partition for these parameters will be set to "
+            f"{error_score}. Details: {reason}",
+            UserWarning,
+            stacklevel=5,
+        )
+    return {
+        place: {name: error_score if isinstance(s, Unscored) else s for name, s in own.items()}
+        for place, own in found.items()
+    }
+
+
+def plain(model: Any) -> Any:
     """Return the scikit-learn twin, which takes rows without names."""
     if isinstance(model, Pipeline):
-        return Pipeline([(name, step if step in SKIPPED else _plain(step)) for name, step in model.steps])
+        return Pipeline([(name, step if step in SKIPPED else plain(step)) for name, step in model.steps])
     twin = model.to_sklearn() if hasattr(model, "to_sklearn") else copy(model)
     if hasattr(twin, "feature_names_in_"):
         del twin.feature_names_in_
@@ -199,4 +229,4 @@ def _target_like(y: Any) -> Any:
 
 
 def _matrix(X: Any) -> Any:
-    return X.to_numpy() if isinstance(X, pd.DataFrame) else X if hasattr(X, "shape") else np.asarray(X)
+    return X.to_numpy() if isinstance(X, pd.DataFrame) else X

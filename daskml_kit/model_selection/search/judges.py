@@ -16,6 +16,12 @@ from daskml_kit.queries.residuals import Residuals, Residue
 from daskml_kit.queries.scores import Hits, Matches
 
 
+class Unscored(NamedTuple):
+    """Why rows have no score."""
+
+    reason: str
+
+
 class Judge(NamedTuple):
     """A score, the greater the better.
 
@@ -39,6 +45,8 @@ def accuracy(total: Matches, classes: Any) -> float:
 
 
 def log_loss(total: LossTable, classes: Any) -> float:
+    if not np.isin(total.labels, classes).all():
+        return float("nan")
     own = np.searchsorted(classes, total.labels)
     return -float(total.losses[np.arange(len(own)), own].sum()) / total.weight
 
@@ -83,6 +91,16 @@ JUDGES: Mapping[str, Judge] = {
 """By the names of scikit-learn's scorers."""
 
 
+def finished(judge: Judge, total: Any, classes: Any) -> float | Unscored:
+    """Return the score, or why there is none."""
+    if isinstance(total, Unscored):
+        return total
+    if total is None or not total.weight > 0:
+        return NO_ROWS
+    return judge.finish(total, classes)
+
+
+NO_ROWS = Unscored("there are no rows with a positive weight to score")
 SIMPLE = {name for name in JUDGES if "deviance" not in name}
 """Scores that a linear model's predictor gives by itself."""
 
@@ -90,8 +108,11 @@ SIMPLE = {name for name in JUDGES if "deviance" not in name}
 def judge_of(scoring: Any, estimator: Any) -> Judge | None:
     """Return the judge of a scorer's name, or (None) of the estimator's own ``score``; None where there is none."""
     name = name_of_judge(scoring, estimator)
-    judge = JUDGES.get(name) if name else None
-    return judge if judge is not None and hasattr(estimator, judge.response) else None
+    judge = JUDGES.get(name)
+    if judge is None or not hasattr(estimator, judge.response):
+        return None
+    suits = is_regressor if isinstance(judge.query, Residuals) else is_classifier
+    return judge if suits(estimator) else None
 
 
 def name_of_judge(scoring: Any, estimator: Any) -> str:

@@ -11,16 +11,17 @@ import numpy as np
 
 from daskml_kit.block import Block
 from daskml_kit.engines.lockstep import Side
-from daskml_kit.model_selection.search.judges import Judge
+from daskml_kit.errors import DataError
+from daskml_kit.model_selection.search.judges import Judge, Unscored
 from daskml_kit.queries.folded import rows_of
 from daskml_kit.queries.query import Alone
 
 
 class Examinee(NamedTuple):
-    """A fitted scikit-learn model, and the rows to judge it on."""
+    """A fitted scikit-learn model, and the rows to judge it on, by default all."""
 
     model: Any
-    side: Side
+    side: Side | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +36,9 @@ class Judging(Alone):
     weighted: bool = False
 
     def chunk(self, block: Block) -> list[dict[str, Any]]:
-        if block.fold is None:
-            raise TypeError("the rows of a fold are judged, and the blocks have no folds")
         answers: list[dict[str, Any]] = [{} for _ in self.examinees]
         for side, positions in self._by_side().items():
-            rows = rows_of(block, np.flatnonzero(np.isin(block.fold[:, side.column], side.ids)))
+            rows = block if side is None else _within(block, side)
             for position in positions:
                 answers[position] = self._judge(self.examinees[position].model, rows)
         return answers
@@ -51,12 +50,14 @@ class Judging(Alone):
         ]
 
     def _joined(self, judge: Judge, a: Any, b: Any) -> Any:
-        if a is None or b is None:
-            return b if a is None else a
+        if a is None or isinstance(b, Unscored):
+            return b
+        if b is None or isinstance(a, Unscored):
+            return a
         return judge.query.combine(a, b)
 
-    def _by_side(self) -> dict[Side, list[int]]:
-        positions: dict[Side, list[int]] = defaultdict(list)
+    def _by_side(self) -> dict[Side | None, list[int]]:
+        positions: dict[Side | None, list[int]] = defaultdict(list)
         for position, examinee in enumerate(self.examinees):
             positions[examinee.side].append(position)
         return positions
@@ -66,10 +67,19 @@ class Judging(Alone):
             return dict.fromkeys(self.judges)
         responses: dict[str, Any] = {}
         weight = rows.weight if self.weighted else None
-        answers = {}
+        answers: dict[str, Any] = {}
         for name, judge in self.judges.items():
             if judge.response not in responses:
                 predicted = np.asarray(getattr(model, judge.response)(rows.X))
                 responses[judge.response] = predicted.reshape(rows.n_rows, -1)
-            answers[name] = judge.query.chunk(Block(responses[judge.response], rows.y, weight, rows.index))
+            try:
+                answers[name] = judge.query.chunk(Block(responses[judge.response], rows.y, weight, rows.index))
+            except DataError as error:  # such as predictions outside of what a deviance is defined for
+                answers[name] = Unscored(str(error))
         return answers
+
+
+def _within(block: Block, side: Side) -> Block:
+    if block.fold is None:
+        raise TypeError("the rows of a fold are judged, and the blocks have no folds")
+    return rows_of(block, np.flatnonzero(np.isin(block.fold[:, side.column], side.ids)))
