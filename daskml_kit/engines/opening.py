@@ -78,7 +78,7 @@ def open_engine(
         with given:
             yield given
         return
-    inside = _in_task()
+    inside = in_task()
     client = find_client() if is_dask(X) else None
     if inside and client is not None:
         secede()  # else this task would hold the thread that its own passes need
@@ -184,7 +184,8 @@ def _memory(values: Any) -> Array | None:
     return None if values is None else np.asarray(values)
 
 
-def _in_task() -> bool:
+def in_task() -> bool:
+    """Whether this thread runs a task of a Dask worker."""
     try:
         get_worker()
     except ValueError:

@@ -30,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 import daskml_kit.linear_model
 import daskml_kit.preprocessing
 from daskml_kit.model_selection import KFold
+from daskml_kit.model_selection.search.cluster_pool import ClusterPool
 from daskml_kit.model_selection.search.graph import run_graph
 
 N_ROWS, N_SPLITS = 240, 3
@@ -186,6 +187,15 @@ def test_frames_stay_frames_with_their_columns(lazy, where, request):
         assert list(kept[:-1].get_feature_names_out()) == list(expected[:-1].get_feature_names_out())
         np.testing.assert_allclose(kept.predict_proba(frame), expected.predict_proba(frame), atol=1e-12)
         assert type(kept.named_steps["columns"]) is ColumnTransformer
+
+
+@pytest.mark.parametrize("kind", ["array", "frame"])
+def test_workers_that_see_no_files_of_the_client_are_sent_its_data(kind, client, monkeypatch):
+    monkeypatch.setattr(ClusterPool, "_visible_folder", lambda self: None)
+    X, y = problem() if kind == "array" else (table()[0][["a", "b"]], table()[1])
+    outcomes = search(LogisticRegression(), ParameterGrid({"C": [0.1, 1.0]}), X, y, return_train_score=True)
+    assert_like_sklearn(outcomes, LogisticRegression(), {"C": [0.1, 1.0]}, X, y)
+    assert files_of(client) == []
 
 
 @pytest.mark.parametrize("where", ["threads", "cluster"])

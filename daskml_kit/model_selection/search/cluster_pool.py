@@ -118,12 +118,14 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
 
 
 def _persisted(client: Client, data: Data) -> Data:
+    """Return data in memory in blocks on the workers."""
     rows = align_rows(data.columns)
     columns = {}
     for column in rows.columns:
         keys = [block.key for block in column.blocks]
-        columns[column.name] = collect(column.meta, column.blocks[0].dask, keys, rows.lengths, "daskml-sent")
-    return data._replace(columns=dict(zip(columns, client.persist(list(columns.values())), strict=True)))
+        sent = collect(column.meta, column.blocks[0].dask, keys, rows.lengths, "daskml-sent")
+        columns[column.name] = client.persist(sent)
+    return data._replace(columns=columns)
 
 
 def _hold(value: Any) -> Any:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from distributed import get_worker, rejoin, secede
+from distributed import rejoin, secede
 from sklearn import get_config
 
 from daskml_kit.engines.blocks import is_dask
-from daskml_kit.engines.opening import find_client
+from daskml_kit.engines.opening import find_client, in_task
 from daskml_kit.errors import DataError
 from daskml_kit.model_selection.search.agenda import Agenda, families_of
 from daskml_kit.model_selection.search.cluster_pool import ClusterPool
@@ -117,7 +117,7 @@ def _open_pool(
     """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself."""
     if n_jobs == 0:
         raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
-    client, inside = find_client(), _in_task()
+    client, inside = find_client(), in_task()
     if client is None or (inside and not data.is_lazy):
         n_threads = 1 if n_jobs is None and inside else n_jobs if n_jobs is None or n_jobs > 0 else None
         with LocalPool(study, candidates, data, n_threads) as threads:
@@ -131,11 +131,3 @@ def _open_pool(
     finally:
         if inside:
             rejoin()
-
-
-def _in_task() -> bool:
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True

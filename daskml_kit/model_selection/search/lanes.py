@@ -107,6 +107,9 @@ class Lanes:
     def _replace(self, lost: Any) -> None:
         """Make a fold anew that was lost, for all lanes that had it."""
         held = [lane for lane in self.lanes if lane.fold is lost]
+        self._n_lost += bool(held)
+        if self._n_lost > MAX_LOST:
+            raise LostDataError(f"a fold was lost with its worker {MAX_LOST} times: see the logs of the workers")
         for lane in held:
             lane.fold = None
         for lane in held:
@@ -122,9 +125,6 @@ class Lanes:
         if Counter(lane.slots)[done.slot] > Counter(lane.free)[done.slot]:  # else its worker has left
             lane.free.append(done.slot)
         if report is None:
-            self._n_lost += 1
-            if self._n_lost > MAX_LOST:
-                raise LostDataError(f"a fold was lost with its worker {MAX_LOST} times: see the logs of the workers")
             self.agenda.put_back(batch)
             self._replace(done.fold)
             return
