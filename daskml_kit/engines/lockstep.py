@@ -3,63 +3,29 @@
 from __future__ import annotations
 
 import pickle
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import reduce
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.fibre import Asked, Fibre, Returned
 from daskml_kit.engines.given import giving
-from daskml_kit.engines.profile import Profile
-from daskml_kit.queries.at import At, Eval, Within
+from daskml_kit.engines.side import Side, SideEngine, within
+from daskml_kit.queries.at import At, Eval
 from daskml_kit.queries.folded import PerFold, answer_for
 from daskml_kit.queries.query import Query
 
 Key = TypeVar("Key", bound=Hashable)
 
-
-class Side(NamedTuple):
-    """The rows whose id, in column ``column`` of the blocks' folds, is one of ``ids``; of ``n_ids`` in all."""
-
-    column: int
-    ids: tuple[int, ...]
-    n_ids: int
-
-
-class SideEngine(AbstractContextManager["SideEngine"]):
-    """The engine that a fit on one side sees.
-
-    Parameters
-    ----------
-    ask : callable
-        Has a question answered for the side.
-    n_blocks : int
-    known : dict
-        Where problems of this kind have ended before, by their key: a fit may start there, and leaves where it ended.
-    """
-
-    def __init__(self, ask: Callable[[Query], Any], n_blocks: int, known: dict[Hashable, Any]) -> None:
-        self._ask = ask
-        self.n_blocks = n_blocks
-        self.known = known
-        self.profile = Profile()
-
-    def answer(self, query: Query) -> list[Any]:
-        answers: list[Any] = self._ask(query)
-        self.profile.passes += 1  # no pass of its own: whoever watches is not told
-        return answers
-
-    def relabel(self, change: Callable[[Any], Any]) -> None:
-        raise TypeError("the targets of a fit on a part of the rows cannot be changed: encode them before")
-
-    def __exit__(self, *details: object) -> None:
-        self.profile.stop()
+FITS_AT_ONCE = 500
+"""Fits, and so threads, that wait for a common pass."""
+BYTES_AT_ONCE = 2**27
+"""What these fits may hold in Hessians, of which some copies are made."""
+LARGEST_HESSIAN = 1200
+"""Fits with more coefficients than this are taken not to have one."""
 
 
 class Fit(NamedTuple):
@@ -83,6 +49,8 @@ class Lockstep:
     Losses at coefficients (`At`) of all fits and sides become one question. Any other question is asked of the rows of
     each id apart, once: what it gives is kept, and makes the answer for every side.
 
+    As many fits run at once as `FITS_AT_ONCE` and `BYTES_AT_ONCE` allow, those after them when they have ended.
+
     Parameters
     ----------
     engine : Engine
@@ -98,6 +66,7 @@ class Lockstep:
         self.weighted = weighted
         self.n_ids = list(n_ids)
         self._partials: dict[Hashable, Partials] = {}
+        self._shared: dict[Side | None, dict[Hashable, Any]] = defaultdict(dict)
 
     def side(self, column: int, ids: tuple[int, ...]) -> Side:
         return Side(column, ids, self.n_ids[column])
@@ -118,13 +87,19 @@ class Lockstep:
                 news = fibres[key].advance([self._answer(news.question, fits[key].side)])
             asking.pop(key, None)
             ended[key] = news
+            del fibres[key]
 
+        waiting = deque(fits)
         try:
-            for key, fit in fits.items():
-                fibres[key] = Fibre(self._opened(fit))
-                advance(key, None)
-            while asking:
-                self._answer_all(dict(asking), fits, advance)
+            while waiting:
+                held = 0
+                while waiting and len(asking) < FITS_AT_ONCE and held < BYTES_AT_ONCE:
+                    key = waiting.popleft()
+                    fibres[key] = Fibre(self._opened(fits[key]))
+                    advance(key, None)
+                    held += _held_bytes(asking[key]) if key in asking else 0
+                while asking:
+                    self._answer_all(dict(asking), fits, advance)
         finally:
             for fibre in fibres.values():
                 fibre.stop()
@@ -146,7 +121,7 @@ class Lockstep:
         n_blocks = self.engine.n_blocks * self.n_ids[_column(fit.side)]
 
         def run(ask: Callable[[Any], Any]) -> Any:
-            with giving(SideEngine(ask, n_blocks, fit.known)):
+            with giving(SideEngine(ask, n_blocks, fit.known, self._shared[fit.side])):
                 return fit.run()
 
         return run
@@ -172,7 +147,7 @@ class Lockstep:
         which = [numbers.setdefault(pickle.dumps(query), len(numbers)) for query in asked]
         column = _column(sides[0])
         if sides[0] is None or len(numbers) > len(asked) / 2 or any(_column(side) != column for side in sides):
-            first, *others = [_within(query, side) for query, side in zip(asked, sides, strict=True)]
+            first, *others = [within(query, side) for query, side in zip(asked, sides, strict=True)]
             return _dealt(self.engine.answer(first.fuse(others)), asked)
         distinct = [asked[which.index(number)] for number in range(len(numbers))]
         fused = distinct[0].fuse(distinct[1:])
@@ -185,9 +160,11 @@ class Lockstep:
         return [totals[side.ids][number] for number, side in zip(which, sides, strict=True) if side is not None]
 
     def _answer(self, query: Query, side: Side | None) -> Any:
-        column = _column(side)
-        ids = range(self.n_ids[column]) if side is None else side.ids
-        return answer_for(query, self.partials(query, column), tuple(ids))
+        column, shared, key = _column(side), self._shared[side], identity(query)
+        if key not in shared:
+            ids = range(self.n_ids[column]) if side is None else side.ids
+            shared[key] = answer_for(query, self.partials(query, column), tuple(ids))
+        return shared[key]
 
 
 def identity(query: Query) -> Hashable:
@@ -202,16 +179,16 @@ def identity(query: Query) -> Hashable:
     return id(query)
 
 
-def _within(query: At, side: Side | None) -> At:
-    if side is None:
-        return query
-    return replace(query, within=Within(np.full(len(query.coef), side.column), (side.ids,) * len(query.coef)))
-
-
 def _dealt(answers: Sequence[Eval], asked: Sequence[At]) -> list[list[Eval]]:
     """Return the answers that each question gets, one a point."""
     waiting = iter(answers)
     return [list(islice(waiting, len(query.coef))) for query in asked]
+
+
+def _held_bytes(query: At) -> int:
+    """Return roughly what a fit with these points holds: a Hessian, or with too many coefficients, some steps."""
+    m, k, width = query.coef.shape
+    return int(8 * m * k * width * min(k * width, LARGEST_HESSIAN))
 
 
 def _column(side: Side | None) -> int:

@@ -56,7 +56,7 @@ class ScaledEngine(AbstractContextManager["ScaledEngine"]):
         if isinstance(query, Gram):
             return [self._scatter(answer) for answer in self.engine.answer(query)]
         if isinstance(query, Survey):
-            return [self._overview(answer) for answer in self.engine.answer(query)]
+            return [self._shared_overview(answer) for answer in self.engine.answer(query)]
         raise TypeError(f"{type(query).__name__} is not asked of standardised features")
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
@@ -77,6 +77,15 @@ class ScaledEngine(AbstractContextManager["ScaledEngine"]):
         by = np.concatenate([1 / self.scale, others + 1])
         mean = (answer.mean - np.concatenate([self.mean, others])) * by
         return answer._replace(mean=mean, product=answer.product * np.outer(by, by))
+
+    def _shared_overview(self, answer: Overview) -> Overview:
+        """Scale the sample once for all fits on these rows."""
+        shared: dict[Any, Any] = getattr(self.engine, "shared", {})
+        key = ("scaled", id(answer), self.mean.tobytes(), self.scale.tobytes())
+        if key not in shared:
+            shared[key] = answer, self._overview(answer)  # the answer is kept, so that no other has its id
+        overview: Overview = shared[key][1]
+        return overview
 
     def _overview(self, answer: Overview) -> Overview:
         X = answer.sample_X

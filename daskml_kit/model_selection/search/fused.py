@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-import warnings
-from collections.abc import Hashable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,20 +17,21 @@ from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.fibre import Returned
 from daskml_kit.engines.lockstep import Fit, Lockstep
 from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines.side import Side
 from daskml_kit.linear_model.classifier import position_of
-from daskml_kit.model_selection.search.absorbing import SKIPPED, fit_given, last_step, parts_of
-from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, Unscored, finished, judge_of, name_of_judge
-from daskml_kit.model_selection.search.judging import Examinee, Judging
-from daskml_kit.model_selection.search.linear import Scores, are_plain, gram_scores, linear_scores
+from daskml_kit.model_selection.search.absorbing import fit_given, last_step, parts_of
+from daskml_kit.model_selection.search.examining import Place, scores_of, settled
+from daskml_kit.model_selection.search.judges import judge_of
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.queries.survey import Survey
 from daskml_kit.typing import Labels
 
-Place = tuple[int, int]
-"""The number of a candidate, and of a split."""
+CANDIDATES_AT_ONCE = 50
+"""The fits on all rows of so many are kept, to start those on folds from."""
 
 
 class Fused(NamedTuple):
@@ -82,28 +81,20 @@ def run_fused(
         labels = _encode(engine, y) if is_classifier(estimator) else None
         n_ids = [_n_ids(folds, column) for column in range(len(folds.ids))]
         steps = Lockstep(engine, n_ids, weighted=sample_weight is not None)
-        known: list[dict[Hashable, Any]] = [{} for _ in candidates]
-        fit = partial(_fit, estimator, like, labels)
         started = time.perf_counter()
-        whole = steps.run({c: Fit(partial(fit, params), None, known[c]) for c, params in enumerate(candidates)})
         sides = [steps.side(split.column, split.train) for split in folds.splits]
-        fits = {
-            (c, s): Fit(partial(fit, params), side, dict(known[c]))
-            for s, side in enumerate(sides)
-            for c, params in enumerate(candidates)
-        }
-        fitted = steps.run(fits)
+        whole, fitted = _fit_all(steps, partial(_fit, estimator, like, labels), candidates, sides)
         errors = [news.error for news in fitted.values() if news.error is not None]
         if errors and error_score == "raise":
             raise errors[0]
         middle = time.perf_counter()
         models = {place: news.value for place, news in fitted.items() if news.error is None}
-        score = partial(_scores, engine, steps, folds, models, scoring, weighted_scores)
-        scores = _settled(score("test"), error_score)
-        train = _settled(score("train"), error_score) if return_train_score else {}
+        score = partial(scores_of, engine, steps, folds, models, scoring, weighted_scores)
+        scores = settled(score("test"), error_score)
+        train = settled(score("train"), error_score) if return_train_score else {}
         ended = time.perf_counter()
         passes = engine.profile.passes
-    share = (middle - started) / len(fits), (ended - middle) / len(fits)
+    share = (middle - started) / len(fitted), (ended - middle) / len(fitted)
     outcomes = {}
     for place, news in fitted.items():
         if news.error is None:
@@ -115,6 +106,29 @@ def run_fused(
         if labels is not None:
             last_step(model).classes_ = labels[last_step(model).classes_]
     return Fused(outcomes, models_of_all, passes)
+
+
+def _fit_all(
+    steps: Lockstep,
+    fit: Callable[[Mapping[str, Any]], Any],
+    candidates: Sequence[Mapping[str, Any]],
+    sides: Sequence[Side],
+) -> tuple[dict[int, Returned], dict[Place, Returned]]:
+    """Fit the candidates, some at a time, on all rows, and from there on each side."""
+    whole: dict[int, Returned] = {}
+    fitted: dict[Place, Returned] = {}
+    for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
+        some = dict(enumerate(candidates[start : start + CANDIDATES_AT_ONCE], start))
+        known: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
+        whole |= steps.run({c: Fit(partial(fit, params), None, known[c]) for c, params in some.items()})
+        fitted |= steps.run(
+            {
+                (c, s): Fit(partial(fit, params), side, dict(known[c]))
+                for c, params in some.items()
+                for s, side in enumerate(sides)
+            }
+        )
+    return whole, fitted
 
 
 def _fit(estimator: Any, like: tuple[Any, Any, Any], labels: Labels | None, params: Mapping[str, Any]) -> Any:
@@ -130,64 +144,6 @@ def _fit(estimator: Any, like: tuple[Any, Any, Any], labels: Labels | None, para
     fit_given(model, X, *given)
     last.class_weight = weights
     return model
-
-
-def _scores(
-    engine: Engine,
-    steps: Lockstep,
-    folds: Folds,
-    models: Mapping[Place, Any],
-    scoring: Mapping[str, Any],
-    weighted: bool,
-    side: str,
-) -> dict[Place, Scores]:
-    if not models:
-        return {}
-    fitted = list(models.values())
-    splits = [folds.splits[s] for _, s in models]
-    sides = [steps.side(split.column, getattr(split, side)) for split in splits]
-    names = {name: name_of_judge(scorer, fitted[0]) for name, scorer in scoring.items()}
-    if are_plain(fitted) and set(names.values()) <= SIMPLE:
-        wanted = list(names.values())
-        found = gram_scores(steps, fitted, sides, wanted) if weighted or not steps.weighted else None
-        if found is None:
-            found = linear_scores(engine, fitted, sides, wanted, weighted)
-        return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
-    judges = {name: JUDGES[known] for name, known in names.items()}
-    examinees = [Examinee(plain(model), side) for model, side in zip(fitted, sides, strict=True)]
-    (answers,) = engine.answer(Judging(examinees, judges, weighted))
-    return {
-        place: {name: finished(judge, answer[name], None) for name, judge in judges.items()}
-        for place, answer in zip(models, answers, strict=True)
-    }
-
-
-def _settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict[str, float]]:
-    """Return the scores, ``error_score`` where there is none, and warn of it."""
-    reasons = dict.fromkeys(s.reason for own in found.values() for s in own.values() if isinstance(s, Unscored))
-    for reason in reasons:
-        if error_score == "raise":
-            raise ValueError(f"Scoring failed: {reason}")
-        warnings.warn(
-            "Scoring failed. The score on this train-test partition for these parameters will be set to "
-            f"{error_score}. Details: {reason}",
-            UserWarning,
-            stacklevel=5,
-        )
-    return {
-        place: {name: error_score if isinstance(s, Unscored) else s for name, s in own.items()}
-        for place, own in found.items()
-    }
-
-
-def plain(model: Any) -> Any:
-    """Return the scikit-learn twin, which takes rows without names."""
-    if isinstance(model, Pipeline):
-        return Pipeline([(name, step if step in SKIPPED else plain(step)) for name, step in model.steps])
-    twin = model.to_sklearn() if hasattr(model, "to_sklearn") else copy(model)
-    if hasattr(twin, "feature_names_in_"):
-        del twin.feature_names_in_
-    return twin
 
 
 def _encode(engine: Engine, y: Any) -> Labels | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.block import Block
-from daskml_kit.engines.lockstep import Side
+from daskml_kit.engines.side import Side
 from daskml_kit.errors import DataError
 from daskml_kit.model_selection.search.judges import Judge, Unscored
 from daskml_kit.queries.folded import rows_of

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.lockstep import Lockstep, Side
+from daskml_kit.engines.lockstep import Lockstep
+from daskml_kit.engines.side import Side
 from daskml_kit.linear_model.generalized import GeneralizedLinearModel
 from daskml_kit.model_selection.search.absorbing import coefficients, last_step
 from daskml_kit.model_selection.search.judges import JUDGES, NO_ROWS, Unscored, finished

@@ -15,7 +15,7 @@ from daskml_kit.errors import DataError
 from daskml_kit.linear_model.model import LinearModel
 from daskml_kit.model_selection.search.absorbing import parts_of
 from daskml_kit.model_selection.search.distributed import is_distributed
-from daskml_kit.model_selection.search.fused import plain
+from daskml_kit.model_selection.search.examining import plain
 from daskml_kit.model_selection.search.judges import Unscored, finished, judge_of
 from daskml_kit.model_selection.search.judging import Examinee, Judging
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
