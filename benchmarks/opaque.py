@@ -36,7 +36,7 @@ from daskml_kit.model_selection.search.graph import run_graph
 ROWS = 1_000_000
 N_SPLITS = 5
 GRID = {"max_leaf_nodes": [7, 15, 31], "learning_rate": [0.1, 0.3], "l2_regularization": [0.0, 1.0]}
-MODEL = HistGradientBoostingClassifier(max_iter=20, early_stopping=False, random_state=0)
+MODEL = HistGradientBoostingClassifier(max_iter=5, early_stopping=False, random_state=0)
 MANY = 500_000
 SECONDS = 1.0
 """What the expensive step of a pipeline takes."""
@@ -134,13 +134,13 @@ def opaque(setting: Setting) -> list[Row]:
             "scikit-learn": lambda: theirs(data, MODEL, GRID),
         }
         with calling(tree.look, 0.05):
-            timed = race(contestants, setting.repeat, budget=200)
+            timed = race(contestants, setting.repeat, budget=60)
         rows += _compared(f"{work}, in memory", timed["ours"], timed["scikit-learn"], wanted=1)
         rows.append(Row(f"{work}, in memory: memory", tree.grown / n_bytes, 1.0, 2, at_most=True, unit="x data"))
         tree.highest = 0
         X, y = on_workers(badly_scaled, n_rows, 16)
         with calling(tree.look, 0.05):
-            held = race({"ours": lambda: searched(MODEL, candidates, X, y, "accuracy")}, setting.repeat, budget=200)
+            held = race({"ours": lambda: searched(MODEL, candidates, X, y, "accuracy")}, setting.repeat, budget=60)
         rows += _compared(f"{work}, on workers", held["ours"], timed["scikit-learn"])
         note = "of which the persisted blocks are 1"
         rows.append(
