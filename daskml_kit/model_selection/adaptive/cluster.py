@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 from distributed import CancelledError, Client, Future, as_completed
 
 from daskml_kit.errors import LostDataError
