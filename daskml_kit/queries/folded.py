@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from daskml_kit.block import Block
+from daskml_kit.block import Block, check_finite
+from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Alone, Query
 
 
@@ -48,7 +49,11 @@ class PerFold(Alone):
         if block.fold is None:
             raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
         ids = block.fold[:, self.column]
-        return [self.query.chunk(rows_of(block, np.flatnonzero(ids == i))) for i in range(self.n_ids)]
+        try:
+            return [self.query.chunk(rows_of(block, np.flatnonzero(ids == i))) for i in range(self.n_ids)]
+        except DataError:
+            check_finite(block)  # names the row as the block has it
+            raise
 
     def combine(self, a: list[Any], b: list[Any]) -> list[Any]:
         return [self.query.combine(x, y) for x, y in zip(a, b, strict=True)]
