@@ -53,6 +53,8 @@ class Plan(NamedTuple):
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> Any:
         first, *others = map(escape, self.lines())
         return f"<div><b>{first}</b><ul>{''.join(f'<li>{line.strip()}</li>' for line in others)}</ul></div>"
