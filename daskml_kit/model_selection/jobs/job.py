@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from distributed import CancelledError, Client, Event, Future, Variable, wait
 
 from daskml_kit.errors import LostDataError
+from daskml_kit.model_selection.jobs.running import DATA
 from daskml_kit.model_selection.search.progress import Progress
 
-JOBS, DATA = "daskml-job/", "daskml-job-data/"
-"""Before a job's name: what of it is published."""
+JOBS = "daskml-job/"
+"""Before a job's name: its key and future, published."""
 NEWS_SECONDS = 5.0
 ANSWER_SECONDS = 1.0
 """How long the scheduler may take to say that a job has ended, or what there is of it."""
@@ -53,7 +55,8 @@ class Job:
                 return "running"
             if not news["ended"]:
                 return "waiting"
-            wait([self.future], timeout=NEWS_SECONDS)  # a session that just came has yet to be told
+            with self.client.as_current(), suppress(TimeoutError):  # a session that just came has yet to be told
+                wait([self.future], timeout=NEWS_SECONDS)
         ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
         return ends.get(self.future.status, "lost")
 
@@ -99,16 +102,18 @@ class Job:
             return
         Event(self.key, self.client).set()
         self.client.publish_dataset({JOBS + self.name: (self.key, None)}, override=True)
-        self.client.unpublish_dataset(DATA + self.name)
+        self.client.unpublish_dataset(DATA + self.key)
         self.client.cancel([self.future], force=True)
 
     def forget(self) -> None:
-        """Cancel the job, if it has not ended, and let go of its result, its data and its name."""
+        """Cancel the job, if it has not ended, and let the cluster let go of its name, its data, and its result.
+
+        The result stays as long as a session has this object, or another of the job.
+        """
         self.cancel()
-        for name in (JOBS, DATA):
-            self.client.unpublish_dataset(name + self.name)
         Variable(self.key, self.client).delete()
-        self.future = None
+        for name in (DATA + self.key, JOBS + self.name):
+            self.client.unpublish_dataset(name)
 
     def _news(self) -> Any:
         try:

@@ -12,8 +12,8 @@ from sklearn import get_config
 
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.errors import AsynchronousClientError, DataError
-from daskml_kit.model_selection.jobs.job import DATA, JOBS, Job
-from daskml_kit.model_selection.jobs.running import run_fit, told
+from daskml_kit.model_selection.jobs.job import JOBS, Job
+from daskml_kit.model_selection.jobs.running import DATA, run_fit, told
 from daskml_kit.model_selection.search.progress import Progress
 
 MEMORY_BYTES = 2**30
@@ -61,16 +61,18 @@ def submit(
     if name in _names(client):
         raise ValueError(f"name: there is a job {name!r}; attach to it, forget it, or name another")
     inputs = {"X": X, "y": y, **fit_params}
-    _check_size({name: value for name, value in inputs.items() if not is_dask(value)})
+    in_memory = {name: value for name, value in inputs.items() if not is_dask(value)}
+    _check_size(in_memory)
     key = f"{JOBS}{name}-{uuid.uuid4().hex}"
     Variable(key, client).set(told(Progress()))
+    client.publish_dataset({DATA + key: {name: value for name, value in inputs.items() if is_dask(value)}})
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * MEMORY_BYTES}):
-        future = client.submit(run_fit, key, estimator, inputs, get_config(), key=key, pure=False)
-    held = [value for value in inputs.values() if is_dask(value)]
+        future = client.submit(run_fit, key, estimator, in_memory, get_config(), key=key, pure=False)
     try:
-        client.publish_dataset({JOBS + name: (key, future), DATA + name: held})
+        client.publish_dataset({JOBS + name: (key, future)})
     except KeyError as error:
         future.cancel()
+        client.unpublish_dataset(DATA + key)
         raise ValueError(f"name: there is a job {name!r} since now; name another") from error
     return Job(name, key, future, client)
 

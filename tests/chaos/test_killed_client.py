@@ -1,0 +1,172 @@
+"""Processes are killed (SIGKILL) in the middle of a search or a job: nothing finished is done again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask.array as da
+import pytest
+import sklearn.linear_model
+from distributed import Client, LocalCluster
+from numpy.testing import assert_array_equal
+from sklearn.pipeline import Pipeline
+
+from daskml_kit.engines.profile import watching
+from daskml_kit.errors import LostDataError
+from daskml_kit.linear_model import Ridge
+from daskml_kit.model_selection import GridSearchCV, attach, submit
+
+ALPHAS = [0.01, 0.1, 1.0, 10.0, 100.0]
+N_FITS = 3 * len(ALPHAS)
+SECONDS = 60
+
+
+class Gated(sklearn.linear_model.Ridge):
+    """Writes a line for each fit, and waits in the ``held``-th until there is a file "go" beside it."""
+
+    def __init__(self, path=None, held=5, alpha=1.0):
+        super().__init__(alpha=alpha)
+        self.path, self.held = path, held
+
+    def fit(self, X, y):
+        with open(self.path, "a") as file:
+            file.write(f"{self.alpha}\n")
+        if n_lines(self.path) >= self.held:
+            until(Path(self.path).with_name("go").exists)
+        return super().fit(X, y)
+
+
+def n_lines(path):
+    return Path(path).read_text().count("\n") if Path(path).exists() else 0
+
+
+def until(is_so):
+    end = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def make():
+    X = da.random.default_rng(0).normal(size=(600, 3), chunks=(150, 3))
+    return X, X.sum(axis=1) + da.random.default_rng(1).normal(size=600, chunks=150)
+
+
+def search(folder):
+    """Return a search of which one half shares passes and is done first."""
+    steps = {"model__alpha": ALPHAS, "model": [Ridge(), Gated(str(folder / "fits"))]}
+    return GridSearchCV(Pipeline([("model", Ridge())]), steps, cv=3, refit=False, n_jobs=1)
+
+
+def run(folder, address):
+    """Search, in a process of its own; the number of passes is written."""
+    passes = []
+    with watching(lambda profile: passes.append(1)):
+        if address == "none":
+            search(folder).fit(*make(), checkpoint=folder / "kept")
+        else:
+            with Client(address):
+                search(folder).fit(*make(), checkpoint=folder / "kept")
+    (folder / "passes").write_text(f"{len(passes)}")
+
+
+def start(folder, address):
+    code = f"from pathlib import Path; from {__name__} import run; run(Path({str(folder)!r}), {address!r})"
+    paths = os.pathsep.join(filter(None, sys.path))
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "PYTHONPATH": paths})
+
+
+@pytest.fixture
+def doomed():
+    """A cluster of its own, since its workers die."""
+    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("on_cluster", [False, True], ids=["threads", "cluster"])
+def test_a_killed_client_resumes(tmp_path, cluster, on_cluster):
+    address = cluster.scheduler_address if on_cluster else "none"
+    journal = tmp_path / "kept" / "fits.jsonl"
+    killed = start(tmp_path, address)
+    until(lambda: n_lines(tmp_path / "fits") >= 5)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.wait(SECONDS) == -signal.SIGKILL
+    (tmp_path / "go").touch()
+    kept = n_lines(journal) - 1 - N_FITS
+    assert 0 < kept <= 5
+    with Client(cluster, set_as_default=False) as client:  # fits that were begun are over
+        until(lambda: not any(client.processing().values()))
+    (tmp_path / "fits").write_text("")
+    assert start(tmp_path, address).wait(SECONDS) == 0
+    assert n_lines(tmp_path / "fits") == N_FITS - kept
+    assert (tmp_path / "passes").read_text() == "0"
+    assert n_lines(journal) == 1 + 2 * N_FITS
+    resumed = search(tmp_path).fit(*make(), checkpoint=tmp_path / "kept")
+    direct = search(tmp_path).fit(*make())
+    assert_array_equal(resumed.cv_results_["mean_test_score"], direct.cv_results_["mean_test_score"])
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_job_runs_again_where_its_worker_died(tmp_path, doomed, checkpoint):
+    path = str(tmp_path / "fits")
+    grid = {"alpha": ALPHAS}
+    direct = GridSearchCV(sklearn.linear_model.Ridge(), grid, cv=3).fit(*make())
+    with Client(doomed, set_as_default=False) as client:
+        X, y = client.persist(make())
+        params = {"checkpoint": tmp_path / "kept"} if checkpoint else {}
+        submit(GridSearchCV(Gated(path, held=6), grid, cv=3), X, y, client=client, name="it", **params)
+        del X, y
+    with Client(doomed, set_as_default=False) as client:
+        job = attach("it", client)
+        until(lambda: n_lines(path) >= 6)
+        kill(client, job)
+        kept = n_lines(tmp_path / "kept" / "fits.jsonl") - 1 if checkpoint else 0
+        (tmp_path / "go").touch()
+        fitted = job.result(SECONDS)
+        assert job.status() == "finished"
+        assert job.progress()[:2] == (N_FITS, N_FITS)
+    assert fitted.best_params_ == direct.best_params_
+    assert_array_equal(fitted.cv_results_["mean_test_score"], direct.cv_results_["mean_test_score"])
+    assert_array_equal(fitted.best_estimator_.coef_, direct.best_estimator_.coef_)
+    if checkpoint:
+        assert kept > 0
+        begun_before = 6 + 2  # the third worker may have begun one more
+        assert n_lines(path) <= begun_before + (N_FITS - kept) + 1
+
+
+def kill(client, job):
+    """Kill the worker that runs the job."""
+    (address,) = [worker for worker, keys in client.processing().items() if job.key in keys]
+    (pid,) = client.run(os.getpid, workers=[address]).values()
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_result_that_died_is_made_again(doomed):
+    with Client(doomed, set_as_default=False) as client:
+        X, y = client.persist(make())
+        job = submit(GridSearchCV(Ridge(), {"alpha": ALPHAS}, cv=3), X, y, client=client)
+        expected = job.result(SECONDS).best_estimator_.coef_
+        ((address,),) = client.who_has([job.future]).values()
+        (pid,) = client.run(os.getpid, workers=[address]).values()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: address not in client.nthreads())
+        assert_array_equal(job.result(SECONDS).best_estimator_.coef_, expected)
+
+
+def test_a_restarted_cluster_has_lost_its_jobs(doomed, tmp_path):
+    path = str(tmp_path / "fits")
+    with Client(doomed, set_as_default=False) as client:
+        job = submit(Gated(path, held=1), *make(), client=client, name="it")
+        until(lambda: n_lines(path) >= 1)
+        (tmp_path / "go").touch()
+        client.restart()
+        assert job.status() == "lost"
+        with pytest.raises(LostDataError, match="job 'it' was lost with its cluster: submit it again"):
+            job.result(SECONDS)
+        job.forget()
+        assert client.list_datasets() == ()
