@@ -53,7 +53,8 @@ class Plan(NamedTuple):
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> Any:
         first, *others = map(escape, self.lines())
