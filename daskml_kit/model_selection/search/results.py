@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,8 @@ def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, wi
     failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
     if not failed:
         return dict(outcomes)
-    shown = f"Below are more details about the failures:\n{failed[-1]}"
+    each = (f"{count} fits failed with the following error:\n{error}" for error, count in Counter(failed).items())
+    shown = "\n".join(["Below are more details about the failures:", *each])
     if len(failed) == len(outcomes):
         raise ValueError(
             f"\nAll the {len(failed)} fits failed.\nIt is very likely that your model is misconfigured.\n"
