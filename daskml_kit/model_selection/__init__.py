@@ -1,5 +1,7 @@
 """Splits of rows, cross-validation, and searches over parameters."""
 
+from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
+
 from daskml_kit.model_selection.adaptive.asha import ASHASearchCV
 from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
 from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV
@@ -7,6 +9,7 @@ from daskml_kit.model_selection.adaptive.inverse_decay import InverseDecaySearch
 from daskml_kit.model_selection.adaptive.successive_halving import SuccessiveHalvingSearchCV
 from daskml_kit.model_selection.jobs.job import Job
 from daskml_kit.model_selection.jobs.submitting import attach, submit
+from daskml_kit.model_selection.search.folding import compute_n_splits
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.validate import (
@@ -34,6 +37,8 @@ __all__ = [
     "InverseDecaySearchCV",
     "Job",
     "KFold",
+    "ParameterGrid",
+    "ParameterSampler",
     "Plan",
     "RandomizedSearchCV",
     "RepeatedKFold",
@@ -46,6 +51,8 @@ __all__ = [
     "SuccessiveHalvingSearchCV",
     "TimeSeriesSplit",
     "attach",
+    "check_cv",
+    "compute_n_splits",
     "cross_val_predict",
     "cross_val_score",
     "cross_validate",

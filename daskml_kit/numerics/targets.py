@@ -93,7 +93,8 @@ class Codes:
     class_weight: Array | None = None
 
     def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
-        codes = np.searchsorted(self.labels, y)
+        # rows that a fit leaves out may have labels that it does not know, beyond the last one
+        codes = np.minimum(np.searchsorted(self.labels, y), len(self.labels) - 1)
         if self.class_weight is not None:
             factor = self.class_weight[codes]
             weight = factor if weight is None else factor * weight

@@ -50,8 +50,14 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
     return folds_in_memory(n_rows, dask.compute(list(splits))[0])
 
 
-def n_splits_of(cv: Any, X: Any = None, y: Any = None, groups: Any = None) -> int:
-    """Return the number of splits that ``cv`` makes.
+def compute_n_splits(cv: Any, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    """Return the number of splits that ``cv`` makes, without making them.
+
+    Parameters
+    ----------
+    cv : int, splitter of ours or scikit-learn's, list of (train, test), Folds, or None
+    X, y, groups : as in `daskml_kit.model_selection.GridSearchCV.fit`, optional
+        For splitters that have to see them.
 
     Raises
     ------
@@ -60,7 +66,7 @@ def n_splits_of(cv: Any, X: Any = None, y: Any = None, groups: Any = None) -> in
 
     Examples
     --------
-    >>> n_splits_of(None), n_splits_of(3), n_splits_of(KFold(4))
+    >>> compute_n_splits(None), compute_n_splits(3), compute_n_splits(KFold(4))
     (5, 3, 4)
     """
     _check(cv)

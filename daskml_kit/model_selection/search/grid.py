@@ -17,7 +17,7 @@ from daskml_kit.engines.blocks import is_dask
 from daskml_kit.model_selection.search.best import check_refitted, of_best
 from daskml_kit.model_selection.search.course import Course
 from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
-from daskml_kit.model_selection.search.folding import n_splits_of
+from daskml_kit.model_selection.search.folding import compute_n_splits
 from daskml_kit.model_selection.search.journal import Place
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.search.plan import Plan
@@ -52,7 +52,7 @@ class Search:
             With them ``cv`` may be a splitter that needs them to say how many splits it makes.
         """
         own: Any = self
-        return plan_of(self._task(), n_splits_of(own.cv, X, y, groups), {})
+        return plan_of(self._task(), compute_n_splits(own.cv, X, y, groups), {})
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Self:
         """Fit and score all candidates on all splits, then the best on all rows.
