@@ -1,0 +1,96 @@
+"""A worker process is killed (SIGKILL) in the middle of a fused search: the results are the identical bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
+
+from daskml_kit.engines import capacity, opening
+from daskml_kit.engines.profile import watching
+from daskml_kit.linear_model import LogisticRegression, Ridge
+from daskml_kit.model_selection import GridSearchCV, KFold
+from daskml_kit.preprocessing import StandardScaler
+
+GRID = {"logisticregression__C": [0.01, 1.0, 100.0]}
+
+
+@pytest.fixture(scope="module")
+def doomed():
+    """A cluster of its own, since its workers die."""
+    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
+    with cluster, Client(cluster) as client:
+        yield client
+
+
+class Killer:
+    """Kills one worker after a number of passes of a search, and counts them all."""
+
+    def __init__(self, client, after=None):
+        self.client, self.after, self.pid, self.passes = client, after, None, 0
+
+    def __call__(self, profile):
+        if profile.tasks:  # a pass of the cluster, not one over a sample here
+            self.passes += 1
+        if self.passes == self.after and self.pid is None:
+            pids = self.client.run(os.getpid)
+            self.pid = pids[sorted(pids)[0]]
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def make():
+    X = da.random.default_rng(5).normal(size=(20_000, 6), chunks=(1000, 6)) + 3
+    return X, (X[:, 0] - 0.5 * X[:, 1] + (X[:, 2] - 3) ** 2 > 2).astype(int)
+
+
+def search(X, y):
+    model = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8))
+    cv = KFold(3, shuffle=True, random_state=0)
+    return GridSearchCV(model, GRID, cv=cv, scoring="neg_log_loss", return_train_score=True).fit(X, y)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["persisted", "streaming"])
+@pytest.mark.parametrize("after", [1, 4])
+def test_a_search_survives(doomed, monkeypatch, after, stream):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    if stream:
+        monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
+    doomed.wait_for_workers(3)
+    X, y = make() if stream else doomed.persist(make())
+    counted, killer = Killer(doomed), Killer(doomed, after)
+    with watching(counted):
+        expected = search(X, y)
+    with watching(killer):
+        found = search(X, y)
+    assert killer.pid is not None
+    assert killer.passes == counted.passes > after
+    for name, column in expected.cv_results_.items():
+        if "test" in name or "train" in name:
+            assert_array_equal(found.cv_results_[name], column, err_msg=name)
+    assert_array_equal(found.best_estimator_[-1].coef_, expected.best_estimator_[-1].coef_)
+
+
+def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch, tmp_path):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
+    doomed.wait_for_workers(3)
+    marker = str(tmp_path / "died")
+
+    def die_once(block):
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
+    X, y = make()
+    grid = {"alpha": [0.1, 10.0]}
+    expected = GridSearchCV(Ridge(), grid, cv=KFold(3)).fit(X, y)
+    found = GridSearchCV(Ridge(), grid, cv=KFold(3)).fit(X.map_blocks(die_once, meta=np.empty((0, 6))), y)
+    assert os.path.exists(marker)
+    assert_array_equal(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
