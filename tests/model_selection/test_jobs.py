@@ -20,14 +20,14 @@ from sklearn.preprocessing import StandardScaler
 from daskml_kit.engines import opening
 from daskml_kit.errors import AsynchronousClientError, DataError
 from daskml_kit.linear_model import LogisticRegression, Ridge
-from daskml_kit.model_selection import GridSearchCV, attach, submit
+from daskml_kit.model_selection import GridSearchCV, IncrementalSearchCV, attach, submit
 from daskml_kit.model_selection.jobs import submitting
 from daskml_kit.model_selection.search.progress import Progress
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]
 SECONDS = 30
-# a worker's client names again what a search has just cancelled, which the scheduler only mentions
-pytestmark = pytest.mark.filterwarnings("ignore:Client 'Client-worker.* but key is unknown:UserWarning")
+# a client names again what it has just cancelled, which the scheduler only mentions
+pytestmark = pytest.mark.filterwarnings("ignore:Client '.* but key is unknown:UserWarning")
 
 
 class Noted(GridSearchCV):
@@ -137,6 +137,20 @@ def test_an_estimator_has_passes(sessions, kind):
     assert_array_equal(fitted.coef_, LogisticRegression(C=0.1).fit(X, y > 0, sample_weight=weight).coef_)
 
 
+def test_an_adaptive_search_tells_its_scores(sessions):
+    search = IncrementalSearchCV(
+        sklearn.linear_model.SGDRegressor(random_state=0),
+        {"alpha": ALPHAS},
+        n_initial_parameters="grid",
+        max_iter=5,
+        random_state=0,
+    )
+    job = submit(search, *make(), client=sessions())
+    fitted = job.result(SECONDS)
+    scores = [record["score"] for record in fitted.history_]
+    assert job.progress() == Progress(len(scores), best=max(scores))
+
+
 def test_an_estimator_without_a_target(sessions):
     X, _ = make("memory")
     assert_array_equal(
@@ -226,7 +240,10 @@ def test_a_forgotten_job_leaves_nothing(sessions):
     with pytest.raises(ValueError, match="no job 'once'; there are none"):
         attach("once", client)
     again = submit(GridSearchCV(Ridge(), {"alpha": ALPHAS}, cv=3), *make(), client=client, name="once")
-    assert again.result(SECONDS).best_params_ == best
+    with pytest.raises(LookupError, match="'once' was forgotten"):
+        job.forget()
+    assert attach("once", client).result(SECONDS).best_params_ == best
+    assert again.status() == "finished"
 
 
 def test_what_is_finished_cannot_be_cancelled(sessions):

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from daskml_kit.model_selection.adaptive.policies.orders import Record, comparable
+from daskml_kit.model_selection.search.progress import Progress, tell
 
 logger = logging.getLogger("daskml_kit.model_selection")
 
 
 class Narrator:
-    """Logs a share of the scores as they come, and the best so far.
+    """Logs a share of the scores as they come, and the best so far; who listens to progress is told each.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class Narrator:
                 record["partial_fit_calls"],
                 self._best,
             )
+        tell(Progress(self._heard, best=self._best if self._best > -float("inf") else None))
 
 
 @contextmanager

@@ -47,16 +47,16 @@ class Job:
 
         A job is lost where the cluster has no recipe of it any more, as after a restart.
         """
-        if self.future is None or Event(self.key, self.client).is_set():
+        if Event(self.key, self.client).is_set():
+            self.future = None
+        if self.future is None:
             return "cancelled"
         if self.future.status == "pending":
             news = self._news()
             if self.key in self.client.processing().get(news["worker"], ()):
                 return "running"
-            if not news["ended"]:
-                return "waiting"
             with self.client.as_current(), suppress(TimeoutError):  # a session that just came has yet to be told
-                wait([self.future], timeout=NEWS_SECONDS)
+                wait([self.future], timeout=NEWS_SECONDS if news["ended"] else ANSWER_SECONDS)
         ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
         return ends.get(self.future.status, "lost")
 
@@ -104,12 +104,19 @@ class Job:
         self.client.publish_dataset({JOBS + self.name: (self.key, None)}, override=True)
         self.client.unpublish_dataset(DATA + self.key)
         self.client.cancel([self.future], force=True)
+        self.future = None
 
     def forget(self) -> None:
         """Cancel the job, if it has not ended, and let the cluster let go of its name, its data, and its result.
 
         The result stays as long as a session has this object, or another of the job.
+
+        Raises
+        ------
+        LookupError
+            Where the job was forgotten already.
         """
+        self._news()  # the name may be that of another job by now
         self.cancel()
         Variable(self.key, self.client).delete()
         for name in (DATA + self.key, JOBS + self.name):

@@ -78,16 +78,12 @@ def submit(
 
 
 def attach(name: str, client: Client | None = None) -> Job:
-    """Return the job of that name, submitted by this session or another.
+    """Return the job of that name, submitted by this session or another; see the example of `submit`.
 
     Raises
     ------
     ValueError
         Where there is no client, or no such job.
-
-    Examples
-    --------
-    See `submit`.
     """
     client = _synchronous(client)
     names = _names(client)

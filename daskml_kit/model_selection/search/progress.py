@@ -16,7 +16,7 @@ class Progress(NamedTuple):
     Parameters
     ----------
     fits : int
-        Fits of candidates on splits that are finished.
+        Fits of candidates on splits that are finished; of adaptive searches, scores.
     of : int, optional
         All there are; None of what is not a search.
     passes : int
