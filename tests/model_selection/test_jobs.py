@@ -107,7 +107,7 @@ def assert_same(search, other):
 
 @pytest.mark.parametrize("kind", ["dask", "held", "memory"])
 @pytest.mark.parametrize("estimator", [sklearn.linear_model.Ridge(), Ridge()], ids=["graph", "fused"])
-def test_a_search_goes_on_when_its_session_ends(sessions, monkeypatch, estimator, kind):
+def test_a_search_goes_on_when_its_session_ends(sessions, estimator, kind):
     search = GridSearchCV(estimator, {"alpha": ALPHAS}, cv=3)
     first = sessions()
     X, y = first.persist(make()) if kind == "held" else make(kind)
