@@ -23,7 +23,7 @@ from daskml_kit.model_selection import GridSearchCV, attach, submit
 
 ALPHAS = [0.01, 0.1, 1.0, 10.0, 100.0]
 N_FITS = 3 * len(ALPHAS)
-SECONDS = 60
+SECONDS = 240
 
 
 class Gated(sklearn.linear_model.Ridge):
@@ -81,20 +81,11 @@ def start(folder, address):
     return subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "PYTHONPATH": paths})
 
 
-@pytest.fixture(scope="module")
-def mortal():
+@pytest.fixture
+def doomed():
     """A cluster of its own, since its workers die."""
     with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         yield cluster
-
-
-@pytest.fixture
-def doomed(mortal):
-    with Client(mortal, set_as_default=False) as client:
-        client.wait_for_workers(3)
-        yield mortal
-        for name in client.list_datasets():
-            client.unpublish_dataset(name)
 
 
 @pytest.mark.parametrize("on_cluster", [False, True], ids=["threads", "cluster"])
