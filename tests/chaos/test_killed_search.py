@@ -55,9 +55,8 @@ def search(X, y):
     return GridSearchCV(model, GRID, cv=cv, scoring="neg_log_loss", return_train_score=True).fit(X, y)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["persisted", "streaming"])
-@pytest.mark.parametrize("after", [1, 4])
-def test_a_search_survives(doomed, monkeypatch, after, stream):
+@pytest.mark.parametrize(("stream", "after"), [(False, 1), (True, 4)], ids=["persisted", "streaming"])
+def test_a_search_survives(doomed, monkeypatch, stream, after):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     if stream:
         monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
