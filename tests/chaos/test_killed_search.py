@@ -21,9 +21,9 @@ from daskml_kit.preprocessing import StandardScaler
 GRID = {"logisticregression__C": [0.01, 1.0, 100.0]}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def doomed():
-    """A cluster of its own, since its workers die."""
+    """A cluster for one test: one that was killed may take long to start again."""
     cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
     with cluster, Client(cluster) as client:
         yield client
@@ -60,7 +60,6 @@ def test_a_search_survives(doomed, monkeypatch, stream, after):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     if stream:
         monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
-    doomed.wait_for_workers(3)
     X, y = make() if stream else doomed.persist(make())
     counted, killer = Killer(doomed), Killer(doomed, after)
     with watching(counted):
@@ -78,7 +77,6 @@ def test_a_search_survives(doomed, monkeypatch, stream, after):
 def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch, tmp_path):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
-    doomed.wait_for_workers(3)
     marker = str(tmp_path / "died")
 
     def die_once(block):

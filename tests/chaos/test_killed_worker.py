@@ -17,9 +17,9 @@ from daskml_kit.errors import LostDataError
 from daskml_kit.linear_model import ElasticNet, LogisticRegression
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def doomed():
-    """A cluster of its own, since its workers die."""
+    """A cluster for one test: one that was killed may take long to start again."""
     cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
     with cluster, Client(cluster) as client:
         yield client
@@ -49,7 +49,6 @@ def test_a_fit_survives(doomed, monkeypatch, after, stream):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     if stream:
         monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
-    doomed.wait_for_workers(3)
     X, y = make() if stream else doomed.persist(make())
     expected = LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
     killer = Killer(doomed, after)
@@ -64,7 +63,6 @@ def test_a_fit_survives(doomed, monkeypatch, after, stream):
 def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch, tmp_path):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
-    doomed.wait_for_workers(3)
     marker = str(tmp_path / "died")
 
     def die_once(block):
@@ -82,7 +80,6 @@ def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch, tmp_path):
 
 def test_data_without_a_recipe_is_said_to_be_lost(doomed, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    doomed.wait_for_workers(3)
     X, y = (array.compute() for array in make())
     pieces = [doomed.scatter((X[i : i + 1500], y[i : i + 1500])) for i in range(0, 30_000, 1500)]
     blocks = [[doomed.submit(lambda pair, k=k: pair[k], piece) for piece in pieces] for k in (0, 1)]

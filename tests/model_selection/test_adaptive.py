@@ -386,9 +386,9 @@ def test_an_interrupted_search_keeps_what_it_has(client, where):
     assert all(future.status in ("finished", "cancelled") for future in client.futures.values())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def doomed():
-    """A cluster of its own, since its workers die."""
+    """A cluster for one test: one that was killed may take long to start again."""
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
     with cluster, Client(cluster) as client:
         yield client
@@ -398,7 +398,6 @@ def doomed():
 def test_a_killed_worker_repeats_only_what_it_was_doing(doomed, monkeypatch, tmp_path, stream):
     if stream:
         monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
-    doomed.wait_for_workers(2)
     X, y = lazily(*data())
     log = tmp_path / "log"
     search = HyperbandSearchCV(logging_class()(random_state=0), PARAMETERS, max_iter=9, random_state=0)
