@@ -19,8 +19,8 @@ from daskml_kit.errors import LostDataError
 from daskml_kit.model_selection.search.agenda import Batch
 from daskml_kit.model_selection.search.data import Data
 from daskml_kit.model_selection.search.fitting import Study
-from daskml_kit.model_selection.search.fold import FoldFiles, pack
-from daskml_kit.model_selection.search.fold_tasks import fold_files, forget, run_batch
+from daskml_kit.model_selection.search.fold import FoldFiles
+from daskml_kit.model_selection.search.fold_tasks import collect_files, fold_files, forget, run_batch, write_packed
 from daskml_kit.model_selection.search.local_pool import Done
 
 
@@ -28,7 +28,7 @@ class RemoteFold(NamedTuple):
     """A fold in files of one machine, that its workers know by ``key``."""
 
     key: str
-    files: Future | FoldFiles
+    files: Future | FoldFiles | None
 
 
 class ClusterPool(AbstractContextManager["ClusterPool"]):
@@ -64,12 +64,12 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
         sides = self.data.take(split)
         if self.folder:
             folder = Path(self.folder, key)
-            folder.mkdir()
-            packed = {
-                name: tuple(pack(str(folder), f"{name}-{i}", [part]) for i, part in enumerate(parts))
+            folder.mkdir(parents=True)
+            written = {
+                name: [write_packed(str(folder), f"{name}-{i}", [part]) for i, part in enumerate(parts)]
                 for name, parts in sides.items()
             }
-            return RemoteFold(key, FoldFiles(str(folder), packed))  # type: ignore[arg-type]
+            return RemoteFold(key, collect_files(str(folder), written))
         files = fold_files(key, sides)
         return RemoteFold(key, self.client.compute(files, workers=sorted(set(slots)), allow_other_workers=True))
 
@@ -108,8 +108,12 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _visible_folder(self) -> str | None:
-        """Return a new folder here that all workers see, or None."""
-        folder = tempfile.mkdtemp(prefix="daskml-")
+        """Return a new folder that the client and all workers see, or None; it goes with the worker whose it is."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        try:
+            folder = tempfile.mkdtemp(prefix="daskml-", dir=next(iter(workers))["local_directory"])
+        except (StopIteration, OSError):  # no workers, or none on this machine
+            return None
         seen = self.client.run(os.path.exists, folder)
         if seen and all(seen.values()):
             return folder

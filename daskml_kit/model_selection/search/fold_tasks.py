@@ -74,7 +74,9 @@ def make_folder(key: str) -> str:
     return str(folder)
 
 
-def collect_files(folder: str, written: Mapping[str, Sequence[tuple[Rows | Packed, list[str]]]]) -> FoldFiles | None:
+def collect_files(
+    folder: str, written: Mapping[str, Sequence[tuple[Rows | Packed | None, list[str]]]]
+) -> FoldFiles | None:
     """Return the files of a fold; None where some were written to another folder, that a lost worker had."""
     folders = {where for sides in written.values() for _, places in sides for where in places}
     if folders - {folder}:
@@ -88,7 +90,7 @@ def _write(folder: Delayed, name: str, part: Any) -> Any:
     dense = isinstance(part, da.Array) and not sp.issparse(meta_from_array(part)) and part.dtype.kind != "O"
     if not dense or has_unknown(part):
         blocks = np.ravel(part.to_delayed()).tolist() if isinstance(part, da.Array) else part.to_delayed()
-        return dask.delayed(_packed)(folder, name, list(blocks))
+        return dask.delayed(write_packed)(folder, name, list(blocks))
     rows = Rows(name, part.shape, part.dtype)
     blocks = np.ravel(part.to_delayed(optimize_graph=False)).tolist()
     starts = np.cumsum([0, *part.chunks[0][:-1]]).tolist()
@@ -96,6 +98,7 @@ def _write(folder: Delayed, name: str, part: Any) -> Any:
     return rows, [write(folder, rows, start, block) for start, block in zip(starts, blocks, strict=True)]
 
 
-def _packed(folder: str, name: str, parts: Sequence[Any]) -> tuple[Packed | None, list[str]]:
+def write_packed(folder: str, name: str, parts: Sequence[Any]) -> tuple[Packed | None, list[str]]:
+    """Write joined rows; return what the file holds, and where it is: "" where there is no such folder here."""
     packed = pack(folder, name, parts)
     return packed, ["" if packed is None else folder]
