@@ -195,7 +195,8 @@ def test_an_interrupt_keeps_finished_candidates(tmp_path, monkeypatch, at, n_kep
         search.fit(X, y, checkpoint=tmp_path)
     interrupted.set()
     expected = [f"interrupted: cv_results_ has the {n_kept} of 4 candidates that were finished on all splits"]
-    assert [str(warning.message) for warning in caught] == (expected if n_kept < 4 else [])
+    told = [text for text in (str(warning.message) for warning in caught) if text.startswith("interrupted")]
+    assert told == (expected if n_kept < 4 else [])  # Python may warn of what other tests left, too
     assert not hasattr(search, "best_estimator_")
     if not n_kept:
         assert not hasattr(search, "cv_results_")
