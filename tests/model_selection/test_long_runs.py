@@ -211,6 +211,7 @@ def test_an_interrupt_keeps_finished_candidates(tmp_path, monkeypatch, at, n_kep
     assert len(FITS) == 9 - (at - 1)
 
 
+@pytest.mark.filterwarnings("default")  # of what other tests left
 def test_an_interrupt_where_all_failed_stays_one(monkeypatch):
     monkeypatch.setattr(agenda, "MAX_BATCH", 1)
     X, y = make()
