@@ -45,7 +45,8 @@ class LogisticOutput:
 
     def terms(self, raw: Array, y: Array) -> Terms:
         sign = (1 - 2 * _columns(y, raw)).astype(raw.dtype, copy=False)
-        value, slope, _ = Logistic().terms(raw, sign, 1)
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss sees to it that what overflows is not used
+            value, slope, _ = Logistic().terms(raw, sign, 1)
         return Terms(value.sum(axis=1), slope, None)
 
     def mean(self, raw: Array) -> Array:

@@ -1,4 +1,8 @@
-"""The losses of scikit-learn's SGDClassifier and SGDRegressor, by their names."""
+"""The losses of scikit-learn's SGDClassifier and SGDRegressor, by their names.
+
+Where NumPy's warnings are on, ask them under ``np.errstate(over="ignore", invalid="ignore")``: the log-loss of margins
+beyond 700 overflows on its way to a right result.
+"""
 
 from __future__ import annotations
 
