@@ -44,7 +44,7 @@ class LogisticOutput:
     """Binomial log-loss of ``y`` in {0, 1}, summed over outputs: one for two classes, or one a label."""
 
     def terms(self, raw: Array, y: Array) -> Terms:
-        sign = (1 - 2 * _columns(y, raw)).astype(raw.dtype, copy=False)
+        sign = np.where(_columns(y, raw) > 0, -1, 1).astype(raw.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss sees to it that what overflows is not used
             value, slope, _ = Logistic().terms(raw, sign, 1)
         return Terms(value.sum(axis=1), slope, None)

@@ -137,6 +137,15 @@ def test_large_inputs_overflow_nowhere():
             assert np.isfinite([value, *(np.abs(grad).max() for grad in grads.values())]).all()
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize("case", ["logistic", "logistic, several labels", "identity"])
+def test_targets_of_any_dtype(case, dtype):
+    loss, params, _ = network(case, "relu")
+    y = LABELS if "several" in case else LABELS[:, 0]
+    want, value = loss(params, X, y.astype(np.float64))[0], loss(params, X, y.astype(dtype))[0]
+    assert_allclose(value, want)
+
+
 def test_a_network_without_hidden_units_is_a_linear_model():
     loss, params, y = network("identity", "relu", hidden=(), alpha=0.0)
     residual = X @ params["coefs_0"][:, 0] + params["intercepts_0"] - y
