@@ -95,7 +95,7 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("shape", [(), (7,), (3, 4), (5000, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(), (7,), (3, 4), (20_000, 2)], ids=str)
 def test_steps_are_those_of_the_formula(name, shape):
     w, grads = np.random.default_rng(1).normal(size=shape), gradients(shape)
     assert_allclose(walk(RULES[name], w.copy(), grads)[0], follow(FORMULAS[name], w, grads), rtol=1e-12, atol=1e-13)
@@ -125,10 +125,12 @@ def test_a_quadratic_is_minimised(name):
 
 
 @each_rule
-@pytest.mark.parametrize("cuts", [[0, 10_000], [0, 1, 2, 9999, 10_000], [0, 3333, 4096, 4097, 8191, 10_000]], ids=str)
+@pytest.mark.parametrize(
+    "cuts", [[0, 70_000], [0, 1, 2, 69_999, 70_000], [0, 3333, 32_768, 32_769, 65_535, 70_000]], ids=str
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_ranges_are_the_whole_bit_for_bit(rule, cuts, dtype):
-    w, grads = np.random.default_rng(2).normal(size=10_000).astype(dtype), gradients((10_000,)).astype(dtype)
+    w, grads = np.random.default_rng(2).normal(size=70_000).astype(dtype), gradients((70_000,)).astype(dtype)
     whole = walk(rule, w.copy(), grads)[0]
     ranges = [walk(rule, w[lo:hi].copy(), grads[:, lo:hi])[0] for lo, hi in pairwise(cuts)]
     assert is_elementwise(rule)
