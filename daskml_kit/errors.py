@@ -17,3 +17,11 @@ class LostDataError(RuntimeError):
 
 class CheckpointError(RuntimeError):
     """A checkpoint belongs to other data or other parameters, or cannot be read."""
+
+
+class StaleEpochError(RuntimeError):
+    """A parameter server was addressed, or spoke, as what it is no longer."""
+
+
+class LostServerError(RuntimeError):
+    """Parameters were lost with all workers that held them; the message names the last snapshot."""

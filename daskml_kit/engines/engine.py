@@ -56,7 +56,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         elements = sum(np.prod(b.X.shape) if isinstance(b, Block) else np.inf for b in self.blocks)
         wanted = n_threads or available_threads()
         self.profile = Profile(n_threads=1 if elements < INLINE_ELEMENTS else max(1, min(wanted, self.n_blocks)))
-        self._change: Callable[[Any], Any] | None = None
+        self.change: Callable[[Any], Any] | None = None
         self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
 
     def answer(self, query: Query) -> list[Any]:
@@ -76,7 +76,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         return query.split(nodes[0].partial)
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
-        self._change = change
+        self.change = change
         self.blocks = [b if isinstance(b, Lazy) else b._replace(y=change(b.y)) for b in self.blocks]
 
     def __exit__(self, *details: object) -> None:
@@ -86,7 +86,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
 
     def _chunk(self, query: Query, source: Block | Lazy) -> tuple[Any, float]:
         started = time.perf_counter()
-        block = source if isinstance(source, Block) else load(source, self._change)
+        block = source if isinstance(source, Block) else load(source, self.change)
         return query.chunk(block), time.perf_counter() - started
 
 

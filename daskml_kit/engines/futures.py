@@ -7,6 +7,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self.client = client
         self.blocks: list[Remote | Lazy] = list(blocks)
         self.n_blocks = len(self.blocks)
-        self._change: Callable[[Any], Any] | None = None
+        self.change: Callable[[Any], Any] | None = None
         self._shards: list[Shard] = []
         self._sources: list[Any] = []
         self._paces: dict[str, Pace] = {}
@@ -82,7 +83,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
                         answer_shard,
                         query,
                         sources,
-                        self._change,
+                        self.change,
                         self.n_blocks,
                         key=f"{name}-{number}",
                         worker=shard.worker,
@@ -109,9 +110,19 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self.profile.add(sum(pace.seconds for pace in self._paces.values()), n_tasks)
         return query.split(nodes[0].partial)
 
+    def homes(self) -> list[str]:
+        """Return for each block a worker that holds it, or is to load it."""
+        return self._homes()[0]
+
+    def sources(self, positions: Sequence[int]) -> Any:
+        """Return some blocks as an argument of a task, which `loads_of` takes."""
+        blocks = [self.blocks[position] for position in positions]
+        recipes = [block for block in blocks if isinstance(block, Lazy)]
+        return Recipes(recipes) if recipes else [tuple(block) for block in blocks]
+
     def relabel(self, change: Callable[[Any], Any]) -> None:
         if any(isinstance(block, Lazy) for block in self.blocks):
-            self._change = change
+            self.change = change
             return
         worker = {position: shard.worker for shard in self._shards for position in shard.positions}
         self.blocks = [
@@ -175,12 +186,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         """Gather what each shard's task takes: futures as flat lists, or one future of the recipes."""
         self._sources = []
         for shard in self._shards:
-            blocks = [self.blocks[p] for p in shard.positions]
-            recipes = [block for block in blocks if isinstance(block, Lazy)]
-            if recipes:
-                self._sources.append(self._submit(_hold, Recipes(recipes), worker=shard.worker))
-            else:
-                self._sources.append([tuple(block) for block in blocks])
+            sources = self.sources(shard.positions)
+            lazy = isinstance(sources, Recipes)
+            self._sources.append(self._submit(_hold, sources, worker=shard.worker) if lazy else sources)
 
 
 class Recipes:
@@ -228,16 +236,22 @@ def add_paces(paces: Iterable[Mapping[str, Pace]]) -> dict[str, Pace]:
 def answer_shard(query: Query, sources: Any, change: Callable[[Any], Any] | None, n_blocks: int) -> Part:
     """Answer ``query`` for one shard, on its worker, one block after another."""
     started = time.perf_counter()
-    blocks = sources.blocks if isinstance(sources, Recipes) else sources
     nodes: list[Node] = []
     n_bytes = 0.0
     with one_blas_thread():
-        for source in blocks:
-            block = load(source, change) if isinstance(source, Lazy) else _assemble(*source)
+        for loaded in loads_of(sources, change):
+            block = loaded()
             n_bytes += size_of(block.X)
             nodes = reduce_nodes(query, [*nodes, Node(0, block.index, query.chunk(block))], n_blocks)
             del block
     return Part(nodes, {get_worker().address: Pace(n_bytes, time.perf_counter() - started)})
+
+
+def loads_of(sources: Any, change: Callable[[Any], Any] | None) -> list[Callable[[], Block]]:
+    """Return what loads each block of a task's argument, on its worker."""
+    if isinstance(sources, Recipes):
+        return [partial(load, recipe, change) for recipe in sources.blocks]
+    return [partial(_assemble, *source) for source in sources]
 
 
 def merge_shards(query: Query, parts: Sequence[Part], n_blocks: int) -> Part:

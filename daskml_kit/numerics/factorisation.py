@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.numerics.rows import SomeRows
+from daskml_kit.numerics.rows import Rows
 from daskml_kit.numerics.tiles import tiles
 from daskml_kit.typing import Array
 
@@ -61,7 +61,7 @@ class FactorisationLoss:
         if not self.regularisation >= 0:
             raise ValueError(f"regularisation: expected a number of at least 0, got {self.regularisation!r}")
 
-    def __call__(self, params: Mapping[str, Array], X: Array, y: Array) -> tuple[float, dict[str, SomeRows]]:
+    def __call__(self, params: Mapping[str, Array], X: Array, y: Array) -> tuple[float, dict[str, Rows]]:
         """Return the mean loss of a batch, and the gradients of the rows that it touches, by the parameters' names.
 
         Parameters
@@ -102,7 +102,7 @@ class FactorisationLoss:
                 rating += params[name][X[:, column]]
         return rating
 
-    def _gradient(self, side: _Side, slope: Array, values: Array) -> SomeRows:
+    def _gradient(self, side: _Side, slope: Array, values: Array) -> Rows:
         """Return the gradient of a side's rows, made in place of ``slope`` and of the copy of their ``values``."""
         counts = side.counts.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
         if self.average:
@@ -111,7 +111,7 @@ class FactorisationLoss:
             values *= counts
         values *= self.regularisation
         values += slope
-        return SomeRows(side.rows, values)
+        return Rows(side.rows, values)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""Named arrays as one vector, cut into ranges of whole rows, one a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from daskml_kit.errors import DataError
+from daskml_kit.typing import Array
+
+
+class Field(NamedTuple):
+    """Where an array lies in the vector, and how it looks: its rows are those of its first axis."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def n_rows(self) -> int:
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def width(self) -> int:
+        return int(np.prod(self.shape[1:], dtype=int)) if self.shape else 1
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.n_rows * self.width
+
+
+class Span(NamedTuple):
+    """Rows ``first .. last - 1`` of a field that a server holds, from ``start`` of its own vector on."""
+
+    name: str
+    first: int
+    last: int
+    start: int
+    width: int
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.start, self.start + (self.last - self.first) * self.width)
+
+
+class Layout(NamedTuple):
+    """How named arrays lie in one vector, and where it is cut.
+
+    Parameters
+    ----------
+    fields : tuple of Field
+    cuts : tuple of int
+        Server i holds the elements ``cuts[i] .. cuts[i + 1] - 1``.
+    dtype : str
+        Of the vector: float32 or float64.
+
+    Examples
+    --------
+    >>> layout = Layout.of({"w": np.zeros((3, 2)), "b": np.zeros(2)}, n_servers=2)
+    >>> layout.cuts
+    (0, 4, 8)
+    >>> {name: array.shape for name, array in layout.unflatten(np.arange(8.0)).items()}
+    {'w': (3, 2), 'b': (2,)}
+    """
+
+    fields: tuple[Field, ...]
+    cuts: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, params: Mapping[str, Array], n_servers: int) -> Layout:
+        """Return the layout of ``params`` over ``n_servers``, each with about as many elements.
+
+        Raises
+        ------
+        DataError
+            Where an array is not of real numbers.
+        """
+        fields, start = [], 0
+        for name, array in params.items():
+            if array.dtype.kind != "f":
+                raise DataError(f"params[{name!r}]: expected an array of floats, got dtype {array.dtype}")
+            fields.append(Field(name, start, array.shape, array.dtype.str))
+            start = fields[-1].stop
+        dtype = np.result_type(*(array.dtype for array in params.values()), np.float32)
+        edges = np.unique([e for f in fields for e in range(f.start, f.stop + 1, max(f.width, 1))] or [0])
+        wanted = np.linspace(0, start, n_servers + 1)[1:-1]
+        inner = [int(edges[np.argmin(np.abs(edges - target))]) for target in wanted]
+        return cls(tuple(fields), (0, *inner, start), np.dtype(dtype).str)
+
+    @property
+    def n_servers(self) -> int:
+        return len(self.cuts) - 1
+
+    @property
+    def size(self) -> int:
+        return self.cuts[-1]
+
+    def field(self, name: str) -> Field:
+        """Return the field of this name.
+
+        Raises
+        ------
+        DataError
+            Where there is none.
+        """
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise DataError(f"{name!r} is no parameter: expected one of {', '.join(repr(f.name) for f in self.fields)}")
+
+    def spans(self, server: int) -> list[Span]:
+        """Return which rows of which fields a server holds."""
+        low, high = self.cuts[server], self.cuts[server + 1]
+        spans = []
+        for field in self.fields:
+            start, stop = max(low, field.start), min(high, field.stop)
+            if start < stop:
+                first, last = ((at - field.start) // field.width for at in (start, stop))
+                spans.append(Span(field.name, first, last, start - low, field.width))
+        return spans
+
+    def ranges(self) -> Iterator[slice]:
+        """Yield the part of the vector of each server."""
+        return (slice(a, b) for a, b in pairwise(self.cuts))
+
+    def flatten(self, arrays: Mapping[str, Array], argument: str = "params") -> Array:
+        """Return the arrays as one vector.
+
+        Raises
+        ------
+        DataError
+            Where a name is unknown or missing, or a shape is not that of the parameter.
+        """
+        for name in arrays:
+            self.field(name)
+        vector = np.empty(self.size, self.dtype)
+        for field in self.fields:
+            if field.name not in arrays:
+                raise DataError(f"{argument}: expected an array for {field.name!r}, got none")
+            array = np.asarray(arrays[field.name])
+            if array.shape != field.shape:
+                raise DataError(f"{argument}[{field.name!r}]: expected shape {field.shape}, got {array.shape}")
+            vector[field.start : field.stop] = array.ravel()
+        return vector
+
+    def unflatten(self, vector: Array) -> dict[str, Array]:
+        """Return the named arrays of a vector, views of it where they have its dtype."""
+        return {
+            field.name: vector[field.start : field.stop].reshape(field.shape).astype(field.dtype, copy=False)
+            for field in self.fields
+        }
+
+    def shares(self, name: str, rows: Array) -> list[tuple[int, Array]]:
+        """Return for each server that holds any of these ``rows`` of a field their positions in ``rows``."""
+        found = []
+        for server in range(self.n_servers):
+            for span in self.spans(server):
+                if span.name == name:
+                    positions = np.flatnonzero((rows >= span.first) & (rows < span.last))
+                    if len(positions):
+                        found.append((server, positions))
+        return found

@@ -1,0 +1,153 @@
+"""A server: an actor on a worker that holds a range of the parameters, and keeps a second one up to date."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any
+
+from distributed import Actor
+
+from daskml_kit.errors import StaleEpochError
+from daskml_kit.parameter_server.messages import Message, Reply, Wish
+from daskml_kit.parameter_server.store import Store
+
+PATIENCE = 1.0
+"""Seconds after which a trainer that has to wait is told to ask again, so that no call takes for ever."""
+
+
+RETRY = 0.1
+"""Seconds between two attempts to reach a replica."""
+
+
+class Shard:
+    """A primary, or the replica that follows one; the epoch tells an old primary that it is none any more.
+
+    A message is applied at once, sent to the replica with all that came meanwhile, and acknowledged when it is there;
+    what is read has been sent there before. So whatever a trainer has seen outlives the primary.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.epoch = 0
+        self.leads = False
+        self._guarded = True
+        self._unsent: list[Message] = []
+        self._taken = self._safe = 0
+        self._copying: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def lead(self, epoch: int, replica: tuple[str, str] | None) -> None:
+        """Be the primary of this epoch, and copy everything to ``replica``, if there is one, before more is acknowledged.
+
+        Parameters
+        ----------
+        epoch : int
+        replica : pair of str, optional
+            Key and address of the actor that follows.
+        """
+        if epoch < self.epoch:
+            raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
+        if self._copying is not None:
+            self._copying.cancel()
+        self.epoch, self.leads, self._guarded, self._copying = epoch, True, replica is not None, None
+        self._taken += 1  # the copy of all counts as one: until it is there, nothing is acknowledged
+        if replica is not None:
+            self._copying = asyncio.create_task(self._copy(epoch, *replica))
+        self._wake()
+
+    async def follow(self, epoch: int, store: Store | None, messages: list[Message]) -> None:
+        """Take over a primary's store, if given, and its messages since."""
+        if self.leads or epoch < self.epoch:
+            raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
+        self.epoch = epoch
+        if store is not None:
+            self.store = store
+        for message in messages:
+            self.store.take(message)
+
+    async def accept(self, epoch: int, messages: list[Message], wish: Wish) -> Reply:
+        """Apply messages, once each, and reply when they are safe and what is wanted may be read."""
+        self._check(epoch)
+        for message in messages:
+            self.store.take(message)
+            self._taken += 1
+            if self._guarded:
+                self._unsent.append(message)
+        if messages:
+            self._wake()
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        await self._until_safe(epoch)
+        while not self.store.is_ready(wish):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return Reply(False, self.store.version)
+            await self._news(left)
+            self._check(epoch)
+        reply = self.store.read(wish)
+        await self._until_safe(epoch)
+        return reply
+
+    async def number(self, epoch: int, trainer: str) -> tuple[int, int]:
+        """Return the number of a trainer's last push, and how many updates there were."""
+        self._check(epoch)
+        await self._until_safe(epoch)
+        return self.store.numbers.get(trainer, (-1, -1))
+
+    async def dump(self, epoch: int) -> Store:
+        """Return all that there is, when it is safe."""
+        self._check(epoch)
+        await self._until_safe(epoch)
+        return deepcopy(self.store)
+
+    async def _until_safe(self, epoch: int) -> None:
+        goal = self._taken
+        while self._guarded and self._safe < goal:
+            await self._news(None)
+            self._check(epoch)
+
+    async def _copy(self, epoch: int, key: str, address: str) -> None:
+        """Keep a replica up to date until another epoch begins."""
+        replica: Any = Actor(type(self), address, key)
+        while self.leads:
+            try:
+                await self._copy_from_now(epoch, replica)
+            except StaleEpochError:
+                self.leads = False
+                self._wake()
+            except OSError:
+                await asyncio.sleep(RETRY)  # if its worker is gone, who watches the workers names another one
+
+    async def _copy_from_now(self, epoch: int, replica: Any) -> None:
+        self._unsent, done = [], self._taken
+        await replica.follow(epoch, deepcopy(self.store), [])  # this one goes on while that is on its way
+        while True:
+            self._safe = done
+            self._wake()
+            while not self._unsent:
+                await self._news(None)
+            batch, self._unsent = self._unsent, []
+            done += len(batch)
+            await replica.follow(epoch, None, batch)
+
+    def _check(self, epoch: int) -> None:
+        if not self.leads or epoch != self.epoch:
+            raise StaleEpochError(f"expected epoch {self.epoch}, got {epoch}; this server leads: {self.leads}")
+
+    async def _news(self, seconds: float | None) -> None:
+        """Wait until anything has changed, or for so long."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(future, seconds)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,106 @@
+"""Snapshots of a parameter server: arrays in NumPy's format, the rest in JSON, put in place in one move."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskml_kit.errors import CheckpointError
+from daskml_kit.parameter_server.layout import Field, Layout
+from daskml_kit.parameter_server.messages import Terms
+from daskml_kit.parameter_server.store import Store
+from daskml_kit.solvers.updates import Update
+from daskml_kit.typing import Array
+
+NEWEST = "newest"
+"""The file that names the folder of the last whole snapshot."""
+
+
+class Snapshot(NamedTuple):
+    """What was in all servers together."""
+
+    fields: tuple[Field, ...]
+    terms: Terms
+    vector: Array
+    state: tuple[Array, ...]
+    counts: dict[str, Any]
+
+    @property
+    def n_bytes(self) -> int:
+        return int(self.vector.nbytes)
+
+    def cut(self, n_servers: int, update: Update) -> tuple[Layout, list[Store]]:
+        """Return the layout over as many servers as there are now, and their stores."""
+        params = Layout(self.fields, (0, len(self.vector)), self.vector.dtype.str).unflatten(self.vector)
+        layout = Layout.of(params, n_servers)
+        stores = []
+        for number, part in enumerate(layout.ranges()):
+            state = tuple(array[part].copy() if array.ndim else array.copy() for array in self.state)
+            stores.append(Store(self.vector[part].copy(), update, layout.spans(number), self.terms, state, **self._kept()))
+        return layout, stores
+
+    def _kept(self) -> dict[str, Any]:
+        numbers = {name: (leg, at) for name, (leg, at) in self.counts["numbers"].items()}
+        lags = Counter({int(lag): count for lag, count in self.counts["lags"].items()})
+        return {"version": self.counts["version"], "numbers": numbers, "lags": lags, "late": self.counts["late"]}
+
+
+def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: list[Store], terms: Terms) -> None:
+    """Write what the stores hold; a reader sees the last whole snapshot until this one is whole."""
+    root = Path(directory)
+    folder = root / f"snapshot-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    states = zip(*(store.state for store in stores), strict=True)
+    arrays = {f"state_{i}": np.concatenate(s) if s[0].ndim else s[0] for i, s in enumerate(states)}
+    with open(folder / "arrays.npz", "wb") as file:
+        np.savez(file, vector=np.concatenate([store.vector for store in stores]), **arrays)
+        os.fsync(file.fileno())
+    first = min(stores, key=lambda store: store.version)
+    numbers = {name: min(store.numbers.get(name, (-1, -1)) for store in stores) for name in first.numbers}
+    about = {
+        "fields": layout.fields,
+        "terms": terms._asdict(),
+        "n_state": len(arrays),
+        "counts": {"version": first.version, "numbers": numbers, "lags": first.lags, "late": first.late},
+    }
+    (folder / "about.json").write_text(json.dumps(about))
+    pointer = root / f"{NEWEST}-{uuid.uuid4().hex}"
+    pointer.write_text(folder.name)
+    os.replace(pointer, root / NEWEST)
+    for old in root.glob("snapshot-*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot:
+    """Return the last whole snapshot in a directory.
+
+    Raises
+    ------
+    CheckpointError
+        Where there is none, it cannot be read, or its state is of another rule.
+    """
+    root = Path(directory)
+    try:
+        folder = root / (root / NEWEST).read_text()
+        about = json.loads((folder / "about.json").read_text())
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            vector = arrays["vector"]
+            state = tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{os.fspath(directory)!r} holds no snapshot that can be read: {error}") from error
+    expected = [array.shape for array in update.init(vector)]
+    if [array.shape for array in state] != expected:
+        raise CheckpointError(
+            f"update: the snapshot in {os.fspath(directory)!r} has a state of shapes {[a.shape for a in state]}, "
+            f"which is not that of {update!r}: {expected}"
+        )
+    fields = tuple(Field(name, start, tuple(shape), dtype) for name, start, shape, dtype in about["fields"])
+    return Snapshot(fields, Terms(**about["terms"]), vector, state, about["counts"])

@@ -1,0 +1,1 @@
+"""Training beside the blocks of a data set."""

@@ -1,0 +1,104 @@
+"""Which rows a mini-batch has: each row once an epoch, in an order that the seed and the block give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskml_kit.block import Block
+from daskml_kit.numerics.permutation import key_of
+from daskml_kit.typing import Array, Matrix
+
+HELD_OUT, VISITS = 0, 1
+"""What an order of rows is drawn for."""
+
+
+class Batch(NamedTuple):
+    """Some rows."""
+
+    X: Matrix
+    y: Array | None
+    weight: Array | None
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.X.shape[0])
+
+    @property
+    def mass(self) -> float:
+        """The weight of the rows together."""
+        return float(self.n_rows) if self.weight is None else float(self.weight.sum())
+
+
+class Order(NamedTuple):
+    """How rows are visited.
+
+    Parameters
+    ----------
+    seed : int
+    batch_size : int
+        Rows of a mini-batch; the last of a block may have fewer.
+    validation_fraction : float
+        The share of each block's rows that is never trained on.
+    shuffle : bool
+    """
+
+    seed: int
+    batch_size: int
+    validation_fraction: float = 0.0
+    shuffle: bool = True
+
+    def n_held_out(self, n_rows: int) -> int:
+        return int(n_rows * self.validation_fraction)
+
+    def n_batches(self, n_rows: int) -> int:
+        """Return the number of mini-batches of a block.
+
+        Examples
+        --------
+        >>> Order(seed=0, batch_size=4, validation_fraction=0.2).n_batches(10)
+        2
+        """
+        return -(-(n_rows - self.n_held_out(n_rows)) // self.batch_size)
+
+    def batches(self, block: Block, epoch: int, start: int, stop: int) -> Iterator[Batch]:
+        """Yield the mini-batches ``start .. stop - 1`` of a block in an epoch."""
+        rows = self._trained(block.index, block.n_rows)
+        if self.shuffle:
+            rows = rows[_permutation(len(rows), key_of(self.seed, VISITS, epoch, block.index))]
+        for number in range(start, stop):
+            yield taken(block, rows[number * self.batch_size : (number + 1) * self.batch_size])
+
+    def held_out(self, block: Block) -> Batch | None:
+        """Return the rows that are not trained on; None where there are none."""
+        n_held = self.n_held_out(block.n_rows)
+        if not n_held:
+            return None
+        order = _permutation(block.n_rows, key_of(self.seed, HELD_OUT, block.index))
+        return taken(block, np.sort(order[:n_held]))
+
+    def _trained(self, index: int, n_rows: int) -> Array:
+        n_held = self.n_held_out(n_rows)
+        if not n_held:
+            return np.arange(n_rows)
+        return np.sort(_permutation(n_rows, key_of(self.seed, HELD_OUT, index))[n_held:])
+
+
+def taken(block: Block, rows: Array) -> Batch:
+    """Return rows of a block."""
+    take: Any = slice(rows[0], rows[-1] + 1) if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and _rises(rows) else rows
+    return Batch(
+        block.X[take],
+        None if block.y is None else block.y[take],
+        None if block.weight is None else block.weight[take],
+    )
+
+
+def _rises(rows: Array) -> bool:
+    return bool((np.diff(rows) == 1).all())
+
+
+def _permutation(n: int, key: int) -> Array:
+    return np.random.default_rng(key).permutation(n)

@@ -1,0 +1,231 @@
+"""What a trainer is sent to do: some blocks once, or some lanes of an epoch in step with all others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskml_kit.block import Block, check_finite
+from daskml_kit.parameter_server.calls import Address
+from daskml_kit.numerics.rows import Rows
+from daskml_kit.parameter_server.local import LocalServers
+from daskml_kit.parameter_server.messages import Terms
+from daskml_kit.parameter_server.trainer import Trainer
+from daskml_kit.parameter_server.training.batches import Batch, Order
+from daskml_kit.parameter_server.training.compression import TopK
+from daskml_kit.parameter_server.training.steps import Contribution, Step
+
+MOST_BATCHES = 64
+"""The most mini-batches between two pushes that measured costs lead to."""
+
+Load = Callable[[], Block]
+"""Returns a block, which it may have to compute."""
+
+
+class Course(NamedTuple):
+    """What all legs of a training have in common.
+
+    Parameters
+    ----------
+    step : Step
+    order : Order
+    push_every : int, optional
+        Mini-batches between two pushes; by default as many as it takes to hide the time of a push.
+    source : Address or LocalServers
+    terms : Terms
+    share : float
+        What of a way gone by itself an asynchronous trainer pushes.
+    top_k : float, optional
+        The share of a gradient's elements that is pushed.
+    """
+
+    step: Step
+    order: Order
+    push_every: int | None
+    source: Address | LocalServers
+    terms: Terms
+    share: float = 1.0
+    top_k: float | None = None
+
+
+class Leg(NamedTuple):
+    """A trainer's next piece of work.
+
+    Parameters
+    ----------
+    trainer : str
+    number : int
+        Grows from leg to leg of a trainer.
+    epoch : int
+    blocks : tuple of int
+        Positions of the blocks that it visits; lane after lane.
+    lanes : tuple of (lane, positions)
+        In a synchronous run, which blocks each of its lanes has.
+    sizes : tuple of int
+        The rows of each of ``blocks``.
+    n_steps, first : int
+        The synchronous steps of the epoch, and how many there were before it.
+    """
+
+    trainer: str
+    number: int
+    epoch: int
+    blocks: tuple[int, ...]
+    lanes: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    sizes: tuple[int, ...] = ()
+    n_steps: int = 0
+    first: int = 0
+
+
+class Report(NamedTuple):
+    """What a trainer did: sums over its rows, and where its seconds went."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    n_rows: int = 0
+    pushes: int = 0
+    skipped: int = 0
+    computing: float = 0.0
+    waiting: float = 0.0
+    worker: str = ""
+
+    def add(self, done: Contribution, computing: float) -> Report:
+        return self._replace(
+            loss=self.loss + done.loss * done.weight,
+            weight=self.weight + done.weight,
+            n_rows=self.n_rows + done.n_rows,
+            pushes=self.pushes + 1,
+            computing=self.computing + computing,
+        )
+
+
+def run_free(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
+    """Visit blocks, and push as it goes; what the servers have of this leg already is left out."""
+    trainer = Trainer(course.source, course.terms, leg.trainer, leg=leg.number)
+    top_k = TopK(course.top_k, trainer.layout) if course.top_k else None
+    bounded = np.isfinite(course.terms.staleness)
+    report, done = Report(), trainer.resume()
+    if bounded:
+        trainer.enter()
+    every = course.push_every or 1
+    params, on_its_way, trip = None, False, 0.0
+    for at, batches, block in _parts(course.order, leg.epoch, loads, done, lambda: every):
+        started = time.perf_counter()
+        rows = course.step.needs(batches)
+        if params is None or rows is not None:
+            params = trainer.pull(rows=rows)
+        pulled = time.perf_counter()
+        contribution = course.step.contribute(params, batches)
+        _check(contribution, block)
+        arrays = {name: _part(array, course.share) for name, array in contribution.arrays.items()}
+        computed = time.perf_counter()
+        if on_its_way:
+            params = trainer.finish()
+        trainer.start(top_k.compress(arrays) if top_k else arrays, at=at)
+        on_its_way = True
+        if bounded:  # what it goes on with has to have all that staleness promises
+            params, on_its_way = trainer.finish(), False
+        elif contribution.ahead is not None and rows is None:
+            params = {name: array + contribution.ahead[name] for name, array in params.items()}
+        waited = pulled - started + time.perf_counter() - computed
+        report = report.add(contribution, computed - pulled)._replace(waiting=report.waiting + waited)
+        if course.push_every is None:
+            trip = max(trip, waited)
+            every = int(np.clip(np.ceil(waited * every / max(computed - pulled, 1e-9)), every, MOST_BATCHES))
+    if on_its_way:
+        trainer.finish()
+    return report._replace(skipped=trainer.skipped)
+
+
+def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
+    """Bring some lanes through the steps of an epoch, in step with the others."""
+    trainer = Trainer(course.source, course.terms, leg.trainer, leg=leg.number)
+    trainer.await_version(leg.first)
+    sizes = dict(zip(leg.blocks, leg.sizes, strict=True))
+    loaded = dict(zip(leg.blocks, loads, strict=True))
+    readers = {
+        lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions])
+        for lane, positions in leg.lanes
+    }
+    report = Report()
+    params = trainer.pull()
+    while (step := trainer.version - leg.first) < leg.n_steps:
+        started = time.perf_counter()
+        shares: list[tuple[int, float, Mapping[str, Any] | None]] = []
+        for lane, reader in readers.items():
+            batches, block = reader.part(step)
+            if block is None:
+                shares.append((lane, 0.0, None))
+                continue
+            contribution = course.step.contribute(params, batches)
+            _check(contribution, block)
+            shares.append((lane, contribution.weight, contribution.arrays))
+            report = report.add(contribution, 0.0)
+        computed = time.perf_counter()
+        params = trainer.push_lanes(shares)
+        report = report._replace(
+            computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
+        )
+    return report._replace(skipped=trainer.skipped)
+
+
+class Lane:
+    """The mini-batches of a lane, by steps; a step never has rows of two blocks."""
+
+    def __init__(self, order: Order, every: int, epoch: int, blocks: Sequence[tuple[int, Load]]) -> None:
+        self.order, self.every, self.epoch = order, every, epoch
+        self.blocks = blocks
+        counts = [n_steps(order, every, n_rows) for n_rows, _ in blocks]
+        self.ends = np.cumsum(counts, dtype=int)
+        self._held: tuple[int, Block | None] = (-1, None)
+
+    def part(self, step: int) -> tuple[list[Batch], Block | None]:
+        """Return the mini-batches of a step, and their block; none after the last."""
+        position = int(np.searchsorted(self.ends, step, side="right"))
+        if position >= len(self.blocks):
+            return [], None
+        if self._held[0] != position:
+            self._held = (position, None)  # let go of one before the next is loaded
+            self._held = (position, self.blocks[position][1]())
+        block = self._held[1]
+        first = step - (int(self.ends[position - 1]) if position else 0)
+        if block is None:
+            raise RuntimeError("a block was not loaded")
+        start = first * self.every
+        stop = min(start + self.every, self.order.n_batches(block.n_rows))
+        return list(self.order.batches(block, self.epoch, start, stop)), block
+
+
+def n_steps(order: Order, every: int, n_rows: int) -> int:
+    """Return how many steps a block takes."""
+    return -(-order.n_batches(n_rows) // every)
+
+
+def _parts(
+    order: Order, epoch: int, loads: Sequence[Load], done: int, every: Callable[[], int]
+) -> Iterator[tuple[int, list[Batch], Block]]:
+    """Yield mini-batches that are pushed together, with the number of the last among all of the leg's."""
+    before = 0
+    for load in loads:
+        block = load()
+        n_batches = order.n_batches(block.n_rows)
+        start = max(done - before, 0)
+        while start < n_batches:
+            stop = min(start + every(), n_batches)
+            yield before + stop - 1, list(order.batches(block, epoch, start, stop)), block
+            start = stop
+        before += n_batches
+
+
+def _check(contribution: Contribution, block: Block) -> None:
+    if not np.isfinite(contribution.loss):
+        check_finite(block)
+
+
+def _part(array: Any, share: float) -> Any:
+    if share == 1:
+        return array
+    return Rows(array.rows, array.values * share) if isinstance(array, Rows) else np.asarray(array) * share
