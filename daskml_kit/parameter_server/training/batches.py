@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,13 +62,12 @@ class Order(NamedTuple):
         """
         return -(-(n_rows - self.n_held_out(n_rows)) // self.batch_size)
 
-    def batches(self, block: Block, epoch: int, start: int, stop: int) -> Iterator[Batch]:
-        """Yield the mini-batches ``start .. stop - 1`` of a block in an epoch."""
+    def visit(self, block: Block, epoch: int) -> Visit:
+        """Return a block in the order in which an epoch visits its rows."""
         rows = self._trained(block.index, block.n_rows)
         if self.shuffle:
             rows = rows[_permutation(len(rows), key_of(self.seed, VISITS, epoch, block.index))]
-        for number in range(start, stop):
-            yield taken(block, rows[number * self.batch_size : (number + 1) * self.batch_size])
+        return Visit(block, rows, self.batch_size)
 
     def held_out(self, block: Block) -> Batch | None:
         """Return the rows that are not trained on; None where there are none."""
@@ -86,18 +84,29 @@ class Order(NamedTuple):
         return np.sort(_permutation(n_rows, key_of(self.seed, HELD_OUT, index))[n_held:])
 
 
+class Visit(NamedTuple):
+    """A block, and its rows in the order of an epoch."""
+
+    block: Block
+    rows: Array
+    batch_size: int
+
+    def batches(self, start: int, stop: int) -> list[Batch]:
+        """Return the mini-batches ``start .. stop - 1``."""
+        size = self.batch_size
+        return [taken(self.block, self.rows[number * size : (number + 1) * size]) for number in range(start, stop)]
+
+
 def taken(block: Block, rows: Array) -> Batch:
     """Return rows of a block."""
-    take: Any = slice(rows[0], rows[-1] + 1) if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and _rises(rows) else rows
+    take: Any = rows
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        take = slice(rows[0], rows[-1] + 1)  # a view
     return Batch(
         block.X[take],
         None if block.y is None else block.y[take],
         None if block.weight is None else block.weight[take],
     )
-
-
-def _rises(rows: Array) -> bool:
-    return bool((np.diff(rows) == 1).all())
 
 
 def _permutation(n: int, key: int) -> Array:

@@ -72,9 +72,9 @@ class ClusterCrew:
         return self.engine.homes()
 
     def start(self, leg: Leg, worker: str) -> None:
-        sources, change = self.engine.sources(leg.blocks)
-        future = self.engine.client.submit(
-            carry_out, self.course, leg, sources, change, pure=False, workers=[worker], allow_other_workers=True
+        engine, sources = self.engine, self.engine.sources(leg.blocks)
+        future = engine.client.submit(
+            carry_out, self.course, leg, sources, engine.change, pure=False, workers=[worker], allow_other_workers=True
         )
         self._running[future.key] = leg, worker, future
         future.add_done_callback(self._done.put)

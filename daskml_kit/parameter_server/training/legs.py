@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from daskml_kit.numerics.rows import Rows
 from daskml_kit.parameter_server.local import LocalServers
 from daskml_kit.parameter_server.messages import Terms
 from daskml_kit.parameter_server.trainer import Trainer
-from daskml_kit.parameter_server.training.batches import Batch, Order
+from daskml_kit.parameter_server.training.batches import Batch, Order, Visit
 from daskml_kit.parameter_server.training.compression import TopK
 from daskml_kit.parameter_server.training.steps import Contribution, Step
 
@@ -25,7 +26,8 @@ Load = Callable[[], Block]
 """Returns a block, which it may have to compute."""
 
 
-class Course(NamedTuple):
+@dataclass(frozen=True)
+class Course:
     """What all legs of a training have in common.
 
     Parameters
@@ -51,7 +53,8 @@ class Course(NamedTuple):
     top_k: float | None = None
 
 
-class Leg(NamedTuple):
+@dataclass(frozen=True)
+class Leg:
     """A trainer's next piece of work.
 
     Parameters
@@ -180,23 +183,26 @@ class Lane:
         self.blocks = blocks
         counts = [n_steps(order, every, n_rows) for n_rows, _ in blocks]
         self.ends = np.cumsum(counts, dtype=int)
-        self._held: tuple[int, Block | None] = (-1, None)
+        self._held: tuple[int, Visit | None] = (-1, None)
 
     def part(self, step: int) -> tuple[list[Batch], Block | None]:
         """Return the mini-batches of a step, and their block; none after the last."""
         position = int(np.searchsorted(self.ends, step, side="right"))
         if position >= len(self.blocks):
             return [], None
-        if self._held[0] != position:
-            self._held = (position, None)  # let go of one before the next is loaded
-            self._held = (position, self.blocks[position][1]())
-        block = self._held[1]
-        first = step - (int(self.ends[position - 1]) if position else 0)
-        if block is None:
-            raise RuntimeError("a block was not loaded")
-        start = first * self.every
-        stop = min(start + self.every, self.order.n_batches(block.n_rows))
-        return list(self.order.batches(block, self.epoch, start, stop)), block
+        visit = self._visit(position)
+        start = (step - (int(self.ends[position - 1]) if position else 0)) * self.every
+        stop = min(start + self.every, self.order.n_batches(visit.block.n_rows))
+        return visit.batches(start, stop), visit.block
+
+    def _visit(self, position: int) -> Visit:
+        """Return the visit of a block; of the others, none is held."""
+        held, visit = self._held
+        if visit is None or held != position:
+            self._held = held, None  # let go of one before the next is loaded
+            visit = self.order.visit(self.blocks[position][1](), self.epoch)
+            self._held = position, visit
+        return visit
 
 
 def n_steps(order: Order, every: int, n_rows: int) -> int:
@@ -213,9 +219,10 @@ def _parts(
         block = load()
         n_batches = order.n_batches(block.n_rows)
         start = max(done - before, 0)
-        while start < n_batches:
+        visit = order.visit(block, epoch) if start < n_batches else None
+        while visit is not None and start < n_batches:
             stop = min(start + every(), n_batches)
-            yield before + stop - 1, list(order.batches(block, epoch, start, stop)), block
+            yield before + stop - 1, visit.batches(start, stop), block
             start = stop
         before += n_batches
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +74,7 @@ def _crew(engine: Engine, course: Course, sync: bool) -> tuple[Crew, Course]:
     """Return the trainers, and the course with the share that each has in where all go."""
     n_trainers = engine.profile.n_threads
     if not sync and isinstance(course.step, LocalSteps):
-        course = course._replace(share=1 / n_trainers)
+        course = replace(course, share=1 / n_trainers)
     if isinstance(engine, FuturesEngine):
         return ClusterCrew(engine, course), course
     if isinstance(engine, LocalEngine):
