@@ -15,8 +15,8 @@ FLOORS = {
     1: ["numerics"],
     2: ["queries"],
     3: ["solvers"],
-    4: ["engines", "validation", "twin", "blockwise", "study", "example", "partition", "datasets"],
-    5: ["metrics", "linear_model", "preprocessing", "impute", "compose"],
+    4: ["engines", "validation", "twin", "blockwise", "study", "example", "partition", "datasets", "parameter_server"],
+    5: ["metrics", "linear_model", "neural_network", "recommendation", "preprocessing", "impute", "compose"],
     6: ["model_selection", "jobs"],
     7: ["__main__"],
 }

@@ -45,7 +45,9 @@ def check_rows(field: Field, rows: Any) -> Array:
     """
     numbers = np.asarray(rows)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
-        raise DataError(f"rows[{field.name!r}]: expected a vector of whole numbers, got {numbers.dtype} {numbers.shape}")
+        raise DataError(
+            f"rows[{field.name!r}]: expected a vector of whole numbers, got {numbers.dtype} {numbers.shape}"
+        )
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < field.n_rows:
         raise DataError(
             f"rows[{field.name!r}]: expected rows from 0 to {field.n_rows - 1}, got {numbers.min()} to {numbers.max()}"

@@ -30,7 +30,7 @@ class Terms(NamedTuple):
 
 
 class RowGradient(NamedTuple):
-    """The gradient of ``rows`` of a server's span, values of shape (n_rows, width); of its whole range where name is ""."""
+    """The gradient of ``rows`` of a server's span, values of shape (n_rows, width)."""
 
     name: str
     rows: Array

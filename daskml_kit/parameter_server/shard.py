@@ -43,7 +43,7 @@ class Shard:
         self._waiting: list[asyncio.Future[None]] = []
 
     async def lead(self, epoch: int, replica: tuple[str, str] | None) -> None:
-        """Be the primary of this epoch, and copy everything to ``replica``, if there is one, before more is acknowledged.
+        """Be the primary of this epoch; if there is a replica, nothing is acknowledged before it has everything.
 
         Parameters
         ----------

@@ -43,7 +43,9 @@ class Snapshot(NamedTuple):
         stores = []
         for number, part in enumerate(layout.ranges()):
             state = tuple(array[part].copy() if array.ndim else array.copy() for array in self.state)
-            stores.append(Store(self.vector[part].copy(), update, layout.spans(number), self.terms, state, **self._kept()))
+            stores.append(
+                Store(self.vector[part].copy(), update, layout.spans(number), self.terms, state, **self._kept())
+            )
         return layout, stores
 
     def _kept(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: li
     folder = root / f"snapshot-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
     states = zip(*(store.state for store in stores), strict=True)
-    arrays = {f"state_{i}": np.concatenate(s) if s[0].ndim else s[0] for i, s in enumerate(states)}
+    arrays: dict[str, Any] = {f"state_{i}": np.concatenate(s) if s[0].ndim else s[0] for i, s in enumerate(states)}
     with open(folder / "arrays.npz", "wb") as file:
         np.savez(file, vector=np.concatenate([store.vector for store in stores]), **arrays)
         os.fsync(file.fileno())

@@ -44,7 +44,8 @@ class Shares(Alone):
             return Share(a.weight + b.weight, b.total if a.total is None else a.total)
         if isinstance(a.total, tuple) and isinstance(b.total, tuple):
             return Share(a.weight + b.weight, _joined(a.total + b.total))
-        return Share(a.weight + b.weight, np.add(a.total, b.total))
+        both: Any = np.add(a.total, b.total)  # type: ignore[arg-type]  # all lanes of a step push alike
+        return Share(a.weight + b.weight, both)
 
 
 def _joined(parts: tuple[RowGradient, ...]) -> tuple[RowGradient, ...]:
@@ -72,7 +73,7 @@ class Store:
     vector: Array
     update: Update
     spans: list[Span]
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
     state: State = ()
     version: int = 0
     numbers: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -164,8 +165,6 @@ class Store:
         apply_rows(self.update, part.rows, part.values, own, self._view(part.name))
 
     def _span(self, name: str) -> Span:
-        if not name:
-            return Span("", 0, len(self.vector), 0, 1)
         return next(span for span in self.spans if span.name == name)
 
     def _view(self, name: str) -> Array:

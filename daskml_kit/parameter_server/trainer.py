@@ -12,7 +12,18 @@ from daskml_kit.parameter_server.calls import Address, Pending, Servers
 from daskml_kit.parameter_server.gradients import check_rows, cut, non_finite
 from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.local import LocalServers
-from daskml_kit.parameter_server.messages import Enter, Gradient, Leave, Message, Pieces, Push, Reply, Share, Terms, Wish
+from daskml_kit.parameter_server.messages import (
+    Enter,
+    Gradient,
+    Leave,
+    Message,
+    Pieces,
+    Push,
+    Reply,
+    Share,
+    Terms,
+    Wish,
+)
 from daskml_kit.parameter_server.store import Shares
 from daskml_kit.queries.query import Node, reduce_nodes
 from daskml_kit.typing import Array
@@ -33,9 +44,7 @@ class Trainer:
         Pushes of a later leg come after those of earlier ones.
     """
 
-    def __init__(
-        self, source: Address | LocalServers, terms: Terms, name: str, *, lane: int = 0, leg: int = 0
-    ) -> None:
+    def __init__(self, source: Address | LocalServers, terms: Terms, name: str, *, lane: int = 0, leg: int = 0) -> None:
         self.terms, self.name, self.lane, self.leg = terms, name, lane, leg
         self.skipped = 0
         self._source = source
@@ -143,8 +152,13 @@ class Trainer:
         awaited, self._awaited = self._awaited, None
         return self._read(awaited.result())
 
-    def push_lanes(self, shares: list[tuple[int, float, Mapping[str, Any] | None]]) -> dict[str, Array]:
-        """Push the gradients of some lanes (lane, weight, gradients), and return the parameters after the step."""
+    def push_lanes(
+        self, shares: list[tuple[int, float, Mapping[str, Any] | None]], *, read: bool = True
+    ) -> dict[str, Array]:
+        """Push the gradients of some lanes (lane, weight, gradients), and return the parameters after the step.
+
+        Without ``read`` it only waits for the step, and returns none.
+        """
         self._wait()
         own: list[list[Node]] = [[] for _ in self._versions]
         for lane, weight, gradients in shares:
@@ -156,12 +170,17 @@ class Trainer:
             [Pieces(version, tuple(reduce_nodes(Shares(), nodes, self.terms.lanes)))]
             for version, nodes in zip(self._versions, own, strict=True)
         ]
-        return self._read(self._send(messages, self._wish(after=1)).result())
+        replies = self._send(messages, self._wish(after=1, nothing=not read)).result()
+        if read:
+            return self._read(replies)
+        self._versions = [reply.version for reply in replies]
+        return {}
 
     def _messages(self, gradients: Mapping[str, Any], weight: float) -> list[list[Message]]:
         told = self._checked(gradients)
         if self.terms.staleness == 0:
-            shares = [Share(0.0, None) if told is None else _weighted(part, weight) for part in told or self._versions]
+            nothing = [Share(0.0, None)] * len(self._versions)
+            shares = nothing if told is None else [_weighted(part, weight) for part in told]
             nodes = [Node(0, self.lane, share) for share in shares]
             steps = list(self._versions)
             self._versions = [version + 1 for version in steps]  # what is read next has seen this step
@@ -202,7 +221,9 @@ class Trainer:
         return self.layout.unflatten(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _pull_names(self, names: list[str]) -> dict[str, Array]:
-        replies = self._send([[]] * self.layout.n_servers, [w._replace(names=tuple(names)) for w in self._wish()]).result()
+        replies = self._send(
+            [[]] * self.layout.n_servers, [w._replace(names=tuple(names)) for w in self._wish()]
+        ).result()
         parts: dict[str, list[Array]] = {name: [] for name in names}
         for server, reply in enumerate(replies):
             spans = [span for span in self.layout.spans(server) if span.name in parts]
@@ -222,7 +243,9 @@ class Trainer:
             for wish, parts in zip(self._wish(), asked, strict=True)
         ]
         fields = {name: self.layout.field(name) for name in rows}
-        found = {name: np.empty((len(numbers), fields[name].width), fields[name].dtype) for name, numbers in rows.items()}
+        found = {
+            name: np.empty((len(numbers), fields[name].width), fields[name].dtype) for name, numbers in rows.items()
+        }
         for parts, reply in zip(asked, self._send([[]] * len(asked), wishes).result(), strict=True):
             for (name, positions, _), values in zip(parts, reply.values, strict=True):
                 found[name][positions] = values

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from daskml_kit.block import Block, check_finite
-from daskml_kit.parameter_server.calls import Address
 from daskml_kit.numerics.rows import Rows
+from daskml_kit.parameter_server.calls import Address
 from daskml_kit.parameter_server.local import LocalServers
 from daskml_kit.parameter_server.messages import Terms
 from daskml_kit.parameter_server.trainer import Trainer
 from daskml_kit.parameter_server.training.batches import Batch, Order, Visit
 from daskml_kit.parameter_server.training.compression import TopK
 from daskml_kit.parameter_server.training.steps import Contribution, Step
-
-MOST_BATCHES = 64
-"""The most mini-batches between two pushes that measured costs lead to."""
+from daskml_kit.typing import Array
 
 Load = Callable[[], Block]
 """Returns a block, which it may have to compute."""
@@ -107,40 +106,80 @@ class Report(NamedTuple):
 
 def run_free(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
     """Visit blocks, and push as it goes; what the servers have of this leg already is left out."""
-    trainer = Trainer(course.source, course.terms, leg.trainer, leg=leg.number)
-    top_k = TopK(course.top_k, trainer.layout) if course.top_k else None
-    bounded = np.isfinite(course.terms.staleness)
-    report, done = Report(), trainer.resume()
-    if bounded:
-        trainer.enter()
-    every = course.push_every or 1
-    params, on_its_way, trip = None, False, 0.0
-    for at, batches, block in _parts(course.order, leg.epoch, loads, done, lambda: every):
+    rider = Rider(course, leg)
+    before = 0
+    for load in loads:
+        block = load()
+        n_batches = course.order.n_batches(block.n_rows)
+        start = max(rider.done - before, 0)
+        if start < n_batches:
+            visit = course.order.visit(block, leg.epoch)
+            while start < n_batches:
+                stop = min(start + rider.every, n_batches)
+                rider.go(visit.batches(start, stop), block, before + stop - 1)
+                start = stop
+        before += n_batches
+    return rider.ended()
+
+
+class Rider:
+    """A trainer at its own pace: while a push is on its way, it goes on with the next mini-batches.
+
+    Parameters
+    ----------
+    course : Course
+    leg : Leg
+    """
+
+    def __init__(self, course: Course, leg: Leg) -> None:
+        self.course = course
+        self.trainer = Trainer(course.source, course.terms, leg.trainer, leg=leg.number)
+        self.done = self.trainer.resume()
+        self.every = course.push_every or 1
+        self.report = Report()
+        self._top_k = TopK(course.top_k, self.trainer.layout) if course.top_k else None
+        self._bounded = np.isfinite(course.terms.staleness)
+        if self._bounded:
+            self.trainer.enter()
+        self._params: dict[str, Array] | None = None
+        self._on_its_way = False
+
+    def go(self, batches: list[Batch], block: Block, at: int) -> None:
+        """Make a contribution of mini-batches, and push it as number ``at`` of the leg."""
         started = time.perf_counter()
-        rows = course.step.needs(batches)
-        if params is None or rows is not None:
-            params = trainer.pull(rows=rows)
+        rows = self.course.step.needs(batches)
+        if self._params is None or rows is not None:
+            self._params = self.trainer.pull(rows=rows)
         pulled = time.perf_counter()
-        contribution = course.step.contribute(params, batches)
-        _check(contribution, block)
-        arrays = {name: _part(array, course.share) for name, array in contribution.arrays.items()}
+        contribution = self.course.step.contribute(self._params, batches)
+        if not np.isfinite(contribution.loss):
+            check_finite(block)
         computed = time.perf_counter()
-        if on_its_way:
-            params = trainer.finish()
-        trainer.start(top_k.compress(arrays) if top_k else arrays, at=at)
-        on_its_way = True
-        if bounded:  # what it goes on with has to have all that staleness promises
-            params, on_its_way = trainer.finish(), False
-        elif contribution.ahead is not None and rows is None:
-            params = {name: array + contribution.ahead[name] for name, array in params.items()}
+        self._exchange(contribution, at, some_rows=rows is not None)
         waited = pulled - started + time.perf_counter() - computed
-        report = report.add(contribution, computed - pulled)._replace(waiting=report.waiting + waited)
-        if course.push_every is None:
-            trip = max(trip, waited)
-            every = int(np.clip(np.ceil(waited * every / max(computed - pulled, 1e-9)), every, MOST_BATCHES))
-    if on_its_way:
-        trainer.finish()
-    return report._replace(skipped=trainer.skipped)
+        self.report = self.report.add(contribution, computed - pulled)
+        self.report = self.report._replace(waiting=self.report.waiting + waited)
+        if self.course.push_every is None:
+            hidden = math.ceil(self.every * waited / max(computed - pulled, 1e-9))
+            self.every = min(max(hidden, self.every), self.course.step.most_batches)
+
+    def ended(self) -> Report:
+        """Wait for the last push, and return what was done."""
+        if self._on_its_way:
+            self.trainer.finish()
+        return self.report._replace(skipped=self.trainer.skipped)
+
+    def _exchange(self, contribution: Contribution, at: int, *, some_rows: bool) -> None:
+        arrays = {name: _part(array, self.course.share) for name, array in contribution.arrays.items()}
+        fresh = self.trainer.finish() if self._on_its_way else self._params
+        self.trainer.start(self._top_k.compress(arrays) if self._top_k else arrays, at=at)
+        self._on_its_way = not self._bounded
+        if self._bounded:  # what it goes on with has to have all that staleness promises
+            self._params = self.trainer.finish()
+        elif contribution.ahead is not None and not some_rows and fresh is not None:
+            self._params = {name: array + contribution.ahead[name] for name, array in fresh.items()}
+        else:
+            self._params = fresh
 
 
 def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
@@ -153,22 +192,26 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
         lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions])
         for lane, positions in leg.lanes
     }
-    report = Report()
+    report, some_rows = Report(), False
     params = trainer.pull()
-    while (step := trainer.version - leg.first) < leg.n_steps:
+    while (number := trainer.version - leg.first) < leg.n_steps:
         started = time.perf_counter()
         shares: list[tuple[int, float, Mapping[str, Any] | None]] = []
         for lane, reader in readers.items():
-            batches, block = reader.part(step)
+            batches, block = reader.part(number)
             if block is None:
                 shares.append((lane, 0.0, None))
                 continue
-            contribution = course.step.contribute(params, batches)
-            _check(contribution, block)
+            rows = course.step.needs(batches)
+            some_rows = some_rows or rows is not None
+            own = params if rows is None else trainer.pull(rows=rows)
+            contribution = course.step.contribute(own, batches)
+            if not np.isfinite(contribution.loss):
+                check_finite(block)
             shares.append((lane, contribution.weight, contribution.arrays))
             report = report.add(contribution, 0.0)
         computed = time.perf_counter()
-        params = trainer.push_lanes(shares)
+        params = trainer.push_lanes(shares, read=not some_rows)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
@@ -208,28 +251,6 @@ class Lane:
 def n_steps(order: Order, every: int, n_rows: int) -> int:
     """Return how many steps a block takes."""
     return -(-order.n_batches(n_rows) // every)
-
-
-def _parts(
-    order: Order, epoch: int, loads: Sequence[Load], done: int, every: Callable[[], int]
-) -> Iterator[tuple[int, list[Batch], Block]]:
-    """Yield mini-batches that are pushed together, with the number of the last among all of the leg's."""
-    before = 0
-    for load in loads:
-        block = load()
-        n_batches = order.n_batches(block.n_rows)
-        start = max(done - before, 0)
-        visit = order.visit(block, epoch) if start < n_batches else None
-        while visit is not None and start < n_batches:
-            stop = min(start + every(), n_batches)
-            yield before + stop - 1, visit.batches(start, stop), block
-            start = stop
-        before += n_batches
-
-
-def _check(contribution: Contribution, block: Block) -> None:
-    if not np.isfinite(contribution.loss):
-        check_finite(block)
 
 
 def _part(array: Any, share: float) -> Any:

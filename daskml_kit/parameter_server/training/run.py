@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from daskml_kit.engines.engine import Engine, LocalEngine, available_threads
+from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine
 from daskml_kit.errors import DataError
 from daskml_kit.parameter_server.server import ParameterServer
@@ -128,9 +128,7 @@ class Run:
         self._bar.update(record.n_rows)
         self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", held_out=f"{record.validation_loss:.4g}")
         if not np.isfinite(record.loss):
-            raise DataError(
-                f"the loss is {record.loss} in epoch {epoch}: smaller steps (learning_rate), or scaled features, may help"
-            )
+            raise DataError(f"the loss is {record.loss} in epoch {epoch}: smaller steps, or scaled features, may help")
         goes_on = self.go_on is None or self.go_on(self.history, params)
         return goes_on and self._improves(record.validation_loss if judged and self._holds_out else record.loss)
 

@@ -21,7 +21,7 @@ LossAndGradient: TypeAlias = Callable[..., tuple[float, Mapping[str, Any]]]
 class Contribution(NamedTuple):
     """What is pushed: the mean loss of the rows, their weight and number, and arrays by name.
 
-    ``ahead`` is how far the trainer goes on from what it pulls next, where that is not only what the servers make of it.
+    ``ahead`` is how far the trainer itself has gone, if it does: it goes on from what it pulls next by as much.
     """
 
     loss: float
@@ -32,7 +32,16 @@ class Contribution(NamedTuple):
 
 
 class Step(Protocol):
-    """How a trainer works."""
+    """How a trainer works.
+
+    Attributes
+    ----------
+    most_batches : int
+        The most mini-batches between two pushes that measured costs may lead to.
+    """
+
+    @property
+    def most_batches(self) -> int: ...
 
     def needs(self, batches: list[Batch]) -> Mapping[str, Array] | None:
         """Return the rows of parameters that these mini-batches need, which are all that is pulled; None for all."""
@@ -49,6 +58,7 @@ class Gradients:
     """The mean gradient of mini-batches at the parameters that were pulled."""
 
     loss_and_grad: LossAndGradient
+    most_batches: int = 4
 
     def needs(self, batches: list[Batch]) -> None:
         return None
@@ -85,6 +95,7 @@ class LocalSteps:
 
     loss_and_grad: LossAndGradient
     rule: Update
+    most_batches: int = 64
 
     def needs(self, batches: list[Batch]) -> None:
         return None
