@@ -142,7 +142,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
     @property
     def address(self) -> Address | LocalServers:
         """How trainers reach the servers."""
-        return self._local or Address(self._remote.name, self.layout)
+        return self._local or self._remote.address(self.layout)
 
     def trainer(self, name: str, *, lane: int = 0) -> Trainer:
         """Return a handle that pulls and pushes; it may be an argument of a task, and is for one thread at a time.
@@ -165,6 +165,10 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
     def push(self, gradients: Mapping[str, Any], weight: float = 1.0) -> None:
         """Hand over gradients, arrays or `Rows`, as a trainer does; see `Trainer.push`."""
         self._own.push(gradients, weight)
+
+    def leave(self, name: str) -> None:
+        """Let nobody wait for a trainer of this name any more, which has ended or was lost."""
+        Trainer(self.address, self.terms, name, servers=self._own.servers).leave()
 
     def snapshot(self, directory: str | os.PathLike[str]) -> None:
         """Write parameters, the rule's state and all counts to a directory, whole or not at all."""
@@ -215,7 +219,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self._local = LocalServers(layout, stores[0]) if client is None else None
         if client is not None:
             self._remote = Watch(client, stores, workers, replicas, lambda: self._last_snapshot)
-        self._own = self.trainer("")
+        servers = self._local or self._remote.address(layout).connect(self._remote.client)
+        self._own = Trainer(self.address, terms, "", servers=servers)
         self._own.resume()
         self._own.pull()
 

@@ -42,13 +42,24 @@ class Trainer:
         Its piece of each synchronous step.
     leg : int
         Pushes of a later leg come after those of earlier ones.
+    servers : Servers, optional
+        By default they are reached through the current client, or the task's worker.
     """
 
-    def __init__(self, source: Address | LocalServers, terms: Terms, name: str, *, lane: int = 0, leg: int = 0) -> None:
+    def __init__(
+        self,
+        source: Address | LocalServers,
+        terms: Terms,
+        name: str,
+        *,
+        lane: int = 0,
+        leg: int = 0,
+        servers: Servers | None = None,
+    ) -> None:
         self.terms, self.name, self.lane, self.leg = terms, name, lane, leg
         self.skipped = 0
         self._source = source
-        self._servers: Servers | None = None
+        self._servers = servers
         self._sent = -1
         self._versions = [0] * source.layout.n_servers
         self._awaited: Await | None = None

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from distributed import Client, Future, Variable
 
 from daskml_kit.errors import LostServerError
+from daskml_kit.parameter_server.calls import Address
+from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.shard import Shard
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.parameter_server.view import Place, Server, View
@@ -68,6 +70,10 @@ class Watch:
             self._tend()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
+
+    def address(self, layout: Layout) -> Address:
+        """Return how trainers reach the servers."""
+        return Address(self.name, layout)
 
     def stop(self) -> None:
         """End the servers."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from daskml_kit.engines.shards import balance, runs
-from daskml_kit.parameter_server.trainer import Trainer
 from daskml_kit.parameter_server.training.agenda import Agenda
 from daskml_kit.parameter_server.training.crews import Crew
 from daskml_kit.parameter_server.training.history import History
@@ -33,6 +32,8 @@ class Free:
     agenda : Agenda
     history : History
     ended : callable
+    leave : callable
+        Is called with the name of a trainer that has no more to do.
     """
 
     crew: Crew
@@ -40,6 +41,7 @@ class Free:
     agenda: Agenda
     history: History
     ended: Ended
+    leave: Callable[[str], None]
     _workers: dict[str, str] = field(default_factory=dict)
     """The worker of each trainer that is at work."""
     _left: dict[int, int] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class Free:
         if visit is None:
             del self._workers[name]
             if np.isfinite(self.course.terms.staleness):
-                Trainer(self.course.source, self.course.terms, name).leave()
+                self.leave(name)
             return
         self._left.setdefault(visit.epoch, self.agenda.n_blocks)
         leg = Leg(name, self._legs, visit.epoch, visit.blocks)

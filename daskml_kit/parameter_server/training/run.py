@@ -107,7 +107,7 @@ class Run:
                     InStep(self.crew, self.course, self.sizes, self.history, self._ended).run(setting.epochs)
                 else:
                     agenda = Agenda(len(self.sizes), setting.epochs, setting.random_state)
-                    Free(self.crew, self.course, agenda, self.history, self._ended).run()
+                    Free(self.crew, self.course, agenda, self.history, self._ended, self.server.leave).run()
             except BaseException:
                 self.server.close()  # trainers that wait for others end
                 raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from daskml_kit.engines.blocks import is_dask, n_features_of
 from daskml_kit.engines.opening import open_engine
@@ -113,7 +114,7 @@ def train(
     rule = add() if local is not None else update or adam()
     wanted = checked(Setting(**setting))
     n_features_of(X)
-    matrix = X if is_dask(X) or not hasattr(X, "iloc") else X.to_numpy()
+    matrix = X if is_dask(X) or sp.issparse(X) else np.asarray(X)
     with open_engine(matrix, y, sample_weight, n_jobs=wanted.n_jobs) as engine:
         return train_on(engine, step, as_floats(params), rule, wanted)
 
