@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,6 @@ class Tally(NamedTuple):
     counts: Array
 
 
-@dataclass(frozen=True, eq=False)
 class Counts(Alone):
     """The `Tally` of each column of a data frame, array or CSR matrix of any type.
 

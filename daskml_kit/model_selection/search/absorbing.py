@@ -52,9 +52,9 @@ def parts_of(estimator: Any) -> Parts | str:
     found = [_role(step) for _, step in working]
     if None in found or found != sorted(set(found), key=ROLES.index):
         kinds = ", ".join(type(step).__name__ for _, step in working)
-        return f"of steps before the model one SimpleImputer, then one StandardScaler are made part of it, not {kinds}"
+        return f"of steps before the model a SimpleImputer and then a StandardScaler are made part of it, not {kinds}"
     if working and isinstance(model, UNABSORBED):
-        return f"{type(model).__name__} does not take {' and '.join(f'{role}' for role in found)} as part of it"
+        return f"{type(model).__name__} does not take {' and '.join(map(str, found))} as part of it"
     refused = [why_not_absorbed(step) for (_, step), role in zip(working, found, strict=True) if role == "an imputer"]
     named = {role: name for (name, _), role in zip(working, found, strict=True)}
     return (refused and refused[0]) or Parts(model, named.get("an imputer"), named.get("a scaler"))

@@ -26,6 +26,7 @@ from daskml_kit.engines.side import Side
 from daskml_kit.linear_model.classifier import position_of
 from daskml_kit.model_selection.search.absorbing import fit_given, last_step, parts_of
 from daskml_kit.model_selection.search.examining import Place, scores_of, settled
+from daskml_kit.model_selection.search.imputing import Unshared
 from daskml_kit.model_selection.search.judges import judge_of
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.splits.folds import Folds
@@ -40,11 +41,12 @@ CANDIDATES_AT_ONCE = 50
 
 
 class Fused(NamedTuple):
-    """What came of each candidate on each split, and the models of all rows, by candidate."""
+    """What came of each candidate on each split, the models of all rows, by candidate, and those left out, and why."""
 
     outcomes: dict[Place, Outcome]
     whole: dict[int, Any]
     passes: int
+    unshared: dict[int, str]
 
 
 def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str, Any]) -> str | None:
@@ -102,7 +104,7 @@ def run_fused(
         train = settled(score("train"), error_score) if return_train_score else {}
         ended = time.perf_counter()
         passes = engine.profile.passes
-    share = (middle - started) / len(fitted), (ended - middle) / len(fitted)
+    share = (middle - started) / max(len(fitted), 1), (ended - middle) / max(len(fitted), 1)
     outcomes = {}
     for place, news in fitted.items():
         if news.error is None:
@@ -113,7 +115,8 @@ def run_fused(
     for model in (*models.values(), *models_of_all.values()):
         if labels is not None:
             last_step(model).classes_ = labels[last_step(model).classes_]
-    return Fused(outcomes, models_of_all, passes)
+    unshared = {c: str(news.error) for c, news in whole.items() if isinstance(news.error, Unshared)}
+    return Fused(outcomes, models_of_all, passes, unshared)
 
 
 def _fit_all(
@@ -122,7 +125,7 @@ def _fit_all(
     candidates: Sequence[Mapping[str, Any]],
     sides: Sequence[Side],
 ) -> tuple[dict[int, Returned], dict[Place, Returned]]:
-    """Fit the candidates, some at a time, on all rows, and from there on each side."""
+    """Fit the candidates, some at a time, on all rows, and from there on each side, those that can share passes."""
     whole: dict[int, Returned] = {}
     fitted: dict[Place, Returned] = {}
     for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
@@ -133,6 +136,7 @@ def _fit_all(
             {
                 (c, s): Fit(partial(fit, params), side, dict(known[c]))
                 for c, params in some.items()
+                if not isinstance(whole[c].error, Unshared)
                 for s, side in enumerate(sides)
             }
         )

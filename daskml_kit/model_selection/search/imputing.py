@@ -14,22 +14,36 @@ from daskml_kit.engines.transcript import fingerprint_of
 from daskml_kit.example import like
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.numerics.missing import is_nan
+from daskml_kit.queries.categories import Counts, Tally
 from daskml_kit.queries.missing import Masked
+from daskml_kit.queries.moments import Moments
+from daskml_kit.queries.order import Brackets
 from daskml_kit.queries.query import Query
 from daskml_kit.queries.tables import Head
+
+
+class Unshared(Exception):
+    """A fit turns out to need more than questions that it can share; the message says why."""
 
 
 def why_not_absorbed(imputer: Any) -> str | None:
     """Return why an imputer cannot be made part of a model; None where it can."""
     if callable(imputer.strategy):
         return f"{type(imputer).__name__} with a callable strategy needs whole columns"
-    if not is_nan(imputer.missing_values):
-        return f"{type(imputer).__name__} is made part of a model for missing values of NaN, not {_shown(imputer)}"
+    marker = imputer.missing_values
+    if not is_nan(marker):
+        return f"{type(imputer).__name__} is made part of a model where NaN is what is missing, not {marker!r}"
     return None
 
 
 def learn_imputer(imputer: Any, X: Any, engine: Engine) -> None:
-    """Set what an imputer would learn of the rows of a fit; ``X`` says their width, names and types."""
+    """Set what an imputer would learn of the rows of a fit; ``X`` says their width, names and types.
+
+    Raises
+    ------
+    Unshared
+        Where it needs all values of a column.
+    """
     params = imputer.get_params(deep=False)
     shared: dict[Any, Any] = getattr(engine, "shared", {})
     key = ("imputer", fingerprint_of(params))
@@ -64,8 +78,23 @@ def _learnt(params: dict[str, Any], X: Any, engine: Engine) -> SimpleImputer:
 
 def _answered(engine: Engine, query: Query) -> Any:
     """Return the answer of rows that are numbers already, so that equal questions of other fits are known as such."""
+    if isinstance(query, Counts):
+        return _tallies(engine)
     return engine.answer(query.query if isinstance(query, Masked) else query)[0]
 
 
-def _shown(imputer: Any) -> str:
-    return repr(imputer.missing_values)
+def _tallies(engine: Engine) -> list[Tally]:
+    """Count the values of each column in bounded memory."""
+    found, n_rows = engine.answer(Brackets())[0], engine.answer(Moments())[0].n_rows
+    many = [j for j, column in enumerate(found) if column.error]
+    if many:
+        raise Unshared(
+            "of columns with many distinct values the most frequent one takes them all, and column "
+            f"{many[0]} has more than {len(found[many[0]].values)}"
+        )
+    return [
+        Tally(np.append(column.values, np.nan), np.append(column.weights, n_rows - column.n_seen))
+        if column.n_seen < n_rows
+        else Tally(column.values, column.weights)
+        for column in found
+    ]
