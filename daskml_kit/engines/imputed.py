@@ -12,13 +12,13 @@ import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile
-from daskml_kit.numerics.indicated import Gaps
+from daskml_kit.numerics.indicated import Gaps, indicate
 from daskml_kit.queries.at import At, Eval
 from daskml_kit.queries.gram import Gram, Scatter
 from daskml_kit.queries.moments import Moments, Spread
 from daskml_kit.queries.query import Query
 from daskml_kit.queries.survey import Overview, Survey
-from daskml_kit.typing import Array
+from daskml_kit.typing import Array, Matrix
 
 
 class Filling(NamedTuple):
@@ -47,7 +47,7 @@ class ImputedEngine(AbstractContextManager["ImputedEngine"]):
     Parameters
     ----------
     engine : Engine
-        Answers `Moments` of the features as they are, and other questions of features with indicators.
+        Answers `Moments` and `Survey` of the features as they are, and other questions of features with indicators.
     gaps : Gaps
     filling : Filling
     """
@@ -79,7 +79,7 @@ class ImputedEngine(AbstractContextManager["ImputedEngine"]):
         if isinstance(query, Moments):
             return [imputed_spread(answer, self.filling) for answer in self.engine.answer(query)]
         if isinstance(query, Survey):
-            return [self._shared_overview(answer) for answer in self.engine.answer(query)]
+            return [self._shared_overview(a) for a in self.engine.answer(replace(query, missing=True))]
         raise TypeError(f"{type(query).__name__} is not asked of imputed features")
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
@@ -104,10 +104,7 @@ class ImputedEngine(AbstractContextManager["ImputedEngine"]):
         """Impute the sample once for all fits on these rows."""
         key = ("imputed", id(answer), self.filling.values.tobytes(), self.filling.indicated.tobytes())
         if key not in self.shared:
-            X: Any = answer.sample_X
-            imputed = (X if sp.issparse(X) else np.asarray(X)) @ self._map[:-1, :-1]
-            sample = sp.csr_array(imputed) if sp.issparse(X) else imputed
-            found = answer._replace(sample_X=sample.astype(X.dtype, copy=False))
+            found = answer._replace(sample_X=imputed_rows(answer.sample_X, self.filling))
             self.shared[key] = answer, found  # the answer is kept, so that no other has its id
         overview: Overview = self.shared[key][1]
         return overview
@@ -140,6 +137,21 @@ def unfilling(gaps: Gaps, filling: Filling) -> Any:
 def mapped_coefficients(matrix: Any, coef: Array) -> Array:
     """Return the coefficients, the last axis of ``coef``, mapped by a sparse matrix."""
     return np.asarray(coef.reshape(-1, coef.shape[-1]) @ matrix.T).reshape(*coef.shape[:-1], matrix.shape[0])
+
+
+def imputed_rows(X: Matrix, filling: Filling) -> Matrix:
+    """Return rows imputed.
+
+    Examples
+    --------
+    >>> imputed_rows(np.array([[4.0, 1.0], [np.nan, 2.0]]), Filling(np.array([6.0, np.nan]), np.array([0])))
+    array([[4., 0.],
+           [6., 1.]])
+    """
+    d = X.shape[1]
+    whole = indicate(X, Gaps(np.arange(d), np.nan_to_num(filling.values)))[:]
+    chosen: Matrix = whole[:, np.concatenate([filling.kept, d + filling.indicated])]
+    return chosen
 
 
 def imputed_spread(spread: Spread, filling: Filling) -> Spread:

@@ -15,9 +15,8 @@ from daskml_kit.queries.gram import Gram
 from daskml_kit.queries.indicated import WithIndicators
 from daskml_kit.queries.linear_scores import LinearScores
 from daskml_kit.queries.query import Query
-from daskml_kit.queries.survey import Survey
 
-OF_NUMBERS = (At, Gram, LinearScores, Survey)
+OF_NUMBERS = (At, Gram, LinearScores)
 """Questions that a missing value is no answer to."""
 
 

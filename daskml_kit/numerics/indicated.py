@@ -59,10 +59,11 @@ class Indicated:
         d = X.shape[1]
         tile = np.empty((X.shape[0], self.shape[1]), self.dtype)
         tile[:, :d] = X
-        held = tile[:, columns]
+        held = tile[:, :d] if len(columns) == d else tile[:, columns]  # a view, or a copy
         missing = np.isnan(held)
         np.copyto(held, base.astype(self.dtype), where=missing)
-        tile[:, columns] = held
+        if len(columns) < d:
+            tile[:, columns] = held
         tile[:, d:] = missing
         return tile
 

@@ -25,8 +25,8 @@ from daskml_kit.queries.moments import Moments
 from daskml_kit.typing import Array
 
 SKIPPED = ("passthrough", None)
-ROLES = ("an imputer", "a scaler")
-"""Of steps before a model that are made part of it, in the order that they have there."""
+ROLES = {"an imputer": sklearn.impute.SimpleImputer, "a scaler": sklearn.preprocessing.StandardScaler}
+"""Steps before a model that are made part of it, in the order that they have there."""
 UNABSORBED = (HuberRegressor, LinearRegression)
 """Models that ask more than `ImputedEngine` and `ScaledEngine` answer."""
 
@@ -49,20 +49,16 @@ def parts_of(estimator: Any) -> Parts | str:
     working = [(name, step) for name, step in before if step not in SKIPPED]
     if not isinstance(model, LinearModel):
         return f"its last step, {type(model).__name__}, does not learn by questions that several fits can share"
-    found = [_role(step) for _, step in working]
-    if None in found or found != sorted(set(found), key=ROLES.index):
+    roles = [next((role for role, kind in ROLES.items() if isinstance(step, kind)), "") for _, step in working]
+    if roles != [role for role in ROLES if role in roles]:
         kinds = ", ".join(type(step).__name__ for _, step in working)
         return f"of steps before the model a SimpleImputer and then a StandardScaler are made part of it, not {kinds}"
     if working and isinstance(model, UNABSORBED):
-        return f"{type(model).__name__} does not take {' and '.join(map(str, found))} as part of it"
-    refused = [why_not_absorbed(step) for (_, step), role in zip(working, found, strict=True) if role == "an imputer"]
-    named = {role: name for (name, _), role in zip(working, found, strict=True)}
-    return (refused and refused[0]) or Parts(model, named.get("an imputer"), named.get("a scaler"))
-
-
-def _role(step: Any) -> str | None:
-    kinds = (sklearn.impute.SimpleImputer, sklearn.preprocessing.StandardScaler)
-    return next((role for role, kind in zip(ROLES, kinds, strict=True) if isinstance(step, kind)), None)
+        return f"{type(model).__name__} does not take {' and '.join(roles)} as part of it"
+    named = {role: name for role, (name, _) in zip(roles, working, strict=True)}
+    imputer = named.get("an imputer")
+    why = None if imputer is None else why_not_absorbed(estimator.named_steps[imputer])
+    return why or Parts(model, imputer, named.get("a scaler"))
 
 
 def last_step(estimator: Any) -> Any:
