@@ -65,6 +65,13 @@ MODELS = {
         ("neg_mean_poisson_deviance",),
     ),
 }
+SPLITTERS = [
+    skm.KFold(2),
+    skm.KFold(5, shuffle=True, random_state=0),
+    skm.RepeatedKFold(n_splits=2, n_repeats=2, random_state=0),
+    skm.ShuffleSplit(2, test_size=0.3, train_size=0.5, random_state=0),
+    skm.TimeSeriesSplit(2),
+]
 NOTHING = {"fit_params": {}, "score_params": {}, "return_train_score": False, "error_score": "raise"}
 STRATEGIES = ["mean", "median", "most_frequent", "constant"]
 THEIRS = {SimpleImputer: sklearn.impute.SimpleImputer, StandardScaler: skp.StandardScaler}
@@ -149,12 +156,12 @@ def problems(draw):
     phases=[Phase.explicit, Phase.generate],  # to shrink searches takes minutes, and tells little
     suppress_health_check=list(HealthCheck),
 )
-@given(problems(), st.sampled_from(sorted(LAYOUTS)), st.integers(2, 5), st.booleans())
-def test_a_search_is_scikit_learns_and_that_of_single_fits(problem, layout, n_splits, shuffle):
+@given(problems(), st.sampled_from(sorted(LAYOUTS)), st.sampled_from(SPLITTERS))
+def test_a_search_is_scikit_learns_and_that_of_single_fits(problem, layout, splitter):
     model, reference, grid, X, y, scoring = problem
     rows = LAYOUTS[layout](X)
     lazy = layout not in ("memory", "pandas")
-    splits = list(skm.KFold(n_splits, shuffle=shuffle, random_state=0 if shuffle else None).split(X))
+    splits = list(splitter.split(X))
     target = da.from_array(y, chunks=(60, *y.shape[1:])) if lazy else y
     options = {"cv": splits, "scoring": scoring, "return_train_score": True}
     search = cv.GridSearchCV(model, grid, **options).fit(rows, target)
@@ -199,6 +206,16 @@ def test_the_best_estimator_is_as_if_fitted_by_scikit_learn():
         lazily = search.predict(dd.from_pandas(frame, npartitions=2))
         assert isinstance(lazily, da.Array)
         assert_allclose(lazily, expected.predict(frame), rtol=1e-8)
+
+
+def test_blocks_are_not_written_to_though_an_imputer_may():
+    X, targets = missing_at_random()
+    before = X.copy()
+    model = make_pipeline(sklearn.impute.SimpleImputer(copy=False), ours.PoissonRegressor())
+    search = cv.GridSearchCV(model, {}, cv=3, scoring="neg_mean_poisson_deviance", refit=False)
+    search.fit(da.from_array(X, chunks=(60, 4)), targets["count"])
+    assert search.plan_.alone == {}
+    assert_array_equal(X, before)
 
 
 def test_a_folds_imputer_has_seen_its_training_rows_only():

@@ -68,10 +68,12 @@ def settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict
 
 
 def plain(model: Any) -> Any:
-    """Return the scikit-learn twin, which takes rows without names."""
+    """Return the scikit-learn twin, which takes rows without names, and does not write to them."""
     if isinstance(model, Pipeline):
         return Pipeline([(name, step if step in SKIPPED else plain(step)) for name, step in model.steps])
     twin = model.to_sklearn() if hasattr(model, "to_sklearn") else copy(model)
     if hasattr(twin, "feature_names_in_"):
         del twin.feature_names_in_
+    if getattr(twin, "copy", True) is False:
+        twin.copy = True
     return twin
