@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from daskml_kit.errors import DataError
@@ -109,6 +110,8 @@ def _as_numbers(values: Array, name: str, where: str) -> Array:
     if values.dtype.kind == "c":
         raise DataError(f"{name}: Complex data not supported, got dtype {values.dtype} {where}")
     try:
+        if values.dtype == object:  # pd.NA is no number, and no NaN either
+            values = np.where(pd.isna(values), np.nan, values)
         return values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name}: expected numbers, got dtype {values.dtype} {where}: {error}") from None

@@ -84,7 +84,7 @@ class Lockstep:
                     asking[key] = news.question
                     return
                 # at once: a fit that asks nothing else has gone, with its thread, when the next one starts
-                news = fibres[key].advance([self._answer(news.question, fits[key].side)])
+                news = fibres[key].advance([self.answer(news.question, fits[key].side)])
             asking.pop(key, None)
             ended[key] = news
             del fibres[key]
@@ -105,6 +105,14 @@ class Lockstep:
                 fibre.stop()
         return {key: ended[key] for key in fits}
 
+    def answer(self, query: Query, side: Side | None = None) -> Any:
+        """Return the answer for a side, by default all rows, to a question that is no `At`."""
+        column, shared, key = _column(side), self._shared[side], identity(query)
+        if key not in shared:
+            ids = range(self.n_ids[column]) if side is None else side.ids
+            shared[key] = answer_for(query, self.partials(query, column), tuple(ids))
+        return shared[key]
+
     def partials(self, query: Query, column: int) -> list[Any]:
         """Return the partial answers of a question for each id of a column; each question is asked once."""
         key = (identity(query), column)
@@ -115,7 +123,7 @@ class Lockstep:
 
     def recalled(self, query: Query, side: Side) -> Any:
         """Return the answer for a side to a question that some fit has asked; None where none has."""
-        return self._answer(query, side) if (identity(query), side.column) in self._partials else None
+        return self.answer(query, side) if (identity(query), side.column) in self._partials else None
 
     def _opened(self, fit: Fit) -> Callable[[Callable[[Any], Any]], Any]:
         n_blocks = self.engine.n_blocks * self.n_ids[_column(fit.side)]
@@ -158,13 +166,6 @@ class Lockstep:
             if side is not None
         }
         return [totals[side.ids][number] for number, side in zip(which, sides, strict=True) if side is not None]
-
-    def _answer(self, query: Query, side: Side | None) -> Any:
-        column, shared, key = _column(side), self._shared[side], identity(query)
-        if key not in shared:
-            ids = range(self.n_ids[column]) if side is None else side.ids
-            shared[key] = answer_for(query, self.partials(query, column), tuple(ids))
-        return shared[key]
 
 
 def identity(query: Query) -> Hashable:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from daskml_kit.block import Block, check_finite
 from daskml_kit.errors import DataError
+from daskml_kit.numerics.indicated import Gaps, indicate
 from daskml_kit.queries.query import Alone
 from daskml_kit.typing import Array, Matrix
 
@@ -43,13 +44,15 @@ class Survey(Alone):
     """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
 
     A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
-    estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone.
+    estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
+    error, unless ``missing`` values are filled in later.
     """
 
     labelled: bool
     sample_rows: int = 0
     n_blocks: int = 1
     seed: int = 0
+    missing: bool = False
 
     answer_type: ClassVar[type[Overview]] = Overview
 
@@ -72,7 +75,7 @@ class Survey(Alone):
         draw = np.random.default_rng([self.seed, block.index])
         rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
         X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
-        check_finite(Block(X, y, weight, block.index))
+        check_finite(Block(_without_nan(X) if self.missing else X, y, weight, block.index))
         found = _count_labels(y, weight, block.index) if self.labelled and y is not None else NO_LABELS
         low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
         total = float(weight.sum())
@@ -84,6 +87,10 @@ class Survey(Alone):
         found = _merge_labels(a, b) if self.labelled else NO_LABELS
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
         return Overview(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
+
+
+def _without_nan(X: Matrix) -> Matrix:
+    return indicate(X, Gaps(np.arange(X.shape[1]), np.zeros(X.shape[1])))[:]
 
 
 class Labelled(NamedTuple):

@@ -1,4 +1,4 @@
-"""Estimators whose fits can share passes: linear models, also behind a scaler."""
+"""Estimators whose fits can share passes: linear models, also behind an imputer and a scaler."""
 
 from __future__ import annotations
 
@@ -7,49 +7,58 @@ from typing import Any, NamedTuple
 import dask.array as da
 import numpy as np
 import pandas as pd
+import sklearn.impute
 import sklearn.preprocessing
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.given import given_engine, giving
+from daskml_kit.engines.imputed import ImputedEngine, mapped_coefficients, unfilling
 from daskml_kit.engines.scaled import ScaledEngine, unscaling
+from daskml_kit.errors import DataError
 from daskml_kit.linear_model import HuberRegressor, LinearRegression
 from daskml_kit.linear_model.model import LinearModel
 from daskml_kit.linear_model.regressor import is_single
+from daskml_kit.model_selection.search.imputing import filling_of, learn_imputer, why_not_absorbed
+from daskml_kit.numerics.indicated import Gaps
 from daskml_kit.preprocessing import StandardScaler
 from daskml_kit.queries.moments import Moments
 from daskml_kit.typing import Array
 
 SKIPPED = ("passthrough", None)
+ROLES = {"an imputer": sklearn.impute.SimpleImputer, "a scaler": sklearn.preprocessing.StandardScaler}
+"""Steps before a model that are made part of it, in the order that they have there."""
 UNABSORBED = (HuberRegressor, LinearRegression)
-"""Models that ask more than `ScaledEngine` answers."""
+"""Models that ask more than `ImputedEngine` and `ScaledEngine` answer."""
 
 
 class Parts(NamedTuple):
-    """A linear model, and the name of the pipeline's step before it that scales, if there is one."""
+    """A linear model, and the names of the pipeline's steps before it that impute and then scale, where there are."""
 
     model: Any
-    scaler: str | None
+    imputer: str | None = None
+    scaler: str | None = None
 
 
 def parts_of(estimator: Any) -> Parts | str:
     """Return the parts of an estimator whose fits can share passes, or why they cannot."""
     if isinstance(estimator, LinearModel):
-        return Parts(estimator, None)
+        return Parts(estimator)
     if not isinstance(estimator, Pipeline):
         return f"{type(estimator).__name__} does not learn by questions that several fits can share"
     *before, (_, model) = estimator.steps
     working = [(name, step) for name, step in before if step not in SKIPPED]
     if not isinstance(model, LinearModel):
         return f"its last step, {type(model).__name__}, does not learn by questions that several fits can share"
-    if not working:
-        return Parts(model, None)
-    name, scaler = working[0]
-    if len(working) > 1 or not isinstance(scaler, sklearn.preprocessing.StandardScaler):
+    roles = [next((role for role, kind in ROLES.items() if isinstance(step, kind)), "") for _, step in working]
+    if roles != [role for role in ROLES if role in roles]:
         kinds = ", ".join(type(step).__name__ for _, step in working)
-        return f"of steps before the model one StandardScaler is made part of it, not {kinds}"
-    if isinstance(model, UNABSORBED):
-        return f"{type(model).__name__} does not take a scaler as part of it"
-    return Parts(model, name)
+        return f"of steps before the model a SimpleImputer and then a StandardScaler are made part of it, not {kinds}"
+    if working and isinstance(model, UNABSORBED):
+        return f"{type(model).__name__} does not take {' and '.join(roles)} as part of it"
+    named = {role: name for role, (name, _) in zip(roles, working, strict=True)}
+    imputer = named.get("an imputer")
+    why = None if imputer is None else why_not_absorbed(estimator.named_steps[imputer])
+    return why or Parts(model, imputer, named.get("a scaler"))
 
 
 def last_step(estimator: Any) -> Any:
@@ -57,47 +66,64 @@ def last_step(estimator: Any) -> Any:
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
-def fit_given(estimator: Any, X: Any, *targets: Any) -> Any:
+def fit_given(estimator: Any, gaps: Gaps, X: Any, *targets: Any) -> Any:
     """Fit an estimator on the engine that this thread is given; ``X`` says its width and names.
 
-    The scaler of a pipeline learns from the moments of the fit's own rows.
+    The imputer and the scaler of a pipeline learn from the fit's own rows.
+
+    Raises
+    ------
+    DataError
+        Where there are ``gaps`` that nothing fills.
     """
     parts = parts_of(estimator)
     if isinstance(parts, str):
         raise TypeError(parts)
-    if not isinstance(estimator, Pipeline):
-        return estimator.fit(X, *targets)
-    if parts.scaler is None:
-        parts.model.fit(X, *targets)
-        return estimator
+    if parts.imputer is None and len(gaps.columns):
+        raise DataError(f"Input X contains NaN, and no SimpleImputer comes before the model: column {gaps.columns[0]}.")
     engine = given_engine()
     if engine is None:
-        raise TypeError("a scaler is made part of a model in a search only")
-    scaler = estimator.named_steps[parts.scaler]
-    _learn(scaler, X, engine.answer(Moments())[0])
-    mean, scale = scaling_of(scaler, X.shape[1])
-    unnamed = da.zeros((1, X.shape[1]), dtype=np.float32 if is_single(X) else np.float64)  # as it comes of a scaler
-    with giving(ScaledEngine(engine, mean, scale)):
-        parts.model.fit(unnamed, *targets)
+        raise TypeError("fits share passes in a search only")
+    if parts.imputer is not None:
+        imputer = estimator.named_steps[parts.imputer]
+        learn_imputer(imputer, X, engine)
+        filling = filling_of(imputer)
+        X, engine = _unnamed(X, filling.width), ImputedEngine(engine, gaps, filling)
+    if parts.scaler is not None:
+        scaler = estimator.named_steps[parts.scaler]
+        _learn(scaler, X, engine.answer(Moments())[0])
+        X, engine = _unnamed(X, X.shape[1]), ScaledEngine(engine, *scaling_of(scaler, X.shape[1]))
+    with giving(engine):
+        parts.model.fit(X, *targets)
     return estimator
 
 
-def coefficients(estimator: Any) -> Array:
-    """Return the (k, d + 1) coefficients, the intercept last, of the features as they are."""
+def coefficients(estimator: Any, gaps: Gaps) -> Array:
+    """Return the (k, d + 1) coefficients, the intercept last, of the features as they are, with indicators of gaps."""
     model = last_step(estimator)
     coef = np.atleast_2d(model.coef_)
     whole = np.hstack([coef, np.broadcast_to(np.reshape(model.intercept_, (-1, 1)), (len(coef), 1))])
     parts = parts_of(estimator)
-    if isinstance(parts, str) or parts.scaler is None:
+    if isinstance(parts, str):
         return whole
-    scaling = scaling_of(estimator.named_steps[parts.scaler], coef.shape[1])
-    return np.asarray(whole @ unscaling(*scaling).T)
+    if parts.scaler is not None:
+        scaling = scaling_of(estimator.named_steps[parts.scaler], coef.shape[1])
+        whole = np.asarray(whole @ unscaling(*scaling).T)
+    if parts.imputer is not None:
+        filling = filling_of(estimator.named_steps[parts.imputer])
+        whole = mapped_coefficients(unfilling(gaps, filling), whole)
+    return whole
 
 
 def scaling_of(scaler: Any, width: int) -> tuple[Array, Array]:
     """Return what a fitted scaler subtracts, and divides by."""
     mean = scaler.mean_ if scaler.with_mean and scaler.mean_ is not None else np.zeros(width)
     return mean, scaler.scale_ if scaler.scale_ is not None else np.ones(width)
+
+
+def _unnamed(X: Any, width: int) -> Any:
+    """Return what says the width and type of rows that come of a transformer."""
+    return da.zeros((1, width), dtype=np.float32 if is_single(X) else np.float64)
 
 
 def _learn(scaler: Any, X: Any, spread: Any) -> None:

@@ -88,18 +88,21 @@ def evaluate(
     given = Given(X, y, folds, params)
     with course or Course() as course:
         course.begin(plan, lambda: _fingerprint(task, given))
-        whole = _run_fused(task, course, plan.fused, given)
+        whole, unshared = _run_fused(task, course, plan.fused, given)
+        plan = plan.without(unshared)
         alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
         _run_alone(task, course, alone, given, scorers)
     outcomes = fill_failures(course.outcomes, list(task.scoring), task.error_score, task.with_train)
     return Evaluation(outcomes, whole, plan, folds)
 
 
-def _run_fused(task: Task, course: Course, numbers: Sequence[int], given: Given) -> dict[int, Any]:
-    """Do what is missing of the candidates that share passes; return their models of all rows."""
+def _run_fused(
+    task: Task, course: Course, numbers: Sequence[int], given: Given
+) -> tuple[dict[int, Any], dict[int, str]]:
+    """Do what is missing of the candidates that share passes; return their models of all rows, and who could not."""
     missing = course.missing(numbers)
     if not missing:
-        return {}
+        return {}, {}
     found = run_fused(
         task.estimator,
         [task.candidates[number] for number in missing],
@@ -114,7 +117,8 @@ def _run_fused(task: Task, course: Course, numbers: Sequence[int], given: Given)
         weighted_scores=task.weighted_scores,
     )
     course.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
-    return {missing[c]: model for c, model in found.whole.items()}
+    whole = {missing[c]: model for c, model in found.whole.items()}
+    return whole, {missing[c]: why for c, why in found.unshared.items()}
 
 
 def _run_alone(task: Task, course: Course, numbers: Sequence[int], given: Given, scorers: Mapping[str, Any]) -> None:

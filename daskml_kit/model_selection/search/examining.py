@@ -9,7 +9,6 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.lockstep import Lockstep
 from daskml_kit.model_selection.search.absorbing import SKIPPED
 from daskml_kit.model_selection.search.judges import JUDGES, SIMPLE, Unscored, finished, name_of_judge
@@ -22,7 +21,6 @@ Place = tuple[int, int]
 
 
 def scores_of(
-    engine: Engine,
     steps: Lockstep,
     folds: Folds,
     models: Mapping[Place, Any],
@@ -40,11 +38,11 @@ def scores_of(
         wanted = list(names.values())
         found = gram_scores(steps, fitted, sides, wanted) if weighted or not steps.weighted else None
         if found is None:
-            found = linear_scores(engine, fitted, sides, wanted, weighted)
+            found = linear_scores(steps.engine, fitted, sides, wanted, weighted)
         return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
     judges = {name: JUDGES[known] for name, known in names.items()}
     examinees = [Examinee(plain(model), side) for model, side in zip(fitted, sides, strict=True)]
-    (answers,) = engine.answer(Judging(examinees, judges, weighted))
+    (answers,) = steps.engine.answer(Judging(examinees, judges, weighted))
     return {
         place: {name: finished(judge, answer[name], None) for name, judge in judges.items()}
         for place, answer in zip(models, answers, strict=True)
@@ -70,10 +68,12 @@ def settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict
 
 
 def plain(model: Any) -> Any:
-    """Return the scikit-learn twin, which takes rows without names."""
+    """Return the scikit-learn twin, which takes rows without names, and does not write to them."""
     if isinstance(model, Pipeline):
         return Pipeline([(name, step if step in SKIPPED else plain(step)) for name, step in model.steps])
     twin = model.to_sklearn() if hasattr(model, "to_sklearn") else copy(model)
     if hasattr(twin, "feature_names_in_"):
         del twin.feature_names_in_
+    if getattr(twin, "copy", True) is False:
+        twin.copy = True
     return twin

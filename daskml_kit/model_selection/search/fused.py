@@ -12,21 +12,27 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.fibre import Returned
+from daskml_kit.engines.indicating import IndicatingEngine
 from daskml_kit.engines.lockstep import Fit, Lockstep
 from daskml_kit.engines.opening import open_engine
 from daskml_kit.engines.side import Side
 from daskml_kit.linear_model.classifier import position_of
 from daskml_kit.model_selection.search.absorbing import fit_given, last_step, parts_of
 from daskml_kit.model_selection.search.examining import Place, scores_of, settled
+from daskml_kit.model_selection.search.imputing import Unshared
 from daskml_kit.model_selection.search.judges import judge_of
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.numerics.indicated import NO_GAPS, Gaps
+from daskml_kit.queries.indicated import gaps_of
+from daskml_kit.queries.moments import Moments
 from daskml_kit.queries.survey import Survey
 from daskml_kit.typing import Labels
 
@@ -35,11 +41,12 @@ CANDIDATES_AT_ONCE = 50
 
 
 class Fused(NamedTuple):
-    """What came of each candidate on each split, and the models of all rows, by candidate."""
+    """What came of each candidate on each split, the models of all rows, by candidate, and those left out, and why."""
 
     outcomes: dict[Place, Outcome]
     whole: dict[int, Any]
     passes: int
+    unshared: dict[int, str]
 
 
 def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str, Any]) -> str | None:
@@ -82,19 +89,22 @@ def run_fused(
         n_ids = [_n_ids(folds, column) for column in range(len(folds.ids))]
         steps = Lockstep(engine, n_ids, weighted=sample_weight is not None)
         started = time.perf_counter()
+        gaps = gaps_of(steps.answer(Moments())) if _imputes(estimator, candidates) else NO_GAPS
+        if len(gaps.columns):
+            steps.engine = IndicatingEngine(engine, gaps)
         sides = [steps.side(split.column, split.train) for split in folds.splits]
-        whole, fitted = _fit_all(steps, partial(_fit, estimator, like, labels), candidates, sides)
+        whole, fitted = _fit_all(steps, partial(_fit, estimator, like, gaps, labels), candidates, sides)
         errors = [news.error for news in fitted.values() if news.error is not None]
         if errors and error_score == "raise":
             raise errors[0]
         middle = time.perf_counter()
         models = {place: news.value for place, news in fitted.items() if news.error is None}
-        score = partial(scores_of, engine, steps, folds, models, scoring, weighted_scores)
+        score = partial(scores_of, steps, folds, models, scoring, weighted_scores)
         scores = settled(score("test"), error_score)
         train = settled(score("train"), error_score) if return_train_score else {}
         ended = time.perf_counter()
         passes = engine.profile.passes
-    share = (middle - started) / len(fitted), (ended - middle) / len(fitted)
+    share = (middle - started) / max(len(fitted), 1), (ended - middle) / max(len(fitted), 1)
     outcomes = {}
     for place, news in fitted.items():
         if news.error is None:
@@ -105,7 +115,8 @@ def run_fused(
     for model in (*models.values(), *models_of_all.values()):
         if labels is not None:
             last_step(model).classes_ = labels[last_step(model).classes_]
-    return Fused(outcomes, models_of_all, passes)
+    unshared = {c: str(news.error) for c, news in whole.items() if isinstance(news.error, Unshared)}
+    return Fused(outcomes, models_of_all, passes, unshared)
 
 
 def _fit_all(
@@ -114,7 +125,7 @@ def _fit_all(
     candidates: Sequence[Mapping[str, Any]],
     sides: Sequence[Side],
 ) -> tuple[dict[int, Returned], dict[Place, Returned]]:
-    """Fit the candidates, some at a time, on all rows, and from there on each side."""
+    """Fit the candidates, some at a time, on all rows, and from there on each side, those that can share passes."""
     whole: dict[int, Returned] = {}
     fitted: dict[Place, Returned] = {}
     for start in range(0, len(candidates), CANDIDATES_AT_ONCE):
@@ -125,23 +136,38 @@ def _fit_all(
             {
                 (c, s): Fit(partial(fit, params), side, dict(known[c]))
                 for c, params in some.items()
+                if not isinstance(whole[c].error, Unshared)
                 for s, side in enumerate(sides)
             }
         )
     return whole, fitted
 
 
-def _fit(estimator: Any, like: tuple[Any, Any, Any], labels: Labels | None, params: Mapping[str, Any]) -> Any:
+def _imputes(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether some candidate imputes before its model."""
+    if not isinstance(estimator, Pipeline):
+        return False
+    parts = (parts_of(_with(estimator, params)) for params in candidates)
+    return any(not isinstance(part, str) and part.imputer is not None for part in parts)
+
+
+def _with(estimator: Any, params: Mapping[str, Any]) -> Any:
+    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
+
+
+def _fit(
+    estimator: Any, like: tuple[Any, Any, Any], gaps: Gaps, labels: Labels | None, params: Mapping[str, Any]
+) -> Any:
     X, y, weight = like
-    model = clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
+    model = _with(estimator, params)
     given = [part for part in (y, weight) if part is not None]
     last = last_step(model)
     weights = getattr(last, "class_weight", None)
     if labels is None or not isinstance(weights, Mapping):
-        return fit_given(model, X, *given)
+        return fit_given(model, gaps, X, *given)
     codes = {label: code for code, label in enumerate(labels.tolist())}
     last.class_weight = {codes.get(label, ("unknown", label)): weight for label, weight in weights.items()}
-    fit_given(model, X, *given)
+    fit_given(model, gaps, X, *given)
     last.class_weight = weights
     return model
 
@@ -176,7 +202,8 @@ def _like(X: Any) -> Any:
         return X
     if isinstance(X, pd.DataFrame):
         return dd.from_pandas(X.iloc[:1], npartitions=1)
-    return da.zeros(X.shape, dtype=X.dtype, chunks=(-1, -1))
+    rows = da.zeros(X.shape, dtype=X.dtype, chunks=(-1, -1))
+    return rows.map_blocks(sp.csr_array, meta=sp.csr_array((0, 0), dtype=X.dtype)) if sp.issparse(X) else rows
 
 
 def _target_like(y: Any) -> Any:

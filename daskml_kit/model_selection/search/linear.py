@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.indicating import gaps_behind
 from daskml_kit.engines.lockstep import Lockstep
 from daskml_kit.engines.side import Side
 from daskml_kit.linear_model.generalized import GeneralizedLinearModel
@@ -37,10 +38,11 @@ def linear_scores(
 
     Models that know the same classes are scored in one pass; a rare class that one fold lacks makes a second.
     """
+    gaps = gaps_behind(engine)
     alike: dict[Hashable, list[int]] = defaultdict(list)
     for position, model in enumerate(models):
         classes = getattr(model, "classes_", None)
-        alike[coefficients(model).shape, None if classes is None else tuple(classes.tolist())].append(position)
+        alike[coefficients(model, gaps).shape, None if classes is None else tuple(classes.tolist())].append(position)
     scores: list[Scores] = [{} for _ in models]
     for positions in alike.values():
         own, own_sides = [models[p] for p in positions], [sides[p] for p in positions]
@@ -57,7 +59,7 @@ def _scores(
         by_side[side].append(position)
     judged = [Judged(side.column, side.ids, tuple(positions)) for side, positions in by_side.items()]
     classes = models[0].classes_ if is_classifier(models[0]) else None
-    coef = np.stack([coefficients(model) for model in models]).astype(np.float64)
+    coef = np.stack([coefficients(model, gaps_behind(engine)) for model in models]).astype(np.float64)
     likely = any(JUDGES[name].response == "predict_proba" for name in names)
     (answers,) = engine.answer(LinearScores(coef, judged, classes, likely, weighted))
     scores: list[Scores] = [{} for _ in models]
@@ -82,7 +84,7 @@ def gram_scores(
         scatter = steps.recalled(Gram(), side)
         if scatter is None:
             return None
-        coef = coefficients(model).astype(np.float64)
+        coef = coefficients(model, gaps_behind(steps.engine)).astype(np.float64)
         d = coef.shape[1] - 1
         signed = np.hstack([-coef[:, :-1], np.eye(len(coef))])
         apart = signed @ scatter.mean - coef[:, -1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -40,6 +40,16 @@ class Plan(NamedTuple):
             if reason is not None:
                 found[reason].append(number)
         return dict(found)
+
+    def without(self, reasons: Mapping[int, str]) -> Plan:
+        """Return the plan where these candidates, by their numbers, do not share passes.
+
+        Examples
+        --------
+        >>> Plan(5, [None, None]).without({1: "it is shy"}).alone
+        {'it is shy': [1]}
+        """
+        return self._replace(reasons=[reasons.get(number, why) for number, why in enumerate(self.reasons)])
 
     def lines(self) -> list[str]:
         n = len(self.reasons)

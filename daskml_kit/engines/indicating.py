@@ -1,0 +1,54 @@
+"""An engine over rows with missing values, for fits that each fill in their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.profile import Profile
+from daskml_kit.numerics.indicated import NO_GAPS, Gaps
+from daskml_kit.queries.at import At
+from daskml_kit.queries.folded import PerFold
+from daskml_kit.queries.gram import Gram
+from daskml_kit.queries.indicated import WithIndicators
+from daskml_kit.queries.linear_scores import LinearScores
+from daskml_kit.queries.query import Query
+
+OF_NUMBERS = (At, Gram, LinearScores)
+"""Questions that a missing value is no answer to."""
+
+
+class IndicatingEngine(AbstractContextManager["IndicatingEngine"]):
+    """Answers questions of linear models about the rows with stand-ins and indicators, and others about the rows.
+
+    Parameters
+    ----------
+    engine : Engine
+    gaps : Gaps
+    """
+
+    def __init__(self, engine: Engine, gaps: Gaps) -> None:
+        self.engine = engine
+        self.gaps = gaps
+        self.n_blocks = engine.n_blocks
+
+    @property
+    def profile(self) -> Profile:
+        return self.engine.profile
+
+    def answer(self, query: Query) -> list[Any]:
+        asked = query.query if isinstance(query, PerFold) else query
+        return self.engine.answer(WithIndicators(query, self.gaps) if isinstance(asked, OF_NUMBERS) else query)
+
+    def relabel(self, change: Callable[[Any], Any]) -> None:
+        self.engine.relabel(change)
+
+    def __exit__(self, *details: object) -> None:
+        return None
+
+
+def gaps_behind(engine: Engine) -> Gaps:
+    """Return the columns that the engine's answers have indicators of."""
+    return engine.gaps if isinstance(engine, IndicatingEngine) else NO_GAPS
