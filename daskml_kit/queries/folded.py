@@ -8,10 +8,13 @@ from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 
 from daskml_kit.block import Block, check_finite
 from daskml_kit.errors import DataError
+from daskml_kit.numerics.tiles import rows_by_id
 from daskml_kit.queries.query import Alone, Query
+from daskml_kit.typing import Array, Matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +51,9 @@ class PerFold(Alone):
     def chunk(self, block: Block) -> list[Any]:
         if block.fold is None:
             raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
-        ids = block.fold[:, self.column]
+        rows = dict(rows_by_id(block.fold[:, self.column]))
         try:
-            return [self.query.chunk(rows_of(block, np.flatnonzero(ids == i))) for i in range(self.n_ids)]
+            return [self.query.chunk(rows_of(block, rows.get(i, slice(0)))) for i in range(self.n_ids)]
         except DataError:
             check_finite(block)  # names the row as the block has it
             raise
@@ -64,8 +67,25 @@ def answer_for(query: Query, partials: Sequence[Any], ids: Sequence[int]) -> Any
     return query.split(reduce(query.combine, [partials[i] for i in ids]))[0]
 
 
-def rows_of(block: Block, rows: Any) -> Block:
-    """Return some rows of a block."""
-    parts = (None if part is None else part[rows] for part in (block.y, block.weight, block.fold))
-    y, weight, fold = parts
-    return Block(block.X[rows], y, weight, block.index, fold)
+def rows_of(block: Block, rows: slice | Array) -> Block:
+    """Return some rows of a block: views of a slice of them, else copies."""
+    parts = (block.X, block.y, block.weight, block.fold)
+    if isinstance(rows, slice):
+        X, y, weight, fold = (None if part is None else part[rows] for part in parts)
+    else:
+        X, y, weight, fold = (None if part is None else _taken(part, rows) for part in parts)
+    return Block(X, y, weight, block.index, fold)
+
+
+def rows_within(block: Block, column: int, ids: Sequence[int]) -> Block:
+    """Return the rows of a block that have one of ``ids`` in a column of its folds."""
+    if block.fold is None:
+        raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
+    rows = np.flatnonzero(np.isin(block.fold[:, column], ids))
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return rows_of(block, slice(int(rows[0]), int(rows[-1]) + 1))
+    return rows_of(block, rows)
+
+
+def _taken(part: Matrix, rows: Array) -> Matrix:
+    return part[rows] if sp.issparse(part) else np.take(part, rows, axis=0)  # which is faster than an index

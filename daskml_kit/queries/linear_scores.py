@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from daskml_kit.block import Block, check_finite
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.tiles import tile_rows, tiles
-from daskml_kit.queries.folded import rows_of
+from daskml_kit.queries.folded import rows_within
 from daskml_kit.queries.query import Alone
 from daskml_kit.queries.residuals import Residuals, Residue
 from daskml_kit.typing import Array, Labels
@@ -68,11 +68,7 @@ class LinearScores(Alone):
     def chunk(self, block: Block) -> list[ClassSums | Residue]:
         if block.fold is None or block.y is None:
             raise TypeError("scores of held-out rows need folds and targets")
-        fold = block.fold
-        return [
-            self._sums(rows_of(block, np.flatnonzero(np.isin(fold[:, j.column], j.ids))), np.array(j.models))
-            for j in self.judged
-        ]
+        return [self._sums(rows_within(block, j.column, j.ids), np.array(j.models)) for j in self.judged]
 
     def combine(self, a: list[ClassSums | Residue], b: list[ClassSums | Residue]) -> list[ClassSums | Residue]:
         return [_join(x, y) for x, y in zip(a, b, strict=True)]
