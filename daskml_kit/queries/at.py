@@ -60,6 +60,15 @@ class Sums(NamedTuple):
     grad: Array
     hess: Array | None
 
+    @property
+    def n_bytes(self) -> int:
+        return sum(term.nbytes for term in self if term is not None)
+
+    def points(self, start: int, stop: int) -> Sums:
+        """Return what is known at some of the points, in memory of its own."""
+        hess = None if self.hess is None else self.hess[start:stop].copy()
+        return Sums(self.value[start:stop].copy(), self.grad[start:stop].copy(), hess)
+
 
 @dataclass(frozen=True, eq=False)
 class At:

@@ -14,6 +14,7 @@ from daskml_kit.block import Block, check_finite
 from daskml_kit.errors import DataError
 from daskml_kit.numerics.tiles import rows_by_id
 from daskml_kit.queries.query import Alone, Query
+from daskml_kit.queries.survey import Survey
 from daskml_kit.typing import Array, Matrix
 
 
@@ -52,14 +53,19 @@ class PerFold(Alone):
         if block.fold is None:
             raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
         rows = dict(rows_by_id(block.fold[:, self.column]))
+        parts = [rows_of(block, rows.get(i, slice(0))) for i in range(self.n_ids)]
         try:
-            return [self.query.chunk(rows_of(block, rows.get(i, slice(0)))) for i in range(self.n_ids)]
+            return [self._asked(part.n_rows / max(block.n_rows, 1)).chunk(part) for part in parts]
         except DataError:
             check_finite(block)  # names the row as the block has it
             raise
 
     def combine(self, a: list[Any], b: list[Any]) -> list[Any]:
         return [self.query.combine(x, y) for x, y in zip(a, b, strict=True)]
+
+    def _asked(self, share: float) -> Query:
+        """Return what is asked of a share of a block's rows: of them, but that share of its sample."""
+        return self.query.of_share(share) if isinstance(self.query, Survey) else self.query
 
 
 def answer_for(query: Query, partials: Sequence[Any], ids: Sequence[int]) -> Any:

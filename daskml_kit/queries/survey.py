@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -42,6 +43,8 @@ class Overview(NamedTuple):
 class Survey(Alone):
     """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
 
+    Of a part of a block's rows the same ``share`` of that number is drawn.
+
     A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
     estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone.
     """
@@ -50,6 +53,7 @@ class Survey(Alone):
     sample_rows: int = 0
     n_blocks: int = 1
     seed: int = 0
+    share: float = 1.0
 
     answer_type: ClassVar[type[Overview]] = Overview
 
@@ -68,7 +72,7 @@ class Survey(Alone):
         y = block.y
         if y is not None and not self.labelled and y.dtype.kind not in "fiub":
             raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
-        few = min(n_rows, -(-self.sample_rows // self.n_blocks))
+        few = min(n_rows, math.ceil(-(-self.sample_rows // self.n_blocks) * self.share))
         draw = np.random.default_rng([self.seed, block.index])
         rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
         X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
@@ -77,6 +81,10 @@ class Survey(Alone):
         low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
         total = float(weight.sum())
         return Overview(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
+
+    def of_share(self, share: float) -> Survey:
+        """Return the question for a part of a block's rows."""
+        return replace(self, share=share)
 
     def combine(self, a: Overview, b: Overview) -> Overview:
         join = sp.vstack if sp.issparse(a.sample_X) or sp.issparse(b.sample_X) else np.concatenate
