@@ -161,8 +161,7 @@ class At:
 
     def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
         m, k, _ = self.coef.shape
-        raw = np.asarray((tile @ coef[:, :-1].T).T if sp.issparse(tile) else coef[:, :-1] @ tile.T)
-        raw += coef[:, -1:]
+        raw = np.add(np.asarray(tile @ coef[:, :-1].T).T, coef[:, -1:], order="C")  # BLAS prefers the long side first
         if k == 1:
             value, slope, curvature = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:

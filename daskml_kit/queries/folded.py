@@ -87,7 +87,8 @@ def rows_within(block: Block, column: int, ids: Sequence[int]) -> Block:
     """Return the rows of a block that have one of ``ids`` in a column of its folds."""
     if block.fold is None:
         raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
-    rows = np.flatnonzero(np.isin(block.fold[:, column], ids))
+    own = block.fold[:, column]
+    rows = np.flatnonzero(own == ids[0] if len(ids) == 1 else np.isin(own, ids))
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
         return rows_of(block, slice(int(rows[0]), int(rows[-1]) + 1))
     return rows_of(block, rows)

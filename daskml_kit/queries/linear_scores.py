@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from daskml_kit.block import Block, check_finite
 from daskml_kit.numerics.losses import Logistic, Softmax
@@ -80,7 +79,7 @@ class LinearScores(Alone):
         total: ClassSums | Residue | None = None
         for rows in tiles(max(block.n_rows, 1), tile_rows(block.X, 3 * m * k)):
             tile = block.X[rows]
-            raw = np.asarray((tile @ flat[:, :-1].T).T if sp.issparse(tile) else flat[:, :-1] @ tile.T) + flat[:, -1:]
+            raw = np.add(np.asarray(tile @ flat[:, :-1].T).T, flat[:, -1:], order="C")
             if not np.isfinite(raw).all():
                 check_finite(block)
             n_rows = tile.shape[0]
@@ -123,7 +122,8 @@ class LinearScores(Alone):
             terms = [Softmax(k).terms(own, codes[None], 1) for own in raw]
             losses = np.stack([term.value[0] for term in terms])
             brier = np.stack([(term.slope**2).sum(axis=0) for term in terms])  # probabilities less the one-hot truth
-        losses[:, codes < 0] = brier[:, codes < 0] = np.nan
+        if codes.min(initial=0) < 0:
+            losses[:, codes < 0] = brier[:, codes < 0] = np.nan
         cut = np.minimum(losses, LARGEST) @ weight
         return ClassSums(n_rows, float(weight.sum()), right, cut, brier @ weight)
 
