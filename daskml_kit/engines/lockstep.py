@@ -17,6 +17,7 @@ from daskml_kit.engines.side import Side, SideEngine, within
 from daskml_kit.queries.at import At, Eval, Sums
 from daskml_kit.queries.folded import PerFold, answer_for
 from daskml_kit.queries.query import Query
+from daskml_kit.queries.survey import Survey
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -186,8 +187,10 @@ class Lockstep:
     def _answer(self, query: Query, side: Side | None) -> Any:
         column, shared, key = _column(side), self._shared[side], identity(query)
         if key not in shared:
-            ids = range(self.n_ids[column]) if side is None else side.ids
-            shared[key] = answer_for(query, self.partials(query, column), tuple(ids))
+            ids, partials = tuple(range(self.n_ids[column])) if side is None else side.ids, self.partials(query, column)
+            if side is not None and isinstance(query, Survey):  # its fits start elsewhere: few samples are held at once
+                partials = [partial.thinned(self.n_ids[column]) for partial in partials]
+            shared[key] = answer_for(query, partials, ids)
         return shared[key]
 
 

@@ -38,6 +38,13 @@ class Overview(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
+    def thinned(self, step: int) -> Overview:
+        """Return the same with every so many rows of the sample, in memory of their own."""
+        weight = self.sample_weight[::step]
+        scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
+        y = None if self.sample_y is None else self.sample_y[::step].copy()
+        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled)
+
 
 @dataclass(frozen=True, eq=False)
 class Survey(Alone):

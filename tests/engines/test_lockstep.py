@@ -154,7 +154,7 @@ def test_questions_of_all_fits_are_few_passes():
 
 @pytest.mark.parametrize(("room", "passes"), [(2**24, 1), (1, 2)], ids=["kept", "no room"])
 def test_fits_start_for_nothing_where_fits_on_all_rows_ended(monkeypatch, room, passes):
-    X, y, weight, fold, engine = make()
+    X, y, _, fold, engine = make()
     monkeypatch.setattr(lockstep, "BYTES_OF_POINTS", room)
     steps = Lockstep(engine, [3, 2])
     (whole,) = steps.run({0: Fit(ask(point(0.7)), None, {})}).values()

@@ -86,6 +86,9 @@ def test_samples_of_ids_are_together_as_large_as_one_of_the_block(kind):
     whole = answer_for(survey, asked(PerFold(survey, 0, N_IDS), blocks), range(N_IDS))
     assert len(whole.sample_weight) == pytest.approx(24, abs=len(blocks) * N_IDS / 2)
     assert whole.sample_weight.sum() == pytest.approx(N_ROWS)
+    few = whole.thinned(3)
+    assert_array_equal(few.sample_X, whole.sample_X[::3])
+    assert few.sample_weight.sum() == pytest.approx(N_ROWS, rel=0.3)
 
 
 def test_a_row_with_nan_is_named_as_the_block_has_it():
