@@ -7,16 +7,17 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import reduce
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any, NamedTuple, TypeVar
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.fibre import Asked, Fibre, Returned
 from daskml_kit.engines.given import giving
 from daskml_kit.engines.side import Side, SideEngine, within
-from daskml_kit.queries.at import At, Eval
+from daskml_kit.queries.at import At, Eval, Sums
 from daskml_kit.queries.folded import PerFold, answer_for
 from daskml_kit.queries.query import Query
+from daskml_kit.queries.survey import Survey
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -24,6 +25,8 @@ FITS_AT_ONCE = 500
 """Fits, and so threads, that wait for a common pass."""
 BYTES_AT_ONCE = 2**27
 """What these fits may hold in Hessians, of which some copies are made."""
+BYTES_OF_POINTS = 2**24
+"""What is remembered of the points that fits have been at."""
 LARGEST_HESSIAN = 1200
 """Fits with more coefficients than this are taken not to have one."""
 
@@ -66,6 +69,7 @@ class Lockstep:
         self.weighted = weighted
         self.n_ids = list(n_ids)
         self._partials: dict[Hashable, Partials] = {}
+        self._memo: dict[tuple[int, bytes], list[Sums]] = {}
         self._shared: dict[Side | None, dict[Hashable, Any]] = defaultdict(dict)
 
     def side(self, column: int, ids: tuple[int, ...]) -> Side:
@@ -109,8 +113,11 @@ class Lockstep:
         """Return the answer for a side, by default all rows, to a question that is no `At`."""
         column, shared, key = _column(side), self._shared[side], identity(query)
         if key not in shared:
-            ids = range(self.n_ids[column]) if side is None else side.ids
-            shared[key] = answer_for(query, self.partials(query, column), tuple(ids))
+            ids = tuple(range(self.n_ids[column])) if side is None else side.ids
+            partials = self.partials(query, column)
+            if side is not None and isinstance(query, Survey):  # its fits start elsewhere: few samples are held at once
+                partials = [partial.thinned(self.n_ids[column]) for partial in partials]
+            shared[key] = answer_for(query, partials, ids)
         return shared[key]
 
     def partials(self, query: Query, column: int) -> list[Any]:
@@ -126,10 +133,8 @@ class Lockstep:
         return self.answer(query, side) if (identity(query), side.column) in self._partials else None
 
     def _opened(self, fit: Fit) -> Callable[[Callable[[Any], Any]], Any]:
-        n_blocks = self.engine.n_blocks * self.n_ids[_column(fit.side)]
-
         def run(ask: Callable[[Any], Any]) -> Any:
-            with giving(SideEngine(ask, n_blocks, fit.known, self._shared[fit.side])):
+            with giving(SideEngine(ask, self.engine.n_blocks, fit.known, self._shared[fit.side])):
                 return fit.run()
 
         return run
@@ -149,23 +154,46 @@ class Lockstep:
         """Return value and slopes at the points of each question on its side.
 
         Where many sides ask the same, as fits that start at one place do, the rows of each id are asked about each
-        point once, and the sides are put together from these.
+        point once, and the sides are put together from these. So are all rows, and the fits that start where one on
+        all rows has ended find their first answer there.
         """
-        numbers: dict[bytes, int] = {}
-        which = [numbers.setdefault(pickle.dumps(query), len(numbers)) for query in asked]
-        column = _column(sides[0])
-        if sides[0] is None or len(numbers) > len(asked) / 2 or any(_column(side) != column for side in sides):
+        names = [pickle.dumps(query) for query in asked]
+        distinct, column = dict(zip(names, asked, strict=True)), _column(sides[0])
+        if sides[0] is None:
+            apart = all(query.order < 2 for query in asked) and self._fits_memo(asked)
+        else:
+            apart = len(distinct) <= len(asked) / 2 and all(_column(side) == column for side in sides)
+        if not apart:
             first, *others = [within(query, side) for query, side in zip(asked, sides, strict=True)]
             return _dealt(self.engine.answer(first.fuse(others)), asked)
-        distinct = [asked[which.index(number)] for number in range(len(numbers))]
-        fused = distinct[0].fuse(distinct[1:])
-        (partials,) = self.engine.answer(PerFold(fused, column, self.n_ids[column]))
-        totals = {
-            side.ids: _dealt(fused.split(reduce(fused.combine, [partials[i] for i in side.ids])), distinct)
-            for side in dict.fromkeys(sides)
-            if side is not None
-        }
-        return [totals[side.ids][number] for number, side in zip(which, sides, strict=True) if side is not None]
+        parts = self._points_of_ids(distinct, column)
+        totals: dict[tuple[bytes, Side | None], list[Eval]] = {}
+        for name, side in dict.fromkeys(zip(names, sides, strict=True)):
+            ids = range(self.n_ids[column]) if side is None else side.ids
+            query = distinct[name]
+            totals[name, side] = query.split(reduce(query.combine, [parts[name][i] for i in ids]))
+        return [totals[place] for place in zip(names, sides, strict=True)]
+
+    def _points_of_ids(self, asked: Mapping[bytes, At], column: int) -> dict[bytes, list[Sums]]:
+        """Return the partial answers of each id to each question; those that are remembered are not asked again."""
+        known = {name: self._memo[column, name] for name in asked if (column, name) in self._memo}
+        new = {name: query for name, query in asked.items() if name not in known}
+        if new:
+            first, *others = new.values()
+            (partials,) = self.engine.answer(PerFold(first.fuse(others), column, self.n_ids[column]))
+            stops = accumulate(len(query.coef) for query in new.values())
+            for (name, query), stop in zip(new.items(), stops, strict=True):
+                known[name] = [partial.points(stop - len(query.coef), stop) for partial in partials]
+            self._remember({(column, name): known[name] for name, query in new.items() if self._fits_memo([query])})
+        return known
+
+    def _remember(self, parts: Mapping[tuple[int, bytes], list[Sums]]) -> None:
+        self._memo |= parts
+        while sum(part.n_bytes for parts in self._memo.values() for part in parts) > BYTES_OF_POINTS:
+            del self._memo[next(iter(self._memo))]
+
+    def _fits_memo(self, asked: Sequence[At]) -> bool:
+        return sum(query.coef.nbytes for query in asked) * max(self.n_ids) <= BYTES_OF_POINTS / 2
 
 
 def identity(query: Query) -> Hashable:

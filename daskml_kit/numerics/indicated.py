@@ -51,6 +51,10 @@ class Indicated:
         part = self._X[rows]
         return self._filled(part) if isinstance(rows, slice) else Indicated(part, self._gaps)
 
+    def cut(self, rows: slice) -> Indicated:
+        """Return consecutive rows as they are."""
+        return Indicated(self._X[rows], self._gaps)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self[:].astype(dtype or self.dtype, copy=False)  # type: ignore[no-any-return]
 

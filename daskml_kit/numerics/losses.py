@@ -47,8 +47,8 @@ class Logistic:
         margin = np.multiply(raw, y, out=raw)
         growth = np.exp(margin)
         total = growth + 1
-        value = np.log(total)
         wrong = np.divide(growth, total, out=growth)
+        value = np.log(total, out=total)
         if not np.isfinite(value.max(initial=0)):  # the plain formulas overflow only for margins of hundreds
             decay = np.exp(-np.abs(margin))
             value = np.maximum(margin, 0) + np.log1p(decay)

@@ -27,6 +27,9 @@ class Target(Protocol):
     def join(self, others: Sequence[Target]) -> Target:
         """Return the target whose columns are those of this one, then those of ``others``."""
 
+    def pick(self, columns: Array) -> Target:
+        """Return the target whose columns are some of this one's."""
+
     def key(self) -> object:
         """Return what must be equal for two targets to join."""
 
@@ -43,6 +46,9 @@ class Numbers:
 
     def join(self, others: Sequence[Target]) -> Target:
         return Numbers(np.concatenate([t.outputs for t in (self, *others) if isinstance(t, Numbers)]))
+
+    def pick(self, columns: Array) -> Target:
+        return Numbers(self.outputs[columns])
 
     def key(self) -> object:
         return "numbers"
@@ -63,9 +69,12 @@ class OneVsRest:
     class_weight: Array | None = None
 
     def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
-        chosen = y.reshape(1, -1) == self.labels[:, None]
-        if self.class_weight is not None:
-            factor = np.where(chosen, self.class_weight[:, 1:], self.class_weight[:, :1])
+        labels, factors = self.labels, self.class_weight
+        if (labels == labels[0]).all():  # as in a search: one row of signs serves all columns
+            labels = labels[:1]
+        chosen = y.reshape(1, -1) == labels[:, None]
+        if factors is not None:
+            factor = np.where(chosen, factors[:, 1:], factors[:, :1])
             weight = factor if weight is None else factor * weight
         return Read(np.where(chosen, dtype.type(-1), dtype.type(1)), weight)
 
@@ -74,6 +83,9 @@ class OneVsRest:
         weights = [t.class_weight for t in every if t.class_weight is not None]
         factors = np.concatenate(weights) if weights else None
         return OneVsRest(np.concatenate([t.labels for t in every]), factors)
+
+    def pick(self, columns: Array) -> Target:
+        return OneVsRest(self.labels[columns], None if self.class_weight is None else self.class_weight[columns])
 
     def key(self) -> object:
         return ("one-vs-rest", self.class_weight is None)
@@ -101,6 +113,9 @@ class Codes:
         return Read(codes.reshape(1, -1), weight)
 
     def join(self, others: Sequence[Target]) -> Target:
+        return self
+
+    def pick(self, columns: Array) -> Target:
         return self
 
     def key(self) -> object:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.typing import Matrix
+from daskml_kit.typing import Array, Matrix
 
 TILE_BYTES = 8 * 2**20
 MIN_ROWS, MAX_ROWS = 256, 32_768
@@ -19,7 +20,7 @@ MIN_ROWS, MAX_ROWS = 256, 32_768
 def tile_rows(X: Matrix, n_columns: int) -> int:
     """How many rows of ``X``, beside ``n_columns`` temporaries a row, fit in `TILE_BYTES`."""
     width = X.nnz / max(X.shape[0], 1) * 1.5 if sp.issparse(X) else X.shape[1]
-    row_bytes = 8 * (width + 3 * n_columns)
+    row_bytes = 8 * (width + 6 * n_columns)
     return int(min(max(TILE_BYTES / max(row_bytes, 1), MIN_ROWS), MAX_ROWS))
 
 
@@ -32,3 +33,21 @@ def tiles(n_rows: int, size: int) -> Iterator[slice]:
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
+
+
+def rows_by_id(ids: Array) -> Iterator[tuple[int, slice | Array]]:
+    """Yield each id that is there with its rows, ascending: a slice where they follow each other.
+
+    Examples
+    --------
+    >>> list(rows_by_id(np.array([2, 2, 0, 1, 0])))
+    [(0, array([2, 4])), (1, slice(3, 4, None)), (2, slice(0, 2, None))]
+    """
+    order = None if (ids[:-1] <= ids[1:]).all() else np.argsort(ids, kind="stable")
+    ordered = ids if order is None else ids[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ids) else np.empty(0, int)
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=False):
+        rows = slice(start, stop) if order is None else order[start:stop]
+        if not isinstance(rows, slice) and rows[-1] - rows[0] == stop - start - 1:
+            rows = slice(int(rows[0]), int(rows[-1]) + 1)
+        yield int(ordered[start]), rows

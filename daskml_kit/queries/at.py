@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from daskml_kit.block import Block, check_finite
 from daskml_kit.numerics.losses import Loss
 from daskml_kit.numerics.targets import Read, Target
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.tiles import MAX_ROWS, rows_by_id, tile_rows, tiles
+from daskml_kit.queries.folded import rows_of
 from daskml_kit.typing import Array, Matrix
 
 
@@ -22,13 +23,6 @@ class Eval(NamedTuple):
     value: float
     grad: Array
     hess: Array | None = None
-
-
-class LeftOut(NamedTuple):
-    """Positions of points at which ``rows`` of a tile do not count."""
-
-    points: Array
-    rows: Array
 
 
 class Within(NamedTuple):
@@ -48,18 +42,15 @@ class Within(NamedTuple):
         every = [self, *(other for other in others if other is not None)]
         return Within(np.concatenate([w.columns for w in every]), sum((w.kept for w in every), ()))
 
-    def left_out(self, fold: Array | None, rows: slice) -> list[LeftOut]:
-        """Return the rows of a tile that do not count, by the points that leave out the same."""
-        if fold is None:
+    def parts(self, block: Block) -> Iterator[tuple[Array, slice | Array]]:
+        """Yield rows of a block with the points at which they count, so that each counts once at each of its points."""
+        if block.fold is None:
             raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
-        points: dict[tuple[int, tuple[int, ...]], list[int]] = {}
-        for point, side in enumerate(zip(self.columns.tolist(), self.kept, strict=True)):
-            points.setdefault(side, []).append(point)
-        ids = fold[rows]
-        return [
-            LeftOut(np.array(own), np.flatnonzero(~np.isin(ids[:, column], kept)))
-            for (column, kept), own in points.items()
-        ]
+        for column in dict.fromkeys(self.columns.tolist()):
+            for own, rows in rows_by_id(block.fold[:, column]):
+                counts = [at == column and own in kept for at, kept in zip(self.columns, self.kept, strict=True)]
+                if any(counts):
+                    yield np.flatnonzero(counts), rows
 
 
 class Sums(NamedTuple):
@@ -68,6 +59,15 @@ class Sums(NamedTuple):
     value: Array
     grad: Array
     hess: Array | None
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(term.nbytes for term in self if term is not None)
+
+    def points(self, start: int, stop: int) -> Sums:
+        """Return what is known at some of the points, in memory of its own."""
+        hess = None if self.hess is None else self.hess[start:stop].copy()
+        return Sums(self.value[start:stop].copy(), self.grad[start:stop].copy(), hess)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,22 +111,10 @@ class At:
         DataError
             Where X holds a NaN or an infinity: they make the sums non-finite, so finding them costs no pass.
         """
-        X, y = block.X, block.y
-        if y is None:
+        if block.y is None:
             raise TypeError("a loss needs targets")
-        m, k, width = self.coef.shape
-        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        coef = self.coef.reshape(m * k, width).astype(dtype)
-        sums = Sums(
-            np.zeros(m), np.zeros((m, k, width)), np.zeros((m, k * width, k * width)) if self.order > 1 else None
-        )
-        size = tile_rows(X, m * k * (k if self.order > 1 else 1))
         with np.errstate(all="ignore"):
-            for rows in tiles(block.n_rows, size):
-                tile = X[rows] if X.dtype == dtype else X[rows].astype(dtype)
-                weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
-                left_out = [] if self.within is None else self.within.left_out(block.fold, rows)
-                self._add(sums, tile, coef, self.target.read(y[rows], weight, dtype), left_out)
+            sums = self._sums(block) if self.within is None else self._sums_within(block, self.within)
         if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):
             check_finite(block)
         return sums
@@ -139,18 +127,45 @@ class At:
         hess = [None] * len(total.value) if total.hess is None else list(total.hess)
         return [Eval(float(v), g.ravel(), h) for v, g, h in zip(total.value, total.grad, hess, strict=True)]
 
-    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read, left_out: Sequence[LeftOut]) -> None:
+    def _zeros(self) -> Sums:
+        m, k, width = self.coef.shape
+        hess = np.zeros((m, k * width, k * width)) if self.order > 1 else None
+        return Sums(np.zeros(m), np.zeros((m, k, width)), hess)
+
+    def _sums_within(self, block: Block, within: Within) -> Sums:
+        """Return the sums over the rows of each point: those that it leaves out are not even multiplied."""
+        sums = self._zeros()
+        for points, rows in within.parts(block):
+            own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None)
+            cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
+            for cut in cuts:
+                part = own._sums(rows_of(block, cut))
+                for total, term in zip(sums, part, strict=True):
+                    if total is not None:
+                        total[points] += term
+        return sums
+
+    def _sums(self, block: Block) -> Sums:
+        X, y = block.X, block.y
+        m, k, width = self.coef.shape
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        coef = self.coef.reshape(m * k, width).astype(dtype)
+        sums = self._zeros()
+        size = tile_rows(X, m * k * (k if self.order > 1 else 1))
+        for rows in tiles(block.n_rows, size):
+            tile = X[rows] if X.dtype == dtype else X[rows].astype(dtype)
+            weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
+            read = self.target.read(y[rows], weight, dtype)  # type: ignore[index]  # `chunk` has looked
+            self._add(sums, tile, coef, read)
+        return sums
+
+    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
         m, k, _ = self.coef.shape
-        raw = np.asarray((tile @ coef[:, :-1].T).T if sp.issparse(tile) else coef[:, :-1] @ tile.T)
-        raw += coef[:, -1:]
+        raw = np.add(np.asarray(tile @ coef[:, :-1].T).T, coef[:, -1:], order="C")  # BLAS prefers the long side first
         if k == 1:
             value, slope, curvature = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
                 value, slope = value * read.weight, slope * read.weight
-            for points, rows in left_out:
-                for terms in (value, slope, curvature):
-                    if terms is not None:
-                        terms[np.ix_(points, rows)] = 0
             sums.value[:] += value.sum(axis=1, dtype=np.float64)
             if curvature is not None and sums.hess is not None:
                 weighted = curvature if read.weight is None else curvature * read.weight
@@ -160,23 +175,16 @@ class At:
             slope = np.empty_like(raw)
             for problem in range(m):
                 part = slice(problem * k, (problem + 1) * k)
-                out = [rows for points, rows in left_out if problem in points]
-                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read, out)
+                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read)
         flat = sums.grad.reshape(m * k, -1)
         flat[:, :-1] += np.asarray((tile.T @ slope.T).T if sp.issparse(tile) else slope @ tile)
         flat[:, -1] += slope.sum(axis=1, dtype=np.float64)
 
-    def _add_coupled(
-        self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read, left_out: Sequence[Array]
-    ) -> Array:
+    def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read) -> Array:
         k, width = self.coef.shape[1:]
         value, slope, curvature = self.loss.terms(raw, read.y, self.order)
         if read.weight is not None:
             value, slope = value * read.weight, slope * read.weight
-        for rows in left_out:
-            for terms in (value, slope, curvature):
-                if terms is not None:
-                    terms[..., rows] = 0
         sums.value[problem] += value.sum(dtype=np.float64)
         if curvature is not None and sums.hess is not None:
             if read.weight is not None:

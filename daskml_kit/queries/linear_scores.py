@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from daskml_kit.block import Block, check_finite
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.tiles import tile_rows, tiles
-from daskml_kit.queries.folded import rows_of
+from daskml_kit.queries.folded import rows_within
 from daskml_kit.queries.query import Alone
 from daskml_kit.queries.residuals import Residuals, Residue
 from daskml_kit.typing import Array, Labels
@@ -68,11 +67,7 @@ class LinearScores(Alone):
     def chunk(self, block: Block) -> list[ClassSums | Residue]:
         if block.fold is None or block.y is None:
             raise TypeError("scores of held-out rows need folds and targets")
-        fold = block.fold
-        return [
-            self._sums(rows_of(block, np.flatnonzero(np.isin(fold[:, j.column], j.ids))), np.array(j.models))
-            for j in self.judged
-        ]
+        return [self._sums(rows_within(block, j.column, j.ids), np.array(j.models)) for j in self.judged]
 
     def combine(self, a: list[ClassSums | Residue], b: list[ClassSums | Residue]) -> list[ClassSums | Residue]:
         return [_join(x, y) for x, y in zip(a, b, strict=True)]
@@ -84,7 +79,7 @@ class LinearScores(Alone):
         total: ClassSums | Residue | None = None
         for rows in tiles(max(block.n_rows, 1), tile_rows(block.X, 3 * m * k)):
             tile = block.X[rows]
-            raw = np.asarray((tile @ flat[:, :-1].T).T if sp.issparse(tile) else flat[:, :-1] @ tile.T) + flat[:, -1:]
+            raw = np.add(np.asarray(tile @ flat[:, :-1].T).T, flat[:, -1:], order="C")
             if not np.isfinite(raw).all():
                 check_finite(block)
             n_rows = tile.shape[0]
@@ -127,7 +122,8 @@ class LinearScores(Alone):
             terms = [Softmax(k).terms(own, codes[None], 1) for own in raw]
             losses = np.stack([term.value[0] for term in terms])
             brier = np.stack([(term.slope**2).sum(axis=0) for term in terms])  # probabilities less the one-hot truth
-        losses[:, codes < 0] = brier[:, codes < 0] = np.nan
+        if codes.min(initial=0) < 0:
+            losses[:, codes < 0] = brier[:, codes < 0] = np.nan
         cut = np.minimum(losses, LARGEST) @ weight
         return ClassSums(n_rows, float(weight.sum()), right, cut, brier @ weight)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -38,10 +39,19 @@ class Overview(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
+    def thinned(self, step: int) -> Overview:
+        """Return the same with every so many rows of the sample, in memory of their own."""
+        weight = self.sample_weight[::step]
+        scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
+        y = None if self.sample_y is None else self.sample_y[::step].copy()
+        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled)
+
 
 @dataclass(frozen=True, eq=False)
 class Survey(Alone):
     """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
+
+    Of a part of a block's rows the same ``share`` of that number is drawn.
 
     A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
     estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
@@ -53,6 +63,7 @@ class Survey(Alone):
     n_blocks: int = 1
     seed: int = 0
     missing: bool = False
+    share: float = 1.0
 
     answer_type: ClassVar[type[Overview]] = Overview
 
@@ -71,7 +82,7 @@ class Survey(Alone):
         y = block.y
         if y is not None and not self.labelled and y.dtype.kind not in "fiub":
             raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
-        few = min(n_rows, -(-self.sample_rows // self.n_blocks))
+        few = min(n_rows, math.ceil(-(-self.sample_rows // self.n_blocks) * self.share))
         draw = np.random.default_rng([self.seed, block.index])
         rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
         X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
@@ -80,6 +91,10 @@ class Survey(Alone):
         low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
         total = float(weight.sum())
         return Overview(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
+
+    def of_share(self, share: float) -> Survey:
+        """Return the question for a part of a block's rows."""
+        return replace(self, share=share)
 
     def combine(self, a: Overview, b: Overview) -> Overview:
         join = sp.vstack if sp.issparse(a.sample_X) or sp.issparse(b.sample_X) else np.concatenate

@@ -147,9 +147,28 @@ def test_questions_of_all_fits_are_few_passes():
     steps.run(fits)
     assert engine.profile.passes == 2 + 2  # survey and products, then the points of each step
     steps.run(fits)
-    assert engine.profile.passes == 2 + 4  # what was asked of the rows is kept, points are not
+    assert engine.profile.passes == 2 + 2  # what was asked of the rows of each id is kept
     assert steps.recalled(Gram(), steps.side(*sides[0])) is not None
     assert steps.recalled(Gram(), steps.side(1, (0,))) is None
+
+
+@pytest.mark.parametrize(("room", "passes"), [(2**24, 1), (1, 2)], ids=["kept", "no room"])
+def test_fits_start_for_nothing_where_fits_on_all_rows_ended(monkeypatch, room, passes):
+    X, y, _, fold, engine = make()
+    monkeypatch.setattr(lockstep, "BYTES_OF_POINTS", room)
+    steps = Lockstep(engine, [3, 2])
+    (whole,) = steps.run({0: Fit(ask(point(0.7)), None, {})}).values()
+    (expected,) = engine.answer(point(0.7))
+    assert whole.value[0][0].value == pytest.approx(expected.value)
+    sides = [(0, 1), (0, 2), (1, 2)]
+    before = engine.profile.passes - 1
+    found = steps.run({ids: Fit(ask(point(0.7)), steps.side(0, ids), {}) for ids in sides})
+    assert engine.profile.passes - before == passes
+    for ids, news in found.items():
+        rows = np.isin(fold[:, 0], ids)
+        (answer,) = point(0.7).split(point(0.7).chunk(Block(X[rows], y[rows])))
+        assert news.value[0][0].value == pytest.approx(answer.value)
+        assert_allclose(news.value[0][0].grad, answer.grad, rtol=1e-9)
 
 
 def test_fits_wait_for_room(monkeypatch):
@@ -168,10 +187,10 @@ def test_fits_wait_for_room(monkeypatch):
     assert len({news.value for news in found.values()}) == 1
     assert list(found) == list(range(8))
     assert max(at_once) == 3
-    assert engine.profile.passes == 2 * 3
+    assert engine.profile.passes == 2  # the points of the first three serve the others
     monkeypatch.setattr(lockstep, "BYTES_AT_ONCE", 1)
     steps.run({number: Fit(run, None, {}) for number in range(2)})
-    assert engine.profile.passes == 2 * 3 + 2 * 2
+    assert engine.profile.passes == 2  # the points of the first three serve the others + 2 * 2
     assert waiting() == []
 
 
@@ -193,7 +212,7 @@ def test_what_the_engine_raises_ends_all_fits(monkeypatch, error):
     *_, engine = make()
 
     def interrupted(query):
-        if isinstance(query, At):
+        if isinstance(getattr(query, "query", query), At):
             raise error
         return answer(query)
 

@@ -77,12 +77,29 @@ def test_answers_of_ids_are_those_of_their_rows(query, sparse, seed, cuts, ids, 
         assert_allclose(found, value, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["runs", "mixed"])
+def test_samples_of_ids_are_together_as_large_as_one_of_the_block(kind):
+    X, y, _, _ = make(0)
+    ids = np.arange(N_ROWS) * N_IDS // N_ROWS if kind == "runs" else np.arange(N_ROWS) % N_IDS
+    blocks = blocks_of(X, y, None, ids[:, None], [30])
+    survey = Survey(True, 24, len(blocks))
+    whole = answer_for(survey, asked(PerFold(survey, 0, N_IDS), blocks), range(N_IDS))
+    assert len(whole.sample_weight) == pytest.approx(24, abs=len(blocks) * N_IDS / 2)
+    assert whole.sample_weight.sum() == pytest.approx(N_ROWS)
+    few = whole.thinned(3)
+    assert_array_equal(few.sample_X, whole.sample_X[::3])
+    assert few.sample_weight.sum() == pytest.approx(N_ROWS, rel=0.3)
+
+
 def test_a_row_with_nan_is_named_as_the_block_has_it():
     X, y, weight, fold = make(0)
     X[17, 1] = np.nan
     fold[:, 0] = np.arange(N_ROWS) % 2
     with pytest.raises(DataError, match="NaN in block 3, row 17 of the block, column 1"):
         PerFold(Survey(True, 1000), 0, 2).chunk(Block(X, y, weight, 3, fold))
+    query = At(Squared(), Numbers(np.zeros(1, int)), np.ones((1, 1, WIDTH + 1)), 1, Within(np.zeros(1, int), ((1,),)))
+    with pytest.raises(DataError, match="NaN in block 3, row 17 of the block, column 1"):
+        query.chunk(Block(X, y, weight, 3, fold))
 
 
 def test_blocks_without_folds_are_refused():

@@ -8,6 +8,7 @@ from typing import Any
 
 import dask
 import numpy as np
+import sklearn.model_selection
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
@@ -16,6 +17,7 @@ from daskml_kit.engines.rows import align_rows
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.model_selection.splits.in_memory import folds_in_memory
 from daskml_kit.model_selection.splits.k_fold import KFold, StratifiedKFold
+from daskml_kit.model_selection.splits.plain_strata import plain_strata
 
 N_SPLITS = 5
 
@@ -35,7 +37,10 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
     lazy = any(map(is_dask, (X, y, groups)))
     if not lazy and not hasattr(cv, "assign"):
         splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
-        return folds_in_memory(_length(X), splitter.split(X, y, groups))
+        own = None
+        if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
+            own = plain_strata(y, _length(X), splitter.n_splits)
+        return own or folds_in_memory(_length(X), splitter.split(X, y, groups))
     if cv is None or isinstance(cv, numbers.Integral):
         n_splits = N_SPLITS if cv is None else int(cv)
         cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)

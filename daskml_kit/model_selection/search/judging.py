@@ -13,7 +13,7 @@ from daskml_kit.block import Block
 from daskml_kit.engines.side import Side
 from daskml_kit.errors import DataError
 from daskml_kit.model_selection.search.judges import Judge, Unscored
-from daskml_kit.queries.folded import rows_of
+from daskml_kit.queries.folded import rows_within
 from daskml_kit.queries.query import Alone
 
 
@@ -38,7 +38,7 @@ class Judging(Alone):
     def chunk(self, block: Block) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = [{} for _ in self.examinees]
         for side, positions in self._by_side().items():
-            rows = block if side is None else _within(block, side)
+            rows = block if side is None else rows_within(block, side.column, side.ids)
             for position in positions:
                 answers[position] = self._judge(self.examinees[position].model, rows)
         return answers
@@ -77,9 +77,3 @@ class Judging(Alone):
             except DataError as error:  # such as predictions outside of what a deviance is defined for
                 answers[name] = Unscored(str(error))
         return answers
-
-
-def _within(block: Block, side: Side) -> Block:
-    if block.fold is None:
-        raise TypeError("the rows of a fold are judged, and the blocks have no folds")
-    return rows_of(block, np.flatnonzero(np.isin(block.fold[:, side.column], side.ids)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from daskml_kit.errors import DataError
 from daskml_kit.model_selection.splits.cut import id_dtype
 from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split
 from daskml_kit.typing import Array
+
+NONE = -1
+"""The id of rows that no split has tested."""
 
 
 def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds:
@@ -35,49 +38,54 @@ def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds
     >>> folds.splits
     [Split(column=0, train=(1,), test=(0,)), Split(column=0, train=(0,), test=(1,))]
     """
-    tested: list[list[Array]] = []  # of each column the tests, or of a split that leaves rows out both sides
+    columns: list[Array] = []  # ids, NONE of rows that are not tested yet
+    n_parts: list[int] = []
     places: list[tuple[int, int]] = []
-    free = np.zeros(n_rows, bool)
+    shared = False  # whether the last column may take another split
     for number, sides in enumerate(splits):
-        train, test = _rows(n_rows, number, *sides)
-        whole = len(train) + len(test) == n_rows
-        if not (whole and free[test].all()):
-            tested.append([])
-            free[:] = whole
-        tested[-1] += [test] if whole else [train, test]
-        free[test] = False
-        places.append((len(tested) - 1, len(tested[-1]) - 1 if whole else -1))
-    ids = tuple(_ids(n_rows, parts) for parts in tested)
-    return Folds(ids, [_split(column, place, ids[column]) for column, place in places])
+        train, test = _masks(n_rows, number, *sides)
+        whole = int(np.count_nonzero(train)) + int(np.count_nonzero(test)) == n_rows
+        if not (whole and shared and (columns[-1][test] == NONE).all()):
+            columns.append(np.full(n_rows, NONE, np.int32))
+            n_parts.append(0)
+            shared = whole
+        for side in (test,) if whole else (train, test):
+            columns[-1][side] = n_parts[-1]
+            n_parts[-1] += 1
+        places.append((len(columns) - 1, n_parts[-1] - 1 if whole else -1))
+    ids = tuple(map(_ids, columns, n_parts))
+    present = [np.flatnonzero(np.bincount(column)).tolist() for column in ids]
+    return Folds(ids, [_split(column, place, present[column]) for column, place in places])
 
 
-def _rows(n_rows: int, number: int, train: Any, test: Any) -> list[Array]:
-    """Return both sides as numbers of rows from 0 on, once they are checked."""
-    every, counts = np.arange(n_rows), np.zeros(n_rows, np.int64)
-    sides = []
+def _masks(n_rows: int, number: int, train: Any, test: Any) -> list[Array]:
+    """Return both sides as masks, once they are checked."""
+    masks = []
+    n_named = 0
     for name, side in (("training", train), ("test", test)):
+        rows, mask = np.asarray(side, dtype=None if len(side) else np.int64), np.zeros(n_rows, bool)
         try:
-            rows = every[np.asarray(side, dtype=None if len(side) else np.int64)]
+            mask[rows] = True
         except IndexError as error:
             raise DataError(f"cv: {name} rows of split {number}: {error}") from None
-        np.add.at(counts, rows, 1)
-        sides.append(rows)
-    if counts.max(initial=0) > 1:
+        n_named += int(np.count_nonzero(rows)) if rows.dtype == bool else len(rows)
+        masks.append(mask)
+    if n_named > np.count_nonzero(masks[0] | masks[1]):
+        every = np.arange(n_rows)
+        counts = sum(np.bincount(every[np.asarray(side)], minlength=n_rows) for side in (train, test))
         raise DataError(
-            f"cv: split {number} names row {int(counts.argmax())} more than once: training and test rows have to "
+            f"cv: split {number} names row {int(np.argmax(counts))} more than once: training and test rows have to "
             "differ; to repeat rows, as a bootstrap does, give them sample weights"
         )
-    return sides
+    return masks
 
 
-def _ids(n_rows: int, parts: list[Array]) -> Array:
-    ids = np.full(n_rows, len(parts), id_dtype(len(parts) + 1))
-    for number, rows in enumerate(parts):
-        ids[rows] = number
-    return ids
+def _ids(column: Array, n_parts: int) -> Array:
+    column[column == NONE] = n_parts
+    return column.astype(id_dtype(n_parts + 1))
 
 
-def _split(column: int, place: int, ids: Array) -> Split:
+def _split(column: int, place: int, present: Sequence[int]) -> Split:
     if place < 0:
         return Split(column, (TRAIN,), (TEST,))
-    return Split(column, tuple(other for other in np.unique(ids).tolist() if other != place), (place,))
+    return Split(column, tuple(other for other in present if other != place), (place,))
