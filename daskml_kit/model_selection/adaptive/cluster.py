@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
@@ -198,7 +199,7 @@ def report_on(
     """Return the model if it is small, and its score on ``test`` if that is given, on a worker."""
     state = cloudpickle.dumps(trained.model)
     report = Report(state if len(state) <= SMALL_STATE else None, trained.calls, trained.seconds, None, 0.0)
-    failed = report._replace(score=error_score)
+    failed = report._replace(score=math.nan if isinstance(error_score, str) else error_score)
     if trained.error is not None:
         return failed._replace(error=trained.error)
     if test is None or scorer is None:

@@ -19,6 +19,7 @@ from daskml_kit.engines.opening import find_client
 from daskml_kit.model_selection.search.data import Data
 from daskml_kit.model_selection.search.fitting import Study, score
 from daskml_kit.model_selection.search.fold import Fold
+from daskml_kit.model_selection.search.kinds import decide_by_kind
 from daskml_kit.model_selection.search.outcome import Outcome
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
@@ -40,21 +41,38 @@ def is_distributed(estimator: Any) -> bool:
     return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
 
 
+def numbers_in_turn(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the candidates that take Dask data: in a pipeline they may put other steps in.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from daskml_kit.linear_model import Lasso
+    >>> numbers_in_turn(Pipeline([("model", Ridge())]), [{"model__alpha": 0.1}, {"model": Lasso()}])
+    [1]
+    """
+    if not isinstance(estimator, Pipeline):
+        return list(range(len(candidates))) if is_distributed(estimator) else []
+    decisions = decide_by_kind(candidates, lambda params: is_distributed(clone(estimator).set_params(**params)))
+    return [number for number, decision in enumerate(decisions) if decision]
+
+
 def fit_in_turn(
     study: Study,
     candidates: Sequence[Mapping[str, Any]],
+    numbers: Sequence[int],
     data: Data,
     keep: Callable[[tuple[int, int], Outcome], None],
     known: Collection[tuple[int, int]] = frozenset(),
 ) -> None:
-    """Fit each candidate on the Dask data of each split, but those that are known; score it by its predictions."""
+    """Fit numbered candidates on the Dask data of each split, but where known; score them by their predictions."""
     for split in range(len(data.folds.splits)):
-        numbers = [number for number in range(len(candidates)) if (number, split) not in known]
-        if not numbers:
+        missing = [number for number in numbers if (number, split) not in known]
+        if not missing:
             continue
         fold = Fold(_held(data.take(split)), data.constants)
         targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
-        for number in numbers:
+        for number in missing:
             with config_context(**study.config):
                 keep((number, split), _outcome(study, fold, targets, candidates[number]))
 
