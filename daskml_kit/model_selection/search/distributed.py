@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from traceback import format_exc
@@ -10,7 +11,7 @@ from typing import Any
 import dask
 import dask.array as da
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.blocks import is_dask
@@ -24,6 +25,8 @@ from daskml_kit.model_selection.search.outcome import Outcome
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data; their names are enough, as whoever has one of theirs has imported them."""
+MAX_LOST = 3
+"""So many times a fit is repeated that failed while a worker was lost."""
 
 
 def is_distributed(estimator: Any) -> bool:
@@ -93,7 +96,8 @@ class Gathered:
     ----------
     estimator : estimator
     y : Dask collection or array
-        The target of the rows that it is scored on, which its own ``score`` takes as it is.
+        The target of the rows that it is scored on, which a ``score`` of its own takes as it is; scikit-learn's takes
+        what is in memory.
     """
 
     def __init__(self, estimator: Any, y: Any) -> None:
@@ -114,17 +118,18 @@ class Gathered:
         return gathered
 
     def score(self, X: Any, y: Any = None, **params: Any) -> Any:
+        own = type(self.estimator).score
+        if own in (ClassifierMixin.score, RegressorMixin.score):
+            return own(self, X, y, **params)
         target = () if y is None else (self.y,)
         return dask.compute(self.estimator.score(X, *target, **params))[0]
 
 
 def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
-    estimator = clone(study.estimator).set_params(**clone(dict(params), safe=False))
     started = time.perf_counter()
     n_test = _n_rows(fold.X[1])
     try:
-        target = () if targets[0] is None else (fold.side("y", 0),)
-        estimator.fit(fold.X[0], *target, **fold.fit_params)
+        estimator = _fitted(study.estimator, fold, params)
     except Exception:
         if study.raises:
             raise
@@ -136,6 +141,26 @@ def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[s
     test, score_time = next(sides), time.perf_counter() - started
     train = next(sides) if study.return_train_score else None
     return Outcome(test, train, fit_time, score_time, n_test, None, estimator if study.return_estimator else None)
+
+
+def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
+    """Return a candidate fitted, anew where its fit failed while a worker was lost: not all packages outlive that."""
+    target = fold.side("y", 0)
+    given = (fold.X[0],) if target is None else (fold.X[0], target)
+    for n_lost in itertools.count():
+        model, workers = clone(estimator).set_params(**clone(dict(params), safe=False)), _workers()
+        try:
+            model.fit(*given, **fold.fit_params)
+            break
+        except Exception:
+            if n_lost == MAX_LOST or workers <= _workers():
+                raise
+    return model
+
+
+def _workers() -> set[str]:
+    client = find_client()
+    return set() if client is None else set(client.nthreads())
 
 
 def _scored(study: Study, fitted: Any, fold: Fold, targets: Sequence[Any]) -> Iterator[dict[str, float]]:
