@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import large, linear, memory, partition, preparation
+from benchmarks import adaptive, large, linear, memory, opaque, partition, preparation, search
 from benchmarks.program import Setting
 from benchmarks.race import table
 
 NEED_PEER = ("logistic", "least-squares")
-WORKS = {**linear.WORKS, **preparation.WORKS, **partition.WORKS}
+WORKS = {
+    **linear.WORKS,
+    **preparation.WORKS,
+    **partition.WORKS,
+    **search.WORKS,
+    **opaque.WORKS,
+    **adaptive.WORKS,
+}
 TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5
 """A thousand rows are at the same tolerance a little farther from the optimum than a million."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from traceback import format_exc
 from typing import Any
@@ -169,7 +170,10 @@ def _scored(study: Study, fitted: Any, fold: Fold, targets: Sequence[Any]) -> It
         params = fold.score_params(side)
         model = Gathered(fitted, fold.side("y", side))
         params = {name: dask.compute(value)[0] if is_dask(value) else value for name, value in params.items()}
-        yield score(study, model, fold.X[side], targets[side], params, [])
+        warned: list[str] = []
+        yield score(study, model, fold.X[side], targets[side], params, warned)
+        for message in warned:
+            warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def _n_rows(X: Any) -> int:
