@@ -36,5 +36,4 @@ def _identity(value: Any) -> Hashable:
         return value
     if hasattr(value, "get_params"):
         return id(value)
-    kind: Hashable = type(value)
-    return kind
+    return type(value).__module__, type(value).__qualname__
