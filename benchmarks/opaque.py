@@ -38,8 +38,10 @@ N_SPLITS = 5
 GRID = {"max_leaf_nodes": [7, 15, 31], "learning_rate": [0.1, 0.3], "l2_regularization": [0.0, 1.0]}
 MODEL = HistGradientBoostingClassifier(max_iter=5, early_stopping=False, random_state=0)
 MANY = 500_000
-SECONDS = 1.0
-"""What the expensive step of a pipeline takes."""
+FITS, FEW_FITS = 5_000, 200
+"""After so many fits a search over many candidates is interrupted, where all are there and where a share is."""
+SECONDS, SHORT = 1.0, 0.01
+"""What the expensive step of a pipeline takes, where all rows are used and where a share is."""
 
 
 class Slow(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -160,7 +162,8 @@ def shared(setting: Setting) -> list[Row]:
     X, y = in_memory(badly_scaled, setting.rows(20_000))
     with TemporaryDirectory() as folder, workers():
         log = Path(folder, "fits")
-        model = Pipeline([("slow", Slow(str(log))), ("model", LogisticRegression(tol=1e-2))])
+        slow = Slow(str(log), SECONDS if setting.scale >= 1 else SHORT)
+        model = Pipeline([("slow", slow), ("model", LogisticRegression(tol=1e-2))])
         grid = {"model__C": np.logspace(-3, 3, 20)}
         started = time.perf_counter()
         searched(model, ParameterGrid(grid), X, y, "accuracy")
@@ -181,15 +184,15 @@ def many(setting: Setting) -> list[Row]:
     grid = ParameterGrid({"a": range(n_candidates // 500), "b": range(50), "c": range(10)})
     piped = ParameterGrid({f"model__{name}": values for name, values in grid.param_grid[0].items()})
     X, y = in_memory(badly_scaled, 1_000)
-    rows = []
+    rows, n_fits = [], FITS if setting.scale >= 1 else FEW_FITS
     pipeline = Pipeline([("slow", Slow("/dev/null", 0.0)), ("model", Instant())])
     for name, model, candidates in (("", Instant(), grid), (" of a pipeline", pipeline, piped)):
         with workers(), watching_memory(0.01) as peak:
-            first, seconds = first_of(model, candidates, X, y, 5_000)
+            first, seconds = first_of(model, candidates, X, y, n_fits)
         work = f"{len(candidates):,} candidates{name}"
         rows.append(Row(f"{work}: until the first is done", first, 10.0, 1, at_most=True))
         grown = (peak.highest - peak.first) / 1e9
-        note = f"{seconds / 5_000 * 1e3:.2g} ms a fit after that"
+        note = f"{seconds / n_fits * 1e3:.2g} ms a fit after that"
         rows.append(Row(f"{work}: memory of the client", grown, 1.0, 1, at_most=True, unit="GB", notes=[note]))
     return rows
 

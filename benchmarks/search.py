@@ -52,7 +52,7 @@ def logistic(setting: Setting) -> list[Row]:
     return [
         Row(f"{work}: scikit-learn, its default", mine.seconds, timed["lbfgs"].seconds, 50),
         Row(f"{work}: scikit-learn, newton-cholesky", mine.seconds, timed["newton"].seconds, 15),
-        Row(f"{work}: memory, data", extra, 1.0, 1.3, at_most=True, unit=""),
+        Row(f"{work}: memory, data", extra, 1.0, 1.3, at_most=True, unit="x data"),
         apart(work, mine.result, timed["newton"].result),
     ]
 

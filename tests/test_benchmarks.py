@@ -9,15 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import large, linear, memory, partition, preparation
+from benchmarks import adaptive, large, linear, memory, opaque, partition, preparation, search
 from benchmarks.program import Setting
 from benchmarks.race import table
 
 NEED_PEER = ("logistic", "least-squares")
-WORKS = {**linear.WORKS, **preparation.WORKS, **partition.WORKS}
+WORKS = {
+    **linear.WORKS,
+    **preparation.WORKS,
+    **partition.WORKS,
+    **search.WORKS,
+    **opaque.WORKS,
+    **adaptive.WORKS,
+}
 TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5
 """A thousand rows are at the same tolerance a little farther from the optimum than a million."""
+LOOSER = {"pipeline-search": 50, "ridge-search": 50}
+"""The fits of scikit-learn that these are compared with stop shorter of it there."""
 
 
 @pytest.mark.parametrize("work", [name for name in WORKS if name != "memory"])
@@ -28,7 +37,8 @@ def test_each_work_gives_rows(work: str) -> None:
     assert rows
     assert all(row.ours > 0 and row.peer > 0 for row in rows if row.unit == "s")
     untimed = [row for row in rows if not row.unit]
-    assert all(row.ratio <= LOOSE * row.wanted for row in untimed if row.wanted), table(untimed)
+    loose = LOOSER.get(work, LOOSE)
+    assert all(row.ratio <= loose * row.wanted for row in untimed if row.wanted), table(untimed)
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:

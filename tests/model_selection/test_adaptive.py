@@ -19,7 +19,7 @@ from numpy.testing import assert_array_equal
 from scipy.stats import loguniform
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import IncrementalPCA
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.model_selection import ParameterSampler
 from sklearn.naive_bayes import MultinomialNB
@@ -290,6 +290,7 @@ def test_a_meta_that_is_given_is_used(threads):
         (lambda: IncrementalSearchCV(MODEL, PARAMETERS, scoring=lambda *_: [1, 2]), "scoring: expected one number"),
         (lambda: IncrementalSearchCV(MODEL, PARAMETERS, verbose=2), "verbose=2 does not satisfy"),
         (lambda: IncrementalSearchCV(MODEL, PARAMETERS, test_size=1.5), "test_size"),
+        (lambda: IncrementalSearchCV(MODEL, PARAMETERS, error_score="ignore"), "error_score: .* got 'ignore'"),
         (lambda: IncrementalSearchCV(MODEL, {"alhpa": [1]}, 1), "alhpa"),
     ],
 )
@@ -310,6 +311,88 @@ def test_what_cannot_be_searched_is_said(threads):
         SEARCHES["incremental"]().fit(X, y[:-1], classes=[0, 1])
     with pytest.raises(NotFittedError):
         SEARCHES["incremental"]().predict(X)
+
+
+def failing_class():
+    class Failing(SGDClassifier):
+        """Some of them raise at a call, or where they are scored. Workers receive the class itself, as it is local."""
+
+        def __init__(self, fails_at=0, unscored=False, alpha=1e-4, random_state=None):
+            super().__init__(alpha=alpha, random_state=random_state)
+            self.fails_at, self.unscored = fails_at, unscored
+
+        def partial_fit(self, X, y, classes=None):
+            self.n_calls_ = getattr(self, "n_calls_", 0) + 1
+            if self.n_calls_ == self.fails_at:
+                raise RuntimeError(f"no call {self.fails_at} today")
+            return super().partial_fit(X, y, classes=classes)
+
+        def score(self, X, y):
+            if self.unscored:
+                raise RuntimeError("no score today")
+            return super().score(X, y)
+
+    return Failing
+
+
+FAILING = {
+    "incremental": lambda m, p, **k: IncrementalSearchCV(m, p, 12, max_iter=9, fits_per_score=3, random_state=0, **k),
+    "decay": lambda m, p, **k: InverseDecaySearchCV(m, p, 12, random_state=0, **k),
+    "halving": lambda m, p, **k: SuccessiveHalvingSearchCV(m, p, 12, 2, random_state=0, patience=2, **k),
+    "hyperband": lambda m, p, **k: HyperbandSearchCV(m, p, max_iter=9, random_state=0, **k),
+    "asha": lambda m, p, **k: ASHASearchCV(m, p, 12, max_iter=9, random_state=0, **k),
+}
+
+
+@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize("error_score", [np.nan, 2.0])
+@pytest.mark.parametrize("name", FAILING)
+def test_a_model_that_fails_ends_nothing_but_itself(client, name, error_score, where):
+    parameters = {"fails_at": [0, 0, 1, 2, 5], "unscored": [False, False, True], "alpha": loguniform(1e-6, 1e2)}
+    search = FAILING[name](failing_class()(random_state=0), parameters, error_score=error_score)
+    scheduler = dask.config.set(scheduler="threads" if where == "threads" else None)
+    with scheduler, pytest.warns(FitFailedWarning) as warned:
+        search.fit(*lazily(*data()), classes=[0, 1])
+    table = search.cv_results_
+    failed = np.isnan(table["test_score"]) if np.isnan(error_score) else table["test_score"] == error_score
+    assert 0 < failed.sum() < len(failed)
+    assert len(warned) == 1
+    assert f"{failed.sum()} fits failed out of a total of {len(failed)}" in str(warned[0].message)
+    assert "in partial_fit of Failing(" in str(warned[0].message)
+    assert min(table["rank_test_score"][failed]) > max(table["rank_test_score"][~failed])
+    assert search.best_score_ == max(table["test_score"][~failed])
+    assert search.best_estimator_.score(*data()) > 0.5
+    for params, calls, did in zip(table["params"], table["partial_fit_calls"], failed, strict=True):
+        assert not params["unscored"] or did
+        assert did or params["fails_at"] == 0 or calls < params["fails_at"]
+        assert not did or params["fails_at"] == calls or params["unscored"]
+    for records in search.model_history_.values():
+        assert not any(r["score"] == error_score or np.isnan(r["score"]) for r in records[:-1])
+
+
+def test_failures_are_the_same_on_threads_and_on_a_cluster(client):
+    parameters = {"fails_at": [0, 2, 5, 7], "alpha": loguniform(1e-6, 1e2)}
+    runs = []
+    for scheduler in ("threads", None):
+        search = FAILING["hyperband"](failing_class()(random_state=0), parameters, error_score=-1)
+        with dask.config.set(scheduler=scheduler), pytest.warns(FitFailedWarning):
+            search.fit(*lazily(*data()), classes=[0, 1])
+        runs.append(scores(search))
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("where", ["threads", "cluster"])
+def test_failures_are_raised_where_asked_for_or_where_nothing_is_left(client, where):
+    model, X_y = failing_class()(random_state=0), lazily(*data())
+    with dask.config.set(scheduler="threads" if where == "threads" else None):
+        for parameters, message in (({"fails_at": [2, 0]}, "no call 2 today"), ({"unscored": [True]}, "no score")):
+            search = IncrementalSearchCV(model, parameters, "grid", max_iter=4, error_score="raise")
+            with pytest.raises(RuntimeError, match=message):
+                search.fit(*X_y, classes=[0, 1])
+            assert not hasattr(search, "history_")
+        search = IncrementalSearchCV(model, {"fails_at": [1, 2]}, "grid", max_iter=4)
+        with pytest.raises(ValueError, match=r"All the 2 fits failed[\s\S]*no call 2 today"):
+            search.fit(*X_y, classes=[0, 1])
 
 
 def test_an_error_on_a_worker_comes_back(client):

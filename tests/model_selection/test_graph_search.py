@@ -442,6 +442,50 @@ def test_distributed_estimators_are_given_dask_data(where, request):
     assert_like_sklearn(outcomes, theirs, {"logisticregression__C": [0.1, 1.0]}, X, y)
 
 
+class OursOnDask(daskml_kit.linear_model.LogisticRegression):
+    """One of ours, that is to be given Dask data."""
+
+    def fit(self, X, y):
+        assert isinstance(X, da.Array)
+        return super().fit(X, y)
+
+
+class TheirsInMemory(LogisticRegression):
+    """One of scikit-learn's, that is to be given a fold in memory."""
+
+    def fit(self, X, y):
+        assert isinstance(X, np.ndarray)
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("first", [OursOnDask, TheirsInMemory])
+@pytest.mark.parametrize("where", ["threads", "cluster"])
+def test_a_grid_that_swaps_steps_is_decided_candidate_by_candidate(first, where, request):
+    if where == "cluster":
+        request.getfixturevalue("client")
+    X, y = problem()
+    lazy = da.from_array(X, chunks=(70, 6)), da.from_array(y, chunks=70)
+    scalers = [daskml_kit.preprocessing.StandardScaler(), StandardScaler(), "passthrough"]
+    ours, theirs = OursOnDask(tol=1e-10), TheirsInMemory(tol=1e-10, solver="newton-cholesky")
+    grid = [
+        {"scale": scalers[::2], "model": [ours], "model__C": [0.1, 1.0]},
+        {"scale": scalers, "model": [theirs], "model__C": [0.1, 1.0]},
+    ]
+    base = Pipeline([("scale", scalers[0]), ("model", first())])
+    known = {(0, 0), (4, 2), (5, 0), (5, 1), (5, 2)}
+    outcomes = search(base, ParameterGrid(grid), *lazy, return_train_score=True)
+    others = search(base, ParameterGrid(grid), *lazy, known=known)
+    assert {place: outcome.test for place, outcome in others.items()} == {
+        place: outcome.test for place, outcome in outcomes.items() if place not in known
+    }
+    plain = LogisticRegression(tol=1e-10, solver="newton-cholesky")
+    swapped = [
+        {"scale": [StandardScaler(), "passthrough"], "model": [plain], "model__C": [0.1, 1.0]},
+        {"scale": [StandardScaler(), StandardScaler(), "passthrough"], "model": [plain], "model__C": [0.1, 1.0]},
+    ]
+    assert_like_sklearn(outcomes, Pipeline([("scale", StandardScaler()), ("model", plain)]), swapped, X, y)
+
+
 def test_a_search_inside_a_task_does_not_wait_for_its_own_thread(client):
     X, y = problem()
     lazy = da.from_array(X, chunks=(70, 6)), da.from_array(y, chunks=70)

@@ -26,7 +26,6 @@ from sklearn.tree import DecisionTreeClassifier
 from daskml_kit.errors import DataError
 from daskml_kit.linear_model import ElasticNet, LinearSVC, LogisticRegression, PoissonRegressor, Ridge
 from daskml_kit.model_selection import GridSearchCV, GroupKFold, KFold, Plan, RandomizedSearchCV
-from daskml_kit.model_selection.search.evaluate import MANY
 from daskml_kit.preprocessing import StandardScaler
 
 NAMES = list("abcd")
@@ -344,7 +343,7 @@ def test_an_iterator_of_splits_is_used_once():
 def test_half_a_million_candidates_are_planned_at_once():
     search = GridSearchCV(Ridge(), {"alpha": np.arange(1.0, 1001), "tol": np.arange(1.0, 501) / 1e3})
     planned = search.plan()
-    assert len(planned.reasons) == 500_000 > MANY
+    assert len(planned.reasons) == 500_000
     assert str(planned).startswith("2500000 fits: 500000 candidates on 5 splits")
 
 

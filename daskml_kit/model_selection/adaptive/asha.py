@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.model_selection.adaptive.checks import check_aggressiveness, check_integer
@@ -27,7 +28,7 @@ class ASHASearchCV(AdaptiveSearch):
     Parameters
     ----------
     estimator, parameters, test_size, random_state, scoring, verbose, prefix, predict_meta, predict_proba_meta, \
-transform_meta
+transform_meta, error_score
         As in `IncrementalSearchCV`.
     n_initial_parameters : int or "grid", default 81
         Models to begin with in all.
@@ -73,6 +74,7 @@ transform_meta
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
+        error_score: Any = np.nan,
     ) -> None:
         self.estimator = estimator
         self.parameters = parameters
@@ -88,6 +90,7 @@ transform_meta
         self.predict_meta = predict_meta
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
+        self.error_score = error_score
 
     @property
     def metadata_(self) -> dict[str, int]:

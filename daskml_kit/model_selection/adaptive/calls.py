@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
@@ -19,7 +21,7 @@ class Bench(Protocol):
         """Begin to train a model until it has had ``calls`` in all."""
 
     def finished(self) -> Score:
-        """Wait for the next model that is trained and scored; raise what its training raised."""
+        """Wait for the next model that is trained and scored, or has failed; raise where that ends the search."""
 
     def trained(self, model: Any) -> Any:
         """Return a model as it was when it was scored last."""
@@ -32,6 +34,9 @@ class Bench(Protocol):
 def carry_out(policy: Policy, bench: Bench, note: Callable[[Score], Record]) -> None:
     """Train models as ``policy`` says, until it ends.
 
+    Of a model that has failed the policy hears that its score is not a number, whatever is noted, and so again without
+    any training where it orders more.
+
     Parameters
     ----------
     policy : Policy
@@ -39,14 +44,25 @@ def carry_out(policy: Policy, bench: Bench, note: Callable[[Score], Record]) -> 
     note : callable
         Is given each score as it comes, and returns what the policy is told.
     """
-    orders = next(policy, [])
-    running = 0
-    while True:
-        for order in orders:
+    orders = deque(next(policy, []))
+    running: dict[Any, int] = {}
+    failed: set[Any] = set()
+    while orders or running:
+        if not orders:
+            score = bench.finished()
+            goal, record = running.pop(score.model), note(score)
+            if score.error is not None:
+                failed.add(score.model)
+                record = _failure(score.model, goal)
+            orders.extend(tell(policy, record))
+            continue
+        order = orders.popleft()
+        if order.model in failed:
+            orders.extend(tell(policy, _failure(*order)))
+        else:
             bench.start(order.model, order.calls)
-        running += len(orders)
-        if not running:
-            return
-        score = bench.finished()
-        running -= 1
-        orders = tell(policy, note(score))
+            running[order.model] = order.calls
+
+
+def _failure(model: Any, calls: int) -> Record:
+    return {"model_id": model, "partial_fit_calls": calls, "score": math.nan}

@@ -56,6 +56,12 @@ def check_patience(value: Any) -> int:
     return check_integer("patience", value, 0)
 
 
+def check_error_score(value: Any) -> None:
+    """Raise unless the parameter is a number or "raise"."""
+    if value != "raise" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"error_score: expected 'raise' or a number, got {value!r}")
+
+
 def check_verbose(value: Any) -> float:
     """Return the share of the scores that are logged; False prints none of them, but logs all."""
     if isinstance(value, bool):

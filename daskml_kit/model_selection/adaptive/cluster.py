@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -18,6 +20,7 @@ from daskml_kit.model_selection.adaptive.visits import (
     Lesson,
     Parts,
     Score,
+    attempt,
     beginner,
     judge,
     visit,
@@ -35,19 +38,23 @@ LEGS_A_THREAD = 4
 
 
 class Trained(NamedTuple):
-    """A model, and the seconds of the calls of its leg."""
+    """A model after the calls of its leg, and their seconds; ``error`` is the traceback of the last, if it failed."""
 
     model: Any
+    calls: int
     seconds: float
+    error: str | None = None
 
 
 class Report(NamedTuple):
-    """What comes back from a worker: the model where it is small, and its score where it was due."""
+    """What comes back from a worker: the model where it is small, and its score where it was due or it failed."""
 
     state: bytes | None
+    calls: int
     seconds: float
     score: float | None
     score_time: float
+    error: str | None = None
 
 
 @dataclass
@@ -66,7 +73,7 @@ class Progress:
         """Return what the report says of the model, which is kept as it is now."""
         fit_time = self.seconds / (self.calls - self.scored)
         self.exhibit, self.scored, self.seconds = self.state, self.calls, 0.0
-        return Score(model, self.calls, fit_time, float(report.score or 0), report.score_time)
+        return Score(model, self.calls, fit_time, float(report.score or 0), report.score_time, report.error)
 
 
 class Leg(NamedTuple):
@@ -122,7 +129,7 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
                 ) from report
             progress = self._progress[leg.model]
             progress.state = leg.trained if report.state is None else report.state
-            progress.calls += len(leg.blocks)
+            progress.calls += report.calls
             progress.seconds += report.seconds
             if report.score is None:
                 self._waiting.append(leg.model)
@@ -163,23 +170,39 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
         for block in blocks:
             parts, place = self._held.block(block), self._held.place(block)
             first = trained is progress.state
-            trained = self._client.submit(train, trained, parts, self._lesson.fit_params, first, pure=False, **place)
+            options = {"first": first, "raises": self._lesson.raises, "pure": False, **place}
+            trained = self._client.submit(train, trained, parts, self._lesson.fit_params, **options)
         due = progress.calls + len(blocks) == progress.goal
         test, scorer = (self._held.test, self._lesson.scorer) if due else (None, None)
-        report = self._client.submit(report_on, trained, test, scorer, pure=False)
+        report = self._client.submit(report_on, trained, test, scorer, self._lesson.error_score, pure=False)
         self._running[report.key] = Leg(model, blocks, trained, report)
         self._done.add(report)
 
 
-def train(origin: bytes | Trained, parts: Parts, fit_params: Mapping[str, Any], first: bool) -> Trained:
+def train(origin: bytes | Trained, parts: Parts, fit_params: Mapping[str, Any], first: bool, raises: bool) -> Trained:
     """Return a copy of the model after one more call, on the block's worker; ``first`` says that a leg begins."""
-    model = cloudpickle.loads(origin) if isinstance(origin, bytes) else deepcopy(origin.model)
-    seconds = visit(model, parts, fit_params)
-    return Trained(model, seconds if first or isinstance(origin, bytes) else origin.seconds + seconds)
+    if isinstance(origin, bytes):
+        origin = Trained(cloudpickle.loads(origin), 0, 0.0)
+    elif origin.error is not None:
+        return origin
+    else:
+        origin = Trained(deepcopy(origin.model), *((0, 0.0) if first else (origin.calls, origin.seconds)))
+    took, error = attempt(partial(visit, origin.model, parts, fit_params), raises)
+    if error is not None:
+        return Trained(None, origin.calls + 1, origin.seconds, error)
+    return Trained(origin.model, origin.calls + 1, origin.seconds + took)
 
 
-def report_on(trained: Trained, test: Parts | None, scorer: Callable[..., float] | None) -> Report:
+def report_on(
+    trained: Trained, test: Parts | None, scorer: Callable[..., float] | None, error_score: float | str
+) -> Report:
     """Return the model if it is small, and its score on ``test`` if that is given, on a worker."""
-    score, score_time = (None, 0.0) if test is None or scorer is None else judge(trained.model, test, scorer)
     state = cloudpickle.dumps(trained.model)
-    return Report(state if len(state) <= SMALL_STATE else None, trained.seconds, score, score_time)
+    report = Report(state if len(state) <= SMALL_STATE else None, trained.calls, trained.seconds, None, 0.0)
+    failed = report._replace(score=math.nan if isinstance(error_score, str) else error_score)
+    if trained.error is not None:
+        return failed._replace(error=trained.error)
+    if test is None or scorer is None:
+        return report
+    judged, error = attempt(partial(judge, trained.model, test, scorer), isinstance(error_score, str))
+    return failed._replace(error=error) if error else report._replace(score=judged[0], score_time=judged[1])

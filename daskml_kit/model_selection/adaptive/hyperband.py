@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.model_selection import ParameterSampler
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,7 +29,7 @@ class HyperbandSearchCV(AdaptiveSearch):
     Parameters
     ----------
     estimator, parameters, test_size, tol, random_state, scoring, verbose, prefix, predict_meta, predict_proba_meta, \
-transform_meta
+transform_meta, error_score
         As in `IncrementalSearchCV`.
     max_iter : int, default 81
         Calls of ``partial_fit`` of the longest trained models.
@@ -76,6 +77,7 @@ transform_meta
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
+        error_score: Any = np.nan,
     ) -> None:
         self.estimator = estimator
         self.parameters = parameters
@@ -91,6 +93,7 @@ transform_meta
         self.predict_meta = predict_meta
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
+        self.error_score = error_score
 
     @property
     def metadata(self) -> dict[str, Any]:

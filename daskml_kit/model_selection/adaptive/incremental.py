@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from daskml_kit.model_selection.adaptive.checks import check_integer, check_patience
 from daskml_kit.model_selection.adaptive.policies.orders import Policy
 from daskml_kit.model_selection.adaptive.policies.steady import steadily
@@ -51,6 +53,9 @@ class IncrementalSearchCV(AdaptiveSearch):
         dask-ml's former name of ``fits_per_score``; refused.
     predict_meta, predict_proba_meta, transform_meta : array, Series or DataFrame without rows, optional
         Types of the results on Dask input, where a try on a row of zeros does not tell them.
+    error_score : float or "raise", default nan
+        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
+        `FitFailedWarning` tells how many there are.
 
     Attributes
     ----------
@@ -99,6 +104,7 @@ class IncrementalSearchCV(AdaptiveSearch):
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
+        error_score: Any = np.nan,
     ) -> None:
         self.estimator = estimator
         self.parameters = parameters
@@ -117,6 +123,7 @@ class IncrementalSearchCV(AdaptiveSearch):
         self.predict_meta = predict_meta
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
+        self.error_score = error_score
 
     def _plan(self, seed: int) -> dict[Any, Candidate]:
         if self.decay_rate is not None:

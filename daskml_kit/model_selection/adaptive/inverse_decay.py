@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from daskml_kit.linear_model.model import check_number
 from daskml_kit.model_selection.adaptive.checks import check_integer, check_patience
 from daskml_kit.model_selection.adaptive.policies.decay import decay
@@ -23,7 +25,7 @@ class InverseDecaySearchCV(AdaptiveSearch):
     Parameters
     ----------
     estimator, parameters, n_initial_parameters, test_size, patience, tol, max_iter, random_state, scoring, verbose, \
-prefix, predict_meta, predict_proba_meta, transform_meta
+prefix, predict_meta, predict_proba_meta, transform_meta, error_score
         As in `IncrementalSearchCV`.
     fits_per_score : int, default 1
         With ``patience``, or where ``decay_rate`` is 0, the calls between scores at the most.
@@ -58,6 +60,7 @@ prefix, predict_meta, predict_proba_meta, transform_meta
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
+        error_score: Any = np.nan,
     ) -> None:
         self.estimator = estimator
         self.parameters = parameters
@@ -75,6 +78,7 @@ prefix, predict_meta, predict_proba_meta, transform_meta
         self.predict_meta = predict_meta
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
+        self.error_score = error_score
 
     def _plan(self, seed: int) -> dict[Any, Candidate]:
         check_integer("max_iter", self.max_iter, 1)

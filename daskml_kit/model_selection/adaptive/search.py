@@ -16,12 +16,19 @@ from daskml_kit.engines.blocks import is_dask
 from daskml_kit.model_selection.adaptive.benches import free_of_task, open_bench
 from daskml_kit.model_selection.adaptive.best import BestModel
 from daskml_kit.model_selection.adaptive.calls import Bench, carry_out
-from daskml_kit.model_selection.adaptive.checks import check_estimator, check_integer, check_verbose, scorer_for
-from daskml_kit.model_selection.adaptive.policies.orders import Policy, Record, comparable
+from daskml_kit.model_selection.adaptive.checks import (
+    check_error_score,
+    check_estimator,
+    check_integer,
+    check_verbose,
+    scorer_for,
+)
+from daskml_kit.model_selection.adaptive.policies.orders import Policy, Record
 from daskml_kit.model_selection.adaptive.sources import hold_out
 from daskml_kit.model_selection.adaptive.table import by_model, tabulate
 from daskml_kit.model_selection.adaptive.telling import Narrator, printing
 from daskml_kit.model_selection.adaptive.visits import Candidate, Lesson, Score
+from daskml_kit.model_selection.search.failures import tell_failures
 from daskml_kit.model_selection.splits.splitter import seed_of
 
 SEEDS = 2**32
@@ -58,13 +65,14 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
         Raises
         ------
         ValueError
-            Where parameters are out of range, or scoring is not known.
+            Where parameters are out of range, scoring is not known, or all models fail.
         TypeError
             Where the estimator has no ``partial_fit``.
         """
         own: Any = self
         share = check_verbose(own.verbose)
         check_estimator(own.estimator)
+        check_error_score(own.error_score)
         if "sample_weight" in fit_params:
             raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
         seed = seed_for(own.random_state)
@@ -72,7 +80,7 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
         narrator, lazy = Narrator(share, own.prefix), is_dask(X) or is_dask(y)
         self.scorer_ = scorer
         with free_of_task(lazy), printing(bool(own.verbose)):
-            lesson = Lesson(own.estimator, dask.compute(fit_params)[0], scorer)
+            lesson = Lesson(own.estimator, dask.compute(fit_params)[0], scorer, own.error_score)
             sides = hold_out(X, y, own.test_size, seed)
             with open_bench(lesson, candidates, sides, lazy) as bench:
                 self._search(candidates, bench, narrator)
@@ -80,21 +88,24 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
 
     def _search(self, candidates: Mapping[Any, Candidate], bench: Bench, narrator: Narrator) -> None:
         history: list[Record] = []
+        errors: dict[Any, str] = {}
         started = time.perf_counter()
 
         def note(score: Score) -> Record:
             record = self._record(score, candidates[score.model], time.perf_counter() - started)
             history.append(record)
-            narrator.hear(record)
+            if score.error is not None:
+                errors[score.model] = score.error
+            narrator.hear(record if score.error is None else {**record, "score": np.nan})
             return record
 
         try:
             carry_out(self._policy(candidates, bench.slots), bench, note)
         except KeyboardInterrupt:
-            if history:
-                self._conclude(history, candidates, bench)
+            if any(record["model_id"] not in errors for record in history):
+                self._conclude(history, candidates, bench, errors)
             raise
-        self._conclude(history, candidates, bench)
+        self._conclude(history, candidates, bench, errors)
 
     def _record(self, score: Score, candidate: Candidate, elapsed: float) -> Record:
         return {
@@ -107,13 +118,17 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
             "elapsed_wall_time": elapsed,
         }
 
-    def _conclude(self, history: list[Record], models: Mapping[Any, Candidate], bench: Bench) -> None:
-        """Set the fitted attributes; the best model is the one whose last score is the highest."""
-        self.history_ = history
-        self.model_history_ = by_model(history, models)
-        self.cv_results_ = tabulate(self.model_history_)
-        scores = [comparable(score) for score in self.cv_results_["test_score"]]
-        self.best_index_ = int(np.argmax(scores))
+    def _conclude(
+        self, history: list[Record], models: Mapping[Any, Candidate], bench: Bench, errors: Mapping[Any, str]
+    ) -> None:
+        """Set the fitted attributes; the best model is, of those that did not fail, that of the highest last score."""
+        own: Any = self
+        histories = by_model(history, models)
+        tell_failures(list(errors.values()), len(histories), own.error_score, stacklevel=4)
+        self.history_, self.model_history_ = history, histories
+        self.cv_results_ = tabulate(histories, errors)
+        sound = [model not in errors for model in histories]
+        self.best_index_ = int(np.lexsort((np.logical_not(sound), self.cv_results_["rank_test_score"]))[0])
         self.best_score_ = float(self.cv_results_["test_score"][self.best_index_])
         self.best_params_ = self.cv_results_["params"][self.best_index_]
         self.best_estimator_ = bench.trained(list(self.model_history_)[self.best_index_])

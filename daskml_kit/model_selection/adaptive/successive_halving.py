@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,7 +27,7 @@ class SuccessiveHalvingSearchCV(AdaptiveSearch):
     Parameters
     ----------
     estimator, parameters, n_initial_parameters, test_size, patience, tol, random_state, scoring, verbose, prefix, \
-predict_meta, predict_proba_meta, transform_meta
+predict_meta, predict_proba_meta, transform_meta, error_score
         As in `IncrementalSearchCV`.
     n_initial_iter : int
         Calls of ``partial_fit`` before the first decision. It has to be given.
@@ -72,6 +73,7 @@ predict_meta, predict_proba_meta, transform_meta
         predict_meta: Any = None,
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
+        error_score: Any = np.nan,
     ) -> None:
         self.estimator = estimator
         self.parameters = parameters
@@ -89,6 +91,7 @@ predict_meta, predict_proba_meta, transform_meta
         self.predict_meta = predict_meta
         self.predict_proba_meta = predict_proba_meta
         self.transform_meta = transform_meta
+        self.error_score = error_score
 
     @property
     def metadata(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ def totals(histories: Mapping[Any, Sequence[Record]]) -> dict[str, int]:
     return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
 
 
-def tabulate(histories: Mapping[Any, Sequence[Record]]) -> dict[str, Any]:
-    """Return ``cv_results_``, a row for each model.
+def tabulate(histories: Mapping[Any, Sequence[Record]], failed: Collection[Hashable] = ()) -> dict[str, Any]:
+    """Return ``cv_results_``, a row for each model; those that failed rank last.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def tabulate(histories: Mapping[Any, Sequence[Record]]) -> dict[str, Any]:
         table[f"mean_{name}"] = np.array([np.mean(each) for each in times])
         table[f"std_{name}"] = np.array([np.std(each) for each in times])
     table["test_score"] = np.array([record["score"] for record in last])
-    scores = np.array([comparable(score) for score in table["test_score"]])
+    scores = np.array([-np.inf if r["model_id"] in failed else comparable(r["score"]) for r in last])
     table["rank_test_score"] = rankdata(-scores, method="min").astype(int)
     table["model_id"] = np.array([record["model_id"] for record in last])
     table["partial_fit_calls"] = np.array([record["partial_fit_calls"] for record in last])

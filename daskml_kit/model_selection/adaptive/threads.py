@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from copy import deepcopy
+from functools import partial
 from queue import SimpleQueue
 from threading import Event
 from typing import Any
@@ -16,6 +17,7 @@ from daskml_kit.model_selection.adaptive.visits import (
     Lesson,
     Parts,
     Score,
+    attempt,
     beginner,
     judge,
     visit,
@@ -67,11 +69,16 @@ class ThreadBench(AbstractContextManager["ThreadBench"]):
         candidate = self._candidates[model]
         done, state = self._states.get(model, (0, None))
         trained = deepcopy(state) if state is not None else beginner(self._lesson, candidate)
-        seconds = 0.0
-        for block in visiting_order(candidate.seed, len(self._blocks), done, calls):
+        seconds, lesson = 0.0, self._lesson
+        for number, block in enumerate(visiting_order(candidate.seed, len(self._blocks), done, calls), 1):
             if self._over.is_set():
                 raise CancelledError
-            seconds += visit(trained, load(self._blocks[block]), self._lesson.fit_params)
-        score, score_time = judge(trained, self._test, self._lesson.scorer)
+            parts = load(self._blocks[block])
+            took, error = attempt(partial(visit, trained, parts, lesson.fit_params), lesson.raises)
+            if error is not None:
+                return Score(model, done + number, seconds / number, lesson.error_score, 0.0, error)
+            seconds += took
+        judged, error = attempt(partial(judge, trained, self._test, lesson.scorer), lesson.raises)
+        score, score_time = (lesson.error_score, 0.0) if judged is None else judged
         self._states[model] = (calls, trained)
-        return Score(model, calls, seconds / (calls - done), score, score_time)
+        return Score(model, calls, seconds / (calls - done), score, score_time, error)

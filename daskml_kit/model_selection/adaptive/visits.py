@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from traceback import format_exc
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -45,21 +47,32 @@ class Lesson(NamedTuple):
         For every call of ``partial_fit``.
     scorer : callable
         Of scikit-learn's signature: estimator, X, y.
+    error_score : float or "raise"
+        The score of a model whose training or scoring raises.
     """
 
     estimator: Any
     fit_params: Mapping[str, Any]
     scorer: Callable[..., float]
+    error_score: Any = math.nan
+
+    @property
+    def raises(self) -> bool:
+        return isinstance(self.error_score, str)
 
 
 class Score(NamedTuple):
-    """A model was trained until ``calls``, of which those since its last score took ``fit_time`` each on average."""
+    """A model was trained until ``calls``, of which those since its last score took ``fit_time`` each on average.
+
+    ``error`` is the traceback of a call that failed, its last, or of its scoring.
+    """
 
     model: Any
     calls: int
     fit_time: float
     score: float
     score_time: float
+    error: str | None = None
 
 
 def beginner(lesson: Lesson, candidate: Candidate) -> Any:
@@ -95,6 +108,24 @@ def visit(model: Any, parts: Parts, fit_params: Mapping[str, Any]) -> float:
             error.add_note(f"in partial_fit of {model!r}")
             raise
     return time.perf_counter() - started
+
+
+def attempt(action: Callable[[], Any], raises: bool) -> tuple[Any, str | None]:
+    """Return what ``action`` returns, or else the traceback of what it raises, unless that is to be raised.
+
+    Examples
+    --------
+    >>> attempt(lambda: 1, raises=False)
+    (1, None)
+    >>> attempt(lambda: 1 / 0, raises=False)[1].splitlines()[-1]
+    'ZeroDivisionError: division by zero'
+    """
+    try:
+        return action(), None
+    except Exception:
+        if raises:
+            raise
+        return None, format_exc()
 
 
 def judge(model: Any, test: Parts, scorer: Callable[..., float]) -> tuple[float, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from traceback import format_exc
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import dask
 import dask.array as da
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.blocks import is_dask
@@ -19,10 +21,13 @@ from daskml_kit.engines.opening import find_client
 from daskml_kit.model_selection.search.data import Data
 from daskml_kit.model_selection.search.fitting import Study, score
 from daskml_kit.model_selection.search.fold import Fold
+from daskml_kit.model_selection.search.kinds import decide_by_kind
 from daskml_kit.model_selection.search.outcome import Outcome
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data; their names are enough, as whoever has one of theirs has imported them."""
+MAX_LOST = 3
+"""So many times a fit is repeated that failed while a worker was lost."""
 
 
 def is_distributed(estimator: Any) -> bool:
@@ -40,21 +45,38 @@ def is_distributed(estimator: Any) -> bool:
     return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
 
 
+def numbers_in_turn(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the candidates that take Dask data: in a pipeline they may put other steps in.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from daskml_kit.linear_model import Lasso
+    >>> numbers_in_turn(Pipeline([("model", Ridge())]), [{"model__alpha": 0.1}, {"model": Lasso()}])
+    [1]
+    """
+    if not isinstance(estimator, Pipeline):
+        return list(range(len(candidates))) if is_distributed(estimator) else []
+    decisions = decide_by_kind(candidates, lambda params: is_distributed(clone(estimator).set_params(**params)))
+    return [number for number, decision in enumerate(decisions) if decision]
+
+
 def fit_in_turn(
     study: Study,
     candidates: Sequence[Mapping[str, Any]],
+    numbers: Sequence[int],
     data: Data,
     keep: Callable[[tuple[int, int], Outcome], None],
     known: Collection[tuple[int, int]] = frozenset(),
 ) -> None:
-    """Fit each candidate on the Dask data of each split, but those that are known; score it by its predictions."""
+    """Fit numbered candidates on the Dask data of each split, but where known; score them by their predictions."""
     for split in range(len(data.folds.splits)):
-        numbers = [number for number in range(len(candidates)) if (number, split) not in known]
-        if not numbers:
+        missing = [number for number in numbers if (number, split) not in known]
+        if not missing:
             continue
         fold = Fold(_held(data.take(split)), data.constants)
         targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
-        for number in numbers:
+        for number in missing:
             with config_context(**study.config):
                 keep((number, split), _outcome(study, fold, targets, candidates[number]))
 
@@ -75,7 +97,8 @@ class Gathered:
     ----------
     estimator : estimator
     y : Dask collection or array
-        The target of the rows that it is scored on, which its own ``score`` takes as it is.
+        The target of the rows that it is scored on, which a ``score`` of its own takes as it is; scikit-learn's takes
+        what is in memory.
     """
 
     def __init__(self, estimator: Any, y: Any) -> None:
@@ -96,17 +119,18 @@ class Gathered:
         return gathered
 
     def score(self, X: Any, y: Any = None, **params: Any) -> Any:
+        own = type(self.estimator).score
+        if own in (ClassifierMixin.score, RegressorMixin.score):
+            return own(self, X, y, **params)
         target = () if y is None else (self.y,)
         return dask.compute(self.estimator.score(X, *target, **params))[0]
 
 
 def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
-    estimator = clone(study.estimator).set_params(**clone(dict(params), safe=False))
     started = time.perf_counter()
     n_test = _n_rows(fold.X[1])
     try:
-        target = () if targets[0] is None else (fold.side("y", 0),)
-        estimator.fit(fold.X[0], *target, **fold.fit_params)
+        estimator = _fitted(study.estimator, fold, params)
     except Exception:
         if study.raises:
             raise
@@ -120,13 +144,36 @@ def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[s
     return Outcome(test, train, fit_time, score_time, n_test, None, estimator if study.return_estimator else None)
 
 
+def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
+    """Return a candidate fitted, anew where its fit failed while a worker was lost: not all packages outlive that."""
+    target = fold.side("y", 0)
+    given = (fold.X[0],) if target is None else (fold.X[0], target)
+    for n_lost in itertools.count():
+        model, workers = clone(estimator).set_params(**clone(dict(params), safe=False)), _workers()
+        try:
+            model.fit(*given, **fold.fit_params)
+            break
+        except Exception:
+            if n_lost == MAX_LOST or workers <= _workers():
+                raise
+    return model
+
+
+def _workers() -> set[str]:
+    client = find_client()
+    return set() if client is None else set(client.nthreads())
+
+
 def _scored(study: Study, fitted: Any, fold: Fold, targets: Sequence[Any]) -> Iterator[dict[str, float]]:
     """Yield the scores on the test rows, then on the training rows."""
     for side in (1, 0):
         params = fold.score_params(side)
         model = Gathered(fitted, fold.side("y", side))
         params = {name: dask.compute(value)[0] if is_dask(value) else value for name, value in params.items()}
-        yield score(study, model, fold.X[side], targets[side], params, [])
+        warned: list[str] = []
+        yield score(study, model, fold.X[side], targets[side], params, warned)
+        for message in warned:
+            warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def _n_rows(X: Any) -> int:

@@ -12,14 +12,12 @@ from daskml_kit.model_selection.search.folding import folds_of
 from daskml_kit.model_selection.search.fused import run_fused, why_not
 from daskml_kit.model_selection.search.graph import run_graph
 from daskml_kit.model_selection.search.journal import fingerprint_of
+from daskml_kit.model_selection.search.kinds import decide_by_kind
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.results import fill_failures
 from daskml_kit.model_selection.search.scoring import scorers_of
 from daskml_kit.model_selection.splits.folds import Folds
-
-MANY = 10_000
-"""Of more candidates only the first is looked at to say whether they share passes: they differ in numbers."""
 
 
 class Task(NamedTuple):
@@ -155,9 +153,7 @@ def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> Plan:
     ValueError
         Where a candidate sets a parameter that the estimator has not.
     """
-    if len(task.candidates) > MANY:
-        return Plan(n_splits, [_reason(task, task.candidates[0], params)] * len(task.candidates))
-    return Plan(n_splits, [_reason(task, candidate, params) for candidate in task.candidates])
+    return Plan(n_splits, decide_by_kind(task.candidates, lambda candidate: _reason(task, candidate, params)))
 
 
 def _reason(task: Task, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from distributed import rejoin, secede
 from sklearn import get_config
 
@@ -15,7 +16,7 @@ from daskml_kit.errors import DataError
 from daskml_kit.model_selection.search.agenda import Agenda, families_of
 from daskml_kit.model_selection.search.cluster_pool import ClusterPool
 from daskml_kit.model_selection.search.data import Data
-from daskml_kit.model_selection.search.distributed import fit_in_turn, is_distributed
+from daskml_kit.model_selection.search.distributed import fit_in_turn, numbers_in_turn
 from daskml_kit.model_selection.search.fitting import Study
 from daskml_kit.model_selection.search.lanes import Lanes
 from daskml_kit.model_selection.search.local_pool import LocalPool
@@ -50,7 +51,7 @@ def run_graph(
     draw for all of these. They are fitted anew only where an idle worker would otherwise wait for much longer. The time
     of a shared fit is that of the candidate which came first.
 
-    Estimators that are themselves distributed are given Dask data, and fitted one after another.
+    Candidates that are themselves distributed are given Dask data, and fitted one after another, first.
 
     Parameters
     ----------
@@ -100,10 +101,15 @@ def run_graph(
         if finished is not None:
             finished(key, outcome)
 
-    if is_dask(X) and is_distributed(estimator):
-        fit_in_turn(study, candidates, data, keep, known)
+    in_turn = numbers_in_turn(estimator, candidates) if is_dask(X) else []
+    fit_in_turn(study, candidates, in_turn, data, keep, known)
+    if len(in_turn) == len(candidates):
         return outcomes
     families, is_open = families_of(estimator, candidates)
+    if in_turn:
+        families = [left for numbers in families if len(left := numbers[~np.isin(numbers, in_turn)])]
+        done = set(in_turn)
+        known = {place for place in known if place[0] not in done}
     agenda = Agenda(families, len(folds.splits), is_open=is_open, known=known)
     with _open_pool(study, candidates, data, n_jobs) as pool:
         Lanes(pool, agenda, keep).run()

@@ -14,7 +14,7 @@ from daskml_kit.engines.rows import align_rows
 from daskml_kit.errors import DataError
 from daskml_kit.linear_model.model import LinearModel
 from daskml_kit.model_selection.search.absorbing import parts_of
-from daskml_kit.model_selection.search.distributed import is_distributed
+from daskml_kit.model_selection.search.distributed import Gathered, is_distributed
 from daskml_kit.model_selection.search.examining import plain
 from daskml_kit.model_selection.search.judges import Unscored, finished, judge_of
 from daskml_kit.model_selection.search.judging import Examinee, Judging
@@ -40,6 +40,8 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
     judge = None if isinstance(parts_of(estimator), str) else judge_of(scoring, estimator)
     if judge is None:
         scorer = scorers_of(estimator, {SINGLE: scoring})[SINGLE]
+        if is_distributed(estimator) and not hasattr(estimator, "to_sklearn"):
+            return float(scorer(Gathered(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
         bare = estimator.to_sklearn() if hasattr(estimator, "to_sklearn") else estimator
         names = {"X": X} if y is None else {"X": X, "y": y}
         parts = {column.name: column.blocks for column in align_rows(names).columns}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.exceptions import FitFailedWarning
 
+from daskml_kit.model_selection.search.failures import tell_failures
 from daskml_kit.model_selection.search.outcome import Outcome
 from daskml_kit.typing import Array
 
@@ -47,22 +46,8 @@ def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, wi
     ValueError
         Where every fit failed.
     """
-    failed = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
-    if not failed:
-        return dict(outcomes)
-    each = (f"{count} fits failed with the following error:\n{error}" for error, count in Counter(failed).items())
-    shown = "\n".join(["Below are more details about the failures:", *each])
-    if len(failed) == len(outcomes):
-        raise ValueError(
-            f"\nAll the {len(failed)} fits failed.\nIt is very likely that your model is misconfigured.\n"
-            f"You can try to debug the error by setting error_score='raise'.\n\n{shown}"
-        )
-    warnings.warn(
-        f"\n{len(failed)} fits failed out of a total of {len(outcomes)}.\nThe score on these train-test partitions for "
-        f"these parameters will be set to {error_score}.\n{shown}",
-        FitFailedWarning,
-        stacklevel=4,
-    )
+    errors = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
+    tell_failures(errors, len(outcomes), error_score, stacklevel=4)
     constant = dict.fromkeys(names, error_score)
     train = constant if with_train else None
     return {
