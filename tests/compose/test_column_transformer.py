@@ -25,7 +25,7 @@ import daskml_kit.compose
 import daskml_kit.impute
 import daskml_kit.preprocessing
 from daskml_kit.compose import ColumnTransformer, make_column_transformer
-from daskml_kit.datasets import load_flights
+from daskml_kit.datasets.flights import flights_path
 from daskml_kit.errors import DataError
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 from daskml_kit.study import to_sklearn
@@ -350,7 +350,7 @@ def test_made_by_name():
 
 @pytest.fixture(scope="module")
 def flights() -> pd.DataFrame:
-    return load_flights().compute()
+    return pd.read_csv(flights_path())
 
 
 NUMBERS, WORDS = ["dep_time", "sched_dep_time", "distance", "air_time"], ["carrier", "origin", "dest", "tailnum"]
