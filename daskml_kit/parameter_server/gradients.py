@@ -17,6 +17,8 @@ from daskml_kit.typing import Array
 def cut(layout: Layout, gradients: Mapping[str, Any]) -> list[Gradient]:
     """Return what each server is told of ``gradients``, arrays or `Rows`; parameters without any stay as they are.
 
+    Where there is none for a server, it is told so, and counts the step.
+
     Raises
     ------
     DataError
@@ -32,7 +34,7 @@ def cut(layout: Layout, gradients: Mapping[str, Any]) -> list[Gradient]:
         for server, positions in layout.shares(name, rows):
             first = next(span.first for span in layout.spans(server) if span.name == name)
             told[server].append(RowGradient(name, rows[positions] - first, values[positions]))
-    return [tuple(parts) if parts else None for parts in told]
+    return [tuple(parts) for parts in told]
 
 
 def check_rows(field: Field, rows: Any) -> Array:
@@ -59,7 +61,9 @@ def non_finite(gradients: Mapping[str, Any]) -> str | None:
     """Return where a gradient holds a NaN or an infinity; None where all are finite."""
     for name, gradient in gradients.items():
         values = np.asarray(gradient.values if isinstance(gradient, Rows) else gradient)
-        if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+        with np.errstate(all="ignore"):  # a sum of large numbers may overflow, and is then looked at one by one
+            total = values.sum()
+        if not np.isfinite(total) and not np.isfinite(values).all():
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
             return f"gradients[{name!r}]: expected finite numbers, got {values[place]} at {place}"
     return None

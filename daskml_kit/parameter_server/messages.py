@@ -38,7 +38,7 @@ class RowGradient(NamedTuple):
 
 
 Gradient: TypeAlias = Array | tuple[RowGradient, ...] | None
-"""Of a server's whole range, of some rows, or none."""
+"""Of a server's whole range, or of some rows; None where it is left out."""
 
 
 class Push(NamedTuple):
