@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -70,6 +71,7 @@ def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: li
         "fields": layout.fields,
         "terms": terms._asdict(),
         "n_state": len(arrays),
+        "rule": _rule(first.update),
         "counts": {"version": first.version, "numbers": numbers, "lags": first.lags, "late": first.late},
     }
     (folder / "about.json").write_text(json.dumps(about))
@@ -93,16 +95,22 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
     try:
         folder = root / (root / NEWEST).read_text()
         about = json.loads((folder / "about.json").read_text())
+        rule = about["rule"]
         with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
             vector = arrays["vector"]
             state = tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise CheckpointError(f"{os.fspath(directory)!r} holds no snapshot that can be read: {error}") from error
     expected = [array.shape for array in update.init(vector)]
-    if [array.shape for array in state] != expected:
+    if rule != _rule(update) or [array.shape for array in state] != expected:
         raise CheckpointError(
-            f"update: the snapshot in {os.fspath(directory)!r} has a state of shapes {[a.shape for a in state]}, "
-            f"which is not that of {update!r}: {expected}"
+            f"update: the snapshot in {os.fspath(directory)!r} has the state of {rule}, of shapes "
+            f"{[a.shape for a in state]}, which is not that of {update!r}: {expected}"
         )
     fields = tuple(Field(name, start, tuple(shape), dtype) for name, start, shape, dtype in about["fields"])
     return Snapshot(fields, Terms(**about["terms"]), vector, state, about["counts"])
+
+
+def _rule(update: Update) -> str:
+    """Return which rule a state belongs to; its settings may change."""
+    return type(getattr(update, "rule", update)).__qualname__
