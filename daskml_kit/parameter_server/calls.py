@@ -107,7 +107,6 @@ class Call:
 
     def __init__(self, servers: ClusterServers, server: int, ask: Callable[[int, Any], Any]) -> None:
         self._servers, self._server, self._ask = servers, server, ask
-        self._started = time.monotonic()
         self._begin()
 
     def result(self) -> Any:
@@ -118,6 +117,7 @@ class Call:
         LostServerError
             Where there is no server any more, or none answers.
         """
+        started = time.monotonic()
         while True:
             try:
                 if self._future is None:
@@ -131,7 +131,7 @@ class Call:
                 time.sleep(LOOK / 4)  # until who watches the workers has named another leader
                 self._servers.look()
                 self._begin()
-            if time.monotonic() - self._started > GIVE_UP:
+            if time.monotonic() - started > GIVE_UP:
                 raise LostServerError(f"server {self._server} has not answered for {GIVE_UP:.0f} s")
 
     def _begin(self) -> None:

@@ -177,6 +177,8 @@ class Trainer:
         return {}
 
     def _messages(self, gradients: Mapping[str, Any], weight: float) -> list[list[Message]]:
+        if not 0 <= weight < np.inf:
+            raise DataError(f"weight: expected a finite number of at least 0, got {weight!r}")
         told = self._checked(gradients)
         if self.terms.staleness == 0:
             nothing = [Share(0.0, None)] * len(self._versions)
@@ -185,6 +187,8 @@ class Trainer:
             steps = list(self._versions)
             self._versions = [version + 1 for version in steps]  # what is read next has seen this step
             return [[Pieces(step, (node,))] for step, node in zip(steps, nodes, strict=True)]
+        if weight != 1:
+            raise DataError(f"weight: expected 1 with staleness={self.terms.staleness:g}, which takes no means")
         self._sent += 1
         number = (self.leg, self._sent)
         parts = told or [None] * len(self._versions)
