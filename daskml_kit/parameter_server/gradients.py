@@ -9,7 +9,7 @@ import numpy as np
 
 from daskml_kit.errors import DataError
 from daskml_kit.numerics.rows import Rows, sum_rows
-from daskml_kit.parameter_server.layout import Field, Layout
+from daskml_kit.parameter_server.layout import Field, Layout, check_real
 from daskml_kit.parameter_server.messages import Gradient, RowGradient
 from daskml_kit.typing import Array
 
@@ -71,12 +71,13 @@ def non_finite(gradients: Mapping[str, Any]) -> str | None:
 
 def _rows(field: Field, gradient: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     if isinstance(gradient, Rows):
-        rows, values = check_rows(field, gradient.rows), np.asarray(gradient.values, dtype)
+        rows, values = check_rows(field, gradient.rows), np.asarray(gradient.values)
         expected = (len(rows), *field.shape[1:])
     else:
-        values, expected = np.asarray(gradient, dtype), field.shape
+        values, expected = np.asarray(gradient), field.shape
         rows = np.arange(field.n_rows)
     if values.shape != expected:
         raise DataError(f"gradients[{field.name!r}]: expected shape {expected}, got {values.shape}")
-    values = values.reshape(len(rows), field.width)
+    check_real(values, f"gradients[{field.name!r}]")
+    values = values.astype(dtype, copy=False).reshape(len(rows), field.width)
     return (rows, values) if (rows[1:] > rows[:-1]).all() else sum_rows(rows, values)
