@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from histories import History
 
 from daskml_kit.errors import StaleEpochError
 from daskml_kit.parameter_server.layout import Span
@@ -18,8 +19,6 @@ from daskml_kit.parameter_server.messages import Enter, Message, Push, RowGradie
 from daskml_kit.parameter_server.shard import Shard
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.solvers.updates import add
-
-from histories import History
 
 LOOK = 0.2
 """Seconds without an answer after which a trainer looks at the view, as `calls` does."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from simulated import World
 
 from daskml_kit.errors import StaleEpochError
 from daskml_kit.parameter_server.shard import Shard
 from daskml_kit.parameter_server.store import Store
-
-from simulated import World
 
 SCHEDULES = 80
 
