@@ -96,7 +96,7 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
         folder = root / (root / NEWEST).read_text()
         about = json.loads((folder / "about.json").read_text())
         rule = about["rule"]
-        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        with open(folder / "arrays.npz", "rb") as file, np.load(file, allow_pickle=False) as arrays:
             vector = arrays["vector"]
             state = tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
