@@ -228,7 +228,7 @@ class Trainer:
         replies = self._send(
             [[]] * self.layout.n_servers, [w._replace(names=tuple(names)) for w in self._wish()]
         ).result()
-        parts: dict[str, list[Array]] = {name: [] for name in names}
+        parts: dict[str, list[Array]] = {name: [np.empty(0, self.layout.dtype)] for name in names}
         for server, reply in enumerate(replies):
             spans = [span for span in self.layout.spans(server) if span.name in parts]
             for span, values in zip(spans, reply.values, strict=True):
