@@ -20,6 +20,7 @@ from daskml_kit.parameter_server import ParameterServer, Rows, add, momentum, tr
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
 SEED = int(os.environ.get("DASKML_KIT_SEED", "0"))
+NAMES = ("0", "1", "2")
 SHAPES = {"table": (300, 4), "matrix": (20, 5), "vector": (7,), "number": ()}
 
 
@@ -29,9 +30,8 @@ def doomed(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     config = {"distributed.scheduler.allowed-failures": 100}
     sizes = {"n_workers": 4, "threads_per_worker": 1, "processes": True}
-    with dask.config.set(config), LocalCluster(**sizes, dashboard_address=":0") as cluster:
-        with Client(cluster) as client:
-            yield client
+    with dask.config.set(config), LocalCluster(**sizes, dashboard_address=":0") as cluster, Client(cluster) as client:
+        yield client
 
 
 def increments(name, number):
@@ -50,16 +50,20 @@ def increments(name, number):
 
 
 def push_until(trainer, event):
-    """Push until told to stop; return how many pushes were acknowledged."""
+    """Push until told to stop; return how many pushes were acknowledged.
+
+    It always pushes once: the next may be on some servers already, if it is another that was lost.
+    """
     secede()
     number = trainer.resume()
     stop = Event(event)
-    while number % 10 or not stop.is_set():
+    while True:
         trainer.push(increments(trainer.name, number))
         number += 1
         if number % 7 == 0:
             trainer.pull()
-    return number
+        if number % 10 == 0 and stop.is_set():
+            return number
 
 
 def total(counts):
@@ -89,11 +93,26 @@ class Killer:
     def kill_any(self):
         """Kill the worker of a primary, a replica or a trainer."""
         self.await_replicas()
+        self.await_pushes()
         view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
         places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
         kind = self.rng.integers(3)
         self.kill(self.rng.choice(places[kind]))
         return ("server", "replica", "trainer")[kind]
+
+    def await_pushes(self):
+        """Wait until each trainer has pushed some more."""
+        before = self.pushes()
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if all(now[1] > then[1] + 50 for now, then in zip(self.pushes(), before, strict=True)):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"trainers push no more after {before}")
+
+    def pushes(self):
+        servers = self.server._own.servers
+        return [servers.number(server, name) for server in range(3) for name in NAMES]
 
     def await_replicas(self):
         deadline = time.monotonic() + 120
