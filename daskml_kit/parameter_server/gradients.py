@@ -25,7 +25,7 @@ def cut(layout: Layout, gradients: Mapping[str, Any]) -> list[Gradient]:
         Where a name is unknown, or a shape is not the parameter's.
     """
     if len(gradients) == len(layout.fields) and not any(isinstance(g, Rows) for g in gradients.values()):
-        vector = layout.flatten(gradients, "gradients")
+        vector = _vector(layout, gradients)
         return [vector[part] for part in layout.ranges()]
     told: list[list[RowGradient]] = [[] for _ in range(layout.n_servers)]
     for name, gradient in gradients.items():
@@ -67,6 +67,15 @@ def non_finite(gradients: Mapping[str, Any]) -> str | None:
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
             return f"gradients[{name!r}]: expected finite numbers, got {values[place]} at {place}"
     return None
+
+
+def _vector(layout: Layout, gradients: Mapping[str, Any]) -> Array:
+    """Return all gradients as one vector; one array alone, of the servers' dtype, is not copied."""
+    (name, first), *others = gradients.items()
+    alone = np.asarray(first)
+    if others or alone.dtype != layout.dtype or alone.shape != layout.field(name).shape:
+        return layout.flatten(gradients, "gradients")
+    return alone.reshape(-1)
 
 
 def _rows(field: Field, gradient: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:

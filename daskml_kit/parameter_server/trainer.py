@@ -139,7 +139,10 @@ class Trainer:
         return self.finish()
 
     def start(self, gradients: Mapping[str, Any], weight: float = 1.0, *, at: int | None = None) -> None:
-        """Begin to push and pull; `finish` ends it. ``at`` numbers the push within its leg: by default the next."""
+        """Begin to push and pull; `finish` ends it, and until then ``gradients`` are not to be written to.
+
+        ``at`` numbers the push within its leg: by default the next.
+        """
         self._wait()
         if at is not None:
             self._sent = at - 1

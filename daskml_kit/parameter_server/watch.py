@@ -108,6 +108,8 @@ class Watch:
             except OSError:
                 continue  # a worker was lost in the middle: the next look sees it
             except Exception as error:  # without a watch, trainers would wait for ever
+                if self.client.status in ("closing", "closed"):
+                    return  # with it, the cluster forgets the servers
                 self._publish(self.view._replace(failure=f"the watch over the parameter server failed: {error!r}"))
                 raise
             if self.view.failure:
