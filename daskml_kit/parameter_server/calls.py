@@ -10,7 +10,7 @@ from distributed import Client, Variable, get_client
 
 from daskml_kit.errors import LostServerError, StaleEpochError
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.messages import Message, Reply, Wish
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.parameter_server.view import Server, View
 
@@ -37,6 +37,12 @@ class Servers(Protocol):
 
     def number(self, server: int, trainer: str) -> tuple[int, int]:
         """Return the number of a trainer's last push there."""
+
+    def counts(self, server: int) -> Counts:
+        """Return what has happened there."""
+
+    def dump(self, server: int) -> Store:
+        """Return a copy of all that is there."""
 
 
 class Address(NamedTuple):
@@ -74,8 +80,11 @@ class ClusterServers:
         found: tuple[int, int] = Call(self, server, lambda epoch, actor: actor.number(epoch, trainer)).result()
         return tuple(found)  # type: ignore[return-value]
 
+    def counts(self, server: int) -> Counts:
+        found: Counts = Call(self, server, lambda epoch, actor: actor.counts(epoch)).result()
+        return found
+
     def dump(self, server: int) -> Store:
-        """Return a copy of all that a server holds."""
         found: Store = Call(self, server, lambda epoch, actor: actor.dump(epoch)).result()
         return found
 

@@ -169,23 +169,24 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     def snapshot(self, directory: str | os.PathLike[str]) -> None:
         """Write parameters, the rule's state and all counts to a directory, whole or not at all."""
-        write_snapshot(directory, self.layout, self._stores(), self.terms)
+        stores = [self._own.servers.dump(number) for number in range(self.layout.n_servers)]
+        write_snapshot(directory, self.layout, stores, self.terms)
         self._remember(directory)
 
     @property
     def version(self) -> int:
         """How many updates have been applied."""
-        return max(store.version for store in self._stores())
+        return max(self._own.servers.counts(number).version for number in range(self.layout.n_servers))
 
     @property
     def lags(self) -> Counter[int]:
         """How many pushes were computed with parameters that had missed so many updates."""
-        return self._stores()[0].lags
+        return self._own.servers.counts(0).lags
 
     @property
     def late(self) -> int:
         """How many pieces came after their step had gone on without them."""
-        return self._stores()[0].late
+        return self._own.servers.counts(0).late
 
     @property
     def losses(self) -> int:
@@ -222,12 +223,6 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self._own = self.trainer("")
         self._own.resume()
         self._own.pull()
-
-    def _stores(self) -> list[Store]:
-        if self._local:
-            return [self._local.dump()]
-        servers = self._own.servers
-        return [servers.dump(number) for number in range(self.layout.n_servers)]  # type: ignore[attr-defined]
 
 
 def _client(given: Client | Literal["local"] | None) -> Client | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from distributed import Actor
 
 from daskml_kit.errors import StaleEpochError
-from daskml_kit.parameter_server.messages import Message, Reply, Wish
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
 from daskml_kit.parameter_server.store import Store
 
 Reach: TypeAlias = Callable[[str, str], Any]
@@ -116,6 +116,13 @@ class Shard:
         """Return the number of a trainer's last push."""
         self._check(epoch)
         found = self.store.numbers.get(trainer, (-1, -1))
+        await self._until_safe(epoch)
+        return found
+
+    async def counts(self, epoch: int) -> Counts:
+        """Return what has happened."""
+        self._check(epoch)
+        found = self.store.counts
         await self._until_safe(epoch)
         return found
 

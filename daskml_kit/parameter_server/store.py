@@ -11,6 +11,7 @@ import numpy as np
 from daskml_kit.errors import DataError
 from daskml_kit.parameter_server.layout import Span
 from daskml_kit.parameter_server.messages import (
+    Counts,
     Enter,
     Leave,
     Message,
@@ -120,6 +121,10 @@ class Store:
         else:
             found = [self.vector.copy()]
         return Reply(True, self.version, tuple(found))
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.version, self.lags.copy(), self.late)
 
     def _push(self, push: Push) -> None:
         if push.number <= self.numbers.get(push.trainer, (-1, -1)):
