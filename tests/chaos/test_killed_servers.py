@@ -14,8 +14,12 @@ from distributed import Client, Event, LocalCluster, get_worker, secede
 from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import opening
+from daskml_kit.engines.opening import open_engine
 from daskml_kit.errors import LostServerError
 from daskml_kit.parameter_server import ParameterServer, Rows, add, momentum, train
+from daskml_kit.parameter_server.training.run import train_on
+from daskml_kit.parameter_server.training.setting import Setting
+from daskml_kit.parameter_server.training.steps import Gradients
 
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
@@ -204,8 +208,7 @@ def numbered(client, n_rows=8192, n_blocks=16):
     )
 
 
-@pytest.mark.parametrize("mode", ["stale", "async"])
-@pytest.mark.parametrize("victim", [0, 1, 3])
+@pytest.mark.parametrize(("mode", "victim"), [("stale", 1), ("stale", 3), ("async", 0)])
 def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, mode, victim):
     X = numbered(doomed)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
@@ -216,11 +219,11 @@ def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, mode, vict
     assert_array_equal(found.params["visits"], np.full(8192, 2 / 64))
 
 
-@pytest.mark.parametrize("victim", [0, 1, 3])
+@pytest.mark.parametrize("victim", [0, 3])
 def test_synchronous_training_gives_the_same_bits(doomed, tmp_path, victim):
     X = numbered(doomed)
     params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
-    setting = {"mode": "sync", "epochs": 2, "batch_size": 128, "servers": 2}
+    setting = {"mode": "sync", "epochs": 1, "batch_size": 256, "servers": 2}
     expected = train(Visits("", ""), params, X, X[:, 1], update=momentum(0.1), **setting)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
     found = train(model, params, X, X[:, 1], update=momentum(0.1), **setting)
@@ -237,11 +240,6 @@ def test_a_worker_that_joins_takes_part(doomed):
         if len(history.epochs) == 1:
             doomed.cluster.scale(5)
         return not {moment.worker for moment in history.moments} - before
-
-    from daskml_kit.engines.opening import open_engine
-    from daskml_kit.parameter_server.training.run import train_on
-    from daskml_kit.parameter_server.training.setting import Setting
-    from daskml_kit.parameter_server.training.steps import Gradients
 
     with open_engine(X, X[:, 1]) as engine:
         setting = Setting(mode="async", epochs=100_000, batch_size=64)

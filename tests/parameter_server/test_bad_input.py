@@ -121,9 +121,9 @@ def test_reads_that_cannot_be(where, ask, message):
 
 def test_weights_are_of_steps(where):
     gradients = {"b": np.ones(3)}
-    with ParameterServer(PARAMS, add(), 1, client=where) as server:
-        with pytest.raises(DataError, match="weight: expected 1 with staleness=1"):
-            server.push(gradients, weight=2.0)
+    message = "weight: expected 1 with staleness=1"
+    with ParameterServer(PARAMS, add(), 1, client=where) as server, pytest.raises(DataError, match=message):
+        server.push(gradients, weight=2.0)
     with ParameterServer(PARAMS, add(), client=where) as server:
         for weight in (-1.0, np.nan, np.inf):
             with pytest.raises(DataError, match="weight: expected a finite number of at least 0"):
