@@ -10,7 +10,7 @@ from distributed import Client, Variable, get_client
 
 from daskml_kit.errors import LostServerError, StaleEpochError
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.messages import Message, Reply, Wish
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.parameter_server.view import Server, View
 
@@ -37,6 +37,12 @@ class Servers(Protocol):
 
     def number(self, server: int, trainer: str) -> tuple[int, int]:
         """Return the number of a trainer's last push there."""
+
+    def counts(self, server: int) -> Counts:
+        """Return what has happened there."""
+
+    def dump(self, server: int) -> Store:
+        """Return a copy of all that is there."""
 
 
 class Address(NamedTuple):
@@ -74,8 +80,11 @@ class ClusterServers:
         found: tuple[int, int] = Call(self, server, lambda epoch, actor: actor.number(epoch, trainer)).result()
         return tuple(found)  # type: ignore[return-value]
 
+    def counts(self, server: int) -> Counts:
+        found: Counts = Call(self, server, lambda epoch, actor: actor.counts(epoch)).result()
+        return found
+
     def dump(self, server: int) -> Store:
-        """Return a copy of all that a server holds."""
         found: Store = Call(self, server, lambda epoch, actor: actor.dump(epoch)).result()
         return found
 
@@ -107,7 +116,6 @@ class Call:
 
     def __init__(self, servers: ClusterServers, server: int, ask: Callable[[int, Any], Any]) -> None:
         self._servers, self._server, self._ask = servers, server, ask
-        self._started = time.monotonic()
         self._begin()
 
     def result(self) -> Any:
@@ -118,6 +126,7 @@ class Call:
         LostServerError
             Where there is no server any more, or none answers.
         """
+        started = time.monotonic()
         while True:
             try:
                 if self._future is None:
@@ -131,7 +140,7 @@ class Call:
                 time.sleep(LOOK / 4)  # until who watches the workers has named another leader
                 self._servers.look()
                 self._begin()
-            if time.monotonic() - self._started > GIVE_UP:
+            if time.monotonic() - started > GIVE_UP:
                 raise LostServerError(f"server {self._server} has not answered for {GIVE_UP:.0f} s")
 
     def _begin(self) -> None:

@@ -145,6 +145,7 @@ class Layout(NamedTuple):
             array = np.asarray(arrays[field.name])
             if array.shape != field.shape:
                 raise DataError(f"{argument}[{field.name!r}]: expected shape {field.shape}, got {array.shape}")
+            check_real(array, f"{argument}[{field.name!r}]")
             vector[field.start : field.stop] = array.ravel()
         return vector
 
@@ -165,3 +166,9 @@ class Layout(NamedTuple):
                     if len(positions):
                         found.append((server, positions))
         return found
+
+
+def check_real(array: Array, argument: str) -> None:
+    """Raise a DataError where an array is not of real numbers."""
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{argument}: expected real numbers, got {array.dtype}")

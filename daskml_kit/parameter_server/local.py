@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import NamedTuple
 
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.messages import Message, Reply, Wish
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
 from daskml_kit.parameter_server.store import Store
 
 
@@ -53,8 +53,11 @@ class LocalServers:
         with self._changed:
             return self.store.numbers.get(trainer, (-1, -1))
 
-    def dump(self) -> Store:
-        """Return a copy of all that there is."""
+    def counts(self, server: int) -> Counts:
+        with self._changed:
+            return self.store.counts
+
+    def dump(self, server: int) -> Store:
         with self._changed:
             return deepcopy(self.store)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple, TypeAlias
 
 from daskml_kit.queries.query import Node
@@ -38,7 +39,7 @@ class RowGradient(NamedTuple):
 
 
 Gradient: TypeAlias = Array | tuple[RowGradient, ...] | None
-"""Of a server's whole range, of some rows, or none."""
+"""Of a server's whole range, or of some rows; None where it is left out."""
 
 
 class Push(NamedTuple):
@@ -111,6 +112,14 @@ class Wish(NamedTuple):
     names: tuple[str, ...] | None = None
     rows: tuple[tuple[str, Array], ...] | None = None
     nothing: bool = False
+
+
+class Counts(NamedTuple):
+    """What has happened to a server: updates, how many others each push had missed, pieces that came too late."""
+
+    version: int
+    lags: Counter[int]
+    late: int
 
 
 class Reply(NamedTuple):

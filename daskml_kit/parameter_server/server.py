@@ -6,14 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from copy import deepcopy
 from typing import Any, Literal, Self
 
 import numpy as np
 from distributed import Client
 
 from daskml_kit.engines.opening import find_client
-from daskml_kit.errors import DataError
+from daskml_kit.errors import AsynchronousClientError, DataError
 from daskml_kit.parameter_server.calls import Address
 from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.local import LocalServers
@@ -137,6 +136,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         workers = _checked_workers(cluster, servers, replicas, found.n_bytes)
         layout, stores = found.cut(max(len(workers), 1), update)
         self._start(layout, stores, found.terms, cluster, workers, replicas)
+        self._remember(directory)
         return self
 
     @property
@@ -150,7 +150,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         Parameters
         ----------
         name : str
-            Pushes are told apart by it: no other trainer may have it.
+            Pushes are told apart by it: no other trainer may have it. A task that is run again with the same handle
+            pushes nothing twice; another handle of the same name goes on where `Trainer.resume` is called first.
         lane : int, default 0
             Its piece of each synchronous step.
         """
@@ -172,23 +173,24 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     def snapshot(self, directory: str | os.PathLike[str]) -> None:
         """Write parameters, the rule's state and all counts to a directory, whole or not at all."""
-        write_snapshot(directory, self.layout, self._stores(), self.terms)
-        self._last_snapshot = f"the last snapshot is in {os.fspath(directory)!r}, which ParameterServer.restore takes"
+        stores = [self._own.servers.dump(number) for number in range(self.layout.n_servers)]
+        write_snapshot(directory, self.layout, stores, self.terms)
+        self._remember(directory)
 
     @property
     def version(self) -> int:
         """How many updates have been applied."""
-        return max(store.version for store in self._stores())
+        return max(self._own.servers.counts(number).version for number in range(self.layout.n_servers))
 
     @property
     def lags(self) -> Counter[int]:
         """How many pushes were computed with parameters that had missed so many updates."""
-        return self._stores()[0].lags
+        return self._own.servers.counts(0).lags
 
     @property
     def late(self) -> int:
         """How many pieces came after their step had gone on without them."""
-        return self._stores()[0].late
+        return self._own.servers.counts(0).late
 
     @property
     def losses(self) -> int:
@@ -204,6 +206,9 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     def __exit__(self, *details: object) -> None:
         self.close()
+
+    def _remember(self, directory: str | os.PathLike[str]) -> None:
+        self._last_snapshot = f"the last snapshot is in {os.fspath(directory)!r}, which ParameterServer.restore takes"
 
     def _start(
         self,
@@ -224,21 +229,19 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self._own.resume()
         self._own.pull()
 
-    def _stores(self) -> list[Store]:
-        if self._local:
-            return [self._local.dump()]
-        servers = self._own.servers
-        return [servers.dump(number) for number in range(self.layout.n_servers)]  # type: ignore[attr-defined]
-
 
 def _client(given: Client | Literal["local"] | None) -> Client | None:
+    if isinstance(given, Client) and given.asynchronous:
+        raise AsynchronousClientError("client: expected a synchronous one; calls wait for the servers")
+    if given is not None and given != "local" and not isinstance(given, Client):
+        raise DataError(f"client: expected a client, 'local' or None, got {given!r}")
     return None if given == "local" else given or find_client()
 
 
 def _checked_params(params: Mapping[str, Any]) -> dict[str, Array]:
     if not isinstance(params, Mapping) or not params:
         raise DataError(f"params: expected a mapping of names to arrays, got {type(params).__name__} {params!r:.60}")
-    return {name: np.asarray(array) for name, array in deepcopy(dict(params)).items()}
+    return {name: np.asarray(array) for name, array in params.items()}
 
 
 def _checked_terms(staleness: float, lanes: int, backup: int, on_nan: str) -> Terms:
@@ -250,6 +253,8 @@ def _checked_terms(staleness: float, lanes: int, backup: int, on_nan: str) -> Te
         raise DataError(f"backup: expected a number from 0 to below lanes, {lanes}, got {backup!r}")
     if on_nan not in ("raise", "skip"):
         raise DataError(f"on_nan: expected 'raise' or 'skip', got {on_nan!r}")
+    if staleness and lanes > 1:
+        raise DataError(f"lanes: expected 1 with staleness={staleness}, since nothing waits for pieces, got {lanes}")
     return Terms(float(staleness), int(lanes), int(backup), on_nan)
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeAlias
 
 from distributed import Actor
 
 from daskml_kit.errors import StaleEpochError
-from daskml_kit.parameter_server.messages import Message, Reply, Wish
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
 from daskml_kit.parameter_server.store import Store
+
+Reach: TypeAlias = Callable[[str, str], Any]
+"""Returns what calls the actor of a key and an address."""
 
 PATIENCE = 1.0
 """Seconds after which a trainer that has to wait is told to ask again, so that no call takes for ever."""
 
-
 RETRY = 0.1
 """Seconds between two attempts to reach a replica."""
+
+
+def actor_at(key: str, address: str) -> Any:
+    """Return the actor; its methods run where it is."""
+    return Actor(Shard, address, key)
 
 
 class Shard:
@@ -27,13 +35,19 @@ class Shard:
     A message is applied at once, sent to the replica with all that came meanwhile, and acknowledged when it is there;
     what is read has been sent there before. So whatever a trainer has seen outlives the primary.
 
+    A primary that others have replaced, because its worker was taken for lost, acknowledges no push any more; reads it
+    may answer with what it had, as long as the trainer has not heard of the other either.
+
     Parameters
     ----------
-    store : Store
+    store : Store, optional
+        None in one that is to follow, which is given its first.
+    reach : callable
+        Returns the replica by its key and address.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, reach: Reach = actor_at) -> None:
+        self.store, self._reach = store, reach
         self.epoch = 0
         self.leads = False
         self._guarded = True
@@ -43,7 +57,7 @@ class Shard:
         self._waiting: list[asyncio.Future[None]] = []
 
     async def lead(self, epoch: int, replica: tuple[str, str] | None) -> None:
-        """Be the primary of this epoch; if there is a replica, nothing is acknowledged before it has everything.
+        """Be the primary of this epoch, and return when the replica, if there is one, has everything.
 
         Parameters
         ----------
@@ -60,12 +74,18 @@ class Shard:
         if replica is not None:
             self._copying = asyncio.create_task(self._copy(epoch, *replica))
         self._wake()
+        await self._until_safe(epoch)
 
-    async def follow(self, epoch: int, store: Store | None, messages: list[Message]) -> None:
-        """Take over a primary's store, if given, and its messages since."""
+    async def follow(self, epoch: int, taken: int, store: Store | None, messages: list[Message]) -> None:
+        """Take over a primary's store, if given, and its messages since.
+
+        ``taken`` is what the primary had taken by then: what comes again, on a connection that broke, is left out.
+        """
         if self.leads or epoch < self.epoch:
             raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
-        self.epoch = epoch
+        if (epoch, taken) <= (self.epoch, self._taken):
+            return
+        self.epoch, self._taken = epoch, taken
         if store is not None:
             self.store = store
         for message in messages:
@@ -82,28 +102,36 @@ class Shard:
         if messages:
             self._wake()
         deadline = asyncio.get_running_loop().time() + PATIENCE
-        await self._until_safe(epoch)
-        while not self.store.is_ready(wish):
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return Reply(False, self.store.version)
+        left = PATIENCE
+        while left > 0 and not self.store.is_ready(wish):
             await self._news(left)
             self._check(epoch)
-        reply = self.store.read(wish)
+            left = deadline - asyncio.get_running_loop().time()
+        ready = self.store.is_ready(wish)
+        reply = self.store.read(wish) if ready else Reply(False, self.store.version)
         await self._until_safe(epoch)
         return reply
 
     async def number(self, epoch: int, trainer: str) -> tuple[int, int]:
-        """Return the number of a trainer's last push, and how many updates there were."""
+        """Return the number of a trainer's last push."""
         self._check(epoch)
+        found = self.store.numbers.get(trainer, (-1, -1))
         await self._until_safe(epoch)
-        return self.store.numbers.get(trainer, (-1, -1))
+        return found
+
+    async def counts(self, epoch: int) -> Counts:
+        """Return what has happened."""
+        self._check(epoch)
+        found = self.store.counts
+        await self._until_safe(epoch)
+        return found
 
     async def dump(self, epoch: int) -> Store:
         """Return all that there is, when it is safe."""
         self._check(epoch)
+        found = deepcopy(self.store)
         await self._until_safe(epoch)
-        return deepcopy(self.store)
+        return found
 
     async def _until_safe(self, epoch: int) -> None:
         goal = self._taken
@@ -113,7 +141,7 @@ class Shard:
 
     async def _copy(self, epoch: int, key: str, address: str) -> None:
         """Keep a replica up to date until another epoch begins."""
-        replica: Any = Actor(type(self), address, key)
+        replica = self._reach(key, address)
         while self.leads:
             try:
                 await self._copy_from_now(epoch, replica)
@@ -125,7 +153,7 @@ class Shard:
 
     async def _copy_from_now(self, epoch: int, replica: Any) -> None:
         self._unsent, done = [], self._taken
-        await replica.follow(epoch, deepcopy(self.store), [])  # this one goes on while that is on its way
+        await replica.follow(epoch, done, deepcopy(self.store), [])  # this one goes on while that is on its way
         while True:
             self._safe = done
             self._wake()
@@ -133,7 +161,7 @@ class Shard:
                 await self._news(None)
             batch, self._unsent = self._unsent, []
             done += len(batch)
-            await replica.follow(epoch, None, batch)
+            await replica.follow(epoch, done, None, batch)
 
     def _check(self, epoch: int) -> None:
         if not self.leads or epoch != self.epoch:

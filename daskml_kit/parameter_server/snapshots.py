@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,7 +31,9 @@ class Snapshot(NamedTuple):
     terms: Terms
     vector: Array
     state: tuple[Array, ...]
-    counts: dict[str, Any]
+    cuts: tuple[int, ...]
+    counts: list[dict[str, Any]]
+    """Of each range between these cuts."""
 
     @property
     def n_bytes(self) -> int:
@@ -40,18 +43,28 @@ class Snapshot(NamedTuple):
         """Return the layout over as many servers as there are now, and their stores."""
         params = Layout(self.fields, (0, len(self.vector)), self.vector.dtype.str).unflatten(self.vector)
         layout = Layout.of(params, n_servers)
+        counts = self.counts if layout.cuts == self.cuts else [self._least()] * n_servers
         stores = []
         for number, part in enumerate(layout.ranges()):
             state = tuple(array[part].copy() if array.ndim else array.copy() for array in self.state)
             stores.append(
-                Store(self.vector[part].copy(), update, layout.spans(number), self.terms, state, **self._kept())
+                Store(
+                    self.vector[part].copy(), update, layout.spans(number), self.terms, state, **_kept(counts[number])
+                )
             )
         return layout, stores
 
-    def _kept(self) -> dict[str, Any]:
-        numbers = {name: (leg, at) for name, (leg, at) in self.counts["numbers"].items()}
-        lags = Counter({int(lag): count for lag, count in self.counts["lags"].items()})
-        return {"version": self.counts["version"], "numbers": numbers, "lags": lags, "late": self.counts["late"]}
+    def _least(self) -> dict[str, Any]:
+        """Return what all ranges have at least, where others are cut now."""
+        first = min(self.counts, key=lambda counts: int(counts["version"]))
+        numbers = {name: min(own["numbers"].get(name, [-1, -1]) for own in self.counts) for name in first["numbers"]}
+        return {**first, "numbers": numbers}
+
+
+def _kept(counts: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: (leg, at) for name, (leg, at) in counts["numbers"].items()}
+    lags = Counter({int(lag): count for lag, count in counts["lags"].items()})
+    return {"version": counts["version"], "numbers": numbers, "lags": lags, "late": counts["late"]}
 
 
 def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: list[Store], terms: Terms) -> None:
@@ -64,13 +77,13 @@ def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: li
     with open(folder / "arrays.npz", "wb") as file:
         np.savez(file, vector=np.concatenate([store.vector for store in stores]), **arrays)
         os.fsync(file.fileno())
-    first = min(stores, key=lambda store: store.version)
-    numbers = {name: min(store.numbers.get(name, (-1, -1)) for store in stores) for name in first.numbers}
     about = {
         "fields": layout.fields,
         "terms": terms._asdict(),
         "n_state": len(arrays),
-        "counts": {"version": first.version, "numbers": numbers, "lags": first.lags, "late": first.late},
+        "rule": _rule(stores[0].update),
+        "cuts": layout.cuts,
+        "counts": [{**store.counts._asdict(), "numbers": store.numbers} for store in stores],
     }
     (folder / "about.json").write_text(json.dumps(about))
     pointer = root / f"{NEWEST}-{uuid.uuid4().hex}"
@@ -93,16 +106,22 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
     try:
         folder = root / (root / NEWEST).read_text()
         about = json.loads((folder / "about.json").read_text())
-        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        rule = about["rule"]
+        with open(folder / "arrays.npz", "rb") as file, np.load(file, allow_pickle=False) as arrays:
             vector = arrays["vector"]
             state = tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise CheckpointError(f"{os.fspath(directory)!r} holds no snapshot that can be read: {error}") from error
     expected = [array.shape for array in update.init(vector)]
-    if [array.shape for array in state] != expected:
+    if rule != _rule(update) or [array.shape for array in state] != expected:
         raise CheckpointError(
-            f"update: the snapshot in {os.fspath(directory)!r} has a state of shapes {[a.shape for a in state]}, "
-            f"which is not that of {update!r}: {expected}"
+            f"update: the snapshot in {os.fspath(directory)!r} has the state of {rule}, of shapes "
+            f"{[a.shape for a in state]}, which is not that of {update!r}: {expected}"
         )
     fields = tuple(Field(name, start, tuple(shape), dtype) for name, start, shape, dtype in about["fields"])
-    return Snapshot(fields, Terms(**about["terms"]), vector, state, about["counts"])
+    return Snapshot(fields, Terms(**about["terms"]), vector, state, tuple(about["cuts"]), about["counts"])
+
+
+def _rule(update: Update) -> str:
+    """Return which rule a state belongs to; its settings may change."""
+    return type(getattr(update, "rule", update)).__qualname__

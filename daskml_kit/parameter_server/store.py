@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from daskml_kit.errors import DataError
 from daskml_kit.parameter_server.layout import Span
 from daskml_kit.parameter_server.messages import (
+    Counts,
     Enter,
     Leave,
     Message,
@@ -44,8 +46,9 @@ class Shares(Alone):
             return Share(a.weight + b.weight, b.total if a.total is None else a.total)
         if isinstance(a.total, tuple) and isinstance(b.total, tuple):
             return Share(a.weight + b.weight, _joined(a.total + b.total))
-        both: Any = np.add(a.total, b.total)  # type: ignore[arg-type]  # all lanes of a step push alike
-        return Share(a.weight + b.weight, both)
+        if isinstance(a.total, tuple) or isinstance(b.total, tuple):
+            raise DataError("gradients: expected all lanes of a step to push all parameters whole, or all not to")
+        return Share(a.weight + b.weight, a.total + b.total)
 
 
 def _joined(parts: tuple[RowGradient, ...]) -> tuple[RowGradient, ...]:
@@ -79,6 +82,8 @@ class Store:
     numbers: dict[str, tuple[int, int]] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    early: list[Pieces] = field(default_factory=list)
+    """Of steps that come later, from trainers that push again before they read."""
     lags: Counter[int] = field(default_factory=Counter)
     late: int = 0
     """Pieces that came after their step had gone on without them."""
@@ -117,6 +122,10 @@ class Store:
             found = [self.vector.copy()]
         return Reply(True, self.version, tuple(found))
 
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.version, self.lags.copy(), self.late)
+
     def _push(self, push: Push) -> None:
         if push.number <= self.numbers.get(push.trainer, (-1, -1)):
             return
@@ -129,8 +138,11 @@ class Store:
             self._apply(push.gradient, 1.0)
 
     def _gather(self, pieces: Pieces) -> None:
-        if pieces.step != self.version:
-            self.late += len(pieces.nodes) * (pieces.step < self.version)
+        if pieces.step > self.version:
+            self.early.append(pieces)
+            return
+        if pieces.step < self.version:
+            self.late += len(pieces.nodes)
             return
         there = {lane for node in self.nodes for lane in self._leaves(node)}
         new = [node for node in pieces.nodes if not there.intersection(self._leaves(node))]
@@ -150,14 +162,27 @@ class Store:
         self.version += 1
         if total.total is not None and total.weight > 0:
             self._apply(total.total, total.weight)
+        early, self.early = self.early, []
+        for pieces in early:
+            self._gather(pieces)
 
     def _apply(self, gradient: Array | tuple[RowGradient, ...], weight: float) -> None:
         if isinstance(gradient, tuple):
-            for part in gradient:
-                self._apply_rows(part if weight == 1 else part._replace(values=part.values / weight))
+            self._apply_parts([p if weight == 1 else p._replace(values=p.values / weight) for p in gradient])
         else:
             mean = gradient if weight == 1 else gradient / weight
             self.vector, self.state = self.update.apply(mean, self.state, self.vector)
+
+    def _apply_parts(self, parts: list[RowGradient]) -> None:
+        """Move some rows; it counts as one step, for several fields as for none, and so on all servers alike."""
+        counts = [(count, count.copy()) for count in self.state if not count.ndim]
+        if not parts:
+            nothing = self.vector[:0]
+            self.update.apply(nothing, tuple(a[:0] if a.ndim else a for a in self.state), nothing)
+        for part in parts:
+            for count, before in counts:
+                count[...] = before
+            self._apply_rows(part)
 
     def _apply_rows(self, part: RowGradient) -> None:
         span = self._span(part.name)

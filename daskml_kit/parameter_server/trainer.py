@@ -150,7 +150,10 @@ class Trainer:
         return self.finish()
 
     def start(self, gradients: Mapping[str, Any], weight: float = 1.0, *, at: int | None = None) -> None:
-        """Begin to push and pull; `finish` ends it. ``at`` numbers the push within its leg: by default the next."""
+        """Begin to push and pull; `finish` ends it, and until then ``gradients`` are not to be written to.
+
+        ``at`` numbers the push within its leg: by default the next.
+        """
         self._wait()
         if at is not None:
             self._sent = at - 1
@@ -188,6 +191,8 @@ class Trainer:
         return {}
 
     def _messages(self, gradients: Mapping[str, Any], weight: float) -> list[list[Message]]:
+        if not 0 <= weight < np.inf:
+            raise DataError(f"weight: expected a finite number of at least 0, got {weight!r}")
         told = self._checked(gradients)
         if self.terms.staleness == 0:
             nothing = [Share(0.0, None)] * len(self._versions)
@@ -196,6 +201,8 @@ class Trainer:
             steps = list(self._versions)
             self._versions = [version + 1 for version in steps]  # what is read next has seen this step
             return [[Pieces(step, (node,))] for step, node in zip(steps, nodes, strict=True)]
+        if weight != 1:
+            raise DataError(f"weight: expected 1 with staleness={self.terms.staleness:g}, which takes no means")
         self._sent += 1
         number = (self.leg, self._sent)
         parts = told or [None] * len(self._versions)
@@ -235,7 +242,7 @@ class Trainer:
         replies = self._send(
             [[]] * self.layout.n_servers, [w._replace(names=tuple(names)) for w in self._wish()]
         ).result()
-        parts: dict[str, list[Array]] = {name: [] for name in names}
+        parts: dict[str, list[Array]] = {name: [np.empty(0, self.layout.dtype)] for name in names}
         for server, reply in enumerate(replies):
             spans = [span for span in self.layout.spans(server) if span.name in parts]
             for span, values in zip(spans, reply.values, strict=True):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Self
 
-from distributed import Actor
-
-from daskml_kit.parameter_server.shard import Shard
+from daskml_kit.parameter_server.shard import actor_at
 
 
 class Place(NamedTuple):
@@ -17,7 +15,7 @@ class Place(NamedTuple):
 
     def actor(self) -> Any:
         """Return the actor; its methods run where it is."""
-        return Actor(Shard, self.address, self.key)
+        return actor_at(*self)
 
 
 class Server(NamedTuple):

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from distributed import Client, Future, Variable
@@ -83,13 +83,13 @@ class Watch:
         self._held.clear()
         self._spares.clear()
 
-    def call(self, place: Place, ask: Callable[[Any], Any]) -> Any:
+    def call(self, place: Place, ask: Callable[[Any], Any], others: Collection[str] = ()) -> Any:
         """Return the answer of an actor.
 
         Raises
         ------
         OSError
-            Where its worker is lost, or it does not answer.
+            Where its worker is lost, or one of the ``others`` that it needs, or it does not answer.
         """
         deadline = time.monotonic() + PATIENCE
         try:
@@ -99,7 +99,7 @@ class Watch:
                 try:
                     return future.result(timeout=5 * INTERVAL)
                 except TimeoutError:
-                    if place.address not in self._workers() or time.monotonic() > deadline:
+                    if not {place.address, *others}.issubset(self._workers()) or time.monotonic() > deadline:
                         raise OSError(f"{place.address} does not answer") from None
         except RuntimeError as error:
             if "lost" in str(error):
@@ -114,6 +114,8 @@ class Watch:
             except OSError:
                 continue  # a worker was lost in the middle: the next look sees it
             except Exception as error:  # without a watch, trainers would wait for ever
+                if self.client.status in ("closing", "closed"):
+                    return  # with it, the cluster forgets the servers
                 self._publish(self.view._replace(failure=f"the watch over the parameter server failed: {error!r}"))
                 raise
             if self.view.failure:
@@ -157,7 +159,8 @@ class Watch:
                 stacklevel=2,
             )
         following = tuple(replica) if replica else None
-        self.call(primary, lambda actor: actor.lead(server.epoch + 1, following))
+        others = [replica.address] if replica else []  # until it has everything, the view does not show it
+        self.call(primary, lambda actor: actor.lead(server.epoch + 1, following), others)
         return Server(server.epoch + 1, primary, replica)
 
     def _spare(self, workers: list[str]) -> None:

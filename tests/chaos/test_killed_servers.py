@@ -1,0 +1,248 @@
+"""Workers with servers, replicas and trainers are killed (SIGKILL): each acknowledged push counts, and counts once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, Event, LocalCluster, get_worker, secede
+from numpy.testing import assert_array_equal
+
+from daskml_kit.engines import opening
+from daskml_kit.engines.opening import open_engine
+from daskml_kit.errors import LostServerError
+from daskml_kit.parameter_server import ParameterServer, Rows, add, momentum, train
+from daskml_kit.parameter_server.training.run import train_on
+from daskml_kit.parameter_server.training.setting import Setting
+from daskml_kit.parameter_server.training.steps import Gradients
+
+KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
+"""How many workers are killed in a row; 20 for a long run."""
+SEED = int(os.environ.get("DASKML_KIT_SEED", "0"))
+NAMES = ("0", "1", "2")
+SHAPES = {"table": (300, 4), "matrix": (20, 5), "vector": (7,), "number": ()}
+
+
+@pytest.fixture
+def doomed(monkeypatch):
+    """A cluster for one test: one that was killed may take long to start again."""
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    config = {"distributed.scheduler.allowed-failures": 100}
+    sizes = {"n_workers": 4, "threads_per_worker": 1, "processes": True}
+    with dask.config.set(config), LocalCluster(**sizes, dashboard_address=":0") as cluster, Client(cluster) as client:
+        yield client
+
+
+def increments(name, number):
+    """Return what a trainer pushes: whole numbers, of some arrays, whole or a few rows of which some repeat."""
+    rng = np.random.default_rng([SEED, int(name), number])
+    chosen = [key for key in SHAPES if rng.random() < 0.6] or list(SHAPES)
+    pushed = {}
+    for key in chosen:
+        shape = SHAPES[key]
+        if shape and rng.random() < 0.5:
+            rows = rng.integers(shape[0], size=rng.integers(1, 6))
+            pushed[key] = Rows(rows, rng.integers(-9, 10, size=(len(rows), *shape[1:])).astype(float))
+        else:
+            pushed[key] = rng.integers(-9, 10, size=shape).astype(float)
+    return pushed
+
+
+def push_until(trainer, event):
+    """Push until told to stop; return how many pushes were acknowledged.
+
+    It always pushes once: the next may be on some servers already, if it is another that was lost.
+    """
+    secede()
+    number = trainer.resume()
+    stop = Event(event)
+    while True:
+        trainer.push(increments(trainer.name, number))
+        number += 1
+        if number % 7 == 0:
+            trainer.pull()
+        if number % 10 == 0 and stop.is_set():
+            return number
+
+
+def total(counts):
+    """Return the sum of what trainers pushed."""
+    sums = {key: np.zeros(shape) for key, shape in SHAPES.items()}
+    for name, count in counts.items():
+        for number in range(count):
+            for key, pushed in increments(name, number).items():
+                if isinstance(pushed, Rows):
+                    np.add.at(sums[key], pushed.rows, pushed.values)
+                else:
+                    sums[key] += pushed
+    return sums
+
+
+class Killer:
+    """Kills workers, each when all ranges have a replica again."""
+
+    def __init__(self, client, server):
+        self.client, self.server, self.rng, self.killed = client, server, np.random.default_rng(SEED), {}
+
+    def kill(self, address):
+        (pid,) = self.client.run(os.getpid, workers=[address]).values()
+        os.kill(pid, signal.SIGKILL)
+        self.killed[address] = time.monotonic()
+
+    def kill_any(self):
+        """Kill the worker of a primary, a replica or a trainer."""
+        self.await_replicas()
+        self.await_pushes()
+        view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
+        places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
+        kind = self.rng.integers(3)
+        self.kill(self.rng.choice(places[kind]))
+        return ("server", "replica", "trainer")[kind]
+
+    def await_pushes(self):
+        """Wait until each trainer has pushed some more."""
+        before = self.pushes()
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if all(now[1] > then[1] + 50 for now, then in zip(self.pushes(), before, strict=True)):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"trainers push no more after {before}")
+
+    def pushes(self):
+        servers = self.server._own.servers
+        return [servers.number(server, name) for server in range(3) for name in NAMES]
+
+    def await_replicas(self):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
+            alive = set(self.client.nthreads()).difference(self.killed)
+            if len(alive) >= 3 and all(place is not None and place.address in alive for place in held):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no replica again: {self.server._remote.view}")
+
+
+def test_each_acknowledged_push_counts_once(doomed, capsys):
+    params = {key: np.zeros(shape) for key, shape in SHAPES.items()}
+    stop = Event("stop")
+    with ParameterServer(params, add(), staleness=np.inf, servers=3, client=doomed) as server:
+        tasks = {name: doomed.submit(push_until, server.trainer(name), "stop", pure=False) for name in ("0", "1", "2")}
+        killer = Killer(doomed, server)
+        kinds = [killer.kill_any() for _ in range(KILLS)]
+        killer.await_replicas()
+        stop.set()
+        counts = {name: task.result(timeout=120) for name, task in tasks.items()}
+        found, losses = server.pull(), server.losses
+    with capsys.disabled():
+        print(f" {kinds}: {counts} pushes, {losses} ranges changed hands", end=" ")
+    expected = total(counts)
+    for key in SHAPES:
+        assert_array_equal(found[key], expected[key])
+
+
+def test_server_and_replica_in_one_moment(doomed, tmp_path):
+    directory = tmp_path / "snapshots"
+    with ParameterServer({"w": np.zeros(4)}, momentum(0.5), staleness=np.inf, servers=1, client=doomed) as server:
+        for _ in range(3):
+            server.push({"w": np.ones(4)})
+        server.snapshot(directory)
+        saved = server.pull()["w"]
+        server.push({"w": np.ones(4)})
+        waiting = doomed.submit(push_for_ever, server.trainer("a"), pure=False, workers=[idle(doomed, server)])
+        (held,) = server._remote.view.servers
+        pids = doomed.run(os.getpid, workers=[held.primary.address, held.replica.address])
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(LostServerError, match=r"the last snapshot is in .*snapshots"):
+            waiting.result(timeout=60)
+        with pytest.raises(LostServerError, match=r"the last snapshot is in .*snapshots"):
+            server.push({"w": np.ones(4)})
+    with ParameterServer.restore(directory, momentum(0.5), client=doomed) as server:
+        assert_array_equal(server.pull()["w"], saved)
+        assert server.version == 3
+        server.push({"w": np.ones(4)})
+        found = server.pull()["w"]
+    with ParameterServer({"w": np.zeros(4)}, momentum(0.5), staleness=np.inf, client="local") as server:
+        for _ in range(4):
+            server.push({"w": np.ones(4)})
+        assert_array_equal(found, server.pull()["w"])
+
+
+def idle(client, server):
+    """Return a worker that holds nothing."""
+    (held,) = server._remote.view.servers
+    return min(set(client.nthreads()).difference([held.primary.address, held.replica.address]))
+
+
+def push_for_ever(trainer):
+    secede()
+    while True:
+        trainer.push({"w": np.ones(4)})
+
+
+class Visits:
+    """A model whose parameters count how often each row was visited; once it kills a worker it is computed on."""
+
+    def __init__(self, marker, victim, after=3):
+        self.marker, self.victim, self.after, self.calls = marker, victim, after, 0
+
+    def __call__(self, params, X, y):
+        self.calls += 1
+        if self.calls > self.after and get_worker().address == self.victim and not os.path.exists(self.marker):
+            open(self.marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        rows = X[:, 0].astype(int)
+        return 1.0, {"visits": Rows(rows, np.full(len(rows), 1 / len(rows))), "sum": X.mean(axis=0)}
+
+
+def numbered(client, n_rows=8192, n_blocks=16):
+    return client.persist(
+        da.arange(n_rows, chunks=n_rows // n_blocks, dtype=float)[:, None] * np.array([[1.0, 1 / n_rows]])
+    )
+
+
+@pytest.mark.parametrize(("mode", "victim"), [("stale", 1), ("stale", 3), ("async", 0)])
+def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, mode, victim):
+    X = numbered(doomed)
+    model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
+    params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
+    setting = {"mode": mode, "epochs": 2, "batch_size": 64, "push_every": 1}
+    found = train(model, params, X, X[:, 1], update=add(), servers=2, **setting)
+    assert os.path.exists(model.marker)
+    assert_array_equal(found.params["visits"], np.full(8192, 2 / 64))
+
+
+@pytest.mark.parametrize("victim", [0, 3])
+def test_synchronous_training_gives_the_same_bits(doomed, tmp_path, victim):
+    X = numbered(doomed)
+    params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
+    setting = {"mode": "sync", "epochs": 1, "batch_size": 256, "servers": 2}
+    expected = train(Visits("", ""), params, X, X[:, 1], update=momentum(0.1), **setting)
+    model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
+    found = train(model, params, X, X[:, 1], update=momentum(0.1), **setting)
+    assert os.path.exists(model.marker)
+    for key in params:
+        assert_array_equal(found.params[key], expected.params[key])
+
+
+def test_a_worker_that_joins_takes_part(doomed):
+    X = numbered(doomed)
+    before = set(doomed.nthreads())
+
+    def grow(history, params):
+        if len(history.epochs) == 1:
+            doomed.cluster.scale(5)
+        return not {moment.worker for moment in history.moments} - before
+
+    with open_engine(X, X[:, 1]) as engine:
+        setting = Setting(mode="async", epochs=100_000, batch_size=64)
+        params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
+        found = train_on(engine, Gradients(Visits("", "")), params, add(), setting, grow)
+    assert {moment.worker for moment in found.history.moments} - before

@@ -1,0 +1,158 @@
+"""Rows and blocks are visited once an epoch; what is not pushed is kept; settings are checked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from daskml_kit.block import Block
+from daskml_kit.errors import DataError
+from daskml_kit.numerics.rows import Rows
+from daskml_kit.parameter_server.layout import Layout
+from daskml_kit.parameter_server.training.agenda import Agenda
+from daskml_kit.parameter_server.training.batches import Order
+from daskml_kit.parameter_server.training.compression import TopK
+from daskml_kit.parameter_server.training.legs import Lane, n_steps
+from daskml_kit.parameter_server.training.setting import Setting, checked
+
+
+def block_of(n_rows, index=0, sparse=False):
+    X = np.arange(n_rows, dtype=float)[:, None] + 1
+    return Block(sp.csr_array(X) if sparse else X, np.arange(n_rows), np.ones(n_rows), index)
+
+
+orders = st.builds(
+    Order,
+    seed=st.integers(0, 5),
+    batch_size=st.integers(1, 12),
+    validation_fraction=st.sampled_from([0.0, 0.1, 0.5, 0.99]),
+    shuffle=st.booleans(),
+)
+
+
+@given(orders, st.integers(0, 50), st.integers(0, 3), st.booleans())
+def test_an_epoch_visits_each_row_once_that_is_not_held_out(order, n_rows, index, sparse):
+    block = block_of(n_rows, index, sparse)
+    held = order.held_out(block)
+    held_rows = set() if held is None else set(held.y.tolist())
+    assert len(held_rows) == order.n_held_out(n_rows)
+    orders = []
+    for epoch in range(3):
+        visit = order.visit(block, epoch)
+        batches = visit.batches(0, order.n_batches(n_rows))
+        assert all(0 < batch.n_rows <= order.batch_size for batch in batches)
+        seen = [row for batch in batches for row in batch.y.tolist()]
+        assert [x for batch in batches for x in batch.X.sum(axis=1)] == [row + 1 for row in seen]
+        assert sorted(seen) == sorted(set(range(n_rows)) - held_rows)
+        orders.append(seen)
+    assert order.shuffle or orders[0] == orders[1] == sorted(orders[0])
+    assert not order.shuffle or len(orders[0]) < 12 or orders[0] != orders[1]
+
+
+@given(orders, st.lists(st.integers(0, 30), min_size=1, max_size=4), st.integers(1, 5))
+def test_a_lane_visits_each_row_once(order, sizes, every):
+    blocks = [block_of(n_rows, index) for index, n_rows in enumerate(sizes)]
+    lane = Lane(order, every, 1, [(b.n_rows, lambda b=b: b) for b in blocks])
+    length = sum(n_steps(order, every, n_rows) for n_rows in sizes)
+    seen = []
+    for step in range(length):
+        batches, block = lane.part(step)
+        assert 0 < len(batches) <= every
+        seen += [(block.index, row) for batch in batches for row in batch.y.tolist()]
+    assert lane.part(length) == ([], None)
+    expected = [(b.index, row) for b in blocks for row in order.visit(b, 1).rows.tolist()]
+    assert seen == expected
+
+
+@given(st.integers(1, 40), st.integers(1, 3), st.data())
+def test_an_agenda_hands_out_each_block_once_an_epoch(n_blocks, epochs, data):
+    agenda = Agenda(n_blocks, epochs, seed=3)
+    visits = []
+    while True:
+        near = data.draw(st.sets(st.integers(0, n_blocks - 1), max_size=5))
+        visit = agenda.take(near, data.draw(st.integers(1, 4)))
+        if visit is None:
+            break
+        assert visit.blocks
+        visits.append(visit)
+    assert [v.epoch for v in visits] == sorted(v.epoch for v in visits)
+    for epoch in range(epochs):
+        assert sorted(b for v in visits if v.epoch == epoch for b in v.blocks) == list(range(n_blocks))
+    assert agenda.take(set(), 1) is None
+
+
+def test_an_agenda_that_is_stopped_ends():
+    agenda = Agenda(4, 3, seed=0)
+    agenda.take(set(), 1)
+    agenda.stop()
+    assert agenda.take({0}, 1) is None
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 1), st.integers(1, 8))
+def test_top_k_keeps_what_it_does_not_push(share, n_pushes):
+    rng = np.random.default_rng(n_pushes)
+    params = {"w": np.zeros((9, 2)), "b": np.zeros(()), "v": np.zeros(5)}
+    top = TopK(share, Layout.of(params, 1))
+    given, pushed = (dict.fromkeys(params, 0.0) for _ in range(2))
+    for _ in range(n_pushes):
+        gradients = {name: rng.normal(size=p.shape) for name, p in params.items()}
+        kept = {name: g.copy() for name, g in gradients.items()}
+        for name, told in top.compress(gradients).items():
+            assert_array_equal(gradients[name], kept[name])
+            given[name] = given[name] + gradients[name]
+            whole = np.zeros(params[name].shape)
+            if isinstance(told, Rows):
+                assert len(told.rows) == max(int(np.ceil(share * len(whole))), 1)
+                whole[told.rows] = told.values
+            else:
+                whole = told
+            pushed[name] = pushed[name] + whole
+    for name in params:
+        rest = given[name] - pushed[name]
+        if share == 1 or name == "b":
+            assert_allclose(rest, 0, atol=1e-12)
+        else:
+            assert_allclose(top._rest[name], rest, atol=1e-12)
+
+
+def test_top_k_pushes_the_largest():
+    top = TopK(0.5, Layout.of({"w": np.zeros(4)}, 1))
+    told = top.compress({"w": np.array([0.0, -5.0, 1.0, 3.0])})["w"]
+    assert told.rows.tolist() == [1, 3]
+    with pytest.raises(DataError, match="top_k: expected whole gradients"):
+        top.compress({"w": Rows(np.array([0]), np.ones(1))})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"mode": "fast"}, "mode: expected 'sync', 'stale' or 'async', got 'fast'"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size: expected a whole number of at least 1, got 2.5"),
+        ({"lanes": True}, "lanes: expected a whole number of at least 1, got True"),
+        ({"push_every": 0}, "push_every: expected a whole number of at least 1, got 0"),
+        ({"patience": -1}, "patience: expected a whole number of at least 1, got -1"),
+        ({"mode": "stale", "staleness": 0}, "staleness: expected a whole number of at least 1, got 0"),
+        ({"mode": "stale", "staleness": -3}, "staleness: expected a whole number of at least 1, got -3"),
+        ({"mode": "async", "staleness": 2}, "staleness: expected none with mode='async'"),
+        ({"staleness": 2}, "staleness: expected none with mode='sync'"),
+        ({"backup": -1}, "backup: expected a whole number of at least 0, got -1"),
+        ({"mode": "async", "backup": 1}, "backup: expected 0 with mode='async'"),
+        ({"validation_fraction": 1.0}, "validation_fraction: expected a share from 0 to below 1, got 1.0"),
+        ({"top_k": 0.0, "mode": "async"}, "top_k: expected a share above 0 and at most 1, got 0.0"),
+        ({"top_k": 0.5}, "top_k: expected none with mode='sync'"),
+    ],
+)
+def test_settings_that_cannot_be(setting, message):
+    with pytest.raises(DataError, match=message):
+        checked(Setting(**setting))
+
+
+@pytest.mark.parametrize(("mode", "bound"), [("sync", 0), ("stale", 4), ("async", np.inf)])
+def test_the_bound_of_a_mode(mode, bound):
+    assert checked(Setting(mode=mode)).bound == bound

@@ -1,0 +1,96 @@
+"""The protocol of a server and its replica under random schedules, and that the checker sees what breaks it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from simulated import World
+
+from daskml_kit.errors import StaleEpochError
+from daskml_kit.parameter_server.shard import Shard
+from daskml_kit.parameter_server.store import Store
+
+SCHEDULES = 80
+
+
+@pytest.mark.parametrize("staleness", [np.inf, 0.5, 1, 3])
+@pytest.mark.parametrize("n_deaths", [0, 4])
+def test_histories_of_random_schedules_are_linearizable(staleness, n_deaths):
+    for seed in range(SCHEDULES):
+        history = World(seed, staleness=staleness, n_deaths=n_deaths).run()
+        assert sum(call.pushed is not None for call in history.calls) == 18
+        assert history.problems(staleness) == [], f"seed {seed}"
+        assert history.calls[-1].seen == [1.0] * 18
+
+
+def test_the_same_seed_is_the_same_history():
+    one, two = (World(5).run().calls for _ in range(2))
+    assert [(c.trainer, c.start, c.end, c.version) for c in one] == [
+        (c.trainer, c.start, c.end, c.version) for c in two
+    ]
+
+
+class Hasty(Shard):
+    """Acknowledges before the replica has anything."""
+
+    async def _until_safe(self, epoch):
+        return
+
+
+class HastyReader(Shard):
+    """Replies with what the replica may not have."""
+
+    async def accept(self, epoch, messages, wish):
+        if not messages:
+            self._check(epoch)
+            return self.store.read(wish)
+        return await super().accept(epoch, messages, wish)
+
+
+class Unfenced(Shard):
+    """A replica that takes orders of old primaries, which do not stop either."""
+
+    async def follow(self, epoch, taken, store, messages):
+        if not self.leads:
+            await super().follow(max(epoch, self.epoch), taken, store, messages)
+
+    def _check(self, epoch):
+        if not self.leads:
+            raise StaleEpochError
+
+
+class Late(Shard):
+    """A replica that takes what comes late, in the order in which it comes."""
+
+    async def follow(self, epoch, taken, store, messages):
+        if (epoch, taken) <= (self.epoch, self._taken) and store is not None and not self.leads:
+            self._taken = taken - 1
+        await super().follow(epoch, taken, store, messages)
+
+
+class Twice(Store):
+    """Applies what has been applied."""
+
+    def _push(self, push):
+        self.numbers.pop(push.trainer, None)
+        super()._push(push)
+
+
+class Unbounded(Store):
+    """Lets everybody go on."""
+
+    def is_ready(self, wish):
+        return True
+
+
+@pytest.mark.parametrize("broken", [Hasty, HastyReader, Unfenced, Late, Twice, Unbounded])
+def test_the_checker_sees_a_broken_server(broken):
+    parts = {"shard" if issubclass(broken, Shard) else "store": broken}
+    assert any(problems_of(World(seed, staleness=1, n_deaths=4, **parts)) for seed in range(5 * SCHEDULES))
+
+
+def problems_of(world):
+    try:
+        return world.run().problems(world.staleness)
+    except (AttributeError, RuntimeError) as error:  # one that leads and has nothing, or waits for ever
+        return [error]

@@ -1,0 +1,136 @@
+"""Snapshots: what is written comes back on any number of servers, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from daskml_kit.errors import CheckpointError
+from daskml_kit.parameter_server import ParameterServer, adagrad, adam, chain, clip, momentum, sgd
+from daskml_kit.parameter_server.layout import Layout
+from daskml_kit.parameter_server.messages import Push, Terms
+from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
+from daskml_kit.parameter_server.store import Store
+
+PARAMS = {"w": np.linspace(-1, 1, 20).reshape(10, 2), "b": np.array([0.5], np.float64)}
+RULES = [sgd(0.1), momentum(0.1), adagrad(0.1), adam(0.1), chain(clip(0.5), adam(0.1))]
+
+
+def make(rule, n_servers, n_pushes=5):
+    layout, rng = Layout.of(PARAMS, n_servers), np.random.default_rng(0)
+    vector = layout.flatten(PARAMS)
+    stores = [Store(vector[p].copy(), rule, layout.spans(i), Terms(3.0)) for i, p in enumerate(layout.ranges())]
+    for number in range(n_pushes):
+        gradient = rng.normal(size=layout.size)
+        for store, part in zip(stores, layout.ranges(), strict=True):
+            store.take(Push("a", (0, number), gradient[part], number // 2))
+    return layout, stores
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (3, 2), (1, 4)])
+def test_it_goes_on_as_if_nothing_had_been(tmp_path, rule, before, after):
+    layout, stores = make(rule, before)
+    write_snapshot(tmp_path, layout, stores, Terms(3.0))
+    layout, found = read_snapshot(tmp_path, rule).cut(after, rule)
+    gradient = np.random.default_rng(1).normal(size=layout.size)
+    (_, (whole,)) = make(rule, 1)
+    whole.take(Push("a", (0, 5), gradient))
+    for store, part in zip(found, layout.ranges(), strict=True):
+        assert (store.version, store.numbers, store.terms) == (5, {"a": (0, 4)}, Terms(3.0))
+        store.take(Push("a", (0, 4), np.full(store.vector.size, np.nan)))
+        store.take(Push("a", (0, 5), gradient[part]))
+        assert store.lags.total() == 6
+        assert_array_equal(store.vector, whole.vector[part])
+        for own, all_ in zip(store.state, whole.state, strict=True):
+            assert_array_equal(own, all_[part] if all_.ndim else all_)
+
+
+@pytest.mark.parametrize("other", [sgd(0.1), momentum(0.1), adagrad(0.1), adam(0.1)])
+@pytest.mark.parametrize("rule", [sgd(0.1), momentum(0.1), adagrad(0.1), chain(clip(1.0), adam(0.1))])
+def test_the_state_of_another_rule_is_refused(tmp_path, rule, other):
+    write_snapshot(tmp_path, *make(rule, 2), Terms())
+    if type(getattr(rule, "rule", rule)) is type(other):
+        read_snapshot(tmp_path, other)
+        return
+    with pytest.raises(CheckpointError, match=r"update: the snapshot in .* has the state of"):
+        read_snapshot(tmp_path, other)
+
+
+def test_a_range_that_was_a_push_ahead_takes_it_once(tmp_path):
+    layout, stores = make(sgd(1.0), 3)
+    ahead, parts = Push("a", (0, 5), None), list(layout.ranges())
+    pushed = [ahead._replace(gradient=np.ones(p.stop - p.start)) for p in parts]
+    stores[1].take(pushed[1])
+    write_snapshot(tmp_path, layout, stores, Terms(3.0))
+    _, found = read_snapshot(tmp_path, sgd(1.0)).cut(3, sgd(1.0))
+    for store, before, push in zip(found, stores, pushed, strict=True):
+        store.take(push)
+        before.take(push)
+        assert_array_equal(store.vector, before.vector)
+        assert store.counts == before.counts
+    _, (whole,) = read_snapshot(tmp_path, sgd(1.0)).cut(1, sgd(1.0))
+    assert (whole.version, whole.numbers) == (5, {"a": (0, 4)})
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_one_that_was_torn_leaves_the_last_whole_one(tmp_path, monkeypatch, at):
+    layout, stores = make(adam(0.1), 2)
+    write_snapshot(tmp_path, layout, stores, Terms())
+    saved = np.concatenate([store.vector for store in stores])
+    for store in stores:
+        store.take(Push("a", (0, 9), np.ones(store.vector.size)))
+
+    def crash(*args, **kwargs):
+        raise Crash
+
+    place = [(np, "savez"), (os, "fsync"), (json, "dumps"), (os, "replace")][at]
+    with monkeypatch.context() as patched:
+        patched.setattr(*place, crash)
+        with pytest.raises(Crash):
+            write_snapshot(tmp_path, layout, stores, Terms())
+    assert_array_equal(read_snapshot(tmp_path, adam(0.1)).vector, saved)
+    write_snapshot(tmp_path, layout, stores, Terms())
+    assert (read_snapshot(tmp_path, adam(0.1)).vector != saved).any()
+    assert len(list(tmp_path.glob("snapshot-*"))) == 1
+
+
+@pytest.mark.parametrize("file", ["arrays.npz", "about.json"])
+@pytest.mark.parametrize("kept", [0, 20, 200])
+def test_files_that_were_cut_off_are_named(tmp_path, file, kept):
+    write_snapshot(tmp_path, *make(adam(0.1), 1), Terms())
+    (path,) = tmp_path.glob(f"snapshot-*/{file}")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="holds no snapshot that can be read"):
+        read_snapshot(tmp_path, adam(0.1))
+
+
+def test_a_directory_without_a_snapshot(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no snapshot"):
+        ParameterServer.restore(tmp_path, sgd(0.1), client="local")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_server_goes_on_from_its_snapshot(tmp_path, dtype):
+    params = {"w": np.arange(4, dtype=dtype), "b": np.array(1, dtype)}
+    gradients = {name: np.ones_like(p) for name, p in params.items()}
+    with ParameterServer(params, adam(0.1), np.inf, client="local") as server:
+        server.push(gradients)
+        server.snapshot(tmp_path)
+        server.push(gradients)
+        expected = server.pull()
+    with ParameterServer.restore(tmp_path, adam(0.1), client="local") as server:
+        server.push(gradients)
+        found = server.pull()
+        assert server.version == 2
+    for name in params:
+        assert found[name].dtype == dtype
+        assert_array_equal(found[name], expected[name])
