@@ -82,8 +82,19 @@ class Leg:
     first: int = 0
 
 
+class LaneLoss(NamedTuple):
+    """The sum of the losses of a lane's rows, and their weight."""
+
+    lane: int
+    loss: float = 0.0
+    weight: float = 0.0
+
+    def add(self, done: Contribution) -> LaneLoss:
+        return LaneLoss(self.lane, self.loss + done.loss * done.weight, self.weight + done.weight)
+
+
 class Report(NamedTuple):
-    """What a trainer did: sums over its rows, and where its seconds went."""
+    """What a trainer did: sums over its rows, by lane in a synchronous run, and where its seconds went."""
 
     loss: float = 0.0
     weight: float = 0.0
@@ -93,6 +104,7 @@ class Report(NamedTuple):
     computing: float = 0.0
     waiting: float = 0.0
     worker: str = ""
+    lanes: tuple[LaneLoss, ...] = ()
 
     def add(self, done: Contribution, computing: float) -> Report:
         return self._replace(
@@ -193,6 +205,7 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
         for lane, positions in leg.lanes
     }
     report, some_rows = Report(), False
+    losses = {lane: LaneLoss(lane) for lane in readers}
     params = trainer.pull()
     while (number := trainer.version - leg.first) < leg.n_steps:
         started = time.perf_counter()
@@ -210,12 +223,13 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
                 check_finite(block)
             shares.append((lane, contribution.weight, contribution.arrays))
             report = report.add(contribution, 0.0)
+            losses[lane] = losses[lane].add(contribution)
         computed = time.perf_counter()
         params = trainer.push_lanes(shares, read=not some_rows)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
-    return report._replace(skipped=trainer.skipped)
+    return report._replace(skipped=trainer.skipped, lanes=tuple(losses.values()))
 
 
 class Lane:
