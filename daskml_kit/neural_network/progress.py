@@ -66,7 +66,7 @@ class Progress:
         return goes_on
 
     def _loss_fell(self) -> bool:
-        fell = self.losses[-1] <= self.best_loss - self.model.tol
+        fell: bool = self.losses[-1] <= self.best_loss - self.model.tol
         self.best_loss = min(self.best_loss, self.losses[-1])
         return fell
 
@@ -78,7 +78,7 @@ class Progress:
                 f"of each block is held out, {n_rows} rows in all"
             )
         self.scores.append(score)
-        rose = not score < self.best_score + self.model.tol
+        rose: bool = not score < self.best_score + self.model.tol
         if score > self.best_score:
             self.best_score, self.best = score, {name: array.copy() for name, array in params.items()}
         return rose

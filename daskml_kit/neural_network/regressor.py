@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import sklearn.neural_network
-from sklearn.base import RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.engines.blocks import is_dask
@@ -19,7 +19,7 @@ from daskml_kit.queries.survey import Overview
 from daskml_kit.validation import check_choice
 
 
-class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
+class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignore[misc]
     r"""Multi-layer perceptron that minimises the squared error, with scikit-learn's parameters.
 
     On Dask data under a client, trainers are tasks beside the blocks; in memory they are threads. The losses of
