@@ -206,14 +206,15 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
     }
     report, some_rows = Report(), False
     losses = {lane: LaneLoss(lane) for lane in readers}
-    params = trainer.pull()
+    by_rows = course.step.by_rows
+    params = trainer.pull(() if by_rows else None)
     while (number := trainer.version - leg.first) < leg.n_steps:
         started = time.perf_counter()
         shares: list[tuple[int, float, Mapping[str, Any] | None]] = []
         for lane, reader in readers.items():
             batches, block = reader.part(number)
             if block is None:
-                shares.append((lane, 0.0, None))
+                shares.append((lane, float(by_rows), None))
                 continue
             rows = course.step.needs(batches)
             some_rows = some_rows or rows is not None
@@ -221,7 +222,7 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
             contribution = course.step.contribute(own, batches)
             if not np.isfinite(contribution.loss):
                 check_finite(block)
-            shares.append((lane, contribution.weight, contribution.arrays))
+            shares.append(_share(lane, contribution, course.terms.lanes if by_rows else None))
             report = report.add(contribution, 0.0)
             losses[lane] = losses[lane].add(contribution)
         computed = time.perf_counter()
@@ -260,6 +261,13 @@ class Lane:
             visit = self.order.visit(self.blocks[position][1](), self.epoch)
             self._held = position, visit
         return visit
+
+
+def _share(lane: int, done: Contribution, adding: int | None) -> tuple[int, float, Mapping[str, Any]]:
+    """Return a lane's share of a mean by weight, or, of so many lanes whose gradients are ``adding`` up, of a sum."""
+    if adding is None:
+        return lane, done.weight, done.arrays
+    return lane, 1.0, {name: _part(array, adding) for name, array in done.arrays.items()}
 
 
 def n_steps(order: Order, every: int, n_rows: int) -> int:
