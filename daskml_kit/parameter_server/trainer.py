@@ -164,11 +164,8 @@ class Trainer:
         for lane, weight, gradients in shares:
             told = None if gradients is None else self._checked(gradients)
             for server, nodes in enumerate(own):
-                share = (
-                    Share(weight if gradients is None else 0.0, None)
-                    if told is None
-                    else _weighted(told[server], weight)
-                )
+                nothing = Share(weight if gradients is None else 0.0, None)
+                share = nothing if told is None else _weighted(told[server], weight)
                 nodes.append(Node(0, lane, share))
         messages: list[list[Message]] = [
             [Pieces(version, tuple(reduce_nodes(Shares(), nodes, self.terms.lanes)))]

@@ -50,8 +50,8 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     optimizer : {"sgd", "adagrad", "adam"}, default "sgd"
         The rule of the steps, which moves the rows that have a gradient only.
     batch_size : int, default 1000
-        Ratings of a mini-batch: in a synchronous step of all lanes together, else of one trainer. A row's step is by the
-        mean over its ratings in the mini-batch of a lane; the steps of lanes add up.
+        Ratings of a mini-batch: in a synchronous step of all lanes together, else of one trainer. A row's step is by
+        the mean over its ratings in the mini-batch of a lane; the steps of lanes add up.
     n_users, n_items : int, optional
         Numbers are below these; by default found in a first pass.
     init_std : float, default 0.1
@@ -288,7 +288,7 @@ def _left_out(users: Array, exclude: Any, n_items: int) -> Array:
     pairs = whole_pairs(exclude)
     pairs = pairs[(pairs[:, 1] >= 0) & (pairs[:, 1] < n_items)]
     order = np.argsort(users, kind="stable")
-    low, high = (np.searchsorted(users[order], pairs[:, 0], side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    low, high = (np.searchsorted(users[order], pairs[:, 0], side=side) for side in ("left", "right"))
     times = high - low
     first = np.repeat(low - np.concatenate([[0], np.cumsum(times)[:-1]]), times)
     return np.column_stack([order[first + np.arange(times.sum())], np.repeat(pairs[:, 1], times)])

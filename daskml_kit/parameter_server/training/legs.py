@@ -204,7 +204,7 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
         lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions])
         for lane, positions in leg.lanes
     }
-    report, some_rows = Report(), False
+    report = Report()
     losses = {lane: LaneLoss(lane) for lane in readers}
     by_rows = course.step.by_rows
     params = trainer.pull(() if by_rows else None)
@@ -217,7 +217,6 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
                 shares.append((lane, float(by_rows), None))
                 continue
             rows = course.step.needs(batches)
-            some_rows = some_rows or rows is not None
             own = params if rows is None else trainer.pull(rows=rows)
             contribution = course.step.contribute(own, batches)
             if not np.isfinite(contribution.loss):
@@ -226,7 +225,7 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
             report = report.add(contribution, 0.0)
             losses[lane] = losses[lane].add(contribution)
         computed = time.perf_counter()
-        params = trainer.push_lanes(shares, read=not some_rows)
+        params = trainer.push_lanes(shares, read=not by_rows)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
