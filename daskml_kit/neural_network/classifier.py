@@ -62,7 +62,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     validation_fraction : float, default 0.1
         The share of each block's rows that is held out, drawn at random.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
-        With ``solver="adam"``.
+        With ``solver="adam"``; epsilon is that of the paper's algorithm 1, scikit-learn's is not corrected for bias.
     n_iter_no_change : int, default 10
         Training ends when more epochs than this in a row were no better by ``tol``.
     max_fun : int
