@@ -93,6 +93,27 @@ def check_features(estimator: Any, X: Any) -> None:
         )
 
 
+def check_number(name: str, value: Any, *, low: float, strict: bool = False, integer: bool = False) -> None:
+    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``)."""
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    fine = isinstance(value, kinds) and not isinstance(value, bool)
+    if not fine or not (value > low if strict else value >= low):
+        kind = "an integer" if integer else "a number"
+        raise ValueError(f"{name}: expected {kind} {'above' if strict else 'of at least'} {low:g}, got {value!r}")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise unless the parameter is a number from 0 to 1."""
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Raise unless the parameter is one of ``choices``."""
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")
+
+
 def _check_memory(
     estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labelled: bool, multi_output: bool, finite: bool | str
 ) -> Inputs:

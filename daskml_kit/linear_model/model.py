@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -22,6 +21,9 @@ from daskml_kit.queries.survey import Overview, Survey
 from daskml_kit.solvers.result import Result
 from daskml_kit.twin import SklearnTwin
 from daskml_kit.typing import Array
+from daskml_kit.validation import check_choice as check_choice
+from daskml_kit.validation import check_number as check_number
+from daskml_kit.validation import check_share as check_share
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -104,24 +106,3 @@ def spread_penalty(strength: float, n_outputs: int, n_features: int, intercept: 
     if intercept:
         one[-1] = 0
     return np.tile(one, n_outputs)
-
-
-def check_number(name: str, value: Any, *, low: float, strict: bool = False, integer: bool = False) -> None:
-    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``)."""
-    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    fine = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fine or not (value > low if strict else value >= low):
-        kind = "an integer" if integer else "a number"
-        raise ValueError(f"{name}: expected {kind} {'above' if strict else 'of at least'} {low:g}, got {value!r}")
-
-
-def check_share(name: str, value: Any) -> None:
-    """Raise unless the parameter is a number from 0 to 1."""
-    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
-
-
-def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Raise unless the parameter is one of ``choices``."""
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")

@@ -2,6 +2,7 @@
 
 from daskml_kit.numerics.rows import Rows
 from daskml_kit.parameter_server.server import ParameterServer
+from daskml_kit.parameter_server.torch_model import load_into, torch_model
 from daskml_kit.parameter_server.trainer import Trainer
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.run import Trained
@@ -31,7 +32,9 @@ __all__ = [
     "clip",
     "clip_norm",
     "inverse_scaling",
+    "load_into",
     "momentum",
     "sgd",
+    "torch_model",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Field(NamedTuple):
 
     @property
     def width(self) -> int:
-        return int(np.prod(self.shape[1:], dtype=int)) if self.shape else 1
+        return math.prod(self.shape[1:])
 
     @property
     def stop(self) -> int:

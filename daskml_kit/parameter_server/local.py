@@ -6,6 +6,7 @@ import threading
 from copy import deepcopy
 from typing import NamedTuple
 
+from daskml_kit.errors import StaleEpochError
 from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
 from daskml_kit.parameter_server.store import Store
@@ -38,6 +39,7 @@ class LocalServers:
 
     def send(self, server: int, messages: list[Message], wish: Wish) -> Answered:
         with self._changed:
+            self._require_running()
             for message in messages:
                 self.store.take(message)
             self._changed.notify_all()
@@ -47,6 +49,7 @@ class LocalServers:
         """Return what is wanted as soon as it may be read."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self.store.is_ready(wish))
+            self._require_running()
             return self.store.read(wish)
 
     def number(self, server: int, trainer: str) -> tuple[int, int]:
@@ -62,7 +65,11 @@ class LocalServers:
             return deepcopy(self.store)
 
     def stop(self) -> None:
-        """Let no thread wait any longer."""
+        """Let no thread wait any longer, or go on."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+
+    def _require_running(self) -> None:
+        if self._stopped:  # a trainer that waited for one that has failed would else push the same step for ever
+            raise StaleEpochError("the servers have been closed")

@@ -18,10 +18,11 @@ from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.local import LocalServers
 from daskml_kit.parameter_server.messages import Terms
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
+from daskml_kit.parameter_server.states import check_state, joined, part_of
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.parameter_server.trainer import Trainer
 from daskml_kit.parameter_server.watch import Watch
-from daskml_kit.solvers.updates import Update, is_elementwise
+from daskml_kit.solvers.updates import State, Update, is_elementwise
 from daskml_kit.typing import Array
 
 SERVER_BYTES = 4 * 2**20
@@ -54,6 +55,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         How many of these a step does not wait for.
     on_nan : {"raise", "skip"}
         What becomes of a gradient that is not finite: an error, or nothing, which `Trainer.skipped` counts.
+    state : tuple of arrays, optional
+        The state of the rule to go on from, as an earlier server's `state` gave it.
     client : distributed.Client or "local", optional
         By default the current one. With "local", or where there is none, the parameters are held here, for threads.
 
@@ -88,6 +91,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         lanes: int = 1,
         backup: int = 0,
         on_nan: str = "raise",
+        state: State = (),
         client: Client | Literal["local"] | None = None,
     ) -> None:
         arrays = _checked_params(params)
@@ -100,8 +104,10 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         if layout.n_servers > 1 and not is_elementwise(update):
             raise DataError("update: a rule that needs the whole gradient, such as clip_norm, takes servers=1")
         vector = layout.flatten(arrays)
+        if state:
+            check_state(state, update, vector)
         stores = [
-            Store(vector[part].copy(), update, layout.spans(number), terms)
+            Store(vector[part].copy(), update, layout.spans(number), terms, part_of(state, part))
             for number, part in enumerate(layout.ranges())
         ]
         self._start(layout, stores, terms, cluster, workers, replicas)
@@ -181,6 +187,11 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
     def version(self) -> int:
         """How many updates have been applied."""
         return max(self._own.servers.counts(number).version for number in range(self.layout.n_servers))
+
+    @property
+    def state(self) -> State:
+        """The state of the rule for all parameters."""
+        return joined(store.state for store in self._stores())
 
     @property
     def lags(self) -> Counter[int]:

@@ -16,6 +16,7 @@ import numpy as np
 from daskml_kit.errors import CheckpointError
 from daskml_kit.parameter_server.layout import Field, Layout
 from daskml_kit.parameter_server.messages import Terms
+from daskml_kit.parameter_server.states import joined, part_of
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.solvers.updates import Update
 from daskml_kit.typing import Array
@@ -46,7 +47,7 @@ class Snapshot(NamedTuple):
         counts = self.counts if layout.cuts == self.cuts else [self._least()] * n_servers
         stores = []
         for number, part in enumerate(layout.ranges()):
-            state = tuple(array[part].copy() if array.ndim else array.copy() for array in self.state)
+            state = part_of(self.state, part)
             stores.append(
                 Store(
                     self.vector[part].copy(), update, layout.spans(number), self.terms, state, **_kept(counts[number])
@@ -72,8 +73,8 @@ def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: li
     root = Path(directory)
     folder = root / f"snapshot-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
-    states = zip(*(store.state for store in stores), strict=True)
-    arrays: dict[str, Any] = {f"state_{i}": np.concatenate(s) if s[0].ndim else s[0] for i, s in enumerate(states)}
+    state = joined(store.state for store in stores)
+    arrays: dict[str, Any] = {f"state_{i}": array for i, array in enumerate(state)}
     with open(folder / "arrays.npz", "wb") as file:
         np.savez(file, vector=np.concatenate([store.vector for store in stores]), **arrays)
         os.fsync(file.fileno())

@@ -178,7 +178,8 @@ class Trainer:
         for lane, weight, gradients in shares:
             told = None if gradients is None else self._checked(gradients)
             for server, nodes in enumerate(own):
-                share = Share(0.0, None) if told is None else _weighted(told[server], weight)
+                nothing = Share(weight if gradients is None else 0.0, None)
+                share = nothing if told is None else _weighted(told[server], weight)
                 nodes.append(Node(0, lane, share))
         messages: list[list[Message]] = [
             [Pieces(version, tuple(reduce_nodes(Shares(), nodes, self.terms.lanes)))]
@@ -242,6 +243,7 @@ class Trainer:
         replies = self._send(
             [[]] * self.layout.n_servers, [w._replace(names=tuple(names)) for w in self._wish()]
         ).result()
+        self._versions = [reply.version for reply in replies]
         parts: dict[str, list[Array]] = {name: [np.empty(0, self.layout.dtype)] for name in names}
         for server, reply in enumerate(replies):
             spans = [span for span in self.layout.spans(server) if span.name in parts]

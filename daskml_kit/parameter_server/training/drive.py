@@ -50,8 +50,9 @@ class Free:
     _legs: int = 0
     _epoch: int = 0
 
-    def run(self) -> None:
+    def run(self, first_epoch: int = 0) -> None:
         """Carry out the whole agenda."""
+        self._epoch = first_epoch
         self._holders = self.crew.holders()
         self._follow()
         while self._workers:
@@ -127,7 +128,7 @@ class InStep:
         lanes = runs(range(len(self.sizes)), self.course.terms.lanes)
         order, every = self.course.order, self.course.push_every or 1
         lengths = [sum(n_steps(order, every, self.sizes[p]) for p in lane) for lane in lanes]
-        done = first_epoch * max(lengths)
+        done = 0  # the servers are new, also where the epochs go on from others
         for epoch in range(first_epoch, epochs):
             running = self._start(epoch, lanes, lengths, done)
             while running:

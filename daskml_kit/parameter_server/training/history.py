@@ -99,6 +99,7 @@ class History:
             weight=before.weight + report.weight,
             n_rows=before.n_rows + report.n_rows,
             pushes=before.pushes + report.pushes,
+            lanes=before.lanes + report.lanes,
         )
         if report.weight:
             mean = report.loss / report.weight
@@ -107,6 +108,9 @@ class History:
     def end(self, epoch: int, validation_loss: float) -> Epoch:
         """Close an epoch."""
         sums = self._sums.pop(epoch)
+        if sums.lanes:  # one by one in their order: it must not show in the bits which trainer had which
+            lanes = sorted(sums.lanes)
+            sums = sums._replace(loss=sum(lane.loss for lane in lanes), weight=sum(lane.weight for lane in lanes))
         loss = sums.loss / sums.weight if sums.weight else float("nan")
         seconds = time.monotonic() - self.started
         self.epochs.append(Epoch(epoch, loss, validation_loss, seconds, sums.n_rows, sums.pushes))

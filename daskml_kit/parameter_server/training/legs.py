@@ -82,8 +82,19 @@ class Leg:
     first: int = 0
 
 
+class LaneLoss(NamedTuple):
+    """The sum of the losses of a lane's rows, and their weight."""
+
+    lane: int
+    loss: float = 0.0
+    weight: float = 0.0
+
+    def add(self, done: Contribution) -> LaneLoss:
+        return LaneLoss(self.lane, self.loss + done.loss * done.weight, self.weight + done.weight)
+
+
 class Report(NamedTuple):
-    """What a trainer did: sums over its rows, and where its seconds went."""
+    """What a trainer did: sums over its rows, by lane in a synchronous run, and where its seconds went."""
 
     loss: float = 0.0
     weight: float = 0.0
@@ -93,6 +104,7 @@ class Report(NamedTuple):
     computing: float = 0.0
     waiting: float = 0.0
     worker: str = ""
+    lanes: tuple[LaneLoss, ...] = ()
 
     def add(self, done: Contribution, computing: float) -> Report:
         return self._replace(
@@ -192,30 +204,32 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
         lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions])
         for lane, positions in leg.lanes
     }
-    report, some_rows = Report(), False
-    params = trainer.pull()
+    report = Report()
+    losses = {lane: LaneLoss(lane) for lane in readers}
+    by_rows = course.step.by_rows
+    params = trainer.pull(() if by_rows else None)
     while (number := trainer.version - leg.first) < leg.n_steps:
         started = time.perf_counter()
         shares: list[tuple[int, float, Mapping[str, Any] | None]] = []
         for lane, reader in readers.items():
             batches, block = reader.part(number)
             if block is None:
-                shares.append((lane, 0.0, None))
+                shares.append((lane, float(by_rows), None))
                 continue
             rows = course.step.needs(batches)
-            some_rows = some_rows or rows is not None
             own = params if rows is None else trainer.pull(rows=rows)
             contribution = course.step.contribute(own, batches)
             if not np.isfinite(contribution.loss):
                 check_finite(block)
-            shares.append((lane, contribution.weight, contribution.arrays))
+            shares.append(_share(lane, contribution, course.terms.lanes if by_rows else None))
             report = report.add(contribution, 0.0)
+            losses[lane] = losses[lane].add(contribution)
         computed = time.perf_counter()
-        params = trainer.push_lanes(shares, read=not some_rows)
+        params = trainer.push_lanes(shares, read=not by_rows)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
-    return report._replace(skipped=trainer.skipped)
+    return report._replace(skipped=trainer.skipped, lanes=tuple(losses.values()))
 
 
 class Lane:
@@ -246,6 +260,13 @@ class Lane:
             visit = self.order.visit(self.blocks[position][1](), self.epoch)
             self._held = position, visit
         return visit
+
+
+def _share(lane: int, done: Contribution, adding: int | None) -> tuple[int, float, Mapping[str, Any]]:
+    """Return a lane's share of a mean by weight, or, of so many lanes whose gradients are ``adding`` up, of a sum."""
+    if adding is None:
+        return lane, done.weight, done.arrays
+    return lane, 1.0, {name: _part(array, adding) for name, array in done.arrays.items()}
 
 
 def n_steps(order: Order, every: int, n_rows: int) -> int:

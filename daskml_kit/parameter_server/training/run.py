@@ -22,17 +22,27 @@ from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.legs import Course
 from daskml_kit.parameter_server.training.setting import Setting
 from daskml_kit.parameter_server.training.steps import LocalSteps, Step
-from daskml_kit.solvers.updates import Update
+from daskml_kit.solvers.updates import State, Update
 from daskml_kit.typing import Array
 
 
 class Trained(NamedTuple):
-    """The parameters at the end, and the course of the training."""
+    """The parameters at the end, the course of the training, and the state of the rule."""
 
     params: dict[str, Array]
     history: History
+    state: State = ()
 
 
+class Start(NamedTuple):
+    """Where a training goes on from: the epoch that is its first, the state of the rule, and the history so far."""
+
+    epoch: int = 0
+    state: State = ()
+    history: History | None = None
+
+
+NEW = Start()
 GoOn = Callable[[History, dict[str, Array]], bool]
 """Is called with history and parameters after each epoch; returns whether training goes on."""
 
@@ -44,8 +54,9 @@ def train_on(
     rule: Update,
     setting: Setting,
     go_on: GoOn | None = None,
+    start: Start = NEW,
 ) -> Trained:
-    """Train on the blocks of an engine; see `train`."""
+    """Train on the blocks of an engine, from an epoch up to ``setting.epochs``; see `train`."""
     sizes = engine.answer(Sizes())[0]
     if not sum(sizes):
         raise DataError("X: expected at least one row, got none")
@@ -63,11 +74,13 @@ def train_on(
         lanes=lanes,
         backup=setting.backup,
         on_nan=setting.on_nan,
+        state=start.state,
         client=engine.client if isinstance(engine, FuturesEngine) else "local",
     ) as server:
         course = Course(step, order, setting.push_every, server.address, server.terms, top_k=setting.top_k)
         crew, course = _crew(engine, course, sync)
-        return Run(engine, crew, course, server, setting, sizes, go_on).run()
+        history = start.history or History()
+        return Run(engine, crew, course, server, setting, sizes, go_on, start.epoch, history).run()
 
 
 def _crew(engine: Engine, course: Course, sync: bool) -> tuple[Crew, Course]:
@@ -93,6 +106,7 @@ class Run:
     setting: Setting
     sizes: Sequence[int]
     go_on: GoOn | None
+    first_epoch: int = 0
     history: History = field(default_factory=History)
     _best: float = np.inf
     _bad_epochs: int = 0
@@ -101,22 +115,26 @@ class Run:
         """Carry it out."""
         setting = self.setting
         n_rows = sum(n - self.course.order.n_held_out(n) for n in self.sizes)
-        with tqdm(total=n_rows * setting.epochs, unit="row", unit_scale=True, disable=setting.verbose < 1) as self._bar:
+        total = n_rows * (setting.epochs - self.first_epoch)
+        with tqdm(total=total, unit="row", unit_scale=True, disable=setting.verbose < 1) as self._bar:
             try:
                 if setting.mode == "sync":
-                    InStep(self.crew, self.course, self.sizes, self.history, self._ended).run(setting.epochs)
+                    in_step = InStep(self.crew, self.course, self.sizes, self.history, self._ended)
+                    in_step.run(setting.epochs, self.first_epoch)
                 else:
-                    agenda = Agenda(len(self.sizes), setting.epochs, setting.random_state)
-                    Free(self.crew, self.course, agenda, self.history, self._ended, self.server.leave).run()
+                    agenda = Agenda(len(self.sizes), setting.epochs, setting.random_state, self.first_epoch)
+                    free = Free(self.crew, self.course, agenda, self.history, self._ended, self.server.leave)
+                    free.run(self.first_epoch)
             except BaseException:
                 self.server.close()  # trainers that wait for others end
                 raise
             finally:
                 self.crew.stop()
         params = self.server.pull()
-        self.history.lags, self.history.late = self.server.lags, self.server.late
-        self.history.losses = self.server.losses
-        return Trained(params, self.history)
+        self.history.lags += self.server.lags
+        self.history.late += self.server.late
+        self.history.losses += self.server.losses
+        return Trained(params, self.history, self.server.state)
 
     def _ended(self, epoch: int) -> bool:
         """Judge an epoch that has ended, and return whether training goes on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -38,10 +38,16 @@ class Step(Protocol):
     ----------
     most_batches : int
         The most mini-batches between two pushes that measured costs may lead to.
+    by_rows : bool
+        Whether it needs but some rows of the parameters, and the gradients of lanes, which are of rows too, add up: a
+        mean over lanes would shorten the step of a row that few of them touch.
     """
 
     @property
     def most_batches(self) -> int: ...
+
+    @property
+    def by_rows(self) -> bool: ...
 
     def needs(self, batches: list[Batch]) -> Mapping[str, Array] | None:
         """Return the rows of parameters that these mini-batches need, which are all that is pulled; None for all."""
@@ -59,6 +65,7 @@ class Gradients:
 
     loss_and_grad: LossAndGradient
     most_batches: int = 4
+    by_rows: ClassVar[bool] = False
 
     def needs(self, batches: list[Batch]) -> None:
         return None
@@ -68,6 +75,10 @@ class Gradients:
 
     def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
         """Return the mean, over all rows, of loss and gradients."""
+        batches = list(batches)
+        if len(batches) == 1 and batches[0].mass:
+            value, grads = evaluated(self.loss_and_grad, params, batches[0])
+            return Contribution(value, batches[0].mass, batches[0].n_rows, grads)
         loss = weight = 0.0
         n_rows, total = 0, None
         for batch in batches:
@@ -96,6 +107,7 @@ class LocalSteps:
     loss_and_grad: LossAndGradient
     rule: Update
     most_batches: int = 64
+    by_rows: ClassVar[bool] = False
 
     def needs(self, batches: list[Batch]) -> None:
         return None

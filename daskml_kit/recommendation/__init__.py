@@ -1,0 +1,5 @@
+"""Recommendation from ratings."""
+
+from daskml_kit.recommendation.factorisation import MatrixFactorization
+
+__all__ = ["MatrixFactorization"]

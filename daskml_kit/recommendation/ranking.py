@@ -1,0 +1,65 @@
+"""The items that come first for some users."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskml_kit.numerics.tiles import tiles
+from daskml_kit.typing import Array
+
+SCORES = 4 * 2**20
+"""Scores held at a time."""
+
+
+class Ranked(NamedTuple):
+    """The numbers of the first items of each user, of shape (users, k), and their predicted ratings.
+
+    Where all but fewer than k items are left out, the rest are -1, of rating NaN.
+    """
+
+    items: Array
+    ratings: Array
+
+
+def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) -> Ranked:
+    """Rank the items by the products of the rows of ``users`` and ``items``, and the items' biases.
+
+    Parameters
+    ----------
+    users : array of shape (n, n_factors)
+    items : array of shape (n_items, n_factors)
+    biases : array of shape (n_items,)
+    k : int
+    seen : array of integers of shape (m, 2)
+        Rows of ``users`` and numbers of items that are left out.
+
+    Examples
+    --------
+    >>> factors = np.array([[1.0], [2.0], [3.0]])
+    >>> first_items(np.array([[1.0], [-1.0]]), factors, np.zeros(3), 2, np.array([[0, 2]])).items
+    array([[1, 0],
+           [0, 1]])
+    """
+    order = np.argsort(seen[:, 0], kind="stable")
+    rows, columns = seen[order].T
+    found = []
+    for part in tiles(len(users), max(1, SCORES // len(items))):
+        scores = users[part] @ items.T
+        scores += biases
+        own = slice(*np.searchsorted(rows, (part.start, part.start + len(scores))))
+        scores[rows[own] - part.start, columns[own]] = -np.inf
+        found.append(_first(scores, k))
+    none = Ranked(np.empty((0, k), np.intp), np.empty((0, k)))
+    return Ranked(*(np.concatenate(arrays) for arrays in zip(*found, strict=True))) if found else none
+
+
+def _first(scores: Array, k: int) -> Ranked:
+    few = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < scores.shape[1] else np.arange(scores.shape[1])[None]
+    few = np.sort(np.broadcast_to(few, (len(scores), k)), axis=1)  # of equal scores the lower number comes first
+    values = np.take_along_axis(scores, few, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    items, values = np.take_along_axis(few, order, axis=1), np.take_along_axis(values, order, axis=1)
+    left_out = np.isneginf(values)
+    return Ranked(np.where(left_out, -1, items), np.where(left_out, np.nan, values))
