@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -38,10 +38,15 @@ class Step(Protocol):
     ----------
     most_batches : int
         The most mini-batches between two pushes that measured costs may lead to.
+    local : bool
+        Whether it contributes a way that it went by itself, of which those of all trainers are to be averaged.
     """
 
     @property
     def most_batches(self) -> int: ...
+
+    @property
+    def local(self) -> bool: ...
 
     def needs(self, batches: list[Batch]) -> Mapping[str, Array] | None:
         """Return the rows of parameters that these mini-batches need, which are all that is pulled; None for all."""
@@ -59,6 +64,7 @@ class Gradients:
 
     loss_and_grad: LossAndGradient
     most_batches: int = 4
+    local: ClassVar[bool] = False
 
     def needs(self, batches: list[Batch]) -> None:
         return None
@@ -96,6 +102,7 @@ class LocalSteps:
     loss_and_grad: LossAndGradient
     rule: Update
     most_batches: int = 64
+    local: ClassVar[bool] = True
 
     def needs(self, batches: list[Batch]) -> None:
         return None
