@@ -91,7 +91,7 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     staleness : int, optional
         With ``mode="stale"``, by default 4.
     batch_size : int, optional
-        Rows of a mini-batch of one trainer; by default 256, fewer where there are few rows.
+        Rows of a mini-batch of one trainer; by default 512, fewer where there are few rows.
     push_every : int, optional
         Mini-batches between two pushes; by default about an eighth of a lane's in an epoch, and at most 64.
     lanes : int, default 8

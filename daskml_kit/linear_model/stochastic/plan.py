@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from daskml_kit.queries.survey import Overview
 
-BATCH, MOST_BATCHES = 256, 64
+BATCH, MOST_BATCHES = 512, 64
 HELD_BYTES = 32 * 2**20
 """What the mini-batches between two pushes may hold."""
 STEPS, PUSHES = 16, 8
@@ -45,7 +45,7 @@ def make_plan(overview: Overview, sizes: Sequence[int], lanes: int, batch_size: 
     batch = batch_size or int(np.clip(rows // STEPS, 8, BATCH))
     most = int(np.clip(HELD_BYTES // (batch * _row_bytes(overview)), 1, MOST_BATCHES))
     pushes = PUSHES if lanes > 1 else 1
-    return Plan(batch, lanes, int(np.clip(rows // batch // pushes, 1, most)), most)
+    return Plan(batch, lanes, int(np.clip(-(-rows // (batch * pushes)), 1, most)), most)
 
 
 def _row_bytes(overview: Overview) -> int:
