@@ -93,7 +93,7 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     batch_size : int, optional
         Rows of a mini-batch of one trainer; by default 512, fewer where there are few rows.
     push_every : int, optional
-        Mini-batches between two pushes; by default about an eighth of a lane's in an epoch, and at most 64.
+        Mini-batches between two pushes; by default about a quarter of a lane's in an epoch, and at most 64.
     lanes : int, default 8
         Into how many pieces the data is divided in synchronous mode, and so the most trainers that can take part.
         Results depend on it, and not on how many do.
