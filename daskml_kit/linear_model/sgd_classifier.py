@@ -32,7 +32,7 @@ def _has_probabilities(model: SGDClassifier) -> bool:
 
 
 class SGDClassifier(LinearClassifier, StochasticModel):
-    r"""Linear classification by stochastic gradients, on one machine or on a parameter server, one class against the rest.
+    r"""One class against the rest by stochastic gradients, on one machine or a parameter server.
 
     .. math:: \frac1n \sum_i s_i \, \ell(y_i, x_i^\top w + b) +
         \alpha \left(\rho \|w\|_1 + \tfrac{1 - \rho}{2} \|w\|_2^2\right)
@@ -236,12 +236,12 @@ class SGDClassifier(LinearClassifier, StochasticModel):
                 self._run(engine, self._look(engine, labelled=True), known, self._last(), more=True)
         return self
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class, of shape (n_samples, n_classes), in the order of ``classes_``."""
         return self._apply("predict_proba", X, self._empty_scores(binary_columns=2))
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of `predict_proba`."""
         return self._apply("predict_log_proba", X, self._empty_scores(binary_columns=2))

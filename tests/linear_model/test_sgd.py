@@ -19,11 +19,12 @@ from daskml_kit.engines import opening
 from daskml_kit.errors import DataError
 from daskml_kit.linear_model import SGDClassifier, SGDRegressor
 from daskml_kit.linear_model.stochastic.coordinates import even
+from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.numerics.shrinkage import shrinkage
 from daskml_kit.numerics.stochastic import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss, signs
 from daskml_kit.parameter_server import ParameterServer, add
 
-EPOCHS = dict(max_iter=5, tol=None, random_state=0)
+EPOCHS = {"max_iter": 5, "tol": None, "random_state": 0}
 
 
 def chunked(values, rows=130):
@@ -46,9 +47,8 @@ def objective(model, X, y, loss):
 @pytest.mark.parametrize("rate", ["optimal", "constant", "invscaling"])
 @pytest.mark.parametrize("loss", ["hinge", "log_loss", "perceptron", "epsilon_insensitive"])
 def test_plain_steps_of_one_row_are_those_of_scikit_learn(data, loss, rate, average):
-    same = dict(
-        loss=loss, learning_rate=rate, alpha=0.5, eta0=0.01, average=average, shuffle=False, max_iter=2, tol=None
-    )
+    same = {"loss": loss, "learning_rate": rate, "alpha": 0.5, "eta0": 0.01, "average": average}
+    same |= {"shuffle": False, "max_iter": 2, "tol": None}
     ours = SGDClassifier(optimizer="sgd", batch_size=1, **same).fit(data.X, data.labels > 0)
     theirs = skl.SGDClassifier(**same).fit(data.X, data.labels > 0)
     assert_allclose(ours.coef_, theirs.coef_, rtol=1e-7, atol=1e-9)
@@ -58,7 +58,7 @@ def test_plain_steps_of_one_row_are_those_of_scikit_learn(data, loss, rate, aver
 
 @pytest.mark.parametrize("loss", RESIDUAL_LOSSES)
 def test_plain_steps_of_a_regression_and_its_defaults_are_those_of_scikit_learn(data, loss):
-    same = dict(loss=loss, shuffle=False, max_iter=2, tol=None, penalty="l2", epsilon=0.2)
+    same = {"loss": loss, "shuffle": False, "max_iter": 2, "tol": None, "penalty": "l2", "epsilon": 0.2}
     ours = SGDRegressor(optimizer="sgd", batch_size=1, **same).fit(data.X, data.number, data.weight)
     theirs = skl.SGDRegressor(**same).fit(data.X, data.number, sample_weight=data.weight)
     assert_allclose(ours.coef_, theirs.coef_, rtol=1e-7)
@@ -72,7 +72,8 @@ def test_training_ends_at_scikit_learns_optimum(data, loss, penalty):
     y = data.number if regression else data.labels > 0
     one = regressor_loss(loss, 0.5) if regression else classifier_loss(loss)
     target = y if regression else signs(one, y)
-    same = dict(loss=loss, penalty=penalty, alpha=0.01, l1_ratio=0.5, epsilon=0.5, random_state=0, tol=None)
+    same = {"loss": loss, "penalty": penalty, "alpha": 0.01, "l1_ratio": 0.5}
+    same |= {"epsilon": 0.5, "random_state": 0, "tol": None}
     kind, peer = (SGDRegressor, skl.SGDRegressor) if regression else (SGDClassifier, skl.SGDClassifier)
     ours = kind(max_iter=100, average=True, **same).fit(data.X, y)
     theirs = peer(max_iter=400, average=2000, learning_rate="constant", eta0=2e-3, **same).fit(data.X, y)
@@ -134,14 +135,21 @@ def test_balanced_weights_count_rows(data):
 
 @pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
 def test_weights_are_about_repetitions(data, kind):
-    y = data.labels > 0 if kind is SGDClassifier else data.number
+    """As in scikit-learn, the penalty is beside the mean over rows: of 1.5 times the rows it weighs less."""
+    name, loss = ("log_loss", classifier_loss("log_loss"))
+    y = target = data.number
+    if kind is SGDClassifier:
+        y, target = data.labels > 0, signs(loss, data.labels > 0)
+    else:
+        name, loss = "squared_error", regressor_loss("squared_error")
     double = 1 + (np.arange(len(y)) < 300)
-    model = kind("log_loss" if kind is SGDClassifier else "squared_error", alpha=0, average=True, random_state=0)
-    model.set_params(max_iter=60, tol=None)
-    weighted = clone(model).fit(chunked(data.X), chunked(y), chunked(double, 77))
-    repeated = clone(model).fit(np.repeat(data.X, double, axis=0), np.repeat(y, double))
-    assert_allclose(weighted.coef_, repeated.coef_, atol=0.05)
-    assert_allclose(weighted.intercept_, repeated.intercept_, atol=0.05)
+    model = kind(name, alpha=0.015, average=30_000, random_state=0, max_iter=100, tol=None)
+    weighted = clone(model).fit(chunked(data.X), chunked(y), chunked(double, 77)).set_params(alpha=0.01)
+    X, y, target = (np.repeat(values, double, axis=0) for values in (data.X, y, target))
+    repeated = model.set_params(alpha=0.01).fit(X, y)
+    assert objective(weighted, X, target, loss) == pytest.approx(objective(repeated, X, target, loss), abs=1e-3)
+    plain = clone(model).fit(data.X, y[np.cumsum(double) - 1])
+    assert objective(plain, X, target, loss) > objective(repeated, X, target, loss) + 1e-3
 
 
 @pytest.mark.parametrize(
@@ -238,7 +246,7 @@ def test_data_frames_and_starts(data):
         model.fit(frame, y, coef_init=[1.0])
     twin = model.to_sklearn()
     assert isinstance(twin, skl.SGDRegressor)
-    assert_array_equal(twin.predict(frame.compute()), model.predict(frame).compute())
+    assert_allclose(twin.predict(frame.compute()), model.predict(frame).compute())
     through_zero = clone(model).set_params(fit_intercept=False).fit(frame, y)
     assert through_zero.intercept_ == [0]
 
@@ -278,7 +286,7 @@ def test_probabilities_only_where_the_loss_has_some(data):
 
 def test_steps_that_diverge_are_said_to(data):
     model = SGDRegressor(learning_rate="constant", eta0=1e3, **EPOCHS)
-    with pytest.raises(DataError, match="finite|the loss is"):
+    with pytest.raises(DataError, match=r"finite|the loss is"):
         model.fit(data.X, data.number)
     assert not hasattr(model, "coef_")
 
@@ -311,6 +319,12 @@ def test_other_modes_end_near_on_a_cluster(client, monkeypatch, settings):
     found = clone(model).set_params(**settings).fit(X, y)
     assert found.history_.epochs[-1].loss < expected + 0.02
     assert sum(epoch.n_rows for epoch in found.history_.epochs) == 5 * 20_000
+
+
+def test_a_search_fits_each_candidate_by_itself():
+    X, y = large(2000, 4)
+    search = GridSearchCV(SGDClassifier("log_loss", **EPOCHS), {"alpha": [1e-4, 10.0]}, cv=3).fit(X, y)
+    assert search.best_params_ == {"alpha": 1e-4}
 
 
 def test_a_snapshot_is_kept(data, tmp_path):

@@ -67,6 +67,7 @@ class Memory(NamedTuple):
 class StochasticModel(LinearModel):
     """Base of the linear models that are trained by stochastic gradients."""
 
+    asks_questions = False
     default_rate: ClassVar[str]
 
     n_iter_: int

@@ -33,13 +33,13 @@ class Parts(NamedTuple):
 
 def parts_of(estimator: Any) -> Parts | str:
     """Return the parts of an estimator whose fits can share passes, or why they cannot."""
-    if isinstance(estimator, LinearModel):
+    if _asks(estimator):
         return Parts(estimator, None)
     if not isinstance(estimator, Pipeline):
         return f"{type(estimator).__name__} does not learn by questions that several fits can share"
     *before, (_, model) = estimator.steps
     working = [(name, step) for name, step in before if step not in SKIPPED]
-    if not isinstance(model, LinearModel):
+    if not _asks(model):
         return f"its last step, {type(model).__name__}, does not learn by questions that several fits can share"
     if not working:
         return Parts(model, None)
@@ -50,6 +50,10 @@ def parts_of(estimator: Any) -> Parts | str:
     if isinstance(model, UNABSORBED):
         return f"{type(model).__name__} does not take a scaler as part of it"
     return Parts(model, name)
+
+
+def _asks(estimator: Any) -> bool:
+    return isinstance(estimator, LinearModel) and estimator.asks_questions
 
 
 def last_step(estimator: Any) -> Any:
