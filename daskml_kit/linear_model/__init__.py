@@ -7,6 +7,8 @@ from daskml_kit.linear_model.linear_regression import LinearRegression
 from daskml_kit.linear_model.logistic import LogisticRegression
 from daskml_kit.linear_model.poisson import GammaRegressor, PoissonRegression, PoissonRegressor
 from daskml_kit.linear_model.ridge import Ridge
+from daskml_kit.linear_model.sgd_classifier import SGDClassifier
+from daskml_kit.linear_model.sgd_regressor import SGDRegressor
 from daskml_kit.linear_model.svm import LinearSVC
 from daskml_kit.linear_model.tweedie import TweedieRegressor
 
@@ -21,5 +23,7 @@ __all__ = [
     "PoissonRegression",
     "PoissonRegressor",
     "Ridge",
+    "SGDClassifier",
+    "SGDRegressor",
     "TweedieRegressor",
 ]

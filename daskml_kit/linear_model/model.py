@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -30,6 +30,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     """Base of the linear models."""
+
+    asks_questions: ClassVar[bool] = True
+    """Whether all that it learns of the data are answers to questions, which several fits can ask at once."""
 
     coef_: Array
     intercept_: Any

@@ -179,8 +179,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     def snapshot(self, directory: str | os.PathLike[str]) -> None:
         """Write parameters, the rule's state and all counts to a directory, whole or not at all."""
-        stores = [self._own.servers.dump(number) for number in range(self.layout.n_servers)]
-        write_snapshot(directory, self.layout, stores, self.terms)
+        write_snapshot(directory, self.layout, self._stores(), self.terms)
         self._remember(directory)
 
     @property
@@ -217,6 +216,9 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     def __exit__(self, *details: object) -> None:
         self.close()
+
+    def _stores(self) -> list[Store]:
+        return [self._own.servers.dump(number) for number in range(self.layout.n_servers)]
 
     def _remember(self, directory: str | os.PathLike[str]) -> None:
         self._last_snapshot = f"the last snapshot is in {os.fspath(directory)!r}, which ParameterServer.restore takes"

@@ -32,6 +32,7 @@ class RatingSteps:
     biases: bool
     most_batches: int = 4
     by_rows: ClassVar[bool] = True
+    local: ClassVar[bool] = False
 
     def needs(self, batches: list[Batch]) -> Mapping[str, Array]:
         """Return the users and items of mini-batches, by the names of their tables."""

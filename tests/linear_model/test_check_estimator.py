@@ -7,8 +7,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from daskml_kit import linear_model
 
 ESTIMATORS = [getattr(linear_model, name)() for name in linear_model.__all__]
+REPEATED = "rows that are repeated or left out make other mini-batches: the optimum is the same, the steps are not"
 
 
-@parametrize_with_checks(ESTIMATORS)
+def expected_failures(estimator):
+    """Stochastic gradients see rows one after the other; scikit-learn's own SGD fails here too."""
+    if not type(estimator).__name__.startswith("SGD"):
+        return {}
+    return {f"check_sample_weight_equivalence_on_{kind}_data": REPEATED for kind in ("dense", "sparse")}
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_scikit_learn_check(estimator, check):
     check(estimator)

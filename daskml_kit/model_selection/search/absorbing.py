@@ -41,13 +41,13 @@ class Parts(NamedTuple):
 
 def parts_of(estimator: Any) -> Parts | str:
     """Return the parts of an estimator whose fits can share passes, or why they cannot."""
-    if isinstance(estimator, LinearModel):
+    if _asks(estimator):
         return Parts(estimator)
     if not isinstance(estimator, Pipeline):
         return f"{type(estimator).__name__} does not learn by questions that several fits can share"
     *before, (_, model) = estimator.steps
     working = [(name, step) for name, step in before if step not in SKIPPED]
-    if not isinstance(model, LinearModel):
+    if not _asks(model):
         return f"its last step, {type(model).__name__}, does not learn by questions that several fits can share"
     roles = [next((role for role, kind in ROLES.items() if isinstance(step, kind)), "") for _, step in working]
     if roles != [role for role in ROLES if role in roles]:
@@ -59,6 +59,10 @@ def parts_of(estimator: Any) -> Parts | str:
     imputer = named.get("an imputer")
     why = None if imputer is None else why_not_absorbed(estimator.named_steps[imputer])
     return why or Parts(model, imputer, named.get("a scaler"))
+
+
+def _asks(estimator: Any) -> bool:
+    return isinstance(estimator, LinearModel) and estimator.asks_questions
 
 
 def last_step(estimator: Any) -> Any:

@@ -16,7 +16,7 @@ from daskml_kit.parameter_server.calls import Address
 from daskml_kit.parameter_server.local import LocalServers
 from daskml_kit.parameter_server.messages import Terms
 from daskml_kit.parameter_server.trainer import Trainer
-from daskml_kit.parameter_server.training.batches import Batch, Order, Visit
+from daskml_kit.parameter_server.training.batches import Batch, Order, Room, Visit
 from daskml_kit.parameter_server.training.compression import TopK
 from daskml_kit.parameter_server.training.steps import Contribution, Step
 from daskml_kit.typing import Array
@@ -118,14 +118,14 @@ class Report(NamedTuple):
 
 def run_free(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
     """Visit blocks, and push as it goes; what the servers have of this leg already is left out."""
-    rider = Rider(course, leg)
+    rider, room = Rider(course, leg), Room()
     before = 0
     for load in loads:
         block = load()
         n_batches = course.order.n_batches(block.n_rows)
         start = max(rider.done - before, 0)
         if start < n_batches:
-            visit = course.order.visit(block, leg.epoch)
+            visit = course.order.visit(block, leg.epoch, room)
             while start < n_batches:
                 stop = min(start + rider.every, n_batches)
                 rider.go(visit.batches(start, stop), block, before + stop - 1)
@@ -200,8 +200,9 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
     trainer.await_version(leg.first)
     sizes = dict(zip(leg.blocks, leg.sizes, strict=True))
     loaded = dict(zip(leg.blocks, loads, strict=True))
+    room = Room()
     readers = {
-        lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions])
+        lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions], room)
         for lane, positions in leg.lanes
     }
     report = Report()
@@ -233,10 +234,13 @@ def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
 
 
 class Lane:
-    """The mini-batches of a lane, by steps; a step never has rows of two blocks."""
+    """The mini-batches of a lane, by steps; a step never has rows of two blocks.
 
-    def __init__(self, order: Order, every: int, epoch: int, blocks: Sequence[tuple[int, Load]]) -> None:
-        self.order, self.every, self.epoch = order, every, epoch
+    Lanes that take turns may have one ``room``: mini-batches are valid until the next are asked for.
+    """
+
+    def __init__(self, order: Order, every: int, epoch: int, blocks: Sequence[tuple[int, Load]], room: Room) -> None:
+        self.order, self.every, self.epoch, self._room = order, every, epoch, room
         self.blocks = blocks
         counts = [n_steps(order, every, n_rows) for n_rows, _ in blocks]
         self.ends = np.cumsum(counts, dtype=int)
@@ -257,7 +261,7 @@ class Lane:
         held, visit = self._held
         if visit is None or held != position:
             self._held = held, None  # let go of one before the next is loaded
-            visit = self.order.visit(self.blocks[position][1](), self.epoch)
+            visit = self.order.visit(self.blocks[position][1](), self.epoch, self._room)
             self._held = position, visit
         return visit
 

@@ -21,7 +21,7 @@ from daskml_kit.parameter_server.training.held_out import HeldOutLoss, Sizes
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.legs import Course
 from daskml_kit.parameter_server.training.setting import Setting
-from daskml_kit.parameter_server.training.steps import LocalSteps, Step
+from daskml_kit.parameter_server.training.steps import Step
 from daskml_kit.solvers.updates import State, Update
 from daskml_kit.typing import Array
 
@@ -55,9 +55,13 @@ def train_on(
     setting: Setting,
     go_on: GoOn | None = None,
     start: Start = NEW,
+    sizes: Sequence[int] | None = None,
 ) -> Trained:
-    """Train on the blocks of an engine, from an epoch up to ``setting.epochs``; see `train`."""
-    sizes = engine.answer(Sizes())[0]
+    """Train on the blocks of an engine, from an epoch up to ``setting.epochs``; see `train`.
+
+    The blocks' ``sizes`` are asked for unless they are given.
+    """
+    sizes = engine.answer(Sizes())[0] if sizes is None else sizes
     if not sum(sizes):
         raise DataError("X: expected at least one row, got none")
     sync = setting.mode == "sync"
@@ -86,7 +90,7 @@ def train_on(
 def _crew(engine: Engine, course: Course, sync: bool) -> tuple[Crew, Course]:
     """Return the trainers, and the course with the share that each has in where all go."""
     n_trainers = engine.profile.n_threads
-    if not sync and isinstance(course.step, LocalSteps):
+    if not sync and course.step.local:
         course = replace(course, share=1 / n_trainers)
     if isinstance(engine, FuturesEngine):
         return ClusterCrew(engine, course), course

@@ -41,6 +41,8 @@ class Step(Protocol):
     by_rows : bool
         Whether it needs but some rows of the parameters, and the gradients of lanes, which are of rows too, add up: a
         mean over lanes would shorten the step of a row that few of them touch.
+    local : bool
+        Whether it contributes a way that it went by itself, of which those of all trainers are to be averaged.
     """
 
     @property
@@ -48,6 +50,9 @@ class Step(Protocol):
 
     @property
     def by_rows(self) -> bool: ...
+
+    @property
+    def local(self) -> bool: ...
 
     def needs(self, batches: list[Batch]) -> Mapping[str, Array] | None:
         """Return the rows of parameters that these mini-batches need, which are all that is pulled; None for all."""
@@ -66,6 +71,7 @@ class Gradients:
     loss_and_grad: LossAndGradient
     most_batches: int = 4
     by_rows: ClassVar[bool] = False
+    local: ClassVar[bool] = False
 
     def needs(self, batches: list[Batch]) -> None:
         return None
@@ -108,6 +114,7 @@ class LocalSteps:
     rule: Update
     most_batches: int = 64
     by_rows: ClassVar[bool] = False
+    local: ClassVar[bool] = True
 
     def needs(self, batches: list[Batch]) -> None:
         return None

@@ -1,0 +1,1 @@
+"""Linear models by stochastic gradients: coordinates, rules, and the steps that trainers make."""
