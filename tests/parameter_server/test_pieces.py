@@ -14,7 +14,7 @@ from daskml_kit.errors import DataError
 from daskml_kit.numerics.rows import Rows
 from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.training.agenda import Agenda
-from daskml_kit.parameter_server.training.batches import Order
+from daskml_kit.parameter_server.training.batches import Order, Room
 from daskml_kit.parameter_server.training.compression import TopK
 from daskml_kit.parameter_server.training.legs import Lane, n_steps
 from daskml_kit.parameter_server.training.setting import Setting, checked
@@ -56,7 +56,7 @@ def test_an_epoch_visits_each_row_once_that_is_not_held_out(order, n_rows, index
 @given(orders, st.lists(st.integers(0, 30), min_size=1, max_size=4), st.integers(1, 5))
 def test_a_lane_visits_each_row_once(order, sizes, every):
     blocks = [block_of(n_rows, index) for index, n_rows in enumerate(sizes)]
-    lane = Lane(order, every, 1, [(b.n_rows, lambda b=b: b) for b in blocks])
+    lane = Lane(order, every, 1, [(b.n_rows, lambda b=b: b) for b in blocks], Room())
     length = sum(n_steps(order, every, n_rows) for n_rows in sizes)
     seen = []
     for step in range(length):
