@@ -76,6 +76,13 @@ class Shard:
         self._wake()
         await self._until_safe(epoch)
 
+    async def stop(self) -> None:
+        """Lead no more, and copy nothing more."""
+        self.leads = False
+        if self._copying is not None:
+            self._copying.cancel()
+        self._wake()
+
     async def follow(self, epoch: int, taken: int, store: Store | None, messages: list[Message]) -> None:
         """Take over a primary's store, if given, and its messages since.
 

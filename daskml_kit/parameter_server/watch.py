@@ -7,6 +7,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from distributed import Client, Future, Variable
@@ -80,6 +81,9 @@ class Watch:
         self._stopping.set()
         self._thread.join()
         self._variable.delete()
+        for server in self.view.servers:
+            with suppress(OSError):
+                self.call(server.primary, lambda actor: actor.stop())
         self._held.clear()
         self._spares.clear()
 

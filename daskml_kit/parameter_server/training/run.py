@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.futures import FuturesEngine
