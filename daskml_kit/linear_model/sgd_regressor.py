@@ -136,7 +136,7 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
                 look = self._look(engine, labelled=False)
                 begin = self._begin(look.overview, self._start(1, coef_init, intercept_init))
                 loss = regressor_loss(self.loss, self.epsilon)
-                found = self._train(engine, look, loss, TARGET, begin)
+                found = self._train(engine, look, loss, TARGET, begin, more=False)
             self._keep(found)
         self._warn_unless_converged()
         return self

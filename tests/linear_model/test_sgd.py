@@ -135,15 +135,15 @@ def test_balanced_weights_count_rows(data):
 
 @pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
 def test_weights_are_about_repetitions(data, kind):
-    """As in scikit-learn, the penalty is beside the mean over rows: of 1.5 times the rows it weighs less."""
+    """As in scikit-learn, the penalty is beside the mean over rows: of more rows it weighs less."""
     name, loss = ("log_loss", classifier_loss("log_loss"))
     y = target = data.number
     if kind is SGDClassifier:
         y, target = data.labels > 0, signs(loss, data.labels > 0)
     else:
         name, loss = "squared_error", regressor_loss("squared_error")
-    double = 1 + (np.arange(len(y)) < 300)
-    model = kind(name, alpha=0.015, average=30_000, random_state=0, max_iter=100, tol=None)
+    double = 1 + 2 * (data.labels > 0 if kind is SGDClassifier else data.number > np.median(data.number))
+    model = kind(name, alpha=0.01 * double.mean(), average=30_000, random_state=0, max_iter=100, tol=None)
     weighted = clone(model).fit(chunked(data.X), chunked(y), chunked(double, 77)).set_params(alpha=0.01)
     X, y, target = (np.repeat(values, double, axis=0) for values in (data.X, y, target))
     repeated = model.set_params(alpha=0.01).fit(X, y)

@@ -14,10 +14,11 @@ from sklearn.utils.validation import validate_data
 from daskml_kit.engines.blocks import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.errors import DataError
-from daskml_kit.linear_model.model import LinearModel, check_choice, check_number
+from daskml_kit.linear_model.model import LinearModel, check_choice
+from daskml_kit.linear_model.stochastic.checks import check_held_out, check_numbers, check_rate
 from daskml_kit.linear_model.stochastic.coordinates import Coordinates, even, plain
 from daskml_kit.linear_model.stochastic.plan import HELD_BYTES, Plan, make_plan
-from daskml_kit.linear_model.stochastic.rules import OPTIMIZERS, named_rule, own_rule
+from daskml_kit.linear_model.stochastic.rules import named_rule, own_rule
 from daskml_kit.linear_model.stochastic.step import LinearSteps
 from daskml_kit.linear_model.stochastic.targets import Readable
 from daskml_kit.numerics.losses import Loss
@@ -34,12 +35,6 @@ from daskml_kit.validation import Inputs, check_features, check_fit
 
 SAMPLE = 4_000
 """Rows from which the size of the features is taken."""
-RATES = ("auto", "optimal", "constant", "invscaling")
-MISSING_RATES = {
-    "adaptive": "a rate that falls when training stalls is",
-    "pa1": "passive-aggressive steps are",
-    "pa2": "passive-aggressive steps are",
-}
 
 
 class Look(NamedTuple):
@@ -93,33 +88,28 @@ class StochasticModel(LinearModel):
         return Ground(even(overview.sample_X, overview.sample_weight, centred=bool(self.fit_intercept)), spread)
 
     def _train(
-        self,
-        engine: Engine,
-        look: Look,
-        row_loss: Loss,
-        target: Readable,
-        begin: tuple[Ground, Array],
-        *,
-        more: bool = False,
+        self, engine: Engine, look: Look, row_loss: Loss, target: Readable, begin: tuple[Ground, Array], *, more: bool
     ) -> Array:
-        """Return the coefficients that training leads to; with ``more``, of one epoch after the last training."""
+        """Return the coefficients that training leads to; with ``more``, that of one epoch after the last training."""
         plan = make_plan(*look, self.lanes, self.batch_size)
         setting = self._setting(plan)
-        self._require_held_out(setting.validation_fraction, look.sizes)
-        ground, coef = begin
-        memory: Memory | None = getattr(self, "_memory", None) if more else None
-        known = memory is not None and memory.kind == self._kind
-        if memory is not None and known:
-            ground = memory.ground
-        step = self._step(ground, row_loss, target, plan)
-        params = memory.params if memory is not None and known else step.start(coef)
+        check_held_out(setting.validation_fraction, look.sizes)
         if more:
             setting = setting._replace(epochs=1, patience=None)
+        memory = self._recalled() if more else None
+        ground, coef = begin if memory is None else (memory.ground, begin[1])
+        step = self._step(ground, row_loss, target, plan)
+        params = step.start(coef) if memory is None else memory.params
         trained = train_on(engine, step, params, add(), setting, sizes=look.sizes)
         self._memory = Memory(ground, self._kind, trained.params)
         self.history_, self.n_iter_, self.profile_ = trained.history, len(trained.history.epochs), engine.profile
         self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * look.overview.n_rows
         return step.end(trained.params).astype(look.overview.precision)
+
+    def _recalled(self) -> Memory | None:
+        """Return the last training, unless it was with another optimizer, whose state is of no use."""
+        memory: Memory | None = getattr(self, "_memory", None)
+        return memory if memory is not None and memory.kind == self._kind else None
 
     def _start(self, n_columns: int, coef_init: Any, intercept_init: Any) -> Array | None:
         """Return the coefficients that a fit is told to begin with, if it is."""
@@ -211,46 +201,14 @@ class StochasticModel(LinearModel):
                 stacklevel=3,
             )
 
-    def _require_held_out(self, fraction: float, sizes: Sequence[int]) -> None:
-        if fraction and not any(int(size * fraction) for size in sizes):
-            raise DataError(
-                f"validation_fraction={fraction} of {sum(sizes)} samples in {len(sizes)} blocks led to an empty set: "
-                "increase it, or disable early_stopping"
-            )
-
     def _check_parameters(self, losses: tuple[str, ...]) -> None:
         check_choice("loss", self.loss, losses)
-        for name in ("alpha", "epsilon", "power_t"):
-            check_number(name, getattr(self, name), low=0)
-        for name in ("max_iter", "n_iter_no_change", "lanes"):
-            check_number(name, getattr(self, name), low=1, integer=True)
-        if self.tol is not None:
-            check_number("tol", self.tol, low=0)
-        if self.batch_size is not None:
-            check_number("batch_size", self.batch_size, low=1, integer=True)
-        if self.eta0 is not None:
-            check_number("eta0", self.eta0, low=0, strict=True)
-        if not isinstance(self.average, (bool, np.bool_)):
-            check_number("average", self.average, low=0, integer=True)
-        if self.early_stopping:
-            check_number("validation_fraction", self.validation_fraction, low=0, strict=True)
+        check_numbers(self)
         shrinkage(self.penalty, self.alpha, self.l1_ratio)
-        self._check_rate()
-        checked(self._setting(Plan(1, 1, 1, 1)))
-
-    def _check_rate(self) -> None:
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        if self.learning_rate in MISSING_RATES:
-            missing = MISSING_RATES[self.learning_rate]
-            raise ValueError(f"learning_rate={self.learning_rate!r} is not supported: {missing} missing here")
-        check_choice("learning_rate", self.learning_rate, RATES)
-        if self.learning_rate != "auto" and self._kind[0] != "sgd":
-            raise ValueError(
-                f"learning_rate: expected 'auto' with optimizer={self.optimizer!r}, whose rate is its own, scaled by "
-                f"eta0, got {self.learning_rate!r}; optimizer='sgd' takes it"
-            )
+        check_rate(self.optimizer, self.learning_rate)
         if self._kind[0] == "sgd" and self._rate == "optimal" and not self.alpha:
             raise ValueError("alpha: expected a number above 0, of which learning_rate='optimal' is made, got 0")
+        checked(self._setting(Plan(1, 1, 1, 1)))
 
     def _twin_settings(self, twin: type) -> dict[str, Any]:
         """Return the parameters that scikit-learn's estimator has too."""
