@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from distributed import Client, LocalCluster, as_completed
 
+from benchmarks import sgd
 from benchmarks.data import badly_scaled, on_workers
 from benchmarks.partition import throttled
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
-from daskml_kit.parameter_server import ParameterServer, Rows, Trained, Trainer, adagrad, sgd, train
+from daskml_kit.parameter_server import ParameterServer, Rows, Trained, Trainer, adagrad, train
+from daskml_kit.parameter_server import sgd as descent
 
 N_PARAMS = 100_000
 CALLS = 300
@@ -46,7 +48,7 @@ def calls(setting: Setting) -> list[Row]:
         with workers(3) as client:
             away = sorted(client.nthreads())[-1]
             params = {"w": np.zeros(N_PARAMS)}
-            with ParameterServer(params, sgd(0.1), np.inf, servers=1, replicas=replicas, client=client) as server:
+            with ParameterServer(params, descent(0.1), np.inf, servers=1, replicas=replicas, client=client) as server:
                 seconds = client.submit(called, server.trainer("t"), n_calls, workers=[away]).result()
         kind = "replicated" if replicas else "without replica"
         note = f"median of {n_calls}: pull {1e3 * seconds[0]:.2g} ms, push {1e3 * seconds[1]:.2g} ms"
@@ -74,7 +76,7 @@ def loop(setting: Setting) -> list[Row]:
     seconds = SECONDS if setting.scale >= 1 else 0.5
     with workers(TRAINERS) as client:
         params = {"w": np.zeros(N_PARAMS)}
-        with ParameterServer(params, sgd(0.1), np.inf, replicas=0, client=client) as server:
+        with ParameterServer(params, descent(0.1), np.inf, replicas=0, client=client) as server:
             busy = [client.submit(pushing, server.trainer(f"t{i}"), seconds, pure=False) for i in range(TRAINERS)]
             ours = sum(client.gather(busy)) / seconds
         peer = through_client(client, seconds)
@@ -148,7 +150,7 @@ def trained(X: Any, y: Any, setting: Setting, **options: Any) -> Trained:
         start(X.shape[1]),
         X,
         y,
-        update=sgd(0.1),
+        update=descent(0.1),
         batch_size=1024 * (1 if options.get("mode") else TRAINERS),
         lanes=TRAINERS,
         epochs=8 if setting.scale >= 1 else 2,
@@ -209,7 +211,13 @@ def pushed_rows(trainer: Trainer, n_rows: int, n_calls: int) -> tuple[float, flo
     return medians[0], medians[1]
 
 
-WORKS: dict[str, Work] = {"calls": calls, "loop": loop, "slow-worker": slow_worker, "sparse": sparse}
+WORKS: dict[str, Work] = {
+    "calls": calls,
+    "loop": loop,
+    **sgd.WORKS,
+    "slow-worker": slow_worker,
+    "sparse": sparse,
+}
 
 
 def main() -> None:
