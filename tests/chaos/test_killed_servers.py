@@ -202,7 +202,7 @@ class Visits:
         return 1.0, {"visits": Rows(rows, np.full(len(rows), 1 / len(rows))), "sum": X.mean(axis=0)}
 
 
-def numbered(client, n_rows=8192, n_blocks=16):
+def numbered(client, n_rows=4096, n_blocks=16):
     return client.persist(
         da.arange(n_rows, chunks=n_rows // n_blocks, dtype=float)[:, None] * np.array([[1.0, 1 / n_rows]])
     )
@@ -212,17 +212,17 @@ def numbered(client, n_rows=8192, n_blocks=16):
 def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, mode, victim):
     X = numbered(doomed)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
-    params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
+    params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
     setting = {"mode": mode, "epochs": 2, "batch_size": 64, "push_every": 1}
     found = train(model, params, X, X[:, 1], update=add(), servers=2, **setting)
     assert os.path.exists(model.marker)
-    assert_array_equal(found.params["visits"], np.full(8192, 2 / 64))
+    assert_array_equal(found.params["visits"], np.full(4096, 2 / 64))
 
 
 @pytest.mark.parametrize("victim", [0, 3])
 def test_synchronous_training_gives_the_same_bits(doomed, tmp_path, victim):
     X = numbered(doomed)
-    params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
+    params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
     setting = {"mode": "sync", "epochs": 1, "batch_size": 256, "servers": 2}
     expected = train(Visits("", ""), params, X, X[:, 1], update=momentum(0.1), **setting)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
@@ -243,6 +243,6 @@ def test_a_worker_that_joins_takes_part(doomed):
 
     with open_engine(X, X[:, 1]) as engine:
         setting = Setting(mode="async", epochs=100_000, batch_size=64)
-        params = {"visits": np.zeros(8192), "sum": np.zeros(2)}
+        params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
         found = train_on(engine, Gradients(Visits("", "")), params, add(), setting, grow)
     assert {moment.worker for moment in found.history.moments} - before
