@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -95,17 +97,12 @@ def cluster(setting: Setting) -> list[Row]:
 WORKS: dict[str, Work] = {"digits": digits, "million": million, "cluster": cluster}
 
 
-class _cluster:
+@contextmanager
+def _cluster() -> Iterator[Client]:
     """Two worker processes of one thread, and a client of them."""
-
-    def __enter__(self) -> Client:
-        self.workers = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
-        self.client = Client(self.workers)
-        return self.client
-
-    def __exit__(self, *details: object) -> None:
-        self.client.close()
-        self.workers.close()
+    workers = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
+    with workers, Client(workers) as client:
+        yield client
 
 
 def _race(contestants: dict[str, Any], repeat: int) -> dict[str, Timed]:
