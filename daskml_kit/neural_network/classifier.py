@@ -72,9 +72,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         trainers of which none is more than ``staleness`` pushes ahead of the slowest ("stale"), or by any ("async").
     staleness : int, optional
         With ``mode="stale"``, by default 4.
-    push_every : int, optional
-        Mini-batches between two pushes of their mean gradient. By default 1, in asynchronous mode up to 4, as many as
-        hide the time of a push.
+    push_every : int, default 1
+        Mini-batches between two pushes of their mean gradient. More of them are faster where a push takes longer than
+        a mini-batch, and are fewer steps, so that an epoch gets less far.
     lanes : int, optional
         The pieces of a synchronous step, and so the most trainers that can take part; results depend on it. By
         default one for each 100 rows of a mini-batch, at most 8, since fewer rows are not worth a message.
@@ -140,7 +140,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         max_fun: int = 15000,
         mode: str = "sync",
         staleness: int | None = None,
-        push_every: int | None = None,
+        push_every: int = 1,
         lanes: int | None = None,
         backup: int = 0,
         n_jobs: int | None = None,

@@ -48,6 +48,7 @@ def check_parameters(model: Any) -> None:
         _check_below_one("validation_fraction", model.validation_fraction)
     check_number("max_iter", model.max_iter, low=1, integer=True)
     check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=model.n_iter_no_change != np.inf)
+    check_number("push_every", model.push_every, low=1, integer=True)
     if model.batch_size != "auto":
         check_number("batch_size", model.batch_size, low=1, integer=True)
     for name, (default, used_by, is_used) in UNUSED.items():

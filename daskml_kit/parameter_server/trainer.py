@@ -237,7 +237,9 @@ class Trainer:
     def _read(self, replies: list[Reply]) -> dict[str, Array]:
         self._versions = [reply.version for reply in replies]
         parts = [reply.values[0] for reply in replies]
-        return self.layout.unflatten(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        vector = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        # NumPy would multiply unaligned parameters, as they come off the wire, by other routines that round otherwise
+        return self.layout.unflatten(vector if vector.flags.aligned else vector.copy())
 
     def _pull_names(self, names: list[str]) -> dict[str, Array]:
         replies = self._send(

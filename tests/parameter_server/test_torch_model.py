@@ -37,12 +37,15 @@ def accuracy(module, X, y):
 @pytest.mark.parametrize("where", ["memory", "cluster"])
 def test_digits(client, digits, monkeypatch, mode, where):
     X, y = digits
-    module = network()
+    module, options = network(), {}
     if where == "cluster":
         monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-        X, y = client.persist([da.from_array(X, chunks=(450, 64)), da.from_array(y, chunks=450)])
+        X, y, options = (
+            *client.persist([da.from_array(X, chunks=(450, 64)), da.from_array(y, chunks=450)]),
+            {"lanes": 2},
+        )
     model = torch_model(module, torch.nn.CrossEntropyLoss())
-    found = train(*model, X, y, update=adam(0.01), epochs=30, batch_size=100, mode=mode)
+    found = train(*model, X, y, update=adam(0.01), epochs=30, batch_size=100, mode=mode, **options)
     load_into(module, found.params)
     assert all(array.dtype == np.float32 for array in found.params.values())
     assert accuracy(module, *digits) > 0.95
