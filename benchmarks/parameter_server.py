@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from distributed import Client, LocalCluster, as_completed
 
-from benchmarks import sgd
-from benchmarks.data import badly_scaled, on_workers
+from benchmarks import networks, sgd
+from benchmarks.data import PART_ROWS, badly_scaled, on_workers
 from benchmarks.partition import throttled
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
@@ -53,7 +53,7 @@ def calls(setting: Setting) -> list[Row]:
         kind = "replicated" if replicas else "without replica"
         note = f"median of {n_calls}: pull {1e3 * seconds[0]:.2g} ms, push {1e3 * seconds[1]:.2g} ms"
         work = f"pull and push of {N_PARAMS:,} float64, {kind}: a second"
-        rows.append(Row(work, float(wanted), 1 / sum(seconds), 1, unit="", notes=[note]))
+        rows.append(Row(work, float(wanted), 1 / sum(seconds), 1, unit="/s", notes=[note]))
     return rows
 
 
@@ -81,7 +81,7 @@ def loop(setting: Setting) -> list[Row]:
             ours = sum(client.gather(busy)) / seconds
         peer = through_client(client, seconds)
     work = f"updates of {N_PARAMS:,} float64 a second, {TRAINERS} trainers: as_completed"
-    return [Row(work, 1 / ours, 1 / peer, 3, unit="", notes=[f"{ours:.0f} against {peer:.0f} a second"])]
+    return [Row(work, 1 / ours, 1 / peer, 3, notes=[f"{ours:.0f} against {peer:.0f} a second"])]
 
 
 def pushing(trainer: Trainer, seconds: float) -> int:
@@ -121,7 +121,7 @@ def gradient_at(w: Any) -> Any:
 
 def slow_worker(setting: Setting) -> list[Row]:
     """Seconds until the loss that the synchronous run ends on, one of four workers having a fifth of its time."""
-    n_rows = setting.rows(ROWS)
+    n_rows = max(setting.rows(ROWS), TRAINERS * PART_ROWS)
     with workers(TRAINERS) as client:
         X, y = on_workers(badly_scaled, n_rows, 16)
         X = client.persist(((X - X.mean(axis=0)) / X.std(axis=0)).rechunk({1: -1}))
@@ -215,6 +215,7 @@ WORKS: dict[str, Work] = {
     "calls": calls,
     "loop": loop,
     **sgd.WORKS,
+    **networks.WORKS,
     "slow-worker": slow_worker,
     "sparse": sparse,
 }

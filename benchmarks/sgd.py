@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import dask.array as da
@@ -61,11 +62,17 @@ def _one_epoch(kind: str, make: Maker, setting: Setting) -> list[Row]:
             "ours": lambda: ours.set_params(mode="sync").fit(X, y).to_sklearn(),
             "async": lambda: ours.set_params(mode="async").fit(X, y).to_sklearn(),
             "scikit-learn": lambda: _scikit_learn().fit(*data),
-            "dask-ml": lambda: _incremental(X, y),
         }
+        if find_spec("dask_ml") is not None:
+            contestants["dask-ml"] = lambda: _incremental(X, y)
         timed = race(contestants, setting.repeat)
     losses = {name: log_loss(held_out.y, one.result.predict_proba(held_out.X)) for name, one in timed.items()}
-    return [row for peer in ("scikit-learn", "dask-ml") for row in _against(f"{kind}: {peer}", peer, timed, losses)]
+    return [
+        row
+        for peer in ("scikit-learn", "dask-ml")
+        if peer in timed
+        for row in _against(f"{kind}: {peer}", peer, timed, losses)
+    ]
 
 
 def _against(work: str, peer: str, timed: dict[str, Timed], losses: dict[str, float]) -> list[Row]:
