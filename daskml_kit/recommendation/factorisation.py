@@ -16,17 +16,14 @@ from daskml_kit.metrics import r2_score
 from daskml_kit.numerics.factorisation import NAMES, FactorisationLoss
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.run import Trained, train_on
-from daskml_kit.parameter_server.training.setting import Setting, checked
-from daskml_kit.recommendation.pairs import SIDES, Census, CountPairs, whole_pairs
-from daskml_kit.recommendation.ranking import Ranked, first_items
+from daskml_kit.recommendation.pairs import Census, CountPairs, whole_pairs
+from daskml_kit.recommendation.plan import plan_of
+from daskml_kit.recommendation.ranking import Ranked, first_items, left_out
 from daskml_kit.recommendation.ratings import Ratings
 from daskml_kit.recommendation.step import RatingSteps
-from daskml_kit.solvers.updates import Update, adagrad, adam, sgd
 from daskml_kit.twin import map_rows
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice, check_number
-
-OPTIMIZERS = {"sgd": sgd, "adagrad": adagrad, "adam": adam}
+from daskml_kit.validation import check_number
 
 
 class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -161,7 +158,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        setting, rule = self._plan()
+        setting, rule = plan_of(self)
         if n_features_of(X) != 2:
             raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
         if not is_dask(X):
@@ -223,9 +220,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         known = (wanted >= 0) & (wanted < self.n_users_)
         rows = np.where(known, wanted, 0).astype(np.int64)
         factors, own = self.user_factors_[rows] * known[:, None], self.user_biases_[rows] * known
-        first = first_items(
-            factors, self.item_factors_, self.item_biases_, k, _left_out(wanted, exclude, self.n_items_)
-        )
+        first = first_items(factors, self.item_factors_, self.item_biases_, k, left_out(wanted, exclude, self.n_items_))
         return Ranked(first.items, first.ratings + (self.mean_ + own)[:, None])
 
     def _ratings(self) -> Ratings:
@@ -252,43 +247,3 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, f"{name}_", values)
         self.mean_, self.history_, self.n_iter_ = mean, trained.history, len(trained.history.epochs)
         self.n_users_, self.n_items_, self.n_features_in_ = len(census.users), len(census.items), 2
-
-    def _plan(self) -> tuple[Setting, Update]:
-        check_number("n_factors", self.n_factors, low=1, integer=True)
-        check_number("regularization", self.regularization, low=0)
-        check_number("tol", self.tol, low=0)
-        check_number("max_iter", self.max_iter, low=1, integer=True)
-        for name in ("learning_rate", "init_std"):
-            check_number(name, getattr(self, name), low=0, strict=True)
-        for side in SIDES:
-            if getattr(self, f"n_{side}") is not None:
-                check_number(f"n_{side}", getattr(self, f"n_{side}"), low=1, integer=True)
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        setting = Setting(
-            mode=self.mode,
-            staleness=self.staleness,
-            epochs=int(self.max_iter),
-            batch_size=self.batch_size,
-            push_every=self.push_every,
-            lanes=self.lanes,
-            backup=self.backup,
-            shuffle=bool(self.shuffle),
-            patience=self.n_iter_no_change,
-            tol=self.tol,
-            n_jobs=self.n_jobs,
-            verbose=int(self.verbose),
-        )
-        return checked(setting), OPTIMIZERS[self.optimizer](self.learning_rate)
-
-
-def _left_out(users: Array, exclude: Any, n_items: int) -> Array:
-    """Return the pairs to leave out, each by the positions of its user in ``users``."""
-    if exclude is None or not len(users):
-        return np.empty((0, 2), np.int64)
-    pairs = whole_pairs(exclude)
-    pairs = pairs[(pairs[:, 1] >= 0) & (pairs[:, 1] < n_items)]
-    order = np.argsort(users, kind="stable")
-    low, high = (np.searchsorted(users[order], pairs[:, 0], side=side) for side in ("left", "right"))
-    times = high - low
-    first = np.repeat(low - np.concatenate([[0], np.cumsum(times)[:-1]]), times)
-    return np.column_stack([order[first + np.arange(times.sum())], np.repeat(pairs[:, 1], times)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from daskml_kit.numerics.tiles import tiles
+from daskml_kit.recommendation.pairs import whole_pairs
 from daskml_kit.typing import Array
 
 SCORES = 4 * 2**20
@@ -63,3 +64,16 @@ def _first(scores: Array, k: int) -> Ranked:
     items, values = np.take_along_axis(few, order, axis=1), np.take_along_axis(values, order, axis=1)
     left_out = np.isneginf(values)
     return Ranked(np.where(left_out, -1, items), np.where(left_out, np.nan, values))
+
+
+def left_out(users: Array, exclude: Any, n_items: int) -> Array:
+    """Return the pairs to leave out, each by the positions of its user in ``users``."""
+    if exclude is None or not len(users):
+        return np.empty((0, 2), np.int64)
+    pairs = whole_pairs(exclude)
+    pairs = pairs[(pairs[:, 1] >= 0) & (pairs[:, 1] < n_items)]
+    order = np.argsort(users, kind="stable")
+    low, high = (np.searchsorted(users[order], pairs[:, 0], side=side) for side in ("left", "right"))
+    times = high - low
+    first = np.repeat(low - np.concatenate([[0], np.cumsum(times)[:-1]]), times)
+    return np.column_stack([order[first + np.arange(times.sum())], np.repeat(pairs[:, 1], times)])
