@@ -128,12 +128,12 @@ def slow_worker(setting: Setting) -> list[Row]:
         *_, slow = sorted(client.nthreads())
         (pid,) = client.run(os.getpid, workers=[slow]).values()
         with throttled(pid, SLOWED):
-            sync = trained(X, y, setting)
+            sync = trained(X, y, setting, 6)
             loss = sync.history.epochs[-1].validation_loss
             others = {
-                "asynchronous, staleness 8": (0.5, trained(X, y, setting, mode="stale", staleness=8)),
-                "asynchronous, unbounded": (None, trained(X, y, setting, mode="async", push_every=1)),
-                "synchronous, one backup worker": (0.6, trained(X, y, setting, backup=1)),
+                "asynchronous, staleness 8": (0.5, trained(X, y, setting, 8, mode="stale", staleness=8)),
+                "asynchronous, unbounded": (None, trained(X, y, setting, 8, mode="async", push_every=1)),
+                "synchronous, one backup worker": (0.6, trained(X, y, setting, 8, backup=1)),
             }
     rows = []
     for name, (wanted, found) in others.items():
@@ -144,16 +144,16 @@ def slow_worker(setting: Setting) -> list[Row]:
     return rows
 
 
-def trained(X: Any, y: Any, setting: Setting, **options: Any) -> Trained:
+def trained(X: Any, y: Any, setting: Setting, epochs: int, **options: Any) -> Trained:
     return train(
         hidden_layer,
         start(X.shape[1]),
         X,
         y,
-        update=descent(0.1),
+        update=descent(0.02),
         batch_size=1024 * (1 if options.get("mode") else TRAINERS),
         lanes=TRAINERS,
-        epochs=8 if setting.scale >= 1 else 2,
+        epochs=epochs if setting.scale >= 1 else 2,
         validation_fraction=0.05,
         servers=1,
         **options,

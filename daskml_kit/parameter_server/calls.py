@@ -10,7 +10,7 @@ from distributed import Client, Variable, get_client
 
 from daskml_kit.errors import LostServerError, StaleEpochError
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Request, Wish
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.parameter_server.view import Server, View
 
@@ -167,4 +167,6 @@ class ReadyCall:
             self._call = self._ask([])
 
     def _ask(self, messages: list[Message]) -> Call:
-        return Call(self._servers, self._server, lambda epoch, actor: actor.accept(epoch, messages, self._wish))
+        return Call(
+            self._servers, self._server, lambda epoch, actor: actor.accept(Request(epoch, messages, self._wish))
+        )

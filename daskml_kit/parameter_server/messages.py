@@ -122,6 +122,14 @@ class Counts(NamedTuple):
     late: int
 
 
+class Request(NamedTuple):
+    """What one call of a server brings and asks for: one argument, as each is packed by itself."""
+
+    epoch: int
+    messages: list[Message]
+    wish: Wish
+
+
 class Reply(NamedTuple):
     """Parameters as they were after ``version`` updates; not ``ready`` where the trainer has to ask again."""
 

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from distributed import Actor
 
 from daskml_kit.errors import StaleEpochError
-from daskml_kit.parameter_server.messages import Counts, Message, Reply, Wish
+from daskml_kit.parameter_server.buffers import Buffers
+from daskml_kit.parameter_server.messages import Counts, Message, Reply, Request
 from daskml_kit.parameter_server.store import Store
 
 Reach: TypeAlias = Callable[[str, str], Any]
@@ -55,6 +56,7 @@ class Shard:
         self._taken = self._safe = 0
         self._copying: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._buffers = Buffers()
 
     async def lead(self, epoch: int, replica: tuple[str, str] | None) -> None:
         """Be the primary of this epoch, and return when the replica, if there is one, has everything.
@@ -98,8 +100,9 @@ class Shard:
         for message in messages:
             self.store.take(message)
 
-    async def accept(self, epoch: int, messages: list[Message], wish: Wish) -> Reply:
+    async def accept(self, request: Request) -> Reply:
         """Apply messages, once each, and reply when they are safe and what is wanted may be read."""
+        epoch, messages, wish = request
         self._check(epoch)
         for message in messages:
             self.store.take(message)
@@ -115,7 +118,7 @@ class Shard:
             self._check(epoch)
             left = deadline - asyncio.get_running_loop().time()
         ready = self.store.is_ready(wish)
-        reply = self.store.read(wish) if ready else Reply(False, self.store.version)
+        reply = self.store.read(wish, self._buffers.copy) if ready else Reply(False, self.store.version)
         await self._until_safe(epoch)
         return reply
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,8 +111,8 @@ class Store:
         clock = self.clocks.get(wish.trainer)
         return clock is None or clock - min(self.clocks.values()) <= self.terms.staleness
 
-    def read(self, wish: Wish) -> Reply:
-        """Return copies of what is wanted."""
+    def read(self, wish: Wish, copy: Callable[[Array], Array] = np.copy) -> Reply:
+        """Return copies of what is wanted, that of the whole range made by ``copy``."""
         if wish.nothing:
             return Reply(True, self.version)
         if wish.rows is not None:
@@ -119,7 +120,7 @@ class Store:
         elif wish.names is not None:
             found = [self.vector[span.slice].copy() for span in self.spans if span.name in wish.names]
         else:
-            found = [self.vector.copy()]
+            found = [copy(self.vector)]
         return Reply(True, self.version, tuple(found))
 
     @property

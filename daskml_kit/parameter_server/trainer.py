@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.errors import DataError
+from daskml_kit.parameter_server.buffers import Buffers
 from daskml_kit.parameter_server.calls import Address, Pending, Servers
 from daskml_kit.parameter_server.gradients import check_rows, cut, non_finite
 from daskml_kit.parameter_server.layout import Layout
@@ -60,12 +61,13 @@ class Trainer:
         self.skipped = 0
         self._source = source
         self._servers = servers
+        self._buffers = Buffers()
         self._sent = -1
         self._versions = [0] * source.layout.n_servers
         self._awaited: Await | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_servers": None, "_awaited": None}
+        return {**vars(self), "_servers": None, "_awaited": None, "_buffers": Buffers()}
 
     @property
     def layout(self) -> Layout:
@@ -239,7 +241,7 @@ class Trainer:
         parts = [reply.values[0] for reply in replies]
         vector = parts[0] if len(parts) == 1 else np.concatenate(parts)
         # NumPy would multiply unaligned parameters, as they come off the wire, by other routines that round otherwise
-        return self.layout.unflatten(vector if vector.flags.aligned else vector.copy())
+        return self.layout.unflatten(vector if vector.flags.aligned else self._buffers.copy(vector))
 
     def _pull_names(self, names: list[str]) -> dict[str, Array]:
         replies = self._send(

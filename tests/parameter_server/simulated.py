@@ -15,7 +15,7 @@ from histories import History
 
 from daskml_kit.errors import StaleEpochError
 from daskml_kit.parameter_server.layout import Span
-from daskml_kit.parameter_server.messages import Enter, Message, Push, RowGradient, Terms, Wish
+from daskml_kit.parameter_server.messages import Enter, Message, Push, Request, RowGradient, Terms, Wish
 from daskml_kit.parameter_server.shard import Shard
 from daskml_kit.parameter_server.store import Store
 from daskml_kit.solvers.updates import add
@@ -128,7 +128,7 @@ class World:
     async def _call_until_answered(self, messages: list[Message], wish: Wish) -> Any:
         while True:
             epoch = self.epoch
-            call = asyncio.ensure_future(self.call(self.primary, "accept", epoch, messages, wish))
+            call = asyncio.ensure_future(self.call(self.primary, "accept", Request(epoch, messages, wish)))
             call.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be given up
             try:
                 while not (await asyncio.wait([call], timeout=LOOK))[0]:
@@ -158,7 +158,7 @@ class World:
 
     async def _deliver(self, address: str, method: str, message: bytes) -> bytes:
         args = pickle.loads(message)
-        if address in self.dead or (address in self.deposed and method == "accept" and not args[1]):
+        if address in self.dead or (address in self.deposed and method == "accept" and not args[0].messages):
             await self._lost()
         return pickle.dumps(await getattr(self.nodes[address], method)(*args))
 

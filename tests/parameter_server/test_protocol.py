@@ -40,11 +40,11 @@ class Hasty(Shard):
 class HastyReader(Shard):
     """Replies with what the replica may not have."""
 
-    async def accept(self, epoch, messages, wish):
-        if not messages:
-            self._check(epoch)
-            return self.store.read(wish)
-        return await super().accept(epoch, messages, wish)
+    async def accept(self, request):
+        if not request.messages:
+            self._check(request.epoch)
+            return self.store.read(request.wish)
+        return await super().accept(request)
 
 
 class Unfenced(Shard):

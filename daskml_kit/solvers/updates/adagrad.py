@@ -24,9 +24,8 @@ class Adagrad:
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
         count, squares = state
         rate = self.rate(count_step(count))
-        for g, part, s in parts(grad, w, squares):
-            scratch = g * g
-            s += scratch
+        for g, scratch, part, s in parts(grad, w, squares):
+            s += np.multiply(g, g, out=scratch)
             np.sqrt(s, out=scratch)
             scratch += self.eps
             np.divide(g, scratch, out=scratch)

@@ -29,10 +29,9 @@ class Adam:
         step = count_step(count)
         root = math.sqrt(1 - self.b2**step)  # both corrections of bias as two numbers, not two arrays
         rate, eps = self.rate(step) * root / (1 - self.b1**step), self.eps * root
-        for g, part, m, v in parts(grad, w, mean, square):
+        for g, scratch, part, m, v in parts(grad, w, mean, square):
             m *= self.b1
-            scratch = g * (1 - self.b1)
-            m += scratch
+            m += np.multiply(g, 1 - self.b1, out=scratch)
             v *= self.b2
             np.multiply(g, g, out=scratch)
             scratch *= 1 - self.b2

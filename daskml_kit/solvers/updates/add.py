@@ -15,7 +15,7 @@ class Add:
         return ()
 
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
-        for delta, part in parts(grad, w):
+        for delta, _, part in parts(grad, w):
             part += delta
         return w, state
 

@@ -25,8 +25,8 @@ class Momentum:
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
         count, velocity = state
         rate = self.rate(count_step(count))
-        for g, part, v in parts(grad, w, velocity):
-            step = rate * g
+        for g, step, part, v in parts(grad, w, velocity):
+            np.multiply(g, rate, out=step)
             v *= self.decay
             v -= step
             if self.nesterov:

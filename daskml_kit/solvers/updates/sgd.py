@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from daskml_kit.solvers.updates.parts import parts
 from daskml_kit.solvers.updates.schedule import Schedule, as_schedule
 from daskml_kit.solvers.updates.update import State, Update, check_floats, count_step, new_count
@@ -20,8 +22,8 @@ class Sgd:
 
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
         rate = self.rate(count_step(*state))
-        for g, part in parts(grad, w):
-            part -= rate * g
+        for g, room, part in parts(grad, w):
+            part -= np.multiply(g, rate, out=room)
         return w, state
 
 
