@@ -10,8 +10,8 @@ from daskml_kit.numerics.tiles import tiles
 from daskml_kit.typing import Array
 
 PART = 8_192
-"""Elements of a part (measured for Adam on 100,000 float64: 0.40 ms on a worker and elsewhere; at 32,768 elements 0.32 ms
-elsewhere, and 0.50 ms on a worker, where the room of a part is got from the system each time)."""
+"""Elements of a part (measured for Adam on 100,000 float64: 0.40 ms on a worker and elsewhere; at 32,768 elements 0.32
+ms elsewhere, and 0.50 ms on a worker, where the room of a part is got from the system each time)."""
 
 
 def parts(grad: Array, w: Array, *moments: Array) -> Iterator[tuple[Array, ...]]:
