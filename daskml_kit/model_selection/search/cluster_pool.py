@@ -93,9 +93,8 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
             ) from error
 
     def release(self, fold: RemoteFold, slots: Sequence[str]) -> None:
-        alive = set(self.client.nthreads()).intersection(slots)
-        if alive:
-            self.client.run(forget, fold.key, workers=sorted(alive), on_error="ignore")
+        if self.client.nthreads():  # all workers: one that had time may have taken a task of another's
+            self.client.run(forget, fold.key, on_error="ignore")
         if self.folder:
             shutil.rmtree(Path(self.folder, fold.key), ignore_errors=True)
 

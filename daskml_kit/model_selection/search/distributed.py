@@ -145,11 +145,15 @@ def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[s
 
 
 def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
-    """Return a candidate fitted, anew where its fit failed while a worker was lost: not all packages outlive that."""
+    """Return a candidate fitted, anew where its fit failed after a worker was lost: not all packages outlive that.
+
+    The first time anew may fail as well, on a connection to the lost worker that its package still holds elsewhere.
+    """
     target = fold.side("y", 0)
     given = (fold.X[0],) if target is None else (fold.X[0], target)
+    workers = _workers()
     for n_lost in itertools.count():
-        model, workers = clone(estimator).set_params(**clone(dict(params), safe=False)), _workers()
+        model = clone(estimator).set_params(**clone(dict(params), safe=False))
         try:
             model.fit(*given, **fold.fit_params)
             break

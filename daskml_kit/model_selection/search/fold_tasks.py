@@ -60,11 +60,14 @@ def run_batch(
     return fit_candidates(what, fold, memo, candidates)
 
 
-def forget(key: str) -> None:
-    """Let go of a fold in this process, and remove its files: who still reads them has them until then."""
+def forget(key: str, dask_worker: Any) -> None:
+    """Let go of a fold in this process, and remove its files: who still reads them has them until then.
+
+    So are files that a worker has made and nobody has opened, as where a search was interrupted.
+    """
     *_, folder = _opened.pop(key, ("",))
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
+    for path in ([folder] if folder else []) + list(Path(dask_worker.local_directory).glob(f"{key}-*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def make_folder(key: str) -> str:
