@@ -28,6 +28,8 @@ DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data; their names are enough, as whoever has one of theirs has imported them."""
 MAX_LOST = 3
 """So many times a fit is repeated that failed while a worker was lost."""
+NOTICED_AFTER = 1.0
+"""Seconds within which the scheduler notices that a worker is lost."""
 
 
 def is_distributed(estimator: Any) -> bool:
@@ -147,7 +149,8 @@ def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[s
 def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
     """Return a candidate fitted, anew where its fit failed after a worker was lost: not all packages outlive that.
 
-    The first time anew may fail as well, on a connection to the lost worker that its package still holds elsewhere.
+    It may fail again, as LightGBM does where a process keeps its broken connection to the lost worker; then its error
+    is raised.
     """
     target = fold.side("y", 0)
     given = (fold.X[0],) if target is None else (fold.X[0], target)
@@ -158,9 +161,19 @@ def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
             model.fit(*given, **fold.fit_params)
             break
         except Exception:
-            if n_lost == MAX_LOST or workers <= _workers():
+            if n_lost == MAX_LOST or not _lost_any(workers):
                 raise
     return model
+
+
+def _lost_any(workers: set[str]) -> bool:
+    """Whether one of these workers is gone; a fit may hear of it before the scheduler does, by a broken connection."""
+    deadline = time.monotonic() + (NOTICED_AFTER if workers else 0)
+    while workers <= _workers():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(NOTICED_AFTER / 20)
+    return True
 
 
 def _workers() -> set[str]:
