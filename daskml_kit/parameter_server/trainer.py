@@ -125,7 +125,7 @@ class Trainer:
         return self._read(self._send(nothing, self._wish()).result())
 
     def await_version(self, version: int) -> None:
-        """Wait until so many synchronous steps have been taken."""
+        """Let what is read next wait until so many synchronous steps have been taken."""
         self._versions = [max(version, own) for own in self._versions]
 
     def push(self, gradients: Mapping[str, Any], weight: float = 1.0) -> None:

@@ -64,7 +64,7 @@ class MadeUpPool:
         outcomes = [(n, Outcome({"score": 0.0}, fit_time=self.seconds[n])) for n in done.batch.numbers.tolist()]
         return done._replace(report=Report(outcomes, seconds, shared, []))
 
-    def release(self, fold, slots):
+    def release(self, fold):
         self.held.discard(fold)
 
 

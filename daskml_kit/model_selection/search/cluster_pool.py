@@ -92,7 +92,7 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
                 "from storage; data that was scattered has no recipe"
             ) from error
 
-    def release(self, fold: RemoteFold, slots: Sequence[str]) -> None:
+    def release(self, fold: RemoteFold) -> None:
         if self.client.nthreads():  # all workers: one that had time may have taken a task of another's
             self.client.run(forget, fold.key, on_error="ignore")
         if self.folder:
@@ -102,7 +102,7 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
         folds = {fold.key: fold for _, _, fold in self._running.values()}
         self.client.cancel([*self._done.futures])
         for fold in folds.values():
-            self.release(fold, list(self.client.nthreads()))
+            self.release(fold)
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 

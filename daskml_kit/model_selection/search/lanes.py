@@ -101,8 +101,7 @@ class Lanes:
     def _leave(self, lane: Lane) -> None:
         fold, lane.split, lane.fold = lane.fold, None, None
         if all(other.fold is not fold for other in self.lanes):
-            slots = [slot for other in self.lanes if other.machine == lane.machine for slot in other.slots]
-            self.pool.release(fold, slots)
+            self.pool.release(fold)
 
     def _replace(self, lost: Any) -> None:
         """Make a fold anew that was lost, for all lanes that had it."""

@@ -44,7 +44,7 @@ class Pool(Protocol):
     def next(self) -> Done:
         """Wait for a batch; raise what it raised."""
 
-    def release(self, fold: Any, slots: Sequence[str]) -> None: ...
+    def release(self, fold: Any) -> None: ...
 
 
 class LocalFold:
@@ -92,7 +92,7 @@ class LocalPool(AbstractContextManager["LocalPool"]):
             raise error
         return done
 
-    def release(self, fold: LocalFold, slots: Sequence[str]) -> None:
+    def release(self, fold: LocalFold) -> None:
         fold.opened = None
 
     def __exit__(self, *details: object) -> None:
