@@ -108,7 +108,8 @@ def workers() -> Iterator[Client]:
 def searched(estimator: Any, candidates: Sequence[Mapping[str, Any]], X: Any, y: Any, scoring: str | None) -> Any:
     """Return the test scores by candidate and split."""
     scorer = get_scorer(scoring) if scoring else Instant.score
-    return run_graph(
+    outcomes: dict[Any, Any] = {}
+    run_graph(
         estimator,
         candidates,
         X,
@@ -117,9 +118,11 @@ def searched(estimator: Any, candidates: Sequence[Mapping[str, Any]], X: Any, y:
         {"score": scorer},
         fit_params={},
         score_params={},
+        keep=outcomes.__setitem__,
         return_train_score=False,
         error_score="raise",
     )
+    return outcomes
 
 
 def opaque(setting: Setting) -> list[Row]:
@@ -201,7 +204,7 @@ def first_of(model: Any, candidates: Any, X: Any, y: Any, n: int) -> tuple[float
     """Return the seconds until the first outcome, and from there until ``n``, when the search is interrupted."""
     times: list[float] = []
 
-    def finished(key: object, outcome: object) -> None:
+    def keep(key: object, outcome: object) -> None:
         times.append(time.perf_counter())
         if len(times) > n:
             raise KeyboardInterrupt
@@ -218,9 +221,9 @@ def first_of(model: Any, candidates: Any, X: Any, y: Any, n: int) -> tuple[float
             {"score": type(model).score},
             fit_params={},
             score_params={},
+            keep=keep,
             return_train_score=False,
             error_score="raise",
-            finished=finished,
         )
     return times[0] - started, times[-1] - times[0]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.computing import computing
 from daskml_kit.typing import Array
 
 TILE_NUMBERS = 2**17  # a megabyte, which a core keeps near while it is worked on
@@ -55,7 +55,7 @@ class Rows:
         """Return the parts of the rows from ``start`` up to ``stop``."""
         size = self.tile_rows
         parts = tuple(np.empty((stop - start, *part.shape[1:]), part.dtype) for part in self.recipe.empty())
-        with one_blas_thread():
+        with computing():
             for tile in range(start // size, -(-stop // size)):
                 first, last = tile * size, min((tile + 1) * size, self.n_rows)
                 seed = np.random.SeedSequence(self.seed, spawn_key=(tile,))

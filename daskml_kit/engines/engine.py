@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from daskml_kit.block import Block
-from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.blocks import Lazy
+from daskml_kit.engines.computing import computing
 from daskml_kit.engines.profile import Profile
 from daskml_kit.queries.query import Node, Query, reduce_nodes
 
@@ -64,15 +64,15 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
 
         A partial is combined as soon as its sibling in the tree is there, so that the memory of a pass holds few.
         """
-        computing = 0.0
+        spent = 0.0
         nodes: list[Node] = []
         apply = self._pool.map if self._pool else map
-        with one_blas_thread():  # also where one thread works: BLAS's own split of the sums would change their bits
+        with computing():  # also where one thread works: BLAS's own split of the sums would change their bits
             results = apply(self._chunk, [query] * self.n_blocks, self.blocks)
             for position, (partial, seconds) in enumerate(results):
-                computing += seconds
+                spent += seconds
                 nodes = reduce_nodes(query, [*nodes, Node(0, position, partial)], self.n_blocks)
-        self.profile.add(computing, self.n_blocks)
+        self.profile.add(spent, self.n_blocks)
         return query.split(nodes[0].partial)
 
     def relabel(self, change: Callable[[Any], Any]) -> None:

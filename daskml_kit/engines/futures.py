@@ -14,9 +14,9 @@ import numpy as np
 from distributed import CancelledError, Client, Future, get_worker
 
 from daskml_kit.block import Block, as_block
-from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.blocks import Lazy
 from daskml_kit.engines.capacity import size_of
+from daskml_kit.engines.computing import computing
 from daskml_kit.engines.engine import load
 from daskml_kit.engines.profile import Profile
 from daskml_kit.engines.shards import Shard, balance, choose_holders, runs
@@ -238,7 +238,7 @@ def answer_shard(query: Query, sources: Any, change: Callable[[Any], Any] | None
     started = time.perf_counter()
     nodes: list[Node] = []
     n_bytes = 0.0
-    with one_blas_thread():
+    with computing():
         for loaded in loads_of(sources, change):
             block = loaded()
             n_bytes += size_of(block.X)

@@ -15,8 +15,8 @@ from dask.array.utils import meta_from_array
 from distributed import futures_of, wait
 
 from daskml_kit.block import Block
-from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.capacity import blocks_bytes, fits
+from daskml_kit.engines.computing import computing
 from daskml_kit.engines.opening import find_client
 from daskml_kit.errors import DataError
 from daskml_kit.queries.query import Node, Query, reduce_nodes
@@ -126,7 +126,7 @@ def _answer_block(query: Query, table: Any, index: int) -> list[Node]:
     if table.shape[0] == 0:
         return [Node(0, index, None)]
     try:
-        with one_blas_thread():
+        with computing():
             return [Node(0, index, query.chunk(Block(table, index=index)))]
     except DataError:
         raise

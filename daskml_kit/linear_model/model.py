@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.computing import computing
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile, print_pass, watching
 from daskml_kit.linear_model.minimise import minimise
@@ -88,7 +88,7 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         before = dict(self.__dict__)
         try:
             # solvers factor matrices between passes: BLAS threads there wait for a busy neighbour (0.4 s for 20 ms)
-            with one_blas_thread(), watching(print_pass) if getattr(self, "verbose", 0) else nullcontext():
+            with computing(), watching(print_pass) if getattr(self, "verbose", 0) else nullcontext():
                 yield
         except BaseException:
             self.__dict__.clear()

@@ -12,8 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 from distributed import Client, Future, get_worker
 
-from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.capacity import size_of
+from daskml_kit.engines.computing import computing
 from daskml_kit.numerics.tiles import tile_rows, tiles
 
 SECONDS = 0.5
@@ -55,7 +55,7 @@ def measure_paces(
 def read_for(blocks: Sequence[Sequence[Any]], seconds: float) -> tuple[str, float]:
     """Read the blocks again and again; return this worker's address, and the bytes read in a second."""
     n_bytes, elapsed, started = 0.0, 0.0, time.perf_counter()
-    with one_blas_thread():
+    with computing():
         for parts in cycle(blocks):
             n_bytes += sum(max(_read(part), 1) for part in parts)
             elapsed = time.perf_counter() - started

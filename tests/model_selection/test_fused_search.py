@@ -278,7 +278,8 @@ def test_fused_is_one_by_one(model, grid, kind, scoring):
     candidates, scoring = list(skm.ParameterGrid(grid)), named_scoring(scoring)
     options = {"return_train_score": True, "error_score": "raise"}
     together = run_fused(model, candidates, X, y, folds, scoring, sample_weight=weight, weighted_scores=True, **options)
-    alone = run_graph(
+    alone = {}
+    run_graph(
         model,
         candidates,
         X,
@@ -287,6 +288,7 @@ def test_fused_is_one_by_one(model, grid, kind, scoring):
         scorers_of(model, scoring),
         fit_params={"sample_weight": weight},
         score_params={"sample_weight": weight},
+        keep=alone.__setitem__,
         **options,
     )
     assert together.outcomes.keys() == alone.keys()

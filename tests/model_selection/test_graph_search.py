@@ -51,10 +51,18 @@ def table():
     return frame, pd.Series(y, name="target")
 
 
-def search(estimator, candidates, X, y, folds=None, **options):
+def search(estimator, candidates, X, y, folds=None, finished=None, **options):
     settings = {"fit_params": {}, "score_params": {}, "return_train_score": False, "error_score": "raise"}
     folds = KFold(N_SPLITS).assign(X, y) if folds is None else folds
-    return run_graph(estimator, candidates, X, y, folds, SCORERS, **{**settings, **options})
+    found = {}
+
+    def keep(place, outcome):
+        found[place] = outcome
+        if finished is not None:
+            finished(place, outcome)
+
+    run_graph(estimator, candidates, X, y, folds, SCORERS, keep=keep, **{**settings, **options})
+    return found
 
 
 def assert_like_sklearn(outcomes, estimator, grid, X, y, **params):
@@ -332,7 +340,8 @@ def test_an_unsupervised_estimator_needs_no_target():
     folds = KFold(N_SPLITS).assign(X)
     scorers = {"score": PCA.score}
     options = {"fit_params": {}, "score_params": {}, "return_train_score": True, "error_score": "raise"}
-    outcomes = run_graph(PCA(), [{"n_components": 2}], X, None, folds, scorers, **options)
+    outcomes = {}
+    run_graph(PCA(), [{"n_components": 2}], X, None, folds, scorers, keep=outcomes.__setitem__, **options)
     expected = cross_validate(PCA(2), X, cv=SkKFold(N_SPLITS), return_train_score=True)
     np.testing.assert_allclose([outcomes[0, i].test["score"] for i in range(N_SPLITS)], expected["test_score"])
     np.testing.assert_allclose([outcomes[0, i].train["score"] for i in range(N_SPLITS)], expected["train_score"])

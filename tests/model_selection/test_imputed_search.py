@@ -172,7 +172,8 @@ def test_a_search_is_scikit_learns_and_that_of_single_fits(problem, layout, spli
     folds = cv.KFold(2, shuffle=True, random_state=1).assign(X)
     candidates = list(skm.ParameterGrid(grid))[:3]
     together = run_fused(model, candidates, X, y, folds, scoring, error_score="raise")
-    alone = run_graph(model, candidates, X, y, folds, scorers_of(model, scoring), **NOTHING)
+    alone = {}
+    run_graph(model, candidates, X, y, folds, scorers_of(model, scoring), keep=alone.__setitem__, **NOTHING)
     for place, outcome in alone.items():
         assert together.outcomes[place].test == pytest.approx(dict(outcome.test), rel=1e-5, abs=1e-5)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from sklearn.base import clone
 
-from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.computing import computing
 from daskml_kit.engines.pieces import n_rows
 
 Parts: TypeAlias = tuple[Any, ...]
@@ -102,7 +102,7 @@ def visit(model: Any, parts: Parts, fit_params: Mapping[str, Any]) -> float:
     started = time.perf_counter()
     if n_rows(parts[0]):  # scikit-learn refuses to train on no rows
         try:
-            with one_blas_thread():
+            with computing():
                 model.partial_fit(*parts, **fit_params)
         except Exception as error:
             error.add_note(f"in partial_fit of {model!r}")
@@ -137,7 +137,7 @@ def judge(model: Any, test: Parts, scorer: Callable[..., float]) -> tuple[float,
         Where it is not one number.
     """
     started = time.perf_counter()
-    with one_blas_thread():
+    with computing():
         score = scorer(model, *test)
     if not np.isscalar(score):
         raise ValueError(f"scoring: expected one number to compare models by, got {score!r}")

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, ExitStack
 import numpy as np
 
 from daskml_kit.engines.profile import Profile, watching
-from daskml_kit.model_selection.search.journal import Journal, Place
-from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.search.journal import Journal
+from daskml_kit.model_selection.search.outcome import Outcome, Outcomes, Place
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.progress import Bar, Progress, listening, tell
 
@@ -28,8 +28,7 @@ class Course(AbstractContextManager["Course"]):
 
     Attributes
     ----------
-    outcomes : dict
-        By (candidate, split).
+    outcomes : Outcomes
     progress : Progress
 
     Examples
@@ -45,10 +44,8 @@ class Course(AbstractContextManager["Course"]):
         self, checkpoint: str | os.PathLike[str] | None = None, *, verbose: int = 0, leading: str | None = None
     ) -> None:
         self.checkpoint, self.verbose, self.leading = checkpoint, verbose, leading
-        self.outcomes: dict[Place, Outcome] = {}
+        self.plan, self.outcomes = Plan(0, []), Outcomes(0, 0)
         self.progress = Progress()
-        self.plan = Plan(0, [])
-        self._open: dict[int, dict[int, float]] = {}
         self._journal: Journal | None = None
         self._stack = ExitStack()
 
@@ -60,7 +57,7 @@ class Course(AbstractContextManager["Course"]):
         CheckpointError
             Where the checkpoint belongs to something else.
         """
-        self.plan = plan
+        self.plan, self.outcomes = plan, Outcomes(len(plan.reasons), plan.n_splits)
         self.progress = Progress(of=len(plan.reasons) * plan.n_splits)
         if self.checkpoint is not None:
             self._journal = self._stack.enter_context(Journal(self.checkpoint, fingerprint()))
@@ -81,33 +78,21 @@ class Course(AbstractContextManager["Course"]):
         """Return those of the candidates that are not finished on all splits."""
         if not self.outcomes:
             return list(candidates)
-        return [c for c in candidates if any((c, s) not in self.outcomes for s in range(self.plan.n_splits))]
-
-    def finished(self) -> tuple[list[int], dict[Place, Outcome]]:
-        """Return the candidates that are finished on all splits, and their outcomes, by their places in this list."""
-        n_splits = self.plan.n_splits
-        numbers = [c for c in sorted({c for c, _ in self.outcomes}) if not self.missing([c])]
-        places = {(place, s): self.outcomes[c, s] for place, c in enumerate(numbers) for s in range(n_splits)}
-        return numbers, places
+        return [c for c in candidates if not self.outcomes.is_finished(c)]
 
     def __exit__(self, *details: object) -> None:
         self._stack.close()
 
     def _take_in(self, outcomes: Mapping[Place, Outcome]) -> None:
-        self.outcomes.update(outcomes)
         best = self.progress.best
         for (candidate, split), outcome in outcomes.items():
-            scores = self._open.setdefault(candidate, {})
-            scores[split] = self._score(outcome)
-            if len(scores) == self.plan.n_splits:
-                mean = float(np.mean([*self._open.pop(candidate).values()]))
+            self.outcomes[candidate, split] = outcome
+            if self.outcomes.is_finished(candidate):
+                name = self.leading or next(iter(outcome.test), "")
+                mean = float(self.outcomes.scores("test", name)[candidate].mean())
                 best = mean if best is None or mean > best else best
                 best = None if np.isnan(best) else best
         self.progress = self.progress._replace(fits=len(self.outcomes), best=best)
-
-    def _score(self, outcome: Outcome) -> float:
-        name = self.leading or next(iter(outcome.test), "")
-        return outcome.test.get(name, np.nan)
 
     def _count_pass(self, profile: Profile) -> None:
         self.progress = self.progress._replace(passes=self.progress.passes + 1)

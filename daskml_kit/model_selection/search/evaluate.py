@@ -13,7 +13,7 @@ from daskml_kit.model_selection.search.fused import run_fused, why_not
 from daskml_kit.model_selection.search.graph import run_graph
 from daskml_kit.model_selection.search.journal import fingerprint_of
 from daskml_kit.model_selection.search.kinds import decide_by_kind
-from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.search.outcome import Outcomes
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.results import fill_failures
 from daskml_kit.model_selection.search.scoring import scorers_of
@@ -53,7 +53,7 @@ class Task(NamedTuple):
 class Evaluation(NamedTuple):
     """Outcomes by (candidate, split); models of all rows that came with them, by candidate; and how it was done."""
 
-    outcomes: dict[tuple[int, int], Outcome]
+    outcomes: Outcomes
     whole: dict[int, Any]
     plan: Plan
     folds: Folds
@@ -90,8 +90,8 @@ def evaluate(
         plan = plan.without(unshared)
         alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
         _run_alone(task, course, alone, given, scorers)
-    outcomes = fill_failures(course.outcomes, list(task.scoring), task.error_score, task.with_train)
-    return Evaluation(outcomes, whole, plan, folds)
+    fill_failures(course.outcomes, list(task.scoring), task.error_score, task.with_train)
+    return Evaluation(course.outcomes, whole, plan, folds)
 
 
 def _run_fused(
@@ -140,7 +140,7 @@ def _run_alone(task: Task, course: Course, numbers: Sequence[int], given: Given,
         error_score=task.error_score,
         return_estimator=task.with_models,
         n_jobs=task.n_jobs,
-        finished=lambda place, outcome: course.keep({(missing[place[0]], place[1]): outcome}),
+        keep=lambda place, outcome: course.keep({(missing[place[0]], place[1]): outcome}),
         known={(places[c], s) for c, s in course.outcomes if c in places},
     )
 

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from threadpoolctl import ThreadpoolController
 
-from daskml_kit.engines.blas import one_blas_thread
+from daskml_kit.engines.computing import computing
 from daskml_kit.model_selection.search.fold import Fold
 from daskml_kit.model_selection.search.memo import Memo, own
 from daskml_kit.model_selection.search.outcome import Outcome
@@ -59,7 +59,7 @@ def fit_candidates(
     started, outcomes, shared = time.perf_counter(), [], 0.0
     warned: list[str] = []
     memo.take_seconds()
-    with config_context(**study.config), one_blas_thread(), one_openmp_thread():
+    with config_context(**study.config), computing(), one_openmp_thread():
         for number, params in candidates:
             if stopped is not None and stopped.is_set():
                 break

@@ -20,10 +20,10 @@ from daskml_kit.model_selection.search.distributed import fit_in_turn, numbers_i
 from daskml_kit.model_selection.search.fitting import Study
 from daskml_kit.model_selection.search.lanes import Lanes
 from daskml_kit.model_selection.search.local_pool import LocalPool
-from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.search.outcome import Outcome, Place
 from daskml_kit.model_selection.splits.folds import Folds
 
-Finished = Callable[[tuple[int, int], Outcome], None]
+Keep = Callable[[Place, Outcome], None]
 
 
 def run_graph(
@@ -36,14 +36,14 @@ def run_graph(
     *,
     fit_params: Mapping[str, Any],
     score_params: Mapping[str, Any],
+    keep: Keep,
     return_train_score: bool,
     error_score: Any,
     return_estimator: bool = False,
     n_jobs: int | None = None,
-    finished: Finished | None = None,
-    known: Collection[tuple[int, int]] = frozenset(),
-) -> dict[tuple[int, int], Outcome]:
-    """Fit and score each candidate on each split; return the outcomes by (candidate, split).
+    known: Collection[Place] = frozenset(),
+) -> None:
+    """Fit and score each candidate on each split; ``keep`` is called with (candidate, split) and outcome as they come.
 
     Each fit has a single thread, and sees a NumPy array, a CSR matrix or a data frame. A fold is made once for the
     workers of a machine, which work on one fold at a time where there are candidates enough. Transformers in a pipeline
@@ -65,12 +65,11 @@ def run_graph(
         Scorers of scikit-learn's kind.
     fit_params, score_params : mapping
         Of these the ones with a value for each row are split, too.
+    keep : callable
     return_train_score, return_estimator : bool
     error_score : float or "raise"
     n_jobs : int, optional
         Threads where there is no cluster: by default one a processor, inside a Dask task one; -1 is all.
-    finished : callable, optional
-        Is called with key and outcome as outcomes come.
     known : collection of (candidate, split)
         Fits that are not to be done.
 
@@ -88,23 +87,17 @@ def run_graph(
     >>> X = np.arange(8.0).reshape(4, 2)
     >>> options = dict(fit_params={}, score_params={}, return_train_score=False, error_score="raise")
     >>> folds, scorers = KFold(2).assign(X), {"r2": get_scorer("r2")}
-    >>> found = run_graph(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, **options)
+    >>> found = {}
+    >>> run_graph(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, keep=found.__setitem__, **options)
     >>> [(key, round(found[key].test["r2"], 6)) for key in sorted(found)]
     [((0, 0), 1.0), ((0, 1), 1.0)]
     """
     study = Study(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
     data = Data.of(X, y, folds, fit_params, score_params)
-    outcomes: dict[tuple[int, int], Outcome] = {}
-
-    def keep(key: tuple[int, int], outcome: Outcome) -> None:
-        outcomes[key] = outcome
-        if finished is not None:
-            finished(key, outcome)
-
     in_turn = numbers_in_turn(estimator, candidates) if is_dask(X) else []
     fit_in_turn(study, candidates, in_turn, data, keep, known)
     if len(in_turn) == len(candidates):
-        return outcomes
+        return
     families, is_open = families_of(estimator, candidates)
     if in_turn:
         families = [left for numbers in families if len(left := numbers[~np.isin(numbers, in_turn)])]
@@ -113,7 +106,6 @@ def run_graph(
     agenda = Agenda(families, len(folds.splits), is_open=is_open, known=known)
     with _open_pool(study, candidates, data, n_jobs) as pool:
         Lanes(pool, agenda, keep).run()
-    return outcomes
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from daskml_kit.model_selection.search.best import check_refitted, of_best
 from daskml_kit.model_selection.search.course import Course
 from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
 from daskml_kit.model_selection.search.folding import compute_n_splits
-from daskml_kit.model_selection.search.journal import Place
-from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.search.outcome import Outcomes
 from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.search.refitting import refit_on_all, score_on
 from daskml_kit.model_selection.search.results import fill_failures, tabulate
@@ -132,19 +131,18 @@ class Search:
             )
 
     def _keep_finished(self, task: Task, course: Course) -> None:
-        numbers, outcomes = course.finished()
+        numbers = course.outcomes.finished().tolist()
+        outcomes = course.outcomes.of(numbers)
         of = f"{len(numbers)} of {len(task.candidates)} candidates"
         warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=3)
-        if any(outcome.error is None for outcome in outcomes.values()):
-            outcomes = fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
+        if len(outcomes.errors) < len(outcomes):
+            fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
             self._conclude(task, [task.candidates[number] for number in numbers], course.plan, outcomes)
 
-    def _conclude(
-        self, task: Task, candidates: Sequence[Mapping[str, Any]], plan: Plan, outcomes: Mapping[Place, Outcome]
-    ) -> None:
+    def _conclude(self, task: Task, candidates: Sequence[Mapping[str, Any]], plan: Plan, outcomes: Outcomes) -> None:
         own: Any = self
         own.n_splits_, own.plan_ = plan.n_splits, plan
-        own.cv_results_ = tabulate(candidates, own.n_splits_, outcomes, list(task.scoring), task.with_train)
+        own.cv_results_ = tabulate(candidates, outcomes, list(task.scoring), task.with_train)
         scorers = scorers_of(own.estimator, task.scoring)
         own.scorer_ = scorers if own.multimetric_ else scorers[SINGLE]
         self._choose(list(task.scoring))

@@ -12,10 +12,7 @@ from typing import Any
 from dask.tokenize import TokenizationError, tokenize
 
 from daskml_kit.errors import CheckpointError
-from daskml_kit.model_selection.search.outcome import Outcome
-
-Place = tuple[int, int]
-"""The number of a candidate, and of a split."""
+from daskml_kit.model_selection.search.outcome import Outcome, Place
 
 
 class Journal(AbstractContextManager["Journal"]):

@@ -10,26 +10,23 @@ import numpy as np
 from scipy.stats import rankdata
 
 from daskml_kit.model_selection.search.failures import tell_failures
-from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.model_selection.search.outcome import Outcomes
 from daskml_kit.typing import Array
-
-Outcomes = Mapping[tuple[int, int], Outcome]
 
 
 def tabulate(
-    candidates: Sequence[Mapping[str, Any]], n_splits: int, outcomes: Outcomes, names: Sequence[str], with_train: bool
+    candidates: Sequence[Mapping[str, Any]], outcomes: Outcomes, names: Sequence[str], with_train: bool
 ) -> dict[str, Any]:
     """Return ``cv_results_``: times, parameters, and of each score the splits, mean, deviation and rank."""
-    places = [[outcomes[c, s] for s in range(n_splits)] for c in range(len(candidates))]
     table: dict[str, Any] = {}
     for name in ("fit_time", "score_time"):
-        _add(table, name, np.array([[getattr(o, name) for o in row] for row in places]))
+        _add(table, name, outcomes.times(name))
     table.update(_parameters(candidates))
     table["params"] = [dict(candidate) for candidate in candidates]
     for name in names:
         for side in ("test", "train")[: 1 + with_train]:
-            scores = np.array([[(getattr(o, side) or {}).get(name, np.nan) for o in row] for row in places], float)
-            table.update({f"split{s}_{side}_{name}": scores[:, s] for s in range(n_splits)})
+            scores = outcomes.scores(side, name)
+            table.update({f"split{s}_{side}_{name}": column.copy() for s, column in enumerate(scores.T)})
             means = _add(table, f"{side}_{name}", scores)
             if not np.isfinite(means).all():
                 warnings.warn(f"One or more of the {side} scores are non-finite: {means}", UserWarning, stacklevel=4)
@@ -38,7 +35,7 @@ def tabulate(
     return table
 
 
-def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, with_train: bool) -> dict[Any, Outcome]:
+def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, with_train: bool) -> None:
     """Give fits that failed the ``error_score``, and warn of them.
 
     Raises
@@ -46,14 +43,11 @@ def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, wi
     ValueError
         Where every fit failed.
     """
-    errors = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
-    tell_failures(errors, len(outcomes), error_score, stacklevel=4)
+    tell_failures(list(outcomes.errors.values()), len(outcomes), error_score, stacklevel=4)
     constant = dict.fromkeys(names, error_score)
     train = constant if with_train else None
-    return {
-        place: outcome if outcome.error is None else outcome._replace(test=constant, train=train)
-        for place, outcome in outcomes.items()
-    }
+    for place in list(outcomes.errors):
+        outcomes[place] = outcomes[place]._replace(test=constant, train=train)
 
 
 def _add(table: dict[str, Any], name: str, values: Array) -> Array:

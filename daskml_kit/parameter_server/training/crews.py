@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from distributed import CancelledError, Future, KilledWorker, get_worker, secede
 
 from daskml_kit.block import Block
-from daskml_kit.engines.blas import one_blas_thread
 from daskml_kit.engines.blocks import Lazy
+from daskml_kit.engines.computing import computing
 from daskml_kit.engines.engine import LocalEngine, load
 from daskml_kit.engines.futures import FuturesEngine, loads_of
 from daskml_kit.errors import LostDataError
@@ -158,5 +158,5 @@ class LocalCrew:
 
 
 def _run(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
-    with one_blas_thread():
+    with computing():
         return run_lanes(course, leg, loads) if leg.lanes else run_free(course, leg, loads)
