@@ -40,6 +40,7 @@ MODEL = HistGradientBoostingClassifier(max_iter=5, early_stopping=False, random_
 MANY = 500_000
 FITS, FEW_FITS = 5_000, 200
 """After so many fits a search over many candidates is interrupted, where all are there and where a share is."""
+LOOK_SECONDS = 0.1
 SECONDS, SHORT = 1.0, 0.01
 """What the expensive step of a pipeline takes, where all rows are used and where a share is."""
 
@@ -138,13 +139,14 @@ def opaque(setting: Setting) -> list[Row]:
             "ours": lambda: searched(MODEL, candidates, *data, "accuracy"),
             "scikit-learn": lambda: theirs(data, MODEL, GRID),
         }
-        with calling(tree.look, 0.05):
-            timed = race(contestants, setting.repeat, budget=60)
+        timed = race(contestants, setting.repeat, budget=60)
         rows += _compared(f"{work}, in memory", timed["ours"], timed["scikit-learn"], wanted=1)
+        with calling(tree.look, LOOK_SECONDS):  # a run of its own: to look takes time
+            contestants["ours"]()
         rows.append(Row(f"{work}, in memory: memory", tree.grown / n_bytes, 1.0, 2, at_most=True, unit="x data"))
         tree.highest = 0
         X, y = on_workers(badly_scaled, n_rows, 16)
-        with calling(tree.look, 0.05):
+        with calling(tree.look, LOOK_SECONDS):
             held = race({"ours": lambda: searched(MODEL, candidates, X, y, "accuracy")}, setting.repeat, budget=60)
         rows += _compared(f"{work}, on workers", held["ours"], timed["scikit-learn"])
         note = "of which the persisted blocks are 1"

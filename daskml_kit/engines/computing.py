@@ -17,8 +17,8 @@ TRIM_VARIABLE, MMAP_VARIABLE = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MMAP_BYTES = 2**17
 """Without its variable: glibc asks the system anew for what is larger."""
-KEPT_BYTES = 2**25
-"""What glibc, left to itself, would come to keep for later."""
+KEPT_BYTES = 2**23
+"""The largest temporaries of tiles and of boosting are about as large; each worker keeps some times as much."""
 KEPT_SECONDS = 1.0
 """Passes follow each other: what one has freed the next one takes."""
 

@@ -109,7 +109,8 @@ class Outcomes(Mapping[Place, Outcome]):
 
     def scores(self, side: str, name: str) -> Array:
         """Return scores of shape (n_candidates, n_splits), nan where there are none."""
-        return self._scores.get((side, name), np.full(self.shape, np.nan))
+        known = self._scores.get((side, name))
+        return np.full(self.shape, np.nan) if known is None else known
 
     def is_finished(self, candidate: int) -> bool:
         """Whether the candidate has outcomes on all splits."""
