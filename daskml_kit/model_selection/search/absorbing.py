@@ -12,7 +12,8 @@ import sklearn.preprocessing
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.given import given_engine, giving
-from daskml_kit.engines.imputed import ImputedEngine, mapped_coefficients, unfilling
+from daskml_kit.engines.imputed import ImputedEngine, unfilling
+from daskml_kit.engines.mapped import mapped_coefficients
 from daskml_kit.engines.scaled import ScaledEngine, unscaling
 from daskml_kit.errors import DataError
 from daskml_kit.linear_model import HuberRegressor, LinearRegression
@@ -112,7 +113,7 @@ def coefficients(estimator: Any, gaps: Gaps) -> Array:
         return whole
     if parts.scaler is not None:
         scaling = scaling_of(estimator.named_steps[parts.scaler], coef.shape[1])
-        whole = np.asarray(whole @ unscaling(*scaling).T)
+        whole = mapped_coefficients(unscaling(*scaling), whole)
     if parts.imputer is not None:
         filling = filling_of(estimator.named_steps[parts.imputer])
         whole = mapped_coefficients(unfilling(gaps, filling), whole)

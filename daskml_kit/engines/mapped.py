@@ -1,0 +1,99 @@
+"""Questions about features that are mapped for each fit, answered from the features that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.profile import Profile
+from daskml_kit.queries.at import At, Eval
+from daskml_kit.queries.gram import Gram, Scatter
+from daskml_kit.queries.query import Query
+from daskml_kit.queries.survey import Overview, Survey
+from daskml_kit.typing import Array, Matrix
+
+
+class MappedEngine:
+    """Base of engines over features that are an affine function of those that another engine knows.
+
+    Points are mapped by the matrix of the coefficients, slopes and Hessians back by its transpose.
+
+    Parameters
+    ----------
+    engine : Engine
+    coefficients : sparse matrix of shape (p + 1, q + 1)
+        Maps coefficients of the q mapped features, the intercept last, to those of the p features.
+    name : hashable
+        Says, with the sample itself, what is made of the sample of rows.
+    """
+
+    def __init__(self, engine: Engine, coefficients: Any, name: Hashable) -> None:
+        self.engine, self.name = engine, name
+        self.n_blocks = engine.n_blocks
+        self.known: dict[Any, Any] | None = getattr(engine, "known", None)
+        self.shared: dict[Any, Any] = getattr(engine, "shared", {})
+        self._map = coefficients
+
+    @property
+    def profile(self) -> Profile:
+        return self.engine.profile
+
+    def answer(self, query: Query) -> list[Any]:
+        """Answer losses at points, the Gram matrix, and the survey.
+
+        Raises
+        ------
+        TypeError
+            For any other question.
+        """
+        if isinstance(query, At):
+            mapped = replace(query, coef=mapped_coefficients(self._map, query.coef))
+            return [self._back(answer, query.coef.shape[1]) for answer in self.engine.answer(mapped)]
+        if isinstance(query, Gram):
+            return [self._scatter(answer) for answer in self.engine.answer(query)]
+        if isinstance(query, Survey):
+            return [self._shared_overview(answer) for answer in self.engine.answer(query)]
+        raise TypeError(f"{type(query).__name__} is not asked of mapped features")
+
+    def relabel(self, change: Callable[[Any], Any]) -> None:
+        self.engine.relabel(change)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        return None
+
+    def _scatter(self, answer: Scatter) -> Scatter:
+        """Return the scatter of the mapped features and the targets."""
+        raise NotImplementedError
+
+    def _rows(self, X: Matrix) -> Matrix:
+        """Return rows mapped."""
+        raise NotImplementedError
+
+    def _back(self, answer: Eval, n_outputs: int) -> Eval:
+        grad = (answer.grad.reshape(n_outputs, -1) @ self._map).ravel()
+        if answer.hess is None:
+            return Eval(answer.value, grad)
+        whole = sp.csr_array(sp.kron(sp.eye_array(n_outputs), self._map))
+        return Eval(answer.value, grad, whole.T @ answer.hess @ whole)
+
+    def _shared_overview(self, answer: Overview) -> Overview:
+        """Map the sample once for all fits on these rows."""
+        key = (self.name, id(answer))
+        if key not in self.shared:
+            found = answer._replace(sample_X=self._rows(answer.sample_X))
+            self.shared[key] = answer, found  # the answer is kept, so that no other has its id
+        overview: Overview = self.shared[key][1]
+        return overview
+
+
+def mapped_coefficients(matrix: Any, coef: Array) -> Array:
+    """Return the coefficients, the last axis of ``coef``, mapped by a sparse matrix."""
+    return np.asarray(coef.reshape(-1, coef.shape[-1]) @ matrix.T).reshape(*coef.shape[:-1], matrix.shape[0])
