@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -197,8 +198,22 @@ class Watch:
         return None
 
     def _make_all(self, stores: Sequence[Store], workers: Sequence[str]) -> list[Place]:
-        futures = [self._submit(store, worker) for store, worker in zip(stores, workers, strict=True)]
-        return [self._made(future, worker) for future, worker in zip(futures, workers, strict=True)]
+        """Make the primaries; where a worker is lost meanwhile, on another."""
+        places: list[Place] = []
+        while len(places) < len(stores):
+            present = self._workers()
+            if not present:
+                raise LostServerError(f"all workers were lost before they held the parameters; {self._last_snapshot()}")
+            number = len(places)
+            counts = Counter(place.address for place in places)
+            spare = min(present, key=lambda worker: (counts[worker], worker))
+            worker = workers[number] if workers[number] in present else spare
+            try:
+                places.append(self._made(self._submit(stores[number], worker), worker))
+            except OSError:
+                if worker in self._workers():
+                    raise
+        return places
 
     def _submit(self, store: Store | None, worker: str) -> Future:
         given: Any = store

@@ -20,6 +20,7 @@ from daskml_kit.parameter_server import ParameterServer, Rows, add, momentum, tr
 from daskml_kit.parameter_server.training.run import train_on
 from daskml_kit.parameter_server.training.setting import Setting
 from daskml_kit.parameter_server.training.steps import Gradients
+from daskml_kit.parameter_server.watch import Watch
 
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
@@ -246,3 +247,23 @@ def test_a_worker_that_joins_takes_part(doomed):
         params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
         found = train_on(engine, Gradients(Visits("", "")), params, add(), setting, grow)
     assert {moment.worker for moment in found.history.moments} - before
+
+
+def test_a_worker_that_is_lost_before_it_holds_its_range(doomed, monkeypatch):
+    """The second of three primaries is not made yet when its worker dies."""
+    lost = []
+
+    def submit(self, store, worker):
+        if store is not None and store.vector[0] == 3.0 and not lost:
+            (pid,) = doomed.run(os.getpid, workers=[worker]).values()
+            os.kill(pid, signal.SIGKILL)
+            lost.append(worker)
+        return made(self, store, worker)
+
+    made = Watch._submit
+    monkeypatch.setattr(Watch, "_submit", submit)
+    with ParameterServer({"w": np.arange(9.0)}, update=add(), servers=3) as server:
+        assert lost
+        assert lost[0] not in [place.primary.address for place in server._remote.view.servers]
+        server.push({"w": np.ones(9)})
+        assert_array_equal(server.pull()["w"], np.arange(9.0) + 1)
