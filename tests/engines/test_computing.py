@@ -1,10 +1,15 @@
 """What holds in a process while it computes."""
 
+import json
 import os
 import platform
 import resource
+import subprocess
+import sys
 import time
 
+import dask
+import distributed  # noqa: F401  # it brings the setting of its workers
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -23,21 +28,24 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-def faults_outside_and_inside():
+def print_faults():
+    """Print the faults before, at first and later while inside, and when memory has been given back."""
     outside = faults()
     with computing(), computing():
-        first = faults()
-        inside = faults()
+        first, inside = faults(), faults()
     end = time.monotonic() + 60
     while (after := faults()) < outside / 2 and time.monotonic() < end:
         time.sleep(0.1)
-    return os.environ.get(TRIM_VARIABLE), outside, first, inside, after
+    print(json.dumps([outside, first, inside, after]))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are of glibc")
-def test_workers_keep_freed_memory_while_they_compute(client):
-    variable, outside, first, inside, after = client.submit(faults_outside_and_inside, pure=False).result()
-    assert variable is not None
+def test_a_process_set_as_a_worker_keeps_freed_memory_while_it_computes():
+    setting = str(dask.config.get("distributed.nanny.pre-spawn-environ")[TRIM_VARIABLE])
+    command = [sys.executable, "-c", f"from {__name__} import print_faults; print_faults()"]
+    env = {**os.environ, TRIM_VARIABLE: setting, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    outside, first, inside, after = json.loads(done.stdout)
     assert min(outside, after) >= 11 * PAGES
     assert first < 3 * PAGES
     assert inside < PAGES
