@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from distributed import Actor
 
+from daskml_kit.engines.computing import keep_freed_memory
 from daskml_kit.errors import StaleEpochError
 from daskml_kit.parameter_server.buffers import Buffers
 from daskml_kit.parameter_server.messages import Counts, Message, Reply, Request
@@ -90,6 +91,7 @@ class Shard:
 
         ``taken`` is what the primary had taken by then: what comes again, on a connection that broke, is left out.
         """
+        keep_freed_memory()
         if self.leads or epoch < self.epoch:
             raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
         if (epoch, taken) <= (self.epoch, self._taken):
@@ -102,6 +104,7 @@ class Shard:
 
     async def accept(self, request: Request) -> Reply:
         """Apply messages, once each, and reply when they are safe and what is wanted may be read."""
+        keep_freed_memory()
         epoch, messages, wish = request
         self._check(epoch)
         for message in messages:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskml_kit.engines.computing import keep_freed_memory
 from daskml_kit.errors import DataError
 from daskml_kit.parameter_server.buffers import Buffers
 from daskml_kit.parameter_server.calls import Address, Pending, Servers
@@ -227,6 +228,7 @@ class Trainer:
         return [Wish(self.name, version + after, nothing=nothing) for version in versions]
 
     def _send(self, messages: list[list[Message]], wishes: Wish | list[Wish]) -> Await:
+        keep_freed_memory()
         each = wishes if isinstance(wishes, list) else [wishes] * len(messages)
         pairs = enumerate(zip(messages, each, strict=True))
         return Await([self.servers.send(server, own, wish) for server, (own, wish) in pairs])
