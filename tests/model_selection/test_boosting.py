@@ -61,7 +61,8 @@ def test_scores_are_those_of_lightgbm_in_memory(client, kind):
 
 def test_a_score_of_its_own_is_taken_on_frames(client):
     model = lightgbm.DaskLGBMClassifier(**SETTINGS)
-    search = GridSearchCV(model, GRID, cv=2).fit(*as_frames(*problem()))
+    # LightGBM needs each class on each worker: splits at the edges of blocks leave none with a few rows of one class
+    search = GridSearchCV(model, GRID, cv=skm.KFold(2)).fit(*as_frames(*problem()))
     assert 0.8 < search.best_score_ <= search.score(*as_frames(*problem())) <= 1
 
 
