@@ -48,8 +48,10 @@ class ImputedEngine(MappedEngine):
     filling : Filling
     """
 
+    kind = "imputed"
+
     def __init__(self, engine: Engine, gaps: Gaps, filling: Filling) -> None:
-        name = ("imputed", filling.values.tobytes(), filling.indicated.tobytes())
+        name = (filling.values.tobytes(), filling.indicated.tobytes())
         super().__init__(engine, unfilling(gaps, filling), name)
         self.filling = filling
 

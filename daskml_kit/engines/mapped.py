@@ -29,8 +29,11 @@ class MappedEngine:
     coefficients : sparse matrix of shape (p + 1, q + 1)
         Maps coefficients of the q mapped features, the intercept last, to those of the p features.
     name : hashable
-        Says, with the sample itself, what is made of the sample of rows.
+        Tells maps of a kind apart: what is made of a sample of rows is kept by it.
     """
+
+    kind: str
+    """What is done to the features."""
 
     def __init__(self, engine: Engine, coefficients: Any, name: Hashable) -> None:
         self.engine, self.name = engine, name
@@ -58,7 +61,7 @@ class MappedEngine:
             return [self._scatter(answer) for answer in self.engine.answer(query)]
         if isinstance(query, Survey):
             return [self._shared_overview(answer) for answer in self.engine.answer(query)]
-        raise TypeError(f"{type(query).__name__} is not asked of mapped features")
+        raise TypeError(f"{type(query).__name__} is not asked of {self.kind} features")
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         self.engine.relabel(change)
@@ -86,7 +89,7 @@ class MappedEngine:
 
     def _shared_overview(self, answer: Overview) -> Overview:
         """Map the sample once for all fits on these rows."""
-        key = (self.name, id(answer))
+        key = (self.kind, self.name, id(answer))
         if key not in self.shared:
             found = answer._replace(sample_X=self._rows(answer.sample_X))
             self.shared[key] = answer, found  # the answer is kept, so that no other has its id

@@ -26,8 +26,10 @@ class ScaledEngine(MappedEngine):
     mean, scale : array of shape (d,)
     """
 
+    kind = "standardised"
+
     def __init__(self, engine: Engine, mean: Array, scale: Array) -> None:
-        super().__init__(engine, unscaling(mean, scale), ("scaled", mean.tobytes(), scale.tobytes()))
+        super().__init__(engine, unscaling(mean, scale), (mean.tobytes(), scale.tobytes()))
         self.mean, self.scale = mean, scale
 
     def _scatter(self, answer: Scatter) -> Scatter:

@@ -113,7 +113,7 @@ def test_what_is_asked_of_the_rows_as_they_are():
     assert gaps_behind(engine.engine) == NO_GAPS
     assert len(engine.answer(Gram())[0].mean) == WIDTH + 2
     assert engine.answer(Moments())[0].count[0] < N_ROWS
-    with pytest.raises(TypeError, match="Triangle is not asked of mapped features"):
+    with pytest.raises(TypeError, match="Triangle is not asked of imputed features"):
         ImputedEngine(engine, engine.gaps, Filling(np.zeros(WIDTH), np.empty(0, int))).answer(Triangle())
 
 

@@ -292,7 +292,7 @@ def test_products_and_samples_of_scaled_features():
     assert_allclose(scaled.answer(Survey(True, 1000))[0].sample_X, survey.sample_X)
     assert scaled.profile.passes == engine.profile.passes == 2
     assert scaled.n_blocks == engine.n_blocks
-    with pytest.raises(TypeError, match="Triangle is not asked of mapped features"):
+    with pytest.raises(TypeError, match="Triangle is not asked of standardised features"):
         scaled.answer(Triangle())
 
 
