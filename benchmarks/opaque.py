@@ -31,7 +31,7 @@ from benchmarks.memory import calling, watching_memory
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, Timed, race
 from daskml_kit.model_selection import KFold
-from daskml_kit.model_selection.search.graph import run_graph
+from daskml_kit.model_selection.search.task_search import run_graph
 
 ROWS = 1_000_000
 N_SPLITS = 5

@@ -13,11 +13,9 @@ from typing import NoReturn
 
 from distributed import Client, LocalCluster
 
-from daskml_kit.jobs.failure import JobError, failing
-from daskml_kit.jobs.models import MODELS
-from daskml_kit.jobs.save import MODEL, REPORT
-from daskml_kit.jobs.table import TASKS
-from daskml_kit.jobs.train import Order, train
+from daskml_kit.cli.errors import JobError, failing
+from daskml_kit.cli.table import MODELS, TASKS
+from daskml_kit.cli.train_command import MODEL, REPORT, Order, train
 
 CONNECT_SECONDS = 10
 BAD_ORDER, INTERRUPTED = 2, 130

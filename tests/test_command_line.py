@@ -14,12 +14,9 @@ import pytest
 import sklearn.metrics
 
 from daskml_kit.__main__ import main
-from daskml_kit.jobs.failure import JobError
-from daskml_kit.jobs.models import MODELS
-from daskml_kit.jobs.read import open_source
-from daskml_kit.jobs.save import save
-from daskml_kit.jobs.stages import Stages
-from daskml_kit.jobs.table import load_table
+from daskml_kit.cli.errors import JobError
+from daskml_kit.cli.table import MODELS, load_table, open_source
+from daskml_kit.cli.train_command import Stages, save
 
 
 def houses(n=400, seed=0):
@@ -185,7 +182,7 @@ def test_three_classes(tmp_path):
 def test_a_table_that_does_not_fit_in_memory_is_read_in_each_pass(table, tmp_path, monkeypatch):
     order = ["train", str(table), "--target", "kind", "--quiet", "--out"]
     assert main([*order, str(tmp_path / "held")]) == 0
-    monkeypatch.setattr("daskml_kit.engines.capacity.FIT_FRACTION", 0)
+    monkeypatch.setattr("daskml_kit.data.memory.FIT_FRACTION", 0)
     assert main([*order, str(tmp_path / "read")]) == 0
     assert report_of(tmp_path / "read")["test"] == report_of(tmp_path / "held")["test"]
 
@@ -210,7 +207,7 @@ def test_an_earlier_result_is_replaced_and_a_failure_leaves_it(table, tmp_path, 
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("daskml_kit.jobs.save.joblib.dump", full)
+    monkeypatch.setattr("daskml_kit.cli.train_command.joblib.dump", full)
     with pytest.raises(JobError, match="No space left"):
         save(out, None, {})
     assert sorted(tmp_path.iterdir()) == before
@@ -311,7 +308,7 @@ def test_ctrl_c_saves_nothing(table, tmp_path, capsys, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("daskml_kit.jobs.train.load_table", interrupted)
+    monkeypatch.setattr("daskml_kit.cli.train_command.load_table", interrupted)
     assert main(["train", str(table), "--target", "sold", "--out", str(tmp_path / "out")]) == 130
     assert capsys.readouterr().err == "daskml-kit: interrupted, nothing was saved\n"
     assert not (tmp_path / "out").exists()

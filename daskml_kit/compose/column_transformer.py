@@ -2,24 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import dask.array as da
+import numpy as np
+import pandas as pd
 import sklearn.compose
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from daskml_kit.blockwise import Blockwise, prepare
-from daskml_kit.compose.density import density_of
-from daskml_kit.compose.parts import Part, pick, renumber, resolve
-from daskml_kit.engines.blocks import is_dask
-from daskml_kit.engines.tables import Tables
-from daskml_kit.errors import DataError
-from daskml_kit.example import like
-from daskml_kit.queries.tables import Head, Select
-from daskml_kit.study import Study, can_study, drive, needs_many_passes, seen, study_of, to_sklearn, together
+from daskml_kit.base import (
+    Blockwise,
+    SklearnTwin,
+    Study,
+    can_study,
+    drive,
+    needs_many_passes,
+    prepare,
+    seen,
+    study_of,
+    to_sklearn,
+    together,
+)
+from daskml_kit.data.collections import is_dask
+from daskml_kit.engines.open import Tables
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.frames import Head, Select, columns_at, is_sparse
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.sparsity import Density
+from daskml_kit.validation import like
+
+
+class Part(NamedTuple):
+    """A transformer, its columns by name or otherwise, and where they are; one column given alone is an int."""
+
+    name: str
+    transformer: Any
+    columns: Any
+    positions: list[int] | int
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is something to fit."""
+        return not isinstance(self.transformer, str) and self.positions != []
+
+    @property
+    def all_positions(self) -> list[int]:
+        return [self.positions] if isinstance(self.positions, int) else self.positions
+
+    def moved(self, at: Mapping[int, int]) -> Part:
+        """Return the part as it reads a table of fewer columns, if all of its are there."""
+        return self._replace(positions=renumber(self.positions, at)) if self.fits else self
+
+
+def resolve(transformers: Sequence[tuple[str, Any, Any]], remainder: Any, rows: Any) -> list[Part]:
+    """Return the parts, the remainder last, with clones of the transformers.
+
+    Parameters
+    ----------
+    transformers : list of (name, transformer, columns)
+    remainder : 'drop', 'passthrough' or transformer
+    rows : DataFrame or array
+        Made-up rows with the names and types of the data.
+
+    Raises
+    ------
+    DataError
+        Where a transformer cannot fit on Dask data.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"a": [0], "b": [0.5]})
+    >>> [(part.name, part.positions) for part in resolve([("text", "drop", ["b"])], "passthrough", rows)]
+    [('text', [1]), ('remainder', [0])]
+    """
+    parts = []
+    for name, transformer, columns in transformers:
+        chosen = columns(rows) if callable(columns) else columns
+        parts.append(Part(name, _cloned(name, transformer), chosen, positions_of(chosen, rows)))
+    taken = {position for part in parts for position in part.all_positions}
+    rest = [position for position in range(rows.shape[1]) if position not in taken]
+    return [*parts, Part("remainder", _cloned("remainder", remainder), rest, rest)]
+
+
+def positions_of(columns: Any, rows: Any) -> list[int] | int:
+    """Return where ``columns`` are, in any of scikit-learn's ways to say it.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"a": [0], "b": [0], "c": [0]})
+    >>> positions_of(slice("b", "c"), frame), positions_of([True, False, True], frame), positions_of("c", frame)
+    ([1, 2], [0, 2], 2)
+    """
+    alone = isinstance(columns, (str, int, np.integer)) and not isinstance(columns, bool)
+    numbers: Any = np.arange(rows.shape[1])[None, :]
+    if isinstance(rows, pd.DataFrame):
+        numbers = pd.DataFrame(numbers, columns=rows.columns)
+    picker = sklearn.compose.ColumnTransformer([("pick", "passthrough", [columns] if alone else columns)])
+    found = [int(number) for number in np.ravel(picker.fit_transform(numbers))]
+    return found[0] if alone else found
+
+
+def renumber(positions: list[int] | int, at: Mapping[int, int]) -> list[int] | int:
+    return at[positions] if isinstance(positions, int) else [at[position] for position in positions]
+
+
+def pick(table: Any, positions: list[int] | int) -> Any:
+    """Return columns of a Dask collection by position."""
+    if positions == list(range(table.shape[1])):
+        return table
+    if isinstance(table, da.Array):
+        return table[:, positions]
+    return table[table.columns[positions] if isinstance(positions, int) else list(table.columns[positions])]
+
+
+def _cloned(name: str, transformer: Any) -> Any:
+    if isinstance(transformer, str):
+        return transformer
+    if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
+        raise TypeError(
+            f"transformers: expected an estimator with fit and transform, 'drop' or 'passthrough' for {name!r}, "
+            f"got {transformer!r} (type {type(transformer).__name__})"
+        )
+    if not can_study(transformer) and not _is_ours(transformer):
+        raise DataError(
+            f"transformers: {name!r} ({type(transformer).__name__}) cannot fit on Dask data; use its counterpart of "
+            "daskml_kit, or wrap it, fitted, in sklearn.frozen.FrozenEstimator"
+        )
+    return clone(transformer)
+
+
+def _is_ours(transformer: Any) -> bool:
+    """Whether every step fits on Dask data, though not by questions."""
+    steps = getattr(transformer, "steps", None) or getattr(transformer, "transformer_list", None)
+    if steps is None:
+        return isinstance(transformer, SklearnTwin) or can_study(transformer)
+    return all(isinstance(step, str) or step is None or _is_ours(step) for _, step in steps)
+
+
+def density_of(parts: Sequence[Part], head: Any) -> Generator[tuple[Query, ...], tuple[Any, ...], float | None]:
+    """Return the share of stored numbers in the results of fitted parts; None where no result is sparse.
+
+    It takes a pass only where the first rows, ``head``, do not tell: one-hot columns hold a one for each feature.
+    """
+    models = [(_model(part), part.positions) for part in parts if part.fits or _passes(part, head)]
+    results = [model.transform(columns_at(head, positions)) for model, positions in models]
+    if not any(is_sparse(result) for result in results):
+        return None
+    passed = [len(part.all_positions) for part in parts if part.transformer == "passthrough" and not is_sparse(head)]
+    sizes = [(_stored(model, result), result.shape[1]) for (model, _), result in zip(models, results, strict=True)]
+    if any(stored is None for stored, _ in sizes):
+        (counted,) = yield (Density(models),)
+        sizes = [tuple(size) for size in counted / (counted[0, 1] / results[0].shape[1])]
+    stored = sum(passed) + sum(float(stored or 0) for stored, _ in sizes)
+    return stored / (sum(passed) + sum(float(width) for _, width in sizes))
+
+
+def _passes(part: Part, head: Any) -> bool:
+    return isinstance(part.transformer, str) and part.transformer == "passthrough" and is_sparse(head)
+
+
+def _model(part: Part) -> Any:
+    return to_sklearn(part.transformer) if part.fits else FunctionTransformer().fit(np.zeros((1, 1)))
+
+
+def _stored(model: Any, result: Any) -> int | None:
+    """Return the numbers that each row stores, where that is known without looking."""
+    if not is_sparse(result):
+        return int(result.shape[1])
+    known = isinstance(model, OneHotEncoder) and model.drop is None and isinstance(model.categories, str)
+    return int(model.n_features_in_) if known else None
 
 
 class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: ignore[misc]

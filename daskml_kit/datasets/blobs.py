@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from daskml_kit.datasets.arguments import check_counts, check_flags, check_numbers
-from daskml_kit.datasets.chunks import Chunks
-from daskml_kit.datasets.groups import Groups, even_sizes, groups_of
-from daskml_kit.datasets.layout import arrays
-from daskml_kit.datasets.rows import Recipe, Rows, draw_seed
+from daskml_kit.datasets.generate import (
+    Chunks,
+    Groups,
+    Recipe,
+    Rows,
+    arrays,
+    check_counts,
+    check_flags,
+    check_numbers,
+    draw_seed,
+    even_sizes,
+    groups_of,
+)
 from daskml_kit.typing import Array
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dask.dataframe as dd
 
-from daskml_kit.datasets.arguments import check_counts
+from daskml_kit.datasets.generate import check_counts
 
 # what may be missing is a float, since nullable integers are not what scikit-learn takes
 COLUMNS = {

@@ -10,14 +10,54 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from daskml_kit.datasets.arguments import check_counts, check_flags, check_numbers
-from daskml_kit.datasets.chunks import Chunks
-from daskml_kit.datasets.groups import Groups, groups_of
-from daskml_kit.datasets.layout import arrays, frame
-from daskml_kit.datasets.popularity import item_counts
-from daskml_kit.datasets.rows import Recipe, Rows, draw_seed
+from daskml_kit.datasets.generate import (
+    Chunks,
+    Groups,
+    Recipe,
+    Rows,
+    arrays,
+    check_counts,
+    check_flags,
+    check_numbers,
+    draw_seed,
+    frame,
+    groups_of,
+)
 from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
+
+
+def item_counts(n_users: int, n_items: int, n_ratings: int, exponent: float) -> Array:
+    """Return how often each item is rated, the most popular first.
+
+    Shares fall as ``1 / rank ** exponent``; none gets more than ``n_users``, and what it leaves goes to the others in
+    proportion to theirs.
+
+    Parameters
+    ----------
+    n_users, n_items, n_ratings : int
+        At most ``n_users * n_items`` ratings.
+    exponent : float, at least 0
+
+    Returns
+    -------
+    int64 array of shape (n_items,), which sums to ``n_ratings``
+
+    Examples
+    --------
+    >>> item_counts(n_users=10, n_items=4, n_ratings=20, exponent=1.0)
+    array([10,  5,  3,  2])
+    """
+    shares = np.arange(1.0, n_items + 1) ** -exponent
+    # with the first m items at the most that they can get, the others share what is left
+    left = n_ratings - n_users * np.arange(n_items)
+    factor = left / np.cumsum(shares[::-1])[::-1]
+    full = int(np.argmax(factor * shares <= n_users * (1 + 1e-9)))
+    counts: Array = np.minimum((factor[full] * shares + 1e-9).astype(np.int64), n_users)
+    counts[:full] = n_users
+    while missing := n_ratings - int(counts.sum()):
+        counts[np.flatnonzero(counts < n_users)[:missing]] += 1
+    return counts
 
 
 @dataclass(frozen=True, eq=False)

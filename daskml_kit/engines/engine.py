@@ -11,11 +11,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from daskml_kit.block import Block
-from daskml_kit.engines.blocks import Lazy
-from daskml_kit.engines.computing import computing
+from daskml_kit.data.block import Block
+from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.profile import Profile
-from daskml_kit.queries.query import Node, Query, reduce_nodes
+from daskml_kit.engines.runtime import computing
+from daskml_kit.reductions.reduction import Node, Query, reduce_nodes
 
 INLINE_ELEMENTS = 50_000
 

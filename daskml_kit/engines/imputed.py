@@ -10,11 +10,11 @@ import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.mapped import MappedEngine
-from daskml_kit.numerics.indicated import Gaps, indicate
-from daskml_kit.queries.gram import Scatter
-from daskml_kit.queries.moments import Moments, Spread
-from daskml_kit.queries.query import Query
-from daskml_kit.queries.survey import Survey
+from daskml_kit.numerics.missing import Gaps, indicate
+from daskml_kit.reductions.gram import Scatter
+from daskml_kit.reductions.moments import Moments, Spread
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.summary import Survey
 from daskml_kit.typing import Array, Matrix
 
 
@@ -114,7 +114,7 @@ def imputed_spread(spread: Spread, filling: Filling) -> Spread:
 
     Examples
     --------
-    >>> from daskml_kit.block import Block
+    >>> from daskml_kit.data.block import Block
     >>> spread = Moments().chunk(Block(np.array([[4.0], [np.nan]])))
     >>> imputed_spread(spread, Filling(np.array([6.0]), np.array([0]))).mean
     array([5. , 0.5])

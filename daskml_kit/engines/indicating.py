@@ -8,13 +8,13 @@ from typing import Any
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile
-from daskml_kit.numerics.indicated import NO_GAPS, Gaps
-from daskml_kit.queries.at import At
-from daskml_kit.queries.folded import PerFold
-from daskml_kit.queries.gram import Gram
-from daskml_kit.queries.indicated import WithIndicators
-from daskml_kit.queries.linear_scores import LinearScores
-from daskml_kit.queries.query import Query
+from daskml_kit.numerics.missing import NO_GAPS, Gaps
+from daskml_kit.reductions.gram import Gram
+from daskml_kit.reductions.linear_scores import LinearScores
+from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.missing_counts import WithIndicators
+from daskml_kit.reductions.per_fold import PerFold
+from daskml_kit.reductions.reduction import Query
 
 OF_NUMBERS = (At, Gram, LinearScores)
 """Questions that a missing value is no answer to."""

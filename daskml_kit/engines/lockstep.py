@@ -14,10 +14,10 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.fibre import Asked, Fibre, Returned
 from daskml_kit.engines.given import giving
 from daskml_kit.engines.side import Side, SideEngine, within
-from daskml_kit.queries.at import At, Eval, Sums
-from daskml_kit.queries.folded import PerFold, answer_for
-from daskml_kit.queries.query import Query
-from daskml_kit.queries.survey import Survey
+from daskml_kit.reductions.loss import At, Eval, Sums
+from daskml_kit.reductions.per_fold import PerFold, answer_for
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.summary import Survey
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -11,10 +11,10 @@ import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile
-from daskml_kit.queries.at import At, Eval
-from daskml_kit.queries.gram import Gram, Scatter
-from daskml_kit.queries.query import Query
-from daskml_kit.queries.survey import Overview, Survey
+from daskml_kit.reductions.gram import Gram, Scatter
+from daskml_kit.reductions.loss import At, Eval
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.summary import Overview, Survey
 from daskml_kit.typing import Array, Matrix
 
 

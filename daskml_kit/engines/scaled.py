@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.mapped import MappedEngine
-from daskml_kit.queries.gram import Scatter
+from daskml_kit.reductions.gram import Scatter
 from daskml_kit.typing import Array, Matrix
 
 

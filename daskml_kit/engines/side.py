@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.engines.profile import Profile
-from daskml_kit.queries.at import At, Within
-from daskml_kit.queries.query import Query
+from daskml_kit.reductions.loss import At, Within
+from daskml_kit.reductions.reduction import Query
 
 
 class Side(NamedTuple):

@@ -12,16 +12,15 @@ import sklearn.impute
 from sklearn.utils import check_array
 from sklearn.utils.validation import FLOAT_DTYPES
 
-from daskml_kit.blockwise import Invertible
-from daskml_kit.errors import DataError
+from daskml_kit.base import Invertible, Study
+from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import missing_mask
-from daskml_kit.queries.categories import Counts, Tally
-from daskml_kit.queries.missing import Masked, Presence
-from daskml_kit.queries.moments import Moments
-from daskml_kit.queries.order import medians
-from daskml_kit.queries.query import Query
-from daskml_kit.queries.tables import Head, is_sparse
-from daskml_kit.study import Study
+from daskml_kit.reductions.frames import Head, is_sparse
+from daskml_kit.reductions.missing_counts import Masked, Presence
+from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.quantiles import medians
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.value_counts import Counts, Tally
 from daskml_kit.typing import Array
 
 
@@ -40,7 +39,7 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
     """Replace missing values by the mean, the median or the most frequent value of their column, or by a constant.
 
     Mean, most frequent value and constant take one pass. The median is exact, and takes two passes up to some ten
-    million rows: see `daskml_kit.queries.order`. Parameters, attributes and methods are those of
+    million rows: see `daskml_kit.reductions.quantiles`. Parameters, attributes and methods are those of
     `sklearn.impute.SimpleImputer`.
 
     Parameters

@@ -7,13 +7,12 @@ from typing import Any, Self
 import numpy as np
 import sklearn.linear_model
 
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.linear_model.model import check_number
-from daskml_kit.linear_model.problem import Problem
-from daskml_kit.linear_model.regressor import LinearRegressor
+from daskml_kit.engines.open import open_engine
+from daskml_kit.linear_model.base import LinearRegressor, check_number
 from daskml_kit.numerics.losses import Huber
 from daskml_kit.numerics.targets import Numbers
-from daskml_kit.queries.survey import Overview
+from daskml_kit.reductions.summary import Overview
+from daskml_kit.solvers.objective import Problem
 from daskml_kit.validation import check_fit
 
 

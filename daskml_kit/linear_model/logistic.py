@@ -7,14 +7,22 @@ from typing import Any, Self
 import numpy as np
 import sklearn.linear_model
 
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.linear_model.classifier import LinearClassifier, class_weights, encode_targets
-from daskml_kit.linear_model.minimise import SOLVERS
-from daskml_kit.linear_model.model import check_choice, check_number, check_share, free_coefficients, spread_penalty
-from daskml_kit.linear_model.problem import Problem
+from daskml_kit.engines.open import open_engine
+from daskml_kit.linear_model.base import (
+    LinearClassifier,
+    check_choice,
+    check_number,
+    check_share,
+    class_weights,
+    encode_targets,
+    free_coefficients,
+    spread_penalty,
+)
+from daskml_kit.linear_model.solve import SOLVERS
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
-from daskml_kit.queries.survey import Overview
+from daskml_kit.reductions.summary import Overview
+from daskml_kit.solvers.objective import Problem
 from daskml_kit.typing import Labels
 from daskml_kit.validation import check_fit
 

@@ -7,13 +7,20 @@ from typing import Any, Self
 import numpy as np
 import sklearn.svm
 
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.linear_model.classifier import LinearClassifier, class_weights, encode_targets
-from daskml_kit.linear_model.model import check_choice, check_number, free_coefficients, spread_penalty
-from daskml_kit.linear_model.problem import Problem
+from daskml_kit.engines.open import open_engine
+from daskml_kit.linear_model.base import (
+    LinearClassifier,
+    check_choice,
+    check_number,
+    class_weights,
+    encode_targets,
+    free_coefficients,
+    spread_penalty,
+)
 from daskml_kit.numerics.losses import SquaredHinge
 from daskml_kit.numerics.targets import OneVsRest
-from daskml_kit.queries.survey import Overview
+from daskml_kit.reductions.summary import Overview
+from daskml_kit.solvers.objective import Problem
 from daskml_kit.typing import Labels
 from daskml_kit.validation import check_fit
 

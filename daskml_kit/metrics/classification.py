@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import sklearn.metrics
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.inputs import any_dask, ask, column, require_rows
-from daskml_kit.queries.class_losses import ClassLosses, LossTable
-from daskml_kit.queries.scores import Hits, Matches
+from daskml_kit.reductions.class_losses import ClassLosses, Hits, LossTable, Matches
 from daskml_kit.typing import Array
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from daskml_kit.engines.blocks import dask_vector, is_dask
+from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.errors import DataError
-from daskml_kit.queries.query import Query
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.reduction import Query
 
 
 def any_dask(*values: Any) -> bool:

@@ -9,10 +9,10 @@ import numpy as np
 import sklearn.metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.inputs import any_dask, ask, require_rows
 from daskml_kit.numerics.deviance import generator
-from daskml_kit.queries.residuals import Residuals, Residue
+from daskml_kit.reductions.residuals import Residuals, Residue
 from daskml_kit.typing import Array
 
 

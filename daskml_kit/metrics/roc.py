@@ -12,11 +12,11 @@ import sklearn.metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.engines.engine import Engine
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.inputs import any_dask, column, open_scores
-from daskml_kit.numerics.ranking import Ranking, areas
-from daskml_kit.queries.labels import Distinct
-from daskml_kit.queries.ranks import Ranks, Standing, Within
+from daskml_kit.numerics.auc import Ranking, areas
+from daskml_kit.reductions.rank_counts import Ranks, Standing, Within
+from daskml_kit.reductions.value_counts import Distinct
 from daskml_kit.typing import Array
 
 CAP = 2**20
@@ -37,7 +37,7 @@ def roc_auc_score(
     """Return the probability that a positive has a higher score than a negative, ties by half.
 
     On Dask the result is exact up to rounding with at most 2**20 distinct scores. With more, scores are grouped, the
-    bound on the error is known (`daskml_kit.numerics.ranking`), and it is at most 1e-6: should one pass not reach
+    bound on the error is known (`daskml_kit.numerics.auc`), and it is at most 1e-6: should one pass not reach
     that, as may happen where blocks have very different scores, further passes look into the groups in doubt. Memory
     is bounded by 2**20 groups a column, 2**22 together.
 

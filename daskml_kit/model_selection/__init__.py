@@ -4,27 +4,30 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
 from daskml_kit.model_selection.adaptive.asha import ASHASearchCV
 from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
-from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV
-from daskml_kit.model_selection.adaptive.inverse_decay import InverseDecaySearchCV
+from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV, InverseDecaySearchCV
 from daskml_kit.model_selection.adaptive.successive_halving import SuccessiveHalvingSearchCV
-from daskml_kit.model_selection.jobs.job import Job
-from daskml_kit.model_selection.jobs.submitting import attach, submit
-from daskml_kit.model_selection.search.folding import compute_n_splits
-from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
-from daskml_kit.model_selection.search.plan import Plan
-from daskml_kit.model_selection.search.validate import (
+from daskml_kit.model_selection.jobs import Job, attach, submit
+from daskml_kit.model_selection.search.cross_validation import (
     cross_val_predict,
     cross_val_score,
     cross_validate,
     learning_curve,
     validation_curve,
 )
+from daskml_kit.model_selection.search.cv import compute_n_splits
+from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
+from daskml_kit.model_selection.search.plan import Plan
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.model_selection.splits.group_k_fold import GroupKFold, StratifiedGroupKFold
-from daskml_kit.model_selection.splits.k_fold import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
+from daskml_kit.model_selection.splits.k_fold import (
+    KFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 from daskml_kit.model_selection.splits.shuffle_split import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
-from daskml_kit.model_selection.splits.split import train_test_split
-from daskml_kit.model_selection.splits.time_series import TimeSeriesSplit
+from daskml_kit.model_selection.splits.train_test_split import train_test_split
 
 __all__ = [
     "ASHASearchCV",

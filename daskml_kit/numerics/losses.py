@@ -7,6 +7,7 @@ on the predictor are dropped. Formulas are stable by ``exp(-abs(z))`` and use `n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -179,3 +180,155 @@ class Softmax:
             curvature[diagonal, diagonal] += raw
         raw[codes, rows] -= 1
         return Terms(value[None], raw, curvature)
+
+
+@dataclass(frozen=True)
+class Hinge:
+    r"""Hinge, :math:`\max(0, \theta + m)` with m = yz, where y is -1 for the label and 1 for the rest.
+
+    The threshold :math:`\theta` is 1 for a support vector machine, 0 for the perceptron. At the corner the slope is
+    that of the side with a loss, as scikit-learn's, so that a perceptron leaves zero.
+    """
+
+    threshold: float = 1.0
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        margin = np.multiply(raw, y, out=raw)
+        margin += self.threshold
+        slope = (margin >= 0) * y
+        return Terms(np.maximum(margin, 0, out=margin), slope, np.zeros_like(slope) if order > 1 else None)
+
+
+@dataclass(frozen=True)
+class ModifiedHuber:
+    r"""Modified Huber, :math:`\max(0, 1 + m)^2` up to m = 1 and :math:`4m` beyond (Zhang 2004).
+
+    With m = yz, where y is -1 for the label and 1 for the rest.
+    """
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        margin = np.multiply(raw, y, out=raw)
+        height = np.clip(margin + 1, 0, 2)
+        curvature = 2.0 * ((height > 0) & (margin <= 1)) if order > 1 else None
+        value = height * height
+        value += 4 * np.maximum(margin - 1, 0)
+        height *= 2
+        return Terms(value, np.multiply(height, y, out=height), curvature)
+
+
+@dataclass(frozen=True)
+class BoundedHuber:
+    r"""Huber's loss, :math:`\tfrac12 r^2` up to :math:`|r| = \epsilon` and :math:`\epsilon(|r| - \epsilon/2)` beyond.
+
+    With r = z - y, in units of the target (`losses.Huber` estimates a scale beside).
+    """
+
+    epsilon: float
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        residual = np.subtract(raw, y, out=raw)
+        slope = np.clip(residual, -self.epsilon, self.epsilon)
+        curvature = 1.0 * (np.abs(residual) <= self.epsilon) if order > 1 else None
+        residual -= 0.5 * slope
+        return Terms(np.multiply(residual, slope, out=residual), slope, curvature)
+
+
+@dataclass(frozen=True)
+class EpsilonInsensitive:
+    r"""Loss of support vector regression, :math:`\max(0, |z - y| - \epsilon)`."""
+
+    epsilon: float
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        slope, excess = _sign_and_excess(raw, y, self.epsilon)
+        slope *= excess > 0
+        return Terms(excess, slope, np.zeros_like(slope) if order > 1 else None)
+
+
+@dataclass(frozen=True)
+class SquaredEpsilonInsensitive:
+    r"""Squared loss of support vector regression, :math:`\max(0, |z - y| - \epsilon)^2`."""
+
+    epsilon: float
+
+    def terms(self, raw: Array, y: Array, order: int) -> Terms:
+        slope, excess = _sign_and_excess(raw, y, self.epsilon)
+        slope *= excess
+        slope *= 2
+        curvature = 2.0 * (excess > 0) if order > 1 else None
+        return Terms(np.multiply(excess, excess, out=excess), slope, curvature)
+
+
+def _sign_and_excess(raw: Array, y: Array, epsilon: float) -> tuple[Array, Array]:
+    residual = np.subtract(raw, y, out=raw)
+    sign = np.sign(residual)
+    excess = np.abs(residual, out=residual)
+    excess -= epsilon
+    return sign, np.maximum(excess, 0, out=excess)
+
+
+MARGIN_LOSSES: dict[str, Loss] = {
+    "hinge": Hinge(1.0),
+    "log_loss": Logistic(),
+    "modified_huber": ModifiedHuber(),
+    "squared_hinge": SquaredHinge(),
+    "perceptron": Hinge(0.0),
+}
+RESIDUAL_LOSSES: dict[str, Callable[[float], Loss]] = {
+    "squared_error": lambda epsilon: Squared(),
+    "huber": BoundedHuber,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+}
+
+
+def classifier_loss(name: str, epsilon: float = 0.1) -> Loss:
+    """Return a loss of SGDClassifier, whose targets `signs` makes; those of a residual serve classifiers too.
+
+    Raises
+    ------
+    ValueError
+        Where there is no loss of this name.
+
+    Examples
+    --------
+    >>> classifier_loss("perceptron")
+    Hinge(threshold=0.0)
+    """
+    return MARGIN_LOSSES[name] if name in MARGIN_LOSSES else _residual_loss(name, epsilon, [*MARGIN_LOSSES])
+
+
+def regressor_loss(name: str, epsilon: float = 0.1) -> Loss:
+    """Return a loss of SGDRegressor.
+
+    Raises
+    ------
+    ValueError
+        Where there is no loss of this name.
+
+    Examples
+    --------
+    >>> regressor_loss("huber", 1.35)
+    BoundedHuber(epsilon=1.35)
+    """
+    return _residual_loss(name, epsilon, [])
+
+
+def signs(loss: Loss, is_label: Array, dtype: type = np.float64) -> Array:
+    """Return the targets 1 and -1 of a classifier: the label's is -1 for losses of a margin, 1 for a residual's.
+
+    Examples
+    --------
+    >>> signs(Hinge(), np.array([True, False])), signs(Squared(), np.array([True, False]))
+    (array([-1.,  1.]), array([ 1., -1.]))
+    """
+    label = -1 if loss in MARGIN_LOSSES.values() else 1
+    return np.where(is_label, label, -label).astype(dtype)
+
+
+def _residual_loss(name: str, epsilon: float, others: list[str]) -> Loss:
+    if name not in RESIDUAL_LOSSES:
+        raise ValueError(f"loss: expected one of {sorted([*others, *RESIDUAL_LOSSES])}, got {name!r}")
+    if not epsilon >= 0:
+        raise ValueError(f"epsilon: expected a number of at least 0, got {epsilon!r}")
+    return RESIDUAL_LOSSES[name](epsilon)

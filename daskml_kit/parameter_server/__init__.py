@@ -1,13 +1,7 @@
 """Training by many trainers on parameters that a few servers hold: synchronous, stale-synchronous, asynchronous."""
 
-from daskml_kit.numerics.rows import Rows
-from daskml_kit.parameter_server.server import ParameterServer
-from daskml_kit.parameter_server.torch_model import load_into, torch_model
-from daskml_kit.parameter_server.trainer import Trainer
-from daskml_kit.parameter_server.training.history import History
-from daskml_kit.parameter_server.training.run import Trained
-from daskml_kit.parameter_server.training.train import train
-from daskml_kit.solvers.updates import (
+from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.optim import (
     adagrad,
     adam,
     add,
@@ -18,6 +12,12 @@ from daskml_kit.solvers.updates import (
     momentum,
     sgd,
 )
+from daskml_kit.parameter_server.client import Trainer
+from daskml_kit.parameter_server.server import ParameterServer
+from daskml_kit.parameter_server.torch import load_into, torch_model
+from daskml_kit.parameter_server.training.coordinator import Trained
+from daskml_kit.parameter_server.training.history import History
+from daskml_kit.parameter_server.training.train import train
 
 __all__ = [
     "History",

@@ -11,18 +11,16 @@ from typing import Any, Literal, Self
 import numpy as np
 from distributed import Client
 
-from daskml_kit.engines.opening import find_client
-from daskml_kit.errors import AsynchronousClientError, DataError
-from daskml_kit.parameter_server.calls import Address
+from daskml_kit.engines.open import find_client
+from daskml_kit.exceptions import AsynchronousClientError, DataError
+from daskml_kit.optim import State, Update, is_elementwise
+from daskml_kit.parameter_server.client import Trainer
+from daskml_kit.parameter_server.failover import Watch
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.local import LocalServers
-from daskml_kit.parameter_server.messages import Terms
+from daskml_kit.parameter_server.protocol import Terms
+from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
-from daskml_kit.parameter_server.states import check_state, joined, part_of
-from daskml_kit.parameter_server.store import Store
-from daskml_kit.parameter_server.trainer import Trainer
-from daskml_kit.parameter_server.watch import Watch
-from daskml_kit.solvers.updates import State, Update, is_elementwise
+from daskml_kit.parameter_server.state_machine import Store, check_state, joined, part_of
 from daskml_kit.typing import Array
 
 SERVER_BYTES = 4 * 2**20

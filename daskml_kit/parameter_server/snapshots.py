@@ -13,12 +13,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from daskml_kit.errors import CheckpointError
+from daskml_kit.exceptions import CheckpointError
+from daskml_kit.optim import Update
 from daskml_kit.parameter_server.layout import Field, Layout
-from daskml_kit.parameter_server.messages import Terms
-from daskml_kit.parameter_server.states import joined, part_of
-from daskml_kit.parameter_server.store import Store
-from daskml_kit.solvers.updates import Update
+from daskml_kit.parameter_server.protocol import Terms
+from daskml_kit.parameter_server.state_machine import Store, joined, part_of
 from daskml_kit.typing import Array
 
 NEWEST = "newest"

@@ -13,11 +13,11 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, futures_of, wait
 
+from daskml_kit.data.align import Rows, check_lengths, collect
+from daskml_kit.data.indexing import cut, join, take
+from daskml_kit.data.shards import choose_holders, runs
 from daskml_kit.engines.engine import available_threads
-from daskml_kit.engines.pieces import cut, join, take
-from daskml_kit.engines.rows import Rows, check_lengths, collect
-from daskml_kit.engines.shards import choose_holders, runs
-from daskml_kit.partition.route import Route
+from daskml_kit.partition.routing import Route
 from daskml_kit.typing import Array
 
 MAX_GROUPS = 128

@@ -1,80 +1,55 @@
-"""A random order of all rows."""
+"""Rows change blocks: in memory where there is room, else through disk."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
+from distributed import Client, futures_of
 
-from daskml_kit.engines.rows import align_rows
-from daskml_kit.errors import DataError
-from daskml_kit.numerics.permutation import Permutation, key_of
-from daskml_kit.partition.move import check_npartitions, move
-from daskml_kit.partition.route import Everywhere
+from daskml_kit.data.align import Column, Rows
+from daskml_kit.data.memory import blocks_bytes, fits
+from daskml_kit.engines.open import find_client
+from daskml_kit.exceptions import DataError
+from daskml_kit.partition.exchange import exchange
+from daskml_kit.partition.p2p import spill
+from daskml_kit.partition.routing import Route
+
+COPIES = 3
+"""The rows, sorted by where they go, and joined where they came: what an exchange in memory holds at its height."""
 
 
-def random_partition(*collections: Any, npartitions: int | None = None, random_state: Any = None) -> Any:
-    """Shuffle the rows of all collections alike, over all blocks.
+def move(rows: Rows, route: Route) -> list[Any]:
+    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says.
 
-    Every row may end at every place, each as likely: row r goes to place p(r), where p is a pseudo-random permutation
-    that only the seed and the number of rows choose. So the result does not depend on the blocks the rows come in, on
-    the workers or on what these lose on the way. Blocks are equal but for one row.
+    Blocks without a row are what Dask's shuffle does not make: fewer rows than blocks are exchanged in memory.
+    """
+    client = find_client()
+    n_bytes = sum(_bytes(column, rows.n_rows, client) for column in rows.columns)
+    if rows.n_rows < len(route.edges) or fits(client, COPIES * n_bytes):
+        return exchange(rows, route, client)
+    return spill(rows, route)
 
-    The result is lazy. What fits in memory is exchanged there, by about two tasks a block; what does not goes through
-    Dask's own shuffle, which spills to disk (on a cluster its buffers want workers of 1.5 GB or more). Ask for all
-    results in one ``dask.persist`` or ``dask.compute``: each call shuffles again.
 
-    Parameters
-    ----------
-    *collections : Dask array, DataFrame or Series, NumPy array, pandas object or CSR matrix
-        Of equal length; unknown block lengths are counted, by a pass over the cheapest. DataFrames keep their index.
-    npartitions : int, optional
-        Blocks of the results; by default as many as the first Dask collection has.
-    random_state : int, RandomState or None
-        As in scikit-learn: an int gives the same order each time.
-
-    Returns
-    -------
-    Dask collection, or a tuple of them where several are given
+def check_npartitions(npartitions: Any, default: int) -> int:
+    """Return the number of blocks of the result.
 
     Raises
     ------
     DataError
-        Where lengths differ, the number of blocks is not positive, or nothing is given.
-
-    References
-    ----------
-    J. Black, P. Rogaway: Ciphers with arbitrary finite domains, CT-RSA 2002 (the permutation).
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> from daskml_kit.partition import random_partition
-    >>> numbers = da.arange(10, chunks=5)
-    >>> X, y = random_partition(numbers[:, None], numbers, npartitions=3, random_state=0)
-    >>> y.chunks, bool((X[:, 0] == y).all())
-    (((3, 3, 4),), True)
+        Where it is not a positive integer.
     """
-    rows = align_rows(named(collections))
-    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    route = Everywhere(Permutation(rows.n_rows, key_of(seed)), check_npartitions(npartitions, len(rows.lengths)))
-    return unwrapped(move(rows, route))
+    if npartitions is None:
+        return default
+    if isinstance(npartitions, bool) or not isinstance(npartitions, (int, np.integer)) or npartitions < 1:
+        raise DataError(f"npartitions: expected a number of blocks, at least 1, got {npartitions!r}")
+    return int(npartitions)
 
 
-def named(collections: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the collections with the names that errors call them by.
-
-    Raises
-    ------
-    DataError
-        Where there are none.
-    """
-    if not collections:
-        raise DataError("collections: expected at least one array, DataFrame or Series, got none")
-    return {f"collections[{number}]": collection for number, collection in enumerate(collections)}
-
-
-def unwrapped(results: list[Any]) -> Any:
-    """Return the only result, or all as a tuple."""
-    return results[0] if len(results) == 1 else tuple(results)
+def _bytes(column: Column, n_rows: int, client: Client | None) -> float:
+    if isinstance(column.meta, np.ndarray) and not column.meta.dtype.hasobject:
+        return float(n_rows * column.meta.itemsize * np.prod(column.meta.shape[1:], dtype=float))
+    held = {future.key for future in futures_of(column.blocks)}
+    if client is not None and all(block.key in held for block in column.blocks):
+        return float(sum(client.nbytes([block.key for block in column.blocks], summary=False).values()))
+    return blocks_bytes(column.blocks)

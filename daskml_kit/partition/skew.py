@@ -10,8 +10,8 @@ import dask
 import numpy as np
 from numpy.typing import NDArray
 
-from daskml_kit.engines.rows import Rows, check_lengths
-from daskml_kit.partition.keyed import Keys, Spread, home
+from daskml_kit.data.align import Rows, check_lengths
+from daskml_kit.partition.keys import Keys, Spread, home
 from daskml_kit.typing import Array
 
 FINENESS = 8

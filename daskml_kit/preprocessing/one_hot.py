@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import sklearn.preprocessing
 
-from daskml_kit.blockwise import Invertible
-from daskml_kit.errors import DataError
-from daskml_kit.queries.categories import Counts, Tally
-from daskml_kit.queries.tables import Head
-from daskml_kit.study import Study
+from daskml_kit.base import Invertible, Study
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.frames import Head
+from daskml_kit.reductions.value_counts import Counts, Tally
 from daskml_kit.typing import Array
 
 

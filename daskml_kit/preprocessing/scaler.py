@@ -8,15 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.preprocessing
 
-from daskml_kit.blockwise import Invertible, forget, prepare
-from daskml_kit.engines.blocks import is_dask
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.engines.tables import Tables
-from daskml_kit.errors import DataError
-from daskml_kit.numerics.scaling import scale_of
-from daskml_kit.queries.moments import Moments, Spread
-from daskml_kit.queries.tables import Head, Numbers, is_sparse
-from daskml_kit.study import Study, drive
+from daskml_kit.base import Invertible, Study, drive, forget, prepare
+from daskml_kit.data.collections import is_dask
+from daskml_kit.engines.open import Tables, open_engine
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.linalg import scale_of
+from daskml_kit.reductions.frames import Head, Numbers, is_sparse
+from daskml_kit.reductions.moments import Moments, Spread
 
 
 class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type: ignore[misc]

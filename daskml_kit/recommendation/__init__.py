@@ -1,5 +1,5 @@
 """Recommendation from ratings."""
 
-from daskml_kit.recommendation.factorisation import MatrixFactorization
+from daskml_kit.recommendation.matrix_factorization import MatrixFactorization
 
 __all__ = ["MatrixFactorization"]

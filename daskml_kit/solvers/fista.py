@@ -6,7 +6,7 @@ import numpy as np
 
 from daskml_kit.numerics.penalties import least_slope, shrink
 from daskml_kit.solvers.newton import DECREMENT
-from daskml_kit.solvers.result import Oracle, Result, Solver
+from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 

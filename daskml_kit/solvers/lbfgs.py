@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from daskml_kit.queries.at import Eval
-from daskml_kit.queries.query import Query
+from daskml_kit.reductions.loss import Eval
+from daskml_kit.reductions.reduction import Query
 from daskml_kit.solvers.newton import DECREMENT
-from daskml_kit.solvers.result import Oracle, Result, Solver
+from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 C1, C2 = 1e-4, 0.9

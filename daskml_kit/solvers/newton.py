@@ -9,9 +9,9 @@ import numpy as np
 
 from daskml_kit.numerics.linalg import solve_positive
 from daskml_kit.numerics.penalties import least_slope, minimise_quadratic
-from daskml_kit.queries.at import Eval
-from daskml_kit.queries.query import Query
-from daskml_kit.solvers.result import Oracle, Result, Solver
+from daskml_kit.reductions.loss import Eval
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 ARMIJO = 1e-4

@@ -13,14 +13,14 @@ import pytest
 from distributed import Client, Event, LocalCluster, get_worker, secede
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.errors import LostServerError
+from daskml_kit.engines import open as opening
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import LostServerError
 from daskml_kit.parameter_server import ParameterServer, Rows, add, momentum, train
-from daskml_kit.parameter_server.training.run import train_on
-from daskml_kit.parameter_server.training.setting import Setting
-from daskml_kit.parameter_server.training.steps import Gradients
-from daskml_kit.parameter_server.watch import Watch
+from daskml_kit.parameter_server.failover import Watch
+from daskml_kit.parameter_server.training.config import Setting
+from daskml_kit.parameter_server.training.coordinator import train_on
+from daskml_kit.parameter_server.training.updates import Gradients
 
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""

@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
+from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import SGDClassifier
 
 

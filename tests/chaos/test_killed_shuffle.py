@@ -13,7 +13,8 @@ import pytest
 from distributed import CancelledError, Client, LocalCluster, wait
 from numpy.testing import assert_array_equal
 
-from daskml_kit.partition import hash_partition, move, place, random_partition
+from daskml_kit.partition import hash_partition, place, random_partition
+from daskml_kit.partition import shuffle as move
 
 N, BLOCK = 12_000, 500
 

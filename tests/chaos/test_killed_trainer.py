@@ -10,8 +10,9 @@ import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
-from daskml_kit.neural_network import MLPClassifier, progress
+from daskml_kit.engines import open as opening
+from daskml_kit.neural_network import MLPClassifier
+from daskml_kit.neural_network import mlp_training as progress
 
 
 @pytest.fixture

@@ -24,12 +24,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import daskml_kit.compose
 import daskml_kit.impute
 import daskml_kit.preprocessing
+from daskml_kit.base import SklearnTwin, to_sklearn
 from daskml_kit.compose import ColumnTransformer, make_column_transformer
 from daskml_kit.datasets.flights import flights_path
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
-from daskml_kit.study import to_sklearn
-from daskml_kit.twin import SklearnTwin
 
 WORD = "a transformer of some columns"
 EXPECTED = dict.fromkeys(  # those that scikit-learn excuses its own ColumnTransformer from

@@ -20,10 +20,10 @@ from daskml_kit.datasets import (
     make_ratings,
     make_regression,
 )
-from daskml_kit.datasets.counts import Counts
-from daskml_kit.datasets.rows import Rows
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.queries.moments import Moments
+from daskml_kit.datasets.generate import Rows
+from daskml_kit.datasets.make_regression import Counts
+from daskml_kit.engines.open import open_engine
+from daskml_kit.reductions.moments import Moments
 
 N = 700
 WIDE = 400  # features, so that a tile is less than N rows

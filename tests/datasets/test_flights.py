@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from daskml_kit.cli.errors import JobError
+from daskml_kit.cli.table import open_source
 from daskml_kit.datasets import flights as module
 from daskml_kit.datasets import load_flights
-from daskml_kit.jobs.failure import JobError
-from daskml_kit.jobs.read import open_source
 
 
 def test_all_columns_have_their_types_and_missing_values():

@@ -19,7 +19,7 @@ from daskml_kit.datasets import (
     make_ratings,
     make_regression,
 )
-from daskml_kit.datasets.popularity import item_counts
+from daskml_kit.datasets.ratings import item_counts
 
 
 @pytest.mark.parametrize("options", [{}, {"weights": [0.7, 0.2]}, {"weights": [0.1, 0.1, 0.5]}, {"n_samples": 101}])

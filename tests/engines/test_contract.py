@@ -12,14 +12,15 @@ import pytest
 from distributed import Client, get_client
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import capacity, opening
+from daskml_kit.data import memory as capacity
+from daskml_kit.engines import open as opening
+from daskml_kit.engines.cluster import FuturesEngine
 from daskml_kit.engines.engine import LocalEngine
-from daskml_kit.engines.futures import FuturesEngine
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.errors import AsynchronousClientError, DataError
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.linear_model import LinearRegression, LogisticRegression
-from daskml_kit.queries.gram import Gram
-from daskml_kit.queries.survey import Survey
+from daskml_kit.reductions.gram import Gram
+from daskml_kit.reductions.summary import Survey
 
 ROWS = (400, 1, 0, 1200, 399)
 
@@ -113,7 +114,7 @@ def test_one_task_a_worker_thread_a_pass(client, far):
 
 
 def test_a_shard_is_bounded_in_bytes(client, far, monkeypatch):
-    from daskml_kit.engines import futures
+    from daskml_kit.engines import cluster as futures
 
     X = da.random.default_rng(0).normal(size=(4000, 3), chunks=(100, 3)).persist()
     limit = min(w["memory_limit"] for w in client.scheduler_info()["workers"].values())
@@ -125,7 +126,7 @@ def test_a_shard_is_bounded_in_bytes(client, far, monkeypatch):
 
 
 def test_many_shards_merge_on_workers(client, far, monkeypatch):
-    from daskml_kit.engines import futures
+    from daskml_kit.engines import cluster as futures
 
     monkeypatch.setattr(futures, "SHARD_MEMORY", 1e-12)
     X = da.random.default_rng(0).normal(size=(4000, 3), chunks=(100, 3)).persist()

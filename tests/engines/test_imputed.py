@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from daskml_kit.block import Block
+from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.engines.imputed import Filling, ImputedEngine
 from daskml_kit.engines.indicating import IndicatingEngine, gaps_behind
 from daskml_kit.engines.scaled import ScaledEngine
-from daskml_kit.errors import DataError
-from daskml_kit.numerics.indicated import NO_GAPS
+from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.losses import Logistic, Softmax
+from daskml_kit.numerics.missing import NO_GAPS
 from daskml_kit.numerics.targets import Codes, OneVsRest
-from daskml_kit.queries.at import At
-from daskml_kit.queries.folded import PerFold
-from daskml_kit.queries.gram import Gram, Triangle
-from daskml_kit.queries.indicated import gaps_of
-from daskml_kit.queries.moments import Moments
-from daskml_kit.queries.survey import Survey
+from daskml_kit.reductions.gram import Gram, Triangle
+from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.missing_counts import gaps_of
+from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.per_fold import PerFold
+from daskml_kit.reductions.summary import Survey
 
 N_ROWS, WIDTH = 40, 3
 LOGISTIC = At(Logistic(), OneVsRest(np.array([1])), np.zeros((2, 1, WIDTH + 1)), 2)

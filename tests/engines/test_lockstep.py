@@ -10,22 +10,22 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from daskml_kit.block import Block
+from daskml_kit.data.block import Block
 from daskml_kit.engines import lockstep
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.engines.fibre import Asked, Fibre, Returned
 from daskml_kit.engines.given import given_engine, giving
 from daskml_kit.engines.lockstep import Fit, Lockstep, identity
-from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.scaled import ScaledEngine, unscaling
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.numerics.losses import Logistic, Softmax, Squared
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
-from daskml_kit.queries.at import At
-from daskml_kit.queries.gram import Gram, Triangle
-from daskml_kit.queries.moments import Moments
-from daskml_kit.queries.survey import Survey
+from daskml_kit.reductions.gram import Gram, Triangle
+from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.summary import Survey
 
 N_ROWS, WIDTH = 90, 3
 

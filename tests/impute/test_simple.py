@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from daskml_kit.block import Block
-from daskml_kit.errors import DataError
+from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
-from daskml_kit.queries import order
-from daskml_kit.queries.query import Node, reduce_nodes
+from daskml_kit.reductions import quantiles as order
+from daskml_kit.reductions.reduction import Node, reduce_nodes
 
 STRATEGIES = ["mean", "median", "most_frequent", "constant"]
 EMPTY = "ignore:Skipping features without any observed values"

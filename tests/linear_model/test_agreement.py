@@ -294,7 +294,7 @@ def test_more_features_than_the_gram_matrix_takes(data, monkeypatch):
 
 
 def test_many_coefficients_use_the_limited_memory_metric(data, monkeypatch):
-    from daskml_kit.linear_model import minimise
+    from daskml_kit.linear_model import solve as minimise
 
     monkeypatch.setattr(minimise, "DENSE_COEFFICIENTS", 3)
     monkeypatch.setattr(minimise, "CHEAP_HESSIANS", 3)
@@ -308,7 +308,7 @@ def test_many_coefficients_use_the_limited_memory_metric(data, monkeypatch):
 @pytest.mark.parametrize("parameters", [{}, {"l1_ratio": 1.0, "C": 0.02}, {"l1_ratio": 0.5, "C": 0.02}], ids=str)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_a_fit_that_starts_from_a_sample_ends_at_the_same_minimum(parameters, classes, monkeypatch):
-    from daskml_kit.linear_model import model as model_module
+    from daskml_kit.linear_model import base as model_module
 
     monkeypatch.setattr(model_module, "sample_rows", lambda d, p: 2000)
     rng = np.random.default_rng(3)

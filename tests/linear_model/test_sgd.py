@@ -15,13 +15,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.engines import opening
-from daskml_kit.errors import DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import SGDClassifier, SGDRegressor
-from daskml_kit.linear_model.stochastic.coordinates import even
+from daskml_kit.linear_model.sgd_step import even
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.numerics.shrinkage import shrinkage
-from daskml_kit.numerics.stochastic import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss, signs
+from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss, signs
+from daskml_kit.numerics.penalties import shrinkage
 from daskml_kit.parameter_server import ParameterServer, add
 
 EPOCHS = {"max_iter": 5, "tol": None, "random_state": 0}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from daskml_kit import metrics
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 
 
 def lazy(values, chunks=2):

@@ -8,10 +8,10 @@ import pytest
 import sklearn.metrics
 
 from daskml_kit import metrics
-from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines.open import open_engine
 from daskml_kit.metrics import roc
-from daskml_kit.numerics.ranking import coarsen, merge, rank
-from daskml_kit.queries.ranks import Ranks
+from daskml_kit.numerics.auc import coarsen, merge, rank
+from daskml_kit.reductions.rank_counts import Ranks
 
 
 def counted(chunks, n=1000, seed=0):
@@ -54,7 +54,7 @@ def test_lazy_predictions_are_computed_once(name, chunks, unknown):
 
 @pytest.mark.parametrize("name", ["accuracy_score", "roc_auc_score", "log_loss", "root_mean_squared_error"])
 def test_on_a_cluster(client, name, monkeypatch):
-    monkeypatch.setattr("daskml_kit.engines.opening.LOCAL_BYTES", 0)
+    monkeypatch.setattr("daskml_kit.engines.open.LOCAL_BYTES", 0)
     rng = np.random.default_rng(0)
     y, p = rng.integers(0, 2, 2000), rng.random(2000)
     p = np.round(p) if name == "accuracy_score" else p

@@ -24,8 +24,8 @@ from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.model_selection import ParameterSampler
 from sklearn.naive_bayes import MultinomialNB
 
-from daskml_kit.engines import capacity
-from daskml_kit.errors import AsynchronousClientError
+from daskml_kit.data import memory as capacity
+from daskml_kit.exceptions import AsynchronousClientError
 from daskml_kit.model_selection import (
     ASHASearchCV,
     HyperbandSearchCV,
@@ -33,8 +33,8 @@ from daskml_kit.model_selection import (
     InverseDecaySearchCV,
     SuccessiveHalvingSearchCV,
 )
-from daskml_kit.model_selection.adaptive import cluster as on_cluster
-from daskml_kit.model_selection.adaptive.visits import visiting_order
+from daskml_kit.model_selection.adaptive import model_pool as on_cluster
+from daskml_kit.model_selection.adaptive.partial_fit import visiting_order
 
 PARAMETERS = {"alpha": loguniform(1e-6, 1e2), "average": [True, False]}
 MODEL = SGDClassifier(random_state=0)

@@ -7,13 +7,22 @@ from collections import defaultdict
 
 import pytest
 
-from daskml_kit.model_selection.adaptive.policies.asha import levels, promote
-from daskml_kit.model_selection.adaptive.policies.decay import decay
-from daskml_kit.model_selection.adaptive.policies.halving import Rung, calls_on, halve, rungs
-from daskml_kit.model_selection.adaptive.policies.hyperband import brackets, interleave
-from daskml_kit.model_selection.adaptive.policies.orders import Order, in_rounds, tell
-from daskml_kit.model_selection.adaptive.policies.patience import patiently
-from daskml_kit.model_selection.adaptive.policies.steady import steadily
+from daskml_kit.model_selection.adaptive.policies import (
+    Order,
+    Rung,
+    brackets,
+    calls_on,
+    decay,
+    halve,
+    in_rounds,
+    interleave,
+    levels,
+    patiently,
+    promote,
+    rungs,
+    steadily,
+    tell,
+)
 
 
 def simulate(policy, score_of, pick=lambda running: 0):

@@ -23,13 +23,15 @@ from sklearn.pipeline import Pipeline
 
 from daskml_kit import linear_model as ours
 from daskml_kit import model_selection as cv
-from daskml_kit.engines import capacity, lockstep, opening
+from daskml_kit.data import memory as capacity
+from daskml_kit.engines import lockstep
+from daskml_kit.engines import open as opening
 from daskml_kit.engines.profile import watching
-from daskml_kit.errors import DataError
-from daskml_kit.model_selection.search.folding import folds_of
+from daskml_kit.exceptions import DataError
+from daskml_kit.model_selection.search.cv import folds_of
 from daskml_kit.model_selection.search.fused import run_fused
-from daskml_kit.model_selection.search.graph import run_graph
 from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
+from daskml_kit.model_selection.search.task_search import run_graph
 from daskml_kit.preprocessing import StandardScaler
 
 N_ROWS, WIDTH = 150, 4

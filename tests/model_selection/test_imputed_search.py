@@ -23,13 +23,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from daskml_kit import linear_model as ours
 from daskml_kit import model_selection as cv
-from daskml_kit.engines import opening
-from daskml_kit.errors import DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
-from daskml_kit.linear_model import model as linear_models
+from daskml_kit.linear_model import base as linear_models
 from daskml_kit.model_selection.search.fused import run_fused
-from daskml_kit.model_selection.search.graph import run_graph
 from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
+from daskml_kit.model_selection.search.task_search import run_graph
 from daskml_kit.numerics import tiles
 from daskml_kit.preprocessing import StandardScaler
 

@@ -17,11 +17,11 @@ from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 
-from daskml_kit.engines import opening
-from daskml_kit.errors import AsynchronousClientError, DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.linear_model import LogisticRegression, Ridge
 from daskml_kit.model_selection import GridSearchCV, IncrementalSearchCV, attach, submit
-from daskml_kit.model_selection.jobs import submitting
+from daskml_kit.model_selection import jobs as submitting
 from daskml_kit.model_selection.search.progress import Progress
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]

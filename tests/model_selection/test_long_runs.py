@@ -19,13 +19,12 @@ from sklearn.model_selection import ShuffleSplit
 from sklearn.pipeline import Pipeline
 
 from daskml_kit.engines.profile import watching
-from daskml_kit.errors import CheckpointError
+from daskml_kit.exceptions import CheckpointError
 from daskml_kit.linear_model import Ridge
 from daskml_kit.model_selection import GridSearchCV, RandomizedSearchCV
-from daskml_kit.model_selection.search import agenda
-from daskml_kit.model_selection.search.journal import Journal
-from daskml_kit.model_selection.search.outcome import Outcome
-from daskml_kit.model_selection.search.progress import Progress, listening
+from daskml_kit.model_selection.search import work_queue as agenda
+from daskml_kit.model_selection.search.cv_results import Outcome
+from daskml_kit.model_selection.search.progress import Journal, Progress, listening
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]
 FITS: list[float] = []

@@ -6,9 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from daskml_kit.model_selection.search.course import Course
-from daskml_kit.model_selection.search.outcome import Outcome, Outcomes
+from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes
 from daskml_kit.model_selection.search.plan import Plan
+from daskml_kit.model_selection.search.progress import Course
 
 
 def test_what_was_put_in_comes_out():

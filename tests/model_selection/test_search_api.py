@@ -23,7 +23,7 @@ from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import ElasticNet, LinearSVC, LogisticRegression, PoissonRegressor, Ridge
 from daskml_kit.model_selection import GridSearchCV, GroupKFold, KFold, Plan, RandomizedSearchCV
 from daskml_kit.preprocessing import StandardScaler

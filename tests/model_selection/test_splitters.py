@@ -19,10 +19,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
 import daskml_kit.model_selection as ours
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import Split
-from daskml_kit.model_selection.splits.in_memory import folds_in_memory
-from daskml_kit.model_selection.splits.plain_strata import plain_strata
+from daskml_kit.model_selection.splits.sklearn_splitters import folds_in_memory
+from daskml_kit.model_selection.splits.stratify import plain_strata
 
 UNEVEN = (3, 0, 11, 1, 20, 5)
 N_ROWS = sum(UNEVEN)

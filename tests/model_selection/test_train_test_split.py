@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from daskml_kit.errors import AsynchronousClientError, DataError
+from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.model_selection import train_test_split
 
 UNEVEN = (3, 0, 11, 1, 20, 5)

@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.engines import opening
-from daskml_kit.errors import DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import DataError
 from daskml_kit.neural_network import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

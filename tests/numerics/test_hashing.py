@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.stats import chi2
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.hashing import hash_keys
 
 DAYS = ["2020-01-01", "1969-12-31", "2262-01-01"]

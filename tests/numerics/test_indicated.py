@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
-from daskml_kit.numerics.indicated import NO_GAPS, Gaps, Indicated, indicate
+from daskml_kit.numerics.missing import NO_GAPS, Gaps, Indicated, indicate
 
 X = np.array([[1.0, np.nan, 0.0], [np.nan, 5.0, 2.0], [0.0, np.nan, 3.0]])
 GAPS = Gaps(np.array([0, 1]), np.array([9.0, 8.0]))

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
-from daskml_kit.numerics.shrinkage import Shrinkage, shrinkage
-from daskml_kit.numerics.stochastic import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss, signs
+from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss, signs
+from daskml_kit.numerics.penalties import Shrinkage, shrinkage
 
 ROWS = 40
 CLASSIFIER = [*MARGIN_LOSSES, *RESIDUAL_LOSSES]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from histories import History
 
-from daskml_kit.errors import StaleEpochError
+from daskml_kit.exceptions import StaleEpochError
+from daskml_kit.optim import add
 from daskml_kit.parameter_server.layout import Span
-from daskml_kit.parameter_server.messages import Enter, Message, Push, Request, RowGradient, Terms, Wish
-from daskml_kit.parameter_server.shard import Shard
-from daskml_kit.parameter_server.store import Store
-from daskml_kit.solvers.updates import add
+from daskml_kit.parameter_server.protocol import Enter, Message, Push, Request, RowGradient, Terms, Wish
+from daskml_kit.parameter_server.replica import Shard
+from daskml_kit.parameter_server.state_machine import Store
 
 LOOK = 0.2
 """Seconds without an answer after which a trainer looks at the view, as `calls` does."""

@@ -10,7 +10,7 @@ import pytest
 from distributed import Client
 from numpy.testing import assert_array_equal
 
-from daskml_kit.errors import AsynchronousClientError, DataError
+from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.parameter_server import ParameterServer, Rows, add, chain, clip_norm, sgd, train
 
 PARAMS = {"w": np.zeros((4, 2)), "b": np.zeros(3)}

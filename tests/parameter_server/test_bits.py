@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
-from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines import open as opening
+from daskml_kit.engines.open import open_engine
+from daskml_kit.optim import Update
 from daskml_kit.parameter_server import ParameterServer, adam, chain, clip_norm, momentum, sgd, train
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.messages import Share
-from daskml_kit.parameter_server.store import Shares
-from daskml_kit.parameter_server.training.batches import Order
-from daskml_kit.solvers.updates import Update
+from daskml_kit.parameter_server.protocol import Share
+from daskml_kit.parameter_server.state_machine import Shares
+from daskml_kit.parameter_server.training.minibatches import Order
 
 CHUNKS = (300, 90, 0, 411, 7, 192, 200)
 BATCH, EPOCHS = 16, 2

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from daskml_kit.errors import DataError
-from daskml_kit.numerics.rows import Rows
-from daskml_kit.parameter_server.gradients import cut, non_finite
-from daskml_kit.parameter_server.layout import Layout
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.parameter_server.layout import Layout, cut, non_finite
 
 shapes = st.dictionaries(
     st.text(min_size=1, max_size=3),

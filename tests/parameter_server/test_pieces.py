@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from daskml_kit.block import Block
-from daskml_kit.errors import DataError
-from daskml_kit.numerics.rows import Rows
+from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.row_sparse import Rows
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.training.agenda import Agenda
-from daskml_kit.parameter_server.training.batches import Order, Room
-from daskml_kit.parameter_server.training.compression import TopK
-from daskml_kit.parameter_server.training.legs import Lane, n_steps
-from daskml_kit.parameter_server.training.setting import Setting, checked
+from daskml_kit.parameter_server.training.config import Setting, checked
+from daskml_kit.parameter_server.training.coordinator import Agenda
+from daskml_kit.parameter_server.training.minibatches import Order, Room
+from daskml_kit.parameter_server.training.updates import TopK
+from daskml_kit.parameter_server.training.worker_loop import Lane, n_steps
 
 
 def block_of(n_rows, index=0, sparse=False):

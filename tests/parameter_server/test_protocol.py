@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from simulated import World
 
-from daskml_kit.errors import StaleEpochError
-from daskml_kit.parameter_server.shard import Shard
-from daskml_kit.parameter_server.store import Store
+from daskml_kit.exceptions import StaleEpochError
+from daskml_kit.parameter_server.replica import Shard
+from daskml_kit.parameter_server.state_machine import Store
 
 SCHEDULES = 80
 

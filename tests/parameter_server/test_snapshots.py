@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from daskml_kit.errors import CheckpointError
+from daskml_kit.exceptions import CheckpointError
 from daskml_kit.parameter_server import ParameterServer, adagrad, adam, chain, clip, momentum, sgd
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.messages import Push, Terms
+from daskml_kit.parameter_server.protocol import Push, Terms
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
-from daskml_kit.parameter_server.store import Store
+from daskml_kit.parameter_server.state_machine import Store
 
 PARAMS = {"w": np.linspace(-1, 1, 20).reshape(10, 2), "b": np.array([0.5], np.float64)}
 RULES = [sgd(0.1), momentum(0.1), adagrad(0.1), adam(0.1), chain(clip(0.5), adam(0.1))]

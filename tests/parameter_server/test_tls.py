@@ -11,7 +11,7 @@ import pytest
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
-from daskml_kit.engines import opening
+from daskml_kit.engines import open as opening
 from daskml_kit.parameter_server import ParameterServer, Rows, adam, add, train
 
 

@@ -12,8 +12,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
-from daskml_kit.engines import opening
-from daskml_kit.errors import DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import DataError
 from daskml_kit.parameter_server import adam, load_into, torch_model, train
 
 

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.hashing import hash_keys
-from daskml_kit.partition import hash_partition, move
+from daskml_kit.partition import hash_partition
+from daskml_kit.partition import shuffle as move
 
 LETTERS = np.array(list("abcde") * 8)
 N = len(LETTERS)

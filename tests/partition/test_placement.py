@@ -12,9 +12,9 @@ import pytest
 from distributed import Client, LocalCluster, futures_of, wait
 from numpy.testing import assert_array_equal
 
-from daskml_kit.engines import opening
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.errors import DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.partition import place, placement, random_partition, rebalance
 
@@ -24,7 +24,7 @@ N, BLOCKS = 800, 8
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("daskml_kit.partition.pace.SECONDS", 0.02)
+    monkeypatch.setattr("daskml_kit.partition.placement.SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def visited():
     """A question that asks which worker reads each block."""
     from distributed import get_worker
 
-    from daskml_kit.queries.query import Alone
+    from daskml_kit.reductions.reduction import Alone
 
     class Visited(Alone):
         def chunk(self, block):

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.stats import chi2
 
-from daskml_kit.errors import DataError
-from daskml_kit.partition import move, random_partition
+from daskml_kit.exceptions import DataError
+from daskml_kit.partition import random_partition
+from daskml_kit.partition import shuffle as move
 
 FEW = settings(max_examples=40, deadline=None)
 

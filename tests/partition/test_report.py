@@ -16,10 +16,10 @@ from distributed import futures_of, wait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskml_kit.engines.capacity import size_of
-from daskml_kit.errors import DataError
+from daskml_kit.data.memory import size_of
+from daskml_kit.exceptions import DataError
 from daskml_kit.partition import PartitionReport, partition_report
-from daskml_kit.partition.report.heavy import heaviest, merged, tally
+from daskml_kit.partition.report.heavy_hitters import heaviest, merged, tally
 
 LENGTHS = st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any)
 

@@ -11,7 +11,7 @@ from distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.preprocessing import OneHotEncoder
 
 GROUPED = [

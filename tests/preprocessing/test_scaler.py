@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from daskml_kit.errors import DataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 
 STATE = ("mean_", "var_", "scale_", "n_samples_seen_")

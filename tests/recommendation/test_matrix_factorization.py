@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from daskml_kit.datasets import make_ratings
-from daskml_kit.engines import opening
-from daskml_kit.errors import DataError
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import DataError
 from daskml_kit.recommendation import MatrixFactorization
 
 NOISE, N_USERS, N_ITEMS, N_FACTORS = 0.1, 300, 150, 3

@@ -9,12 +9,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from daskml_kit.numerics.penalties import least_slope
-from daskml_kit.queries.at import Eval
-from daskml_kit.solvers.drive import solve
+from daskml_kit.reductions.loss import Eval
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton
-from daskml_kit.solvers.oracles import last_by_logarithm, restricted, ridge
+from daskml_kit.solvers.objective import last_by_logarithm, restricted, ridge
+from daskml_kit.solvers.run import solve
 
 
 @dataclass(frozen=True, eq=False)

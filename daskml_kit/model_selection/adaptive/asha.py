@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.model_selection.adaptive.checks import check_aggressiveness, check_integer
-from daskml_kit.model_selection.adaptive.policies.asha import levels, promote
-from daskml_kit.model_selection.adaptive.policies.orders import Policy
-from daskml_kit.model_selection.adaptive.search import AdaptiveSearch, numbered
-from daskml_kit.model_selection.adaptive.table import totals
-from daskml_kit.model_selection.adaptive.visits import Candidate
+from daskml_kit.model_selection.adaptive.base import AdaptiveSearch, check_aggressiveness, check_integer, numbered
+from daskml_kit.model_selection.adaptive.partial_fit import Candidate
+from daskml_kit.model_selection.adaptive.policies import Policy, levels, promote
+from daskml_kit.model_selection.adaptive.results import totals
 
 
 class ASHASearchCV(AdaptiveSearch):

@@ -10,13 +10,19 @@ import numpy as np
 from sklearn.model_selection import ParameterSampler
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.model_selection.adaptive.checks import check_integer, check_patience
-from daskml_kit.model_selection.adaptive.policies.halving import calls_on, halve
-from daskml_kit.model_selection.adaptive.policies.hyperband import Bracket, brackets, interleave
-from daskml_kit.model_selection.adaptive.policies.orders import Policy, Record, in_rounds
-from daskml_kit.model_selection.adaptive.policies.patience import patiently
-from daskml_kit.model_selection.adaptive.search import SEEDS, AdaptiveSearch, seed_for
-from daskml_kit.model_selection.adaptive.visits import Candidate, Score
+from daskml_kit.model_selection.adaptive.base import SEEDS, AdaptiveSearch, check_integer, check_patience, seed_for
+from daskml_kit.model_selection.adaptive.partial_fit import Candidate, Score
+from daskml_kit.model_selection.adaptive.policies import (
+    Bracket,
+    Policy,
+    Record,
+    brackets,
+    calls_on,
+    halve,
+    in_rounds,
+    interleave,
+    patiently,
+)
 
 
 class HyperbandSearchCV(AdaptiveSearch):

@@ -9,13 +9,16 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.model_selection.adaptive.checks import check_aggressiveness, check_integer, check_patience
-from daskml_kit.model_selection.adaptive.policies.halving import Rung, calls_on, halve, rungs
-from daskml_kit.model_selection.adaptive.policies.orders import Policy, in_rounds
-from daskml_kit.model_selection.adaptive.policies.patience import patiently
-from daskml_kit.model_selection.adaptive.search import AdaptiveSearch, numbered
-from daskml_kit.model_selection.adaptive.table import totals
-from daskml_kit.model_selection.adaptive.visits import Candidate
+from daskml_kit.model_selection.adaptive.base import (
+    AdaptiveSearch,
+    check_aggressiveness,
+    check_integer,
+    check_patience,
+    numbered,
+)
+from daskml_kit.model_selection.adaptive.partial_fit import Candidate
+from daskml_kit.model_selection.adaptive.policies import Policy, Rung, calls_on, halve, in_rounds, patiently, rungs
+from daskml_kit.model_selection.adaptive.results import totals
 
 
 class SuccessiveHalvingSearchCV(AdaptiveSearch):

@@ -11,8 +11,8 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
-from daskml_kit.model_selection.adaptive.sources import Recipe, load
-from daskml_kit.model_selection.adaptive.visits import (
+from daskml_kit.model_selection.adaptive.holdout import Recipe, load
+from daskml_kit.model_selection.adaptive.partial_fit import (
     Candidate,
     Lesson,
     Parts,

@@ -7,16 +7,13 @@ from typing import Any, NamedTuple
 
 from sklearn.base import clone
 
-from daskml_kit.model_selection.search.course import Course
-from daskml_kit.model_selection.search.folding import folds_of
+from daskml_kit.model_selection.search.cv import folds_of
+from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
-from daskml_kit.model_selection.search.graph import run_graph
-from daskml_kit.model_selection.search.journal import fingerprint_of
-from daskml_kit.model_selection.search.kinds import decide_by_kind
-from daskml_kit.model_selection.search.outcome import Outcomes
-from daskml_kit.model_selection.search.plan import Plan
-from daskml_kit.model_selection.search.results import fill_failures
+from daskml_kit.model_selection.search.plan import Plan, decide_by_kind
+from daskml_kit.model_selection.search.progress import Course, fingerprint_of
 from daskml_kit.model_selection.search.scoring import scorers_of
+from daskml_kit.model_selection.search.task_search import run_graph
 from daskml_kit.model_selection.splits.folds import Folds
 
 

@@ -16,24 +16,23 @@ import scipy.sparse as sp
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
-from daskml_kit.engines.blocks import is_dask
+from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.fibre import Returned
 from daskml_kit.engines.indicating import IndicatingEngine
 from daskml_kit.engines.lockstep import Fit, Lockstep
-from daskml_kit.engines.opening import open_engine
+from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.side import Side
-from daskml_kit.linear_model.classifier import position_of
-from daskml_kit.model_selection.search.absorbing import fit_given, last_step, parts_of
-from daskml_kit.model_selection.search.examining import Place, scores_of, settled
-from daskml_kit.model_selection.search.imputing import Unshared
-from daskml_kit.model_selection.search.judges import judge_of
-from daskml_kit.model_selection.search.outcome import Outcome
+from daskml_kit.linear_model.base import position_of
+from daskml_kit.model_selection.search.cv_results import Outcome
+from daskml_kit.model_selection.search.fused_scores import Place, scores_of, settled
+from daskml_kit.model_selection.search.pipelines import Unshared, fit_given, last_step, parts_of
+from daskml_kit.model_selection.search.scoring import judge_of
 from daskml_kit.model_selection.splits.folds import Folds
-from daskml_kit.numerics.indicated import NO_GAPS, Gaps
-from daskml_kit.queries.indicated import gaps_of
-from daskml_kit.queries.moments import Moments
-from daskml_kit.queries.survey import Survey
+from daskml_kit.numerics.missing import NO_GAPS, Gaps
+from daskml_kit.reductions.missing_counts import gaps_of
+from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.summary import Survey
 from daskml_kit.typing import Labels
 
 CANDIDATES_AT_ONCE = 50

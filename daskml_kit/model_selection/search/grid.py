@@ -13,15 +13,13 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.engines.blocks import is_dask
-from daskml_kit.model_selection.search.best import check_refitted, of_best
-from daskml_kit.model_selection.search.course import Course
+from daskml_kit.data.collections import is_dask
+from daskml_kit.model_selection.search.best_estimator import check_refitted, of_best, refit_on_all, score_on
+from daskml_kit.model_selection.search.cv import compute_n_splits
+from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures, tabulate
 from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
-from daskml_kit.model_selection.search.folding import compute_n_splits
-from daskml_kit.model_selection.search.outcome import Outcomes
 from daskml_kit.model_selection.search.plan import Plan
-from daskml_kit.model_selection.search.refitting import refit_on_all, score_on
-from daskml_kit.model_selection.search.results import fill_failures, tabulate
+from daskml_kit.model_selection.search.progress import Course
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
 
 PRE_DISPATCH = "2*n_jobs"

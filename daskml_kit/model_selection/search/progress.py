@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from dask.tokenize import TokenizationError, tokenize
 from tqdm import tqdm
+
+from daskml_kit.engines.profile import Profile, watching
+from daskml_kit.exceptions import CheckpointError
+from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, Place
+from daskml_kit.model_selection.search.plan import Plan
 
 
 class Progress(NamedTuple):
@@ -79,3 +89,180 @@ class Bar(AbstractContextManager["Bar"]):
 
     def __exit__(self, *details: object) -> None:
         self._bar.close()
+
+
+class Journal(AbstractContextManager["Journal"]):
+    """Outcomes by (candidate, split), in a file of JSON lines that is only ever added to.
+
+    The first line says which search it is. Lines are written whole, each by one call of the system, so they outlive
+    a process that is killed; the end of a line cut off, as by a machine that fails, is dropped.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it does not exist.
+    fingerprint : str
+        Says which data, splits and parameters the outcomes belong to.
+
+    Raises
+    ------
+    CheckpointError
+        Where the folder belongs to another search, or its journal cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Journal(folder, "these data") as journal:
+    ...         journal.write({(0, 2): Outcome({"score": 0.5})})
+    ...     with Journal(folder, "these data") as journal:
+    ...         journal.outcomes[0, 2].test
+    {'score': 0.5}
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], fingerprint: str) -> None:
+        self.path = Path(folder, "fits.jsonl")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            self.outcomes = self._read(fingerprint)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def write(self, outcomes: Mapping[Place, Outcome]) -> None:
+        """Add outcomes, all or none of them."""
+        self._append(*(_line(place, outcome) for place, outcome in outcomes.items()))
+
+    def __exit__(self, *details: object) -> None:
+        os.close(self._file)
+
+    def _read(self, fingerprint: str) -> dict[Place, Outcome]:
+        whole, _, rest = self.path.read_bytes().rpartition(b"\n")
+        if rest:
+            os.truncate(self._file, len(whole) + 1 if whole else 0)
+        if not whole:
+            self._append({"fingerprint": fingerprint})
+            return {}
+        try:
+            first, *lines = map(json.loads, whole.splitlines())
+            known = first["fingerprint"]
+            outcomes = {(line.pop("candidate"), line.pop("split")): Outcome(**line) for line in lines}
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"checkpoint: {self.path} cannot be read: {error!r}; delete it") from error
+        if known != fingerprint:
+            raise CheckpointError(
+                f"checkpoint: {self.path.parent} holds a search with other data, splits or parameters; name another "
+                "folder, or delete this one. Splitters that shuffle and random searches need a random_state, and Dask "
+                "collections the same names in both fits, as those read from files have"
+            )
+        return outcomes
+
+    def _append(self, *lines: Mapping[str, Any]) -> None:
+        text = "".join(json.dumps(line, default=float) + "\n" for line in lines).encode()
+        while text:
+            text = text[os.write(self._file, text) :]
+
+
+def _line(place: Place, outcome: Outcome) -> dict[str, Any]:
+    fields = outcome._asdict()
+    del fields["estimator"]
+    return {"candidate": place[0], "split": place[1], **fields}
+
+
+def fingerprint_of(*values: Any) -> str:
+    """Return a hash that is the same in other processes: of data in memory by content, of Dask collections by name.
+
+    Raises
+    ------
+    CheckpointError
+        Where there is none.
+    """
+    try:
+        return str(tokenize(*values, ensure_deterministic=True))
+    except TokenizationError as error:
+        raise CheckpointError(f"checkpoint: cannot tell this search from others: {error}") from error
+
+
+class Course(AbstractContextManager["Course"]):
+    """Takes outcomes in as they come; those that a checkpoint has are there from the start.
+
+    Parameters
+    ----------
+    checkpoint : path, optional
+    verbose : int
+        Above 0 there is a bar.
+    leading : str, optional
+        The score by which candidates are compared; by default the first.
+
+    Attributes
+    ----------
+    outcomes : Outcomes
+    progress : Progress
+
+    Examples
+    --------
+    >>> with Course() as course:
+    ...     course.begin(Plan(2, [None]))
+    ...     course.keep({(0, 0): Outcome({"score": 0.25}), (0, 1): Outcome({"score": 0.75})})
+    >>> course.progress.best
+    0.5
+    """
+
+    def __init__(
+        self, checkpoint: str | os.PathLike[str] | None = None, *, verbose: int = 0, leading: str | None = None
+    ) -> None:
+        self.checkpoint, self.verbose, self.leading = checkpoint, verbose, leading
+        self.plan, self.outcomes = Plan(0, []), Outcomes(0, 0)
+        self.progress = Progress()
+        self._journal: Journal | None = None
+        self._stack = ExitStack()
+
+    def begin(self, plan: Plan, fingerprint: Callable[[], str] = str) -> None:
+        """Say which fits there are; a checkpoint needs a fingerprint of data, splits and parameters.
+
+        Raises
+        ------
+        CheckpointError
+            Where the checkpoint belongs to something else.
+        """
+        self.plan, self.outcomes = plan, Outcomes(len(plan.reasons), plan.n_splits)
+        self.progress = Progress(of=len(plan.reasons) * plan.n_splits)
+        if self.checkpoint is not None:
+            self._journal = self._stack.enter_context(Journal(self.checkpoint, fingerprint()))
+            self._take_in(self._journal.outcomes)
+        if self.verbose:
+            self._stack.enter_context(listening(self._stack.enter_context(Bar(self.progress))))
+        self._stack.enter_context(watching(self._count_pass))
+        tell(self.progress)
+
+    def keep(self, outcomes: Mapping[Place, Outcome]) -> None:
+        """Take in what came of fits, together."""
+        if self._journal is not None:
+            self._journal.write(outcomes)
+        self._take_in(outcomes)
+        tell(self.progress)
+
+    def missing(self, candidates: Sequence[int]) -> list[int]:
+        """Return those of the candidates that are not finished on all splits."""
+        if not self.outcomes:
+            return list(candidates)
+        return [c for c in candidates if not self.outcomes.is_finished(c)]
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.close()
+
+    def _take_in(self, outcomes: Mapping[Place, Outcome]) -> None:
+        best = self.progress.best
+        for (candidate, split), outcome in outcomes.items():
+            self.outcomes[candidate, split] = outcome
+            if self.outcomes.is_finished(candidate):
+                name = self.leading or next(iter(outcome.test), "")
+                mean = float(self.outcomes.scores("test", name)[candidate].mean())
+                best = mean if best is None or mean > best else best
+                best = None if np.isnan(best) else best
+        self.progress = self.progress._replace(fits=len(self.outcomes), best=best)
+
+    def _count_pass(self, profile: Profile) -> None:
+        self.progress = self.progress._replace(passes=self.progress.passes + 1)
+        tell(self.progress)

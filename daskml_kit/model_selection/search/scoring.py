@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import check_scoring, get_scorer
+
+from daskml_kit.linear_model.base import LinearRegressor
+from daskml_kit.model_selection.search.pipelines import last_step
+from daskml_kit.reductions.class_losses import ClassLosses, Hits, LossTable, Matches
+from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.residuals import Residuals, Residue
 
 SINGLE = "score"
 
@@ -49,3 +57,113 @@ def _scorer(estimator: Any, value: Any) -> Callable[..., float]:
     if value is None:
         return check_scoring(estimator)  # type: ignore[no-any-return]
     return get_scorer(value)  # type: ignore[no-any-return]
+
+
+class Unscored(NamedTuple):
+    """Why rows have no score."""
+
+    reason: str
+
+
+class Judge(NamedTuple):
+    """A score, the greater the better.
+
+    Parameters
+    ----------
+    response : str
+        The estimator's method whose result is judged.
+    query : Query
+        Asked of blocks whose X are predictions.
+    finish : callable
+        Makes the score of the query's answer and the classes of the estimator.
+    """
+
+    response: str
+    query: Query
+    finish: Callable[[Any, Any], float]
+
+
+def accuracy(total: Matches, classes: Any) -> float:
+    return total.hits / total.weight
+
+
+def log_loss(total: LossTable, classes: Any) -> float:
+    if not np.isin(total.labels, classes).all():
+        return float("nan")
+    own = np.searchsorted(classes, total.labels)
+    return -float(total.losses[np.arange(len(own)), own].sum()) / total.weight
+
+
+def brier(total: LossTable, classes: Any) -> float:
+    return log_loss(total, classes) / (2 if len(classes) == 2 else 1)
+
+
+def squared(total: Residue, classes: Any) -> float:
+    return -float((total.deviance / total.weight).mean())
+
+
+def root_squared(total: Residue, classes: Any) -> float:
+    return -float(np.sqrt(total.deviance / total.weight).mean())
+
+
+def absolute(total: Residue, classes: Any) -> float:
+    return -float((total.absolute / total.weight).mean())
+
+
+def explained(total: Residue, classes: Any) -> float:
+    """Return R², constant targets scored as scikit-learn does: 1 where predicted perfectly, else 0."""
+    if total.n_rows < 2:
+        return float("nan")
+    scores = np.where(total.deviance > 0, 0.0, 1.0)
+    defined = (total.squares > 0) & (total.deviance > 0)
+    scores[defined] = 1 - total.deviance[defined] / total.squares[defined]
+    return float(scores.mean())
+
+
+JUDGES: Mapping[str, Judge] = {
+    "accuracy": Judge("predict", Hits(), accuracy),
+    "neg_log_loss": Judge("predict_proba", ClassLosses("log"), log_loss),
+    "neg_brier_score": Judge("predict_proba", ClassLosses("brier"), brier),
+    "r2": Judge("predict", Residuals(), explained),
+    "neg_mean_squared_error": Judge("predict", Residuals(), squared),
+    "neg_root_mean_squared_error": Judge("predict", Residuals(), root_squared),
+    "neg_mean_absolute_error": Judge("predict", Residuals(), absolute),
+    "neg_mean_poisson_deviance": Judge("predict", Residuals(1.0), squared),
+    "neg_mean_gamma_deviance": Judge("predict", Residuals(2.0), squared),
+}
+"""By the names of scikit-learn's scorers."""
+
+
+def finished(judge: Judge, total: Any, classes: Any) -> float | Unscored:
+    """Return the score, or why there is none."""
+    if isinstance(total, Unscored):
+        return total
+    if total is None or not total.weight > 0:
+        return NO_ROWS
+    return judge.finish(total, classes)
+
+
+NO_ROWS = Unscored("there are no rows with a positive weight to score")
+SIMPLE = {name for name in JUDGES if "deviance" not in name}
+"""Scores that a linear model's predictor gives by itself."""
+
+
+def judge_of(scoring: Any, estimator: Any) -> Judge | None:
+    """Return the judge of a scorer's name, or (None) of the estimator's own ``score``; None where there is none."""
+    name = name_of_judge(scoring, estimator)
+    judge = JUDGES.get(name)
+    if judge is None or not hasattr(estimator, judge.response):
+        return None
+    suits = is_regressor if isinstance(judge.query, Residuals) else is_classifier
+    return judge if suits(estimator) else None
+
+
+def name_of_judge(scoring: Any, estimator: Any) -> str:
+    """Return the name of the score; that of the estimator's own, where there is a name for it; else nothing."""
+    if isinstance(scoring, str):
+        return scoring
+    if scoring is not None:
+        return ""
+    if is_classifier(estimator):
+        return "accuracy"
+    return "r2" if is_regressor(estimator) and type(last_step(estimator)).score is LinearRegressor.score else ""

@@ -2,20 +2,235 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
 
+import dask
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
-from daskml_kit.engines.blocks import is_dask
-from daskml_kit.engines.pieces import take
-from daskml_kit.engines.rows import Column, align_rows, check_lengths
-from daskml_kit.model_selection.splits.id_column import IdColumn
-from daskml_kit.model_selection.splits.selection import row_numbers, select
-from daskml_kit.model_selection.splits.tasks import answers
+from daskml_kit.data.align import Column, align_rows, check_lengths, collect
+from daskml_kit.data.collections import is_dask
+from daskml_kit.data.indexing import n_rows, take
+from daskml_kit.engines.open import find_client
+from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
+
+SMALL_IDS = 2**15
+
+
+def id_dtype(n_parts: int) -> np.dtype[Any]:
+    """Return the type of the numbers of so many parts."""
+    return np.dtype(np.int16 if n_parts <= SMALL_IDS else np.int32)
+
+
+class Cut(NamedTuple):
+    """The places ``0 .. n - 1`` cut into parts of exact sizes, one after the other, or at random.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Places of each part.
+    key : int, optional
+        Which random order the places are put in before they are cut; by default they stay as they are.
+
+    Examples
+    --------
+    >>> Cut((2, 1)).ids(0, 3)
+    array([0, 0, 1], dtype=int16)
+    >>> Cut((2, 1), key=5).counts(0, 3)
+    array([2, 1])
+    """
+
+    sizes: tuple[int, ...]
+    key: int | None = None
+
+    def ids(self, start: int, stop: int) -> Array:
+        """Return the number of the part of each of the places ``start .. stop - 1``."""
+        dtype = id_dtype(len(self.sizes))
+        if self.key is None:
+            return np.repeat(np.arange(len(self.sizes), dtype=dtype), self.counts(start, stop))
+        places = Permutation(sum(self.sizes), self.key).places(start, stop)
+        return np.searchsorted(list(accumulate(self.sizes)), places, side="right").astype(dtype)
+
+    def counts(self, start: int, stop: int) -> Array:
+        """Return how many of the places ``start .. stop - 1`` each part has, int64."""
+        if self.key is None:
+            return np.diff(np.clip([0, *accumulate(self.sizes)], start, stop))
+        return np.bincount(self.ids(start, stop), minlength=len(self.sizes))
+
+
+def even_sizes(n: int, n_parts: int) -> tuple[int, ...]:
+    """Return the sizes of parts of n places, the first ones larger by one where they cannot be equal.
+
+    Examples
+    --------
+    >>> even_sizes(7, 3)
+    (3, 2, 2)
+    """
+    return tuple(n // n_parts + (part < n % n_parts) for part in range(n_parts))
+
+
+RUN_ROWS = 2**20
+
+
+def block_tasks(
+    name: str, functions: Sequence[Callable[..., Any]], *columns: Sequence[Delayed], shared: Delayed | None = None
+) -> list[Delayed]:
+    """Return for each block its function of its part of each column, and of what is ``shared``, in one layer.
+
+    Parameters
+    ----------
+    name : str
+        The prefix of the keys.
+    functions : sequence of callables
+        One a block; what is bound to them travels with the task, so it should be small.
+    columns : sequences of Delayed
+        Each with one a block.
+    shared : Delayed, optional
+        The last argument of all: it is in the graph once.
+
+    Examples
+    --------
+    >>> words = [dask.delayed("a"), dask.delayed("b")]
+    >>> dask.compute(block_tasks("upper", [str.upper, str.upper], words))
+    (['A', 'B'],)
+    """
+    parts = [*zip(*columns, strict=True)] if columns else [() for _ in functions]
+    last = () if shared is None else (shared,)
+    inputs = [(*part, *last) for part in parts]
+    name = f"{name}-{tokenize(functions, [[d.key for d in row] for row in inputs])}"
+    layer = {
+        (name, i): (function, *(d.key for d in row))
+        for i, (function, row) in enumerate(zip(functions, inputs, strict=True))
+    }
+    needed = {d.key: d for row in inputs for d in row}
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=list(needed.values()))
+    return [Delayed(key, graph, layer=name) for key in layer]
+
+
+def runs_of_blocks(lengths: Sequence[int]) -> list[slice]:
+    """Return runs of blocks of about `RUN_ROWS` rows: work that reads no data needs no task for each small block.
+
+    Examples
+    --------
+    >>> runs_of_blocks([10, 600_000, 600_000, 10])
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    run = np.maximum(np.cumsum(lengths) - 1, 0) // RUN_ROWS
+    edges = [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(lengths)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def answers(tasks: Sequence[Delayed]) -> list[Any]:
+    """Compute the tasks together.
+
+    Raises
+    ------
+    AsynchronousClientError
+        Under an asynchronous client.
+    """
+    find_client()  # refuses an asynchronous one, which would return before there are answers
+    return list(dask.compute(*tasks))
+
+
+class IdColumn(NamedTuple):
+    """Lazy ids in the blocks of the rows, and how many rows of each block have which id.
+
+    Parameters
+    ----------
+    ids : Dask array of shape (n_rows,), int16 or int32
+    counts : list of Delayed
+        Of runs of blocks, in order: arrays of shape (n_blocks_of_run, n_ids).
+    """
+
+    ids: da.Array
+    counts: list[Delayed]
+
+
+class Span(NamedTuple):
+    """The places ``start .. stop - 1`` of a cut: those of the rows of a block."""
+
+    cut: Cut
+    start: int
+    stop: int
+
+    def ids(self) -> Array:
+        return self.cut.ids(self.start, self.stop)
+
+    def counts(self) -> Array:
+        return self.cut.counts(self.start, self.stop)
+
+
+def id_column(tasks: Sequence[Delayed], counts: list[Delayed], lengths: Sequence[int], n_ids: int) -> IdColumn:
+    """Return the column whose blocks are the ``tasks``."""
+    meta, keys = np.empty(0, id_dtype(n_ids)), [task.key for task in tasks]
+    return IdColumn(collect(meta, tasks[0].dask, keys, lengths, "daskml-folds"), counts)
+
+
+def by_row(cut: Cut, lengths: Sequence[int]) -> IdColumn:
+    """Return the column of rows whose places are their numbers: nothing is read."""
+    edges = [0, *np.cumsum(lengths).tolist()]
+    return by_span([Span(cut, start, start + length) for start, length in zip(edges, lengths, strict=False)])
+
+
+def by_span(spans: Sequence[Span]) -> IdColumn:
+    """Return the column whose blocks have these places of these cuts."""
+    tasks = block_tasks("daskml-place", [partial(Span.ids, span) for span in spans])
+    lengths = [span.stop - span.start for span in spans]
+    counts = block_tasks("daskml-count", [partial(_counts, spans[run]) for run in runs_of_blocks(lengths)])
+    return id_column(tasks, counts, lengths, len(spans[0].cut.sizes))
+
+
+def _counts(spans: Sequence[Span]) -> Array:
+    return np.stack([span.counts() for span in spans])
+
+
+def select(columns: Sequence[Column], ids: Sequence[Delayed], counts: Array, parts: Sequence[int]) -> list[Any]:
+    """Return of each column its rows whose id is one of ``parts``, as a lazy collection.
+
+    Which rows of a block these are is found once for all columns; blocks without any are left out.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        In the blocks of the ids.
+    ids : sequence of Delayed
+        The ids of the rows of each block.
+    counts : array of shape (n_blocks, n_ids)
+    parts : sequence of int
+    """
+    lengths, chosen = counts.sum(axis=1).tolist(), counts[:, list(parts)].sum(axis=1).tolist()
+    kept = [i for i, rows in enumerate(chosen) if rows] or [0]
+    rows = block_tasks("daskml-rows", [partial(_rows_of, parts=tuple(parts))] * len(kept), [ids[i] for i in kept])
+    selected = []
+    for column in columns:
+        takers = [partial(_taken, name=column.name, index=i, length=lengths[i]) for i in kept]
+        tasks = block_tasks("daskml-take", takers, [column.blocks[i] for i in kept], rows)
+        keys = [task.key for task in tasks]
+        selected.append(collect(column.meta, tasks[0].dask, keys, [chosen[i] for i in kept], "daskml-split"))
+    return selected
+
+
+def row_numbers(lengths: Sequence[int]) -> Column:
+    """Return the numbers of all rows, int64, as a column."""
+    spans = [partial(np.arange, stop - length, stop) for length, stop in zip(lengths, accumulate(lengths), strict=True)]
+    return Column("rows", np.empty(0, np.int64), block_tasks("daskml-numbers", spans))
+
+
+def _rows_of(ids: Array, parts: Sequence[int]) -> Array:
+    return np.flatnonzero(np.isin(ids, parts))
+
+
+def _taken(part: Any, rows: Array, name: str, index: int, length: int) -> Any:
+    check_lengths([name], [part], index, length)
+    return part if len(rows) == n_rows(part) else take(part, rows)
+
 
 TRAIN, TEST = 0, 1
 """The ids of the sides where a split has a column of its own; rows of neither side have the id after them."""

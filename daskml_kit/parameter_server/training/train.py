@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.engines.blocks import is_dask, n_features_of
-from daskml_kit.engines.opening import open_engine
-from daskml_kit.errors import DataError
-from daskml_kit.parameter_server.training.run import Trained, train_on
-from daskml_kit.parameter_server.training.setting import Setting, checked
-from daskml_kit.parameter_server.training.steps import Gradients, LocalSteps, LossAndGradient, Step
-from daskml_kit.solvers.updates import Update, adam, add
+from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import DataError
+from daskml_kit.optim import Update, adam, add
+from daskml_kit.parameter_server.training.config import Setting, checked
+from daskml_kit.parameter_server.training.coordinator import Trained, train_on
+from daskml_kit.parameter_server.training.updates import Gradients, LocalSteps, LossAndGradient, Step
 from daskml_kit.typing import Array
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from daskml_kit.partition.report.look import MAX_NUMBERS
+from daskml_kit.partition.report.scan import MAX_NUMBERS
 from daskml_kit.partition.report.tables import called, counted, percent
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.report.balance import PartitionReport
+    from daskml_kit.partition.report.report import PartitionReport
 
 SKEW = 1.25
 """Rows or bytes over the mean, above which it is worth a remark."""

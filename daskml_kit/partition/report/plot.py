@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from daskml_kit.partition.report.balance import PartitionReport
+    from daskml_kit.partition.report.report import PartitionReport
 
 SIZE = (5.0, 3.2)
 MOST_CLASSES = 10

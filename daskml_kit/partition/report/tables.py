@@ -10,7 +10,7 @@ import pandas as pd
 from dask.utils import format_bytes
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.report.balance import PartitionReport
+    from daskml_kit.partition.report.report import PartitionReport
 
 MOST_LINES = 12
 NOTABLE = 1.05

@@ -1,0 +1,293 @@
+"""Decide what each column of a table is for, and keep the rows whose target is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dask.dataframe as dd
+import pandas as pd
+from sklearn.pipeline import make_pipeline
+
+from daskml_kit.cli.errors import JobError, did_you_mean, failing
+from daskml_kit.compose import ColumnTransformer
+from daskml_kit.data.memory import blocks_bytes, fits
+from daskml_kit.datasets.flights import flights_path, load_flights
+from daskml_kit.engines.open import Tables, find_client
+from daskml_kit.impute import SimpleImputer
+from daskml_kit.linear_model import (
+    ElasticNet,
+    GammaRegressor,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+)
+from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
+from daskml_kit.reductions.value_counts import Columns, Contents
+
+CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+CSV_BLOCK_BYTES = 16 * 2**20
+LATE_MINUTES = 15
+FLIGHT_TARGETS = ("late", "arr_delay")
+FLIGHT_CATEGORIES = ["month", "day_of_week", "sched_dep_hour", "sched_arr_hour"]
+FLIGHT_COLUMNS = (
+    "year",
+    "month",
+    "day",
+    "sched_dep_time",
+    "sched_arr_time",
+    "arr_delay",
+    "carrier",
+    "origin",
+    "dest",
+    "distance",
+)
+FLIGHT_NOTE = (
+    f"late is an arrival more than {LATE_MINUTES} minutes after schedule; cancelled and diverted flights have no "
+    "arrival delay and are dropped"
+)
+
+
+class Source(NamedTuple):
+    """A lazy table, its target, the numeric columns that are names of categories, and what a reader should know."""
+
+    frame: dd.DataFrame
+    target: str
+    categories: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def open_source(data: str, target: str | None) -> Source:
+    """Return the table that ``data`` names: a path, a glob or URL of CSV or Parquet files, or ``flights``.
+
+    Raises
+    ------
+    JobError
+        Where it cannot be found or read, or has no such target.
+    """
+    if data == "flights":
+        return _open_flights(target or "late")
+    if target is None:
+        raise JobError("--target: expected the name of a column of DATA")
+    with failing(f"cannot read {data}", OSError, ValueError):  # of Arrow and of pandas' parsers too
+        frame = _plain_types(_open_files(data))
+    if target not in frame.columns:
+        raise JobError(f"--target: {data} has no column {target!r}{did_you_mean(target, map(str, frame.columns))}")
+    return Source(frame, target)
+
+
+def _open_files(data: str) -> dd.DataFrame:
+    kind = _format(data)
+    if kind in PARQUET:
+        return dd.read_parquet(data)
+    options: dict[str, Any] = {"sep": "\t"} if kind == ".tsv" else {}
+    block = None if data.endswith(COMPRESSED) else CSV_BLOCK_BYTES
+    # integers become floats: a missing value may come after the rows from which Dask guesses the types
+    return dd.read_csv(data, blocksize=block, assume_missing=True, **options)
+
+
+def _format(data: str) -> str:
+    if "://" not in data:
+        matches = glob(data) if has_magic(data) else [data] if Path(data).exists() else []
+        if not matches:
+            raise FileNotFoundError("no such file")
+        first = Path(matches[0])
+        if first.is_dir():
+            inside = {path.suffix for path in first.rglob("*") if path.suffix in PARQUET}
+            return _known(min(inside, default=""))
+        data = first.name
+    for ending in COMPRESSED:
+        data = data.removesuffix(ending)
+    return _known(Path(data).suffix.lower())
+
+
+def _known(suffix: str) -> str:
+    if suffix not in CSV + PARQUET:
+        raise ValueError(f"expected files that end in {', '.join(CSV + PARQUET)}, or a folder of Parquet files")
+    return suffix
+
+
+def _plain_types(frame: dd.DataFrame) -> dd.DataFrame:
+    """Return the table without types of columns that scikit-learn does not know: nullable numbers, categories."""
+    changed: dict[Any, Any] = {}
+    for name, dtype in frame.dtypes.items():
+        if isinstance(dtype, pd.CategoricalDtype):
+            changed[name] = object
+        elif pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
+            changed[name] = "float64"
+    return frame.astype(changed) if changed else frame
+
+
+def _open_flights(target: str) -> Source:
+    if target not in FLIGHT_TARGETS:
+        raise JobError(f"--target: flights has no target {target!r}{did_you_mean(target, FLIGHT_TARGETS)}")
+    with failing("flights", ImportError):
+        path = flights_path()
+    with failing(f"cannot read {path}", OSError, ValueError):
+        flights = load_flights(columns=FLIGHT_COLUMNS)
+    frame = flights.map_partitions(_known_before, target)
+    return Source(frame, target, FLIGHT_CATEGORIES, [FLIGHT_NOTE])
+
+
+def _known_before(flights: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return what is known of each flight before its departure, and the target; missing where it was cancelled."""
+    known = flights[["month", "carrier", "origin", "dest", "distance"]].copy()
+    known["day_of_week"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week
+    known["sched_dep_hour"] = flights["sched_dep_time"] // 100
+    known["sched_arr_hour"] = flights["sched_arr_time"] // 100
+    delay = flights["arr_delay"]
+    known[target] = delay if target == "arr_delay" else (delay > LATE_MINUTES).astype(float).where(delay.notna())
+    return known
+
+
+MOST_CLASSES = 100
+MOST_INTEGER_CLASSES = 20
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with a known target, held where they fit in memory, and the use of each column."""
+
+    frame: dd.DataFrame
+    target: str
+    task: str
+    n_rows: int
+    n_dropped: int
+    numeric: Sequence[str]
+    categorical: Sequence[str]
+    flags: Sequence[str]
+    unused: dict[str, str]
+
+    @property
+    def features(self) -> list[str]:
+        return [*self.numeric, *self.categorical, *self.flags]
+
+
+def load_table(source: Source, task: str | None) -> Table:
+    """Read the table once, and return it with its task, guessed where it is None.
+
+    Raises
+    ------
+    JobError
+        Where a file cannot be read, or the target does not fit the task.
+    """
+    with failing("cannot read the data", OSError, ValueError):
+        frame = hold(source.frame)
+        contents: Contents = Tables(frame).answer(Columns(source.target, MOST_CLASSES))[0]
+    n_known = int(contents.present[list(frame.columns).index(source.target)])
+    if not n_known:
+        raise JobError(f"--target: column {source.target!r} is missing in all {contents.n_rows:,} rows")
+    task = task or guess_task(contents)
+    _check_target(source.target, frame.dtypes[source.target], contents, task)
+    known = frame.dropna(subset=[source.target])
+    if task == "classification" and contents.whole:
+        known = known.assign(**{source.target: known[source.target].astype("int64")})
+    uses = _uses(frame, source, contents)
+    return Table(known, source.target, task, contents.n_rows, contents.n_rows - n_known, **uses)
+
+
+def hold(frame: dd.DataFrame) -> dd.DataFrame:
+    """Return the table in memory where it fits, going by its first partition, else as it is, read in each pass."""
+    return frame.persist() if fits(find_client(), blocks_bytes(frame.to_delayed())) else frame
+
+
+def guess_task(contents: Contents) -> str:
+    """Return "classification" where the target is no number, or few whole numbers, else "regression"."""
+    if contents.labels is None:
+        return "regression"
+    numeric = contents.labels.dtype.kind in "fiub"
+    few = contents.whole and len(contents.labels) <= MOST_INTEGER_CLASSES
+    return "classification" if few or not numeric else "regression"
+
+
+def _check_target(name: str, dtype: Any, contents: Contents, task: str) -> None:
+    numeric = pd.api.types.is_numeric_dtype(dtype)
+    if task == "regression" and not numeric:
+        raise JobError(f"--target: regression expects numbers, column {name!r} holds {dtype}")
+    if task == "classification" and contents.labels is None:
+        raise JobError(f"--target: column {name!r} has more than {MOST_CLASSES} classes; is it a --task regression?")
+    if task == "classification" and contents.labels is not None and len(contents.labels) < 2:
+        raise JobError(f"--target: column {name!r} has one class only, {contents.labels.tolist()[0]!r}")
+
+
+def _uses(frame: dd.DataFrame, source: Source, contents: Contents) -> dict[str, Any]:
+    uses: dict[str, Any] = {"numeric": [], "categorical": [], "flags": [], "unused": {}}
+    for (name, dtype), present in zip(frame.dtypes.items(), contents.present, strict=True):
+        kind = pd.api.types
+        if name == source.target:
+            continue
+        if not present:
+            uses["unused"][str(name)] = "no values"
+        elif name in source.categories or kind.is_string_dtype(dtype) or kind.is_object_dtype(dtype):
+            uses["categorical"].append(name)
+        elif kind.is_bool_dtype(dtype):
+            uses["flags"].append(name)
+        elif kind.is_numeric_dtype(dtype):
+            uses["numeric"].append(name)
+        else:
+            uses["unused"][str(name)] = f"of type {dtype}"
+    if not (uses["numeric"] or uses["categorical"] or uses["flags"]):
+        raise JobError(f"no column is left to predict {source.target!r} from")
+    return uses
+
+
+MODELS: dict[str, dict[str, Callable[..., Any]]] = {
+    "classification": {"logistic": LogisticRegression, "svc": LinearSVC},
+    "regression": {
+        "ridge": Ridge,
+        "linear": LinearRegression,
+        "lasso": Lasso,
+        "elasticnet": ElasticNet,
+        "huber": HuberRegressor,
+        "poisson": PoissonRegressor,
+        "gamma": GammaRegressor,
+    },
+}
+"""By task and name; the first of a task is its default."""
+
+RARE = 0.001
+MOST_CATEGORIES = 250
+
+
+def make_model(task: str, name: str | None) -> tuple[str, Any]:
+    """Return the name and the unfitted model.
+
+    Raises
+    ------
+    JobError
+        Where the task has no model of that name.
+    """
+    models = MODELS[task]
+    name = name or next(iter(models))
+    if name not in models:
+        raise JobError(f"--model: {task} has no model {name!r}{did_you_mean(name, models)}")
+    return name, models[name]()
+
+
+def make_preparation(table: Table) -> Any:
+    """Return the unfitted transformer of the table's columns: impute, scale and encode.
+
+    Categories rarer than one row in a thousand share one column, so that names and numbers of things do not explode.
+    """
+    common: dict[str, Any] = {
+        "handle_unknown": "infrequent_if_exist",
+        "min_frequency": RARE,
+        "max_categories": MOST_CATEGORIES,
+    }
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    names = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(**common))
+    parts = [
+        ("numeric", numbers, table.numeric),
+        ("categorical", names, table.categorical),
+        ("flags", OneHotEncoder(drop="if_binary", handle_unknown="ignore"), table.flags),
+    ]
+    return ColumnTransformer([part for part in parts if part[2]], verbose_feature_names_out=False)

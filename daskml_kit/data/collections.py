@@ -1,0 +1,201 @@
+"""Any input becomes aligned row blocks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from dask.optimization import cull
+
+from daskml_kit.data.block import Block, as_block
+from daskml_kit.exceptions import DataError
+from daskml_kit.typing import Array
+
+PARTS = ("X", "y", "sample_weight", "fold")
+"""What a block is made of, in the order of `as_block`."""
+BLOCK_BYTES = 4 * 2**20
+MAX_BLOCKS = 64
+
+
+class Lazy(NamedTuple):
+    """A block that its graph computes each time it is loaded."""
+
+    graph: Mapping[Any, Any]
+    keys: tuple[Any, ...]
+    index: int  # type: ignore[assignment]  # as in Block
+    n_features: int
+
+    def load(self) -> Block:
+        present = [key for key in self.keys if key is not None]
+        found = iter(dask.get(self.graph, present))  # in one run, which reads what the parts share once
+        parts = (None if key is None else next(found) for key in self.keys)
+        return as_block(*parts, index=self.index, n_features=self.n_features)
+
+
+def is_dask(value: object) -> bool:
+    return isinstance(value, (da.Array, dd.DataFrame, dd.Series))
+
+
+def n_features_of(X: Any) -> int:
+    """Return the number of columns of any accepted X."""
+    shape = X.shape if hasattr(X, "shape") else np.shape(X)
+    if len(shape) != 2:
+        raise DataError(f"X: expected a 2-dimensional array, got {len(shape)} dimension(s); reshape your data")
+    return int(shape[1])
+
+
+def memory_blocks(X: Any, y: Array | None, weight: Array | None, fold: Array | None = None) -> list[Block]:
+    """Cut arrays in memory into views of rows; where they are cut depends on their size alone."""
+    n_rows, size = X.shape[0], X.data.nbytes if sp.issparse(X) else X.nbytes
+    n_blocks = int(min(max(size // BLOCK_BYTES, 1), MAX_BLOCKS, max(n_rows, 1)))
+    edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
+    cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    parts = (X, y, weight, fold)
+    return [as_block(*(None if part is None else part[c] for part in parts), index=i) for i, c in enumerate(cuts)]
+
+
+def dask_matrix(X: Any) -> da.Array:
+    """Return X as a Dask array whose blocks hold whole rows.
+
+    Raises
+    ------
+    DataError
+        Where a column is not numeric.
+    """
+    if isinstance(X, dd.DataFrame):
+        wrong = [str(name) for name, dtype in X.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+        if wrong:
+            kinds = ", ".join(f"{name!r} ({X.dtypes[name]})" for name in wrong)
+            raise DataError(
+                f"X: expected numeric columns, got {kinds}; encode them first, for instance by OneHotEncoder"
+            )
+        single = all(dtype == np.float32 for dtype in X.dtypes)
+        dtype = np.dtype(np.float32 if single else np.float64)
+        return X.map_partitions(_frame_to_array, dtype, meta=np.empty((0, len(X.columns)), dtype))
+    if not isinstance(X, da.Array):
+        raise DataError(f"X: expected a Dask array or DataFrame beside Dask targets, got {type(X).__name__}")
+    if X.ndim != 2:
+        raise DataError(f"X: expected a 2-dimensional array, got {X.ndim} dimension(s); reshape your data")
+    if X.dtype.kind == "c":
+        raise DataError(f"X: Complex data not supported, got dtype {X.dtype}")
+    return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
+
+
+def dask_vector(values: Any, name: str) -> da.Array:
+    """Return targets or weights as a Dask array; a 2-dimensional one keeps its columns together."""
+    if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
+        values = values[values.columns[0]]
+    if isinstance(values, dd.Series):
+        numeric = pd.api.types.is_numeric_dtype(values.dtype) and isinstance(values.dtype, np.dtype)
+        dtype = np.dtype(values.dtype if numeric else object)
+        return values.map_partitions(_series_to_array, dtype, meta=np.empty(0, dtype))
+    if isinstance(values, dd.DataFrame):
+        return dask_matrix(values)
+    if not isinstance(values, da.Array):
+        raise DataError(f"{name}: expected a Dask array or Series, got {type(values).__name__}")
+    return values.rechunk({1: -1}) if values.ndim == 2 and values.numblocks[1] > 1 else values
+
+
+def align(arrays: Mapping[str, da.Array | Array], *, trust: bool) -> dict[str, da.Array]:
+    """Return the arrays cut into the rows of the first, X.
+
+    Where sizes are unknown they are computed, unless ``trust`` says to take blocks of equal number as aligned: then
+    `as_block` finds the block where they are not.
+
+    Raises
+    ------
+    DataError
+        Where lengths differ; it names the first block that does.
+    """
+    names = list(arrays)
+    X: Any = arrays["X"]
+    lazy = {name: array for name, array in arrays.items() if isinstance(array, da.Array)}
+    alike = len(lazy) == len(names) and len({len(array.chunks[0]) for array in lazy.values()}) == 1
+    taken = trust and alike and all(a.chunks[0] == X.chunks[0] or has_unknown(a) for a in lazy.values())
+    if len(names) == 1 or taken:
+        return lazy
+    X = with_lengths(X)
+    aligned = {"X": X}
+    for name in names[1:]:
+        array = arrays[name]
+        if not isinstance(array, da.Array):
+            check_total(name, X.chunks[0], (len(array),))
+            aligned[name] = da.from_array(array, chunks=(X.chunks[0], *array.shape[1:]))
+            continue
+        array = with_lengths(array)
+        check_total(name, X.chunks[0], array.chunks[0])
+        aligned[name] = array if array.chunks[0] == X.chunks[0] else array.rechunk({0: X.chunks[0]})
+    return aligned
+
+
+def has_unknown(array: da.Array) -> bool:
+    return bool(np.isnan(array.chunks[0]).any())
+
+
+def with_lengths(array: da.Array) -> da.Array:
+    """Return ``array`` with known block lengths; the caller's own object is left as it is."""
+    if not has_unknown(array):
+        return array
+    known = array.copy()
+    known.compute_chunk_sizes()
+    return known
+
+
+def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
+    """Return blocks that are computed at each use, each with the part of the graph that it needs.
+
+    The graph is not optimised: that would fuse what X and the targets share, such as a file, into each of them.
+    """
+    arrays = list(aligned.values())
+    graph = {key: task for array in arrays for key, task in dict(array.__dask_graph__()).items()}
+    names = {name: block_keys(array) for name, array in zip(aligned, arrays, strict=True)}
+    blocks = []
+    for index in range(arrays[0].numblocks[0]):
+        keys = tuple(names[name][index] if name in names else None for name in PARTS)
+        part, _ = cull(graph, [key for key in keys if key is not None])
+        blocks.append(Lazy(part, keys, index, arrays[0].shape[1]))
+    return blocks
+
+
+def graphs_overlap(blocks: Sequence[Lazy]) -> bool:
+    """Whether loading block by block would compute much of the graph again for each block, as after a shuffle."""
+    alone = sum(len(block.graph) for block in blocks)
+    together = len({key for block in blocks for key in block.graph})
+    return alone > 3 * together + len(blocks)
+
+
+def block_keys(array: da.Array) -> list[Any]:
+    """Return the keys of the row blocks of ``array``, in order."""
+    keys = array.__dask_keys__()
+    return [key[0] for key in keys] if array.ndim == 2 else list(keys)
+
+
+def check_total(name: str, expected: Sequence[int], got: Sequence[int], like: str = "X") -> None:
+    """Raise a `DataError` where blocks of ``name`` have other rows in all than those of ``like``."""
+    if sum(expected) == sum(got):
+        return
+    where = ""
+    if len(expected) == len(got):
+        block = next(i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if a != b)
+        where = (
+            f"; the first block that differs is block {block}: {expected[block]} rows in {like}, {got[block]} in {name}"
+        )
+    raise DataError(
+        f"{name}: Found input variables with inconsistent numbers of samples: "
+        f"expected {sum(expected)} rows as in {like}, got {sum(got)}{where}"
+    )
+
+
+def _frame_to_array(frame: pd.DataFrame, dtype: np.dtype[Any]) -> Array:
+    return np.asarray(frame.to_numpy(dtype=dtype, na_value=np.nan) if len(frame.columns) else np.empty((len(frame), 0)))
+
+
+def _series_to_array(series: pd.Series[Any], dtype: np.dtype[Any]) -> Array:
+    return np.asarray(series.to_numpy(dtype=dtype))

@@ -1,0 +1,223 @@
+"""A linear model with noise, for regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from sklearn.utils import check_random_state
+
+from daskml_kit.datasets.generate import (
+    Chunks,
+    Recipe,
+    Rows,
+    arrays,
+    check_counts,
+    check_flags,
+    check_numbers,
+    draw_seed,
+)
+from daskml_kit.typing import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Recipe):
+    """Rows ``X = z @ mixing`` with standard normal z, and ``y = X @ coef + bias`` with noise.
+
+    Parameters
+    ----------
+    coef : array of shape (n_features, n_targets)
+    bias : array of shape () or (n_targets,)
+    noise : float
+    mixing : array of shape (rank, n_features), optional
+        The identity by default.
+    """
+
+    coef: Array
+    bias: Array
+    noise: float
+    mixing: Array | None
+
+    @property
+    def width(self) -> int:
+        return sum(self.coef.shape)
+
+    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
+        n_features, n_targets = self.coef.shape
+        z = rng.standard_normal((len(rows), n_features if self.mixing is None else len(self.mixing)))
+        X = z if self.mixing is None else z @ self.mixing
+        y = X @ self.coef + self.bias
+        if self.noise > 0:
+            y += self.noise * rng.standard_normal(y.shape)
+        return X, y[:, 0] if n_targets == 1 else y
+
+
+def make_regression(
+    n_samples: int = 100,
+    n_features: int = 100,
+    n_informative: int = 10,
+    n_targets: int = 1,
+    bias: Any = 0.0,
+    effective_rank: int | None = None,
+    tail_strength: float = 0.5,
+    noise: float = 0.0,
+    shuffle: bool = True,
+    coef: bool = False,
+    random_state: Any = None,
+    chunks: Chunks = None,
+) -> tuple[Any, ...]:
+    """Generate a linear regression problem, block by block, of the model of `sklearn.datasets.make_regression`.
+
+    The coefficients of the informative features are uniform between 0 and 100. With ``effective_rank``, X is
+    ``z / sqrt(n_samples) @ S @ V'``, with scikit-learn's singular profile S and an orthonormal V: the Gaussian rows z
+    stand for scikit-learn's orthonormal matrix of all rows, so that X has the same covariance in expectation.
+
+    Parameters
+    ----------
+    n_samples : int
+    n_features : int
+    n_informative : int
+        Features with coefficients that are not zero; at most all.
+    n_targets : int
+    bias : float or array of shape (n_targets,)
+    effective_rank : int, optional
+        About how many singular vectors explain most of X; by default its columns are independent.
+    tail_strength : float from 0 to 1
+        Weight of the fat tail of the singular values, with ``effective_rank``.
+    noise : float
+        Standard deviation of the noise on y.
+    shuffle : bool
+        Mix the features; else the informative ones come first. Rows are alike, and need no mixing.
+    coef : bool
+        Return the coefficients, too.
+    random_state : int, RandomState or None
+    chunks : int or tuple of int, optional
+        Rows a block, or the rows of each; by default blocks of about 16 MiB. The rows are the same for any.
+
+    Returns
+    -------
+    X : dask array of shape (n_samples, n_features), float64
+    y : dask array of shape (n_samples,) or (n_samples, n_targets), float64
+    coef : array of shape (n_features,) or (n_features, n_targets)
+        If ``coef``.
+
+    Raises
+    ------
+    ValueError
+        Where an argument is out of range.
+
+    Examples
+    --------
+    >>> X, y, coef = make_regression(n_samples=50, n_features=4, bias=2.0, coef=True, random_state=0)
+    >>> bool(abs(X @ coef + 2.0 - y).max().compute() < 1e-9)
+    True
+    """
+    check_counts(1, n_samples=n_samples, n_features=n_features, n_targets=n_targets)
+    check_counts(0, n_informative=n_informative)
+    check_numbers(0, noise=noise)
+    check_numbers(0, 1, tail_strength=tail_strength)
+    if effective_rank is not None:
+        check_counts(1, effective_rank=effective_rank)
+    check_flags(shuffle=shuffle, coef=coef)
+    state = check_random_state(random_state)
+    informative = min(n_features, n_informative)
+    truth = np.zeros((n_features, n_targets))
+    truth[:informative] = 100 * state.uniform(size=(informative, n_targets))
+    if shuffle:
+        truth = truth[state.permutation(n_features)]
+    mixing = None if effective_rank is None else _mixing(n_samples, n_features, effective_rank, tail_strength, state)
+    recipe = Linear(truth, _bias(bias, n_targets), float(noise), mixing)
+    X, y = arrays(Rows(recipe, n_samples, draw_seed(state)), chunks)
+    return (X, y, truth[:, 0] if n_targets == 1 else truth) if coef else (X, y)
+
+
+def _mixing(n_samples: int, n_features: int, effective_rank: int, tail: float, state: np.random.RandomState) -> Array:
+    """Return ``S @ V' / sqrt(n_samples)``, of shape (min(n_samples, n_features), n_features)."""
+    vectors, _ = np.linalg.qr(state.standard_normal((n_features, min(n_samples, n_features))))
+    place = np.arange(vectors.shape[1]) / effective_rank
+    values = (1 - tail) * np.exp(-(place**2)) + tail * np.exp(-0.1 * place)
+    return np.asarray((vectors * (values / np.sqrt(n_samples))).T)
+
+
+def _bias(bias: Any, n_targets: int) -> Array:
+    values = np.array(bias, dtype=np.float64)
+    if values.shape not in ((), (1,), (n_targets,)) or not np.isfinite(values).all():
+        raise ValueError(f"bias: expected a finite number, or one for each of {n_targets} targets, got {bias!r}")
+    return values
+
+
+LARGEST_MEAN = 2.0**62  # of a Poisson count that an int64 holds
+
+
+@dataclass(frozen=True, eq=False)
+class Counts(Recipe):
+    """Standard normal rows, and counts of mean exp(X @ coef), with coef of shape (n_features,)."""
+
+    coef: Array
+
+    @property
+    def width(self) -> int:
+        return len(self.coef)
+
+    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
+        X = rng.standard_normal((len(rows), self.width))
+        logarithm = X @ self.coef
+        if (logarithm > np.log(LARGEST_MEAN)).any():
+            raise ValueError(f"scale: too large, a count of mean exp({logarithm.max():.1f}) does not fit in an int64")
+        return X, rng.poisson(np.exp(logarithm))
+
+
+def make_counts(
+    n_samples: int = 1000,
+    n_features: int = 100,
+    n_informative: int = 2,
+    scale: float = 1.0,
+    chunks: Chunks = None,
+    random_state: Any = None,
+) -> tuple[da.Array, da.Array]:
+    """Generate counts that depend on a few features, block by block.
+
+    ``y ~ Poisson(exp(X @ coef))`` with standard normal X, and coefficients that are uniform between ``-scale`` and 0
+    for ``n_informative`` features, and 0 for the others.
+
+    Parameters
+    ----------
+    n_samples : int
+    n_features : int
+    n_informative : int
+        Features that the counts depend on.
+    scale : float
+        Size of the coefficients.
+    chunks : int or tuple of int, optional
+        Rows a block, or the rows of each; by default blocks of about 16 MiB. The rows are the same for any.
+    random_state : int, RandomState or None
+
+    Returns
+    -------
+    X : dask array of shape (n_samples, n_features), float64
+    y : dask array of shape (n_samples,), int64
+
+    Raises
+    ------
+    ValueError
+        Where an argument is out of range; when computed, where ``scale`` makes counts too large for an int64.
+
+    Examples
+    --------
+    >>> X, y = make_counts(n_samples=1000, n_features=5, random_state=0)
+    >>> y.compute().min()
+    np.int64(0)
+    """
+    check_counts(1, n_samples=n_samples, n_features=n_features)
+    check_counts(0, n_informative=n_informative)
+    check_numbers(scale=scale)
+    if n_informative > n_features:
+        raise ValueError(f"n_informative: expected at most n_features={n_features}, got {n_informative}")
+    state = check_random_state(random_state)
+    coef = np.zeros(n_features)
+    informative = state.choice(n_features, n_informative, replace=False)
+    coef[informative] = (state.uniform(size=n_informative) - 1) * scale
+    X, y = arrays(Rows(Counts(coef), n_samples, draw_seed(state)), chunks)
+    return X, y

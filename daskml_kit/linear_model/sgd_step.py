@@ -1,0 +1,328 @@
+"""What a trainer does with the mini-batches of a linear model: a step of its own for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.numerics.losses import Loss, Terms
+from daskml_kit.numerics.penalties import Shrinkage, shrink
+from daskml_kit.numerics.targets import OneVsRest, Read
+from daskml_kit.optim import State, Update, adagrad, adam, constant, inverse_scaling, momentum, optimal, sgd
+from daskml_kit.optim.rules import Adagrad, Adam, Momentum, Sgd
+from daskml_kit.parameter_server.training.minibatches import Batch
+from daskml_kit.parameter_server.training.updates import Contribution
+from daskml_kit.typing import Array, Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    r"""Coefficients u of the features :math:`(x - m) / s`, in place of w of x: the same models, other steps.
+
+    A vector holds the coefficients of the features and then the intercept, b in place of :math:`b + w^\top m`.
+
+    Parameters
+    ----------
+    scale : array of shape (n_features + 1,)
+        s above; the last, the intercept's, is 1.
+    shift : array of shape (n_features,), optional
+        m above; None is zero.
+    size : float
+        The expected norm of a row in these coordinates, its 1 for the intercept included.
+
+    Examples
+    --------
+    >>> there = Coordinates(np.array([2.0, 1.0]), np.array([10.0]))
+    >>> there.enter(np.array([[3.0, 1.0]]))
+    array([[ 6., 31.]])
+    >>> there.leave(np.array([[6.0, 31.0]]))
+    array([[3., 1.]])
+    """
+
+    scale: Array
+    shift: Array | None = None
+    size: float = 1.0
+
+    def enter(self, coef: Array) -> Array:
+        """Return u for coefficients w, of shape (n_columns, n_features + 1)."""
+        inside = coef * self.scale
+        if self.shift is not None:
+            inside[:, -1] += coef[:, :-1] @ self.shift
+        return inside
+
+    def leave(self, inside: Array) -> Array:
+        """Return w for u."""
+        coef = inside / self.scale
+        if self.shift is not None:
+            coef[:, -1] -= coef[:, :-1] @ self.shift
+        return coef
+
+
+def plain(n_features: int) -> Coordinates:
+    """Return the coordinates that are those of the features."""
+    return Coordinates(np.ones(n_features + 1))
+
+
+def even(sample: Matrix, weight: Array, *, centred: bool) -> Coordinates:
+    r"""Return the coordinates in which the features of a sample have one size.
+
+    The size is :math:`\sqrt{\sum z^4 / \sum z^2}`: that of the values which a feature has where it has one, so that a
+    rare indicator is not blown up, as its standard deviation would. CSR is not centred: its zeros stay.
+
+    Parameters
+    ----------
+    sample : array of shape (n, n_features), or CSR
+    weight : array of shape (n,)
+    centred : bool
+
+    Examples
+    --------
+    >>> even(np.array([[1.0, 5.0], [3.0, 5.0]]), np.ones(2), centred=True).scale
+    array([1., 1., 1.])
+    """
+    total = weight.sum()
+    shift = None
+    if sp.issparse(sample):
+        squares = sample.astype(np.float64).power(2)
+        second, fourth = weight @ squares, weight @ squares.power(2)
+    else:
+        values = np.asarray(sample, np.float64)
+        if centred:
+            shift = weight @ values / total
+            values = values - shift
+        squares = values * values
+        second, fourth = weight @ squares, weight @ (squares * squares)
+    seen = fourth > (total * np.finfo(float).eps * (1 if shift is None else shift**2)) ** 2 / total
+    scale = np.sqrt(np.divide(fourth, second, out=np.ones_like(second), where=seen))
+    size = float(np.sqrt(1 + np.sum(second[seen] / scale[seen] ** 2) / total))
+    return Coordinates(np.append(scale, 1.0), shift, size)
+
+
+OPTIMIZERS = ("auto", "sgd", "momentum", "adagrad", "adam")
+FALLS = 0.5
+"""By which power of the number of steps the rates of Adam and of momentum fall, so that they come to rest."""
+
+
+def own_rule(optimizer: str, eta0: float | None, size: float, spread: float) -> Update:
+    """Return a rule for even coordinates, with a rate that needs no tuning unless ``eta0`` gives one.
+
+    The first steps of Adagrad and Adam change each coefficient by their rate. With one over the ``size`` of a row, as a
+    cautious guess, they change predictions by about one ``spread``.
+
+    Parameters
+    ----------
+    optimizer : {"momentum", "adagrad", "adam"}
+    eta0 : float, optional
+    size : float
+        The norm of a row.
+    spread : float
+        The standard deviation of the targets where the loss is of their size, else 1.
+    """
+    if optimizer == "adagrad":
+        return adagrad(eta0 or spread / size)
+    if optimizer == "adam":
+        return adam(inverse_scaling(eta0 or spread / size / 4, FALLS))
+    return momentum(inverse_scaling(eta0 or 1 / size**2, FALLS))
+
+
+def named_rule(learning_rate: str, eta0: float, power_t: float, alpha: float) -> Update:
+    """Return plain descent with scikit-learn's learning rate of this name, a step being a mini-batch.
+
+    References
+    ----------
+    L. Bottou, Stochastic gradient descent tricks, 2012 ("optimal").
+
+    Examples
+    --------
+    >>> named_rule("optimal", 0.01, 0.5, 1e-4).rate(1)
+    10.0
+    """
+    if learning_rate == "constant":
+        return sgd(constant(eta0))
+    if learning_rate == "invscaling":
+        return sgd(inverse_scaling(eta0, power_t))
+    return sgd(optimal(alpha, 1 / (alpha * alpha**-0.25)))
+
+
+def stride(rule: Update, state: State) -> float | Array:
+    """Return how far a rule goes, in each coordinate, where the slope has been 1 for long.
+
+    So far a step of the l1 norm may go, for both to be in balance where they should be.
+
+    Examples
+    --------
+    >>> rule = adagrad(0.5)
+    >>> stride(rule, (np.array(1.0), np.array([4.0, 1.0])))
+    array([0.25, 0.5 ])
+    """
+    step = max(int(state[0]), 1)
+    if isinstance(rule, Adagrad):
+        return np.asarray(rule.rate(step) / (np.sqrt(state[1]) + rule.eps))
+    if isinstance(rule, Adam):
+        return np.asarray(rule.rate(step) / (np.sqrt(state[2] / (1 - rule.b2**step)) + rule.eps))
+    if isinstance(rule, Momentum):
+        return rule.rate(step) / (1 - rule.decay)
+    if isinstance(rule, Sgd):
+        return rule.rate(step)
+    raise TypeError(f"{type(rule).__name__} has no stride")
+
+
+class Readable(Protocol):
+    """Reads the stored targets of some rows, a row of the result for each column of coefficients."""
+
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
+        """Return targets and weights."""
+
+
+@dataclass(frozen=True)
+class Opposite:
+    """The targets of `OneVsRest` with the other sign: 1 for the label, as losses of a residual take them.
+
+    Parameters
+    ----------
+    signs : OneVsRest
+    """
+
+    signs: OneVsRest
+
+    def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
+        found = self.signs.read(y, weight, dtype)
+        return found._replace(y=-found.y)
+
+
+COEF, MEAN = "coef", "mean"
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSteps:
+    r"""Steps on :math:`\frac1n \sum_i s_i \ell(y_i, x_i^\top w + b) + \alpha R(w)` for all columns at once.
+
+    The parameters are ``coef`` of shape (n_columns, n_features + 1), in ``coordinates``; the state of ``rule``, which
+    trainers take over from each other with the parameters; and with ``average_from`` the ``mean`` of ``coef`` over all
+    steps from that one on. What comes of them is the way to where they are after the mini-batches.
+
+    Parameters
+    ----------
+    row_loss : Loss
+    target : Readable
+    penalty : Shrinkage
+    rule : Update
+    coordinates : Coordinates
+    fit_intercept : bool
+    average_from : float, optional
+        The first step whose result counts in the mean.
+    """
+
+    row_loss: Loss
+    target: Readable
+    penalty: Shrinkage
+    rule: Update
+    coordinates: Coordinates
+    fit_intercept: bool = True
+    average_from: float | None = None
+    most_batches: int = 64
+    by_rows: ClassVar[bool] = False
+    local: ClassVar[bool] = True
+
+    def start(self, coef: Array) -> dict[str, Array]:
+        """Return the parameters where training begins with ``coef``, those of the features."""
+        inside = self.coordinates.enter(np.asarray(coef, np.float64))
+        state = {_name(i): array.astype(np.float64) for i, array in enumerate(self.rule.init(inside))}
+        mean = {} if self.average_from is None else {MEAN: inside.copy()}
+        return {COEF: inside, **state, **mean}
+
+    def end(self, params: dict[str, Array]) -> Array:
+        """Return the coefficients of the features, the mean where it has begun."""
+        return self.coordinates.leave(self._result(params))
+
+    def needs(self, batches: list[Batch]) -> None:
+        return None
+
+    def loss(self, params: dict[str, Array], batch: Batch) -> float:
+        """Return the mean loss of rows, without penalty, at what training would end with."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, _ = self._terms(self._result(params) / self.coordinates.scale, batch)
+        return float(value.sum() / batch.mass) if batch.mass else 0.0
+
+    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
+        """Make a step for each mini-batch."""
+        own = {name: array.copy() for name, array in params.items()}
+        inverse = 1 / self.coordinates.scale
+        slopes = np.zeros_like(own[COEF])
+        loss, n_rows = 0.0, 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for batch in batches:
+                loss += self._slopes(own[COEF] * inverse, batch, slopes)
+                slopes *= inverse
+                self._move(own, slopes, inverse)
+                n_rows += batch.n_rows
+            total = self.penalty.value((own[COEF] * inverse)[:, :-1])
+        way = {name: own[name] - array for name, array in params.items()}
+        return Contribution(loss / n_rows + total if n_rows else 0.0, float(n_rows), n_rows, way, way)
+
+    def _result(self, params: dict[str, Array]) -> Array:
+        begun = self.average_from is not None and params[_name(0)] >= self.average_from
+        return params[MEAN] if begun else params[COEF]
+
+    def _slopes(self, coef: Array, batch: Batch, out: Array) -> float:
+        """Write the gradient of the mean of rows and the smooth penalty, in the scale of the features; return a loss.
+
+        ``coef`` are those of the shifted features; the loss is a sum over rows and columns.
+        """
+        value, slope = self._terms(coef, batch)
+        slope /= batch.n_rows
+        weights = out[:, :-1]
+        if sp.issparse(batch.X):
+            weights[:] = (batch.X.T @ slope.T).T
+        elif slope.dtype == out.dtype:
+            np.matmul(slope, batch.X, out=weights)
+        else:
+            weights[:] = slope @ batch.X
+        total = slope.sum(axis=1, dtype=np.float64)
+        if self.coordinates.shift is not None:
+            weights -= total[:, None] * self.coordinates.shift
+        if self.penalty.alpha:
+            weights += self.penalty.slope(coef[:, :-1])
+        out[:, -1] = total if self.fit_intercept else 0
+        return float(value.sum())
+
+    def _terms(self, coef: Array, batch: Batch) -> tuple[Array, Array]:
+        X = batch.X if batch.X.dtype.kind == "f" else batch.X.astype(np.float64)
+        raw = self._predict(coef, X)
+        if batch.y is None:
+            raise TypeError("rows without targets")
+        y, weight = self.target.read(batch.y, batch.weight, raw.dtype)
+        terms: Terms = self.row_loss.terms(raw, y, 1)
+        if weight is None:
+            return terms.value, terms.slope
+        return terms.value * weight, (terms.slope * weight).astype(raw.dtype, copy=False)
+
+    def _predict(self, coef: Array, X: Matrix) -> Array:
+        shift, offset = self.coordinates.shift, coef[:, -1]
+        if shift is not None:
+            offset = offset - coef[:, :-1] @ shift
+        slopes = coef[:, :-1].astype(X.dtype, copy=False)
+        raw: Array = np.ascontiguousarray((X @ slopes.T).T) if sp.issparse(X) else slopes @ X.T
+        raw += offset[:, None].astype(raw.dtype, copy=False)
+        return raw
+
+    def _move(self, own: dict[str, Array], slopes: Array, inverse: Array) -> None:
+        coef = own[COEF]
+        state = tuple(array for name, array in own.items() if name not in (COEF, MEAN))
+        self.rule.apply(slopes, state, coef)
+        threshold = self.penalty.alpha * self.penalty.l1_ratio
+        if threshold:
+            lengths = np.broadcast_to(stride(self.rule, state), coef.shape)
+            coef[:, :-1] = shrink(coef[:, :-1], threshold * (lengths * inverse)[:, :-1])
+        if self.average_from is not None and state[0] >= self.average_from:
+            mean = own[MEAN]
+            mean += (coef - mean) / (state[0] - self.average_from + 1)
+
+
+def _name(position: int) -> str:
+    """Return the name of an array of the rule's state."""
+    return f"state {position}"

@@ -1,1 +1,0 @@
-"""Linear models by stochastic gradients: coordinates, rules, and the steps that trainers make."""

@@ -1,1 +1,0 @@
-"""Which models to train on: pure rules that see scores, never data."""

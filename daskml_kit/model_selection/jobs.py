@@ -1,0 +1,336 @@
+"""A fit that runs on a cluster by itself."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from contextvars import Context
+from typing import Any, Self
+
+import dask
+from dask.sizeof import sizeof
+from distributed import CancelledError, Client, Event, Future, Variable, get_client, get_worker, secede, wait
+from sklearn import config_context, get_config
+
+from daskml_kit.data.collections import is_dask
+from daskml_kit.engines.profile import Profile, watching
+from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError
+from daskml_kit.model_selection.search.progress import Progress, listening
+
+DATA = "daskml-job-data/"
+"""Before a job's key: what is published of its inputs."""
+TELL_SECONDS = 0.5
+
+
+def run_fit(key: str, estimator: Any, in_memory: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """Return the estimator, fitted to inputs in memory and those that are published for the job."""
+    worker = get_worker().address
+    client = get_client()
+    inputs = {**in_memory, **client.get_dataset(DATA + key)}
+    secede()  # the fit's own tasks need the thread
+    # in a context of its own the fit is not inside a task: it has the cluster as a session would
+    return Context().run(_fit, Reporter(key, worker, client), estimator, inputs, config)
+
+
+class Reporter(AbstractContextManager["Reporter"]):
+    """Tells how far a fit is, by a variable on the scheduler, and ends it once the job is cancelled.
+
+    A thread of its own does so, at times: the fit itself never waits for the scheduler.
+
+    Parameters
+    ----------
+    key : str
+        Of the job's task, its variable and the event of its end.
+    worker : str
+        Where it runs.
+    client : distributed.Client
+    """
+
+    def __init__(self, key: str, worker: str, client: Client) -> None:
+        self.client, self.worker = client, worker
+        self.progress = Progress()
+        self._variable, self._cancel = Variable(key, client), Event(key, client)
+        self._is_cancelled = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell_at_times, name="daskml-kit-job", daemon=True)
+
+    def hear(self, progress: Progress) -> None:
+        """Take in how far a search is.
+
+        Raises
+        ------
+        CancelledError
+            Where the job was cancelled.
+        """
+        self.progress = progress._replace(passes=self.progress.passes)
+        self._check()
+
+    def count_pass(self, profile: Profile) -> None:
+        """Take in that there was a pass; raise as `hear` does."""
+        self.progress = self.progress._replace(passes=self.progress.passes + 1)
+        self._check()
+
+    def __enter__(self) -> Self:
+        self._variable.set(told(self.progress, self.worker))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        if not self._is_cancelled:
+            self._variable.set(told(self.progress, self.worker, ended=True))
+
+    def _tell_at_times(self) -> None:
+        known = self.progress
+        while not self._ended.wait(TELL_SECONDS):
+            self._is_cancelled = self._is_cancelled or self._cancel.is_set()
+            if self.progress != known and not self._is_cancelled:
+                known = self.progress
+                self._variable.set(told(known, self.worker))
+
+    def _check(self) -> None:
+        if self._is_cancelled:
+            raise CancelledError("the job was cancelled")
+
+
+def told(progress: Progress, worker: str | None = None, *, ended: bool = False) -> dict[str, Any]:
+    """Return what the variable of a job holds."""
+    return {"progress": list(progress), "worker": worker, "ended": ended}
+
+
+def _fit(reporter: Reporter, estimator: Any, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    X, *target = (inputs[name] for name in ("X", "y") if inputs[name] is not None)
+    params = {name: value for name, value in inputs.items() if name not in ("X", "y")}
+    with (
+        reporter,
+        reporter.client.as_current(),
+        config_context(**config),
+        listening(reporter.hear),
+        watching(reporter.count_pass),
+    ):
+        fitted = estimator.fit(X, *target, **params)
+    return estimator if fitted is None else fitted
+
+
+JOBS = "daskml-job/"
+"""Before a job's name: its key and future, published."""
+NEWS_SECONDS = 5.0
+ANSWER_SECONDS = 1.0
+"""How long the scheduler may take to say that a job has ended, or what there is of it."""
+
+
+class Job:
+    """A fit on a cluster that goes on when the client closes; `submit` and `attach` make them.
+
+    The scheduler holds the job's result, and what was persisted of its data, until `forget`. Where the worker that runs
+    a job dies, or one that has its result, the fit is run again on another: by a search from its checkpoint, if it has
+    one in a folder that all workers see, else from the start. After as many deaths as
+    ``distributed.scheduler.allowed-failures`` allows, three by default, the job has failed.
+
+    Parameters
+    ----------
+    name : str
+    key : str
+        Of its task.
+    future : distributed.Future or None
+        None of a job that was cancelled.
+    client : distributed.Client
+    """
+
+    def __init__(self, name: str, key: str, future: Future | None, client: Client) -> None:
+        self.name, self.key, self.future, self.client = name, key, future, client
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name}: {self.status()}>"
+
+    def status(self) -> str:
+        """Return "waiting", "running", "finished", "failed", "cancelled", or "lost".
+
+        A job is lost where the cluster has no recipe of it any more, as after a restart.
+        """
+        if Event(self.key, self.client).is_set():
+            self.future = None
+        if self.future is None:
+            return "cancelled"
+        if self.future.status == "pending":
+            news = self._news()
+            if self.key in self.client.processing().get(news["worker"], ()):
+                return "running"
+            with self.client.as_current(), suppress(TimeoutError):  # a session that just came has yet to be told
+                wait([self.future], timeout=NEWS_SECONDS if news["ended"] else ANSWER_SECONDS)
+        ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
+        return ends.get(self.future.status, "lost")
+
+    def progress(self) -> Progress:
+        """Return how far the fit is, at most about half a second ago.
+
+        Raises
+        ------
+        LookupError
+            Where the job was forgotten.
+        """
+        return Progress(*self._news()["progress"])
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the fitted estimator, once it is there; raise what its fit raised.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds.
+
+        Raises
+        ------
+        TimeoutError
+            Where it takes longer; the job goes on.
+        CancelledError
+            Where the job was cancelled.
+        LostDataError
+            Where the job was lost.
+        """
+        if self.future is not None:
+            try:
+                return self.future.result(timeout)
+            except CancelledError as error:
+                if self.status() == "lost":
+                    raise LostDataError(f"job {self.name!r} was lost with its cluster: submit it again") from error
+                raise
+        raise CancelledError(f"job {self.name!r} was cancelled")
+
+    def cancel(self) -> None:
+        """End the job, unless it has ended; a fit that runs ends after its next pass, or the next fit of a search."""
+        if self.status() not in ("waiting", "running"):
+            return
+        Event(self.key, self.client).set()
+        self.client.publish_dataset({JOBS + self.name: (self.key, None)}, override=True)
+        self.client.unpublish_dataset(DATA + self.key)
+        self.client.cancel([self.future], force=True)
+        self.future = None
+
+    def forget(self) -> None:
+        """Cancel the job, if it has not ended, and let the cluster let go of its name, its data, and its result.
+
+        The result stays as long as a session has this object, or another of the job.
+
+        Raises
+        ------
+        LookupError
+            Where the job was forgotten already.
+        """
+        self._news()  # the name may be that of another job by now
+        self.cancel()
+        Variable(self.key, self.client).delete()
+        for name in (DATA + self.key, JOBS + self.name):
+            self.client.unpublish_dataset(name)
+
+    def _news(self) -> Any:
+        try:
+            return Variable(self.key, self.client).get(timeout=ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise LookupError(f"job {self.name!r} was forgotten") from error
+
+
+MEMORY_BYTES = 2**30
+"""Of data in memory the scheduler keeps a copy, so that a job can run again."""
+
+
+def submit(
+    estimator: Any, X: Any, y: Any = None, *, client: Client | None = None, name: str | None = None, **fit_params: Any
+) -> Job:
+    """Fit an estimator or a search on a cluster, where the fit goes on when this session ends.
+
+    Parameters
+    ----------
+    estimator : estimator or search
+        Not changed: the job's result is the fitted one.
+    X, y : as for its ``fit``
+        Data that are persisted are held until the job is forgotten. Arrays and frames in memory go to the scheduler,
+        together at most 1 GiB.
+    client : distributed.Client, optional
+        By default the current one. Its cluster has to outlive the session; a `LocalCluster` ends with its process.
+    name : str, optional
+        To `attach` to the job; by default one is made.
+    **fit_params
+        For ``fit``; a ``checkpoint`` has to be a folder that all workers see.
+
+    Raises
+    ------
+    ValueError
+        Where there is no client, or the name is that of another job.
+    DataError
+        Where data in memory are larger.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> from sklearn.linear_model import Ridge
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+    ...     job = submit(Ridge(alpha=0.0), [[0.0], [1.0]], [1.0, 3.0], name="line")
+    ...     job.result().coef_.round(6), attach("line").status()
+    (array([2.]), 'finished')
+    """
+    client = _synchronous(client)
+    if name is None:
+        name = f"{type(estimator).__name__}-{uuid.uuid4().hex[:8]}"
+    if name in _names(client):
+        raise ValueError(f"name: there is a job {name!r}; attach to it, forget it, or name another")
+    inputs = {"X": X, "y": y, **fit_params}
+    in_memory = {name: value for name, value in inputs.items() if not is_dask(value)}
+    _check_size(in_memory)
+    key = f"{JOBS}{name}-{uuid.uuid4().hex}"
+    Variable(key, client).set(told(Progress()))
+    client.publish_dataset({DATA + key: {name: value for name, value in inputs.items() if is_dask(value)}})
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * MEMORY_BYTES}):
+        future = client.submit(run_fit, key, estimator, in_memory, get_config(), key=key, pure=False)
+    try:
+        client.publish_dataset({JOBS + name: (key, future)})
+    except KeyError as error:
+        future.cancel()
+        client.unpublish_dataset(DATA + key)
+        raise ValueError(f"name: there is a job {name!r} since now; name another") from error
+    return Job(name, key, future, client)
+
+
+def attach(name: str, client: Client | None = None) -> Job:
+    """Return the job of that name, submitted by this session or another; see the example of `submit`.
+
+    Raises
+    ------
+    ValueError
+        Where there is no client, or no such job.
+    """
+    client = _synchronous(client)
+    names = _names(client)
+    if name not in names:
+        raise ValueError(f"name: there is no job {name!r}; there are {', '.join(map(repr, names)) or 'none'}")
+    key, future = client.get_dataset(JOBS + name)
+    return Job(name, key, future, client)
+
+
+def _names(client: Client) -> list[str]:
+    datasets = [str(name) for name in client.list_datasets()]
+    return [name.removeprefix(JOBS) for name in datasets if name.startswith(JOBS)]
+
+
+def _synchronous(client: Client | None) -> Client:
+    if client is None:
+        try:
+            client = get_client()
+        except ValueError as error:
+            raise ValueError("client: a job needs a cluster, and there is no current client") from error
+    if client.asynchronous:
+        raise AsynchronousClientError("client: expected a synchronous client, got an asynchronous one")
+    return client
+
+
+def _check_size(in_memory: dict[str, Any]) -> None:
+    sizes = {name: sizeof(value) for name, value in in_memory.items() if value is not None}
+    if sum(sizes.values()) > MEMORY_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise DataError(
+            f"{largest}: expected at most {MEMORY_BYTES / 2**30:g} GiB of data in memory, which the scheduler keeps, "
+            f"got {sizes[largest] / 2**30:.1f} GiB: give a job larger data as Dask collections, read by the workers"
+        )

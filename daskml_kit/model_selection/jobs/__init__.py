@@ -1,1 +1,0 @@
-"""Fits that run on a cluster by themselves."""

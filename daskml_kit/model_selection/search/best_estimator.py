@@ -1,0 +1,134 @@
+"""The methods of the best estimator of a search, on data in memory and lazily on Dask."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dask
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from daskml_kit.base import map_rows
+from daskml_kit.data.align import align_rows
+from daskml_kit.data.collections import is_dask
+from daskml_kit.data.indexing import join
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import DataError
+from daskml_kit.linear_model.base import LinearModel
+from daskml_kit.model_selection.search.fused_scores import Examinee, Judging, plain
+from daskml_kit.model_selection.search.pipelines import parts_of
+from daskml_kit.model_selection.search.scoring import SINGLE, Unscored, finished, judge_of, scorers_of
+from daskml_kit.model_selection.search.task_search import Gathered, is_distributed
+from daskml_kit.validation import check_features, like, plain_strings
+
+
+def of_best(method: str, what: str) -> Any:
+    """Return a method of a search that is that of its best estimator, and is there where this has it."""
+
+    def apply(search: Any, X: Any) -> Any:
+        check_is_fitted(search)
+        return apply_lazily(search.best_estimator_, method, X)
+
+    def has(search: Any) -> bool:
+        check_refitted(search, method)
+        return hasattr(getattr(search, "best_estimator_", search.estimator), method)
+
+    apply.__name__, apply.__doc__ = method, f"Return the best estimator's {what}; lazily on Dask input."
+    return available_if(has)(apply)
+
+
+def check_refitted(search: Any, method: str) -> None:
+    """Raise where the search keeps no best estimator."""
+    if not search.refit:
+        raise AttributeError(
+            f"This {type(search).__name__} instance was initialized with `refit=False`. {method} is available only "
+            "after refitting on the best parameters: set refit, or fit an estimator with the best_params_"
+        )
+
+
+def apply_lazily(model: Any, method: str, X: Any) -> Any:
+    """Return ``model.method(X)``: on Dask input a lazy collection, each block a call.
+
+    Raises
+    ------
+    DataError
+        Where X has other features than the model, or what comes out cannot be told without computing.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> scaler = MinMaxScaler().fit([[0.0], [4.0]])
+    >>> apply_lazily(scaler, "transform", da.from_array([[1.0], [2.0]], chunks=1)).compute().tolist()
+    [[0.25], [0.5]]
+    """
+    if not is_dask(X) or is_distributed(model):
+        return getattr(model, method)(X)
+    X = plain_strings(X)
+    if hasattr(model, "n_features_in_") and method != "inverse_transform":
+        check_features(model, X)
+    return map_rows(model, method, X, _empty(model, method, X))
+
+
+def _empty(model: Any, method: str, X: Any) -> Any:
+    """Return the result for no rows: of made-up ones, or where the model refuses these by the classes it knows."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return getattr(model, method)(like(None, X))[:0]
+    except (TypeError, ValueError) as error:
+        classes = getattr(model, "classes_", None)
+        if method == "predict":
+            return np.empty(0, np.float64 if classes is None else classes.dtype)
+        if classes is None:
+            raise DataError(f"{method}: what comes of these columns is not known before rows are: {error}") from error
+        decides = method == "decision_function" and len(classes) == 2
+        return np.empty(0 if decides else (0, len(classes)))
+
+
+def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
+    """Fit ``estimator``; one that takes no Dask collections to the joined blocks, on a worker if there is a cluster."""
+    given = {name: value for name, value in {"X": X, "y": y, **params}.items() if value is not None}
+    lazy = [name for name, value in given.items() if is_dask(value)]
+    if not lazy or is_distributed(estimator):
+        return estimator.fit(X, y, **params) if y is not None else estimator.fit(X, **params)
+    parts = {column.name: column.blocks for column in align_rows({name: given[name] for name in lazy}).columns}
+    rest = {name: value for name, value in given.items() if name not in lazy}
+    (fitted,) = dask.compute(dask.delayed(_fit_joined)(estimator, parts, rest))
+    return fitted
+
+
+def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
+    """Return the score of a fitted estimator on Dask collections."""
+    if scoring is None and isinstance(estimator, LinearModel):
+        return float(estimator.score(X, y))
+    judge = None if isinstance(parts_of(estimator), str) else judge_of(scoring, estimator)
+    if judge is None:
+        scorer = scorers_of(estimator, {SINGLE: scoring})[SINGLE]
+        if is_distributed(estimator) and not hasattr(estimator, "to_sklearn"):
+            return float(scorer(Gathered(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
+        bare = estimator.to_sklearn() if hasattr(estimator, "to_sklearn") else estimator
+        names = {"X": X} if y is None else {"X": X, "y": y}
+        parts = {column.name: column.blocks for column in align_rows(names).columns}
+        (score,) = dask.compute(dask.delayed(_score_joined)(scorer, bare, parts))
+        return float(score)
+    with open_engine(X, y) as engine:
+        (answers,) = engine.answer(Judging([Examinee(plain(estimator))], {SINGLE: judge}))
+    found = finished(judge, answers[0][SINGLE], getattr(estimator, "classes_", None))
+    if isinstance(found, Unscored):
+        raise DataError(f"score: {found.reason}")
+    return found
+
+
+def _fit_joined(estimator: Any, parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
+    given = {**{name: join(blocks) for name, blocks in parts.items()}, **rest}
+    X, y = given.pop("X"), given.pop("y", None)
+    return estimator.fit(X, **given) if y is None else estimator.fit(X, y, **given)
+
+
+def _score_joined(scorer: Any, estimator: Any, parts: Mapping[str, Any]) -> float:
+    joined = {name: join(blocks) for name, blocks in parts.items()}
+    return float(scorer(estimator, joined["X"], joined.get("y")))

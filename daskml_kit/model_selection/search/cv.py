@@ -1,0 +1,96 @@
+"""What users give as ``cv``, as folds."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Sized
+from typing import Any
+
+import dask
+import numpy as np
+import sklearn.model_selection
+from sklearn.base import is_classifier
+from sklearn.model_selection import check_cv
+
+from daskml_kit.data.align import align_rows
+from daskml_kit.data.collections import is_dask
+from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.model_selection.splits.k_fold import KFold, StratifiedKFold
+from daskml_kit.model_selection.splits.sklearn_splitters import folds_in_memory
+from daskml_kit.model_selection.splits.stratify import plain_strata
+
+N_SPLITS = 5
+
+
+def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
+    """Return the folds that ``cv`` makes of the data.
+
+    Parameters
+    ----------
+    cv : int, splitter of ours or scikit-learn's, iterable of (train, test), Folds, or None
+        None is five folds; a number is that of folds, stratified where ``estimator`` is a classifier. Splitters of
+        scikit-learn and iterables give numbers of rows: on Dask data y and groups are fetched for them.
+    """
+    if isinstance(cv, Folds):
+        return cv
+    _check(cv)
+    lazy = any(map(is_dask, (X, y, groups)))
+    if not lazy and not hasattr(cv, "assign"):
+        splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
+        own = None
+        if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
+            own = plain_strata(y, _length(X), splitter.n_splits)
+        return own or folds_in_memory(_length(X), splitter.split(X, y, groups))
+    if cv is None or isinstance(cv, numbers.Integral):
+        n_splits = N_SPLITS if cv is None else int(cv)
+        cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)
+    if hasattr(cv, "assign"):
+        folds: Folds = cv.assign(X, y, groups)
+        return folds
+    n_rows = align_rows({"X": X}).n_rows
+    splits: Iterable[tuple[Any, Any]] = cv
+    if hasattr(cv, "split"):
+        y, groups = (None if part is None else np.asarray(dask.compute(part)[0]) for part in (y, groups))
+        splits = cv.split(np.empty((n_rows, 1)), y, groups)
+    return folds_in_memory(n_rows, dask.compute(list(splits))[0])
+
+
+def compute_n_splits(cv: Any, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    """Return the number of splits that ``cv`` makes, without making them.
+
+    Parameters
+    ----------
+    cv : int, splitter of ours or scikit-learn's, list of (train, test), Folds, or None
+    X, y, groups : as in `daskml_kit.model_selection.GridSearchCV.fit`, optional
+        For splitters that have to see them.
+
+    Raises
+    ------
+    ValueError
+        Where that is known only once they are made.
+
+    Examples
+    --------
+    >>> compute_n_splits(None), compute_n_splits(3), compute_n_splits(KFold(4))
+    (5, 3, 4)
+    """
+    _check(cv)
+    if cv is None or isinstance(cv, numbers.Integral):
+        return N_SPLITS if cv is None else int(cv)
+    if isinstance(cv, Folds):
+        return len(cv.splits)
+    if hasattr(cv, "get_n_splits"):
+        return int(cv.get_n_splits(X, y, groups))
+    if not isinstance(cv, Sized):
+        raise ValueError("cv: expected splits that can be counted without using them up, got an iterator; give a list")
+    return len(cv)
+
+
+def _check(cv: Any) -> None:
+    whole = cv is None or (isinstance(cv, numbers.Integral) and not isinstance(cv, bool))
+    if isinstance(cv, str) or not (whole or hasattr(cv, "split") or isinstance(cv, Iterable)):
+        raise ValueError(f"cv: expected a number of folds, a splitter, or an iterable of (train, test), got {cv!r}")
+
+
+def _length(X: Any) -> int:
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)

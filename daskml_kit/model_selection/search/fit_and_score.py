@@ -1,0 +1,147 @@
+"""Candidates fitted and scored on one fold in memory, one after another."""
+
+from __future__ import annotations
+
+import numbers
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from traceback import format_exc
+from typing import Any, NamedTuple
+
+from sklearn import config_context, get_config
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from threadpoolctl import ThreadpoolController
+
+from daskml_kit.engines.runtime import computing
+from daskml_kit.model_selection.search.cv_results import Outcome
+from daskml_kit.model_selection.search.fold import Fold
+from daskml_kit.model_selection.search.pipeline_cache import Memo, own, share, shares, unshare
+
+
+class Study(NamedTuple):
+    """What is to be done with each candidate; the names are those of scikit-learn's ``cross_validate``."""
+
+    estimator: Any
+    scorers: Mapping[str, Callable[..., Any]]
+    return_train_score: bool = False
+    error_score: Any = float("nan")
+    return_estimator: bool = False
+    config: Mapping[str, Any] = get_config()  # scikit-learn's settings belong to a thread
+
+    @property
+    def raises(self) -> bool:
+        return isinstance(self.error_score, str)
+
+
+class Report(NamedTuple):
+    """What a batch of candidates gave: ``shared`` of its ``seconds`` went into transformers that others may use."""
+
+    outcomes: list[tuple[int, Outcome]]
+    seconds: float
+    shared: float
+    warnings: list[str]
+
+
+def fit_candidates(
+    study: Study,
+    fold: Fold,
+    memo: Memo,
+    candidates: Sequence[tuple[int, Mapping[str, Any]]],
+    stopped: threading.Event | None = None,
+) -> Report:
+    """Fit and score numbered candidates; of those left when ``stopped`` is set there are no outcomes."""
+    started, outcomes, shared = time.perf_counter(), [], 0.0
+    warned: list[str] = []
+    memo.take_seconds()
+    with config_context(**study.config), computing(), one_openmp_thread():
+        for number, params in candidates:
+            if stopped is not None and stopped.is_set():
+                break
+            outcomes.append((number, _outcome(study, fold, memo, params, warned)))
+            shared += memo.take_seconds()
+    return Report(outcomes, time.perf_counter() - started, shared, warned)
+
+
+@contextmanager
+def one_openmp_thread() -> Iterator[None]:
+    """Limit OpenMP to one thread in regions that this thread opens, while inside."""
+    with _controller(len(sys.modules)).limit(limits=1, user_api="openmp"):
+        yield
+
+
+@lru_cache(1)
+def _controller(n_modules: int) -> ThreadpoolController:
+    return ThreadpoolController()  # costs milliseconds: looked for anew only where something was imported
+
+
+def _outcome(study: Study, fold: Fold, memo: Memo, params: Mapping[str, Any], warned: list[str]) -> Outcome:
+    estimator = clone(study.estimator).set_params(**clone(dict(params), safe=False))
+    started = time.perf_counter()
+    try:
+        fitted, fold = _fitted(estimator, fold, memo)
+    except Exception:
+        if study.raises:
+            raise
+        scores = dict.fromkeys(study.scorers, study.error_score)
+        train = dict(scores) if study.return_train_score else None
+        kept = estimator if study.return_estimator else None
+        return Outcome(scores, train, time.perf_counter() - started, 0.0, fold.n_test, format_exc(), kept)
+    fit_time, started = time.perf_counter() - started, time.perf_counter()
+    test = score(study, fitted, fold.X[1], fold.side("y", 1), fold.score_params(1), warned)
+    score_time = time.perf_counter() - started
+    train = None
+    if study.return_train_score:
+        train = score(study, fitted, fold.X[0], fold.side("y", 0), fold.score_params(0), warned)
+    kept = unshare(fitted) if study.return_estimator else None
+    return Outcome(test, train, fit_time, score_time, fold.n_test, None, kept)
+
+
+def _fitted(estimator: Any, fold: Fold, memo: Memo) -> tuple[Any, Fold]:
+    """Return the fitted estimator, and the fold that it was fitted on.
+
+    What an estimator is given others read, too; one that writes to it gets a copy of its own.
+    """
+    lent = fold.lent(memo)
+    fit_params, y = lent.fit_params, lent.side("y", 0)
+    try:
+        shared = share(estimator, memo, "fold") if shares(estimator) else estimator
+        return _fit(shared, lent.X[0], y, fit_params), lent
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+    mine = Fold({name: (own(train), own(test)) for name, (train, test) in fold.sides.items()}, fold.constants)
+    return _fit(clone(estimator), mine.X[0], mine.side("y", 0), mine.fit_params), mine
+
+
+def _fit(estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
+    fitted = estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+    return estimator if fitted is None else fitted
+
+
+def score(study: Study, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]) -> dict[str, float]:
+    """Return each scorer's score; one that fails gives ``error_score``, unless that is "raise"."""
+    scorer = check_scoring(fitted, scoring=dict(study.scorers), raise_exc=study.raises)
+    found = scorer(fitted, X, **params) if y is None else scorer(fitted, X, y, **params)
+    scores = {}
+    for name, value in found.items():
+        if isinstance(value, str):  # the traceback of a scorer that failed
+            warned.append(
+                "Scoring failed. The score on this train-test partition for these parameters will be set to "
+                f"{study.error_score}. Details: \n{value}"
+            )
+            value = study.error_score
+        scores[name] = _number(name, value)
+    return scores
+
+
+def _number(name: str, value: Any) -> float:
+    if hasattr(value, "item"):
+        value = value.item() if getattr(value, "size", 1) == 1 else value
+    if not isinstance(value, numbers.Number):
+        raise ValueError(f"scoring must return a number, got {value} ({type(value)}) instead. (scorer={name})")
+    return value  # type: ignore[return-value]

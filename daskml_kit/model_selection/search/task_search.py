@@ -1,0 +1,312 @@
+"""Any estimator over folds and candidates, in tasks that share folds and fitted transformers."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from traceback import format_exc
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from distributed import rejoin, secede
+from sklearn import config_context, get_config
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.pipeline import Pipeline
+
+from daskml_kit.data.collections import is_dask
+from daskml_kit.data.memory import array_bytes, fits
+from daskml_kit.engines.open import find_client, in_task
+from daskml_kit.exceptions import DataError
+from daskml_kit.model_selection.search.cv_results import Outcome, Place
+from daskml_kit.model_selection.search.dispatcher import Lanes
+from daskml_kit.model_selection.search.fit_and_score import Study, score
+from daskml_kit.model_selection.search.fold import Data, Fold
+from daskml_kit.model_selection.search.plan import decide_by_kind
+from daskml_kit.model_selection.search.task_pool import ClusterPool, LocalPool
+from daskml_kit.model_selection.search.work_queue import Agenda, families_of
+from daskml_kit.model_selection.splits.folds import Folds
+
+DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
+"""Packages whose estimators take Dask data; their names are enough, as whoever has one of theirs has imported them."""
+MAX_LOST = 3
+"""So many times a fit is repeated that failed while a worker was lost."""
+NOTICED_AFTER = 1.0
+"""Seconds within which the scheduler notices that a worker is lost."""
+
+
+def is_distributed(estimator: Any) -> bool:
+    """Whether the estimator takes Dask data; in a pipeline each step has to.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> is_distributed(Ridge())
+    False
+    """
+    if isinstance(estimator, Pipeline):
+        return all(step in (None, "passthrough") or is_distributed(step) for _, step in estimator.steps)
+    modules = [base.__module__ for base in type(estimator).__mro__]
+    return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
+
+
+def numbers_in_turn(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the candidates that take Dask data: in a pipeline they may put other steps in.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from daskml_kit.linear_model import Lasso
+    >>> numbers_in_turn(Pipeline([("model", Ridge())]), [{"model__alpha": 0.1}, {"model": Lasso()}])
+    [1]
+    """
+    if not isinstance(estimator, Pipeline):
+        return list(range(len(candidates))) if is_distributed(estimator) else []
+    decisions = decide_by_kind(candidates, lambda params: is_distributed(clone(estimator).set_params(**params)))
+    return [number for number, decision in enumerate(decisions) if decision]
+
+
+def fit_in_turn(
+    study: Study,
+    candidates: Sequence[Mapping[str, Any]],
+    numbers: Sequence[int],
+    data: Data,
+    keep: Callable[[tuple[int, int], Outcome], None],
+    known: Collection[tuple[int, int]] = frozenset(),
+) -> None:
+    """Fit numbered candidates on the Dask data of each split, but where known; score them by their predictions."""
+    for split in range(len(data.folds.splits)):
+        missing = [number for number in numbers if (number, split) not in known]
+        if not missing:
+            continue
+        fold = Fold(_held(data.take(split)), data.constants)
+        targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
+        for number in missing:
+            with config_context(**study.config):
+                keep((number, split), _outcome(study, fold, targets, candidates[number]))
+
+
+def _held(sides: Mapping[str, tuple[Any, Any]]) -> Mapping[str, tuple[Any, Any]]:
+    """Return the sides of a split computed once for all candidates, where they fit in memory."""
+    parts = [part for parts in sides.values() for part in parts]
+    known = all(isinstance(part, da.Array) for part in parts)
+    if not known or not fits(find_client(), sum(map(array_bytes, parts))):
+        return sides
+    return dask.persist(sides)[0]  # type: ignore[no-any-return]
+
+
+class Gathered:
+    """A fitted estimator whose predictions are in memory, each computed once.
+
+    Parameters
+    ----------
+    estimator : estimator
+    y : Dask collection or array
+        The target of the rows that it is scored on, which a ``score`` of its own takes as it is; scikit-learn's takes
+        what is in memory.
+    """
+
+    def __init__(self, estimator: Any, y: Any) -> None:
+        self.estimator, self.y = estimator, y
+        self.found: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.estimator, name)
+        if name not in ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform"):
+            return value
+
+        def gathered(X: Any) -> Any:
+            if name not in self.found:
+                (self.found[name],) = dask.compute(value(X))
+            return self.found[name]
+
+        gathered.__name__ = name
+        return gathered
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> Any:
+        own = type(self.estimator).score
+        if own in (ClassifierMixin.score, RegressorMixin.score):
+            return own(self, X, y, **params)
+        target = () if y is None else (self.y,)
+        return dask.compute(self.estimator.score(X, *target, **params))[0]
+
+
+def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
+    started = time.perf_counter()
+    n_test = _n_rows(fold.X[1])
+    try:
+        estimator = _fitted(study.estimator, fold, params)
+    except Exception:
+        if study.raises:
+            raise
+        scores = dict.fromkeys(study.scorers, study.error_score)
+        train = dict(scores) if study.return_train_score else None
+        return Outcome(scores, train, time.perf_counter() - started, 0.0, n_test, format_exc())
+    fit_time, started = time.perf_counter() - started, time.perf_counter()
+    sides = _scored(study, estimator, fold, targets)
+    test, score_time = next(sides), time.perf_counter() - started
+    train = next(sides) if study.return_train_score else None
+    return Outcome(test, train, fit_time, score_time, n_test, None, estimator if study.return_estimator else None)
+
+
+def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
+    """Return a candidate fitted, anew where its fit failed after a worker was lost: not all packages outlive that.
+
+    It may fail again, as LightGBM does where a process keeps its broken connection to the lost worker; then its error
+    is raised.
+    """
+    target = fold.side("y", 0)
+    given = (fold.X[0],) if target is None else (fold.X[0], target)
+    workers = _workers()
+    for n_lost in itertools.count():
+        model = clone(estimator).set_params(**clone(dict(params), safe=False))
+        try:
+            model.fit(*given, **fold.fit_params)
+            break
+        except Exception:
+            if n_lost == MAX_LOST or not _lost_any(workers):
+                raise
+    return model
+
+
+def _lost_any(workers: set[str]) -> bool:
+    """Whether one of these workers is gone; a fit may hear of it before the scheduler does, by a broken connection."""
+    deadline = time.monotonic() + (NOTICED_AFTER if workers else 0)
+    while workers <= _workers():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(NOTICED_AFTER / 20)
+    return True
+
+
+def _workers() -> set[str]:
+    client = find_client()
+    return set() if client is None else set(client.nthreads())
+
+
+def _scored(study: Study, fitted: Any, fold: Fold, targets: Sequence[Any]) -> Iterator[dict[str, float]]:
+    """Yield the scores on the test rows, then on the training rows."""
+    for side in (1, 0):
+        params = fold.score_params(side)
+        model = Gathered(fitted, fold.side("y", side))
+        params = {name: dask.compute(value)[0] if is_dask(value) else value for name, value in params.items()}
+        warned: list[str] = []
+        yield score(study, model, fold.X[side], targets[side], params, warned)
+        for message in warned:
+            warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def _n_rows(X: Any) -> int:
+    return int(X.shape[0]) if not hasattr(X, "map_partitions") or not hasattr(X, "divisions") else len(X)
+
+
+Keep = Callable[[Place, Outcome], None]
+
+
+def run_graph(
+    estimator: Any,
+    candidates: Sequence[Mapping[str, Any]],
+    X: Any,
+    y: Any,
+    folds: Folds,
+    scorers: Mapping[str, Callable[..., Any]],
+    *,
+    fit_params: Mapping[str, Any],
+    score_params: Mapping[str, Any],
+    keep: Keep,
+    return_train_score: bool,
+    error_score: Any,
+    return_estimator: bool = False,
+    n_jobs: int | None = None,
+    known: Collection[Place] = frozenset(),
+) -> None:
+    """Fit and score each candidate on each split; ``keep`` is called with (candidate, split) and outcome as they come.
+
+    Each fit has a single thread, and sees a NumPy array, a CSR matrix or a data frame. A fold is made once for the
+    workers of a machine, which work on one fold at a time where there are candidates enough. Transformers in a pipeline
+    are fitted once for all candidates that have them and the steps before them in common; those without a seed make one
+    draw for all of these. They are fitted anew only where an idle worker would otherwise wait for much longer. The time
+    of a shared fit is that of the candidate which came first.
+
+    Candidates that are themselves distributed are given Dask data, and fitted one after another, first.
+
+    Parameters
+    ----------
+    estimator : estimator
+    candidates : sequence of mappings
+        Parameters; it may be lazy, as `ParameterGrid` is.
+    X, y : Dask collection, or array, CSR matrix or data frame
+        y may be None.
+    folds : Folds
+    scorers : mapping of str to callable
+        Scorers of scikit-learn's kind.
+    fit_params, score_params : mapping
+        Of these the ones with a value for each row are split, too.
+    keep : callable
+    return_train_score, return_estimator : bool
+    error_score : float or "raise"
+    n_jobs : int, optional
+        Threads where there is no cluster: by default one a processor, inside a Dask task one; -1 is all.
+    known : collection of (candidate, split)
+        Fits that are not to be done.
+
+    Raises
+    ------
+    LostDataError
+        Where data was lost that cannot be computed again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.metrics import get_scorer
+    >>> from daskml_kit.model_selection import KFold
+    >>> X = np.arange(8.0).reshape(4, 2)
+    >>> options = dict(fit_params={}, score_params={}, return_train_score=False, error_score="raise")
+    >>> folds, scorers = KFold(2).assign(X), {"r2": get_scorer("r2")}
+    >>> found = {}
+    >>> run_graph(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, keep=found.__setitem__, **options)
+    >>> [(key, round(found[key].test["r2"], 6)) for key in sorted(found)]
+    [((0, 0), 1.0), ((0, 1), 1.0)]
+    """
+    study = Study(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
+    data = Data.of(X, y, folds, fit_params, score_params)
+    in_turn = numbers_in_turn(estimator, candidates) if is_dask(X) else []
+    fit_in_turn(study, candidates, in_turn, data, keep, known)
+    if len(in_turn) == len(candidates):
+        return
+    families, is_open = families_of(estimator, candidates)
+    if in_turn:
+        families = [left for numbers in families if len(left := numbers[~np.isin(numbers, in_turn)])]
+        done = set(in_turn)
+        known = {place for place in known if place[0] not in done}
+    agenda = Agenda(families, len(folds.splits), is_open=is_open, known=known)
+    with _open_pool(study, candidates, data, n_jobs) as pool:
+        Lanes(pool, agenda, keep).run()
+
+
+@contextmanager
+def _open_pool(
+    study: Study, candidates: Sequence[Mapping[str, Any]], data: Data, n_jobs: int | None
+) -> Iterator[LocalPool | ClusterPool]:
+    """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself."""
+    if n_jobs == 0:
+        raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
+    client, inside = find_client(), in_task()
+    if client is None or (inside and not data.is_lazy):
+        n_threads = 1 if n_jobs is None and inside else n_jobs if n_jobs is None or n_jobs > 0 else None
+        with LocalPool(study, candidates, data, n_threads) as threads:
+            yield threads
+        return
+    if inside:
+        secede()  # else this task would hold the thread that its own fits need
+    try:
+        with ClusterPool(client, study, candidates, data) as workers:
+            yield workers
+    finally:
+        if inside:
+            rejoin()

@@ -1,0 +1,325 @@
+"""Rows by class: each class is cut into folds by itself, so their shares of it are exact."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import dask
+import numpy as np
+import pandas as pd
+
+from daskml_kit.data.align import Column, check_lengths
+from daskml_kit.exceptions import DataError
+from daskml_kit.model_selection.splits.base import each_once
+from daskml_kit.model_selection.splits.folds import (
+    Cut,
+    Folds,
+    IdColumn,
+    Span,
+    answers,
+    block_tasks,
+    id_column,
+    id_dtype,
+    runs_of_blocks,
+)
+from daskml_kit.numerics.permutation import key_of
+from daskml_kit.reductions.class_losses import one_column, sorted_labels
+from daskml_kit.typing import Array
+
+
+def coded(part: Any, name: str, index: int, length: int) -> tuple[Array, Array]:
+    """Return the code of each row of block ``index``, and the distinct labels, sorted.
+
+    Raises
+    ------
+    DataError
+        Where the block has not ``length`` rows of one column, a label is missing, or labels cannot be compared.
+    """
+    check_lengths([name], [part], index, length)
+    return sorted_labels(one_column(np.asarray(part), name, index), index, name)
+
+
+def united(labels: list[Array], name: str) -> tuple[Array, list[Array]]:
+    """Return the distinct labels of all blocks, sorted, and where in them those of each block are.
+
+    Raises
+    ------
+    DataError
+        Where labels cannot be compared.
+    """
+    filled = [block for block in labels if len(block)]  # an empty block's dtype says nothing
+    try:
+        every, codes = np.unique(np.concatenate(filled or [np.empty(0)]), return_inverse=True)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: labels of one type expected, got a mixture: {error}") from None
+    return every, np.split(codes, np.cumsum([len(block) for block in labels])[:-1])
+
+
+def found(labels: Array, every: Array, name: str, index: int) -> Array:
+    """Return where the sorted ``labels`` of block ``index`` are in ``every``.
+
+    Raises
+    ------
+    DataError
+        Where one is not: the column is not what it was in the pass before.
+    """
+    codes = np.searchsorted(every, labels)
+    if len(labels) and not (codes[-1] < len(every) and bool((every[codes] == labels).all())):
+        raise DataError(f"{name}: block {index} has other labels than when it was read before")
+    return codes
+
+
+MAX_CLASSES = 2**16
+
+
+class Tally(NamedTuple):
+    """The classes of a block, sorted, the rows each has, and the first of them in the block."""
+
+    labels: Array
+    counts: Array
+    first: Array
+
+
+class Run(NamedTuple):
+    """Of a block: which classes it has, how many rows of each, and how many came in the blocks before."""
+
+    codes: Array
+    counts: Array
+    before: Array
+
+
+class Strata(NamedTuple):
+    """The classes of all rows, from one pass over their labels.
+
+    Parameters
+    ----------
+    labels : Column
+    classes : array of shape (n_classes,)
+        Sorted.
+    counts : array of shape (n_classes,)
+    appearance : array of shape (n_classes,)
+        The classes' numbers in the order in which they first appear.
+    runs : list of Run
+        One a block.
+    """
+
+    labels: Column
+    classes: Array
+    counts: Array
+    appearance: Array
+    runs: list[Run]
+
+
+class Plan(NamedTuple):
+    """How the rows of each class are cut: the sizes (n_classes, n_parts), at random where there is a ``seed``."""
+
+    classes: Array
+    sizes: Array
+    seed: tuple[int, ...] | None = None
+
+    def span(self, code: int, start: int, stop: int) -> Span:
+        key = None if self.seed is None else key_of(*self.seed, code)
+        return Span(Cut(tuple(self.sizes[code].tolist()), key), start, stop)
+
+    def spans(self, run: Run) -> list[Span]:
+        """Return the places, within their class, of a block's rows of each class."""
+        stops = run.before + run.counts
+        return [self.span(*one) for one in zip(run.codes.tolist(), run.before.tolist(), stops.tolist(), strict=True)]
+
+
+def read_strata(labels: Column, lengths: Sequence[int]) -> Strata:
+    """Count the classes of each block, in one pass over the labels.
+
+    Raises
+    ------
+    DataError
+        Where labels are missing, cannot be compared, or are too many to be classes.
+    """
+    tallies: list[Tally] = answers(
+        block_tasks(
+            "daskml-tally",
+            [partial(_tally, name=labels.name, index=i, length=length) for i, length in enumerate(lengths)],
+            labels.blocks,
+        )
+    )
+    classes, codes = united([tally.labels for tally in tallies], labels.name)
+    _require_classes(classes, labels.name, "")
+    before, first, runs = np.zeros(len(classes), np.int64), np.full(len(classes), sum(lengths)), []
+    for tally, present, start in zip(tallies, codes, np.cumsum([0, *lengths]), strict=False):
+        runs.append(Run(present, tally.counts, before[present]))
+        first[present] = np.minimum(first[present], start + tally.first)
+        before[present] += tally.counts
+    return Strata(labels, classes, before, np.argsort(first), runs)
+
+
+def by_class(strata: Strata, sizes: Array, seed: tuple[int, ...] | None) -> IdColumn:
+    """Return the column in which the rows of each class are cut into parts of ``sizes`` (n_classes, n_parts).
+
+    Ranks within a class run on from block to block, so a row's fold does not depend on how rows are blocked.
+    """
+    plan = dask.delayed(Plan(strata.classes, sizes, seed), traverse=False, pure=True)
+    name, lengths = strata.labels.name, [int(run.counts.sum()) for run in strata.runs]
+    ids = [partial(_ids, run, name, index) for index, run in enumerate(strata.runs)]
+    counts = [partial(_counts, strata.runs[several]) for several in runs_of_blocks(lengths)]
+    tasks = block_tasks("daskml-stratum", ids, strata.labels.blocks, shared=plan)
+    return id_column(tasks, block_tasks("daskml-count", counts, shared=plan), lengths, sizes.shape[1])
+
+
+def _tally(part: Any, name: str, index: int, length: int) -> Tally:
+    codes, labels = coded(part, name, index, length)
+    _require_classes(labels, name, f" in block {index}")
+    first = np.empty(len(labels), np.int64)
+    first[codes[::-1]] = np.arange(length)[::-1]  # the last to be written is the first row
+    return Tally(labels, np.bincount(codes, minlength=len(labels)), first)
+
+
+def _ids(run: Run, name: str, index: int, part: Any, plan: Plan) -> Array:
+    codes, labels = coded(part, name, index, int(run.counts.sum()))
+    counts = np.bincount(codes, minlength=len(labels))
+    if not (np.array_equal(found(labels, plan.classes, name, index), run.codes) and np.array_equal(counts, run.counts)):
+        raise DataError(f"{name}: block {index} has other labels than when it was read before")
+    ids = np.empty(len(codes), id_dtype(plan.sizes.shape[1]))
+    order = np.argsort(codes.astype(np.uint16), kind="stable")  # 16 bits are sorted by radix, in linear time
+    for rows, span in zip(np.split(order, np.cumsum(counts)[:-1]), plan.spans(run), strict=False):
+        ids[rows] = span.ids()
+    return ids
+
+
+def _counts(runs: Sequence[Run], plan: Plan) -> Array:
+    counts = np.zeros((len(runs), plan.sizes.shape[1]), np.int64)
+    for total, run in zip(counts, runs, strict=True):
+        for span in plan.spans(run):
+            total += span.counts()
+    return counts
+
+
+def _require_classes(labels: Array, name: str, where: str) -> None:
+    if len(labels) > MAX_CLASSES:
+        raise DataError(
+            f"{name}: expected classes, at most {MAX_CLASSES} distinct values, got {len(labels)}{where}; "
+            "cut a continuous target into bins first"
+        )
+
+
+def dealt(counts: Array, n_folds: int) -> Array:
+    """Return the rows of each class (n_classes, n_folds) when the sorted rows are dealt to the folds in turn.
+
+    Parameters
+    ----------
+    counts : array of shape (n_classes,)
+        Rows of each class, in the order in which the classes are dealt.
+    n_folds : int
+
+    Examples
+    --------
+    >>> dealt(np.array([3, 2]), 2)
+    array([[2, 1],
+           [1, 1]])
+    """
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    dealt_before = (edges[:, None] - np.arange(n_folds) + n_folds - 1) // n_folds
+    return np.diff(dealt_before, axis=0)
+
+
+def proportional(counts: Array, n_drawn: int, rng: np.random.Generator) -> Array:
+    """Return how many of ``n_drawn`` rows each class gives: its share, by largest remainder, ties at random.
+
+    Parameters
+    ----------
+    counts : array of shape (n_classes,)
+    n_drawn : int
+        At most the sum of ``counts``.
+    rng : Generator
+
+    Examples
+    --------
+    >>> proportional(np.array([5, 2]), 4, np.random.default_rng(0))
+    array([3, 1])
+    """
+    shares = counts.astype(object) * n_drawn  # integers of any size: large data must not overflow
+    total = int(counts.sum())
+    whole, rest = (shares // total).astype(np.int64), (shares % total).astype(np.float64)
+    most = np.lexsort((rng.random(len(counts)), -rest))
+    whole[most[: n_drawn - int(whole.sum())]] += 1
+    return whole
+
+
+def lightest_first(sizes: Array, n_folds: int) -> Array:
+    """Return the fold of each group: the largest group first, each to the fold that has the fewest rows.
+
+    Examples
+    --------
+    >>> lightest_first(np.array([1, 5, 3, 2]), 2)
+    array([0, 0, 1, 1])
+    """
+    folds = np.empty(len(sizes), np.int64)
+    loads = [(0, fold) for fold in range(n_folds)]
+    for group in np.argsort(sizes, kind="stable")[::-1]:
+        rows, fold = loads[0]
+        folds[group] = fold
+        heapq.heapreplace(loads, (rows + int(sizes[group]), fold))
+    return folds
+
+
+def most_alike(counts: Array, n_folds: int, order: Sequence[int] | Array) -> Array:
+    """Return the fold of each group such that the folds have classes alike; those most unlike are placed first.
+
+    Each group goes to the fold where it leaves the least spread between the folds' shares of the classes, and among
+    equals to the fold with the fewest rows.
+
+    Parameters
+    ----------
+    counts : array of shape (n_groups, n_classes)
+        Rows of each class in each group.
+    n_folds : int
+    order : sequence of int
+        Which of equally spread groups is placed first.
+    """
+    counts = counts.astype(np.float64)
+    totals, table = counts.sum(axis=0), np.zeros((n_folds, counts.shape[1]))
+    folds, every = np.empty(len(counts), np.int64), np.arange(n_folds)
+    order = np.asarray(order)
+    for group in order[np.argsort(-np.std(counts[order], axis=1), kind="stable")]:
+        tried = np.repeat(table[None], n_folds, axis=0)
+        tried[every, every] += counts[group]
+        spreads = np.std(tried / totals, axis=1).mean(axis=1)
+        folds[group] = best = _least(spreads.tolist(), table.sum(axis=1).tolist())
+        table[best] += counts[group]
+    return folds
+
+
+def _least(spreads: Sequence[float], rows: Sequence[float]) -> int:
+    best = 0
+    for fold in range(1, len(spreads)):
+        close = abs(spreads[fold] - spreads[best]) <= 1e-8 + 1e-5 * abs(spreads[best])
+        if spreads[fold] < spreads[best] or (close and rows[fold] < rows[best]):
+            best = fold
+    return best
+
+
+def plain_strata(y: Any, n_rows: int, n_splits: int) -> Folds | None:
+    """Return the folds of `sklearn.model_selection.StratifiedKFold` without shuffle.
+
+    None where y is not a plain column of whole numbers, of as many rows, or some class has fewer rows than there are
+    folds: scikit-learn knows what to say about it.
+
+    Examples
+    --------
+    >>> plain_strata(np.array([7, 7, 7, 3, 3]), 5, 2).ids[0]
+    array([0, 0, 1, 0, 1], dtype=int16)
+    """
+    if not (isinstance(y, np.ndarray) and y.shape == (n_rows,) and y.dtype.kind in "iub"):
+        return None
+    codes, labels = pd.factorize(y)  # in the order of appearance, in which scikit-learn deals the classes
+    counts = np.bincount(codes, minlength=1)
+    if len(labels) > MAX_CLASSES or counts.min() < n_splits:
+        return None
+    order = np.argsort(codes.astype(np.uint16), kind="stable")  # 16 bits are sorted by radix, in linear time
+    sizes = dealt(counts, n_splits)
+    parts = np.tile(np.arange(n_splits, dtype=id_dtype(n_splits)), len(labels))
+    ids = np.empty(n_rows, parts.dtype)
+    ids[order] = np.repeat(parts, sizes.ravel())
+    return Folds((ids,), each_once(n_splits))

@@ -1,0 +1,243 @@
+"""Who holds which range: places servers on workers, and names others where workers are lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from distributed import Client, Future, Variable
+
+from daskml_kit.exceptions import LostServerError
+from daskml_kit.parameter_server.layout import Layout
+from daskml_kit.parameter_server.replica import Place, Server, Shard, View
+from daskml_kit.parameter_server.rpc import Address
+from daskml_kit.parameter_server.state_machine import Store
+
+T = TypeVar("T")
+
+INTERVAL = 0.1
+"""Seconds between two looks at the scheduler's list of workers."""
+PATIENCE = 60.0
+"""Seconds that an actor may take to be made at the start, or to answer."""
+UNGUARDED_AFTER = 10.0
+"""Seconds that pushes wait for a new replica, where there are workers but none has a thread to make one."""
+
+
+class Watch:
+    """Makes the actors of each range, and a new primary or replica when a worker leaves the scheduler's list.
+
+    The scheduler's list of workers is the one authority on who is there; an old primary that lives on somewhere cannot
+    acknowledge a push, since its replica follows the new epoch.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    stores : sequence of Store
+        One a range.
+    workers : sequence of str
+        Where the primaries are made.
+    replicas : {0, 1}
+        How many copies of each range are kept up to date on other workers.
+    last_snapshot : callable
+        Returns where the last snapshot is, for the message of a loss.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        stores: Sequence[Store],
+        workers: Sequence[str],
+        replicas: int,
+        last_snapshot: Callable[[], str],
+    ) -> None:
+        self.name = f"daskml-parameters-{uuid.uuid4().hex}"
+        self.client, self._replicas, self._last_snapshot = client, replicas, last_snapshot
+        self._variable = Variable(self.name, client=client)
+        self._held: dict[str, Future] = {}
+        self._spares: dict[str, Future] = {}
+        """An empty actor on each worker: later, its threads may all be busy."""
+        self.losses = 0
+        self._stopping = threading.Event()
+        self.lock = threading.RLock()
+        self.view = View(tuple(Server(0, place, None) for place in self._make_all(stores, workers)))
+        with self.lock:
+            self._tend()
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self._thread.start()
+
+    def address(self, layout: Layout) -> Address:
+        """Return how trainers reach the servers."""
+        return Address(self.name, layout)
+
+    def stop(self) -> None:
+        """End the servers."""
+        self._stopping.set()
+        self._thread.join()
+        self._variable.delete()
+        for server in self.view.servers:
+            with suppress(OSError):
+                self.call(server.primary, lambda actor: actor.stop())
+        self._held.clear()
+        self._spares.clear()
+
+    def call(self, place: Place, ask: Callable[[Any], Any], others: Collection[str] = ()) -> Any:
+        """Return the answer of an actor.
+
+        Raises
+        ------
+        OSError
+            Where its worker is lost, or one of the ``others`` that it needs, or it does not answer.
+        """
+        deadline = time.monotonic() + PATIENCE
+        try:
+            with self.client.as_current():
+                future = ask(place.actor())
+            while True:
+                try:
+                    return future.result(timeout=5 * INTERVAL)
+                except TimeoutError:
+                    if not {place.address, *others}.issubset(self._workers()) or time.monotonic() > deadline:
+                        raise OSError(f"{place.address} does not answer") from None
+        except RuntimeError as error:
+            if "lost" in str(error):
+                raise OSError(str(error)) from error
+            raise
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL):
+            try:
+                with self.lock:
+                    self._tend()
+            except OSError:
+                continue  # a worker was lost in the middle: the next look sees it
+            except Exception as error:  # without a watch, trainers would wait for ever
+                if self.client.status in ("closing", "closed"):
+                    return  # with it, the cluster forgets the servers
+                self._publish(self.view._replace(failure=f"the watch over the parameter server failed: {error!r}"))
+                raise
+            if self.view.failure:
+                return
+
+    def _tend(self) -> None:
+        """Let each range have a primary, and as far as there are workers a replica."""
+        workers = self._workers()
+        self._spare(workers)
+        servers = list(self.view.servers)
+        try:
+            for number, server in enumerate(servers):
+                servers[number] = self._tended(number, server, workers)
+        except LostServerError as error:
+            self._publish(View(tuple(servers), str(error)))
+            return
+        if tuple(servers) != self.view.servers:
+            self._publish(View(tuple(servers)))
+
+    def _tended(self, number: int, server: Server, workers: list[str]) -> Server:
+        leads = server.primary.address in workers
+        follows = server.replica is not None and server.replica.address in workers
+        wants = self._replicas and len(workers) > 1
+        if leads and server.epoch and (follows or (not wants and server.replica is None)):
+            return server
+        if not leads and server.epoch:
+            self.losses += 1
+        if not leads and not follows:
+            raise LostServerError(
+                f"range {number} of the parameters was lost with the workers that held it"
+                f"{' and its replica' if self._replicas else ''}; {self._last_snapshot()}"
+            )
+        primary = server.primary if leads or server.replica is None else server.replica
+        replica = self._make_replica(server, primary, workers) if wants else None
+        if replica is None and leads and server.epoch and server.replica is None:
+            return server  # as it was: it leads alone, and there is still no thread for another
+        if self._replicas and replica is None:
+            warnings.warn(
+                "the parameters have no replica until another worker has a free thread: losing this one loses them",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        following = tuple(replica) if replica else None
+        others = [replica.address] if replica else []  # until it has everything, the view does not show it
+        self.call(primary, lambda actor: actor.lead(server.epoch + 1, following), others)
+        return Server(server.epoch + 1, primary, replica)
+
+    def _spare(self, workers: list[str]) -> None:
+        if not self._replicas:
+            return
+        self._spares = {worker: future for worker, future in self._spares.items() if worker in workers}
+        for worker in workers:
+            if worker not in self._spares or self._spares[worker].status not in ("pending", "finished"):
+                self._spares[worker] = self._submit(None, worker)
+
+    def _make_replica(self, server: Server, primary: Place, workers: list[str]) -> Place | None:
+        """Return an actor for a replica, on the worker that has fewest; None where no other has made one in time."""
+        counts = {worker: 0 for worker in workers if worker != primary.address}
+        for other in self.view.servers:
+            for place in (other.primary, other.replica):
+                if place is not None and place.address in counts:
+                    counts[place.address] += 1
+        deadline = time.monotonic() + UNGUARDED_AFTER
+        while time.monotonic() < deadline:
+            ready = [worker for worker in counts if self._spares[worker].status == "finished"]
+            if ready:
+                worker = min(ready, key=lambda worker: (counts[worker], worker))
+                future = self._spares.pop(worker)
+                self._held[str(future.key)] = future
+                self._spares[worker] = self._submit(None, worker)
+                return Place(str(future.key), worker)
+            if not set(counts).intersection(self._workers()):
+                return None
+            time.sleep(INTERVAL / 10)
+        return None
+
+    def _make_all(self, stores: Sequence[Store], workers: Sequence[str]) -> list[Place]:
+        """Make the primaries; where a worker is lost meanwhile, on another."""
+        places: list[Place] = []
+        while len(places) < len(stores):
+            present = self._workers()
+            if not present:
+                raise LostServerError(f"all workers were lost before they held the parameters; {self._last_snapshot()}")
+            number = len(places)
+            counts = Counter(place.address for place in places)
+            spare = min(present, key=lambda worker: (counts[worker], worker))
+            worker = workers[number] if workers[number] in present else spare
+            try:
+                places.append(self._made(self._submit(stores[number], worker), worker))
+            except OSError:
+                if worker in self._workers():
+                    raise
+        return places
+
+    def _submit(self, store: Store | None, worker: str) -> Future:
+        given: Any = store
+        if store is not None:  # as data, not as part of a task: it may be large
+            (given,) = self.client.scatter([store], workers=[worker], hash=False)
+        key = f"{self.name}-{uuid.uuid4().hex}"
+        return self.client.submit(Shard, given, key=key, actor=True, workers=[worker], allow_other_workers=False)
+
+    def _made(self, future: Future, worker: str) -> Place:
+        deadline = time.monotonic() + PATIENCE
+        while not future.done():
+            if worker not in self._workers() or time.monotonic() > deadline:
+                raise OSError(f"{worker} was lost before a server was made on it")
+            time.sleep(INTERVAL / 10)
+        if future.status != "finished":
+            raise OSError(f"no server could be made on {worker}: {future.exception()!r}")
+        self._held[str(future.key)] = future
+        return Place(str(future.key), worker)
+
+    def _workers(self) -> list[str]:
+        return sorted(self.client.nthreads())
+
+    def _publish(self, view: View) -> None:
+        self.view = view
+        self._variable.set(view.packed())
+        used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}
+        for key in [key for key in self._held if key not in used]:
+            del self._held[key]

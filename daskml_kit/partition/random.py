@@ -1,0 +1,80 @@
+"""A random order of all rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from daskml_kit.data.align import align_rows
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.permutation import Permutation, key_of
+from daskml_kit.partition.routing import Everywhere
+from daskml_kit.partition.shuffle import check_npartitions, move
+
+
+def random_partition(*collections: Any, npartitions: int | None = None, random_state: Any = None) -> Any:
+    """Shuffle the rows of all collections alike, over all blocks.
+
+    Every row may end at every place, each as likely: row r goes to place p(r), where p is a pseudo-random permutation
+    that only the seed and the number of rows choose. So the result does not depend on the blocks the rows come in, on
+    the workers or on what these lose on the way. Blocks are equal but for one row.
+
+    The result is lazy. What fits in memory is exchanged there, by about two tasks a block; what does not goes through
+    Dask's own shuffle, which spills to disk (on a cluster its buffers want workers of 1.5 GB or more). Ask for all
+    results in one ``dask.persist`` or ``dask.compute``: each call shuffles again.
+
+    Parameters
+    ----------
+    *collections : Dask array, DataFrame or Series, NumPy array, pandas object or CSR matrix
+        Of equal length; unknown block lengths are counted, by a pass over the cheapest. DataFrames keep their index.
+    npartitions : int, optional
+        Blocks of the results; by default as many as the first Dask collection has.
+    random_state : int, RandomState or None
+        As in scikit-learn: an int gives the same order each time.
+
+    Returns
+    -------
+    Dask collection, or a tuple of them where several are given
+
+    Raises
+    ------
+    DataError
+        Where lengths differ, the number of blocks is not positive, or nothing is given.
+
+    References
+    ----------
+    J. Black, P. Rogaway: Ciphers with arbitrary finite domains, CT-RSA 2002 (the permutation).
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from daskml_kit.partition import random_partition
+    >>> numbers = da.arange(10, chunks=5)
+    >>> X, y = random_partition(numbers[:, None], numbers, npartitions=3, random_state=0)
+    >>> y.chunks, bool((X[:, 0] == y).all())
+    (((3, 3, 4),), True)
+    """
+    rows = align_rows(named(collections))
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    route = Everywhere(Permutation(rows.n_rows, key_of(seed)), check_npartitions(npartitions, len(rows.lengths)))
+    return unwrapped(move(rows, route))
+
+
+def named(collections: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the collections with the names that errors call them by.
+
+    Raises
+    ------
+    DataError
+        Where there are none.
+    """
+    if not collections:
+        raise DataError("collections: expected at least one array, DataFrame or Series, got none")
+    return {f"collections[{number}]": collection for number, collection in enumerate(collections)}
+
+
+def unwrapped(results: list[Any]) -> Any:
+    """Return the only result, or all as a tuple."""
+    return results[0] if len(results) == 1 else tuple(results)

@@ -1,0 +1,150 @@
+"""What a trainer does with a mini-batch of ratings: it asks for the rows of the tables that these have, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.data.block import Block, check_finite
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.factorization import NAMES, FactorisationLoss
+from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.parameter_server.training.minibatches import Batch
+from daskml_kit.parameter_server.training.updates import Contribution
+from daskml_kit.reductions.reduction import Alone
+from daskml_kit.typing import Array
+
+SIDES = ("users", "items")
+
+
+class Census(NamedTuple):
+    """The number of ratings, their sum, which users and items have any, and whether ratings are of single precision."""
+
+    n_rows: int
+    total: float
+    users: Array
+    items: Array
+    single: bool
+
+
+@dataclass(frozen=True, eq=False)
+class CountPairs(Alone):
+    """Check all pairs and ratings, and take the census.
+
+    Parameters
+    ----------
+    n_users, n_items : int, optional
+        What is known to be above all numbers.
+    """
+
+    n_users: int | None = None
+    n_items: int | None = None
+
+    def chunk(self, block: Block) -> Census:
+        """Read a block.
+
+        Raises
+        ------
+        DataError
+            Where a number is not whole, below 0 or too large, or a rating is not a finite number.
+        """
+        check_finite(block)
+        if block.y is None or block.y.ndim != 1 or block.y.dtype.kind not in "fiub":
+            found = "none" if block.y is None else f"dtype {block.y.dtype} of shape {block.y.shape}"
+            raise DataError(f"y: expected a number for each pair, got {found} in block {block.index}")
+        pairs, where = whole_pairs(block.X, f"in block {block.index}"), f"in block {block.index}"
+        users, items = (_present(pairs[:, i], (self.n_users, self.n_items)[i], i, where) for i in (0, 1))
+        return Census(block.n_rows, float(block.y.sum(dtype=np.float64)), users, items, block.y.dtype == np.float32)
+
+    def combine(self, a: Census, b: Census) -> Census:
+        users, items = _either(a.users, b.users), _either(a.items, b.items)
+        return Census(a.n_rows + b.n_rows, a.total + b.total, users, items, a.single and b.single)
+
+
+def whole_pairs(X: object, where: str = "") -> Array:
+    """Return pairs of numbers as integers.
+
+    Raises
+    ------
+    DataError
+        Where there are not two columns, or a number is not whole.
+    """
+    if sp.issparse(X):
+        raise DataError(f"X: expected a dense array of users and items, got a sparse one {where}".rstrip())
+    pairs = np.asarray(X)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise DataError(f"X: expected two columns, users and items, got shape {pairs.shape} {where}".rstrip())
+    if pairs.dtype.kind in "iu":
+        return pairs.astype(np.int64, copy=False)
+    if pairs.dtype.kind != "f":
+        raise DataError(f"X: expected whole numbers, got dtype {pairs.dtype} {where}".rstrip())
+    numbers = pairs.astype(np.int64)
+    if (numbers != pairs).any():
+        wrong = pairs[numbers != pairs][0]
+        raise DataError(f"X: expected whole numbers of users and items, got {wrong} {where}".rstrip())
+    return numbers
+
+
+def _present(numbers: Array, known: int | None, side: int, where: str) -> Array:
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
+    if low < 0 or (known is not None and high >= known):
+        bound = "" if known is None else f" to {known - 1}"
+        got = low if low < 0 else high
+        raise DataError(f"X: expected numbers of {SIDES[side]} from 0{bound}, got {got} {where}")
+    present = np.zeros(high + 1 if known is None else known, bool)
+    present[numbers] = True
+    return present
+
+
+def _either(a: Array, b: Array) -> Array:
+    short, long = sorted((a, b), key=len)
+    found = long.copy()
+    found[: len(short)] |= short
+    return found
+
+
+@dataclass(frozen=True)
+class RatingSteps:
+    """Gradients of the rows that mini-batches touch, each the mean over its ratings in its mini-batch.
+
+    Those of several mini-batches, and of several lanes, add up: a row that only one of them touches goes a whole step.
+
+    Parameters
+    ----------
+    model : FactorisationLoss
+    biases : bool
+    """
+
+    model: FactorisationLoss
+    biases: bool
+    most_batches: int = 4
+    by_rows: ClassVar[bool] = True
+    local: ClassVar[bool] = False
+
+    def needs(self, batches: list[Batch]) -> Mapping[str, Array]:
+        """Return the users and items of mini-batches, by the names of their tables."""
+        sides = [np.unique(np.concatenate([whole_pairs(b.X)[:, side] for b in batches])) for side in (0, 1)]
+        return {name: sides[i % 2] for i, name in enumerate(NAMES) if i < 2 or self.biases}
+
+    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
+        """Return what comes of mini-batches at the rows that they need."""
+        batches = list(batches)
+        rows = self.needs(batches)
+        found: dict[str, list[Rows]] = {name: [] for name in rows}
+        loss, n_rows = 0.0, 0
+        for batch in batches:
+            pairs = whole_pairs(batch.X)
+            places = [np.searchsorted(rows[name], pairs[:, i]) for i, name in enumerate(NAMES[:2])]
+            value, grads = self.model(params, np.column_stack(places), np.asarray(batch.y))
+            for name, grad in grads.items():
+                found[name].append(Rows(rows[name][grad.rows], grad.values))
+            loss, n_rows = loss + value * batch.n_rows, n_rows + batch.n_rows
+        arrays = {name: Rows(*(np.concatenate(part) for part in zip(*own, strict=True))) for name, own in found.items()}
+        return Contribution(loss / max(n_rows, 1), float(n_rows), n_rows, arrays)
+
+    def loss(self, params: dict[str, Array], batch: Batch) -> float:
+        return self.model(params, whole_pairs(batch.X), np.asarray(batch.y))[0]

@@ -1,0 +1,279 @@
+"""Matrix factorisation."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from daskml_kit.base import map_rows
+from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.engines.open import open_engine
+from daskml_kit.exceptions import DataError
+from daskml_kit.metrics import r2_score
+from daskml_kit.numerics.factorization import NAMES, FactorisationLoss
+from daskml_kit.optim import Update, adagrad, adam, sgd
+from daskml_kit.parameter_server.training.config import Setting, checked
+from daskml_kit.parameter_server.training.coordinator import Trained, train_on
+from daskml_kit.parameter_server.training.history import History
+from daskml_kit.recommendation.factor_step import SIDES, Census, CountPairs, RatingSteps, whole_pairs
+from daskml_kit.recommendation.ranking import Ranked, Ratings, first_items, left_out
+from daskml_kit.typing import Array
+from daskml_kit.validation import check_choice, check_number
+
+OPTIMIZERS = {"sgd": sgd, "adagrad": adagrad, "adam": adam}
+
+
+def plan_of(model: Any) -> tuple[Setting, Update]:
+    """Return how the parameter server trains, and what it does with a gradient, once the parameters are checked."""
+    check_number("n_factors", model.n_factors, low=1, integer=True)
+    check_number("regularization", model.regularization, low=0)
+    check_number("tol", model.tol, low=0)
+    check_number("max_iter", model.max_iter, low=1, integer=True)
+    for name in ("learning_rate", "init_std"):
+        check_number(name, getattr(model, name), low=0, strict=True)
+    for side in SIDES:
+        if getattr(model, f"n_{side}") is not None:
+            check_number(f"n_{side}", getattr(model, f"n_{side}"), low=1, integer=True)
+    check_choice("optimizer", model.optimizer, tuple(OPTIMIZERS))
+    setting = Setting(
+        mode=model.mode,
+        staleness=model.staleness,
+        epochs=int(model.max_iter),
+        batch_size=model.batch_size,
+        push_every=model.push_every,
+        lanes=model.lanes,
+        backup=model.backup,
+        shuffle=bool(model.shuffle),
+        patience=model.n_iter_no_change,
+        tol=model.tol,
+        n_jobs=model.n_jobs,
+        verbose=int(model.verbose),
+    )
+    return checked(setting), OPTIMIZERS[model.optimizer](model.learning_rate)
+
+
+class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    r"""Ratings predicted as :math:`\mu + b_u + b_i + p_u^\top q_i`, by stochastic gradients of
+
+    .. math:: \tfrac12 \sum (r_{ui} - \mu - b_u - b_i - p_u^\top q_i)^2
+        + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + b_u^2 + b_i^2)
+
+    where :math:`\mu` is the mean rating. A trainer pulls the rows of the tables that its mini-batch touches, and pushes
+    gradients of these, so that the cost of a step is that of its ratings, however large the tables are.
+
+    Parameters
+    ----------
+    n_factors : int, default 16
+    regularization : float, default 0.02
+        :math:`\lambda` above.
+    learning_rate : float, default 0.05
+    max_iter : int, default 20
+        The most epochs.
+    biases : bool, default True
+    optimizer : {"sgd", "adagrad", "adam"}, default "sgd"
+        The rule of the steps, which moves the rows that have a gradient only.
+    batch_size : int, default 1000
+        Ratings of a mini-batch: in a synchronous step of all lanes together, else of one trainer. A row's step is by
+        the mean over its ratings in the mini-batch of a lane; the steps of lanes add up.
+    n_users, n_items : int, optional
+        Numbers are below these; by default found in a first pass.
+    init_std : float, default 0.1
+        Standard deviation that factors are drawn with.
+    tol : float, default 1e-4
+    n_iter_no_change : int, optional
+        Training ends when the mean loss has not become better by ``tol`` in so many epochs; by default it does not.
+    mode, staleness, push_every, lanes, backup
+        See `daskml_kit.parameter_server.train`.
+    shuffle : bool, default True
+    random_state : int or RandomState, optional
+    n_jobs : int, optional
+        Threads of a fit that needs no cluster; by default one a processor.
+    verbose : int, default 0
+
+    Attributes
+    ----------
+    user_factors_, item_factors_ : arrays of shape (n_users_, n_factors) and (n_items_, n_factors)
+        Rows without a rating are zero.
+    user_biases_, item_biases_ : arrays of shape (n_users_,) and (n_items_,)
+        Zero without ``biases``.
+    mean_ : float
+        The mean rating.
+    n_users_, n_items_, n_iter_ : int
+    history_ : daskml_kit.parameter_server.History
+
+    References
+    ----------
+    Y. Koren, R. Bell & C. Volinsky, Matrix factorization techniques for recommender systems, Computer 42 (8), 2009.
+
+    Examples
+    --------
+    >>> from daskml_kit.datasets import make_ratings
+    >>> ratings = make_ratings(n_users=300, n_items=100, n_ratings=10_000, n_factors=2, random_state=0)
+    >>> X, y = ratings[["user", "item"]], ratings["rating"]
+    >>> model = MatrixFactorization(n_factors=2, max_iter=60, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.9
+    True
+    >>> model.recommend([7, 8], k=3).items.shape
+    (2, 3)
+    """
+
+    user_factors_: Array
+    item_factors_: Array
+    user_biases_: Array
+    item_biases_: Array
+    history_: History
+
+    def __init__(
+        self,
+        n_factors: int = 16,
+        *,
+        regularization: float = 0.02,
+        learning_rate: float = 0.05,
+        max_iter: int = 20,
+        biases: bool = True,
+        optimizer: str = "sgd",
+        batch_size: int = 1000,
+        n_users: int | None = None,
+        n_items: int | None = None,
+        init_std: float = 0.1,
+        tol: float = 1e-4,
+        n_iter_no_change: int | None = None,
+        mode: str = "sync",
+        staleness: int | None = None,
+        push_every: int | None = None,
+        lanes: int = 8,
+        backup: int = 0,
+        shuffle: bool = True,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_factors = n_factors
+        self.regularization = regularization
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.biases = biases
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.n_users = n_users
+        self.n_items = n_items
+        self.init_std = init_std
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.mode = mode
+        self.staleness = staleness
+        self.push_every = push_every
+        self.lanes = lanes
+        self.backup = backup
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array or pandas DataFrame, of shape (n_ratings, 2)
+            The numbers of user and item, whole and from 0.
+        y : array or Series of shape (n_ratings,)
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        setting, rule = plan_of(self)
+        if n_features_of(X) != 2:
+            raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
+        if not is_dask(X):
+            check_consistent_length(X, y)
+        with open_engine(X if is_dask(X) else whole_pairs(X), y, n_jobs=self.n_jobs) as engine:
+            census: Census = engine.answer(CountPairs(self.n_users, self.n_items))[0]
+            if not census.n_rows:
+                raise DataError("X: expected at least one rating, got none")
+            mean = census.total / census.n_rows
+            rng = check_random_state(self.random_state)
+            params = self._drawn(census, rng)
+            step = RatingSteps(FactorisationLoss(self.regularization, mean), bool(self.biases))
+            setting = setting._replace(random_state=int(rng.randint(2**31 - 1)))
+            trained = train_on(engine, step, params, rule, setting)
+        self._remember(trained, census, mean)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Return the rating of each pair of a user and an item, of shape (n,); lazily on Dask input.
+
+        A user or an item that had no rating counts nothing: what is left is the mean rating and the other's bias.
+        """
+        check_is_fitted(self)
+        if not is_dask(X):
+            return self._ratings().predict(X)
+        if n_features_of(X) != 2:
+            raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
+        return map_rows(self._ratings(), "predict", X, np.empty(0, self.user_factors_.dtype))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination on the given data, a float also on Dask input."""
+        if not is_dask(X) and not is_dask(y):
+            return float(super().score(X, y, sample_weight))
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def recommend(self, users: Any, k: int = 10, *, exclude: Any = None) -> Ranked:
+        """Return the k items with the highest predicted rating for each of some users, and these ratings.
+
+        Parameters
+        ----------
+        users : array of int of shape (n,)
+            Those that had no rating get the items in the order of their biases.
+        k : int, default 10
+        exclude : array of shape (m, 2), optional
+            Pairs of a user and an item that are left out, such as those of `fit`, in memory.
+
+        Returns
+        -------
+        Ranked
+            ``items`` and ``ratings``, of shape (n, k).
+        """
+        check_is_fitted(self)
+        check_number("k", k, low=1, integer=True)
+        if k > self.n_items_:
+            raise ValueError(f"k: expected at most the number of items, {self.n_items_}, got {k}")
+        wanted = np.asarray(users)
+        if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+            raise DataError(f"users: expected a vector of whole numbers, got {wanted.dtype} of shape {wanted.shape}")
+        known = (wanted >= 0) & (wanted < self.n_users_)
+        rows = np.where(known, wanted, 0).astype(np.int64)
+        factors, own = self.user_factors_[rows] * known[:, None], self.user_biases_[rows] * known
+        first = first_items(factors, self.item_factors_, self.item_biases_, k, left_out(wanted, exclude, self.n_items_))
+        return Ranked(first.items, first.ratings + (self.mean_ + own)[:, None])
+
+    def _ratings(self) -> Ratings:
+        params = {name: getattr(self, f"{name}_") for name in NAMES}
+        return Ratings(params, self.mean_)
+
+    def _drawn(self, census: Census, rng: np.random.RandomState) -> dict[str, Array]:
+        dtype = np.float32 if census.single else np.float64
+        sizes = (len(census.users), len(census.items))
+        params = {
+            name: rng.normal(scale=self.init_std, size=(n, self.n_factors)).astype(dtype, copy=False)
+            for name, n in zip(NAMES[:2], sizes, strict=True)
+        }
+        if self.biases:
+            params |= {name: np.zeros(n, dtype) for name, n in zip(NAMES[2:], sizes, strict=True)}
+        return params
+
+    def _remember(self, trained: Trained, census: Census, mean: float) -> None:
+        for i, name in enumerate(NAMES):
+            present = (census.users, census.items)[i % 2]
+            table = trained.params.get(name)
+            values = np.zeros(len(present), trained.params[NAMES[0]].dtype) if table is None else table.copy()
+            values[~present] = 0
+            setattr(self, f"{name}_", values)
+        self.mean_, self.history_, self.n_iter_ = mean, trained.history, len(trained.history.epochs)
+        self.n_users_, self.n_items_, self.n_features_in_ = len(census.users), len(census.items), 2

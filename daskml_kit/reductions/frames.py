@@ -1,0 +1,162 @@
+"""Questions about tables: rows as they come, before they are all numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from daskml_kit.data.block import Block, as_block
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.reduction import Alone, Query
+
+
+@dataclass(frozen=True, eq=False)
+class Together(Alone):
+    """Ask several questions in one pass; the answer is the tuple of their answers."""
+
+    queries: tuple[Query, ...]
+
+    def chunk(self, block: Block) -> tuple[Any, ...]:
+        return tuple(query.chunk(block) for query in self.queries)
+
+    def combine(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(query.combine(*pair) for query, *pair in zip(self.queries, a, b, strict=True))
+
+    def split(self, total: tuple[Any, ...]) -> list[Any]:
+        return [tuple(query.split(part)[0] for query, part in zip(self.queries, total, strict=True))]
+
+
+@dataclass(frozen=True, eq=False)
+class Delegate(Alone):
+    """Ask ``query`` about what `view` makes of each block."""
+
+    query: Query
+
+    def view(self, block: Block) -> Block:
+        raise NotImplementedError
+
+    def chunk(self, block: Block) -> Any:
+        return self.query.chunk(self.view(block))
+
+    def combine(self, a: Any, b: Any) -> Any:
+        return self.query.combine(a, b)
+
+    def split(self, total: Any) -> list[Any]:
+        return self.query.split(total)
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Delegate):
+    """Ask about the columns at ``positions``; a single position gives one dimension."""
+
+    positions: Sequence[int] | int
+
+    def view(self, block: Block) -> Block:
+        return block._replace(X=columns_at(block.X, self.positions))
+
+
+@dataclass(frozen=True, eq=False)
+class Through(Delegate):
+    """Ask about the rows as ``model`` transforms them."""
+
+    model: Any
+
+    def view(self, block: Block) -> Block:
+        return block._replace(X=self.model.transform(block.X))
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers(Delegate):
+    """Ask about the rows as numbers, each missing one a NaN.
+
+    Parameters
+    ----------
+    nan : bool
+        Whether NaN may come in the data.
+
+    Raises
+    ------
+    DataError
+        Where a value is not a number, or infinite; it names the block and the column.
+    """
+
+    nan: bool = True
+
+    def view(self, block: Block) -> Block:
+        return as_numbers(block, nan=self.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Head(Alone):
+    """The first ``n_rows`` rows, as they are."""
+
+    n_rows: int = 3
+
+    def chunk(self, block: Block) -> Any:
+        return first_rows(block.X, self.n_rows)
+
+    def combine(self, a: Any, b: Any) -> Any:
+        return a if a.shape[0] >= self.n_rows else first_rows(join_rows(a, b), self.n_rows)
+
+
+def first_rows(table: Any, n_rows: int) -> Any:
+    """Return a copy of the first rows, so that a block is not held by a view of it."""
+    return (table.iloc[:n_rows] if hasattr(table, "iloc") else table[:n_rows]).copy()
+
+
+def join_rows(a: Any, b: Any) -> Any:
+    if hasattr(a, "iloc"):
+        return pd.concat([a, b])
+    return sp.vstack([a, b]).tocsr() if is_sparse(a) else np.concatenate([a, b])
+
+
+def is_sparse(table: Any) -> bool:
+    return bool(sp.issparse(table))
+
+
+def columns_at(table: Any, positions: Sequence[int] | int) -> Any:
+    """Return columns by position.
+
+    Examples
+    --------
+    >>> columns_at(np.array([[1, 2, 3]]), [2, 0])
+    array([[3, 1]])
+    """
+    wanted = positions if isinstance(positions, int) else list(positions)
+    return table.iloc[:, wanted] if hasattr(table, "iloc") else table[:, wanted]
+
+
+def as_numbers(block: Block, *, nan: bool = True) -> Block:
+    """Return the block as numbers; see `Numbers`."""
+    X: Any = block.X
+    if isinstance(X, pd.DataFrame):
+        X = _frame_numbers(X, block.index)
+    numbers = as_block(X, None, block.weight, index=block.index)
+    values: Any = numbers.X.data if is_sparse(numbers.X) else numbers.X
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if np.isinf(values).any():
+            raise DataError(f"Input X contains infinity or a value too large in block {block.index}.")
+        if not nan:
+            raise DataError(f"Input X contains NaN in block {block.index}.")
+    return numbers
+
+
+def _frame_numbers(frame: pd.DataFrame, index: int) -> Any:
+    kinds = {np.dtype(dtype) if isinstance(dtype, np.dtype) else np.dtype(np.float64) for dtype in frame.dtypes}
+    single = kinds == {np.dtype(np.float32)}
+    numbers = np.empty(frame.shape, np.float32 if single else np.float64, order="F")
+    for position in range(frame.shape[1]):
+        column = frame.iloc[:, position]
+        try:
+            numbers[:, position] = column.to_numpy(dtype=numbers.dtype, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"X: expected numeric columns, got {column.name!r} ({column.dtype}) in block {index}: {error}; "
+                "encode it first, for instance by OneHotEncoder"
+            ) from None
+    return numbers

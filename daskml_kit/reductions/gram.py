@@ -1,0 +1,127 @@
+"""The Gram matrix of features and targets, and the triangular factor where it is ill conditioned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.data.block import Block, check_finite
+from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.reductions.reduction import Alone
+from daskml_kit.typing import Array
+
+
+class Scatter(NamedTuple):
+    """Weight, row count, means, and products about the means, of the columns [X, y]; X has the first d of them.
+
+    ``sparse`` says whether a block was sparse.
+    """
+
+    weight: float
+    n_rows: int
+    mean: Array
+    product: Array
+    sparse: bool
+
+    def about_zero(self) -> Array:
+        """Return the products about zero, as a model without intercept needs them."""
+        return self.product + self.weight * np.outer(self.mean, self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Gram(Alone):
+    r"""The products :math:`\sum_i s_i (z_i - \bar z)(z_i - \bar z)^\top` of z = [x, y], in double precision.
+
+    Blocks are centred before they are multiplied and joined by Chan, Golub & LeVeque (1983), so that a large mean
+    costs no digits.
+    """
+
+    answer_type: ClassVar[type[Scatter]] = Scatter
+
+    def chunk(self, block: Block) -> Scatter:
+        y = None if block.y is None else _columns(block.y)
+        partial = _sparse_scatter(block, y) if sp.issparse(block.X) else _dense_scatter(block, y)
+        if not np.isfinite(partial.product).all():
+            check_finite(block)
+        return partial
+
+    def combine(self, a: Scatter, b: Scatter) -> Scatter:
+        weight = a.weight + b.weight
+        if not a.weight or not b.weight:
+            larger = a if a.weight else b
+            return larger._replace(n_rows=a.n_rows + b.n_rows, sparse=a.sparse or b.sparse)
+        apart = b.mean - a.mean
+        mean = a.mean + apart * (b.weight / weight)
+        product = a.product + b.product + np.outer(apart, apart) * (a.weight * b.weight / weight)
+        return Scatter(weight, a.n_rows + b.n_rows, mean, product, a.sparse or b.sparse)
+
+
+def _columns(y: Array) -> Array:
+    return y[:, None] if y.ndim == 1 else y
+
+
+def _dense_scatter(block: Block, y: Array | None) -> Scatter:
+    X, n_rows = block.X, block.n_rows
+    d, t = X.shape[1], 0 if y is None else y.shape[1]
+    total = np.zeros((d + t + 1, d + t + 1))
+    size = min(tile_rows(X, t + 1), max(n_rows, 1))
+    first = slice(0, size)
+    shift = np.zeros(d + t)
+    if n_rows:
+        shift[:d] = X[first].mean(axis=0, dtype=np.float64)
+        if y is not None:
+            shift[d:] = y[first].mean(axis=0, dtype=np.float64)
+    buffer = np.empty((size, d + t + 1))
+    with np.errstate(all="ignore"):
+        for rows in tiles(n_rows, size):
+            tile = buffer[: rows.stop - rows.start]
+            np.subtract(X[rows], shift[:d], out=tile[:, :d])
+            if y is not None:
+                np.subtract(y[rows], shift[d:], out=tile[:, d:-1])
+            tile[:, -1] = 1
+            if block.weight is not None:
+                tile *= np.sqrt(block.weight[rows].astype(np.float64))[:, None]
+            total += tile.T @ tile
+    return _centred(total, block, shift)
+
+
+def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
+    X = sp.csr_array(block.X).astype(np.float64)
+    ones = np.ones((block.n_rows, 1))
+    dense = ones if y is None else np.hstack([y.astype(np.float64), ones])
+    weight = np.ones(block.n_rows) if block.weight is None else block.weight
+    weighted = X.multiply(weight[:, None]).tocsr()
+    corner = weighted.T @ dense
+    total = np.block([[(weighted.T @ X).toarray(), corner], [corner.T, dense.T @ (dense * weight[:, None])]])
+    return _centred(total, block, np.zeros(total.shape[0] - 1))
+
+
+def _centred(total: Array, block: Block, shift: Array) -> Scatter:
+    weight, product = float(total[-1, -1]), total[:-1, :-1]
+    mean = total[-1, :-1] / weight if weight else np.zeros_like(shift)
+    product = product - weight * np.outer(mean, mean)
+    return Scatter(weight, block.n_rows, shift + mean, product, sp.issparse(block.X))
+
+
+@dataclass(frozen=True, eq=False)
+class Triangle(Alone):
+    """The triangular factor R of the QR decomposition of sqrt(weight) * [1, X, y] (Demmel et al. 2012, TSQR).
+
+    Its condition is that of the data, where the Gram matrix has its square. Dense blocks only.
+    """
+
+    def chunk(self, block: Block) -> Array:
+        y = np.empty((block.n_rows, 0)) if block.y is None else _columns(block.y)
+        width = 1 + block.X.shape[1] + y.shape[1]
+        root = np.ones(block.n_rows) if block.weight is None else np.sqrt(block.weight)
+        R: Array = np.zeros((0, width))
+        for rows in tiles(block.n_rows, max(tile_rows(block.X, y.shape[1]), 2 * width)):
+            tile = np.hstack([np.ones((rows.stop - rows.start, 1)), block.X[rows], y[rows]])
+            R = np.asarray(np.linalg.qr(np.vstack([R, tile * root[rows, None]]), mode="r"))
+        return R
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return np.asarray(np.linalg.qr(np.vstack([a, b]), mode="r"))

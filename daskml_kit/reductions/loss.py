@@ -1,0 +1,221 @@
+"""The loss, gradient and Hessian of a linear predictor at given coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.data.block import Block, check_finite
+from daskml_kit.numerics.losses import Loss
+from daskml_kit.numerics.targets import Read, Target
+from daskml_kit.numerics.tiles import MAX_ROWS, rows_by_id, tile_rows, tiles
+from daskml_kit.reductions.per_fold import rows_of
+from daskml_kit.typing import Array, Matrix
+
+
+class Eval(NamedTuple):
+    """A value with its gradient of shape (p,) and Hessian of shape (p, p) at one point."""
+
+    value: float
+    grad: Array
+    hess: Array | None = None
+
+
+class Within(NamedTuple):
+    """Which rows count at each of m points: those whose id, in a column of the blocks' folds, is kept.
+
+    Parameters
+    ----------
+    columns : int array of shape (m,)
+    kept : tuple of m tuples of int
+    """
+
+    columns: Array
+    kept: tuple[tuple[int, ...], ...]
+
+    def join(self, others: Sequence[Within | None]) -> Within:
+        """Return the rows of these points and of ``others``."""
+        every = [self, *(other for other in others if other is not None)]
+        return Within(np.concatenate([w.columns for w in every]), sum((w.kept for w in every), ()))
+
+    def parts(self, block: Block) -> Iterator[tuple[Array, slice | Array]]:
+        """Yield rows of a block with the points at which they count, so that each counts once at each of its points."""
+        if block.fold is None:
+            raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
+        for column in dict.fromkeys(self.columns.tolist()):
+            for own, rows in rows_by_id(block.fold[:, column]):
+                counts = [at == column and own in kept for at, kept in zip(self.columns, self.kept, strict=True)]
+                if any(counts):
+                    yield np.flatnonzero(counts), rows
+
+
+class Sums(NamedTuple):
+    """The partial answer of `At`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1))."""
+
+    value: Array
+    grad: Array
+    hess: Array | None
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(term.nbytes for term in self if term is not None)
+
+    def points(self, start: int, stop: int) -> Sums:
+        """Return what is known at some of the points, in memory of its own."""
+        hess = None if self.hess is None else self.hess[start:stop].copy()
+        return Sums(self.value[start:stop].copy(), self.grad[start:stop].copy(), hess)
+
+
+@dataclass(frozen=True, eq=False)
+class At:
+    """The weighted sum of a loss over all rows, at m points at once.
+
+    Parameters
+    ----------
+    loss : Loss
+    target : Target
+    coef : array of shape (m, k, d + 1)
+        The points: k outputs of d features, the intercept last.
+    order : {0, 1, 2}
+        2 asks for the Hessian too.
+    within : Within, optional
+        Which rows count at each point; by default all.
+    """
+
+    loss: Loss
+    target: Target
+    coef: Array
+    order: int = 1
+    within: Within | None = None
+
+    answer_type: ClassVar[type[Eval]] = Eval
+
+    def alike(self) -> Hashable:
+        return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order, self.within is None)
+
+    def fuse(self, others: Sequence[Self]) -> Self:
+        target = self.target.join([q.target for q in others])
+        coef = np.concatenate([self.coef, *(q.coef for q in others)])
+        within = None if self.within is None else self.within.join([q.within for q in others])
+        return type(self)(self.loss, target, coef, self.order, within)
+
+    def chunk(self, block: Block) -> Sums:
+        """Read the block once, tile by tile.
+
+        Raises
+        ------
+        DataError
+            Where X holds a NaN or an infinity: they make the sums non-finite, so finding them costs no pass.
+        """
+        if block.y is None:
+            raise TypeError("a loss needs targets")
+        with np.errstate(all="ignore"):
+            sums = self._sums(block) if self.within is None else self._sums_within(block, self.within)
+        if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):
+            check_finite(block)
+        return sums
+
+    def combine(self, a: Sums, b: Sums) -> Sums:
+        hess = None if a.hess is None or b.hess is None else a.hess + b.hess
+        return Sums(a.value + b.value, a.grad + b.grad, hess)
+
+    def split(self, total: Sums) -> list[Eval]:
+        hess = [None] * len(total.value) if total.hess is None else list(total.hess)
+        return [Eval(float(v), g.ravel(), h) for v, g, h in zip(total.value, total.grad, hess, strict=True)]
+
+    def _zeros(self) -> Sums:
+        m, k, width = self.coef.shape
+        hess = np.zeros((m, k * width, k * width)) if self.order > 1 else None
+        return Sums(np.zeros(m), np.zeros((m, k, width)), hess)
+
+    def _sums_within(self, block: Block, within: Within) -> Sums:
+        """Return the sums over the rows of each point: those that it leaves out are not even multiplied."""
+        sums = self._zeros()
+        for points, rows in within.parts(block):
+            own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None)
+            cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
+            for cut in cuts:
+                part = own._sums(rows_of(block, cut))
+                for total, term in zip(sums, part, strict=True):
+                    if total is not None:
+                        total[points] += term
+        return sums
+
+    def _sums(self, block: Block) -> Sums:
+        X, y = block.X, block.y
+        m, k, width = self.coef.shape
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        coef = self.coef.reshape(m * k, width).astype(dtype)
+        sums = self._zeros()
+        size = tile_rows(X, m * k * (k if self.order > 1 else 1))
+        for rows in tiles(block.n_rows, size):
+            tile = X[rows] if X.dtype == dtype else X[rows].astype(dtype)
+            weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
+            read = self.target.read(y[rows], weight, dtype)  # type: ignore[index]  # `chunk` has looked
+            self._add(sums, tile, coef, read)
+        return sums
+
+    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
+        m, k, _ = self.coef.shape
+        raw = np.add(np.asarray(tile @ coef[:, :-1].T).T, coef[:, -1:], order="C")  # BLAS prefers the long side first
+        if k == 1:
+            value, slope, curvature = self.loss.terms(raw, read.y, self.order)
+            if read.weight is not None:
+                value, slope = value * read.weight, slope * read.weight
+            sums.value[:] += value.sum(axis=1, dtype=np.float64)
+            if curvature is not None and sums.hess is not None:
+                weighted = curvature if read.weight is None else curvature * read.weight
+                for problem in range(m):
+                    sums.hess[problem] += gram_with_ones(tile, weighted[problem])
+        else:
+            slope = np.empty_like(raw)
+            for problem in range(m):
+                part = slice(problem * k, (problem + 1) * k)
+                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read)
+        flat = sums.grad.reshape(m * k, -1)
+        flat[:, :-1] += np.asarray((tile.T @ slope.T).T if sp.issparse(tile) else slope @ tile)
+        flat[:, -1] += slope.sum(axis=1, dtype=np.float64)
+
+    def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read) -> Array:
+        k, width = self.coef.shape[1:]
+        value, slope, curvature = self.loss.terms(raw, read.y, self.order)
+        if read.weight is not None:
+            value, slope = value * read.weight, slope * read.weight
+        sums.value[problem] += value.sum(dtype=np.float64)
+        if curvature is not None and sums.hess is not None:
+            if read.weight is not None:
+                curvature = curvature * read.weight
+            hess = sums.hess[problem].reshape(k, width, k, width)
+            for a in range(k):
+                for b in range(a + 1):
+                    piece = gram_with_ones(tile, curvature[a, b])
+                    hess[a, :, b, :] += piece
+                    if a != b:
+                        hess[b, :, a, :] += piece.T
+        return slope
+
+
+def gram_with_ones(tile: Matrix, weight: Array) -> Array:
+    """Return the (d + 1, d + 1) matrix Z' diag(weight) Z where Z is ``tile`` with a last column of ones."""
+    if weight.max(initial=0) <= 0 and weight.any():
+        return -gram_with_ones(tile, -weight)
+    d = tile.shape[1]
+    gram = np.empty((d + 1, d + 1))
+    if sp.issparse(tile):
+        scaled = sp.csr_array(tile).multiply(weight[:, None]).tocsr()
+        gram[:d, :d] = (scaled.T @ tile).toarray()
+        edge = np.asarray(scaled.sum(axis=0)).ravel()
+    else:
+        if weight.min(initial=0) >= 0:  # the symmetric product costs half of the general one
+            root = tile * np.sqrt(weight)[:, None]
+            gram[:d, :d] = root.T @ root
+        else:
+            gram[:d, :d] = (tile * weight[:, None]).T @ tile
+        edge = weight @ tile
+    gram[d, :d] = gram[:d, d] = edge
+    gram[d, d] = weight.sum()
+    return gram

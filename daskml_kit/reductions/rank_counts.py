@@ -1,0 +1,116 @@
+"""Predictions in order, with the weight of each class at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.auc import FULL_SHIFT, Ranking, coarsen, merge, order_keys, rank
+from daskml_kit.reductions.class_losses import one_column, predictions, require_finite, sorted_labels, union, weights_of
+from daskml_kit.reductions.reduction import Alone
+from daskml_kit.typing import Array
+
+
+class Within(NamedTuple):
+    """Disjoint ranges of order keys, and the most bits (4096,) that the cells inside may drop."""
+
+    low: Array
+    high: Array
+    ceiling: Array
+
+
+class Standing(NamedTuple):
+    """The rows, labels found (sorted), and for each column of scores the ranking with the labels' weights."""
+
+    n_rows: int
+    labels: Array
+    rankings: list[Ranking]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks(Alone):
+    """Rank every column of scores, each for its own class against the rest, in bounded memory.
+
+    Parameters
+    ----------
+    cap : int
+        Entries of a column's ranking beyond which scores are grouped (`daskml_kit.numerics.auc`).
+    classes : array of shape (n_columns,), optional
+        The class of each column: masses are of the rest and of the class. None for one column: masses are of the
+        labels found, two at most.
+    within : sequence of Within, optional
+        The ranges of scores to rank in each column; all others are left out.
+    """
+
+    cap: int
+    classes: Array | None = None
+    within: Sequence[Within] | None = None
+
+    def chunk(self, block: Block) -> Standing:
+        """Sort the block's scores.
+
+        Raises
+        ------
+        DataError
+            Where a score or weight is NaN, infinite, or a weight negative; where labels do not fit the classes.
+        """
+        scores = predictions(block, "y_score")
+        require_finite(scores, "y_score", block.index)
+        weight = weights_of(block)
+        codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
+        if self.classes is None:
+            _require_two(labels)
+            return Standing(block.n_rows, labels, [self._rank(scores[:, 0], codes, weight, len(labels), 0)])
+        if not np.isin(labels, self.classes).all():
+            raise DataError(f"y_true contains labels not in parameter 'labels' in block {block.index}")
+        if not np.allclose(1, scores.sum(axis=1)):
+            raise DataError(
+                "y_score: Target scores need to be probabilities for multiclass roc_auc, i.e. they should sum up to "
+                f"1.0 over classes; in block {block.index} they do not"
+            )
+        own = [(labels == name).astype(np.intp)[codes] for name in self.classes]
+        columns = [self._rank(scores[:, j], code, weight, 2, j) for j, code in enumerate(own)]
+        return Standing(block.n_rows, labels, columns)
+
+    def combine(self, a: Standing, b: Standing) -> Standing:
+        labels = union(a.labels, b.labels)
+        if self.classes is None:
+            _require_two(labels)
+            a, b = _with_labels(a, labels), _with_labels(b, labels)
+        columns = [
+            coarsen(merge(left, right), self.cap, self._ceiling(j))
+            for j, (left, right) in enumerate(zip(a.rankings, b.rankings, strict=True))
+        ]
+        return Standing(a.n_rows + b.n_rows, labels, columns)
+
+    def _rank(self, scores: Array, codes: Array, weight: Array, n_labels: int, column: int) -> Ranking:
+        if self.within is not None:
+            ranges, keys = self.within[column], order_keys(scores)
+            place = np.searchsorted(ranges.low, keys, side="right") - 1
+            inside = (place >= 0) & (keys <= ranges.high[place]) if len(ranges.low) else np.zeros(len(keys), bool)
+            scores, codes, weight = scores[inside], codes[inside], weight[inside]
+        return coarsen(rank(scores, codes, weight, n_labels), self.cap, self._ceiling(column))
+
+    def _ceiling(self, column: int) -> Array:
+        return FULL_SHIFT if self.within is None else self.within[column].ceiling
+
+
+def _with_labels(standing: Standing, labels: Array) -> Standing:
+    """Return ``standing`` with a column of masses for each of ``labels``."""
+    ranking = standing.rankings[0]
+    mass = np.zeros((len(ranking.low), len(labels)))
+    mass[:, np.searchsorted(labels, standing.labels)] = ranking.mass
+    return standing._replace(labels=labels, rankings=[ranking._replace(mass=mass)])
+
+
+def _require_two(labels: Array) -> None:
+    if len(labels) > 2:
+        raise DataError(
+            "y_score: expected shape (n_samples, n_classes), since y_true contains multiple classes "
+            f"({labels[:3].tolist()}, ...), got one column"
+        )

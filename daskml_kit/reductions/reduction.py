@@ -1,0 +1,113 @@
+"""The protocol of a question about the data, and its reduction in a fixed tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from daskml_kit.data.block import Block
+
+
+class Query(Protocol):
+    """A question about the data that one pass over its blocks answers.
+
+    ``chunk`` runs where a block lies, and is pure; ``combine`` is associative and numerically stable;
+    ``split`` gives one answer for each question that was fused. ``answer_type`` is the named tuple that an answer is,
+    None where it is a bare array.
+    """
+
+    @property
+    def answer_type(self) -> Callable[..., Any] | None:
+        """What builds an answer from its named fields."""
+
+    def alike(self) -> Hashable:
+        """Return a key; questions with equal keys may be fused."""
+
+    def fuse(self, others: Sequence[Self]) -> Self:
+        """Return the question that asks this one and ``others`` in one pass."""
+
+    def chunk(self, block: Block) -> Any:
+        """Return the partial answer of one block."""
+
+    def combine(self, a: Any, b: Any) -> Any:
+        """Return the partial answer of two runs of blocks, ``a`` before ``b``."""
+
+    def split(self, total: Any) -> list[Any]:
+        """Return the answers, one for each fused question."""
+
+
+class Alone:
+    """Mixin of a query that never fuses with another; its answer is a bare array unless it says otherwise."""
+
+    answer_type: ClassVar[Callable[..., Any] | None] = None
+
+    def alike(self) -> Hashable:
+        return id(self)
+
+    def fuse(self, others: Sequence[Self]) -> Self:
+        if others:
+            raise TypeError(f"{type(self).__name__} does not fuse")
+        return self
+
+    def split(self, total: Any) -> list[Any]:
+        return [total]
+
+
+class Node(NamedTuple):
+    """The combined partial of the blocks ``position * 2**level`` up to the next position's first."""
+
+    level: int
+    position: int
+    partial: Any
+
+
+def reduce_nodes(query: Query, nodes: Iterable[Node], n_blocks: int) -> list[Node]:
+    """Combine ``nodes`` as far as they are siblings in the binary tree over the ``n_blocks`` block positions.
+
+    The tree depends on the number of blocks alone, so the same blocks give the same bits however they are shared
+    out. With every block present one node is left, the root.
+
+    Examples
+    --------
+    >>> class Sum(Alone):
+    ...     def combine(self, a, b): return a + b
+    >>> reduce_nodes(Sum(), [Node(0, i, i) for i in range(5)], 5)
+    [Node(level=3, position=0, partial=10)]
+    >>> reduce_nodes(Sum(), [Node(0, i, i) for i in (0, 1, 3)], 5)
+    [Node(level=0, position=3, partial=3), Node(level=1, position=0, partial=1)]
+    """
+    known = {(node.level, node.position): node.partial for node in nodes}
+    level = 0
+    while (n_blocks - 1) >> level:
+        last = (n_blocks - 1) >> level
+        for position in sorted(p for (at, p) in known if at == level and p % 2 == 0):
+            if position == last:
+                known[level + 1, position // 2] = known.pop((level, position))
+            elif (level, position + 1) in known:
+                left, right = known.pop((level, position)), known.pop((level, position + 1))
+                known[level + 1, position // 2] = query.combine(left, right)
+        level += 1
+    return [Node(at, position, known[at, position]) for at, position in sorted(known)]
+
+
+@dataclass(frozen=True, eq=False)
+class Together(Alone):
+    """The answers of single questions, a tuple in their order.
+
+    Parameters
+    ----------
+    queries : tuple of Query
+        Each with one answer.
+    """
+
+    queries: tuple[Query, ...]
+
+    def chunk(self, block: Block) -> tuple[Any, ...]:
+        return tuple(query.chunk(block) for query in self.queries)
+
+    def combine(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(query.combine(*pair) for query, *pair in zip(self.queries, a, b, strict=True))
+
+    def split(self, total: tuple[Any, ...]) -> list[Any]:
+        return [tuple(query.split(part)[0] for query, part in zip(self.queries, total, strict=True))]

@@ -1,0 +1,90 @@
+"""What every regression metric needs, in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.deviance import generator, outside, tweedie_deviance
+from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.reductions.class_losses import predictions, require_finite, weights_of
+from daskml_kit.reductions.reduction import Alone
+from daskml_kit.typing import Array
+
+
+class Residue(NamedTuple):
+    r"""Rows and weight; per output (t,) the mean of y, weighted sums of squares about it, of absolute errors, of
+    deviances from the prediction, and of :math:`\phi(y)` (`daskml_kit.numerics.deviance.generator`)."""
+
+    n_rows: int
+    weight: float
+    mean: Array
+    squares: Array
+    absolute: Array
+    deviance: Array
+    convex: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals(Alone):
+    """Sums of errors, deviances of the Tweedie ``power``, and the spread of y, joined by Chan et al. (1983)."""
+
+    power: float = 0.0
+
+    def chunk(self, block: Block) -> Residue:
+        """Read the block tile by tile, in double precision.
+
+        Raises
+        ------
+        DataError
+            Where shapes differ, values are not finite, or lie outside the domain of the deviance.
+        """
+        if block.y is None:
+            raise DataError("y_true: expected numbers, got none")
+        truth = _numbers(block.y, block.index)
+        truth = truth[:, None] if truth.ndim == 1 else truth
+        if truth.shape[1] != block.X.shape[1]:
+            raise DataError(
+                f"y_true and y_pred have different number of output ({truth.shape[1]}!={block.X.shape[1]}) "
+                f"in block {block.index}"
+            )
+        weight, predicted = weights_of(block), predictions(block, "y_pred")
+        zeros = np.zeros(truth.shape[1])
+        total = Residue(0, 0.0, zeros, zeros, zeros, zeros, zeros)
+        for rows in tiles(block.n_rows, tile_rows(block.X, 2 * truth.shape[1])):
+            y, prediction = truth[rows].astype(np.float64), predicted[rows].astype(np.float64)
+            require_finite(y, "y_true", block.index)
+            require_finite(prediction, "y_pred", block.index)
+            total = self.combine(total, self._sum(y, prediction, weight[rows], block.index))
+        return total
+
+    def combine(self, a: Residue, b: Residue) -> Residue:
+        weight = a.weight + b.weight
+        share = b.weight / weight if weight else 0.0
+        apart = b.mean - a.mean
+        squares = a.squares + b.squares + apart**2 * (a.weight * share)
+        sums = (x + y for x, y in zip(a[4:], b[4:], strict=True))
+        return Residue(a.n_rows + b.n_rows, weight, a.mean + apart * share, squares, *sums)
+
+    def _sum(self, y: Array, prediction: Array, weight: Array, index: int) -> Residue:
+        expected = outside(y, prediction, self.power)
+        if expected:
+            raise DataError(f"power={self.power}: the deviance expects {expected}, got others in block {index}")
+        mass = float(weight.sum())
+        mean = weight @ y / mass if mass else np.zeros(y.shape[1])
+        convex = weight @ generator(y, self.power) if self.power else np.zeros(y.shape[1])
+        deviance = weight @ tweedie_deviance(y, prediction, self.power)
+        return Residue(len(y), mass, mean, weight @ (y - mean) ** 2, weight @ abs(y - prediction), deviance, convex)
+
+
+def _numbers(y: Array, index: int) -> Array:
+    if y.dtype.kind in "fiub":
+        return y
+    try:
+        return y.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"y_true: expected numbers, got dtype {y.dtype} in block {index}: {error}") from None

@@ -1,0 +1,150 @@
+"""What a fit must know before it starts: rows, labels, and a few rows to begin from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from daskml_kit.data.block import Block, check_finite
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.missing import Gaps, indicate
+from daskml_kit.reductions.reduction import Alone
+from daskml_kit.typing import Array, Matrix
+
+
+class Overview(NamedTuple):
+    """The answer of `Survey`.
+
+    ``labels`` are the distinct targets, sorted, with the rows (``label_rows``) and the sample weight
+    (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
+    """
+
+    n_rows: int
+    weight: float
+    low: Array
+    labels: Array | None
+    label_rows: Array | None
+    label_weight: Array | None
+    sample_X: Matrix
+    sample_y: Array | None
+    sample_weight: Array
+
+    @property
+    def precision(self) -> type[np.floating[Any]]:
+        """The type that coefficients have: single precision where X is, else double."""
+        return np.float32 if self.sample_X.dtype == np.float32 else np.float64
+
+    def thinned(self, step: int) -> Overview:
+        """Return the same with every so many rows of the sample, in memory of their own."""
+        weight = self.sample_weight[::step]
+        scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
+        y = None if self.sample_y is None else self.sample_y[::step].copy()
+        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey(Alone):
+    """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
+
+    Of a part of a block's rows the same ``share`` of that number is drawn.
+
+    A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
+    estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
+    error, unless ``missing`` values are filled in later.
+    """
+
+    labelled: bool
+    sample_rows: int = 0
+    n_blocks: int = 1
+    seed: int = 0
+    missing: bool = False
+    share: float = 1.0
+
+    answer_type: ClassVar[type[Overview]] = Overview
+
+    def chunk(self, block: Block) -> Overview:
+        """Read the targets and the sampled rows, not the rest of X.
+
+        Raises
+        ------
+        DataError
+            Where the targets of a regression are not numbers; where a sampled row, a target or a weight is not finite.
+        """
+        n_rows = block.n_rows
+        weight = np.ones(n_rows) if block.weight is None else block.weight.astype(np.float64)
+        if (weight < 0).any():
+            raise DataError(f"Negative values in data passed to `sample_weight`: block {block.index}")
+        y = block.y
+        if y is not None and not self.labelled and y.dtype.kind not in "fiub":
+            raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
+        few = min(n_rows, math.ceil(-(-self.sample_rows // self.n_blocks) * self.share))
+        draw = np.random.default_rng([self.seed, block.index])
+        rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
+        X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
+        check_finite(Block(_without_nan(X) if self.missing else X, y, weight, block.index))
+        found = _count_labels(y, weight, block.index) if self.labelled and y is not None else NO_LABELS
+        low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
+        total = float(weight.sum())
+        return Overview(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
+
+    def of_share(self, share: float) -> Survey:
+        """Return the question for a part of a block's rows."""
+        return replace(self, share=share)
+
+    def combine(self, a: Overview, b: Overview) -> Overview:
+        join = sp.vstack if sp.issparse(a.sample_X) or sp.issparse(b.sample_X) else np.concatenate
+        y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
+        found = _merge_labels(a, b) if self.labelled else NO_LABELS
+        X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
+        return Overview(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
+
+
+def _without_nan(X: Matrix) -> Matrix:
+    return indicate(X, Gaps(np.arange(X.shape[1]), np.zeros(X.shape[1])))[:]
+
+
+class Labelled(NamedTuple):
+    """Distinct labels, sorted, with their rows and weight."""
+
+    labels: Array | None
+    rows: Array | None
+    weight: Array | None
+
+
+NO_LABELS = Labelled(None, None, None)
+
+
+def _count_labels(y: Array, weight: Array, index: int) -> Labelled:
+    missing = pd.isna(y)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise DataError(f"Input y contains NaN: a missing label in block {index}, row {row} of the block")
+    codes, labels = pd.factorize(y)
+    try:
+        order = np.argsort(labels, kind="stable")
+    except TypeError as error:
+        raise DataError(f"y: labels of one type expected, got a mixture in block {index}: {error}") from None
+    rows = np.bincount(codes, minlength=len(labels))
+    return Labelled(np.asarray(labels)[order], rows[order], np.bincount(codes, weight, minlength=len(labels))[order])
+
+
+def _merge_labels(a: Overview, b: Overview) -> Labelled:
+    parts = [part for part in (a, b) if part.n_rows]
+    if len(parts) < 2:
+        only = parts[0] if parts else a
+        return Labelled(only.labels, only.label_rows, only.label_weight)
+    labels, codes = np.unique(np.concatenate([_known(p.labels) for p in parts]), return_inverse=True)
+    rows = np.bincount(codes, np.concatenate([_known(p.label_rows) for p in parts]), minlength=len(labels))
+    weight = np.bincount(codes, np.concatenate([_known(p.label_weight) for p in parts]), minlength=len(labels))
+    return Labelled(labels, rows.astype(np.int64), weight)
+
+
+def _known(values: Array | None) -> Array:
+    if values is None:
+        raise TypeError("a block was surveyed without its labels")
+    return values

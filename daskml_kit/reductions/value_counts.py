@@ -1,0 +1,165 @@
+"""How often each value of each column comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.class_losses import one_column, sorted_labels, union
+from daskml_kit.reductions.frames import is_sparse
+from daskml_kit.reductions.reduction import Alone
+from daskml_kit.typing import Array
+
+
+class Tally(NamedTuple):
+    """The distinct values of a column, in the order they come, and the rows that have each.
+
+    ``values`` is a Series where the column was one, else an array. None, NaN and pd.NA are three values.
+    """
+
+    values: Any
+    counts: Array
+
+
+class Counts(Alone):
+    """The `Tally` of each column of a data frame, array or CSR matrix of any type.
+
+    What it holds grows with the number of distinct values, not with the rows.
+    """
+
+    def chunk(self, block: Block) -> list[Tally]:
+        table: Any = block.X
+        if len(table.shape) != 2:
+            raise DataError(f"Expected 2D array, got {len(table.shape)}D array instead in block {block.index}")
+        return [_tally(_column(table, j), np.ones(table.shape[0], np.int64)) for j in range(table.shape[1])]
+
+    def combine(self, a: list[Tally], b: list[Tally]) -> list[Tally]:
+        return [_joined(x, y) for x, y in zip(a, b, strict=True)]
+
+
+def _tally(values: Any, weight: Array) -> Tally:
+    """Sum the weights of equal values."""
+    codes = np.array(pd.factorize(values)[0])
+    missing = codes < 0
+    if missing.any():
+        _code_missing(values, codes, np.flatnonzero(missing))
+    n_values = int(codes.max(initial=-1)) + 1
+    first = np.empty(n_values, np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    distinct = values.iloc[first] if hasattr(values, "iloc") else values[first]
+    return Tally(distinct, np.bincount(codes, weight, minlength=n_values).astype(np.int64))
+
+
+def _code_missing(values: Any, codes: Array, rows: Array) -> None:
+    """Give the missing values codes of their own; objects may hold several kinds of them."""
+    last = codes.max(initial=-1)
+    if values.dtype != object:
+        codes[rows] = last + 1
+        return
+    kinds = [_kind(value) for value in (values.iloc[rows] if hasattr(values, "iloc") else values[rows])]
+    order = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
+    codes[rows] = last + np.array([order[kind] for kind in kinds])
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else "NA" if value is pd.NA else "NaN"
+
+
+def _column(table: Any, position: int) -> Any:
+    if is_sparse(table):
+        return table[:, [position]].toarray()[:, 0]
+    if not hasattr(table, "iloc"):
+        return table[:, position]
+    column = table.iloc[:, position]
+    if isinstance(column.dtype, pd.CategoricalDtype):  # blocks may know different categories
+        plain = np.asarray(column)
+        return pd.Series(plain, name=column.name, dtype=plain.dtype)
+    return column
+
+
+def _joined(a: Tally, b: Tally) -> Tally:
+    join: Any = pd.concat if hasattr(a.values, "iloc") else np.concatenate
+    return _tally(join([a.values, b.values]), np.concatenate([a.counts, b.counts]))
+
+
+class Contents(NamedTuple):
+    """Rows, values present in each column, and of the target: its distinct values, sorted, None where they are many,
+    and whether all of them are whole numbers."""
+
+    n_rows: int
+    present: Array
+    labels: Array | None
+    whole: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shares(Alone):
+    """Count the rows of each value of a data frame's only column."""
+
+    def chunk(self, block: Block) -> pd.Series[Any]:
+        frame: Any = block.X
+        return frame[frame.columns[0]].value_counts()
+
+    def combine(self, a: pd.Series[Any], b: pd.Series[Any]) -> pd.Series[Any]:
+        return a.add(b, fill_value=0)
+
+    def split(self, total: pd.Series[Any]) -> list[pd.Series[Any]]:
+        return [total.astype(np.int64).sort_index()]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns(Alone):
+    """Count the values of a data frame, and look at its column ``target``; up to ``most`` distinct values are kept."""
+
+    target: str
+    most: int = 100
+
+    def chunk(self, block: Block) -> Contents:
+        """Read every column of the block.
+
+        Raises
+        ------
+        DataError
+            Where targets of different types are mixed.
+        """
+        frame: Any = block.X
+        y = frame[self.target].dropna()
+        numeric = pd.api.types.is_numeric_dtype(y.dtype)
+        values = np.asarray(y.to_numpy(np.float64) if numeric else y.to_numpy(object))
+        try:
+            labels = np.sort(pd.unique(values))
+        except TypeError as error:
+            raise DataError(f"column {self.target!r}: expected values of one type, got a mixture: {error}") from None
+        whole = numeric and bool((labels == np.floor(labels)).all())
+        return Contents(len(frame), frame.notna().sum().to_numpy(), self._few(labels), whole)
+
+    def combine(self, a: Contents, b: Contents) -> Contents:
+        known = None if a.labels is None or b.labels is None else self._few(union(a.labels, b.labels))
+        return Contents(a.n_rows + b.n_rows, a.present + b.present, known, a.whole and b.whole)
+
+    def _few(self, labels: Array) -> Array | None:
+        return labels if len(labels) <= self.most else None
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct(Alone):
+    """The distinct labels, sorted; more than ``most`` are refused, as they are no classes."""
+
+    most: int
+
+    def chunk(self, block: Block) -> Array:
+        return self._few(sorted_labels(one_column(block.y, "y_true", block.index), block.index)[1])
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return self._few(union(a, b))
+
+    def _few(self, labels: Array) -> Array:
+        if len(labels) > self.most:
+            some = f"{labels[:3].tolist()}, ..."
+            raise DataError(f"y_true: expected at most {self.most} labels, one a column of scores, got {some}")
+        return labels

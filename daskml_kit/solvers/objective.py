@@ -1,0 +1,146 @@
+"""Oracles answer with value and gradient at a point; the data term is one, and each transform wraps another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daskml_kit.numerics.losses import Loss, Softmax
+from daskml_kit.numerics.targets import Target
+from daskml_kit.reductions.loss import At, Eval
+from daskml_kit.solvers.types import Asking, Oracle
+from daskml_kit.typing import Array
+
+
+def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float) -> Oracle:
+    """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1)."""
+
+    def oracle(w: Array, order: int) -> Asking:
+        sums = yield At(loss, target, w.reshape(1, *shape), order)
+        hess = None if sums.hess is None else sums.hess * scale
+        return Eval(sums.value * scale, sums.grad * scale, hess)
+
+    return oracle
+
+
+def ridge(oracle: Oracle, strength: Array) -> Oracle:
+    """Add half of ``strength`` (a number for each coefficient) times the squared coefficients."""
+
+    def penalised(w: Array, order: int) -> Asking:
+        here = yield from oracle(w, order)
+        hess = None if here.hess is None else here.hess + np.diag(strength)
+        return Eval(here.value + 0.5 * float(strength @ (w * w)), here.grad + strength * w, hess)
+
+    return penalised
+
+
+def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
+    """Hold all but the ``free`` (indices) of ``size`` coefficients at zero; the new oracle takes the free ones."""
+
+    def inner(w: Array, order: int) -> Asking:
+        whole = np.zeros(size)
+        whole[free] = w
+        here = yield from oracle(whole, order)
+        return Eval(here.value, here.grad[free], None if here.hess is None else here.hess[np.ix_(free, free)])
+
+    return inner
+
+
+def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracle:
+    """Pin the sum over outputs of the coefficients in ``columns`` to zero, where the loss does not see it.
+
+    A softmax does not change when a constant is added to every output. Half the squared sum is added to the objective:
+    it is zero at the minimum, and makes that minimum unique.
+    """
+    where = np.arange(n_outputs)[:, None] * width + columns
+
+    def pinned(w: Array, order: int) -> Asking:
+        here = yield from oracle(w, order)
+        total = w[where].sum(axis=0)
+        grad = here.grad.copy()
+        grad[where] += total
+        hess = None if here.hess is None else here.hess.copy()
+        if hess is not None:
+            for column in where.T:
+                hess[np.ix_(column, column)] += 1
+        return Eval(here.value + 0.5 * float(total @ total), grad, hess)
+
+    return pinned
+
+
+def last_by_logarithm(oracle: Oracle, floor: float) -> Oracle:
+    """Replace the last coefficient, which must be positive, by its logarithm.
+
+    Steps then shrink it by a factor at most, while the others follow. The curvature that the change of variable adds is
+    taken by its size, which keeps the Hessian of a convex objective positive. Once it is below ``floor`` (a logarithm),
+    nothing pulls it further down.
+    """
+
+    def transformed(w: Array, order: int) -> Asking:
+        if w[-1] > 700:  # beyond, its exponential overflows
+            return Eval(np.inf, np.full_like(w, np.nan))
+        stretch = np.append(np.ones(len(w) - 1), np.exp(w[-1]))
+        here = yield from oracle(np.append(w[:-1], stretch[-1]), order)
+        grad = here.grad * stretch
+        hess = None if here.hess is None else here.hess * np.outer(stretch, stretch)
+        if hess is not None:
+            hess[-1, -1] += abs(grad[-1])
+        if w[-1] < floor and grad[-1] > 0:
+            grad[-1] = 0
+            if hess is not None:
+                hess[-1, :-1] = hess[:-1, -1] = 0
+        return Eval(here.value, grad, hess)
+
+    return transformed
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Minimise ``scale * sum(loss) + sum(l2 * w**2) / 2 + sum(l1 * abs(w))`` over the free coefficients.
+
+    Parameters
+    ----------
+    loss : Loss
+    target : Target
+    shape : tuple of int
+        Outputs and features + 1.
+    free : array of int
+        Which of the raveled coefficients are free; the others are zero.
+    l2, l1 : array of shape (len(free),)
+    scale : float
+        One over the weight of all rows, as scikit-learn has it.
+    start : array of shape (len(free),)
+    log_floor : float, optional
+        The last coefficient is positive, and fitted by its logarithm; below this it is as good as zero.
+    """
+
+    loss: Loss
+    target: Target
+    shape: tuple[int, int]
+    free: Array
+    l2: Array
+    l1: Array
+    scale: float
+    start: Array
+    log_floor: float | None = None
+
+    def oracle(self) -> Oracle:
+        """Return the smooth part."""
+        size = self.shape[0] * self.shape[1]
+        whole = data_term(self.loss, self.target, self.shape, self.scale)
+        inner = whole if len(self.free) == size else restricted(whole, self.free, size)
+        smooth = ridge(inner if self.log_floor is None else last_by_logarithm(inner, self.log_floor), self.l2)
+        if not isinstance(self.loss, Softmax):
+            return smooth
+        width = len(self.free) // self.shape[0]
+        loose = np.flatnonzero((self.l2 + self.l1)[:width] == 0)
+        return centred(smooth, self.shape[0], loose, width)
+
+    def unravel(self, w: Array) -> Array:
+        """Return the coefficients of shape (outputs, features + 1), zeros where they are not free."""
+        whole = np.zeros(self.shape[0] * self.shape[1])
+        whole[self.free] = w
+        if self.log_floor is not None:
+            whole[self.free[-1]] = np.exp(w[-1])
+        return whole.reshape(self.shape)

@@ -1,0 +1,308 @@
+"""What a user meets beside the numbers: labels, weights, errors, checkpoints, interruption, laziness."""
+
+from __future__ import annotations
+
+import pickle
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.linear_model as skl
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+
+from daskml_kit.exceptions import CheckpointError, DataError
+from daskml_kit.linear_model import (
+    GammaRegressor,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+)
+
+
+def chunked(values, rows=130):
+    return da.from_array(values, chunks=(rows, *values.shape[1:]))
+
+
+@pytest.mark.parametrize(
+    "names", [[1, 2], [3, -1], ["no", "yes"], ["zebra", "ant"], [True, False], [0.0, 5.0]], ids=str
+)
+@pytest.mark.parametrize("model", [LogisticRegression(tol=1e-9), LinearSVC(tol=1e-9)], ids=lambda m: type(m).__name__)
+def test_labels_of_any_type(data, model, names):
+    y = np.array(names)[(data.labels > 0).astype(int)]
+    model.fit(chunked(data.X), chunked(y, 211))
+    assert_array_equal(model.classes_, np.unique(y))
+    predicted = model.predict(chunked(data.X))
+    assert predicted.dtype == y.dtype
+    assert_array_equal(predicted.compute(), model.predict(data.X))
+    score = model.score(chunked(data.X), chunked(y))
+    assert isinstance(score, float)
+    assert score == pytest.approx(np.mean(model.predict(data.X) == y))
+    assert score > 0.6
+
+
+def test_string_labels_of_a_data_frame_and_classes_missing_from_blocks(data):
+    order = np.argsort(data.labels, kind="stable")
+    frame = pd.DataFrame(data.X[order], columns=list("abcdefg"))
+    frame["kind"] = np.array(["low", "middle", "high"])[data.labels[order]]
+    lazy = dd.from_pandas(frame, npartitions=6, sort=False)
+    model = LogisticRegression(tol=1e-9).fit(lazy[list("abcdefg")], lazy["kind"])
+    expected = skl.LogisticRegression(tol=1e-12, solver="newton-cholesky").fit(frame[list("abcdefg")], frame["kind"])
+    assert_array_equal(model.classes_, expected.classes_)
+    assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+    assert list(model.feature_names_in_) == list("abcdefg")
+    probabilities = model.predict_proba(lazy[list("abcdefg")])
+    assert isinstance(probabilities, da.Array)
+    assert_allclose(probabilities.compute(), expected.predict_proba(frame[list("abcdefg")]), atol=1e-6)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(lazy[list("gfedcba")])
+
+
+def test_weights_are_repetitions(data):
+    repeats = data.weight.astype(int)
+    for model in (LogisticRegression(tol=1e-10), LinearRegression(), PoissonRegressor(tol=1e-10)):
+        y = data.labels if isinstance(model, LogisticRegression) else data.count
+        weighted = clone(model).fit(chunked(data.X), y, sample_weight=chunked(data.weight, 77))
+        repeated = clone(model).fit(np.repeat(data.X, repeats, axis=0), np.repeat(y, repeats))
+        assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6, atol=1e-8)
+
+
+def test_one_weight_for_all_rows_and_targets_in_a_frame(data):
+    frame = dd.from_pandas(pd.DataFrame(data.X, columns=list("abcdefg")), npartitions=3)
+    names = pd.DataFrame({"kind": np.array(["low", "middle", "high"])[data.labels]})
+    model = LogisticRegression(tol=1e-9).fit(frame, dd.from_pandas(names, npartitions=3), sample_weight=2.0)
+    expected = LogisticRegression(tol=1e-9, C=2.0).fit(data.X, names["kind"])
+    assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+    again = LogisticRegression(tol=1e-9).fit(chunked(data.X), chunked(data.labels[:, None]), sample_weight=2.0)
+    assert_allclose(again.coef_, LogisticRegression(tol=1e-9, C=2.0).fit(data.X, data.labels).coef_, atol=1e-6)
+
+
+def test_a_rare_class_at_a_strong_penalty_keeps_its_mean_probability():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 5))
+    y = rng.random(20_000) < 1 / (1 + np.exp(3.6 - X[:, 0]))
+    for C in (1e-2, 1e-3, 1e-5):
+        model = LogisticRegression(C=C, tol=1e-8).fit(chunked(X, 4000), chunked(y, 4000))
+        assert model.predict_proba(X)[:, 1].mean() == pytest.approx(y.mean(), rel=1e-5)
+
+
+def test_predictions_are_lazy_and_hold_one_copy_of_the_model(data):
+    model = LogisticRegression().fit(data.X, data.labels)
+    ran = []
+    X = chunked(data.X, 10).map_blocks(lambda block: ran.append(1) or block, meta=np.empty((0, 7)))
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        lazy = getattr(model, method)(X)
+        assert not ran
+        assert_allclose(lazy.compute(), getattr(model, method)(data.X))
+        ran.clear()
+    assert len(model.predict(X).__dask_graph__()) < 3 * X.npartitions + 10
+
+
+def test_parameters_arrive_and_the_estimator_clones_and_pickles(data):
+    model = LogisticRegression().set_params(C=0.01, fit_intercept=False)
+    model.fit(chunked(data.X), data.labels)
+    assert_array_equal(model.intercept_, np.zeros(3))
+    assert not hasattr(clone(model), "coef_")
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(data.X), model.predict(data.X))
+    assert b"dask" not in pickle.dumps(model.to_sklearn())
+
+
+def test_inside_a_scikit_learn_search(data):
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 10.0]}, cv=3).fit(data.X, data.labels)
+    expected = GridSearchCV(skl.LogisticRegression(max_iter=1000), {"C": [0.1, 10.0]}, cv=3).fit(data.X, data.labels)
+    assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"], atol=0.01)
+
+
+def test_an_iterative_ridge_surveys_the_data_once_with_its_own_seed(data, monkeypatch):
+    from daskml_kit.engines.engine import LocalEngine
+    from daskml_kit.reductions.summary import Survey
+
+    asked = []
+    answer = LocalEngine.answer
+    monkeypatch.setattr(LocalEngine, "answer", lambda self, query: asked.append(query) or answer(self, query))
+    Ridge(solver="lbfgs", random_state=7).fit(chunked(data.X), data.number)
+    assert [query.seed for query in asked if isinstance(query, Survey)] == [7]
+
+
+def test_a_warm_start_needs_fewer_iterations(data):
+    y = (data.labels > 0).astype(int)
+    model = LogisticRegression(tol=1e-8, warm_start=True).fit(data.X, y)
+    first, coef = model.n_iter_[0], model.coef_
+    model.fit(data.X, y)
+    assert model.n_iter_[0] < first
+    assert_allclose(model.coef_, coef, rtol=1e-6)
+
+
+def test_stopping_short_warns(data):
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        LogisticRegression(max_iter=1, tol=1e-10, solver="lbfgs").fit(data.X, data.labels)
+
+
+def test_verbose_prints_a_line_a_pass(data, capsys):
+    model = LogisticRegression(verbose=1).fit(data.X, data.labels)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == model.profile_.passes
+    assert lines[0].startswith("pass 1:")
+
+
+def test_overhead_is_a_share(data):
+    profile = LogisticRegression().fit(chunked(data.X), data.labels).profile_
+    assert 0 <= profile.overhead() < 1
+    assert profile.passes >= 3
+
+
+def test_the_callers_data_is_not_written_to(data):
+    X, y, weight = data.X.copy(), data.count.copy(), data.weight.copy()
+    for array in (X, y, weight):
+        array.flags.writeable = False
+    for model in (LogisticRegression(), PoissonRegressor(), Ridge()):
+        model.fit(chunked(X), chunked(y), sample_weight=chunked(weight))
+        model.predict(chunked(X)).compute()
+    assert_array_equal(X, data.X)
+
+
+BAD_DATA = {
+    "nan": (lambda X, y: (_put(X, (300, 2), np.nan), y), "X contains NaN in block 2, row 40 of the block, column 2"),
+    "infinity": (lambda X, y: (_put(X, (300, 2), -np.inf), y), "X contains infinity in block 2, row 40"),
+    "nan target": (lambda X, y: (X, da.where(da.arange(600, chunks=130) == 300, np.nan, y)), "y contains NaN.*block 2"),
+    "too few targets": (lambda X, y: (X, y[:-3]), "y: .*inconsistent numbers of samples.*600.*597"),
+    "three dimensions": (lambda X, y: (X[:, :, None], y), "X: expected a 2-dimensional array, got 3"),
+    "one dimension": (lambda X, y: (X[:, 0], y), "X: expected a 2-dimensional array, got 1"),
+    "complex": (lambda X, y: (X.astype(complex), y), "Complex data not supported"),
+    "words in a block": (
+        lambda X, y: (X.map_blocks(_spoil, dtype=object), y),
+        "X: expected numbers, got dtype object in block 2",
+    ),
+    "a column of words": (
+        lambda X, y: (dd.from_pandas(pd.DataFrame({"a": [1.0] * 600, "b": ["x"] * 600}), npartitions=3), y),
+        "X: expected numeric columns, got 'b'",
+    ),
+    "no rows": (lambda X, y: (X[:0], y[:0]), "0 sample"),
+    "negative weights": (
+        lambda X, y: (X, y, chunked(-np.ones(600))),
+        "Negative values in data passed to `sample_weight`",
+    ),
+    "weights of another length": (lambda X, y: (X, y, np.ones(7)), "sample_weight: .*inconsistent numbers.*600.*7"),
+    "one class": (lambda X, y: (X, da.zeros(600, chunks=130)), "only one class"),
+    "continuous labels": (lambda X, y: (X, chunked(np.linspace(0, 1, 600))), "continuous"),
+}
+
+
+def _put(X, where, value):
+    changed = X.compute()
+    changed[where] = value
+    return chunked(changed)
+
+
+def _spoil(block, block_info=None):
+    block = block.astype(object)
+    if block_info and block_info[0]["chunk-location"][0] == 2:
+        block[0, 0] = "word"
+    return block
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data_is_named_and_leaves_the_estimator_as_it_was(data, name):
+    model = LogisticRegression().fit(data.X[:, :3], data.labels)
+    before = dict(vars(model))
+    change, message = BAD_DATA[name]
+    with pytest.raises(ValueError, match=message):
+        model.fit(*change(chunked(data.X), chunked(data.labels)))
+    assert vars(model) == before
+
+
+def test_targets_outside_of_the_range(data):
+    with pytest.raises(ValueError, match="out of the valid range of the loss 'Gamma'"):
+        GammaRegressor().fit(chunked(data.X), chunked(data.count))
+    with pytest.raises(ValueError, match="out of the valid range of the loss 'Poisson'"):
+        PoissonRegressor().fit(chunked(data.X), chunked(data.number - 100))
+
+
+def test_lengths_that_differ_inside_a_block_are_found_there():
+    X = da.from_delayed(dask.delayed(np.ones)((10, 2)), (np.nan, 2), dtype=float)
+    short = da.from_delayed(dask.delayed(np.ones)(9), (np.nan,), dtype=float)
+    good = da.from_delayed(dask.delayed(np.ones)(10), (np.nan,), dtype=float)
+    with pytest.raises(DataError, match="block 1: 10 rows in X, 9 in y"):
+        LinearRegression().fit(
+            da.concatenate([X, X], allow_unknown_chunksizes=True),
+            da.concatenate([good, short], allow_unknown_chunksizes=True),
+        )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"C": 0}, "C: expected a number above 0, got 0"),
+        ({"C": "1"}, "C: expected a number above 0, got '1'"),
+        ({"solver": "admm"}, "solver: expected one of"),
+        ({"penalty": "l3"}, "penalty: expected one of"),
+        ({"dual": True}, "dual=True is not supported"),
+        ({"intercept_scaling": 2}, "intercept_scaling"),
+        ({"l1_ratio": 2}, "l1_ratio: expected a number from 0 to 1"),
+        ({"penalty": "l1", "solver": "lbfgs"}, "does not support an l1 norm"),
+        ({"penalty": "l2", "l1_ratio": 0.5}, "contradict"),
+        ({"tol": -1}, "tol: expected"),
+        ({"max_iter": 1.5}, "max_iter: expected an integer"),
+        ({"class_weight": "even"}, "class_weight"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_named(data, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        LogisticRegression(**parameters).fit(data.X, data.labels)
+
+
+def test_an_interrupted_fit_resumes_without_repeating_a_pass(data, tmp_path, monkeypatch):
+    from daskml_kit.data import memory as capacity
+    from daskml_kit.engines.engine import LocalEngine
+
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)  # so that each pass runs the graph
+    y = data.labels
+    whole = LogisticRegression(tol=1e-8).fit(chunked(data.X), y)
+    asked = []
+    answer = LocalEngine.answer
+
+    def interrupted(self, query):
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        asked.append(query)
+        return answer(self, query)
+
+    model = LogisticRegression(tol=1e-8).set_params(C=1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "answer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(chunked(data.X), y, checkpoint=tmp_path / "fit")
+    assert not hasattr(model, "coef_")
+    assert not hasattr(model, "n_features_in_")
+    model.fit(chunked(data.X), y, checkpoint=tmp_path / "fit")
+    assert model.profile_.passes == whole.profile_.passes - 4
+    assert_array_equal(model.coef_, whole.coef_)
+    finished = LogisticRegression(tol=1e-8).fit(chunked(data.X), y, checkpoint=tmp_path / "fit")
+    assert finished.profile_.passes == 0
+    assert_array_equal(finished.coef_, whole.coef_)
+    with pytest.raises(CheckpointError, match="other data or other parameters"):
+        LogisticRegression(tol=1e-8, C=2.0).fit(chunked(data.X), y, checkpoint=tmp_path / "fit")
+    with pytest.raises(CheckpointError, match="other data or other parameters"):
+        LogisticRegression(tol=1e-8).fit(chunked(data.X[::-1]), y, checkpoint=tmp_path / "fit")
+
+
+def test_a_checkpoint_keeps_labels_and_sparse_samples(data, tmp_path):
+    import scipy.sparse as sp
+
+    names = np.array(["low", "middle", "high"], dtype=object)[data.labels]
+    X = chunked(data.X).map_blocks(sp.csr_matrix)
+    first = LogisticRegression().fit(X, names, checkpoint=tmp_path / "fit")
+    again = LogisticRegression().fit(X, names, checkpoint=tmp_path / "fit")
+    assert again.profile_.passes == 0
+    assert_array_equal(again.classes_, first.classes_)
+    assert again.classes_.dtype == first.classes_.dtype
+    assert_array_equal(again.coef_, first.coef_)
