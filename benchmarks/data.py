@@ -31,29 +31,29 @@ def badly_scaled(part: int, n_rows: int) -> Data:
     d, fixed = 28, np.random.default_rng(1)
     mix = fixed.normal(size=(d, d)) / np.sqrt(d) + np.eye(d)
     scale = np.exp(np.linspace(-1, 1, d))
-    mean, slopes = fixed.normal(size=d) * scale, fixed.normal(size=d) / scale / np.sqrt(d)
+    mean, gradients = fixed.normal(size=d) * scale, fixed.normal(size=d) / scale / np.sqrt(d)
     rng = np.random.default_rng([2, part])
     X = rng.normal(size=(n_rows, d)) @ mix * scale
-    y = rng.random(n_rows) < 1 / (1 + np.exp(-(X @ slopes)))
+    y = rng.random(n_rows) < 1 / (1 + np.exp(-(X @ gradients)))
     return Data(X + mean, y.astype(np.int64))
 
 
 def low_rank(part: int, n_rows: int) -> Data:
     """100 features, a signal of rank 20 plus noise, and a linear target plus noise."""
     d, rank, fixed = 100, 20, np.random.default_rng(3)
-    factors, slopes = fixed.normal(size=(rank, d)), fixed.normal(size=d)
+    factors, gradients = fixed.normal(size=(rank, d)), fixed.normal(size=d)
     rng = np.random.default_rng([4, part])
     X = rng.normal(size=(n_rows, rank)) @ factors + 0.1 * rng.normal(size=(n_rows, d))
-    return Data(X, X @ slopes + rng.normal(size=n_rows) + 3)
+    return Data(X, X @ gradients + rng.normal(size=n_rows) + 3)
 
 
 def ten_classes(part: int, n_rows: int) -> Data:
     """50 features and ten classes of a multinomial logistic model."""
     d, k, fixed = 50, 10, np.random.default_rng(5)
-    slopes = fixed.normal(size=(d, k)) / np.sqrt(d) * 2
+    gradients = fixed.normal(size=(d, k)) / np.sqrt(d) * 2
     rng = np.random.default_rng([6, part])
     X = rng.normal(size=(n_rows, d))
-    return Data(X, (X @ slopes + rng.gumbel(size=(n_rows, k))).argmax(axis=1))
+    return Data(X, (X @ gradients + rng.gumbel(size=(n_rows, k))).argmax(axis=1))
 
 
 def in_memory(make: Maker, n_rows: int, first: int = 0) -> Data:

@@ -30,11 +30,11 @@ ROW_BYTES = 8 * (N_FEATURES + 2)
 
 def write(folder: Path, n_rows: int) -> None:
     """Write float64 features, a ``number`` that is linear in them, and a ``label`` of a logistic model, by files."""
-    slopes = np.random.default_rng(0).normal(size=N_FEATURES) / np.sqrt(N_FEATURES)
+    gradients = np.random.default_rng(0).normal(size=N_FEATURES) / np.sqrt(N_FEATURES)
     for part, start in enumerate(range(0, n_rows, FILE_ROWS)):
         rng = np.random.default_rng([1, part])
         X = rng.normal(size=(N_FEATURES, min(FILE_ROWS, n_rows - start)))
-        signal = slopes @ X
+        signal = gradients @ X
         number = signal + rng.normal(size=len(signal))
         label = (signal + rng.logistic(size=len(signal)) > 0).astype(np.float64)
         table = pa.table(dict(zip([*FEATURES, "number", "label"], [*X, number, label], strict=True)))

@@ -128,7 +128,7 @@ def cluster(setting: Setting) -> list[Row]:
             3 * setting.repeat,
         )
     tasks = sent / profile.passes / WORKERS
-    note = f"{profile.passes} passes, {sent} tasks for {WORKERS} worker threads, relabelling included"
+    note = f"{profile.passes} passes, {sent} tasks for {WORKERS} worker threads, relabeling included"
     return [
         Row("cluster on A: our local fit", timed["cluster"].seconds, timed["local"].seconds, 2.0, at_most=True),
         Row("cluster on A: tasks a thread a pass", tasks, 1, 2.0, at_most=True, unit="", notes=[note]),

@@ -1,4 +1,4 @@
-"""The objectives that scikit-learn's linear models minimise, and how far from the optimum a model is."""
+"""The objectives that scikit-learn's linear models minimize, and how far from the optimum a model is."""
 
 from __future__ import annotations
 

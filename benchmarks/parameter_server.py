@@ -184,9 +184,9 @@ def hidden_layer(params: dict[str, Any], X: Any, y: Any) -> tuple[float, dict[st
     h = np.tanh(X @ params["hidden"])
     raw = h @ params["out"]
     p = 1 / (1 + np.exp(-raw))
-    slope = (p - y) / len(y)
-    back = np.outer(slope, params["out"]) * (1 - h * h)
-    return float((np.logaddexp(0, raw) - y * raw).mean()), {"hidden": X.T @ back, "out": h.T @ slope}
+    gradient = (p - y) / len(y)
+    back = np.outer(gradient, params["out"]) * (1 - h * h)
+    return float((np.logaddexp(0, raw) - y * raw).mean()), {"hidden": X.T @ back, "out": h.T @ gradient}
 
 
 def sparse(setting: Setting) -> list[Row]:

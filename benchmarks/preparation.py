@@ -33,7 +33,7 @@ from daskml_kit import compose, impute, metrics, preprocessing
 ROWS_FLIGHTS, ROWS_SCORES = 3_000_000, 5_000_000
 N_BLOCKS = 16
 NUMBERS = ["dep_delay", "arr_delay", "air_time", "distance", "sched_dep_time", "sched_arr_time"]
-"""The first three are missing where a flight was cancelled."""
+"""The first three are missing where a flight was canceled."""
 NAMES = ["month", "carrier", "origin", "dest"]
 EXACT = 1e-9
 """How far the answers of scikit-learn and ours may be apart, as a share of the greatest of them."""
@@ -196,7 +196,7 @@ def _failure(contestant: Callable[[], Any]) -> str | None:
 
 
 def _answer(timed: Timed, attribute: str | None) -> list[Any]:
-    """Return what was learnt or computed, as arrays."""
+    """Return what was learned or computed, as arrays."""
     answer = timed.result if attribute is None else getattr(timed.result, attribute)
     if isinstance(answer, da.Array):
         answer = answer.compute()

@@ -48,7 +48,7 @@ class Row:
 
 
 def race(contestants: Mapping[str, Callable[[], Any]], repeat: int, budget: float = 30.0) -> dict[str, Timed]:
-    """Run the contestants in turn ``repeat`` times, so that a busy neighbour disturbs them alike.
+    """Run the contestants in turn ``repeat`` times, so that a busy neighbor disturbs them alike.
 
     One that has taken ``budget`` seconds in all is not run again.
     """

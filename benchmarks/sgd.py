@@ -29,7 +29,7 @@ FAR = 10_000
 WORKERS = 2
 
 
-def standardised(part: int, n_rows: int) -> Data:
+def standardized(part: int, n_rows: int) -> Data:
     """The badly scaled data after a standard scaler."""
     whole = badly_scaled(FAR, 8_192).X
     mean, scale = whole.mean(axis=0), whole.std(axis=0)
@@ -42,12 +42,12 @@ def epoch_on_bad_scales(setting: Setting) -> list[Row]:
     return _one_epoch("badly scaled", badly_scaled, setting)
 
 
-def epoch_on_standardised(setting: Setting) -> list[Row]:
+def epoch_on_standardized(setting: Setting) -> list[Row]:
     """Features as peers want them."""
-    return _one_epoch("standardised", standardised, setting)
+    return _one_epoch("standardized", standardized, setting)
 
 
-WORKS: dict[str, Work] = {"sgd": epoch_on_bad_scales, "sgd-standardised": epoch_on_standardised}
+WORKS: dict[str, Work] = {"sgd": epoch_on_bad_scales, "sgd-standardized": epoch_on_standardized}
 
 
 def _one_epoch(kind: str, make: Maker, setting: Setting) -> list[Row]:

@@ -21,8 +21,8 @@ from sklearn.utils.validation import check_is_fitted
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import Tables
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.frames import Head, Through, Together, first_rows, is_sparse
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.frames import Head, Through, first_rows, is_sparse
+from daskml_kit.reductions.reduction import Joint, Reduction
 from daskml_kit.validation import check_features, like, plain_strings
 
 
@@ -86,19 +86,19 @@ def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any =
         raise DataError(f"{error} (in block {number})") from error
 
 
-Study: TypeAlias = Generator[tuple[Query, ...], tuple[Any, ...], None]
-"""Yields questions, receives their answers, and leaves the transformer fitted."""
+Study: TypeAlias = Generator[tuple[Reduction, ...], tuple[Any, ...], None]
+"""Yields reductions, receives their answers, and leaves the transformer fitted."""
 
 
 class Answers(Protocol):
-    """What answers a question in one pass: `daskml_kit.engines.open.Tables`, or an engine."""
+    """What answers a reduction in one pass: `daskml_kit.engines.open.Tables`, or an engine."""
 
-    def answer(self, query: Query) -> list[Any]: ...
+    def answer(self, reduction: Reduction) -> list[Any]: ...
 
 
 @runtime_checkable
 class Studious(Protocol):
-    """A transformer that fits by asking questions.
+    """A transformer that fits by asking reductions.
 
     ``many_passes`` says that one pass may not be enough.
     """
@@ -110,12 +110,12 @@ class Studious(Protocol):
 
 
 def drive(study: Study, source: Answers) -> None:
-    """Run ``study`` to its end, one pass over ``source`` for all the questions of a turn."""
+    """Run ``study`` to its end, one pass over ``source`` for all the reductions of a turn."""
     try:
-        questions = next(study)
+        reductions = next(study)
         while True:
-            (answers,) = source.answer(Together(questions))
-            questions = study.send(answers)
+            (answers,) = source.answer(Joint(reductions))
+            reductions = study.send(answers)
     except StopIteration:
         return
 
@@ -172,34 +172,34 @@ def needs_many_passes(transformer: Any) -> bool:
 
 
 def together(studies: Sequence[Study]) -> Study:
-    """Run studies in lock step: one turn asks the questions of all that have not ended.
+    """Run studies in lock step: one turn asks the reductions of all that have not ended.
 
     Examples
     --------
     >>> def ask(n):
     ...     for i in range(n):
-    ...         print((yield (f"question {i}",)))
+    ...         print((yield (f"reduction {i}",)))
     >>> both = together([ask(1), ask(2)])
     >>> next(both)
-    ('question 0', 'question 0')
+    ('reduction 0', 'reduction 0')
     >>> both.send(("yes", "no"))
     ('yes',)
     ('no',)
-    ('question 1',)
+    ('reduction 1',)
     """
     waiting = _advance([(study, None) for study in studies])
     while waiting:
-        answers = iter((yield tuple(chain.from_iterable(questions for _, questions in waiting))))
-        waiting = _advance([(study, tuple(next(answers) for _ in questions)) for study, questions in waiting])
+        answers = iter((yield tuple(chain.from_iterable(reductions for _, reductions in waiting))))
+        waiting = _advance([(study, tuple(next(answers) for _ in reductions)) for study, reductions in waiting])
 
 
-def seen(view: Callable[[Query], Query], study: Study) -> Study:
-    """Run ``study`` with each of its questions asked through ``view``."""
+def seen(view: Callable[[Reduction], Reduction], study: Study) -> Study:
+    """Run ``study`` with each of its reductions asked through ``view``."""
     try:
-        questions = next(study)
+        reductions = next(study)
         while True:
-            answers = yield tuple(view(question) for question in questions)
-            questions = study.send(answers)
+            answers = yield tuple(view(reduction) for reduction in reductions)
+            reductions = study.send(answers)
     except StopIteration:
         return
 
@@ -239,7 +239,7 @@ def refuse_in_place(transformer: Any) -> None:
         )
 
 
-def _advance(turns: Sequence[tuple[Study, Any]]) -> list[tuple[Study, tuple[Query, ...]]]:
+def _advance(turns: Sequence[tuple[Study, Any]]) -> list[tuple[Study, tuple[Reduction, ...]]]:
     waiting = []
     for study, answers in turns:
         try:
@@ -288,7 +288,7 @@ class Blockwise(SklearnTwin):
     """A few rows of the input of fit: what transform gives for them tells the type of its result."""
 
     def study(self) -> Study:
-        """Yield the questions of a fit, and set the fitted attributes from their answers."""
+        """Yield the reductions of a fit, and set the fitted attributes from their answers."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:

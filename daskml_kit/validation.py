@@ -34,7 +34,7 @@ def check_fit(
     y: Any = None,
     sample_weight: Any = None,
     *,
-    labelled: bool = False,
+    labeled: bool = False,
     multi_output: bool = False,
     finite: bool | str = False,
 ) -> Inputs:
@@ -48,7 +48,7 @@ def check_fit(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
     if not is_dask(X):
-        return _check_memory(estimator, X, y, sample_weight, labelled, multi_output, finite)
+        return _check_memory(estimator, X, y, sample_weight, labeled, multi_output, finite)
     remember_features(estimator, X)
     if y is not None:
         _check_target(y, multi_output)
@@ -118,13 +118,13 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 
 def _check_memory(
-    estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labelled: bool, multi_output: bool, finite: bool | str
+    estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labeled: bool, multi_output: bool, finite: bool | str
 ) -> Inputs:
     options: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": finite}
     if y is None or is_dask(y):
         X = validate_data(estimator, X, **options)
     else:
-        X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labelled, **options)
+        X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labeled, **options)
     if sample_weight is not None and not is_dask(sample_weight):
         if isinstance(sample_weight, numbers.Real):
             sample_weight = np.full(X.shape[0], float(sample_weight))

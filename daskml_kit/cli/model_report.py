@@ -135,7 +135,7 @@ class Report:
         for verdict in self.test:
             yield f"  {verdict.metric}", f"{_short(verdict.model)}{_short(verdict.baseline)}"
         yield "", ""
-        yield "coefficients", f"the {len(self.coefficients)} largest of {self.features:,}, of standardised features"
+        yield "coefficients", f"the {len(self.coefficients)} largest of {self.features:,}, of standardized features"
         for coefficient in self.coefficients:
             of = f" (for {coefficient.of})" if coefficient.of is not None else ""
             yield "", f"{coefficient.value:>+10.4f}  {coefficient.feature}{of}"

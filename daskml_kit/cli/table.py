@@ -51,7 +51,7 @@ FLIGHT_COLUMNS = (
     "distance",
 )
 FLIGHT_NOTE = (
-    f"late is an arrival more than {LATE_MINUTES} minutes after schedule; cancelled and diverted flights have no "
+    f"late is an arrival more than {LATE_MINUTES} minutes after schedule; canceled and diverted flights have no "
     "arrival delay and are dropped"
 )
 
@@ -138,7 +138,7 @@ def _open_flights(target: str) -> Source:
 
 
 def _known_before(flights: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return what is known of each flight before its departure, and the target; missing where it was cancelled."""
+    """Return what is known of each flight before its departure, and the target; missing where it was canceled."""
     known = flights[["month", "carrier", "origin", "dest", "distance"]].copy()
     known["day_of_week"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week
     known["sched_dep_hour"] = flights["sched_dep_time"] // 100

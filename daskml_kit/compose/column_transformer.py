@@ -31,7 +31,7 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import Tables
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.frames import Head, Select, columns_at, is_sparse
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.sparsity import Density
 from daskml_kit.validation import like
 
@@ -136,14 +136,14 @@ def _cloned(name: str, transformer: Any) -> Any:
 
 
 def _is_ours(transformer: Any) -> bool:
-    """Whether every step fits on Dask data, though not by questions."""
+    """Whether every step fits on Dask data, though not by reductions."""
     steps = getattr(transformer, "steps", None) or getattr(transformer, "transformer_list", None)
     if steps is None:
         return isinstance(transformer, SklearnTwin) or can_study(transformer)
     return all(isinstance(step, str) or step is None or _is_ours(step) for _, step in steps)
 
 
-def density_of(parts: Sequence[Part], head: Any) -> Generator[tuple[Query, ...], tuple[Any, ...], float | None]:
+def density_of(parts: Sequence[Part], head: Any) -> Generator[tuple[Reduction, ...], tuple[Any, ...], float | None]:
     """Return the share of stored numbers in the results of fitted parts; None where no result is sparse.
 
     It takes a pass only where the first rows, ``head``, do not tell: one-hot columns hold a one for each feature.
@@ -180,7 +180,7 @@ def _stored(model: Any, result: Any) -> int | None:
 class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: ignore[misc]
     """Apply transformers to columns, and put their results side by side.
 
-    On Dask input all transformers fit together: one pass answers the first questions of all of them, the next pass the
+    On Dask input all transformers fit together: one pass answers the first reductions of all of them, the next pass the
     second, and so on. Where more than one pass is needed and the columns fit in memory, the source is read once.
     ``transform`` is one task a block. Parameters, attributes and methods are those of
     `sklearn.compose.ColumnTransformer`.
@@ -250,7 +250,7 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
         return self
 
     def study(self) -> Study:
-        """Ask the questions of all transformers, as part of the study of another."""
+        """Ask the reductions of all transformers, as part of the study of another."""
         (head,) = yield (Head(),)
         self._refuse({})
         parts = resolve(self.transformers, self.remainder, head)

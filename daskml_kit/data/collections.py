@@ -151,7 +151,7 @@ def with_lengths(array: da.Array) -> da.Array:
 def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
     """Return blocks that are computed at each use, each with the part of the graph that it needs.
 
-    The graph is not optimised: that would fuse what X and the targets share, such as a file, into each of them.
+    The graph is not optimized: that would fuse what X and the targets share, such as a file, into each of them.
     """
     arrays = list(aligned.values())
     graph = {key: task for array in arrays for key, task in dict(array.__dask_graph__()).items()}

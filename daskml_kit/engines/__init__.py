@@ -1,1 +1,1 @@
-"""Where questions are answered: local threads, or the workers of a Dask cluster."""
+"""Where reductions are answered: local threads, or the workers of a Dask cluster."""

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile
 from daskml_kit.exceptions import CheckpointError
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 
 
 class Transcript(AbstractContextManager["Transcript"]):
@@ -51,14 +51,14 @@ class Transcript(AbstractContextManager["Transcript"]):
     def profile(self) -> Profile:
         return self.engine.profile
 
-    def answer(self, query: Query) -> list[Any]:
-        """Return the written answer to this question, or ask it and write the answer down."""
+    def answer(self, reduction: Reduction) -> list[Any]:
+        """Return the written answer to this reduction, or ask it and write the answer down."""
         self._asked += 1
         path = self.folder / f"{self._asked:06d}.npz"
-        asked = dask.base.tokenize(type(query).__name__, vars(query))
+        asked = dask.base.tokenize(type(reduction).__name__, vars(reduction))
         if path.exists():
-            return _read(path, asked, query.answer_type)
-        answers = self.engine.answer(query)
+            return _read(path, asked, reduction.answer_type)
+        answers = self.engine.answer(reduction)
         _write(path, asked, answers)
         return answers
 
@@ -96,7 +96,7 @@ def _write(path: Path, asked: str, answers: list[Any]) -> None:
 def _read(path: Path, asked: str, kind: Callable[..., Any] | None) -> list[Any]:
     with np.load(path, allow_pickle=False) as stored:
         if str(stored["asked"]) != asked:
-            raise CheckpointError(f"checkpoint: {path} answers another question: the fit has changed since")
+            raise CheckpointError(f"checkpoint: {path} answers another reduction: the fit has changed since")
         answers: list[dict[str, Any]] = [{} for _ in range(int(stored["n_answers"]))]
         for entry in stored.files:
             number, dot, name = entry.partition(".")

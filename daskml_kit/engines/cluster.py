@@ -21,7 +21,7 @@ from daskml_kit.engines.engine import load
 from daskml_kit.engines.profile import Profile
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.reductions.reduction import Node, Query, reduce_nodes
+from daskml_kit.reductions.reduction import Node, Reduction, reduce_nodes
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
@@ -65,8 +65,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self.profile = Profile()
         self._follow_workers()
 
-    def answer(self, query: Query) -> list[Any]:
-        """Answer ``query`` by one pass.
+    def answer(self, reduction: Reduction) -> list[Any]:
+        """Answer ``reduction`` by one pass.
 
         Raises
         ------
@@ -74,14 +74,14 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             Where a block was lost that cannot be computed again, as scattered data cannot.
         """
         self._follow_workers()
-        name = f"daskml-{type(query).__name__.lower()}-{uuid.uuid4().hex}"
+        name = f"daskml-{type(reduction).__name__.lower()}-{uuid.uuid4().hex}"
         futures: list[Future] = []
         try:
             for number, (shard, sources) in enumerate(zip(self._shards, self._sources, strict=True)):
                 futures.append(
                     self._submit(
                         answer_shard,
-                        query,
+                        reduction,
                         sources,
                         self.change,
                         self.n_blocks,
@@ -93,7 +93,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             top = futures
             while len(top) > MERGE_WIDTH:
                 groups = [top[i : i + MERGE_WIDTH] for i in range(0, len(top), MERGE_WIDTH)]
-                top = [self.client.submit(merge_shards, query, group, self.n_blocks, pure=False) for group in groups]
+                top = [
+                    self.client.submit(merge_shards, reduction, group, self.n_blocks, pure=False) for group in groups
+                ]
                 futures += top
                 n_tasks += len(top)
             parts = self.client.gather(top)
@@ -105,10 +107,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         except BaseException:
             self.client.cancel(futures)
             raise
-        nodes = reduce_nodes(query, [node for part in parts for node in part.nodes], self.n_blocks)
+        nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)
         self.profile.add(sum(pace.seconds for pace in self._paces.values()), n_tasks)
-        return query.split(nodes[0].partial)
+        return reduction.finalize(nodes[0].partial)
 
     def homes(self) -> list[str]:
         """Return for each block a worker that holds it, or is to load it."""
@@ -233,8 +235,8 @@ def add_paces(paces: Iterable[Mapping[str, Pace]]) -> dict[str, Pace]:
     return total
 
 
-def answer_shard(query: Query, sources: Any, change: Callable[[Any], Any] | None, n_blocks: int) -> Part:
-    """Answer ``query`` for one shard, on its worker, one block after another."""
+def answer_shard(reduction: Reduction, sources: Any, change: Callable[[Any], Any] | None, n_blocks: int) -> Part:
+    """Answer ``reduction`` for one shard, on its worker, one block after another."""
     started = time.perf_counter()
     nodes: list[Node] = []
     n_bytes = 0.0
@@ -242,7 +244,7 @@ def answer_shard(query: Query, sources: Any, change: Callable[[Any], Any] | None
         for loaded in loads_of(sources, change):
             block = loaded()
             n_bytes += size_of(block.X)
-            nodes = reduce_nodes(query, [*nodes, Node(0, block.index, query.chunk(block))], n_blocks)
+            nodes = reduce_nodes(reduction, [*nodes, Node(0, block.index, reduction.chunk(block))], n_blocks)
             del block
     return Part(nodes, {get_worker().address: Pace(n_bytes, time.perf_counter() - started)})
 
@@ -254,9 +256,9 @@ def loads_of(sources: Any, change: Callable[[Any], Any] | None) -> list[Callable
     return [partial(_assemble, *source) for source in sources]
 
 
-def merge_shards(query: Query, parts: Sequence[Part], n_blocks: int) -> Part:
+def merge_shards(reduction: Reduction, parts: Sequence[Part], n_blocks: int) -> Part:
     """Combine the answers of some shards, on a worker."""
-    nodes = reduce_nodes(query, [node for part in parts for node in part.nodes], n_blocks)
+    nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], n_blocks)
     return Part(nodes, add_paces(part.paces for part in parts))
 
 

@@ -15,13 +15,13 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.profile import Profile
 from daskml_kit.engines.runtime import computing
-from daskml_kit.reductions.reduction import Node, Query, reduce_nodes
+from daskml_kit.reductions.reduction import Node, Reduction, reduce_nodes
 
 INLINE_ELEMENTS = 50_000
 
 
 class Engine(Protocol):
-    """Answers questions, each in exactly one pass over the data."""
+    """Answers reductions, each in exactly one pass over the data."""
 
     n_blocks: int
 
@@ -29,8 +29,8 @@ class Engine(Protocol):
     def profile(self) -> Profile:
         """What the engine has done so far."""
 
-    def answer(self, query: Query) -> list[Any]:
-        """Return one answer for each question fused in ``query``."""
+    def answer(self, reduction: Reduction) -> list[Any]:
+        """Return one answer for each reduction fused in ``reduction``."""
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         """Replace the targets of every block by ``change`` of them, where they lie."""
@@ -59,8 +59,8 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         self.change: Callable[[Any], Any] | None = None
         self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
 
-    def answer(self, query: Query) -> list[Any]:
-        """Answer ``query`` by one pass.
+    def answer(self, reduction: Reduction) -> list[Any]:
+        """Answer ``reduction`` by one pass.
 
         A partial is combined as soon as its sibling in the tree is there, so that the memory of a pass holds few.
         """
@@ -68,12 +68,12 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         nodes: list[Node] = []
         apply = self._pool.map if self._pool else map
         with computing():  # also where one thread works: BLAS's own split of the sums would change their bits
-            results = apply(self._chunk, [query] * self.n_blocks, self.blocks)
+            results = apply(self._chunk, [reduction] * self.n_blocks, self.blocks)
             for position, (partial, seconds) in enumerate(results):
                 spent += seconds
-                nodes = reduce_nodes(query, [*nodes, Node(0, position, partial)], self.n_blocks)
+                nodes = reduce_nodes(reduction, [*nodes, Node(0, position, partial)], self.n_blocks)
         self.profile.add(spent, self.n_blocks)
-        return query.split(nodes[0].partial)
+        return reduction.finalize(nodes[0].partial)
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         self.change = change
@@ -84,10 +84,10 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def _chunk(self, query: Query, source: Block | Lazy) -> tuple[Any, float]:
+    def _chunk(self, reduction: Reduction, source: Block | Lazy) -> tuple[Any, float]:
         started = time.perf_counter()
         block = source if isinstance(source, Block) else load(source, self.change)
-        return query.chunk(block), time.perf_counter() - started
+        return reduction.chunk(block), time.perf_counter() - started
 
 
 def load(source: Lazy, change: Callable[[Any], Any] | None) -> Block:

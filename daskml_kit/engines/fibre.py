@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 class Asked(NamedTuple):
     """What the function wants to know before it goes on."""
 
-    question: Any
+    reduction: Any
 
 
 class Returned(NamedTuple):
@@ -22,11 +22,11 @@ class Returned(NamedTuple):
 
 
 class Stopped(BaseException):
-    """Ends a function whose questions are not answered any more."""
+    """Ends a function whose reductions are not answered any more."""
 
 
 class Fibre:
-    """Runs ``function(ask)``, where ``ask(question)`` waits until someone answers.
+    """Runs ``function(ask)``, where ``ask(reduction)`` waits until someone answers.
 
     It makes a generator of a function that asks deep down in its calls: between `advance` and its return the function
     runs and the caller waits, else the reverse.
@@ -35,7 +35,7 @@ class Fibre:
     --------
     >>> fibre = Fibre(lambda ask: ask("two and two?") + 1)
     >>> fibre.advance(None)
-    Asked(question='two and two?')
+    Asked(reduction='two and two?')
     >>> fibre.advance(4)
     Returned(value=5, error=None)
     """
@@ -51,7 +51,7 @@ class Fibre:
         self._thread.start()
 
     def advance(self, reply: Any) -> Asked | Returned:
-        """Answer the last question (at first: start); return the next, or how the function ended."""
+        """Answer the last reduction (at first: start); return the next, or how the function ended."""
         self._reply = reply
         self._resume.release()
         self._pause.acquire()
@@ -60,14 +60,14 @@ class Fibre:
         return self._news
 
     def stop(self) -> None:
-        """End the function at the question where it waits."""
+        """End the function at the reduction where it waits."""
         if self._thread.is_alive():
             self._stopped = True
             self._resume.release()
             self._thread.join()
 
-    def _ask(self, question: Any) -> Any:
-        self._news = Asked(question)
+    def _ask(self, reduction: Any) -> Any:
+        self._news = Asked(reduction)
         self._pause.release()
         self._resume.acquire()
         if self._stopped:

@@ -1,4 +1,4 @@
-"""Questions about imputed features, answered from the features with stand-ins and indicators."""
+"""Reductions about imputed features, answered from the features with stand-ins and indicators."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from daskml_kit.engines.mapped import MappedEngine
 from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.gram import Scatter
 from daskml_kit.reductions.moments import Moments, Spread
-from daskml_kit.reductions.reduction import Query
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.reductions.summary import Summary
 from daskml_kit.typing import Array, Matrix
 
 
@@ -43,7 +43,7 @@ class ImputedEngine(MappedEngine):
     Parameters
     ----------
     engine : Engine
-        Answers `Moments` and `Survey` of the features as they are, and other questions of features with indicators.
+        Answers `Moments` and `Summary` of the features as they are, and other reductions of features with indicators.
     gaps : Gaps
     filling : Filling
     """
@@ -55,11 +55,11 @@ class ImputedEngine(MappedEngine):
         super().__init__(engine, unfilling(gaps, filling), name)
         self.filling = filling
 
-    def answer(self, query: Query) -> list[Any]:
+    def answer(self, reduction: Reduction) -> list[Any]:
         """Answer losses at points, the Gram matrix, moments of rows that count alike, and the survey."""
-        if isinstance(query, Moments):
-            return [imputed_spread(answer, self.filling) for answer in self.engine.answer(query)]
-        return super().answer(replace(query, missing=True) if isinstance(query, Survey) else query)
+        if isinstance(reduction, Moments):
+            return [imputed_spread(answer, self.filling) for answer in self.engine.answer(reduction)]
+        return super().answer(replace(reduction, missing=True) if isinstance(reduction, Summary) else reduction)
 
     def _scatter(self, answer: Scatter) -> Scatter:
         n_targets = len(answer.mean) - self._map.shape[0] + 1

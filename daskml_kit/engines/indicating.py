@@ -11,17 +11,17 @@ from daskml_kit.engines.profile import Profile
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import LinearScores
-from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.missing_counts import WithIndicators
 from daskml_kit.reductions.per_fold import PerFold
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 
-OF_NUMBERS = (At, Gram, LinearScores)
-"""Questions that a missing value is no answer to."""
+OF_NUMBERS = (LossAt, Gram, LinearScores)
+"""Reductions that a missing value is no answer to."""
 
 
 class IndicatingEngine(AbstractContextManager["IndicatingEngine"]):
-    """Answers questions of linear models about the rows with stand-ins and indicators, and others about the rows.
+    """Answers reductions of linear models about the rows with stand-ins and indicators, and others about the rows.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class IndicatingEngine(AbstractContextManager["IndicatingEngine"]):
     def profile(self) -> Profile:
         return self.engine.profile
 
-    def answer(self, query: Query) -> list[Any]:
-        asked = query.query if isinstance(query, PerFold) else query
-        return self.engine.answer(WithIndicators(query, self.gaps) if isinstance(asked, OF_NUMBERS) else query)
+    def answer(self, reduction: Reduction) -> list[Any]:
+        asked = reduction.reduction if isinstance(reduction, PerFold) else reduction
+        return self.engine.answer(WithIndicators(reduction, self.gaps) if isinstance(asked, OF_NUMBERS) else reduction)
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         self.engine.relabel(change)

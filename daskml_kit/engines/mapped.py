@@ -1,4 +1,4 @@
-"""Questions about features that are mapped for each fit, answered from the features that are there."""
+"""Reductions about features that are mapped for each fit, answered from the features that are there."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import scipy.sparse as sp
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile
 from daskml_kit.reductions.gram import Gram, Scatter
-from daskml_kit.reductions.loss import At, Eval
-from daskml_kit.reductions.reduction import Query
-from daskml_kit.reductions.summary import Overview, Survey
+from daskml_kit.reductions.loss import Eval, LossAt
+from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array, Matrix
 
 
 class MappedEngine:
     """Base of engines over features that are an affine function of those that another engine knows.
 
-    Points are mapped by the matrix of the coefficients, slopes and Hessians back by its transpose.
+    Points are mapped by the matrix of the coefficients, gradients and Hessians back by its transpose.
 
     Parameters
     ----------
@@ -46,22 +46,22 @@ class MappedEngine:
     def profile(self) -> Profile:
         return self.engine.profile
 
-    def answer(self, query: Query) -> list[Any]:
+    def answer(self, reduction: Reduction) -> list[Any]:
         """Answer losses at points, the Gram matrix, and the survey.
 
         Raises
         ------
         TypeError
-            For any other question.
+            For any other reduction.
         """
-        if isinstance(query, At):
-            mapped = replace(query, coef=mapped_coefficients(self._map, query.coef))
-            return [self._back(answer, query.coef.shape[1]) for answer in self.engine.answer(mapped)]
-        if isinstance(query, Gram):
-            return [self._scatter(answer) for answer in self.engine.answer(query)]
-        if isinstance(query, Survey):
-            return [self._shared_overview(answer) for answer in self.engine.answer(query)]
-        raise TypeError(f"{type(query).__name__} is not asked of {self.kind} features")
+        if isinstance(reduction, LossAt):
+            mapped = replace(reduction, coef=mapped_coefficients(self._map, reduction.coef))
+            return [self._back(answer, reduction.coef.shape[1]) for answer in self.engine.answer(mapped)]
+        if isinstance(reduction, Gram):
+            return [self._scatter(answer) for answer in self.engine.answer(reduction)]
+        if isinstance(reduction, Summary):
+            return [self._shared_overview(answer) for answer in self.engine.answer(reduction)]
+        raise TypeError(f"{type(reduction).__name__} is not asked of {self.kind} features")
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         self.engine.relabel(change)
@@ -87,14 +87,14 @@ class MappedEngine:
         whole = sp.csr_array(sp.kron(sp.eye_array(n_outputs), self._map))
         return Eval(answer.value, grad, whole.T @ answer.hess @ whole)
 
-    def _shared_overview(self, answer: Overview) -> Overview:
+    def _shared_overview(self, answer: DataSummary) -> DataSummary:
         """Map the sample once for all fits on these rows."""
         key = (self.kind, self.name, id(answer))
         if key not in self.shared:
             found = answer._replace(sample_X=self._rows(answer.sample_X))
             self.shared[key] = answer, found  # the answer is kept, so that no other has its id
-        overview: Overview = self.shared[key][1]
-        return overview
+        summary: DataSummary = self.shared[key][1]
+        return summary
 
 
 def mapped_coefficients(matrix: Any, coef: Array) -> Array:

@@ -37,7 +37,7 @@ from daskml_kit.engines.given import given_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
-from daskml_kit.reductions.reduction import Node, Query, reduce_nodes
+from daskml_kit.reductions.reduction import Node, Reduction, reduce_nodes
 from daskml_kit.typing import Array
 
 LOCAL_BYTES = 16 * 2**20
@@ -216,7 +216,7 @@ MERGE_WIDTH = 8
 
 
 class Tables:
-    """Answers questions about a Dask DataFrame or array, its values of any type, block by block.
+    """Answers reductions about a Dask DataFrame or array, its values of any type, block by block.
 
     Nothing is held but the partial answers. Blocks without rows are passed over.
 
@@ -248,15 +248,15 @@ class Tables:
         elif keep:
             self._hold()
 
-    def answer(self, query: Query) -> list[Any]:
-        """Return one answer for each question fused in ``query``.
+    def answer(self, reduction: Reduction) -> list[Any]:
+        """Return one answer for each reduction fused in ``reduction``.
 
         Raises
         ------
         DataError
             Where no block has rows.
         """
-        shared = dask.delayed(query, traverse=False)
+        shared = dask.delayed(reduction, traverse=False)
         answer, merge = dask.delayed(_answer), dask.delayed(_merge)
         parts = [answer(shared, [self._blocks[at] for at in run], run, self.n_blocks) for run in self._runs()]
         while len(parts) > 1:
@@ -266,7 +266,7 @@ class Tables:
         if nodes[0].partial is None:
             shape = (0, self._X.shape[1])
             raise DataError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
-        return query.split(nodes[0].partial)
+        return reduction.finalize(nodes[0].partial)
 
     def collection(self) -> Any:
         """Return the data as a Dask collection, which reads what is held rather than the source."""
@@ -301,35 +301,35 @@ def _lies_in_memory(X: Any, n_blocks: int) -> bool:
     return len(futures_of(X)) == n_blocks and len(X.__dask_graph__()) <= 2 * n_blocks
 
 
-def _answer(query: Query, tables: list[Any], positions: list[int], n_blocks: int) -> list[Node]:
-    """Answer ``query`` for some blocks, one after another, as far combined as the tree allows."""
+def _answer(reduction: Reduction, tables: list[Any], positions: list[int], n_blocks: int) -> list[Node]:
+    """Answer ``reduction`` for some blocks, one after another, as far combined as the tree allows."""
     nodes: list[Node] = []
     for table, position in zip(tables, positions, strict=True):
-        nodes = reduce_nodes(_Skipping(query), [*nodes, *_answer_block(query, table, position)], n_blocks)
+        nodes = reduce_nodes(_Skipping(reduction), [*nodes, *_answer_block(reduction, table, position)], n_blocks)
     return nodes
 
 
-def _answer_block(query: Query, table: Any, index: int) -> list[Node]:
+def _answer_block(reduction: Reduction, table: Any, index: int) -> list[Node]:
     if table.shape[0] == 0:
         return [Node(0, index, None)]
     try:
         with computing():
-            return [Node(0, index, query.chunk(Block(table, index=index)))]
+            return [Node(0, index, reduction.chunk(Block(table, index=index)))]
     except DataError:
         raise
     except (TypeError, ValueError) as error:
         raise (DataError if isinstance(error, ValueError) else TypeError)(f"{error} (in block {index})") from error
 
 
-def _merge(query: Query, parts: list[list[Node]], n_blocks: int) -> list[Node]:
-    return reduce_nodes(_Skipping(query), [node for part in parts for node in part], n_blocks)
+def _merge(reduction: Reduction, parts: list[list[Node]], n_blocks: int) -> list[Node]:
+    return reduce_nodes(_Skipping(reduction), [node for part in parts for node in part], n_blocks)
 
 
 @dataclass(frozen=True, eq=False)
 class _Skipping(Delegate):
-    """A query's ``combine``, where a block without rows has no partial answer."""
+    """A reduction's ``combine``, where a block without rows has no partial answer."""
 
     def combine(self, a: Any, b: Any) -> Any:
         if a is None or b is None:
             return b if a is None else a
-        return self.query.combine(a, b)
+        return self.reduction.combine(a, b)

@@ -1,4 +1,4 @@
-"""Questions about standardised features, answered from the features as they are."""
+"""Reductions about standardized features, answered from the features as they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daskml_kit.typing import Array, Matrix
 class ScaledEngine(MappedEngine):
     r"""An engine over :math:`(x - \mu) / \sigma` that never computes it.
 
-    Standardising is affine, so a linear predictor of the standardised features is one of the features:
+    Standardizing is affine, so a linear predictor of the standardized features is one of the features:
     :math:`v^\top (x - \mu) / \sigma + c = w^\top x + b` with :math:`w = v / \sigma` and
     :math:`b = c - v^\top (\mu / \sigma)`.
 
@@ -26,7 +26,7 @@ class ScaledEngine(MappedEngine):
     mean, scale : array of shape (d,)
     """
 
-    kind = "standardised"
+    kind = "standardized"
 
     def __init__(self, engine: Engine, mean: Array, scale: Array) -> None:
         super().__init__(engine, unscaling(mean, scale), (mean.tobytes(), scale.tobytes()))
@@ -47,7 +47,7 @@ class ScaledEngine(MappedEngine):
 
 
 def unscaling(mean: Array, scale: Array) -> Any:
-    """Return the (d + 1, d + 1) CSR matrix that maps coefficients of standardised features to those of the features.
+    """Return the (d + 1, d + 1) CSR matrix that maps coefficients of standardized features to those of the features.
 
     Examples
     --------

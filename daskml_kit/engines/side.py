@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.engines.profile import Profile
-from daskml_kit.reductions.loss import At, Within
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.loss import LossAt, Within
+from daskml_kit.reductions.reduction import Reduction
 
 
 class Side(NamedTuple):
@@ -28,7 +28,7 @@ class SideEngine(AbstractContextManager["SideEngine"]):
     Parameters
     ----------
     ask : callable
-        Has a question answered for the side.
+        Has a reduction answered for the side.
     n_blocks : int
     known : dict
         Where problems of this kind have ended before, by their key: a fit may start there, and leaves where it ended.
@@ -38,7 +38,7 @@ class SideEngine(AbstractContextManager["SideEngine"]):
 
     def __init__(
         self,
-        ask: Callable[[Query], Any],
+        ask: Callable[[Reduction], Any],
         n_blocks: int,
         known: dict[Hashable, Any],
         shared: dict[Hashable, Any],
@@ -49,8 +49,8 @@ class SideEngine(AbstractContextManager["SideEngine"]):
         self.shared = shared
         self.profile = Profile()
 
-    def answer(self, query: Query) -> list[Any]:
-        answers: list[Any] = self._ask(query)
+    def answer(self, reduction: Reduction) -> list[Any]:
+        answers: list[Any] = self._ask(reduction)
         self.profile.passes += 1  # no pass of its own: whoever watches is not told
         return answers
 
@@ -61,8 +61,10 @@ class SideEngine(AbstractContextManager["SideEngine"]):
         self.profile.stop()
 
 
-def within(query: At, side: Side | None) -> At:
-    """Return the question, asked of the rows of a side."""
+def within(reduction: LossAt, side: Side | None) -> LossAt:
+    """Return the reduction, asked of the rows of a side."""
     if side is None:
-        return query
-    return replace(query, within=Within(np.full(len(query.coef), side.column), (side.ids,) * len(query.coef)))
+        return reduction
+    return replace(
+        reduction, within=Within(np.full(len(reduction.coef), side.column), (side.ids,) * len(reduction.coef))
+    )

@@ -19,12 +19,12 @@ from daskml_kit.reductions.frames import Head, is_sparse
 from daskml_kit.reductions.missing_counts import Masked, Presence
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.quantiles import medians
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.value_counts import Counts, Tally
 from daskml_kit.typing import Array
 
 
-class Learnt(NamedTuple):
+class Learned(NamedTuple):
     """Of each column: the statistic, whether values were missing, and whether no value was there."""
 
     statistics: Array
@@ -32,7 +32,7 @@ class Learnt(NamedTuple):
     empty: Array
 
 
-Lesson = Generator[tuple[Query, ...], tuple[Any, ...], Learnt]
+Lesson = Generator[tuple[Reduction, ...], tuple[Any, ...], Learned]
 
 
 class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[misc]
@@ -95,8 +95,8 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
             while True:
                 answers = yield lesson.send(answers)
         except StopIteration as end:
-            learnt = end.value
-        self._adopt(self._fit_made_up(learnt, head, self._dtype(head)), head)
+            learned = end.value
+        self._adopt(self._fit_made_up(learned, head, self._dtype(head)), head)
 
     def _dtype(self, head: Any) -> np.dtype[Any]:
         """Return the type that scikit-learn would see the data in."""
@@ -104,18 +104,18 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
         dtype: np.dtype[Any] = _checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype
         return dtype
 
-    def _fit_made_up(self, learnt: Learnt, head: Any, dtype: np.dtype[Any]) -> Any:
-        """Fit scikit-learn's imputer on two rows that have what was learnt."""
+    def _fit_made_up(self, learned: Learned, head: Any, dtype: np.dtype[Any]) -> Any:
+        """Fit scikit-learn's imputer on two rows that have what was learned."""
         imputer = sklearn.impute.SimpleImputer(**self.get_params(deep=False))
         marker: Any = np.array(np.nan if self.missing_values is pd.NA else self.missing_values, object)
-        present = np.full(len(learnt.empty), self._present(dtype), object)
+        present = np.full(len(learned.empty), self._present(dtype), object)
         if self.strategy != "constant":
-            present[:] = learnt.statistics
+            present[:] = learned.statistics
         rows = np.empty((2, len(present)), object)
         # Only a sparse column can be empty without missing values: it has none but zeros, which are not stored.
-        void = np.where(learnt.partly, marker, np.array(0, object))
-        rows[0] = np.where(learnt.empty, void, present)
-        rows[1] = np.where(learnt.partly, marker, rows[0])
+        void = np.where(learned.partly, marker, np.array(0, object))
+        rows[0] = np.where(learned.empty, void, present)
+        rows[1] = np.where(learned.partly, marker, rows[0])
         table: Any = rows.astype(dtype)
         if isinstance(head, pd.DataFrame):
             table = pd.DataFrame(table, columns=head.columns)
@@ -130,7 +130,7 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
 
 def _learn_mean(marker: Any) -> Lesson:
     (spread,) = yield (Masked(Moments(), marker),)
-    return Learnt(spread.mean, spread.count < spread.n_rows, spread.count == 0)
+    return Learned(spread.mean, spread.count < spread.n_rows, spread.count == 0)
 
 
 def _learn_median(marker: Any) -> Lesson:
@@ -145,12 +145,12 @@ def _learn_median(marker: Any) -> Lesson:
         try:
             brackets = asking.send(answer)
         except StopIteration as end:
-            return Learnt(end.value, presence.present < presence.n_rows, presence.present == 0)
+            return Learned(end.value, presence.present < presence.n_rows, presence.present == 0)
 
 
 def _learn_presence(marker: Any) -> Lesson:
     (presence,) = yield (Presence(marker),)
-    return Learnt(np.zeros(len(presence.present)), presence.present < presence.n_rows, presence.stored == 0)
+    return Learned(np.zeros(len(presence.present)), presence.present < presence.n_rows, presence.stored == 0)
 
 
 def _learn_modes(marker: Any) -> Lesson:
@@ -159,7 +159,7 @@ def _learn_modes(marker: Any) -> Lesson:
     modes = [_mode(tally, mask) for tally, mask in zip(tallies, masks, strict=True)]
     statistics = np.empty(len(modes), object)
     statistics[:] = modes
-    return Learnt(statistics, np.array([mask.any() for mask in masks]), np.array([mask.all() for mask in masks]))
+    return Learned(statistics, np.array([mask.any() for mask in masks]), np.array([mask.all() for mask in masks]))
 
 
 def _mode(tally: Tally, missing: Array) -> Any:

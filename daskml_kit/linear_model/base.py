@@ -19,9 +19,9 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.profile import Profile, print_pass, watching
 from daskml_kit.engines.runtime import computing
-from daskml_kit.linear_model.solve import minimise, sample_rows
+from daskml_kit.linear_model.solve import minimize, sample_rows
 from daskml_kit.metrics import accuracy_score, r2_score
-from daskml_kit.reductions.summary import Overview, Survey
+from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import Result
 from daskml_kit.typing import Array, Labels
@@ -36,7 +36,7 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     """Base of the linear models."""
 
     asks_questions: ClassVar[bool] = True
-    """Whether all that it learns of the data are answers to questions, which several fits can ask at once."""
+    """Whether all that it learns of the data are answers to reductions, which several fits can ask at once."""
 
     coef_: Array
     intercept_: Any
@@ -48,13 +48,13 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
 
-    def _survey(self, engine: Engine, *, labelled: bool, n_outputs: int = 1, seed: int = 0) -> Overview:
-        """Ask for the overview of the data, and refuse data without rows."""
+    def _survey(self, engine: Engine, *, labeled: bool, n_outputs: int = 1, seed: int = 0) -> DataSummary:
+        """Ask for the summary of the data, and refuse data without rows."""
         d = self.n_features_in_
         rows = sample_rows(d, n_outputs * (d + 1))
-        overview: Overview = engine.answer(Survey(labelled, rows, engine.n_blocks, seed))[0]
-        self._require_rows(overview.n_rows, overview.weight)
-        return overview
+        summary: DataSummary = engine.answer(Summary(labeled, rows, engine.n_blocks, seed))[0]
+        self._require_rows(summary.n_rows, summary.weight)
+        return summary
 
     def _require_rows(self, n_rows: int, weight: float) -> None:
         """Raise where there is nothing to fit."""
@@ -66,13 +66,13 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
                 "sample_weight: expected some positive weights, got a sum of zero: sample weights are zero"
             )
 
-    def _minimise(
-        self, engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, max_iter: int | None = None
+    def _minimize(
+        self, engine: Engine, problems: Mapping[Key, Problem], summary: DataSummary, *, max_iter: int | None = None
     ) -> dict[Key, Result]:
         """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
-        results = minimise(engine, problems, overview, solver=solver, tol=self.tol, max_iter=limit)
+        results = minimize(engine, problems, summary, solver=solver, tol=self.tol, max_iter=limit)
         stopped = [result.n_iter for result in results.values() if not result.converged]
         if stopped:
             warnings.warn(
@@ -91,7 +91,7 @@ class LinearModel(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         """
         before = dict(self.__dict__)
         try:
-            # solvers factor matrices between passes: BLAS threads there wait for a busy neighbour (0.4 s for 20 ms)
+            # solvers factor matrices between passes: BLAS threads there wait for a busy neighbor (0.4 s for 20 ms)
             with computing(), watching(print_pass) if getattr(self, "verbose", 0) else nullcontext():
                 yield
         except BaseException:
@@ -140,7 +140,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         dtype = getattr(getattr(self, "coef_", None), "dtype", np.float64)
         return np.empty((0, columns) if columns else 0, dtype)
 
-    def _classes(self, overview: Overview) -> Labels:
+    def _classes(self, summary: DataSummary) -> Labels:
         """Return the labels that were found.
 
         Raises
@@ -148,11 +148,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         ValueError
             Where there is one class only, or the target is continuous.
         """
-        labels = overview.labels
+        labels = summary.labels
         if labels is None:
             raise TypeError("the survey was not asked for labels")
         check_classification_targets(labels)
-        weighted = labels if overview.label_weight is None else labels[overview.label_weight > 0]
+        weighted = labels if summary.label_weight is None else labels[summary.label_weight > 0]
         if len(weighted) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least 2 classes in the data, with positive weight, but the "
@@ -161,19 +161,19 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         return labels
 
 
-def encode_targets(engine: Engine, overview: Overview) -> Overview:
-    """Make the targets cheap to compare inside a pass; return the overview with the labels as the blocks now have them.
+def encode_targets(engine: Engine, summary: DataSummary) -> DataSummary:
+    """Make the targets cheap to compare inside a pass; return the summary with the labels as the blocks now have them.
 
     Numbers stay as they are; other labels, strings for one, become their position among the labels, once.
     """
-    labels = overview.labels
-    if labels is None or overview.sample_y is None:
+    labels = summary.labels
+    if labels is None or summary.sample_y is None:
         raise TypeError("the survey was not asked for labels")
     if labels.dtype.kind in "fiub":
-        return overview
+        return summary
     encode = partial(position_of, labels)
     engine.relabel(encode)
-    return overview._replace(sample_y=encode(overview.sample_y), labels=np.arange(len(labels)))
+    return summary._replace(sample_y=encode(summary.sample_y), labels=np.arange(len(labels)))
 
 
 def position_of(labels: Labels, y: Array) -> Array:
@@ -181,11 +181,11 @@ def position_of(labels: Labels, y: Array) -> Array:
     return np.searchsorted(labels, np.asarray(y, dtype=labels.dtype)).astype(np.int32)
 
 
-def class_weights(class_weight: Any, labels: Labels, overview: Overview) -> Array | None:
+def class_weights(class_weight: Any, labels: Labels, summary: DataSummary) -> Array | None:
     """Return the factor of each class's rows, as scikit-learn's `compute_class_weight` gives it."""
     if class_weight is None:
         return None
-    return np.asarray(compute_class_weight(class_weight, classes=labels, y=labels, sample_weight=overview.label_weight))
+    return np.asarray(compute_class_weight(class_weight, classes=labels, y=labels, sample_weight=summary.label_weight))
 
 
 class LinearRegressor(RegressorMixin, LinearModel):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from daskml_kit.engines.open import open_engine
 from daskml_kit.linear_model import least_squares
 from daskml_kit.linear_model.base import check_choice, check_number, check_share, output_count
 from daskml_kit.linear_model.least_squares import LeastSquares, Normal, normal_equations
-from daskml_kit.numerics.penalties import duality_gap, minimise_quadratic
+from daskml_kit.numerics.penalties import duality_gap, minimize_quadratic
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
 
@@ -49,7 +49,7 @@ class ElasticNet(LeastSquares):
     copy_X : bool, default True
         X is never written to, whatever this says.
     tol : float, default 1e-4
-        It has converged when the duality gap is at most ``tol`` times the squared norm of the centred target.
+        It has converged when the duality gap is at most ``tol`` times the squared norm of the centered target.
     warm_start : bool, default False
     positive : bool, default False
         Keep the coefficients at or above zero.
@@ -114,8 +114,8 @@ class ElasticNet(LeastSquares):
                         raise ValueError(
                             f"positive=True is not supported beyond {least_squares.GRAM_FEATURES} features"
                         )
-                    overview = self._survey(engine, labelled=False)
-                    coef, intercept, n_iter = self._iterate(engine, overview, np.full(t, l1), np.full(t, l2))
+                    summary = self._survey(engine, labeled=False)
+                    coef, intercept, n_iter = self._iterate(engine, summary, np.full(t, l1), np.full(t, l2))
                     sweeps, gaps = [n_iter] * t, np.full(t, np.nan)
                 else:
                     normal = normal_equations(self._gather(engine), d, self.fit_intercept)
@@ -149,7 +149,7 @@ class ElasticNet(LeastSquares):
         shuffle = np.random.default_rng(self.random_state) if self.selection == "random" else None
         change, sweeps, gap = 1e-3 * float(np.abs(linear).max(initial=0)), 0, np.inf
         while sweeps < self.max_iter:
-            fit = minimise_quadratic(
+            fit = minimize_quadratic(
                 hess,
                 linear,
                 np.full(d, l1),

@@ -1,4 +1,4 @@
-"""What the generalised linear models have in common."""
+"""What the generalized linear models have in common."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from daskml_kit.linear_model.solve import SOLVERS
 from daskml_kit.metrics import d2_tweedie_score
 from daskml_kit.numerics.losses import Gamma, Loss, Poisson, Squared, Tweedie, TweedieIdentity
 from daskml_kit.numerics.targets import Numbers
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.validation import check_fit
 
 
 class GeneralizedLinearModel(LinearRegressor):
-    """Base of the generalised linear models: half the mean unit deviance, plus ``alpha / 2`` times the squared norm."""
+    """Base of the generalized linear models: half the mean unit deviance, plus ``alpha / 2`` times the squared norm."""
 
     alpha: float
     fit_intercept: bool
@@ -53,11 +53,11 @@ class GeneralizedLinearModel(LinearRegressor):
         with self._fitting():
             inputs = check_fit(self, X, y, sample_weight)
             with open_engine(*inputs, checkpoint=checkpoint, setting=self.get_params()) as engine:
-                overview = self._survey(engine, labelled=False)
-                self._check_range(float(overview.low[0]))
-                problem = self._problem(overview)
-                result = self._minimise(engine, {None: problem}, overview)[None]
-            coef = problem.unravel(result.w)[0].astype(overview.precision)
+                summary = self._survey(engine, labeled=False)
+                self._check_range(float(summary.low[0]))
+                problem = self._problem(summary)
+                result = self._minimize(engine, {None: problem}, summary)[None]
+            coef = problem.unravel(result.w)[0].astype(summary.precision)
             self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
             self.n_iter_, self.profile_ = result.n_iter, engine.profile
         return self
@@ -96,18 +96,18 @@ class GeneralizedLinearModel(LinearRegressor):
     def _twin_parameters(self) -> dict[str, Any]:
         return {**self.get_params(), "solver": "lbfgs"}
 
-    def _problem(self, overview: Overview) -> Problem:
+    def _problem(self, summary: DataSummary) -> Problem:
         d = self.n_features_in_
         free = free_coefficients(1, d, self.fit_intercept)
         start = np.zeros(len(free))
         if self.warm_start and hasattr(self, "coef_"):
             start = np.append(self.coef_, self.intercept_).astype(np.float64)[free]
-        elif overview.sample_y is not None and self.fit_intercept:
-            mean = max(float(np.average(overview.sample_y, weights=overview.sample_weight)), 1e-10)
+        elif summary.sample_y is not None and self.fit_intercept:
+            mean = max(float(np.average(summary.sample_y, weights=summary.sample_weight)), 1e-10)
             start[-1] = mean if self._identity() else np.log(mean)
-        l2 = spread_penalty(self._strength(overview.weight), 1, d, self.fit_intercept)
+        l2 = spread_penalty(self._strength(summary.weight), 1, d, self.fit_intercept)
         target = Numbers(np.zeros(1, np.int64))
-        return Problem(self._loss(), target, (1, d + 1), free, l2, np.zeros(len(free)), 1 / overview.weight, start)
+        return Problem(self._loss(), target, (1, d + 1), free, l2, np.zeros(len(free)), 1 / summary.weight, start)
 
     def _check_range(self, low: float) -> None:
         power = self._power()
@@ -139,8 +139,8 @@ class PoissonRegressor(GeneralizedLinearModel):
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
     max_iter : int, default 100
     tol : float, default 1e-4
-        It has converged when no slope is above ``tol`` and the next step would gain less than a thousandth of ``tol``
-        of the objective.
+        It has converged when no gradient is above ``tol`` and the next step would gain less than a thousandth of
+        ``tol`` of the objective.
     warm_start : bool, default False
     verbose : int, default 0
         Above 0, print a line for each pass.
@@ -211,7 +211,7 @@ class GammaRegressor(PoissonRegressor):
 class PoissonRegression(GeneralizedLinearModel):
     r"""Poisson regression under the name and parameters that dask-ml's users know.
 
-    It minimises :math:`C \sum_i s_i (e^{z_i} - y_i z_i) + \tfrac12 \|w\|_2^2`, :math:`z_i = x_i^\top w + b`: that of
+    It minimizes :math:`C \sum_i s_i (e^{z_i} - y_i z_i) + \tfrac12 \|w\|_2^2`, :math:`z_i = x_i^\top w + b`: that of
     `PoissonRegressor` with ``alpha = 1 / (C * sum(s))``.
 
     Parameters

@@ -11,7 +11,7 @@ from daskml_kit.engines.open import open_engine
 from daskml_kit.linear_model.base import LinearRegressor, check_number
 from daskml_kit.numerics.losses import Huber
 from daskml_kit.numerics.targets import Numbers
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.validation import check_fit
 
@@ -31,7 +31,7 @@ class HuberRegressor(LinearRegressor):
     warm_start : bool, default False
     fit_intercept : bool, default True
     tol : float, default 1e-5
-        On the slopes of the mean objective; see `LogisticRegression`.
+        On the gradients of the mean objective; see `LogisticRegression`.
 
     Attributes
     ----------
@@ -85,11 +85,11 @@ class HuberRegressor(LinearRegressor):
         with self._fitting():
             inputs = check_fit(self, X, y, sample_weight)
             with open_engine(*inputs, checkpoint=checkpoint, setting=self.get_params()) as engine:
-                overview = self._survey(engine, labelled=False)
-                problem = self._problem(overview)
-                result = self._minimise(engine, {None: problem}, overview)[None]
+                summary = self._survey(engine, labeled=False)
+                problem = self._problem(summary)
+                result = self._minimize(engine, {None: problem}, summary)[None]
             model, scale = problem.unravel(result.w)
-            coef = model.astype(overview.precision)
+            coef = model.astype(summary.precision)
             self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
             self.scale_, self.n_iter_, self.profile_ = float(scale[-1]), result.n_iter, engine.profile
         return self
@@ -99,7 +99,7 @@ class HuberRegressor(LinearRegressor):
         twin = sklearn.linear_model.HuberRegressor(**self.get_params())
         return self._hand_over(twin, "coef_", "intercept_", "scale_", "n_iter_")
 
-    def _problem(self, overview: Overview) -> Problem:
+    def _problem(self, summary: DataSummary) -> Problem:
         """Return the problem of two outputs: the predictor, and the scale, an intercept without features."""
         d = self.n_features_in_
         fitted = np.zeros((2, d + 1), bool)
@@ -109,12 +109,12 @@ class HuberRegressor(LinearRegressor):
         start[1, d] = 1.0
         if self.warm_start and hasattr(self, "coef_"):
             start[0], start[1, d] = np.append(self.coef_, self.intercept_), self.scale_
-        elif overview.sample_y is not None:
-            middle = float(np.median(overview.sample_y)) if self.fit_intercept else 0.0
-            spread = 1.4826 * float(np.median(np.abs(overview.sample_y - middle)))
+        elif summary.sample_y is not None:
+            middle = float(np.median(summary.sample_y)) if self.fit_intercept else 0.0
+            spread = 1.4826 * float(np.median(np.abs(summary.sample_y - middle)))
             start[0, d], start[1, d] = middle, spread or 1.0
         l2 = np.zeros((2, d + 1))
-        l2[0, :d] = 2 * self.alpha / overview.weight
+        l2[0, :d] = 2 * self.alpha / summary.weight
         log_floor = float(np.log(1e-9 * start[1, d]))  # the scale of data that a line fits exactly is zero
         start[1, d] = np.log(start[1, d])
         return Problem(
@@ -124,7 +124,7 @@ class HuberRegressor(LinearRegressor):
             free,
             l2.ravel()[free],
             np.zeros(len(free)),
-            1 / overview.weight,
+            1 / summary.weight,
             start.ravel()[free],
             log_floor,
         )

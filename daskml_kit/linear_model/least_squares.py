@@ -24,7 +24,7 @@ from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.gram import Gram, Scatter, Triangle
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
@@ -78,8 +78,8 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
         self._require_rows(scatter.n_rows, scatter.weight)
         return scatter
 
-    def _iterate(self, engine: Engine, overview: Overview, l1: Array, l2: Array) -> Iterated:
-        """Fit where the Gram matrix is too large; ``l1`` and ``l2`` (n_outputs,) penalise the mean squared error."""
+    def _iterate(self, engine: Engine, summary: DataSummary, l1: Array, l2: Array) -> Iterated:
+        """Fit where the Gram matrix is too large; ``l1`` and ``l2`` (n_outputs,) penalize the mean squared error."""
         d = self.n_features_in_
         free = free_coefficients(1, d, self.fit_intercept)
         problems = {
@@ -90,12 +90,12 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
                 free,
                 spread_penalty(l2[output], 1, d, self.fit_intercept),
                 spread_penalty(l1[output], 1, d, self.fit_intercept),
-                1 / overview.weight,
+                1 / summary.weight,
                 np.zeros(len(free)),
             )
             for output in range(len(l2))
         }
-        results = self._minimise(engine, problems, overview, max_iter=getattr(self, "max_iter", None) or ITERATIONS)
+        results = self._minimize(engine, problems, summary, max_iter=getattr(self, "max_iter", None) or ITERATIONS)
         rows = np.array([problems[key].unravel(result.w)[0] for key, result in results.items()])
         return Iterated(rows[:, :-1], rows[:, -1], max(result.n_iter for result in results.values()))
 
@@ -124,7 +124,7 @@ class LinearRegression(LeastSquares):
         X is never written to, whatever this says.
     tol : float, default 1e-6
         Singular values below ``tol`` times the largest count as zero; beyond 4000 features, where the fit iterates, it
-        is the slope at which it has converged.
+        is the gradient at which it has converged.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     positive : bool, default False
@@ -137,7 +137,7 @@ class LinearRegression(LeastSquares):
     rank_ : int
         Only for dense data of up to 4000 features.
     singular_ : array
-        Singular values of the centred data, as far as `rank_` is there.
+        Singular values of the centered data, as far as `rank_` is there.
     profile_ : daskml_kit.engines.profile.Profile
 
     Examples
@@ -174,7 +174,7 @@ class LinearRegression(LeastSquares):
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
                 if d > GRAM_FEATURES and not self.positive:
                     none = np.zeros(n_outputs or 1)
-                    coef, intercept, _ = self._iterate(engine, self._survey(engine, labelled=False), none, none)
+                    coef, intercept, _ = self._iterate(engine, self._survey(engine, labeled=False), none, none)
                 else:
                     scatter = self._gather(engine)
                     normal = normal_equations(scatter, d, self.fit_intercept)
@@ -279,9 +279,9 @@ class Ridge(LeastSquares):
             with open_engine(*inputs) as engine:
                 n_iter = 1
                 if iterative:
-                    overview = self._survey(engine, labelled=False, seed=self.random_state or 0)
+                    summary = self._survey(engine, labeled=False, seed=self.random_state or 0)
                     none = np.zeros(len(alphas))
-                    coef, intercept, n_iter = self._iterate(engine, overview, none, alphas / overview.weight)
+                    coef, intercept, n_iter = self._iterate(engine, summary, none, alphas / summary.weight)
                 else:
                     normal = normal_equations(self._gather(engine), d, self.fit_intercept)
                     solve = solve_nonnegative if self.positive else solve_positive

@@ -21,7 +21,7 @@ from daskml_kit.linear_model.base import (
 from daskml_kit.linear_model.solve import SOLVERS
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.typing import Labels
 from daskml_kit.validation import check_fit
@@ -34,7 +34,7 @@ class LogisticRegression(LinearClassifier):
 
     .. math:: C \sum_i s_i \, \ell(y_i, x_i^\top w + b) + \tfrac{1 - \rho}{2} \|w\|_2^2 + \rho \|w\|_1
 
-    with the log-loss of the binomial, or for more than two classes the multinomial. The intercept is never penalised.
+    with the log-loss of the binomial, or for more than two classes the multinomial. The intercept is never penalized.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class LogisticRegression(LinearClassifier):
     dual : bool, default False
         True is not supported.
     tol : float, default 1e-4
-        It has converged when no slope of the mean loss is above ``tol`` and the next step would gain less than a
+        It has converged when no gradient of the mean loss is above ``tol`` and the next step would gain less than a
         thousandth of ``tol`` of the objective.
     fit_intercept : bool, default True
     intercept_scaling : float, default 1
-        Other values belong to liblinear, which penalises the intercept: not supported.
+        Other values belong to liblinear, which penalizes the intercept: not supported.
     class_weight : dict or "balanced", optional
     random_state : int, optional
         Seed of the sample of rows that the first guess is made from.
@@ -137,14 +137,14 @@ class LogisticRegression(LinearClassifier):
         """
         l1, l2 = self._strengths()
         with self._fitting():
-            inputs = check_fit(self, X, y, sample_weight, labelled=True)
+            inputs = check_fit(self, X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs, checkpoint=checkpoint, setting=self.get_params()) as engine:
-                overview = self._survey(engine, labelled=True, seed=self.random_state or 0)
-                classes = self._classes(overview)
-                overview = encode_targets(engine, overview)
-                problem = self._problem(overview, classes, l1, l2)
-                result = self._minimise(engine, {None: problem}, overview)[None]
-            coef = problem.unravel(result.w).astype(overview.precision)
+                summary = self._survey(engine, labeled=True, seed=self.random_state or 0)
+                classes = self._classes(summary)
+                summary = encode_targets(engine, summary)
+                problem = self._problem(summary, classes, l1, l2)
+                result = self._minimize(engine, {None: problem}, summary)[None]
+            coef = problem.unravel(result.w).astype(summary.precision)
             self.classes_, self.n_iter_, self.profile_ = classes, np.array([result.n_iter], np.int32), engine.profile
             self.coef_, self.intercept_ = coef[:, :-1], coef[:, -1]
         return self
@@ -163,12 +163,12 @@ class LogisticRegression(LinearClassifier):
         twin = sklearn.linear_model.LogisticRegression(**{name: getattr(self, name) for name in keep})
         return self._hand_over(twin, "coef_", "intercept_", "classes_", "n_iter_")
 
-    def _problem(self, overview: Overview, classes: Labels, l1: float, l2: float) -> Problem:
-        stored, counted = overview.labels, overview.label_weight
+    def _problem(self, summary: DataSummary, classes: Labels, l1: float, l2: float) -> Problem:
+        stored, counted = summary.labels, summary.label_weight
         if stored is None or counted is None:
             raise TypeError("the survey was not asked for labels")
         d, k = self.n_features_in_, 1 if len(classes) == 2 else len(classes)
-        weights = class_weights(self.class_weight, classes, overview)
+        weights = class_weights(self.class_weight, classes, summary)
         factors = np.ones(len(classes)) if weights is None else weights
         scale = 1 / float(factors @ counted)
         target: OneVsRest | Codes = Codes(stored, weights)
@@ -199,7 +199,7 @@ class LogisticRegression(LinearClassifier):
         if self.dual:
             raise ValueError("dual=True is not supported: the dual problem has no solver here; use dual=False")
         if self.intercept_scaling != 1:
-            raise ValueError("intercept_scaling: expected 1, since the intercept is never penalised here")
+            raise ValueError("intercept_scaling: expected 1, since the intercept is never penalized here")
         ratio = {"l2": 0.0, "l1": 1.0}.get(self.penalty, float(self.l1_ratio))
         if self.penalty in ("l2", "l1") and self.l1_ratio not in (0.0, ratio):
             raise ValueError(f"penalty={self.penalty!r} and l1_ratio={self.l1_ratio} contradict each other")

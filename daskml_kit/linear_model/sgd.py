@@ -18,7 +18,7 @@ from daskml_kit.linear_model.sgd_step import Opposite, Readable
 from daskml_kit.linear_model.sgd_training import Ground, Look, StochasticModel
 from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss
 from daskml_kit.numerics.targets import Numbers, OneVsRest
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.typing import Array, Labels
 from daskml_kit.validation import check_fit
 
@@ -205,10 +205,10 @@ class SGDClassifier(LinearClassifier, StochasticModel):
         self._check_parameters(LOSSES)
         with self._fitting():
             self.t_ = 1.0
-            inputs = check_fit(self, X, y, sample_weight, labelled=True)
+            inputs = check_fit(self, X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                look = self._look(engine, labelled=True)
-                classes = self._classes(look.overview)
+                look = self._look(engine, labeled=True)
+                classes = self._classes(look.summary)
                 start = self._start(_columns(classes), coef_init, intercept_init)
                 self._run(engine, look, classes, start, more=False)
         self._warn_unless_converged()
@@ -231,9 +231,9 @@ class SGDClassifier(LinearClassifier, StochasticModel):
             )
         with self._fitting():
             known = self._known_classes(classes)
-            inputs = self._check_more(X, y, sample_weight, labelled=True)
+            inputs = self._check_more(X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                self._run(engine, self._look(engine, labelled=True), known, self._last(), more=True)
+                self._run(engine, self._look(engine, labeled=True), known, self._last(), more=True)
         return self
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
@@ -253,24 +253,24 @@ class SGDClassifier(LinearClassifier, StochasticModel):
 
     def _run(self, engine: Engine, look: Look, classes: Labels, start: Array | None, *, more: bool) -> None:
         """Train on data that was looked at, and keep what comes of it."""
-        found_labels = look.overview.labels
+        found_labels = look.summary.labels
         if found_labels is None or not np.isin(found_labels, classes).all():
             raise DataError(f"y: expected labels among classes, {classes.tolist()}, got {found_labels}")
-        target = self._target(classes, encode_targets(engine, look.overview._replace(labels=classes)), look.overview)
+        target = self._target(classes, encode_targets(engine, look.summary._replace(labels=classes)), look.summary)
         coef = np.zeros((_columns(classes), self.n_features_in_ + 1)) if start is None else start
         loss = classifier_loss(self.loss, self.epsilon)
-        found = self._train(engine, look, loss, target, (self._even_ground(look.overview), coef), more=more)
+        found = self._train(engine, look, loss, target, (self._even_ground(look.summary), coef), more=more)
         self.classes_ = classes
         self.coef_, self.intercept_ = found[:, :-1].copy(), found[:, -1].copy()
 
-    def _target(self, classes: Labels, stored: Overview, overview: Overview) -> Readable:
+    def _target(self, classes: Labels, stored: DataSummary, summary: DataSummary) -> Readable:
         """Return how the targets are read, as the blocks have them now."""
         if stored.labels is None:
             raise TypeError("the survey was not asked for labels")
         labels, pair = (stored.labels[1:] if len(classes) == 2 else stored.labels), None
         if self.class_weight is not None:
             weights = compute_class_weight(
-                self.class_weight, classes=classes, y=overview.labels, sample_weight=overview.label_rows
+                self.class_weight, classes=classes, y=summary.labels, sample_weight=summary.label_rows
             )
             # as in scikit-learn, the rest of more than two classes weighs one
             pair = np.array([weights]) if len(classes) == 2 else np.column_stack([np.ones(len(classes)), weights])
@@ -410,8 +410,8 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
             self.t_ = 1.0
             inputs = check_fit(self, X, y, sample_weight)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                look = self._look(engine, labelled=False)
-                begin = self._begin(look.overview, self._start(1, coef_init, intercept_init))
+                look = self._look(engine, labeled=False)
+                begin = self._begin(look.summary, self._start(1, coef_init, intercept_init))
                 loss = regressor_loss(self.loss, self.epsilon)
                 found = self._train(engine, look, loss, TARGET, begin, more=False)
             self._keep(found)
@@ -424,8 +424,8 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
         with self._fitting():
             inputs = self._check_more(X, y, sample_weight)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                look = self._look(engine, labelled=False)
-                begin = self._begin(look.overview, self._last())
+                look = self._look(engine, labeled=False)
+                begin = self._begin(look.summary, self._last())
                 loss = regressor_loss(self.loss, self.epsilon)
                 found = self._train(engine, look, loss, TARGET, begin, more=True)
             self._keep(found)
@@ -436,12 +436,12 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
         twin = sklearn.linear_model.SGDRegressor(**self._twin_settings(sklearn.linear_model.SGDRegressor))
         return self._hand_over(twin, "coef_", "intercept_", "n_iter_", "t_")
 
-    def _begin(self, overview: Overview, start: Array | None) -> tuple[Ground, Array]:
+    def _begin(self, summary: DataSummary, start: Array | None) -> tuple[Ground, Array]:
         """Return the ground, and where to begin: by default with the mean of the targets."""
-        y, weight = np.asarray(overview.sample_y, np.float64), overview.sample_weight
+        y, weight = np.asarray(summary.sample_y, np.float64), summary.sample_weight
         middle = float(weight @ y / weight.sum()) if self.fit_intercept else 0.0
         spread = float(np.sqrt(weight @ (y - middle) ** 2 / weight.sum()))
-        ground = self._even_ground(overview, spread or 1.0)
+        ground = self._even_ground(summary, spread or 1.0)
         if start is not None:
             return ground, start
         coef = np.zeros((1, self.n_features_in_ + 1))

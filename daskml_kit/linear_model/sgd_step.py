@@ -67,21 +67,21 @@ def plain(n_features: int) -> Coordinates:
     return Coordinates(np.ones(n_features + 1))
 
 
-def even(sample: Matrix, weight: Array, *, centred: bool) -> Coordinates:
+def even(sample: Matrix, weight: Array, *, centered: bool) -> Coordinates:
     r"""Return the coordinates in which the features of a sample have one size.
 
     The size is :math:`\sqrt{\sum z^4 / \sum z^2}`: that of the values which a feature has where it has one, so that a
-    rare indicator is not blown up, as its standard deviation would. CSR is not centred: its zeros stay.
+    rare indicator is not blown up, as its standard deviation would. CSR is not centered: its zeros stay.
 
     Parameters
     ----------
     sample : array of shape (n, n_features), or CSR
     weight : array of shape (n,)
-    centred : bool
+    centered : bool
 
     Examples
     --------
-    >>> even(np.array([[1.0, 5.0], [3.0, 5.0]]), np.ones(2), centred=True).scale
+    >>> even(np.array([[1.0, 5.0], [3.0, 5.0]]), np.ones(2), centered=True).scale
     array([1., 1., 1.])
     """
     total = weight.sum()
@@ -91,7 +91,7 @@ def even(sample: Matrix, weight: Array, *, centred: bool) -> Coordinates:
         second, fourth = weight @ squares, weight @ squares.power(2)
     else:
         values = np.asarray(sample, np.float64)
-        if centred:
+        if centered:
             shift = weight @ values / total
             values = values - shift
         squares = values * values
@@ -149,7 +149,7 @@ def named_rule(learning_rate: str, eta0: float, power_t: float, alpha: float) ->
 
 
 def stride(rule: Update, state: State) -> float | Array:
-    """Return how far a rule goes, in each coordinate, where the slope has been 1 for long.
+    """Return how far a rule goes, in each coordinate, where the gradient has been 1 for long.
 
     So far a step of the l1 norm may go, for both to be in balance where they should be.
 
@@ -252,13 +252,13 @@ class LinearSteps:
         """Make a step for each mini-batch."""
         own = {name: array.copy() for name, array in params.items()}
         inverse = 1 / self.coordinates.scale
-        slopes = np.zeros_like(own[COEF])
+        gradients = np.zeros_like(own[COEF])
         loss, n_rows = 0.0, 0
         with np.errstate(over="ignore", invalid="ignore"):
             for batch in batches:
-                loss += self._slopes(own[COEF] * inverse, batch, slopes)
-                slopes *= inverse
-                self._move(own, slopes, inverse)
+                loss += self._slopes(own[COEF] * inverse, batch, gradients)
+                gradients *= inverse
+                self._move(own, gradients, inverse)
                 n_rows += batch.n_rows
             total = self.penalty.value((own[COEF] * inverse)[:, :-1])
         way = {name: own[name] - array for name, array in params.items()}
@@ -273,20 +273,20 @@ class LinearSteps:
 
         ``coef`` are those of the shifted features; the loss is a sum over rows and columns.
         """
-        value, slope = self._terms(coef, batch)
-        slope /= batch.n_rows
+        value, gradient = self._terms(coef, batch)
+        gradient /= batch.n_rows
         weights = out[:, :-1]
         if sp.issparse(batch.X):
-            weights[:] = (batch.X.T @ slope.T).T
-        elif slope.dtype == out.dtype:
-            np.matmul(slope, batch.X, out=weights)
+            weights[:] = (batch.X.T @ gradient.T).T
+        elif gradient.dtype == out.dtype:
+            np.matmul(gradient, batch.X, out=weights)
         else:
-            weights[:] = slope @ batch.X
-        total = slope.sum(axis=1, dtype=np.float64)
+            weights[:] = gradient @ batch.X
+        total = gradient.sum(axis=1, dtype=np.float64)
         if self.coordinates.shift is not None:
             weights -= total[:, None] * self.coordinates.shift
         if self.penalty.alpha:
-            weights += self.penalty.slope(coef[:, :-1])
+            weights += self.penalty.gradient(coef[:, :-1])
         out[:, -1] = total if self.fit_intercept else 0
         return float(value.sum())
 
@@ -298,22 +298,22 @@ class LinearSteps:
         y, weight = self.target.read(batch.y, batch.weight, raw.dtype)
         terms: Terms = self.row_loss.terms(raw, y, 1)
         if weight is None:
-            return terms.value, terms.slope
-        return terms.value * weight, (terms.slope * weight).astype(raw.dtype, copy=False)
+            return terms.value, terms.gradient
+        return terms.value * weight, (terms.gradient * weight).astype(raw.dtype, copy=False)
 
     def _predict(self, coef: Array, X: Matrix) -> Array:
         shift, offset = self.coordinates.shift, coef[:, -1]
         if shift is not None:
             offset = offset - coef[:, :-1] @ shift
-        slopes = coef[:, :-1].astype(X.dtype, copy=False)
-        raw: Array = np.ascontiguousarray((X @ slopes.T).T) if sp.issparse(X) else slopes @ X.T
+        gradients = coef[:, :-1].astype(X.dtype, copy=False)
+        raw: Array = np.ascontiguousarray((X @ gradients.T).T) if sp.issparse(X) else gradients @ X.T
         raw += offset[:, None].astype(raw.dtype, copy=False)
         return raw
 
-    def _move(self, own: dict[str, Array], slopes: Array, inverse: Array) -> None:
+    def _move(self, own: dict[str, Array], gradients: Array, inverse: Array) -> None:
         coef = own[COEF]
         state = tuple(array for name, array in own.items() if name not in (COEF, MEAN))
-        self.rule.apply(slopes, state, coef)
+        self.rule.apply(gradients, state, coef)
         threshold = self.penalty.alpha * self.penalty.l1_ratio
         if threshold:
             lengths = np.broadcast_to(stride(self.rule, state), coef.shape)

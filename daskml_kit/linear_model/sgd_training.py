@@ -33,8 +33,8 @@ from daskml_kit.parameter_server import History, add
 from daskml_kit.parameter_server.training.config import Setting, checked
 from daskml_kit.parameter_server.training.coordinator import train_on
 from daskml_kit.parameter_server.training.evaluation import Sizes
-from daskml_kit.reductions.reduction import Together
-from daskml_kit.reductions.summary import Overview, Survey
+from daskml_kit.reductions.reduction import Joint
+from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
 from daskml_kit.validation import Inputs, check_features, check_fit
 
@@ -113,21 +113,21 @@ class Plan(NamedTuple):
     most_batches: int
 
 
-def make_plan(overview: Overview, sizes: Sequence[int], lanes: int, batch_size: int | None) -> Plan:
+def make_plan(summary: DataSummary, sizes: Sequence[int], lanes: int, batch_size: int | None) -> Plan:
     """Return a plan for blocks of these ``sizes``; ``batch_size`` is decided here where it is None.
 
     Measured on a million rows of 28 features: an epoch of 4 pushes a lane ends at the loss of 32 pushes to 1e-5.
     """
     lanes = min(lanes, len(sizes))
-    rows = max(overview.n_rows // lanes, 1)
+    rows = max(summary.n_rows // lanes, 1)
     batch = batch_size or int(np.clip(rows // STEPS, 8, BATCH))
-    most = int(np.clip(HELD_BYTES // (batch * _row_bytes(overview)), 1, MOST_BATCHES))
+    most = int(np.clip(HELD_BYTES // (batch * _row_bytes(summary)), 1, MOST_BATCHES))
     pushes = PUSHES if lanes > 1 else 1
     return Plan(batch, lanes, int(np.clip(-(-rows // (batch * pushes)), 1, most)), most)
 
 
-def _row_bytes(overview: Overview) -> int:
-    X = overview.sample_X
+def _row_bytes(summary: DataSummary) -> int:
+    X = summary.sample_X
     size = X.data.nbytes + X.indices.nbytes if sp.issparse(X) else X.nbytes
     return max(int(size // max(X.shape[0], 1)), 1)
 
@@ -139,7 +139,7 @@ SAMPLE = 4_000
 class Look(NamedTuple):
     """What is known of the data of a call."""
 
-    overview: Overview
+    summary: DataSummary
     sizes: Sequence[int]
 
 
@@ -169,22 +169,22 @@ class StochasticModel(LinearModel):
     history_: History
     _memory: Memory
 
-    def _look(self, engine: Engine, *, labelled: bool) -> Look:
-        """Survey the data in one pass."""
+    def _look(self, engine: Engine, *, labeled: bool) -> Look:
+        """Summary the data in one pass."""
         rows = min(SAMPLE, max(HELD_BYTES // (8 * self.n_features_in_), 100))
-        survey = Survey(labelled, rows, engine.n_blocks)
-        look = Look(*engine.answer(Together((survey, Sizes())))[0])
-        self._require_rows(look.overview.n_rows, look.overview.weight)
+        survey = Summary(labeled, rows, engine.n_blocks)
+        look = Look(*engine.answer(Joint((survey, Sizes())))[0])
+        self._require_rows(look.summary.n_rows, look.summary.weight)
         return look
 
-    def _even_ground(self, overview: Overview, spread: float = 1.0) -> Ground:
+    def _even_ground(self, summary: DataSummary, spread: float = 1.0) -> Ground:
         """Return coordinates in which features are of one size; for plain descent those of the features.
 
         Then what learning rates mean is what they mean in scikit-learn.
         """
         if self._kind[0] == "sgd":
             return Ground(plain(self.n_features_in_))
-        return Ground(even(overview.sample_X, overview.sample_weight, centred=bool(self.fit_intercept)), spread)
+        return Ground(even(summary.sample_X, summary.sample_weight, centered=bool(self.fit_intercept)), spread)
 
     def _train(
         self, engine: Engine, look: Look, row_loss: Loss, target: Readable, begin: tuple[Ground, Array], *, more: bool
@@ -202,8 +202,8 @@ class StochasticModel(LinearModel):
         trained = train_on(engine, step, params, add(), setting, sizes=look.sizes)
         self._memory = Memory(ground, self._kind, trained.params)
         self.history_, self.n_iter_, self.profile_ = trained.history, len(trained.history.epochs), engine.profile
-        self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * look.overview.n_rows
-        return step.end(trained.params).astype(look.overview.precision)
+        self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * look.summary.n_rows
+        return step.end(trained.params).astype(look.summary.precision)
 
     def _recalled(self) -> Memory | None:
         """Return the last training, unless it was with another optimizer, whose state is of no use."""
@@ -232,7 +232,7 @@ class StochasticModel(LinearModel):
             raise DataError(f"warm_start: expected {coef.shape[1]} features as before, got {self.n_features_in_}")
         return np.hstack([coef, np.reshape(self.intercept_, (-1, 1)).astype(np.float64)])
 
-    def _check_more(self, X: Any, y: Any, sample_weight: Any, *, labelled: bool = False) -> Inputs:
+    def _check_more(self, X: Any, y: Any, sample_weight: Any, *, labeled: bool = False) -> Inputs:
         """Check the inputs of ``partial_fit``, which must have the features of those before."""
         if self.early_stopping:
             raise ValueError("early_stopping should be False with partial_fit")
@@ -241,7 +241,7 @@ class StochasticModel(LinearModel):
                 check_features(self, X)
             else:
                 validate_data(self, X, reset=False, skip_check_array=True)
-        return check_fit(self, X, y, sample_weight, labelled=labelled)
+        return check_fit(self, X, y, sample_weight, labeled=labeled)
 
     def _step(self, ground: Ground, row_loss: Loss, target: Readable, plan: Plan) -> LinearSteps:
         return LinearSteps(

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import Engine, LocalEngine
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
@@ -24,7 +24,7 @@ SAMPLE_BYTES = 32 * 2**20
 FREE_HESSIANS = 150
 """Beyond this many coefficients a pilot fit asks for its Hessian once, in the end."""
 LOOSE = 1e-3
-"""The slope at which a pilot fit by L-BFGS ends."""
+"""The gradient at which a pilot fit by L-BFGS ends."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -42,53 +42,52 @@ class Pilot(NamedTuple):
     hess: Array
 
 
-def fit_sample(problems: Mapping[Key, Problem], overview: Overview) -> dict[Key, Pilot]:
-    """Fit the sample of ``overview`` to about the accuracy that a sample of its size has."""
-    n_rows = len(overview.sample_weight)
-    weight = float(overview.sample_weight.sum())
+def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Key, Pilot]:
+    """Fit the sample of ``summary`` to about the accuracy that a sample of its size has."""
+    n_rows = len(summary.sample_weight)
+    weight = float(summary.sample_weight.sum())
     cuts = [slice(n_rows * i // 4, n_rows * (i + 1) // 4) for i in range(4)]
-    y = overview.sample_y
+    y = summary.sample_y
     blocks = [
-        Block(overview.sample_X[c], None if y is None else y[c], overview.sample_weight[c], i)
-        for i, c in enumerate(cuts)
+        Block(summary.sample_X[c], None if y is None else y[c], summary.sample_weight[c], i) for i, c in enumerate(cuts)
     ]
     share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
     with LocalEngine(blocks) as engine:
-        solvers = {k: _solver(replace(p, scale=1 / weight), overview, share) for k, p in problems.items()}
+        solvers = {k: _solver(replace(p, scale=1 / weight), summary, share) for k, p in problems.items()}
         results = solve(engine.answer, solvers)
     return {key: Pilot(result.w, _known(result.last.hess)) for key, result in results.items()}
 
 
-def _solver(problem: Problem, overview: Overview, share: float) -> Solver:
+def _solver(problem: Problem, summary: DataSummary, share: float) -> Solver:
     """Return Newton's method, until it gains less than ``share`` of the objective; L-BFGS where Hessians are costly."""
     oracle, w = problem.oracle(), problem.start
     if len(w) > FREE_HESSIANS and not problem.l1.any():
-        scale = diagonal(problem, overview)
+        scale = diagonal(problem, summary)
         return with_hessian(oracle, lbfgs(oracle, w, tol=LOOSE, max_iter=20, scale=scale))
     return newton(oracle, w, tol=1e-8, max_iter=25, l1=problem.l1, decrement=share)
 
 
-def diagonal(problem: Problem, overview: Overview) -> Array:
-    """Return the Hessian's diagonal, roughly: the loss's curvature at the start times the mean squared features."""
-    X, weight = overview.sample_X, overview.sample_weight
+def diagonal(problem: Problem, summary: DataSummary) -> Array:
+    """Return the Hessian's diagonal, roughly: the loss's hessian at the start times the mean squared features."""
+    X, weight = summary.sample_X, summary.sample_weight
     squares = X.multiply(X) if sp.issparse(X) else X.astype(np.float64) ** 2
     second = np.append(weight @ squares, weight.sum()) / weight.sum()
-    curvature = _curvature(problem, overview)
-    whole = np.tile(second * curvature, problem.shape[0])[problem.free] + problem.l2
+    hessian = _curvature(problem, summary)
+    whole = np.tile(second * hessian, problem.shape[0])[problem.free] + problem.l2
     return np.where(whole > 0, whole, 1.0)
 
 
-def _curvature(problem: Problem, overview: Overview) -> float:
-    """Return the mean curvature of the loss over the sample at a zero predictor."""
-    if overview.sample_y is None:
+def _curvature(problem: Problem, summary: DataSummary) -> float:
+    """Return the mean hessian of the loss over the sample at a zero predictor."""
+    if summary.sample_y is None:
         raise TypeError("a loss needs targets")
-    read = problem.target.read(overview.sample_y, overview.sample_weight, np.dtype(np.float64))
-    raw = np.zeros((problem.shape[0], len(overview.sample_weight)))
+    read = problem.target.read(summary.sample_y, summary.sample_weight, np.dtype(np.float64))
+    raw = np.zeros((problem.shape[0], len(summary.sample_weight)))
     if problem.log_floor is not None:
         raw[-1] = np.exp(problem.start[-1])
-    curvature = problem.loss.terms(raw, read.y, 2).curvature
-    first = curvature[0] if curvature is not None and curvature.ndim == 2 else curvature[0, 0]  # type: ignore[index]
-    return max(float(np.average(np.abs(first), weights=overview.sample_weight)), 1e-3)
+    hessian = problem.loss.terms(raw, read.y, 2).hessian
+    first = hessian[0] if hessian is not None and hessian.ndim == 2 else hessian[0, 0]  # type: ignore[index]
+    return max(float(np.average(np.abs(first), weights=summary.sample_weight)), 1e-3)
 
 
 def _known(hess: Array | None) -> Array:
@@ -104,27 +103,27 @@ CHEAP_HESSIANS = 300
 """Up to this many coefficients a Hessian of all rows is made, where the sample tells too little."""
 
 
-def minimise(
-    engine: Engine, problems: Mapping[Key, Problem], overview: Overview, *, solver: str, tol: float, max_iter: int
+def minimize(
+    engine: Engine, problems: Mapping[Key, Problem], summary: DataSummary, *, solver: str, tol: float, max_iter: int
 ) -> dict[Key, Result]:
     """Solve problems over the same data in lock step.
 
-    ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``overview``; with few rows it is
+    ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
     Newton, and with many coefficients L-BFGS, or FISTA where there is an l1 norm, scaled by the sample's diagonal.
     Where the engine knows how like problems ended, it is quasi-Newton from there.
     """
     known: dict[Hashable, Pilot] | None = getattr(engine, "known", None)
     if solver == "auto":
         warm = known is not None and all(_fits(known.get(key), p) for key, p in problems.items())
-        solver = "known" if warm else _choose(problems, overview)
+        solver = "known" if warm else _choose(problems, summary)
     if solver in ("known", "pilot"):
-        pilots = fit_sample(problems, overview) if known is None or solver == "pilot" else known
+        pilots = fit_sample(problems, summary) if known is None or solver == "pilot" else known
         solvers: dict[Key, Solver] = {
             key: quasi_newton(p.oracle(), *pilots[key], tol=tol, max_iter=max_iter, l1=p.l1)
             for key, p in problems.items()
         }
     else:
-        solvers = {key: _single(solver, p, overview, tol, max_iter) for key, p in problems.items()}
+        solvers = {key: _single(solver, p, summary, tol, max_iter) for key, p in problems.items()}
     results = solve(engine.answer, solvers)
     if known is not None:
         known.update({key: Pilot(r.w, r.last.hess) for key, r in results.items() if r.last.hess is not None})
@@ -135,35 +134,35 @@ def _fits(pilot: Pilot | None, problem: Problem) -> bool:
     return pilot is not None and len(pilot.w) == len(problem.free) and problem.log_floor is None
 
 
-def _single(solver: str, problem: Problem, overview: Overview, tol: float, max_iter: int) -> Solver:
+def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max_iter: int) -> Solver:
     oracle, w = problem.oracle(), problem.start
     if solver == "newton-cholesky":
         return newton(oracle, w, tol=tol, max_iter=max_iter, l1=problem.l1)
-    scale = diagonal(problem, overview)
+    scale = diagonal(problem, summary)
     if problem.l1.any():
         return fista(oracle, w, l1=problem.l1, tol=tol, max_iter=max_iter, scale=scale)
     return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
 
 
-def _choose(problems: Mapping[Key, Problem], overview: Overview) -> str:
-    size, sampled = max(len(p.free) for p in problems.values()), len(overview.sample_weight)
+def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
+    size, sampled = max(len(p.free) for p in problems.values()), len(summary.sample_weight)
     cheap = size <= CHEAP_HESSIANS
-    tells = sampled >= 5 * size and _rarest(overview) >= 30
-    if cheap and sp.issparse(overview.sample_X):
+    tells = sampled >= 5 * size and _rarest(summary) >= 30
+    if cheap and sp.issparse(summary.sample_X):
         # one-hot columns that the sample hardly has would take the place of one exact Hessian by many gradients
-        tells = tells and _thinnest(overview) >= 10
-    if size <= DENSE_COEFFICIENTS and tells and overview.n_rows >= 2 * sampled:
+        tells = tells and _thinnest(summary) >= 10
+    if size <= DENSE_COEFFICIENTS and tells and summary.n_rows >= 2 * sampled:
         return "pilot"
     return "newton-cholesky" if cheap else "lbfgs"
 
 
-def _thinnest(overview: Overview) -> int:
+def _thinnest(summary: DataSummary) -> int:
     """Return how many rows of the sparse sample the rarest feature has."""
-    return int(np.bincount(overview.sample_X.indices, minlength=overview.sample_X.shape[1]).min(initial=0))
+    return int(np.bincount(summary.sample_X.indices, minlength=summary.sample_X.shape[1]).min(initial=0))
 
 
-def _rarest(overview: Overview) -> float:
+def _rarest(summary: DataSummary) -> float:
     """Return how many rows of the sample the rarest class has."""
-    if overview.labels is None or overview.sample_y is None:
+    if summary.labels is None or summary.sample_y is None:
         return np.inf
-    return float(min((overview.sample_y == label).sum() for label in overview.labels))
+    return float(min((summary.sample_y == label).sum() for label in summary.labels))

@@ -19,7 +19,7 @@ from daskml_kit.linear_model.base import (
 )
 from daskml_kit.numerics.losses import SquaredHinge
 from daskml_kit.numerics.targets import OneVsRest
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.typing import Labels
 from daskml_kit.validation import check_fit
@@ -39,12 +39,12 @@ class LinearSVC(LinearClassifier):
         The hinge itself is not smooth: not supported.
     dual : {"auto", False}, default "auto"
     tol : float, default 1e-4
-        On the slopes of the mean objective; see `LogisticRegression`.
+        On the gradients of the mean objective; see `LogisticRegression`.
     C : float, default 1.0
     multi_class : {"ovr"}, default "ovr"
     fit_intercept : bool, default True
     intercept_scaling : float, default 1
-        The intercept is never penalised here, where scikit-learn's liblinear penalises it unless this is large; so only
+        The intercept is never penalized here, where scikit-learn's liblinear penalizes it unless this is large; so only
         1 is accepted.
     class_weight : dict or "balanced", optional
     verbose : int, default 0
@@ -105,15 +105,15 @@ class LinearSVC(LinearClassifier):
         """
         self._check_parameters()
         with self._fitting():
-            inputs = check_fit(self, X, y, sample_weight, labelled=True)
+            inputs = check_fit(self, X, y, sample_weight, labeled=True)
             with open_engine(*inputs, checkpoint=checkpoint, setting=self.get_params()) as engine:
-                overview = self._survey(engine, labelled=True, seed=self.random_state or 0)
-                classes = self._classes(overview)
-                overview = encode_targets(engine, overview)
-                problems = self._problems(overview, classes)
-                results = self._minimise(engine, problems, overview)
+                summary = self._survey(engine, labeled=True, seed=self.random_state or 0)
+                classes = self._classes(summary)
+                summary = encode_targets(engine, summary)
+                problems = self._problems(summary, classes)
+                results = self._minimize(engine, problems, summary)
             rows = np.vstack([problems[key].unravel(result.w) for key, result in results.items()])
-            coef = rows.astype(overview.precision)
+            coef = rows.astype(summary.precision)
             self.classes_, self.profile_ = classes, engine.profile
             self.n_iter_ = max(result.n_iter for result in results.values())
             self.coef_, self.intercept_ = coef[:, :-1], coef[:, -1] if self.fit_intercept else 0.0
@@ -123,13 +123,13 @@ class LinearSVC(LinearClassifier):
         """Return the fitted `sklearn.svm.LinearSVC`."""
         return self._hand_over(sklearn.svm.LinearSVC(**self.get_params()), "coef_", "intercept_", "classes_", "n_iter_")
 
-    def _problems(self, overview: Overview, classes: Labels) -> dict[int, Problem]:
+    def _problems(self, summary: DataSummary, classes: Labels) -> dict[int, Problem]:
         d, n_classes = self.n_features_in_, len(classes)
-        weights, stored = class_weights(self.class_weight, classes, overview), overview.labels
+        weights, stored = class_weights(self.class_weight, classes, summary), summary.labels
         if stored is None:
             raise TypeError("the survey was not asked for labels")
         free = free_coefficients(1, d, self.fit_intercept)
-        scale = 1 / overview.weight
+        scale = 1 / summary.weight
         strength = spread_penalty(scale / self.C, 1, d, self.fit_intercept)
         none = np.zeros(len(free))
         l1, l2 = (strength, none) if self.penalty == "l1" else (none, strength)
@@ -154,4 +154,4 @@ class LinearSVC(LinearClassifier):
         if self.dual not in ("auto", False):
             raise ValueError(f"dual: expected 'auto' or False, got {self.dual!r}: a dual solver is missing")
         if self.intercept_scaling != 1:
-            raise ValueError("intercept_scaling: expected 1, since the intercept is never penalised here")
+            raise ValueError("intercept_scaling: expected 1, since the intercept is never penalized here")

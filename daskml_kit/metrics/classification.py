@@ -142,7 +142,7 @@ def brier_score_loss(
 
 def _losses(loss: Literal["log", "brier"], y_true: Any, y_proba: Any, sample_weight: Any) -> LossTable:
     total: LossTable = ask(ClassLosses(loss), y_true, y_proba, sample_weight, name="y_proba")
-    if not total.normalised:
+    if not total.normalized:
         message = "The y_proba values do not sum to one. Make sure to pass probabilities."
         warnings.warn(message, UserWarning, stacklevel=3)
     return total

@@ -14,17 +14,17 @@ from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 
 
 def any_dask(*values: Any) -> bool:
     return any(is_dask(value) for value in values)
 
 
-def ask(query: Query, y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Any:
-    """Return the answer of ``query``, whose X are the predictions, that the caller knows as ``name``."""
+def ask(reduction: Reduction, y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Any:
+    """Return the answer of ``reduction``, whose X are the predictions, that the caller knows as ``name``."""
     with open_scores(y_true, y_pred, sample_weight, name=name) as engine:
-        return engine.answer(query)[0]
+        return engine.answer(reduction)[0]
 
 
 @contextmanager

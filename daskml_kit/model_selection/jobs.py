@@ -35,7 +35,7 @@ def run_fit(key: str, estimator: Any, in_memory: Mapping[str, Any], config: Mapp
 
 
 class Reporter(AbstractContextManager["Reporter"]):
-    """Tells how far a fit is, by a variable on the scheduler, and ends it once the job is cancelled.
+    """Tells how far a fit is, by a variable on the scheduler, and ends it once the job is canceled.
 
     A thread of its own does so, at times: the fit itself never waits for the scheduler.
 
@@ -62,7 +62,7 @@ class Reporter(AbstractContextManager["Reporter"]):
         Raises
         ------
         CancelledError
-            Where the job was cancelled.
+            Where the job was canceled.
         """
         self.progress = progress._replace(passes=self.progress.passes)
         self._check()
@@ -93,7 +93,7 @@ class Reporter(AbstractContextManager["Reporter"]):
 
     def _check(self) -> None:
         if self._is_cancelled:
-            raise CancelledError("the job was cancelled")
+            raise CancelledError("the job was canceled")
 
 
 def told(progress: Progress, worker: str | None = None, *, ended: bool = False) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Job:
     key : str
         Of its task.
     future : distributed.Future or None
-        None of a job that was cancelled.
+        None of a job that was canceled.
     client : distributed.Client
     """
 
@@ -147,14 +147,14 @@ class Job:
         return f"<Job {self.name}: {self.status()}>"
 
     def status(self) -> str:
-        """Return "waiting", "running", "finished", "failed", "cancelled", or "lost".
+        """Return "waiting", "running", "finished", "failed", "canceled", or "lost".
 
         A job is lost where the cluster has no recipe of it any more, as after a restart.
         """
         if Event(self.key, self.client).is_set():
             self.future = None
         if self.future is None:
-            return "cancelled"
+            return "canceled"
         if self.future.status == "pending":
             news = self._news()
             if self.key in self.client.processing().get(news["worker"], ()):
@@ -187,7 +187,7 @@ class Job:
         TimeoutError
             Where it takes longer; the job goes on.
         CancelledError
-            Where the job was cancelled.
+            Where the job was canceled.
         LostDataError
             Where the job was lost.
         """
@@ -198,7 +198,7 @@ class Job:
                 if self.status() == "lost":
                     raise LostDataError(f"job {self.name!r} was lost with its cluster: submit it again") from error
                 raise
-        raise CancelledError(f"job {self.name!r} was cancelled")
+        raise CancelledError(f"job {self.name!r} was canceled")
 
     def cancel(self) -> None:
         """End the job, unless it has ended; a fit that runs ends after its next pass, or the next fit of a search."""

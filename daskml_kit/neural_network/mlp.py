@@ -17,13 +17,13 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score
 from daskml_kit.neural_network.mlp_training import Perceptron
 from daskml_kit.neural_network.scores import Determination, Hits
-from daskml_kit.reductions.summary import Overview
+from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.typing import Array, Labels
 from daskml_kit.validation import check_choice
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
-    r"""Multi-layer perceptron that minimises the log-loss, with scikit-learn's parameters.
+    r"""Multi-layer perceptron that minimizes the log-loss, with scikit-learn's parameters.
 
     On Dask data under a client, trainers are tasks beside the blocks; in memory they are threads.
 
@@ -112,7 +112,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     classes_: Labels
     _held_out = Hits
-    _labelled = True
+    _labeled = True
 
     def __init__(
         self,
@@ -234,8 +234,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _empty(self) -> Array:
         return np.empty((0, len(getattr(self, "classes_", ()))), self._precision)
 
-    def _open(self, engine: Engine, overview: Overview, known: Any, *, exactly: bool) -> tuple[int, str]:
-        found = overview.labels
+    def _open(self, engine: Engine, summary: DataSummary, known: Any, *, exactly: bool) -> tuple[int, str]:
+        found = summary.labels
         if found is None:
             raise TypeError("the survey was not asked for labels")
         check_classification_targets(found)
@@ -258,7 +258,7 @@ def position_of(labels: Labels, y: Array) -> Array:
 
 
 class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignore[misc]
-    r"""Multi-layer perceptron that minimises the squared error, with scikit-learn's parameters.
+    r"""Multi-layer perceptron that minimizes the squared error, with scikit-learn's parameters.
 
     On Dask data under a client, trainers are tasks beside the blocks; in memory they are threads. The losses of
     several outputs are summed, as they are in scikit-learn's gradients, also in ``loss_``, where it has their mean.
@@ -347,7 +347,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     """
 
     _held_out = Determination
-    _labelled = False
+    _labeled = False
 
     def __init__(
         self,
@@ -454,7 +454,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
         targets = np.zeros(1 if self.n_outputs_ == 1 else (1, self.n_outputs_), self._precision)
         return self._shaped(sklearn.neural_network.MLPRegressor, zeros, targets)
 
-    def _open(self, engine: Engine, overview: Overview, known: Any, *, exactly: bool) -> tuple[int, str]:
-        if self.loss == "poisson" and overview.low.min() < 0:
-            raise DataError(f"y: expected no number below 0 with loss='poisson', got {overview.low.min()}")
-        return len(overview.low), "identity" if self.loss == "squared_error" else "exp"
+    def _open(self, engine: Engine, summary: DataSummary, known: Any, *, exactly: bool) -> tuple[int, str]:
+        if self.loss == "poisson" and summary.low.min() < 0:
+            raise DataError(f"y: expected no number below 0 with loss='poisson', got {summary.low.min()}")
+        return len(summary.low), "identity" if self.loss == "squared_error" else "exp"

@@ -27,7 +27,7 @@ from daskml_kit.parameter_server.training.coordinator import Start, train_on
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.minibatches import Order
 from daskml_kit.parameter_server.training.updates import Gradients
-from daskml_kit.reductions.summary import Overview, Survey
+from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_choice, check_features, check_fit, check_number
 
@@ -223,7 +223,7 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     n_features_in_: int
     history_: History
     _held_out: type[HeldOut]
-    _labelled: bool
+    _labeled: bool
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -234,7 +234,7 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     def _precision(self) -> Any:
         return self.coefs_[0].dtype if hasattr(self, "coefs_") else np.float64
 
-    def _open(self, engine: Engine, overview: Overview, known: Any, *, exactly: bool) -> tuple[int, str]:
+    def _open(self, engine: Engine, summary: DataSummary, known: Any, *, exactly: bool) -> tuple[int, str]:
         """Make the targets ready; return the number of outputs, and their activation.
 
         ``known`` are the classes, if they are; ``exactly`` says that all have to be there.
@@ -250,24 +250,24 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
             if not anew:
                 self._check_known(X)
             inputs = check_fit(
-                self, X, y, sample_weight, labelled=self._labelled, multi_output=not self._labelled, finite=True
+                self, X, y, sample_weight, labeled=self._labeled, multi_output=not self._labeled, finite=True
             )
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                overview: Overview = engine.answer(Survey(self._labelled, 1, engine.n_blocks, 0))[0]
-                self._require_rows(overview)
+                summary: DataSummary = engine.answer(Summary(self._labeled, 1, engine.n_blocks, 0))[0]
+                self._require_rows(summary)
                 known = classes if anew else getattr(self, "classes_", None)
-                opened = self._open(engine, overview, known, exactly=not (anew or goes_on))
+                opened = self._open(engine, summary, known, exactly=not (anew or goes_on))
                 self.n_outputs_, self.out_activation_ = opened
-                self._train(engine, overview, anew=anew, goes_on=goes_on)
+                self._train(engine, summary, anew=anew, goes_on=goes_on)
         return self
 
-    def _train(self, engine: Engine, overview: Overview, *, anew: bool, goes_on: bool) -> None:
+    def _train(self, engine: Engine, summary: DataSummary, *, anew: bool, goes_on: bool) -> None:
         rng = check_random_state(self.random_state)
         sizes = [self.n_features_in_, *layer_sizes(self), self.n_outputs_]
-        drawn = glorot(sizes, self.activation, rng, overview.precision)
+        drawn = glorot(sizes, self.activation, rng, summary.precision)
         params = drawn if anew else self._known(drawn)
         loss = NetworkLoss(self.activation, self.out_activation_, float(self.alpha))
-        batch_size = batch_rows(self, overview.n_rows)
+        batch_size = batch_rows(self, summary.n_rows)
         first = 0 if anew else len(self.loss_curve_)
         last = first + (1 if goes_on else self.max_iter)
         setting = setting_of(self, batch_size=batch_size, seed=int(rng.randint(2**31 - 1)), epochs=last)
@@ -334,11 +334,11 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         else:
             validate_data(self, X, reset=False, skip_check_array=True)
 
-    def _require_rows(self, overview: Overview) -> None:
-        if overview.n_rows == 0:
+    def _require_rows(self, summary: DataSummary) -> None:
+        if summary.n_rows == 0:
             shape = (0, self.n_features_in_)
             raise ValueError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
-        if not overview.weight > 0:
+        if not summary.weight > 0:
             raise ValueError("sample_weight: expected some positive weights: sample weights are zero")
 
     def _shaped(self, theirs: type, *args: Any, **options: Any) -> Any:

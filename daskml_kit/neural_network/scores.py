@@ -10,13 +10,13 @@ import numpy as np
 from daskml_kit.data.block import Block
 from daskml_kit.numerics.feed_forward import NetworkLoss
 from daskml_kit.parameter_server.training.minibatches import Batch, Order
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut(Alone):
-    """Base of questions about the rows held out.
+class HeldOut(SingleReduction):
+    """Base of reductions about the rows held out.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Hits(HeldOut):
         code = predicted.argmax(axis=1) if predicted.shape[1] > 1 else predicted[:, 0] > 0.5
         return np.array([weight.sum(), weight @ (code == batch.y), batch.n_rows])
 
-    def split(self, total: Any) -> list[Judged]:
+    def finalize(self, total: Any) -> list[Judged]:
         if total is None:
             return [Judged(float("nan"), 0)]
         weight, hits, n_rows = total
@@ -94,7 +94,7 @@ class Determination(HeldOut):
         mean = weight @ y / total if total else np.zeros(y.shape[1])
         return Spread(batch.n_rows, total, mean, weight @ (y - mean) ** 2, weight @ (y - predicted) ** 2)
 
-    def split(self, total: Any) -> list[Judged]:
+    def finalize(self, total: Any) -> list[Judged]:
         if total is None:
             return [Judged(float("nan"), 0)]
         with np.errstate(divide="ignore", invalid="ignore"):

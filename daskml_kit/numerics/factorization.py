@@ -1,4 +1,4 @@
-"""Matrix factorisation of ratings: its loss and gradient on a batch, for the rows that the batch touches."""
+"""Matrix factorization of ratings: its loss and gradient on a batch, for the rows that the batch touches."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ NAMES = ("user_factors", "item_factors", "user_biases", "item_biases")
 
 
 @dataclass(frozen=True)
-class FactorisationLoss:
+class FactorizationLoss:
     r"""The loss of ratings predicted as :math:`\mu + b_u + b_i + p_u^\top q_i`.
 
     .. math:: \tfrac12 (r_{ui} - \mu - b_u - b_i - p_u^\top q_i)^2
         + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + b_u^2 + b_i^2)
 
-    for each rating, so that a row is penalised as often as it is rated.
+    for each rating, so that a row is penalized as often as it is rated.
 
     Parameters
     ----------
-    regularisation : float
+    regularization : float
         :math:`\lambda` above.
     mean : float
         :math:`\mu` above, which is known and not trained.
@@ -48,18 +48,18 @@ class FactorisationLoss:
     --------
     >>> params = {"user_factors": np.ones((3, 1)), "item_factors": np.ones((2, 1))}
     >>> pairs, ratings = np.array([[2, 0], [2, 1]]), np.array([3.0, 1.0])
-    >>> loss, grads = FactorisationLoss(average=False)(params, pairs, ratings)
+    >>> loss, grads = FactorizationLoss(average=False)(params, pairs, ratings)
     >>> loss, grads["user_factors"].rows, grads["user_factors"].values
     (1.0, array([2]), array([[-2.]]))
     """
 
-    regularisation: float = 0.0
+    regularization: float = 0.0
     mean: float = 0.0
     average: bool = True
 
     def __post_init__(self) -> None:
-        if not self.regularisation >= 0:
-            raise ValueError(f"regularisation: expected a number of at least 0, got {self.regularisation!r}")
+        if not self.regularization >= 0:
+            raise ValueError(f"regularization: expected a number of at least 0, got {self.regularization!r}")
 
     def __call__(self, params: Mapping[str, Array], X: Array, y: Array) -> tuple[float, dict[str, Rows]]:
         """Return the mean loss of a batch, and the gradients of the rows that it touches, by the parameters' names.
@@ -79,15 +79,15 @@ class FactorisationLoss:
         error = self.predict(here, codes)
         error -= y
         errors = sp.coo_array((error, codes.T), shape).tocsr()
-        slopes = {"user_factors": errors @ here["item_factors"], "item_factors": errors.T @ here["user_factors"]}
+        gradients = {"user_factors": errors @ here["item_factors"], "item_factors": errors.T @ here["user_factors"]}
         grads, square = {}, 0.0
         for i, name in enumerate(NAMES):
             if name in here:
                 side, values = sides[i % 2], here[name]
-                slope = slopes[name] if name in slopes else side.sums(error)
+                gradient = gradients[name] if name in gradients else side.sums(error)
                 square += float((side.counts @ np.einsum("i...,i...->i...", values, values)).sum())
-                grads[name] = self._gradient(side, slope, values)
-        value = 0.5 * (float(error @ error) + self.regularisation * square) / max(len(y), 1)
+                grads[name] = self._gradient(side, gradient, values)
+        value = 0.5 * (float(error @ error) + self.regularization * square) / max(len(y), 1)
         return value, grads
 
     def predict(self, params: Mapping[str, Array], X: Array) -> Array:
@@ -102,15 +102,15 @@ class FactorisationLoss:
                 rating += params[name][X[:, column]]
         return rating
 
-    def _gradient(self, side: _Side, slope: Array, values: Array) -> Rows:
-        """Return the gradient of a side's rows, made in place of ``slope`` and of the copy of their ``values``."""
+    def _gradient(self, side: _Side, gradient: Array, values: Array) -> Rows:
+        """Return the gradient of a side's rows, made in place of ``gradient`` and of the copy of their ``values``."""
         counts = side.counts.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
         if self.average:
-            slope /= counts
+            gradient /= counts
         else:
             values *= counts
-        values *= self.regularisation
-        values += slope
+        values *= self.regularization
+        values += gradient
         return Rows(side.rows, values)
 
 

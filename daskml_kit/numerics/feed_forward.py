@@ -15,9 +15,9 @@ from daskml_kit.typing import Array, Matrix
 
 
 class Activation(NamedTuple):
-    """An activation: ``apply`` writes into its argument; ``pull(units, delta)`` multiplies ``delta`` by the slope.
+    """An activation: ``apply`` writes into its argument; ``pull(units, delta)`` multiplies ``delta`` by the gradient.
 
-    Slopes are those at the point where the activation gave ``units``.
+    Gradients are those at the point where the activation gave ``units``.
     """
 
     apply: Callable[[Array], None]
@@ -33,7 +33,7 @@ def _pull_none(units: Array, delta: Array) -> None:
 
 
 def _logistic(units: Array) -> None:
-    # by tanh, which is vectorised and cannot overflow
+    # by tanh, which is vectorized and cannot overflow
     units *= 0.5
     np.tanh(units, out=units)
     units += 1
@@ -74,7 +74,7 @@ class Output(Protocol):
     """Output units; ``raw`` of shape (n, k) is what goes into them, and may be written to."""
 
     def terms(self, raw: Array, y: Array) -> Terms:
-        """Return the loss of each row, of shape (n,), and its slope in ``raw``, of shape (n, k)."""
+        """Return the loss of each row, of shape (n,), and its gradient in ``raw``, of shape (n, k)."""
 
     def mean(self, raw: Array) -> Array:
         """Return what comes out, of shape (n, k)."""
@@ -87,8 +87,8 @@ class SoftmaxOutput:
     def terms(self, raw: Array, y: Array) -> Terms:
         if y.ndim != 1:
             raise ValueError(f"y: expected codes of classes, of shape ({len(raw)},), got shape {y.shape}")
-        value, slope, _ = Softmax(raw.shape[1]).terms(raw.T, y.astype(np.intp, copy=False), 1)
-        return Terms(value[0], slope.T, None)
+        value, gradient, _ = Softmax(raw.shape[1]).terms(raw.T, y.astype(np.intp, copy=False), 1)
+        return Terms(value[0], gradient.T, None)
 
     def mean(self, raw: Array) -> Array:
         raw -= raw.max(axis=1, keepdims=True)
@@ -104,8 +104,8 @@ class LogisticOutput:
     def terms(self, raw: Array, y: Array) -> Terms:
         sign = np.where(_columns(y, raw) > 0, -1, 1).astype(raw.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss sees to it that what overflows is not used
-            value, slope, _ = Logistic().terms(raw, sign, 1)
-        return Terms(value.sum(axis=1), slope, None)
+            value, gradient, _ = Logistic().terms(raw, sign, 1)
+        return Terms(value.sum(axis=1), gradient, None)
 
     def mean(self, raw: Array) -> Array:
         return np.asarray(expit(raw, out=raw))
@@ -116,8 +116,8 @@ class IdentityOutput:
     """Half the squared error, summed over outputs."""
 
     def terms(self, raw: Array, y: Array) -> Terms:
-        value, slope, _ = Squared().terms(raw, _columns(y, raw), 1)
-        return Terms(value.sum(axis=1), slope, None)
+        value, gradient, _ = Squared().terms(raw, _columns(y, raw), 1)
+        return Terms(value.sum(axis=1), gradient, None)
 
     def mean(self, raw: Array) -> Array:
         return raw
@@ -129,9 +129,9 @@ class ExpOutput:
 
     def terms(self, raw: Array, y: Array) -> Terms:
         target = _columns(y, raw)
-        value, slope, _ = Poisson().terms(raw, target, 1)
+        value, gradient, _ = Poisson().terms(raw, target, 1)
         value += xlogy(target, target) - target
-        return Terms(value.sum(axis=1), slope, None)
+        return Terms(value.sum(axis=1), gradient, None)
 
     def mean(self, raw: Array) -> Array:
         return np.exp(raw, out=raw)
@@ -163,7 +163,7 @@ class NetworkLoss:
 
     .. math:: \frac{1}{n} \Big( \sum_i \ell(f(x_i), y_i) + \frac{\alpha}{2} \sum_l \|W_l\|_2^2 \Big)
 
-    Intercepts are not penalised. The losses of several outputs are summed, as they are in scikit-learn's gradients
+    Intercepts are not penalized. The losses of several outputs are summed, as they are in scikit-learn's gradients
     (the squared error in its ``loss_`` is their mean).
 
     Parameters
@@ -213,7 +213,7 @@ class NetworkLoss:
         layers = self._forward(params, X)
         terms = _weighted(OUTPUTS[self.output].terms(layers.pop(), y), weight)
         total = X.shape[0] if weight is None else float(weight.sum())
-        grads = self._backward(params, layers, terms.slope, total)
+        grads = self._backward(params, layers, terms.gradient, total)
         square = sum(float(np.vdot(coef, coef)) for coef in _coefs(params))
         return (float(terms.value.sum(dtype=np.float64)) + 0.5 * self.alpha * square) / total, grads
 
@@ -287,6 +287,6 @@ def _coefs(params: Params) -> list[Array]:
 def _weighted(terms: Terms, weight: Array | None) -> Terms:
     if weight is None:
         return terms
-    slope = terms.slope
-    slope *= weight[:, None]
-    return Terms(terms.value * weight, slope, None)
+    gradient = terms.gradient
+    gradient *= weight[:, None]
+    return Terms(terms.value * weight, gradient, None)

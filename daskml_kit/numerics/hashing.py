@@ -33,7 +33,7 @@ def hash_keys(columns: Sequence[tuple[str, Any]]) -> NDArray[np.uint64]:
 
     References
     ----------
-    Numbers: the finaliser of S. Vigna's splitmix64. Strings: SipHash, by `pandas.util.hash_array`.
+    Numbers: the finalizer of S. Vigna's splitmix64. Strings: SipHash, by `pandas.util.hash_array`.
 
     Examples
     --------

@@ -32,7 +32,7 @@ def solve_positive(hess: Array, right: Array) -> Array:
 
 
 def solve_nonnegative(hess: Array, right: Array) -> Array:
-    """Minimise u'Hu/2 - right'u over u >= 0, by the active sets of Lawson & Hanson on a square root of H."""
+    """Minimize u'Hu/2 - right'u over u >= 0, by the active sets of Lawson & Hanson on a square root of H."""
     values, vectors = np.linalg.eigh(hess)
     keep = values > 1e-14 * max(values.max(initial=0), 1e-300)
     root = np.sqrt(values[keep])[:, None] * vectors[:, keep].T

@@ -2,7 +2,7 @@
 
 A loss sees one tile: ``raw`` of shape (n_columns, n_rows), a linear predictor a column of coefficients, and
 targets that broadcast against it. It may write into ``raw``, a temporary of the pass. Constants that do not depend
-on the predictor are dropped. Formulas are stable by ``exp(-abs(z))`` and use `numpy.exp`, which is vectorised.
+on the predictor are dropped. Formulas are stable by ``exp(-abs(z))`` and use `numpy.exp`, which is vectorized.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from daskml_kit.typing import Array
 
 
 class Terms(NamedTuple):
-    """The loss of each row and column, its slope and its curvature in the predictor, all unweighted."""
+    """The loss of each row and column, its gradient and its hessian in the predictor, all unweighted."""
 
     value: Array
-    slope: Array
-    curvature: Array | None
+    gradient: Array
+    hessian: Array | None
 
 
 class Loss(Protocol):
     """A loss; equal losses (frozen dataclasses) may be asked about in one pass."""
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
-        """Return the terms at the predictors ``raw``; curvature only where ``order`` is 2."""
+        """Return the terms at the predictors ``raw``; hessian only where ``order`` is 2."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Squared:
     r"""Half the squared error, :math:`\tfrac12 (y - z)^2`."""
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
-        slope = np.subtract(raw, y, out=raw)
-        return Terms(0.5 * slope * slope, slope, np.ones_like(slope) if order > 1 else None)
+        gradient = np.subtract(raw, y, out=raw)
+        return Terms(0.5 * gradient * gradient, gradient, np.ones_like(gradient) if order > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Logistic:
             decay = np.exp(-np.abs(margin))
             value = np.maximum(margin, 0) + np.log1p(decay)
             wrong = np.where(margin > 0, 1, decay) / (1 + decay)
-        curvature = wrong * (1 - wrong) if order > 1 else None
-        return Terms(value, np.multiply(wrong, y, out=wrong), curvature)
+        hessian = wrong * (1 - wrong) if order > 1 else None
+        return Terms(value, np.multiply(wrong, y, out=wrong), hessian)
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class SquaredHinge:
         margin = np.multiply(raw, y, out=raw)
         margin += 1
         np.maximum(margin, 0, out=margin)
-        curvature = 2.0 * (margin > 0) if order > 1 else None
+        hessian = 2.0 * (margin > 0) if order > 1 else None
         value = margin * margin
         margin *= 2
-        return Terms(value, np.multiply(margin, y, out=margin), curvature)
+        return Terms(value, np.multiply(margin, y, out=margin), hessian)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Tweedie:
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         p = self.power
         fit, pull = np.exp((2 - p) * raw), y * np.exp((1 - p) * raw)
-        curvature = (2 - p) * fit - (1 - p) * pull if order > 1 else None
-        return Terms(fit / (2 - p) - pull / (1 - p), fit - pull, curvature)
+        hessian = (2 - p) * fit - (1 - p) * pull if order > 1 else None
+        return Terms(fit / (2 - p) - pull / (1 - p), fit - pull, hessian)
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ class TweedieIdentity:
                 value = np.log(raw) + y / raw
             else:
                 value = raw ** (2 - p) / (2 - p) - y * raw ** (1 - p) / (1 - p)
-            slope = raw ** (-p) * (raw - y)
-            curvature = raw ** (-p) * ((1 - p) + p * y / raw) if order > 1 else None
+            gradient = raw ** (-p) * (raw - y)
+            hessian = raw ** (-p) * ((1 - p) + p * y / raw) if order > 1 else None
         value[raw <= 0] = np.inf
-        return Terms(value, slope, curvature)
+        return Terms(value, gradient, hessian)
 
 
 @dataclass(frozen=True)
@@ -147,16 +147,16 @@ class Huber:
         far = np.abs(u) > self.epsilon
         near_u = np.where(far, 0.0, u)
         value = scale * (1 + np.where(far, 2 * self.epsilon * np.abs(u) - self.epsilon**2, near_u * near_u))
-        slope = np.empty_like(raw)
-        slope[0] = np.where(far, 2 * self.epsilon * np.sign(u), 2 * near_u)
-        slope[1] = 1 - np.where(far, self.epsilon**2, near_u * near_u)
+        gradient = np.empty_like(raw)
+        gradient[0] = np.where(far, 2 * self.epsilon * np.sign(u), 2 * near_u)
+        gradient[1] = 1 - np.where(far, self.epsilon**2, near_u * near_u)
         if order < 2:
-            return Terms(value[None], slope, None)
-        curvature = np.empty((2, 2, raw.shape[1]), raw.dtype)
-        curvature[0, 0] = np.where(far, 0.0, 2 / scale)
-        curvature[0, 1] = curvature[1, 0] = -2 * near_u / scale
-        curvature[1, 1] = 2 * near_u * near_u / scale
-        return Terms(value[None], slope, curvature)
+            return Terms(value[None], gradient, None)
+        hessian = np.empty((2, 2, raw.shape[1]), raw.dtype)
+        hessian[0, 0] = np.where(far, 0.0, 2 / scale)
+        hessian[0, 1] = hessian[1, 0] = -2 * near_u / scale
+        hessian[1, 1] = 2 * near_u * near_u / scale
+        return Terms(value[None], gradient, hessian)
 
 
 @dataclass(frozen=True)
@@ -173,20 +173,20 @@ class Softmax:
         total = raw.sum(axis=0)
         value += np.log(total)
         raw /= total
-        curvature = None
+        hessian = None
         if order > 1:
-            curvature = -raw[:, None, :] * raw[None, :, :]
+            hessian = -raw[:, None, :] * raw[None, :, :]
             diagonal = np.arange(self.n_classes)
-            curvature[diagonal, diagonal] += raw
+            hessian[diagonal, diagonal] += raw
         raw[codes, rows] -= 1
-        return Terms(value[None], raw, curvature)
+        return Terms(value[None], raw, hessian)
 
 
 @dataclass(frozen=True)
 class Hinge:
     r"""Hinge, :math:`\max(0, \theta + m)` with m = yz, where y is -1 for the label and 1 for the rest.
 
-    The threshold :math:`\theta` is 1 for a support vector machine, 0 for the perceptron. At the corner the slope is
+    The threshold :math:`\theta` is 1 for a support vector machine, 0 for the perceptron. At the corner the gradient is
     that of the side with a loss, as scikit-learn's, so that a perceptron leaves zero.
     """
 
@@ -195,8 +195,8 @@ class Hinge:
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         margin = np.multiply(raw, y, out=raw)
         margin += self.threshold
-        slope = (margin >= 0) * y
-        return Terms(np.maximum(margin, 0, out=margin), slope, np.zeros_like(slope) if order > 1 else None)
+        gradient = (margin >= 0) * y
+        return Terms(np.maximum(margin, 0, out=margin), gradient, np.zeros_like(gradient) if order > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -209,11 +209,11 @@ class ModifiedHuber:
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         margin = np.multiply(raw, y, out=raw)
         height = np.clip(margin + 1, 0, 2)
-        curvature = 2.0 * ((height > 0) & (margin <= 1)) if order > 1 else None
+        hessian = 2.0 * ((height > 0) & (margin <= 1)) if order > 1 else None
         value = height * height
         value += 4 * np.maximum(margin - 1, 0)
         height *= 2
-        return Terms(value, np.multiply(height, y, out=height), curvature)
+        return Terms(value, np.multiply(height, y, out=height), hessian)
 
 
 @dataclass(frozen=True)
@@ -227,10 +227,10 @@ class BoundedHuber:
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         residual = np.subtract(raw, y, out=raw)
-        slope = np.clip(residual, -self.epsilon, self.epsilon)
-        curvature = 1.0 * (np.abs(residual) <= self.epsilon) if order > 1 else None
-        residual -= 0.5 * slope
-        return Terms(np.multiply(residual, slope, out=residual), slope, curvature)
+        gradient = np.clip(residual, -self.epsilon, self.epsilon)
+        hessian = 1.0 * (np.abs(residual) <= self.epsilon) if order > 1 else None
+        residual -= 0.5 * gradient
+        return Terms(np.multiply(residual, gradient, out=residual), gradient, hessian)
 
 
 @dataclass(frozen=True)
@@ -240,9 +240,9 @@ class EpsilonInsensitive:
     epsilon: float
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
-        slope, excess = _sign_and_excess(raw, y, self.epsilon)
-        slope *= excess > 0
-        return Terms(excess, slope, np.zeros_like(slope) if order > 1 else None)
+        gradient, excess = _sign_and_excess(raw, y, self.epsilon)
+        gradient *= excess > 0
+        return Terms(excess, gradient, np.zeros_like(gradient) if order > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -252,11 +252,11 @@ class SquaredEpsilonInsensitive:
     epsilon: float
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
-        slope, excess = _sign_and_excess(raw, y, self.epsilon)
-        slope *= excess
-        slope *= 2
-        curvature = 2.0 * (excess > 0) if order > 1 else None
-        return Terms(np.multiply(excess, excess, out=excess), slope, curvature)
+        gradient, excess = _sign_and_excess(raw, y, self.epsilon)
+        gradient *= excess
+        gradient *= 2
+        hessian = 2.0 * (excess > 0) if order > 1 else None
+        return Terms(np.multiply(excess, excess, out=excess), gradient, hessian)
 
 
 def _sign_and_excess(raw: Array, y: Array, epsilon: float) -> tuple[Array, Array]:

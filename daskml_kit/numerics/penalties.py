@@ -32,7 +32,7 @@ class Descent(NamedTuple):
     settled: bool
 
 
-def minimise_quadratic(
+def minimize_quadratic(
     hess: Array,
     linear: Array,
     l1: Array,
@@ -43,7 +43,7 @@ def minimise_quadratic(
     positive: bool = False,
     shuffle: np.random.Generator | None = None,
 ) -> Descent:
-    r"""Minimise :math:`\tfrac12 u^\top H u - c^\top u + \sum_j \lambda_j |u_j|` by coordinate descent.
+    r"""Minimize :math:`\tfrac12 u^\top H u - c^\top u + \sum_j \lambda_j |u_j|` by coordinate descent.
 
     Sweeps go over the coefficients that are not zero until they settle, then over all (Friedman, Hastie & Tibshirani
     2010). Between sweeps, the equations that their signs make are solved at once.
@@ -57,7 +57,7 @@ def minimise_quadratic(
     l1 : array of shape (p,)
     start : array of shape (p,)
     tol : float
-        It ends when no coefficient's slope changed by more than this in a sweep over all.
+        It ends when no coefficient's gradient changed by more than this in a sweep over all.
     max_sweeps : int
     positive : bool
         Keep the coefficients at or above zero.
@@ -66,7 +66,7 @@ def minimise_quadratic(
 
     Examples
     --------
-    >>> minimise_quadratic(np.diag([2.0, 1.0]), np.array([4.0, 0.5]), np.array([1.0, 1.0]), np.zeros(2), tol=1e-9).u
+    >>> minimize_quadratic(np.diag([2.0, 1.0]), np.array([4.0, 0.5]), np.array([1.0, 1.0]), np.zeros(2), tol=1e-9).u
     array([1.5, 0. ])
     """
     u, diagonal = start.astype(np.float64), np.diag(hess).copy()
@@ -78,14 +78,16 @@ def minimise_quadratic(
     for sweep in range(1, max_sweeps + 1):
         largest = 0.0
         for j in order if shuffle is None else shuffle.permutation(order):
-            old, curvature = u[j], diagonal[j]
-            slope, bound = residual[j] + curvature * old, l1[j]
-            pulled = slope - bound if slope > bound else 0.0 if positive or slope >= -bound else slope + bound
-            new = pulled / curvature
+            old, hessian = u[j], diagonal[j]
+            gradient, bound = residual[j] + hessian * old, l1[j]
+            pulled = (
+                gradient - bound if gradient > bound else 0.0 if positive or gradient >= -bound else gradient + bound
+            )
+            new = pulled / hessian
             if new != old:
                 u[j] = new
                 residual -= hess[j] * (new - old)
-                largest = max(largest, abs(new - old) * curvature)
+                largest = max(largest, abs(new - old) * hessian)
         if largest <= tol and whole:
             return Descent(u, sweep, True)
         arrived = _search_signs(hess, linear, l1, u, bound_signs)
@@ -124,9 +126,9 @@ def duality_gap(u: Array, hess: Array, linear: Array, size: float, l1: float, l2
 
     ``linear`` is X'y and ``size`` y'y, over the weight of the rows.
     """
-    slope = linear - hess @ u
+    gradient = linear - hess @ u
     residual = max(size - 2 * float(linear @ u) + float(u @ (hess @ u)) - l2 * float(u @ u), 0.0)
-    steepest = float(slope.max(initial=0) if positive else np.abs(slope).max(initial=0))
+    steepest = float(gradient.max(initial=0) if positive else np.abs(gradient).max(initial=0))
     shrunk = l1 / steepest if steepest > l1 else 1.0
     gap = 0.5 * residual * (1 + shrunk**2) if steepest > l1 else residual
     along = size - float(linear @ u)
@@ -140,7 +142,7 @@ L1_RATIOS = {None: 0.0, "l2": 0.0, "l1": 1.0}
 class Shrinkage:
     r"""The penalty :math:`\alpha\,(\rho \|w\|_1 + \tfrac{1-\rho}{2} \|w\|_2^2)` of the coefficients, not the intercept.
 
-    A step of gradients moves ``w`` by the slopes of the loss and of the penalty, ``-rate * (grad + slope(w))``;
+    A step of gradients moves ``w`` by the gradients of the loss and of the penalty, ``-rate * (grad + gradient(w))``;
     `proximal` then makes the step of the l1 norm, which leaves exact zeros (Duchi & Singer 2009).
 
     Parameters
@@ -152,7 +154,7 @@ class Shrinkage:
     Examples
     --------
     >>> penalty, w = Shrinkage(0.5, 0.5), np.array([1.0, -0.1])
-    >>> penalty.value(w), penalty.slope(w), penalty.proximal(w, 0.8)
+    >>> penalty.value(w), penalty.gradient(w), penalty.proximal(w, 0.8)
     (0.40125, array([ 0.25 , -0.025]), array([ 0.8, -0. ]))
     """
 
@@ -165,7 +167,7 @@ class Shrinkage:
         size, square = float(np.abs(flat).sum()), float(flat @ flat)
         return self.alpha * (self.l1_ratio * size + (1 - self.l1_ratio) / 2 * square)
 
-    def slope(self, w: Array) -> Array:
+    def gradient(self, w: Array) -> Array:
         """Return the gradient of the smooth part at ``w``."""
         return w * (self.alpha * (1 - self.l1_ratio))
 

@@ -34,7 +34,7 @@ class Permutation(NamedTuple):
 
     References
     ----------
-    J. Black, P. Rogaway: Ciphers with arbitrary finite domains, CT-RSA 2002 (generalised Feistel, cycle walking).
+    J. Black, P. Rogaway: Ciphers with arbitrary finite domains, CT-RSA 2002 (generalized Feistel, cycle walking).
 
     Examples
     --------

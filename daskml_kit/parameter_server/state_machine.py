@@ -25,11 +25,11 @@ from daskml_kit.parameter_server.protocol import (
     Terms,
     Wish,
 )
-from daskml_kit.reductions.reduction import Alone, Node, reduce_nodes
+from daskml_kit.reductions.reduction import Node, SingleReduction, reduce_nodes
 from daskml_kit.typing import Array
 
 
-class Shares(Alone):
+class Shares(SingleReduction):
     """How weighted sums are combined."""
 
     def chunk(self, block: Any) -> Share:

@@ -97,7 +97,7 @@ def torch_model(module: Any, loss: Any) -> tuple[LossAndGradient, dict[str, Arra
     Raises
     ------
     DataError
-        Where training changes buffers, such as the running means of batch normalisation, which would be another in
+        Where training changes buffers, such as the running means of batch normalization, which would be another in
         each trainer; some are found at once, some in the first step.
     ImportError
         Without PyTorch: ``pip install "daskml_kit[torch]"``.

@@ -107,7 +107,7 @@ def _as_text(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _to_bytes(values: Array, ends: Array) -> Any:
-    """Return the values between neighbouring ``ends`` as binary values."""
+    """Return the values between neighboring ``ends`` as binary values."""
     offsets = pa.py_buffer(np.ascontiguousarray(ends, np.int64) * values.itemsize)
     data = pa.py_buffer(values.reshape(-1).view(np.uint8))
     return pd.array(pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, [None, offsets, data]), dtype=BYTES)

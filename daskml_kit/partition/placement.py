@@ -300,7 +300,7 @@ def _finish(futures: Sequence[Future]) -> None:
     """Wait for the futures; raise what their tasks raise."""
     wait(futures)
     for future in futures:
-        if future.status == "cancelled":
+        if future.status == "canceled":
             raise LostDataError(
                 f"block {future.key} was lost with its worker and cannot be computed again: persist data, or read it "
                 "from storage; data that was scattered has no recipe"

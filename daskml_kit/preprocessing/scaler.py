@@ -1,4 +1,4 @@
-"""Standardisation of features."""
+"""Standardization of features."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
         self._learn(head, spread if known is None else Moments().combine(known, spread), weighted)
 
     def _known(self, n_rows: int) -> Spread | None:
-        """Return what an earlier `partial_fit` learnt."""
+        """Return what an earlier `partial_fit` learned."""
         if not hasattr(self, "n_samples_seen_"):
             return None
         seen = np.broadcast_to(np.asarray(self.n_samples_seen_, dtype=np.float64), (self.n_features_in_,))

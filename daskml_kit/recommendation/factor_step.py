@@ -11,11 +11,11 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.factorization import NAMES, FactorisationLoss
+from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
 from daskml_kit.numerics.row_sparse import Rows
 from daskml_kit.parameter_server.training.minibatches import Batch
 from daskml_kit.parameter_server.training.updates import Contribution
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 SIDES = ("users", "items")
@@ -32,7 +32,7 @@ class Census(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class CountPairs(Alone):
+class CountPairs(SingleReduction):
     """Check all pairs and ratings, and take the census.
 
     Parameters
@@ -115,11 +115,11 @@ class RatingSteps:
 
     Parameters
     ----------
-    model : FactorisationLoss
+    model : FactorizationLoss
     biases : bool
     """
 
-    model: FactorisationLoss
+    model: FactorizationLoss
     biases: bool
     most_batches: int = 4
     by_rows: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Matrix factorisation."""
+"""Matrix factorization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import r2_score
-from daskml_kit.numerics.factorization import NAMES, FactorisationLoss
+from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
 from daskml_kit.optim import Update, adagrad, adam, sgd
 from daskml_kit.parameter_server.training.config import Setting, checked
 from daskml_kit.parameter_server.training.coordinator import Trained, train_on
@@ -200,7 +200,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             mean = census.total / census.n_rows
             rng = check_random_state(self.random_state)
             params = self._drawn(census, rng)
-            step = RatingSteps(FactorisationLoss(self.regularization, mean), bool(self.biases))
+            step = RatingSteps(FactorizationLoss(self.regularization, mean), bool(self.biases))
             setting = setting._replace(random_state=int(rng.randint(2**31 - 1)))
             trained = train_on(engine, step, params, rule, setting)
         self._remember(trained, census, mean)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskml_kit.numerics.factorization import FactorisationLoss
+from daskml_kit.numerics.factorization import FactorizationLoss
 from daskml_kit.numerics.tiles import tiles
 from daskml_kit.recommendation.factor_step import whole_pairs
 from daskml_kit.typing import Array
@@ -88,7 +88,7 @@ class Ratings:
     Parameters
     ----------
     params : dict of arrays
-        By the names of `FactorisationLoss`.
+        By the names of `FactorizationLoss`.
     mean : float
     """
 
@@ -102,7 +102,7 @@ class Ratings:
         known = (pairs >= 0) & (pairs < sizes)
         both = known.all(axis=1)
         rating = np.full(len(pairs), self.mean, self.params["user_factors"].dtype)
-        rating[both] = FactorisationLoss(mean=self.mean).predict(self.params, pairs[both])
+        rating[both] = FactorizationLoss(mean=self.mean).predict(self.params, pairs[both])
         for side, name in enumerate(("user_biases", "item_biases")):
             if name in self.params:
                 alone = known[:, side] & ~both

@@ -1,1 +1,1 @@
-"""Questions that can be asked of blocks: partial answers that combine to the whole."""
+"""Reductions that can be asked of blocks: partial answers that combine to the whole."""

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.tiles import tile_rows, tiles
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -25,7 +25,7 @@ class Matches(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Hits(Alone):
+class Hits(SingleReduction):
     """The weight of the rows on which prediction and truth are equal."""
 
     def chunk(self, block: Block) -> Matches:
@@ -99,11 +99,11 @@ class LossTable(NamedTuple):
     weight: float
     labels: Array
     losses: Array
-    normalised: bool
+    normalized: bool
 
 
 @dataclass(frozen=True, eq=False)
-class ClassLosses(Alone):
+class ClassLosses(SingleReduction):
     """The loss of every label's rows under every column of probabilities.
 
     Which column is a label's is known when all labels are: the total's diagonal is the loss. One column alone is the
@@ -125,15 +125,15 @@ class ClassLosses(Alone):
         codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
         _require_few(labels, width)
         weight = weights_of(block)
-        total, normalised = np.zeros((len(labels), width)), True
+        total, normalized = np.zeros((len(labels), width)), True
         for rows in tiles(block.n_rows, tile_rows(block.X, 3 * width)):
             p = probabilities[rows]
             p = p if p.dtype.kind == "f" else p.astype(np.float64)
             p = np.hstack([1 - p, p]) if p.shape[1] == 1 else p
-            normalised &= bool(np.allclose(p.sum(axis=1), 1, rtol=np.sqrt(np.finfo(p.dtype).eps)))
+            normalized &= bool(np.allclose(p.sum(axis=1), 1, rtol=np.sqrt(np.finfo(p.dtype).eps)))
             which = (weight[rows], (codes[rows], np.arange(len(p))))
             total += sp.csr_array(which, shape=(len(labels), len(p))) @ self._losses(p)
-        return LossTable(block.n_rows, float(weight.sum()), labels, total, normalised)
+        return LossTable(block.n_rows, float(weight.sum()), labels, total, normalized)
 
     def combine(self, a: LossTable, b: LossTable) -> LossTable:
         labels = union(a.labels, b.labels)
@@ -141,7 +141,7 @@ class ClassLosses(Alone):
         losses = np.zeros((len(labels), a.losses.shape[1]))
         for part in (a, b):
             losses[np.searchsorted(labels, part.labels)] += part.losses
-        return LossTable(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, a.normalised and b.normalised)
+        return LossTable(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, a.normalized and b.normalized)
 
     def _losses(self, p: Array) -> Array:
         if self.loss == "log":

@@ -1,4 +1,4 @@
-"""Questions about tables: rows as they come, before they are all numbers."""
+"""Reductions about tables: rows as they come, before they are all numbers."""
 
 from __future__ import annotations
 
@@ -12,42 +12,26 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, as_block
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.reduction import Alone, Query
+from daskml_kit.reductions.reduction import Reduction, SingleReduction
 
 
 @dataclass(frozen=True, eq=False)
-class Together(Alone):
-    """Ask several questions in one pass; the answer is the tuple of their answers."""
+class Delegate(SingleReduction):
+    """Ask ``reduction`` about what `view` makes of each block."""
 
-    queries: tuple[Query, ...]
-
-    def chunk(self, block: Block) -> tuple[Any, ...]:
-        return tuple(query.chunk(block) for query in self.queries)
-
-    def combine(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(query.combine(*pair) for query, *pair in zip(self.queries, a, b, strict=True))
-
-    def split(self, total: tuple[Any, ...]) -> list[Any]:
-        return [tuple(query.split(part)[0] for query, part in zip(self.queries, total, strict=True))]
-
-
-@dataclass(frozen=True, eq=False)
-class Delegate(Alone):
-    """Ask ``query`` about what `view` makes of each block."""
-
-    query: Query
+    reduction: Reduction
 
     def view(self, block: Block) -> Block:
         raise NotImplementedError
 
     def chunk(self, block: Block) -> Any:
-        return self.query.chunk(self.view(block))
+        return self.reduction.chunk(self.view(block))
 
     def combine(self, a: Any, b: Any) -> Any:
-        return self.query.combine(a, b)
+        return self.reduction.combine(a, b)
 
-    def split(self, total: Any) -> list[Any]:
-        return self.query.split(total)
+    def finalize(self, total: Any) -> list[Any]:
+        return self.reduction.finalize(total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +76,7 @@ class Numbers(Delegate):
 
 
 @dataclass(frozen=True, eq=False)
-class Head(Alone):
+class Head(SingleReduction):
     """The first ``n_rows`` rows, as they are."""
 
     n_rows: int = 3

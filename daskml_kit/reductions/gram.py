@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.tiles import tile_rows, tiles
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -32,10 +32,10 @@ class Scatter(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Gram(Alone):
+class Gram(SingleReduction):
     r"""The products :math:`\sum_i s_i (z_i - \bar z)(z_i - \bar z)^\top` of z = [x, y], in double precision.
 
-    Blocks are centred before they are multiplied and joined by Chan, Golub & LeVeque (1983), so that a large mean
+    Blocks are centered before they are multiplied and joined by Chan, Golub & LeVeque (1983), so that a large mean
     costs no digits.
     """
 
@@ -85,7 +85,7 @@ def _dense_scatter(block: Block, y: Array | None) -> Scatter:
             if block.weight is not None:
                 tile *= np.sqrt(block.weight[rows].astype(np.float64))[:, None]
             total += tile.T @ tile
-    return _centred(total, block, shift)
+    return _centered(total, block, shift)
 
 
 def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
@@ -96,10 +96,10 @@ def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
     weighted = X.multiply(weight[:, None]).tocsr()
     corner = weighted.T @ dense
     total = np.block([[(weighted.T @ X).toarray(), corner], [corner.T, dense.T @ (dense * weight[:, None])]])
-    return _centred(total, block, np.zeros(total.shape[0] - 1))
+    return _centered(total, block, np.zeros(total.shape[0] - 1))
 
 
-def _centred(total: Array, block: Block, shift: Array) -> Scatter:
+def _centered(total: Array, block: Block, shift: Array) -> Scatter:
     weight, product = float(total[-1, -1]), total[:-1, :-1]
     mean = total[-1, :-1] / weight if weight else np.zeros_like(shift)
     product = product - weight * np.outer(mean, mean)
@@ -107,7 +107,7 @@ def _centred(total: Array, block: Block, shift: Array) -> Scatter:
 
 
 @dataclass(frozen=True, eq=False)
-class Triangle(Alone):
+class Triangle(SingleReduction):
     """The triangular factor R of the QR decomposition of sqrt(weight) * [1, X, y] (Demmel et al. 2012, TSQR).
 
     Its condition is that of the data, where the Gram matrix has its square. Dense blocks only.

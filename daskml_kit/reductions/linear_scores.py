@@ -12,7 +12,7 @@ from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.tiles import tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_within
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.residuals import Residuals, Residue
 from daskml_kit.typing import Array, Labels
 
@@ -42,7 +42,7 @@ class ClassSums(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LinearScores(Alone):
+class LinearScores(SingleReduction):
     """What classification and regression scores of linear models are made of.
 
     Parameters
@@ -116,12 +116,12 @@ class LinearScores(Alone):
         if not self.likely:
             return ClassSums(n_rows, float(weight.sum()), right, np.zeros(m), np.zeros(m))
         if k == 1:
-            losses, slope, _ = Logistic().terms(raw[:, 0], np.where(codes == 1, -1.0, 1.0)[None], 1)
-            brier = slope * slope  # the slope is the probability of the other class; of two, one counts
+            losses, gradient, _ = Logistic().terms(raw[:, 0], np.where(codes == 1, -1.0, 1.0)[None], 1)
+            brier = gradient * gradient  # the gradient is the probability of the other class; of two, one counts
         else:
             terms = [Softmax(k).terms(own, codes[None], 1) for own in raw]
             losses = np.stack([term.value[0] for term in terms])
-            brier = np.stack([(term.slope**2).sum(axis=0) for term in terms])  # probabilities less the one-hot truth
+            brier = np.stack([(term.gradient**2).sum(axis=0) for term in terms])  # probabilities less the one-hot truth
         if codes.min(initial=0) < 0:
             losses[:, codes < 0] = brier[:, codes < 0] = np.nan
         cut = np.minimum(losses, LARGEST) @ weight

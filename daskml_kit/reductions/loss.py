@@ -54,7 +54,7 @@ class Within(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """The partial answer of `At`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1))."""
+    """The partial answer of `LossAt`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1))."""
 
     value: Array
     grad: Array
@@ -71,7 +71,7 @@ class Sums(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class At:
+class LossAt:
     """The weighted sum of a loss over all rows, at m points at once.
 
     Parameters
@@ -94,7 +94,7 @@ class At:
 
     answer_type: ClassVar[type[Eval]] = Eval
 
-    def alike(self) -> Hashable:
+    def fusion_key(self) -> Hashable:
         return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order, self.within is None)
 
     def fuse(self, others: Sequence[Self]) -> Self:
@@ -123,7 +123,7 @@ class At:
         hess = None if a.hess is None or b.hess is None else a.hess + b.hess
         return Sums(a.value + b.value, a.grad + b.grad, hess)
 
-    def split(self, total: Sums) -> list[Eval]:
+    def finalize(self, total: Sums) -> list[Eval]:
         hess = [None] * len(total.value) if total.hess is None else list(total.hess)
         return [Eval(float(v), g.ravel(), h) for v, g, h in zip(total.value, total.grad, hess, strict=True)]
 
@@ -163,40 +163,40 @@ class At:
         m, k, _ = self.coef.shape
         raw = np.add(np.asarray(tile @ coef[:, :-1].T).T, coef[:, -1:], order="C")  # BLAS prefers the long side first
         if k == 1:
-            value, slope, curvature = self.loss.terms(raw, read.y, self.order)
+            value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
-                value, slope = value * read.weight, slope * read.weight
+                value, gradient = value * read.weight, gradient * read.weight
             sums.value[:] += value.sum(axis=1, dtype=np.float64)
-            if curvature is not None and sums.hess is not None:
-                weighted = curvature if read.weight is None else curvature * read.weight
+            if hessian is not None and sums.hess is not None:
+                weighted = hessian if read.weight is None else hessian * read.weight
                 for problem in range(m):
                     sums.hess[problem] += gram_with_ones(tile, weighted[problem])
         else:
-            slope = np.empty_like(raw)
+            gradient = np.empty_like(raw)
             for problem in range(m):
                 part = slice(problem * k, (problem + 1) * k)
-                slope[part] = self._add_coupled(sums, problem, tile, raw[part], read)
+                gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read)
         flat = sums.grad.reshape(m * k, -1)
-        flat[:, :-1] += np.asarray((tile.T @ slope.T).T if sp.issparse(tile) else slope @ tile)
-        flat[:, -1] += slope.sum(axis=1, dtype=np.float64)
+        flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sp.issparse(tile) else gradient @ tile)
+        flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
 
     def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read) -> Array:
         k, width = self.coef.shape[1:]
-        value, slope, curvature = self.loss.terms(raw, read.y, self.order)
+        value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
         if read.weight is not None:
-            value, slope = value * read.weight, slope * read.weight
+            value, gradient = value * read.weight, gradient * read.weight
         sums.value[problem] += value.sum(dtype=np.float64)
-        if curvature is not None and sums.hess is not None:
+        if hessian is not None and sums.hess is not None:
             if read.weight is not None:
-                curvature = curvature * read.weight
+                hessian = hessian * read.weight
             hess = sums.hess[problem].reshape(k, width, k, width)
             for a in range(k):
                 for b in range(a + 1):
-                    piece = gram_with_ones(tile, curvature[a, b])
+                    piece = gram_with_ones(tile, hessian[a, b])
                     hess[a, :, b, :] += piece
                     if a != b:
                         hess[b, :, a, :] += piece.T
-        return slope
+        return gradient
 
 
 def gram_with_ones(tile: Matrix, weight: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Questions about data with missing values."""
+"""Reductions about data with missing values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.numerics.missing import Gaps, indicate, is_nan, missing_mask
 from daskml_kit.reductions.frames import Delegate, as_numbers, is_sparse
 from daskml_kit.reductions.moments import Spread
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Presence(Alone):
+class Presence(SingleReduction):
     """Count the values of each column that are not ``marker``, in tables of any type."""
 
     marker: Any

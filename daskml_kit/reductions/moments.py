@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.numerics.tiles import tile_rows, tiles
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -31,7 +31,7 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments(Alone):
+class Moments(SingleReduction):
     """Mean and variance of every feature, NaN left out, joined by Chan, Golub & LeVeque (1983)."""
 
     answer_type: ClassVar[type[Spread]] = Spread

@@ -1,4 +1,4 @@
-"""Any question, asked of the rows of each fold apart, in one pass."""
+"""Any reduction, asked of the rows of each fold apart, in one pass."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Indicated
 from daskml_kit.numerics.tiles import rows_by_id
-from daskml_kit.reductions.reduction import Alone, Query
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.reduction import Reduction, SingleReduction
+from daskml_kit.reductions.summary import Summary
 from daskml_kit.typing import Array, Matrix
 
 
 @dataclass(frozen=True, eq=False)
-class PerFold(Alone):
-    """The partial answers of ``query`` for the rows of each id of a block's fold column.
+class PerFold(SingleReduction):
+    """The partial answers of ``reduction`` for the rows of each id of a block's fold column.
 
     Partials combine, so those of the ids that a split trains on make the answer for its training rows: k splits cost
     no more than one pass, and no row is read twice.
 
     Parameters
     ----------
-    query : Query
-        One question.
+    reduction : Reduction
+        One reduction.
     column : int
         Of `daskml_kit.data.block.Block.fold`.
     n_ids : int
@@ -43,7 +43,7 @@ class PerFold(Alone):
     [[4.5], [3.0], [4.0]]
     """
 
-    query: Query
+    reduction: Reduction
     column: int
     n_ids: int
 
@@ -61,16 +61,16 @@ class PerFold(Alone):
             raise
 
     def combine(self, a: list[Any], b: list[Any]) -> list[Any]:
-        return [self.query.combine(x, y) for x, y in zip(a, b, strict=True)]
+        return [self.reduction.combine(x, y) for x, y in zip(a, b, strict=True)]
 
-    def _asked(self, share: float) -> Query:
+    def _asked(self, share: float) -> Reduction:
         """Return what is asked of a share of a block's rows: of them, but that share of its sample."""
-        return self.query.of_share(share) if isinstance(self.query, Survey) else self.query
+        return self.reduction.of_share(share) if isinstance(self.reduction, Summary) else self.reduction
 
 
-def answer_for(query: Query, partials: Sequence[Any], ids: Sequence[int]) -> Any:
-    """Return the answer of ``query`` for the rows of ``ids``, from the partials of each id."""
-    return query.split(reduce(query.combine, [partials[i] for i in ids]))[0]
+def answer_for(reduction: Reduction, partials: Sequence[Any], ids: Sequence[int]) -> Any:
+    """Return the answer of ``reduction`` for the rows of ``ids``, from the partials of each id."""
+    return reduction.finalize(reduce(reduction.combine, [partials[i] for i in ids]))[0]
 
 
 def rows_of(block: Block, rows: slice | Array) -> Block:

@@ -11,7 +11,7 @@ import numpy as np
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.frames import is_sparse
-from daskml_kit.reductions.reduction import Alone, Query
+from daskml_kit.reductions.reduction import Reduction, SingleReduction
 from daskml_kit.typing import Array
 
 LIMIT = 8192
@@ -34,7 +34,7 @@ class Within(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Brackets(Alone):
+class Brackets(SingleReduction):
     """The values of each column from ``low`` to ``high``, ends included; of too many distinct ones a summary.
 
     An empty bracket, ``low > high``, asks nothing about its column. The summary is a weighted sample at evenly spaced
@@ -73,7 +73,7 @@ class Brackets(Alone):
         return max(min(self.limit, TOTAL_LIMIT // n_columns), LEAST_LIMIT)
 
 
-def medians(limit: int = LIMIT) -> Generator[Query, list[Within], Array]:
+def medians(limit: int = LIMIT) -> Generator[Reduction, list[Within], Array]:
     """Ask for brackets until each column's median is known, and return them; NaN where nothing was seen.
 
     The first bracket is everything. Each further one is what the summary's error leaves open, a few thousandths of the

@@ -12,7 +12,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.auc import FULL_SHIFT, Ranking, coarsen, merge, order_keys, rank
 from daskml_kit.reductions.class_losses import one_column, predictions, require_finite, sorted_labels, union, weights_of
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -33,7 +33,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Ranks(Alone):
+class Ranks(SingleReduction):
     """Rank every column of scores, each for its own class against the rest, in bounded memory.
 
     Parameters

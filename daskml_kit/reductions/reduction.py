@@ -1,4 +1,4 @@
-"""The protocol of a question about the data, and its reduction in a fixed tree."""
+"""The protocol of a reduction about the data, and its reduction in a fixed tree."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 from daskml_kit.data.block import Block
 
 
-class Query(Protocol):
-    """A question about the data that one pass over its blocks answers.
+class Reduction(Protocol):
+    """A reduction about the data that one pass over its blocks answers.
 
     ``chunk`` runs where a block lies, and is pure; ``combine`` is associative and numerically stable;
-    ``split`` gives one answer for each question that was fused. ``answer_type`` is the named tuple that an answer is,
+    ``split`` gives one answer for each reduction that was fused. ``answer_type`` is the named tuple that an answer is,
     None where it is a bare array.
     """
 
@@ -21,11 +21,11 @@ class Query(Protocol):
     def answer_type(self) -> Callable[..., Any] | None:
         """What builds an answer from its named fields."""
 
-    def alike(self) -> Hashable:
-        """Return a key; questions with equal keys may be fused."""
+    def fusion_key(self) -> Hashable:
+        """Return a key; reductions with equal keys may be fused."""
 
     def fuse(self, others: Sequence[Self]) -> Self:
-        """Return the question that asks this one and ``others`` in one pass."""
+        """Return the reduction that asks this one and ``others`` in one pass."""
 
     def chunk(self, block: Block) -> Any:
         """Return the partial answer of one block."""
@@ -33,16 +33,16 @@ class Query(Protocol):
     def combine(self, a: Any, b: Any) -> Any:
         """Return the partial answer of two runs of blocks, ``a`` before ``b``."""
 
-    def split(self, total: Any) -> list[Any]:
-        """Return the answers, one for each fused question."""
+    def finalize(self, total: Any) -> list[Any]:
+        """Return the answers, one for each fused reduction."""
 
 
-class Alone:
-    """Mixin of a query that never fuses with another; its answer is a bare array unless it says otherwise."""
+class SingleReduction:
+    """Mixin of a reduction that never fuses with another; its answer is a bare array unless it says otherwise."""
 
     answer_type: ClassVar[Callable[..., Any] | None] = None
 
-    def alike(self) -> Hashable:
+    def fusion_key(self) -> Hashable:
         return id(self)
 
     def fuse(self, others: Sequence[Self]) -> Self:
@@ -50,7 +50,7 @@ class Alone:
             raise TypeError(f"{type(self).__name__} does not fuse")
         return self
 
-    def split(self, total: Any) -> list[Any]:
+    def finalize(self, total: Any) -> list[Any]:
         return [total]
 
 
@@ -62,7 +62,7 @@ class Node(NamedTuple):
     partial: Any
 
 
-def reduce_nodes(query: Query, nodes: Iterable[Node], n_blocks: int) -> list[Node]:
+def reduce_nodes(reduction: Reduction, nodes: Iterable[Node], n_blocks: int) -> list[Node]:
     """Combine ``nodes`` as far as they are siblings in the binary tree over the ``n_blocks`` block positions.
 
     The tree depends on the number of blocks alone, so the same blocks give the same bits however they are shared
@@ -70,7 +70,7 @@ def reduce_nodes(query: Query, nodes: Iterable[Node], n_blocks: int) -> list[Nod
 
     Examples
     --------
-    >>> class Sum(Alone):
+    >>> class Sum(SingleReduction):
     ...     def combine(self, a, b): return a + b
     >>> reduce_nodes(Sum(), [Node(0, i, i) for i in range(5)], 5)
     [Node(level=3, position=0, partial=10)]
@@ -86,28 +86,28 @@ def reduce_nodes(query: Query, nodes: Iterable[Node], n_blocks: int) -> list[Nod
                 known[level + 1, position // 2] = known.pop((level, position))
             elif (level, position + 1) in known:
                 left, right = known.pop((level, position)), known.pop((level, position + 1))
-                known[level + 1, position // 2] = query.combine(left, right)
+                known[level + 1, position // 2] = reduction.combine(left, right)
         level += 1
     return [Node(at, position, known[at, position]) for at, position in sorted(known)]
 
 
 @dataclass(frozen=True, eq=False)
-class Together(Alone):
-    """The answers of single questions, a tuple in their order.
+class Joint(SingleReduction):
+    """The answers of single reductions, a tuple in their order.
 
     Parameters
     ----------
-    queries : tuple of Query
+    reductions : tuple of Reduction
         Each with one answer.
     """
 
-    queries: tuple[Query, ...]
+    reductions: tuple[Reduction, ...]
 
     def chunk(self, block: Block) -> tuple[Any, ...]:
-        return tuple(query.chunk(block) for query in self.queries)
+        return tuple(reduction.chunk(block) for reduction in self.reductions)
 
     def combine(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(query.combine(*pair) for query, *pair in zip(self.queries, a, b, strict=True))
+        return tuple(reduction.combine(*pair) for reduction, *pair in zip(self.reductions, a, b, strict=True))
 
-    def split(self, total: tuple[Any, ...]) -> list[Any]:
-        return [tuple(query.split(part)[0] for query, part in zip(self.queries, total, strict=True))]
+    def finalize(self, total: tuple[Any, ...]) -> list[Any]:
+        return [tuple(reduction.finalize(part)[0] for reduction, part in zip(self.reductions, total, strict=True))]

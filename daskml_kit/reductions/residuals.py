@@ -12,7 +12,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.deviance import generator, outside, tweedie_deviance
 from daskml_kit.numerics.tiles import tile_rows, tiles
 from daskml_kit.reductions.class_losses import predictions, require_finite, weights_of
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -30,7 +30,7 @@ class Residue(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Residuals(Alone):
+class Residuals(SingleReduction):
     """Sums of errors, deviances of the Tweedie ``power``, and the spread of y, joined by Chan et al. (1983)."""
 
     power: float = 0.0

@@ -10,12 +10,12 @@ import numpy as np
 
 from daskml_kit.data.block import Block
 from daskml_kit.reductions.frames import columns_at, is_sparse
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Density(Alone):
+class Density(SingleReduction):
     """Of each model on its columns: the stored numbers of its result, and the size it would have if dense.
 
     Parameters

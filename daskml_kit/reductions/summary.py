@@ -13,12 +13,12 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
 
 
-class Overview(NamedTuple):
-    """The answer of `Survey`.
+class DataSummary(NamedTuple):
+    """The answer of `Summary`.
 
     ``labels`` are the distinct targets, sorted, with the rows (``label_rows``) and the sample weight
     (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
@@ -39,7 +39,7 @@ class Overview(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
-    def thinned(self, step: int) -> Overview:
+    def thinned(self, step: int) -> DataSummary:
         """Return the same with every so many rows of the sample, in memory of their own."""
         weight = self.sample_weight[::step]
         scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
@@ -48,7 +48,7 @@ class Overview(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Survey(Alone):
+class Summary(SingleReduction):
     """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
 
     Of a part of a block's rows the same ``share`` of that number is drawn.
@@ -58,16 +58,16 @@ class Survey(Alone):
     error, unless ``missing`` values are filled in later.
     """
 
-    labelled: bool
+    labeled: bool
     sample_rows: int = 0
     n_blocks: int = 1
     seed: int = 0
     missing: bool = False
     share: float = 1.0
 
-    answer_type: ClassVar[type[Overview]] = Overview
+    answer_type: ClassVar[type[DataSummary]] = DataSummary
 
-    def chunk(self, block: Block) -> Overview:
+    def chunk(self, block: Block) -> DataSummary:
         """Read the targets and the sampled rows, not the rest of X.
 
         Raises
@@ -80,35 +80,35 @@ class Survey(Alone):
         if (weight < 0).any():
             raise DataError(f"Negative values in data passed to `sample_weight`: block {block.index}")
         y = block.y
-        if y is not None and not self.labelled and y.dtype.kind not in "fiub":
+        if y is not None and not self.labeled and y.dtype.kind not in "fiub":
             raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
         few = min(n_rows, math.ceil(-(-self.sample_rows // self.n_blocks) * self.share))
         draw = np.random.default_rng([self.seed, block.index])
         rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
         X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
         check_finite(Block(_without_nan(X) if self.missing else X, y, weight, block.index))
-        found = _count_labels(y, weight, block.index) if self.labelled and y is not None else NO_LABELS
-        low = np.min(y, axis=0) if y is not None and not self.labelled and n_rows else np.array(np.inf)
+        found = _count_labels(y, weight, block.index) if self.labeled and y is not None else NO_LABELS
+        low = np.min(y, axis=0) if y is not None and not self.labeled and n_rows else np.array(np.inf)
         total = float(weight.sum())
-        return Overview(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
+        return DataSummary(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
 
-    def of_share(self, share: float) -> Survey:
-        """Return the question for a part of a block's rows."""
+    def of_share(self, share: float) -> Summary:
+        """Return the reduction for a part of a block's rows."""
         return replace(self, share=share)
 
-    def combine(self, a: Overview, b: Overview) -> Overview:
+    def combine(self, a: DataSummary, b: DataSummary) -> DataSummary:
         join = sp.vstack if sp.issparse(a.sample_X) or sp.issparse(b.sample_X) else np.concatenate
         y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
-        found = _merge_labels(a, b) if self.labelled else NO_LABELS
+        found = _merge_labels(a, b) if self.labeled else NO_LABELS
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
-        return Overview(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
+        return DataSummary(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
 
 
 def _without_nan(X: Matrix) -> Matrix:
     return indicate(X, Gaps(np.arange(X.shape[1]), np.zeros(X.shape[1])))[:]
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """Distinct labels, sorted, with their rows and weight."""
 
     labels: Array | None
@@ -116,10 +116,10 @@ class Labelled(NamedTuple):
     weight: Array | None
 
 
-NO_LABELS = Labelled(None, None, None)
+NO_LABELS = Labeled(None, None, None)
 
 
-def _count_labels(y: Array, weight: Array, index: int) -> Labelled:
+def _count_labels(y: Array, weight: Array, index: int) -> Labeled:
     missing = pd.isna(y)
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
@@ -130,18 +130,18 @@ def _count_labels(y: Array, weight: Array, index: int) -> Labelled:
     except TypeError as error:
         raise DataError(f"y: labels of one type expected, got a mixture in block {index}: {error}") from None
     rows = np.bincount(codes, minlength=len(labels))
-    return Labelled(np.asarray(labels)[order], rows[order], np.bincount(codes, weight, minlength=len(labels))[order])
+    return Labeled(np.asarray(labels)[order], rows[order], np.bincount(codes, weight, minlength=len(labels))[order])
 
 
-def _merge_labels(a: Overview, b: Overview) -> Labelled:
+def _merge_labels(a: DataSummary, b: DataSummary) -> Labeled:
     parts = [part for part in (a, b) if part.n_rows]
     if len(parts) < 2:
         only = parts[0] if parts else a
-        return Labelled(only.labels, only.label_rows, only.label_weight)
+        return Labeled(only.labels, only.label_rows, only.label_weight)
     labels, codes = np.unique(np.concatenate([_known(p.labels) for p in parts]), return_inverse=True)
     rows = np.bincount(codes, np.concatenate([_known(p.label_rows) for p in parts]), minlength=len(labels))
     weight = np.bincount(codes, np.concatenate([_known(p.label_weight) for p in parts]), minlength=len(labels))
-    return Labelled(labels, rows.astype(np.int64), weight)
+    return Labeled(labels, rows.astype(np.int64), weight)
 
 
 def _known(values: Array | None) -> Array:

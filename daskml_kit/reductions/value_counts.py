@@ -12,7 +12,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.class_losses import one_column, sorted_labels, union
 from daskml_kit.reductions.frames import is_sparse
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -26,7 +26,7 @@ class Tally(NamedTuple):
     counts: Array
 
 
-class Counts(Alone):
+class Counts(SingleReduction):
     """The `Tally` of each column of a data frame, array or CSR matrix of any type.
 
     What it holds grows with the number of distinct values, not with the rows.
@@ -98,7 +98,7 @@ class Contents(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Shares(Alone):
+class Shares(SingleReduction):
     """Count the rows of each value of a data frame's only column."""
 
     def chunk(self, block: Block) -> pd.Series[Any]:
@@ -108,12 +108,12 @@ class Shares(Alone):
     def combine(self, a: pd.Series[Any], b: pd.Series[Any]) -> pd.Series[Any]:
         return a.add(b, fill_value=0)
 
-    def split(self, total: pd.Series[Any]) -> list[pd.Series[Any]]:
+    def finalize(self, total: pd.Series[Any]) -> list[pd.Series[Any]]:
         return [total.astype(np.int64).sort_index()]
 
 
 @dataclass(frozen=True, eq=False)
-class Columns(Alone):
+class Columns(SingleReduction):
     """Count the values of a data frame, and look at its column ``target``; up to ``most`` distinct values are kept."""
 
     target: str
@@ -147,7 +147,7 @@ class Columns(Alone):
 
 
 @dataclass(frozen=True, eq=False)
-class Distinct(Alone):
+class Distinct(SingleReduction):
     """The distinct labels, sorted; more than ``most`` are refused, as they are no classes."""
 
     most: int

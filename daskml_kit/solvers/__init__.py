@@ -1,1 +1,1 @@
-"""Solvers are generators: they yield questions about the data and receive the answers; they never see a row."""
+"""Solvers are generators: they yield reductions about the data and receive the answers; they never see a row."""

@@ -11,25 +11,25 @@ from daskml_kit.typing import Array
 
 
 def fista(oracle: Oracle, w: Array, *, l1: Array, tol: float, max_iter: int, scale: Array | None = None) -> Solver:
-    """Minimise a smooth convex objective plus ``sum(l1 * abs(w))`` (Beck & Teboulle 2009).
+    """Minimize a smooth convex objective plus ``sum(l1 * abs(w))`` (Beck & Teboulle 2009).
 
     The step is found by backtracking, in the metric ``scale`` (the Hessian's diagonal, roughly); momentum restarts
     when it points uphill (O'Donoghue & Candes 2015). Other parameters are those of `newton`.
     """
     metric = np.ones_like(w) if scale is None else scale
-    curvature, momentum, point = 1.0, 1.0, w
+    hessian, momentum, point = 1.0, 1.0, w
     last = w
     for n_iter in range(max_iter):
         here = yield from oracle(point, 1)
         while True:
-            trial = shrink(point - here.grad / (curvature * metric), l1 / (curvature * metric))
+            trial = shrink(point - here.grad / (hessian * metric), l1 / (hessian * metric))
             apart = trial - point
             there = yield from oracle(trial, 1)
-            model = here.value + here.grad @ apart + 0.5 * curvature * (metric * apart) @ apart
+            model = here.value + here.grad @ apart + 0.5 * hessian * (metric * apart) @ apart
             if there.value <= model + 1e-14 * abs(here.value):
                 break
-            curvature *= 2
-        gain = float(0.5 * curvature * (metric * apart) @ apart)
+            hessian *= 2
+        gain = float(0.5 * hessian * (metric * apart) @ apart)
         if np.abs(least_slope(trial, there.grad, l1)).max() <= tol and gain <= DECREMENT * tol * max(
             abs(there.value), 1e-300
         ):
@@ -41,6 +41,6 @@ def fista(oracle: Oracle, w: Array, *, l1: Array, tol: float, max_iter: int, sca
             point = trial + (momentum - 1) / following * (trial - last)
             momentum = following
         last = trial
-        curvature *= 0.9
+        hessian *= 0.9
     here = yield from oracle(last, 1)
     return Result(last, max_iter, False, here)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.reductions.loss import Eval
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.solvers.newton import DECREMENT
 from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
@@ -20,14 +20,14 @@ C1, C2 = 1e-4, 0.9
 def lbfgs(
     oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array | None = None, memory: int = 10
 ) -> Solver:
-    """Minimise a smooth objective from ``w``, one gradient a pass.
+    """Minimize a smooth objective from ``w``, one gradient a pass.
 
     Parameters
     ----------
     oracle : Oracle
     w : array of shape (p,)
     tol : float
-        It has converged when no slope is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
+        It has converged when no gradient is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
         objective.
     max_iter : int
     scale : array of shape (p,), optional
@@ -84,9 +84,9 @@ def _metric(grad: Array, pairs: deque[tuple[Array, Array]], scale: Array | None)
 
 def strong_wolfe(
     oracle: Oracle, w: Array, here: Eval, step: Array, length: float
-) -> Generator[Query, Any, tuple[Array, Eval] | None]:
-    """Return a point along ``step`` that meets the strong Wolfe conditions; None if 30 questions find none."""
-    slope = float(here.grad @ step)
+) -> Generator[Reduction, Any, tuple[Array, Eval] | None]:
+    """Return a point along ``step`` that meets the strong Wolfe conditions; None if 30 reductions find none."""
+    gradient = float(here.grad @ step)
     noise = 4 * np.finfo(np.float64).eps * abs(here.value)
     low, low_eval, high = 0.0, here, np.inf
     best: tuple[Array, Eval] | None = None
@@ -94,12 +94,12 @@ def strong_wolfe(
         trial = w + length * step
         there = yield from oracle(trial, 1)
         value = there.value if np.isfinite(there.grad).all() else np.inf
-        if not value <= here.value + C1 * length * slope + noise or (low > 0 and value > low_eval.value + noise):
+        if not value <= here.value + C1 * length * gradient + noise or (low > 0 and value > low_eval.value + noise):
             high = length
         else:
             best = (trial, there)
             turn = float(there.grad @ step)
-            if abs(turn) <= -C2 * slope:
+            if abs(turn) <= -C2 * gradient:
                 return best
             if turn > 0:
                 high = length
@@ -111,11 +111,11 @@ def strong_wolfe(
     return best
 
 
-def _between(low: float, low_eval: Eval, high: float, value: float, slope: float, tried: float) -> float:
+def _between(low: float, low_eval: Eval, high: float, value: float, gradient: float, tried: float) -> float:
     """Return a length inside the bracket: the minimum of a parabola where it is safe, else the middle."""
     width = high - low
     if tried == high and np.isfinite(value):
-        bend = value - low_eval.value - slope * width
+        bend = value - low_eval.value - gradient * width
         if bend > 0:
-            return low + width * min(max(-slope * width / (2 * bend), 0.1), 0.9)
+            return low + width * min(max(-gradient * width / (2 * bend), 0.1), 0.9)
     return low + 0.5 * width

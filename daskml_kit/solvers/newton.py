@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.numerics.linalg import solve_positive
-from daskml_kit.numerics.penalties import least_slope, minimise_quadratic
+from daskml_kit.numerics.penalties import least_slope, minimize_quadratic
 from daskml_kit.reductions.loss import Eval
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -22,7 +22,7 @@ DECREMENT = 1e-3
 def newton(
     oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | None = None, decrement: float | None = None
 ) -> Solver:
-    """Minimise by damped Newton steps; with ``l1``, by proximal Newton steps (Lee, Sun & Saunders 2014).
+    """Minimize by damped Newton steps; with ``l1``, by proximal Newton steps (Lee, Sun & Saunders 2014).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def newton(
     w : array of shape (p,)
         The start.
     tol : float
-        It has converged when no slope is above ``tol`` and the next step's predicted gain (half the squared Newton
+        It has converged when no gradient is above ``tol`` and the next step's predicted gain (half the squared Newton
         decrement) is below ``DECREMENT * tol`` of the objective.
     max_iter : int
     l1 : array of shape (p,), optional
@@ -44,7 +44,7 @@ def newton(
 def quasi_newton(
     oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter: int, l1: Array | None = None
 ) -> Solver:
-    """Minimise by quasi-Newton steps in a metric that starts at ``hess`` and learns by BFGS updates.
+    """Minimize by quasi-Newton steps in a metric that starts at ``hess`` and learns by BFGS updates.
 
     Where ``hess`` comes from a sample of the rows, a step is nearly Newton's and costs one pass for the gradient only
     (Roosta-Khorasani & Mahoney 2019). Parameters are those of `newton`.
@@ -91,18 +91,18 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
         raise TypeError("a Newton step needs a Hessian")
     if l1.any():
         tol = 1e-3 * max(float(np.abs(least_slope(w, here.grad, l1)).max()), 1e-14)
-        step = minimise_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol).u - w
+        step = minimize_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol).u - w
         gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
         return step, float(gain)
     step = -solve_positive(hess, here.grad)
     left = here.grad + hess @ step
-    if np.abs(left).max(initial=0) > 1e-3 * np.abs(here.grad).max(initial=0):  # slopes where there is no curvature
+    if np.abs(left).max(initial=0) > 1e-3 * np.abs(here.grad).max(initial=0):  # gradients where there is no hessian
         step = step - left / max(float(np.diag(hess).mean()), 1e-300)
     return step, float(-0.5 * here.grad @ step)
 
 
 def settled(here: Eval, w: Array, l1: Array, gain: float, tol: float) -> bool:
-    """Whether slopes and predicted gain are small enough to stop."""
+    """Whether gradients and predicted gain are small enough to stop."""
     steepest = float(np.abs(least_slope(w, here.grad, l1)).max(initial=0))
     return steepest <= tol and gain <= DECREMENT * tol * max(abs(here.value), 1e-300)
 
@@ -113,7 +113,7 @@ def stalled(here: Eval, gain: float) -> bool:
 
 
 def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain: float) -> bool:
-    """Whether a step that should gain nothing in the objective's digits did not flatten the slopes either."""
+    """Whether a step that should gain nothing in the objective's digits did not flatten the gradients either."""
     if gain > 1e-15 * abs(before[1].value):
         return False
     steepest = [float(np.abs(least_slope(w, here.grad, l1)).max(initial=0)) for w, here in (before, after)]
@@ -122,10 +122,10 @@ def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain
 
 def backtrack(
     oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int
-) -> Generator[Query, Any, tuple[Array, Eval] | None]:
+) -> Generator[Reduction, Any, tuple[Array, Eval] | None]:
     """Return the first point along ``step`` that gains enough (Armijo), with what is known there; None if none does."""
     start = here.value + float(l1 @ np.abs(w))
-    slope = float(here.grad @ step + l1 @ (np.abs(w + step) - np.abs(w)))
+    gradient = float(here.grad @ step + l1 @ (np.abs(w + step) - np.abs(w)))
     noise = 4 * np.finfo(np.float64).eps * abs(start)
     length = 1.0
     for _ in range(40):
@@ -133,10 +133,10 @@ def backtrack(
         there = yield from oracle(trial, order)
         value = there.value + float(l1 @ np.abs(trial))
         if np.isfinite(value) and np.isfinite(there.grad).all():
-            if value <= start + ARMIJO * length * slope + noise:
+            if value <= start + ARMIJO * length * gradient + noise:
                 return trial, there
-            # the parabola through both values and the first slope has its minimum here
-            length *= min(max(-slope * length / (2 * (value - start - slope * length)), 0.1), 0.5)
+            # the parabola through both values and the first gradient has its minimum here
+            length *= min(max(-gradient * length / (2 * (value - start - gradient * length)), 0.1), 0.5)
         else:
             length *= 0.25
     return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from daskml_kit.numerics.losses import Loss, Softmax
 from daskml_kit.numerics.targets import Target
-from daskml_kit.reductions.loss import At, Eval
+from daskml_kit.reductions.loss import Eval, LossAt
 from daskml_kit.solvers.types import Asking, Oracle
 from daskml_kit.typing import Array
 
@@ -17,7 +17,7 @@ def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float) 
     """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1)."""
 
     def oracle(w: Array, order: int) -> Asking:
-        sums = yield At(loss, target, w.reshape(1, *shape), order)
+        sums = yield LossAt(loss, target, w.reshape(1, *shape), order)
         hess = None if sums.hess is None else sums.hess * scale
         return Eval(sums.value * scale, sums.grad * scale, hess)
 
@@ -27,12 +27,12 @@ def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float) 
 def ridge(oracle: Oracle, strength: Array) -> Oracle:
     """Add half of ``strength`` (a number for each coefficient) times the squared coefficients."""
 
-    def penalised(w: Array, order: int) -> Asking:
+    def penalized(w: Array, order: int) -> Asking:
         here = yield from oracle(w, order)
         hess = None if here.hess is None else here.hess + np.diag(strength)
         return Eval(here.value + 0.5 * float(strength @ (w * w)), here.grad + strength * w, hess)
 
-    return penalised
+    return penalized
 
 
 def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
@@ -47,7 +47,7 @@ def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
     return inner
 
 
-def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracle:
+def centered(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracle:
     """Pin the sum over outputs of the coefficients in ``columns`` to zero, where the loss does not see it.
 
     A softmax does not change when a constant is added to every output. Half the squared sum is added to the objective:
@@ -72,7 +72,7 @@ def centred(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracl
 def last_by_logarithm(oracle: Oracle, floor: float) -> Oracle:
     """Replace the last coefficient, which must be positive, by its logarithm.
 
-    Steps then shrink it by a factor at most, while the others follow. The curvature that the change of variable adds is
+    Steps then shrink it by a factor at most, while the others follow. The hessian that the change of variable adds is
     taken by its size, which keeps the Hessian of a convex objective positive. Once it is below ``floor`` (a logarithm),
     nothing pulls it further down.
     """
@@ -97,7 +97,7 @@ def last_by_logarithm(oracle: Oracle, floor: float) -> Oracle:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Minimise ``scale * sum(loss) + sum(l2 * w**2) / 2 + sum(l1 * abs(w))`` over the free coefficients.
+    """Minimize ``scale * sum(loss) + sum(l2 * w**2) / 2 + sum(l1 * abs(w))`` over the free coefficients.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Problem:
             return smooth
         width = len(self.free) // self.shape[0]
         loose = np.flatnonzero((self.l2 + self.l1)[:width] == 0)
-        return centred(smooth, self.shape[0], loose, width)
+        return centered(smooth, self.shape[0], loose, width)
 
     def unravel(self, w: Array) -> Array:
         """Return the coefficients of shape (outputs, features + 1), zeros where they are not free."""

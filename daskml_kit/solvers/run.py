@@ -1,4 +1,4 @@
-"""Run solvers in lock step, their questions fused."""
+"""Run solvers in lock step, their reductions fused."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.solvers.types import Result, Solver
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def solve(answer: Callable[[Query], list[Any]], solvers: Mapping[Key, Solver]) -> dict[Key, Result]:
-    """Advance all ``solvers`` together until each has returned; alike questions are asked in one pass.
+def solve(answer: Callable[[Reduction], list[Any]], solvers: Mapping[Key, Solver]) -> dict[Key, Result]:
+    """Advance all ``solvers`` together until each has returned; alike reductions are asked in one pass.
 
     Parameters
     ----------
@@ -27,23 +27,23 @@ def solve(answer: Callable[[Query], list[Any]], solvers: Mapping[Key, Solver]) -
         The result of each solver, under its key.
     """
     results: dict[Key, Result] = {}
-    questions: dict[Key, Query] = {}
+    reductions: dict[Key, Reduction] = {}
 
     def advance(key: Key, reply: Any) -> None:
         try:
-            questions[key] = solvers[key].send(reply)
+            reductions[key] = solvers[key].send(reply)
         except StopIteration as stop:
-            questions.pop(key, None)
+            reductions.pop(key, None)
             results[key] = stop.value
 
     for key in solvers:
         advance(key, None)
-    while questions:
+    while reductions:
         groups: dict[Hashable, list[Key]] = defaultdict(list)
-        for key, query in questions.items():
-            groups[query.alike()].append(key)
+        for key, reduction in reductions.items():
+            groups[reduction.fusion_key()].append(key)
         for keys in groups.values():
-            first, *others = [questions[key] for key in keys]
+            first, *others = [reductions[key] for key in keys]
             for key, reply in zip(keys, answer(first.fuse(others)), strict=True):
                 advance(key, reply)
     return {key: results[key] for key in solvers}

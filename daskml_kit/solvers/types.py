@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeAlias
 
 from daskml_kit.reductions.loss import Eval
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
 
 
@@ -19,8 +19,8 @@ class Result(NamedTuple):
     last: Eval
 
 
-Asking: TypeAlias = Generator[Query, Any, Eval]
+Asking: TypeAlias = Generator[Reduction, Any, Eval]
 Oracle: TypeAlias = Callable[[Array, int], Asking]
 """``oracle(w, order)`` asks for value, gradient and (order 2) Hessian at ``w`` of shape (p,)."""
 
-Solver: TypeAlias = Generator[Query, Any, Result]
+Solver: TypeAlias = Generator[Reduction, Any, Result]

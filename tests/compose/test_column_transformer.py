@@ -190,7 +190,7 @@ def test_other_transformers_that_learn_nothing():
     np.testing.assert_allclose(ours.to_sklearn().transform(frame), theirs.transform(frame), rtol=1e-9)
 
 
-class Centred(SklearnTwin, TransformerMixin, BaseEstimator):
+class Centered(SklearnTwin, TransformerMixin, BaseEstimator):
     """Fits on Dask data, but by no study."""
 
     def fit(self, X, y):
@@ -217,13 +217,13 @@ def test_our_transformers_that_see_the_data_themselves():
         return frame.iloc[number * 30 : (number + 1) * 30] if number < 2 else frame.iloc[60:]
 
     lazy = dd.from_map(read, range(3), meta=frame[:0])
-    parts = [("own", Centred(), ["age"]), ("scale", StandardScaler(), ["rooms"])]
+    parts = [("own", Centered(), ["age"]), ("scale", StandardScaler(), ["rooms"])]
     ours = ColumnTransformer(parts).fit(lazy, frame["old"])
     assert sorted(reads) == [0, 1, 2]
     wanted = np.stack([frame["age"] - frame["age"].mean(), sklearn.preprocessing.scale(frame["rooms"])], axis=1)
     np.testing.assert_allclose(ours.transform(lazy).compute(), wanted)
     with pytest.raises(DataError, match="'own' cannot fit on Dask data inside another"):
-        ColumnTransformer([("inner", ColumnTransformer([("own", Centred(), [0])]), ["age"])]).fit(lazy)
+        ColumnTransformer([("inner", ColumnTransformer([("own", Centered(), [0])]), ["age"])]).fit(lazy)
 
 
 def test_dask_arrays_dense_and_csr():

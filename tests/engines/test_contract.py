@@ -20,7 +20,7 @@ from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.linear_model import LinearRegression, LogisticRegression
 from daskml_kit.reductions.gram import Gram
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.summary import Summary
 
 ROWS = (400, 1, 0, 1200, 399)
 
@@ -46,7 +46,7 @@ def streaming(monkeypatch):
 def bits(X, y):
     with open_engine(X, y) as engine:
         scatter = engine.answer(Gram())[0]
-        survey = engine.answer(Survey(True, 100, engine.n_blocks))[0]
+        survey = engine.answer(Summary(True, 100, engine.n_blocks))[0]
         passes = engine.profile.passes
     assert passes == 2
     return type(engine), (scatter.product.tobytes(), scatter.mean.tobytes(), survey.sample_X.tobytes())

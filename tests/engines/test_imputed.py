@@ -20,15 +20,15 @@ from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.missing import NO_GAPS
 from daskml_kit.numerics.targets import Codes, OneVsRest
 from daskml_kit.reductions.gram import Gram, Triangle
-from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.per_fold import PerFold
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.summary import Summary
 
 N_ROWS, WIDTH = 40, 3
-LOGISTIC = At(Logistic(), OneVsRest(np.array([1])), np.zeros((2, 1, WIDTH + 1)), 2)
-SOFTMAX = At(Softmax(3), Codes(np.arange(3)), np.zeros((2, 3, WIDTH + 1)), 2)
+LOGISTIC = LossAt(Logistic(), OneVsRest(np.array([1])), np.zeros((2, 1, WIDTH + 1)), 2)
+SOFTMAX = LossAt(Softmax(3), Codes(np.arange(3)), np.zeros((2, 3, WIDTH + 1)), 2)
 
 
 def make(seed, share, columns):
@@ -64,9 +64,9 @@ def test_answers_are_those_of_imputed_rows(seed, share, columns, strategy, indic
     filling = Filling(np.asarray(imputer.statistics_, np.float64), features)
     assert filling.width == Z.shape[1]
     imputed, plain = ImputedEngine(engine, gaps_behind(engine), filling), LocalEngine([Block(Z, y)])
-    for query in (LOGISTIC, SOFTMAX):
-        coef = rng.normal(size=(2, query.coef.shape[1], Z.shape[1] + 1)) / 10
-        asked = At(query.loss, query.target, coef, 2)
+    for reduction in (LOGISTIC, SOFTMAX):
+        coef = rng.normal(size=(2, reduction.coef.shape[1], Z.shape[1] + 1)) / 10
+        asked = LossAt(reduction.loss, reduction.target, coef, 2)
         for ours, theirs in zip(imputed.answer(asked), plain.answer(asked), strict=True):
             assert ours.value == pytest.approx(theirs.value, rel=1e-9)
             assert_allclose(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9)
@@ -77,7 +77,7 @@ def test_answers_are_those_of_imputed_rows(seed, share, columns, strategy, indic
     ours, theirs = imputed.answer(Moments())[0], plain.answer(Moments())[0]
     for own, other in zip(ours[1:], theirs[1:], strict=True):
         assert_allclose(own, other, rtol=1e-9, atol=1e-10)
-    sample = imputed.answer(Survey(True, 1000))[0].sample_X
+    sample = imputed.answer(Summary(True, 1000))[0].sample_X
     assert sp.issparse(sample) == sparse
     assert_allclose(sample.toarray() if sparse else sample, Z, rtol=1e-12)
 
@@ -89,8 +89,8 @@ def test_large_means_cost_no_digits():
     engine = engine_of(X, y, 20)
     filling = Filling(np.nanmean(X, axis=0), np.empty(0, int))
     found = ImputedEngine(engine, gaps_behind(engine), filling).answer(Gram())[0]
-    centred = Z - Z.mean(axis=0)
-    assert_allclose(found.product[:WIDTH, :WIDTH], centred.T @ centred, rtol=1e-6, atol=1e-6)
+    centered = Z - Z.mean(axis=0)
+    assert_allclose(found.product[:WIDTH, :WIDTH], centered.T @ centered, rtol=1e-6, atol=1e-6)
 
 
 def test_scaling_after_imputation():
@@ -101,7 +101,7 @@ def test_scaling_after_imputation():
     spread = imputed.answer(Moments())[0]
     mean, scale = spread.mean, np.sqrt(spread.variance)
     both = ScaledEngine(imputed, mean, scale)
-    asked = At(Logistic(), OneVsRest(np.array([1])), rng.normal(size=(1, 1, WIDTH + 1)), 2)
+    asked = LossAt(Logistic(), OneVsRest(np.array([1])), rng.normal(size=(1, 1, WIDTH + 1)), 2)
     ours, theirs = both.answer(asked)[0], LocalEngine([Block((Z - mean) / scale, y)]).answer(asked)[0]
     assert ours.value == pytest.approx(theirs.value)
     assert_allclose(ours.hess, theirs.hess, rtol=1e-9, atol=1e-9)
@@ -124,8 +124,8 @@ def test_infinity_is_named_where_it_lies():
     engine = LocalEngine([Block(X, y, fold=fold)])
     with np.errstate(invalid="ignore"):
         gaps = gaps_of(engine.answer(Moments())[0])
-    for query in (Gram(), PerFold(Gram(), 0, 2), LOGISTIC):
-        if query is LOGISTIC:
-            query = At(query.loss, query.target, np.ones((1, 1, WIDTH + 2)))
+    for reduction in (Gram(), PerFold(Gram(), 0, 2), LOGISTIC):
+        if reduction is LOGISTIC:
+            reduction = LossAt(reduction.loss, reduction.target, np.ones((1, 1, WIDTH + 2)))
         with pytest.raises(DataError, match="X contains infinity in block 0, row 7 of the block, column 2"):
-            IndicatingEngine(engine, gaps).answer(query)
+            IndicatingEngine(engine, gaps).answer(reduction)

@@ -1,4 +1,4 @@
-"""Fits in lock step: fibres that wait, questions that are shared, features that are scaled without being touched."""
+"""Fits in lock step: fibres that wait, reductions that are shared, features that are scaled without being touched."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.numerics.losses import Logistic, Softmax, Squared
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
 from daskml_kit.reductions.gram import Gram, Triangle
-from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.summary import Summary
 
 N_ROWS, WIDTH = 90, 3
 
@@ -76,10 +76,10 @@ def test_a_stopped_fibre_cleans_up_and_ends(started):
 
 
 def test_a_fibre_sees_the_context_of_who_made_it():
-    colour = contextvars.ContextVar("colour", default="none")
-    colour.set("green")
-    fibre = Fibre(lambda ask: colour.get())
-    colour.set("red")
+    color = contextvars.ContextVar("color", default="none")
+    color.set("green")
+    fibre = Fibre(lambda ask: color.get())
+    color.set("red")
     assert fibre.advance(None).value == "green"
 
 
@@ -96,18 +96,18 @@ def make(weighted=False):
     return X, y, weight, fold, LocalEngine(blocks)
 
 
-def ask(*queries):
+def ask(*reductions):
     """Return a fit that asks, and returns the answers."""
 
     def run():
         with open_engine(np.empty((0, WIDTH))) as engine:
-            return [engine.answer(query) for query in queries]
+            return [engine.answer(reduction) for reduction in reductions]
 
     return run
 
 
 def point(value, order=1, m=1):
-    return At(Squared(), Numbers(np.zeros(m, np.int64)), np.full((m, 1, WIDTH + 1), value), order)
+    return LossAt(Squared(), Numbers(np.zeros(m, np.int64)), np.full((m, 1, WIDTH + 1), value), order)
 
 
 SIDES = [(0, (0, 1)), (0, (1, 2)), (0, (2,)), (1, (0,))]
@@ -116,13 +116,13 @@ SIDES = [(0, (0, 1)), (0, (1, 2)), (0, (2,)), (1, (0,))]
 def test_each_side_has_the_answers_of_its_rows():
     X, y, weight, fold, engine = make(weighted=True)
     steps = Lockstep(engine, [3, 2])
-    asked = [Survey(True, 50), Gram(), point(0.5), point(0.5, 2), point(0.1, m=3)]
+    asked = [Summary(True, 50), Gram(), point(0.5), point(0.5, 2), point(0.1, m=3)]
     fits = {side: Fit(ask(*asked), steps.side(*side), {}) for side in SIDES}
     found = steps.run(fits)
     for column, ids in SIDES:
         rows = np.isin(fold[:, column], ids)
         with LocalEngine([Block(X[rows], y[rows], weight[rows])]) as alone:
-            survey, gram, at, curved, three = (alone.answer(query) for query in asked)
+            survey, gram, at, curved, three = (alone.answer(reduction) for reduction in asked)
         news = found[column, ids]
         assert news.error is None
         assert_allclose(news.value[0][0].label_weight, survey[0].label_weight)
@@ -140,7 +140,7 @@ def test_questions_of_all_fits_are_few_passes():
     steps = Lockstep(engine, [3, 2])
     sides = [(0, (0, 1)), (0, (0, 2)), (0, (1, 2))]
     fits = {
-        (number, side): Fit(ask(Survey(True, 50), Gram(), point(number), point(0.7)), steps.side(*side), {})
+        (number, side): Fit(ask(Summary(True, 50), Gram(), point(number), point(0.7)), steps.side(*side), {})
         for number in range(5)
         for side in sides
     }
@@ -166,7 +166,7 @@ def test_fits_start_for_nothing_where_fits_on_all_rows_ended(monkeypatch, room, 
     assert engine.profile.passes - before == passes
     for ids, news in found.items():
         rows = np.isin(fold[:, 0], ids)
-        (answer,) = point(0.7).split(point(0.7).chunk(Block(X[rows], y[rows])))
+        (answer,) = point(0.7).finalize(point(0.7).chunk(Block(X[rows], y[rows])))
         assert news.value[0][0].value == pytest.approx(answer.value)
         assert_allclose(news.value[0][0].grad, answer.grad, rtol=1e-9)
 
@@ -211,10 +211,10 @@ def test_what_one_fit_raises_is_its_own():
 def test_what_the_engine_raises_ends_all_fits(monkeypatch, error):
     *_, engine = make()
 
-    def interrupted(query):
-        if isinstance(getattr(query, "query", query), At):
+    def interrupted(reduction):
+        if isinstance(getattr(reduction, "reduction", reduction), LossAt):
             raise error
-        return answer(query)
+        return answer(reduction)
 
     answer = engine.answer
     monkeypatch.setattr(engine, "answer", interrupted)
@@ -225,7 +225,7 @@ def test_what_the_engine_raises_ends_all_fits(monkeypatch, error):
 
 
 def test_questions_are_told_apart_by_what_they_ask():
-    assert identity(Survey(True, 10)) == identity(Survey(True, 10)) != identity(Survey(True, 11))
+    assert identity(Summary(True, 10)) == identity(Summary(True, 10)) != identity(Summary(True, 11))
     assert identity(Gram()) == identity(Gram()) != identity(Moments())
     assert identity(point(0.1)) != identity(point(0.1))
 
@@ -271,10 +271,10 @@ def test_losses_of_scaled_features(name, weighted, with_mean):
     loss, target, k = TARGETS[name]
     X, y, weight, _, engine = make(weighted)
     mean, scale = X.mean(axis=0) * with_mean, X.std(axis=0)
-    query = At(loss, target, np.random.default_rng(1).normal(size=(1, k, WIDTH + 1)), 2)
+    reduction = LossAt(loss, target, np.random.default_rng(1).normal(size=(1, k, WIDTH + 1)), 2)
     with LocalEngine([Block((X - mean) / scale, y, weight)]) as plain:
-        (expected,) = plain.answer(query)
-    (found,) = ScaledEngine(engine, mean, scale).answer(query)
+        (expected,) = plain.answer(reduction)
+    (found,) = ScaledEngine(engine, mean, scale).answer(reduction)
     assert found.value == pytest.approx(expected.value)
     assert_allclose(found.grad, expected.grad, rtol=1e-9, atol=1e-9)
     assert_allclose(found.hess, expected.hess, rtol=1e-9, atol=1e-9)
@@ -285,25 +285,25 @@ def test_products_and_samples_of_scaled_features():
     mean, scale = X.mean(axis=0), X.std(axis=0)
     scaled = ScaledEngine(engine, mean, scale)
     with LocalEngine([Block((X - mean) / scale, y, weight)]) as plain:
-        expected, (survey,) = plain.answer(Gram())[0], plain.answer(Survey(True, 1000))
+        expected, (survey,) = plain.answer(Gram())[0], plain.answer(Summary(True, 1000))
     found = scaled.answer(Gram())[0]
     assert_allclose(found.mean, expected.mean, atol=1e-12)
     assert_allclose(found.product, expected.product, rtol=1e-9, atol=1e-9)
-    assert_allclose(scaled.answer(Survey(True, 1000))[0].sample_X, survey.sample_X)
+    assert_allclose(scaled.answer(Summary(True, 1000))[0].sample_X, survey.sample_X)
     assert scaled.profile.passes == engine.profile.passes == 2
     assert scaled.n_blocks == engine.n_blocks
-    with pytest.raises(TypeError, match="Triangle is not asked of standardised features"):
+    with pytest.raises(TypeError, match="Triangle is not asked of standardized features"):
         scaled.answer(Triangle())
 
 
-def test_sparse_features_are_scaled_but_not_centred():
+def test_sparse_features_are_scaled_but_not_centered():
     X, y, *_ = make()
     engine = LocalEngine([Block(sp.csr_array(X), y)])
     scale = np.array([1.0, 2.0, 4.0])
-    sample = ScaledEngine(engine, np.zeros(WIDTH), scale).answer(Survey(True, 1000))[0].sample_X
+    sample = ScaledEngine(engine, np.zeros(WIDTH), scale).answer(Summary(True, 1000))[0].sample_X
     assert_allclose(sample.toarray(), X / scale)
     with pytest.raises(ValueError, match="Cannot center sparse matrices"):
-        ScaledEngine(engine, X.mean(axis=0), scale).answer(Survey(True, 1000))
+        ScaledEngine(engine, X.mean(axis=0), scale).answer(Summary(True, 1000))
 
 
 def test_coefficients_of_scaled_features_are_those_of_the_features():
@@ -319,7 +319,7 @@ def test_fits_on_the_same_rows_share_a_scaled_sample():
 
     def sample():
         with open_engine(np.empty((0, WIDTH))) as given:
-            return ScaledEngine(given, np.ones(WIDTH), np.full(WIDTH, 2.0)).answer(Survey(True, 10))[0].sample_X
+            return ScaledEngine(given, np.ones(WIDTH), np.full(WIDTH, 2.0)).answer(Summary(True, 10))[0].sample_X
 
     sides = [steps.side(0, (0, 1)), steps.side(0, (0, 1)), steps.side(0, (2,))]
     first, again, other = (

@@ -147,14 +147,14 @@ def asked(X, n_blocks, limit):
     """Return the medians and the number of passes."""
     blocks = [Block(part) for part in np.array_split(X, n_blocks)]
     asking = order.medians(limit)
-    query, passes = next(asking), 0
+    reduction, passes = next(asking), 0
     while passes < 20:
         passes += 1
-        nodes = [Node(0, position, query.chunk(block)) for position, block in enumerate(blocks)]
-        total = reduce_nodes(query, nodes, n_blocks)[0].partial
+        nodes = [Node(0, position, reduction.chunk(block)) for position, block in enumerate(blocks)]
+        total = reduce_nodes(reduction, nodes, n_blocks)[0].partial
         assert max(len(within.values) for within in total) <= max(limit, order.LEAST_LIMIT)
         try:
-            query = asking.send(total)
+            reduction = asking.send(total)
         except StopIteration as end:
             return end.value, passes
     raise AssertionError("the brackets do not close")

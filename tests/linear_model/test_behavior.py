@@ -123,13 +123,15 @@ def test_inside_a_scikit_learn_search(data):
 
 def test_an_iterative_ridge_surveys_the_data_once_with_its_own_seed(data, monkeypatch):
     from daskml_kit.engines.engine import LocalEngine
-    from daskml_kit.reductions.summary import Survey
+    from daskml_kit.reductions.summary import Summary
 
     asked = []
     answer = LocalEngine.answer
-    monkeypatch.setattr(LocalEngine, "answer", lambda self, query: asked.append(query) or answer(self, query))
+    monkeypatch.setattr(
+        LocalEngine, "answer", lambda self, reduction: asked.append(reduction) or answer(self, reduction)
+    )
     Ridge(solver="lbfgs", random_state=7).fit(chunked(data.X), data.number)
-    assert [query.seed for query in asked if isinstance(query, Survey)] == [7]
+    assert [reduction.seed for reduction in asked if isinstance(reduction, Summary)] == [7]
 
 
 def test_a_warm_start_needs_fewer_iterations(data):
@@ -270,11 +272,11 @@ def test_an_interrupted_fit_resumes_without_repeating_a_pass(data, tmp_path, mon
     asked = []
     answer = LocalEngine.answer
 
-    def interrupted(self, query):
+    def interrupted(self, reduction):
         if len(asked) == 4:
             raise KeyboardInterrupt
-        asked.append(query)
-        return answer(self, query)
+        asked.append(reduction)
+        return answer(self, reduction)
 
     model = LogisticRegression(tol=1e-8).set_params(C=1.0)
     with monkeypatch.context() as patch:

@@ -217,8 +217,8 @@ def test_sparse_rows(data):
     assert even_ones.score(lazy, chunked(data.labels > 0)) > 0.65
     rare = np.zeros((1000, 1))
     rare[:3] = 1
-    assert_allclose(even(rare, np.ones(1000), centred=True).scale, 1, rtol=0.01)
-    assert_allclose(even(sp.csr_array(rare), np.ones(1000), centred=True).scale, 1)
+    assert_allclose(even(rare, np.ones(1000), centered=True).scale, 1, rtol=0.01)
+    assert_allclose(even(sp.csr_array(rare), np.ones(1000), centered=True).scale, 1)
 
 
 def test_single_precision_stays(data):

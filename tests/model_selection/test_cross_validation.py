@@ -252,7 +252,7 @@ def test_sizes_out_of_range(sizes):
         learning_curve(Ridge(), X, NUMBER, train_sizes=sizes, cv=3)
 
 
-def test_own_scores_of_generalised_models():
+def test_own_scores_of_generalized_models():
     y = np.abs(NUMBER).round()
     found = cross_val_score(PoissonRegressor(tol=1e-9), LAYOUTS["blocks"](), y, cv=KFold(3))
     expected = skm.cross_val_score(skl.PoissonRegressor(tol=1e-9), X, y, cv=skm.KFold(3))

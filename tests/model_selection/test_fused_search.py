@@ -61,7 +61,7 @@ def make(seed):
 
 MODELS = {
     "logistic": (ours.LogisticRegression(**TIGHT), skl.LogisticRegression(solver="newton-cholesky", **THEIRS), SPAN),
-    "unpenalised": (
+    "unpenalized": (
         ours.LogisticRegression(C=np.inf, **TIGHT),
         skl.LogisticRegression(C=np.inf, solver="newton-cholesky", **THEIRS),
         {"fit_intercept": [True, False]},
@@ -100,7 +100,7 @@ MODELS = {
 TARGETS = {
     **dict.fromkeys(MODELS, ("number", "pair")),
     **dict.fromkeys(
-        ("logistic", "unpenalised", "weighted classes", "elastic logistic", "machine"), ("binary", "classes")
+        ("logistic", "unpenalized", "weighted classes", "elastic logistic", "machine"), ("binary", "classes")
     ),
     "poisson": ("count",),
     "gamma": ("positive",),
@@ -109,7 +109,7 @@ TARGETS = {
 SCORINGS = {
     **dict.fromkeys(MODELS, (None, *NUMBERS)),
     **dict.fromkeys(
-        MODELS.keys() & {"logistic", "unpenalised", "weighted classes", "elastic logistic"}, (None, *CLASSES)
+        MODELS.keys() & {"logistic", "unpenalized", "weighted classes", "elastic logistic"}, (None, *CLASSES)
     ),
     "machine": (None, "accuracy"),
     "poisson": ("neg_mean_poisson_deviance", "r2"),
@@ -202,7 +202,7 @@ def problems(draw):
         own = SCALERS[scaler]
         theirs = sklearn.preprocessing.StandardScaler(**own.get_params())
         model, reference, grid = scaled(model, own), scaled(reference, theirs), prefixed(grid)
-    elif name in ("elastic logistic", "machine", "unpenalised"):  # scikit-learn's solvers need scaled features
+    elif name in ("elastic logistic", "machine", "unpenalized"):  # scikit-learn's solvers need scaled features
         X = sklearn.preprocessing.scale(X)
     named = y.dtype.kind == "U"  # scikit-learn's Brier score does not know which of two names is the positive one
     scorings = [score for score in SCORINGS[name] if not (named and score == "neg_brier_score")]
@@ -210,9 +210,9 @@ def problems(draw):
 
 
 def some_layout(draw, model, X):
-    """Draw a layout; sparse rows cannot be centred."""
-    centred = isinstance(model, Pipeline) and model.named_steps["scale"].with_mean
-    layout = draw(st.sampled_from(sorted(LAYOUTS.keys() - ({"sparse"} if centred else set()))))
+    """Draw a layout; sparse rows cannot be centered."""
+    centered = isinstance(model, Pipeline) and model.named_steps["scale"].with_mean
+    layout = draw(st.sampled_from(sorted(LAYOUTS.keys() - ({"sparse"} if centered else set()))))
     return LAYOUTS[layout](X, draw(cuts())), layout not in ("memory", "pandas")
 
 

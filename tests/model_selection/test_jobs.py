@@ -1,4 +1,4 @@
-"""Fits that run on a cluster by themselves: they outlive the session, are found again, fail, and are cancelled."""
+"""Fits that run on a cluster by themselves: they outlive the session, are found again, fail, and are canceled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from daskml_kit.model_selection.search.progress import Progress
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]
 SECONDS = 30
-# a client names again what it has just cancelled, which the scheduler only mentions
+# a client names again what it has just canceled, which the scheduler only mentions
 pytestmark = pytest.mark.filterwarnings("ignore:Client '.* but key is unknown:UserWarning")
 
 
@@ -216,7 +216,7 @@ def test_a_search_that_is_cancelled_ends(sessions, path):
     other.cancel()
     other.cancel()
     for same in (job, other, attach("long", sessions())):
-        assert same.status() == "cancelled"
+        assert same.status() == "canceled"
         with pytest.raises(CancelledError):
             same.result(SECONDS)
     with pytest.raises(ValueError, match="there is a job 'long'"):

@@ -282,7 +282,7 @@ def test_the_plan_says_what_is_fused_and_why_not():
         "are made part of it, not PCA",
         "  1 candidates are fitted each by itself: of steps before the model a SimpleImputer and then a StandardScaler "
         "are made part of it, not MinMaxScaler",
-        "  1 candidates are fitted each by itself: its last step, DecisionTreeClassifier, does not learn by questions "
+        "  1 candidates are fitted each by itself: its last step, DecisionTreeClassifier, does not learn by reductions "
         "that several fits can share",
     ]
     html = planned._repr_html_()
@@ -307,7 +307,7 @@ def test_html_is_escaped():
         (LinearSVC(), "neg_log_loss", "scoring score is not made of sums"),
         (Ridge(), make_scorer(mean_absolute_error), "scoring score is not made of sums"),
         (PoissonRegressor(), None, "scoring score is not made of sums"),
-        (skl.Ridge(), None, "Ridge does not learn by questions"),
+        (skl.Ridge(), None, "Ridge does not learn by reductions"),
     ],
 )
 def test_reasons(estimator, scoring, reason):

@@ -148,7 +148,7 @@ UNION = Pipeline(
 CASES = {
     "linear": (LogisticRegression(), {"C": [0.01, 1.0]}),
     "boosting": (HistGradientBoostingClassifier(max_iter=10), {"max_depth": [2, 3]}),
-    "neighbours": (KNeighborsClassifier(), {"n_neighbors": [3, 5]}),
+    "neighbors": (KNeighborsClassifier(), {"n_neighbors": [3, 5]}),
     "seeded": (SGDClassifier(random_state=0), [{"alpha": [1e-3]}, {"penalty": ["l1"]}]),
     "union": (
         UNION,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from daskml_kit.numerics.factorization import NAMES, FactorisationLoss
+from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
 from daskml_kit.numerics.row_sparse import sum_rows
 from daskml_kit.optim import apply_rows, sgd
 
@@ -24,25 +24,25 @@ def problem(biases=True, seed=0, dtype=np.float64):
     return params, X, rng.normal(size=ROWS) + 3
 
 
-def by_rating(params, X, y, regularisation, mean):
+def by_rating(params, X, y, regularization, mean):
     """Each rating's loss and gradients, as Koren et al. (2009) have them."""
     value, sums = 0.0, {name: np.zeros_like(array) for name, array in params.items()}
     for (u, i), r in zip(X, y, strict=True):
         p, q = params["user_factors"][u], params["item_factors"][i]
         b_u, b_i = params["user_biases"][u], params["item_biases"][i]
         e = r - mean - b_u - b_i - p @ q
-        value += 0.5 * e**2 + 0.5 * regularisation * (p @ p + q @ q + b_u**2 + b_i**2)
-        sums["user_factors"][u] += -e * q + regularisation * p
-        sums["item_factors"][i] += -e * p + regularisation * q
-        sums["user_biases"][u] += -e + regularisation * b_u
-        sums["item_biases"][i] += -e + regularisation * b_i
+        value += 0.5 * e**2 + 0.5 * regularization * (p @ p + q @ q + b_u**2 + b_i**2)
+        sums["user_factors"][u] += -e * q + regularization * p
+        sums["item_factors"][i] += -e * p + regularization * q
+        sums["user_biases"][u] += -e + regularization * b_u
+        sums["item_biases"][i] += -e + regularization * b_i
     return value, sums
 
 
 @pytest.mark.parametrize("average", [False, True])
 def test_it_is_the_sum_of_ratings(average):
     params, X, y = problem()
-    value, grads = FactorisationLoss(0.3, 2.5, average)(params, X, y)
+    value, grads = FactorizationLoss(0.3, 2.5, average)(params, X, y)
     want, sums = by_rating(params, X, y, 0.3, 2.5)
     assert_allclose(value, want / ROWS)
     for name, (rows, values) in grads.items():
@@ -55,7 +55,7 @@ def test_it_is_the_sum_of_ratings(average):
 @pytest.mark.parametrize("biases", [False, True])
 def test_sums_are_derivatives(biases):
     params, X, y = problem(biases)
-    loss, step = FactorisationLoss(0.3, 2.5, average=False), 1e-6
+    loss, step = FactorizationLoss(0.3, 2.5, average=False), 1e-6
     _, grads = loss(params, X, y)
     assert set(grads) == set(params)
     for name, array in params.items():
@@ -71,9 +71,9 @@ def test_predictions():
     u, i = X[5]
     want = 2.5 + params["user_biases"][u] + params["item_biases"][i]
     want += params["user_factors"][u] @ params["item_factors"][i]
-    assert_allclose(FactorisationLoss(mean=2.5).predict(params, X)[5], want)
+    assert_allclose(FactorizationLoss(mean=2.5).predict(params, X)[5], want)
     many = np.repeat(X, 200, axis=0)
-    assert_array_equal(FactorisationLoss().predict(params, many), FactorisationLoss().predict(params, X).repeat(200))
+    assert_array_equal(FactorizationLoss().predict(params, many), FactorizationLoss().predict(params, X).repeat(200))
 
 
 @pytest.mark.parametrize("average", [False, True])
@@ -81,7 +81,7 @@ def test_float32_stays_and_nothing_is_written_to(average):
     params, X, y = problem(dtype=np.float32)
     for array in (X, y, *params.values()):
         array.setflags(write=False)
-    loss = FactorisationLoss(0.3, 2.5, average)
+    loss = FactorizationLoss(0.3, 2.5, average)
     value, grads = loss(params, X, y)
     want, wide = loss({name: array.astype(np.float64) for name, array in params.items()}, X, y)
     assert_allclose(value, want, rtol=1e-5)
@@ -94,7 +94,7 @@ def test_float32_stays_and_nothing_is_written_to(average):
 
 def test_no_ratings_touch_no_rows():
     params, X, y = problem()
-    value, grads = FactorisationLoss(0.1)(params, X[:0], y[:0])
+    value, grads = FactorizationLoss(0.1)(params, X[:0], y[:0])
     assert value == 0
     for name, (rows, values) in grads.items():
         assert rows.shape == (0,)
@@ -107,7 +107,7 @@ def test_training_finds_the_factors(batch):
     users, items = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
     X = np.array([(u, i) for u in range(40) for i in range(30)])
     y = 3 + np.einsum("ij,ij->i", users[X[:, 0]], items[X[:, 1]])
-    loss = FactorisationLoss(mean=3.0)
+    loss = FactorizationLoss(mean=3.0)
     params = {"user_factors": rng.normal(size=(40, 2)), "item_factors": rng.normal(size=(30, 2))}
     states = {name: rule.init(array) for name, array in params.items()}
     for _ in range(60 if batch == 50 else 600):
@@ -120,10 +120,10 @@ def test_training_finds_the_factors(batch):
 
 
 def test_it_is_equal_to_its_copy_and_names_what_is_out_of_range():
-    loss = FactorisationLoss(0.1, 3.0)
+    loss = FactorizationLoss(0.1, 3.0)
     assert pickle.loads(pickle.dumps(loss)) == loss
-    with pytest.raises(ValueError, match="regularisation: expected a number of at least 0"):
-        FactorisationLoss(-0.1)
+    with pytest.raises(ValueError, match="regularization: expected a number of at least 0"):
+        FactorizationLoss(-0.1)
 
 
 @pytest.mark.parametrize("number", [-1, USERS])
@@ -131,7 +131,7 @@ def test_users_who_do_not_exist_are_refused(number):
     params, X, y = problem()
     X[3, 0] = number
     with pytest.raises(IndexError):
-        FactorisationLoss()(params, X, y)
+        FactorizationLoss()(params, X, y)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2)], ids=str)

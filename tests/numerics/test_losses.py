@@ -45,8 +45,8 @@ def test_slope_and_curvature_are_derivatives(name):
     step = 1e-6
     up, down = loss.terms(raw + step, y, 1), loss.terms(raw - step, y, 1)
     here = loss.terms(raw.copy(), y, 2)
-    assert_allclose(here.slope, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-7)
-    assert_allclose(here.curvature, (up.slope - down.slope) / (2 * step), rtol=1e-4, atol=1e-6)
+    assert_allclose(here.gradient, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-7)
+    assert_allclose(here.hessian, (up.gradient - down.gradient) / (2 * step), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [Huber(1.35), Softmax(3)], ids=lambda loss: type(loss).__name__)
@@ -61,8 +61,8 @@ def test_coupled_slopes_and_curvatures_are_derivatives(loss):
         move = np.zeros((k, 1))
         move[output] = step
         up, down = loss.terms(raw + move, y, 1), loss.terms(raw - move, y, 1)
-        assert_allclose(here.slope[output], (up.value - down.value)[0] / (2 * step), rtol=1e-5, atol=1e-7)
-        assert_allclose(here.curvature[output], (up.slope - down.slope) / (2 * step), rtol=1e-4, atol=1e-6)
+        assert_allclose(here.gradient[output], (up.value - down.value)[0] / (2 * step), rtol=1e-5, atol=1e-7)
+        assert_allclose(here.hessian[output], (up.gradient - down.gradient) / (2 * step), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -71,10 +71,10 @@ def test_logistic_does_not_overflow(dtype, size):
     raw = np.array([[size, -size, size, -size]], dtype)
     sign = np.array([[1, 1, -1, -1]], dtype)
     with np.errstate(all="ignore"):
-        value, slope, curvature = Logistic().terms(raw.copy(), sign, 2)
+        value, gradient, hessian = Logistic().terms(raw.copy(), sign, 2)
     assert_allclose(value, np.maximum(raw * sign, 0), rtol=1e-6, atol=1e-12)
-    assert_allclose(slope, [[1, 0, 0, -1]], atol=1e-12)
-    assert np.isfinite(curvature).all()
+    assert_allclose(gradient, [[1, 0, 0, -1]], atol=1e-12)
+    assert np.isfinite(hessian).all()
 
 
 def test_values_differ_from_half_the_deviance_by_a_constant():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
-from daskml_kit.numerics.penalties import duality_gap, least_slope, minimise_quadratic
+from daskml_kit.numerics.penalties import duality_gap, least_slope, minimize_quadratic
 
 
 def problem(seed, p, rows):
@@ -25,7 +25,7 @@ def test_it_ends_at_a_minimum(seed, p, share, shuffled):
     l1 = np.full(p, share * np.abs(linear).max())
     l1[0] = 0.0  # as an intercept's
     shuffle = np.random.default_rng(seed) if shuffled else None
-    fit = minimise_quadratic(hess, linear, l1, np.zeros(p), tol=1e-12, max_sweeps=100_000, shuffle=shuffle)
+    fit = minimize_quadratic(hess, linear, l1, np.zeros(p), tol=1e-12, max_sweeps=100_000, shuffle=shuffle)
     assert fit.settled
     assert np.abs(least_slope(fit.u, hess @ fit.u - linear, l1)).max() <= 1e-9 * max(1, np.abs(linear).max())
 
@@ -34,7 +34,7 @@ def test_it_ends_at_a_minimum(seed, p, share, shuffled):
 @settings(max_examples=100, deadline=None)
 def test_positive_coefficients_are_those_of_active_sets(seed, p):
     hess, linear = problem(seed, p, 3 * p)
-    fit = minimise_quadratic(hess, linear, np.zeros(p), np.zeros(p), tol=1e-12, max_sweeps=100_000, positive=True)
+    fit = minimize_quadratic(hess, linear, np.zeros(p), np.zeros(p), tol=1e-12, max_sweeps=100_000, positive=True)
     assert_allclose(fit.u, solve_nonnegative(hess, linear), atol=1e-6 * max(1, np.abs(fit.u).max()))
     assert (fit.u >= 0).all()
 
@@ -43,13 +43,13 @@ def test_correlated_features_need_few_sweeps():
     rng = np.random.default_rng(0)
     A = rng.normal(size=(500, 1)) + 1e-2 * rng.normal(size=(500, 30))
     hess, linear = A.T @ A / 500, A.T @ (A @ rng.normal(size=30)) / 500
-    fit = minimise_quadratic(hess, linear, np.full(30, 1e-5), np.zeros(30), tol=1e-10)
+    fit = minimize_quadratic(hess, linear, np.full(30, 1e-5), np.zeros(30), tol=1e-10)
     assert fit.settled
     assert fit.sweeps < 400
 
 
 def test_a_column_of_zeros_gets_no_coefficient():
-    fit = minimise_quadratic(np.diag([1.0, 0.0]), np.array([1.0, 0.0]), np.zeros(2), np.array([0.0, 5.0]), tol=1e-12)
+    fit = minimize_quadratic(np.diag([1.0, 0.0]), np.array([1.0, 0.0]), np.zeros(2), np.array([0.0, 5.0]), tol=1e-12)
     assert_array_equal(fit.u, [1.0, 0.0])
 
 
@@ -58,7 +58,7 @@ def test_the_duality_gap_closes_at_the_minimum(positive):
     rng = np.random.default_rng(1)
     A, y = rng.normal(size=(50, 6)), rng.normal(size=50)
     hess, linear, size = A.T @ A / 50 + 0.1 * np.eye(6), A.T @ y / 50, y @ y / 50
-    u = minimise_quadratic(hess, linear, np.full(6, 0.05), np.zeros(6), tol=1e-14, positive=positive).u
+    u = minimize_quadratic(hess, linear, np.full(6, 0.05), np.zeros(6), tol=1e-14, positive=positive).u
     assert abs(duality_gap(u, hess, linear, size, 0.05, 0.1, positive)) < 1e-12
     assert duality_gap(u + 0.01, hess, linear, size, 0.05, 0.1, positive) > 1e-5
 

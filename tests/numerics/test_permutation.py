@@ -77,14 +77,14 @@ def test_each_row_comes_to_each_place_as_often(n):
 
 
 @pytest.mark.parametrize("n", [7, 16, 50])
-def test_the_distance_of_neighbours_is_uniform(n):
+def test_the_distance_of_neighbors_is_uniform(n):
     found = orders(n, 2000, 3)
     apart = (found[:, 1::2] - found[:, 0 : n - n % 2 : 2]) % n
     assert_uniform(np.bincount(apart.ravel(), minlength=n)[1:])
 
 
 @pytest.mark.parametrize("n", [60_000, 70_000, 1_000_000])
-def test_pairs_of_neighbours_fall_anywhere(n):
+def test_pairs_of_neighbors_fall_anywhere(n):
     places = Permutation(n, key_of(4)).places(0, n - n % 2)
     bins = 24
     cells = places * bins // n

@@ -30,22 +30,22 @@ def test_slope_and_curvature_are_derivatives(name, loss, raw, y):
     step = 1e-6
     up, down = loss.terms(raw + step, y, 1), loss.terms(raw - step, y, 1)
     here = loss.terms(raw.copy(), y, 2)
-    assert up.curvature is None
-    assert_allclose(here.slope, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-7)
-    assert_allclose(here.curvature, (up.slope - down.slope) / (2 * step), rtol=1e-4, atol=1e-6)
+    assert up.hessian is None
+    assert_allclose(here.gradient, (up.value - down.value) / (2 * step), rtol=1e-5, atol=1e-7)
+    assert_allclose(here.hessian, (up.gradient - down.gradient) / (2 * step), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "loss", "raw", "y"), list(cases()))
 def test_float32_stays(name, loss, raw, y):
-    value, slope, _ = loss.terms(raw.astype(np.float32), y.astype(np.float32), 1)
-    assert value.dtype == slope.dtype == np.float32
+    value, gradient, _ = loss.terms(raw.astype(np.float32), y.astype(np.float32), 1)
+    assert value.dtype == gradient.dtype == np.float32
     want = loss.terms(raw.copy(), y, 1)
     assert_allclose(value, want.value, rtol=1e-4, atol=1e-5)
-    assert_allclose(slope, want.slope, rtol=1e-4, atol=1e-5)
+    assert_allclose(gradient, want.gradient, rtol=1e-4, atol=1e-5)
 
 
 def value_and_slope_of_sklearn(model, raw, y, classifier):
-    """One row with the feature 1 and no penalty: the coefficient moves by the learning rate times the slope."""
+    """One row with the feature 1 and no penalty: the coefficient moves by the learning rate times the gradient."""
     start = np.array([[raw]]) if classifier else np.array([raw])
     if classifier:
         targets = np.array(["a", "b"])[(np.array([y, -y]) > 0).astype(int)]
@@ -64,8 +64,8 @@ def test_slopes_are_those_of_sgd_classifier(name, raw, y):
         name, penalty=None, learning_rate="constant", eta0=0.5, max_iter=1, tol=None, epsilon=0.3, fit_intercept=False
     )
     loss = classifier_loss(name, 0.3)
-    slope = loss.terms(np.array([[raw]]), signs(loss, np.array([[y > 0]])), 1).slope[0, 0]
-    assert_allclose(slope, value_and_slope_of_sklearn(model, raw, y, True), atol=1e-12)
+    gradient = loss.terms(np.array([[raw]]), signs(loss, np.array([[y > 0]])), 1).gradient[0, 0]
+    assert_allclose(gradient, value_and_slope_of_sklearn(model, raw, y, True), atol=1e-12)
 
 
 @pytest.mark.parametrize("raw", [-2.5, -0.4, 0.0, 0.2, 0.35, 2.0])
@@ -74,8 +74,8 @@ def test_slopes_are_those_of_sgd_regressor(name, raw):
     model = SGDRegressor(
         name, penalty=None, learning_rate="constant", eta0=0.5, max_iter=1, tol=None, epsilon=0.3, fit_intercept=False
     )
-    slope = regressor_loss(name, 0.3).terms(np.array([[raw]]), np.array([[0.05]]), 1).slope[0, 0]
-    assert_allclose(slope, value_and_slope_of_sklearn(model, raw, 0.05, False), atol=1e-12)
+    gradient = regressor_loss(name, 0.3).terms(np.array([[raw]]), np.array([[0.05]]), 1).gradient[0, 0]
+    assert_allclose(gradient, value_and_slope_of_sklearn(model, raw, 0.05, False), atol=1e-12)
 
 
 @pytest.mark.parametrize("y", [-1.0, 1.0])
@@ -125,8 +125,8 @@ def test_penalties(name, l1_ratio):
     assert_allclose(penalty.value(w), want)
     smooth = shrinkage("l2", 0.3 * (1 - l1_ratio))
     move = rng.normal(size=w.shape)
-    slope = (smooth.value(w + step * move) - smooth.value(w - step * move)) / (2 * step)
-    assert_allclose((penalty.slope(w) * move).sum(), slope, rtol=1e-6, atol=1e-9)
+    gradient = (smooth.value(w + step * move) - smooth.value(w - step * move)) / (2 * step)
+    assert_allclose((penalty.gradient(w) * move).sum(), gradient, rtol=1e-6, atol=1e-9)
     moved = penalty.proximal(w, rate)
     distance = w - moved
     threshold = rate * 0.3 * l1_ratio
@@ -137,7 +137,7 @@ def test_penalties(name, l1_ratio):
 def test_no_penalty_changes_nothing():
     w, none = np.array([1.0, -2.0]), shrinkage(None, 0.5)
     assert none.value(w) == 0
-    assert_array_equal(none.slope(w), 0)
+    assert_array_equal(none.gradient(w), 0)
     assert_array_equal(none.proximal(w, 3.0), w)
 
 

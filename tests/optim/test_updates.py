@@ -115,7 +115,7 @@ def test_nesterov_is_the_gradient_ahead():
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name not in ("add", "clip and adam")])
-def test_a_quadratic_is_minimised(name):
+def test_a_quadratic_is_minimized(name):
     rule, target, pull = RULES[name], np.array([1.0, -2.0, 0.5]), np.array([0.5, 1.0, 2.0])
     w = np.zeros(3)
     state = rule.init(w)

@@ -36,7 +36,7 @@ def squares(params, X, y):
 
 @dataclass(frozen=True, eq=False)
 class Step(Shares):
-    """One synchronous step as a question about the data, a lane a block."""
+    """One synchronous step as a reduction about the data, a lane a block."""
 
     order: Order
     layout: Layout

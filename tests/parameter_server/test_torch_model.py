@@ -126,7 +126,7 @@ def test_buffers_that_training_changes_are_named():
         (lambda: torch_model(torch.nn.Linear(1, 1), 3), "loss: expected"),
         (lambda: torch_model(torch.nn.ReLU(), torch.nn.MSELoss()), "require a gradient"),
         (lambda: torch_model(torch.nn.Linear(1, 1).half(), torch.nn.MSELoss()), "float16"),
-        (lambda: load_into(torch.nn.Linear(1, 1), {"slope": np.ones(1)}), "slope"),
+        (lambda: load_into(torch.nn.Linear(1, 1), {"gradient": np.ones(1)}), "gradient"),
         (lambda: load_into(torch.nn.Linear(1, 1), {"bias": np.ones(2)}), r"shape \(1,\)"),
         (lambda: call_with(np.ones(3), weight=np.ones(3)), "reduction='none'"),
         (lambda: call_with(np.array(["a", "b", "c"])), "y: expected a dense array of numbers"),

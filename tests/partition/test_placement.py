@@ -223,9 +223,9 @@ def visited():
     """A question that asks which worker reads each block."""
     from distributed import get_worker
 
-    from daskml_kit.reductions.reduction import Alone
+    from daskml_kit.reductions.reduction import SingleReduction
 
-    class Visited(Alone):
+    class Visited(SingleReduction):
         def chunk(self, block):
             return [get_worker().address]
 

@@ -1,4 +1,4 @@
-"""Factorisations reach what a plain stochastic gradient descent reaches, in each mode, with sparse pulls and pushes."""
+"""Factorizations reach what a plain stochastic gradient descent reaches, in each mode, with sparse pulls and pushes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions asked of some rows give what the same questions give of blocks that hold only these."""
+"""Reductions asked of some rows give what the same reductions give of blocks that hold only these."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from daskml_kit.numerics.losses import Gamma, Huber, Logistic, Poisson, Softmax,
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import Judged, LinearScores
-from daskml_kit.reductions.loss import At, Within
+from daskml_kit.reductions.loss import LossAt, Within
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.per_fold import PerFold, answer_for, rows_of
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.summary import Summary
 
 N_ROWS, WIDTH, N_IDS = 60, 3, 4
 
@@ -43,8 +43,8 @@ def blocks_of(X, y, weight, fold, cuts):
     ]
 
 
-def asked(query, blocks):
-    return reduce(query.combine, [query.chunk(block) for block in blocks])
+def asked(reduction, blocks):
+    return reduce(reduction.combine, [reduction.chunk(block) for block in blocks])
 
 
 def make(seed, *, sparse=False):
@@ -63,13 +63,15 @@ some_ids = st.sets(st.integers(0, N_IDS - 1), min_size=1).map(lambda ids: tuple(
 @settings(max_examples=40, deadline=None)
 @given(seeds, some_cuts, some_ids, st.integers(0, 1))
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("query", [Moments(), Gram(), Survey(True, 1000)], ids=lambda query: type(query).__name__)
-def test_answers_of_ids_are_those_of_their_rows(query, sparse, seed, cuts, ids, column):
+@pytest.mark.parametrize(
+    "reduction", [Moments(), Gram(), Summary(True, 1000)], ids=lambda reduction: type(reduction).__name__
+)
+def test_answers_of_ids_are_those_of_their_rows(reduction, sparse, seed, cuts, ids, column):
     X, y, weight, fold = make(seed, sparse=sparse)
     rows = np.flatnonzero(np.isin(fold[:, column], ids))
-    partials = asked(PerFold(query, column, N_IDS), blocks_of(X, y, weight, fold, cuts))
-    answer = answer_for(query, partials, ids)
-    (expected,) = query.split(query.chunk(Block(X[rows], y[rows], weight[rows])))
+    partials = asked(PerFold(reduction, column, N_IDS), blocks_of(X, y, weight, fold, cuts))
+    answer = answer_for(reduction, partials, ids)
+    (expected,) = reduction.finalize(reduction.chunk(Block(X[rows], y[rows], weight[rows])))
     for name, value in expected._asdict().items():
         found = getattr(answer, name)
         if name.startswith("sample"):  # the rows come in the order of the ids
@@ -82,7 +84,7 @@ def test_samples_of_ids_are_together_as_large_as_one_of_the_block(kind):
     X, y, _, _ = make(0)
     ids = np.arange(N_ROWS) * N_IDS // N_ROWS if kind == "runs" else np.arange(N_ROWS) % N_IDS
     blocks = blocks_of(X, y, None, ids[:, None], [30])
-    survey = Survey(True, 24, len(blocks))
+    survey = Summary(True, 24, len(blocks))
     whole = answer_for(survey, asked(PerFold(survey, 0, N_IDS), blocks), range(N_IDS))
     assert len(whole.sample_weight) == pytest.approx(24, abs=len(blocks) * N_IDS / 2)
     assert whole.sample_weight.sum() == pytest.approx(N_ROWS)
@@ -96,24 +98,26 @@ def test_a_row_with_nan_is_named_as_the_block_has_it():
     X[17, 1] = np.nan
     fold[:, 0] = np.arange(N_ROWS) % 2
     with pytest.raises(DataError, match="NaN in block 3, row 17 of the block, column 1"):
-        PerFold(Survey(True, 1000), 0, 2).chunk(Block(X, y, weight, 3, fold))
-    query = At(Squared(), Numbers(np.zeros(1, int)), np.ones((1, 1, WIDTH + 1)), 1, Within(np.zeros(1, int), ((1,),)))
+        PerFold(Summary(True, 1000), 0, 2).chunk(Block(X, y, weight, 3, fold))
+    reduction = LossAt(
+        Squared(), Numbers(np.zeros(1, int)), np.ones((1, 1, WIDTH + 1)), 1, Within(np.zeros(1, int), ((1,),))
+    )
     with pytest.raises(DataError, match="NaN in block 3, row 17 of the block, column 1"):
-        query.chunk(Block(X, y, weight, 3, fold))
+        reduction.chunk(Block(X, y, weight, 3, fold))
 
 
 def test_blocks_without_folds_are_refused():
     X, y, weight, _ = make(0)
     block = Block(X, y, weight)
     within = Within(np.zeros(1, int), ((0,),))
-    queries = [
+    reductions = [
         PerFold(Moments(), 0, 1),
-        At(Squared(), Numbers(np.zeros(1, int)), np.zeros((1, 1, WIDTH + 1)), 1, within),
+        LossAt(Squared(), Numbers(np.zeros(1, int)), np.zeros((1, 1, WIDTH + 1)), 1, within),
         LinearScores(np.zeros((1, 1, WIDTH + 1)), [Judged(0, (0,), (0,))], None, False, False),
     ]
-    for query in queries:
+    for reduction in reductions:
         with pytest.raises(TypeError, match="folds"):
-            query.chunk(block)
+            reduction.chunk(block)
 
 
 NUMBERS = Numbers(np.zeros(1, np.int64))
@@ -140,17 +144,17 @@ def test_points_on_sides_are_points_of_their_rows(loss, target, k, order, seed, 
     if isinstance(loss, Huber):  # the second output is the scale
         coef[:, 1] = [0, 0, 0, 0.7]
     first, *others = [
-        At(loss, target, point[None], order, Within(np.array([column]), (ids,)))
+        LossAt(loss, target, point[None], order, Within(np.array([column]), (ids,)))
         for point, (column, ids) in zip(coef, sides, strict=True)
     ]
     fused = first.fuse(others)
-    answers = fused.split(fused.chunk(Block(X, y, weight, 0, fold)))
+    answers = fused.finalize(fused.chunk(Block(X, y, weight, 0, fold)))
     assert len(answers) == len(sides)
     for answer, point, (column, ids) in zip(answers, coef, sides, strict=True):
         rows = np.flatnonzero(np.isin(fold[:, column], ids))
-        alone = At(loss, target, point[None], order)
+        alone = LossAt(loss, target, point[None], order)
         block = Block(X[rows], y[rows], None if weight is None else weight[rows])
-        (expected,) = alone.split(alone.chunk(block))
+        (expected,) = alone.finalize(alone.chunk(block))
         assert answer.value == pytest.approx(expected.value, rel=1e-9, abs=1e-9)
         if order:
             assert_allclose(answer.grad, expected.grad, rtol=1e-9, atol=1e-9)
@@ -163,8 +167,8 @@ def test_rows_left_out_may_overflow():
     fold[:, 0] = np.arange(N_ROWS) == 5
     X[5] = 1e200
     point = np.ones((1, 1, WIDTH + 1))
-    query = At(Poisson(), NUMBERS, point, 2, Within(np.array([0]), ((0,),)))
-    (answer,) = query.split(query.chunk(Block(X, y, None, 0, fold)))
+    reduction = LossAt(Poisson(), NUMBERS, point, 2, Within(np.array([0]), ((0,),)))
+    (answer,) = reduction.finalize(reduction.chunk(Block(X, y, None, 0, fold)))
     assert np.isfinite(answer.value)
     assert np.isfinite(answer.grad).all()
 
@@ -182,8 +186,8 @@ def test_scores_of_classes(n_classes, seed, cuts, ids, sparse, weighted):
     y, weight = y % n_classes, weight + 1
     models = [LogisticRegression(C=C).fit(X, y) for C in (0.1, 10.0)]
     coef = np.stack([whole(model) for model in models])
-    query = LinearScores(coef, [Judged(1, ids, (0, 1))], models[0].classes_, True, weighted)
-    (total,) = asked(query, blocks_of(X, y, weight, fold, cuts))
+    reduction = LinearScores(coef, [Judged(1, ids, (0, 1))], models[0].classes_, True, weighted)
+    (total,) = asked(reduction, blocks_of(X, y, weight, fold, cuts))
     rows = np.flatnonzero(np.isin(fold[:, 1], ids))
     counted = weight[rows] if weighted else np.ones(len(rows))
     assert (total.n_rows, total.weight) == (len(rows), counted.sum())
@@ -209,8 +213,8 @@ def test_scores_of_numbers(n_outputs, seed, cuts, ids, weighted):
     y = np.random.default_rng(seed).normal(size=(N_ROWS, n_outputs)) + 100
     y, weight = y[:, 0] if n_outputs == 1 else y, weight + 1
     model = LinearRegression().fit(X, y)
-    query = LinearScores(whole(model)[None], [Judged(0, ids, (0,))], None, False, weighted)
-    (total,) = asked(query, blocks_of(X, y, weight, fold, cuts))
+    reduction = LinearScores(whole(model)[None], [Judged(0, ids, (0,))], None, False, weighted)
+    (total,) = asked(reduction, blocks_of(X, y, weight, fold, cuts))
     rows = np.flatnonzero(np.isin(fold[:, 0], ids))
     if len(rows) < 2:
         return
@@ -225,10 +229,10 @@ def test_scores_of_numbers(n_outputs, seed, cuts, ids, weighted):
 def test_labels_that_models_do_not_know_are_no_hits_and_have_no_loss():
     X = np.array([[-1.0], [1.0], [1.0], [-1.0]])
     fold = np.array([[0], [0], [0], [1]])
-    query = LinearScores(
+    reduction = LinearScores(
         np.array([[[9.0, 0.0]]]), [Judged(0, (0,), (0,)), Judged(0, (1,), (0,))], np.array([1, 5]), True, False
     )
-    known, unknown = query.chunk(Block(X, np.array([1, 5, 1, 3]), None, 0, fold))
+    known, unknown = reduction.chunk(Block(X, np.array([1, 5, 1, 3]), None, 0, fold))
     assert_array_equal(known.hits, [2])
     assert np.isfinite(known.log_losses).all()
     assert_array_equal(unknown.hits, [0])

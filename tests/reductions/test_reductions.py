@@ -1,4 +1,4 @@
-"""Questions: any chunking gives the same answer, and the tree is fixed."""
+"""Reductions: any chunking gives the same answer, and the tree is fixed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.losses import Logistic, Softmax, Squared
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
 from daskml_kit.reductions.gram import Gram, Triangle
-from daskml_kit.reductions.loss import At
+from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.reduction import Alone, Node, reduce_nodes
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.reduction import Node, SingleReduction, reduce_nodes
+from daskml_kit.reductions.summary import Summary
 
 NUMBERS = st.floats(-100, 100, allow_nan=False, width=32)
 
@@ -41,9 +41,9 @@ def blocks(draw, missing=False):
     return X, y, np.ones(n) if weight is None else weight, parts
 
 
-def answer(parts, query):
+def answer(parts, reduction):
     with LocalEngine(parts) as engine:
-        answers = engine.answer(query)
+        answers = engine.answer(reduction)
     return answers[0] if len(answers) == 1 else answers
 
 
@@ -83,13 +83,13 @@ def test_moments_leave_missing_values_out(case):
 def test_loss_gradient_and_hessian_do_not_depend_on_chunks(case, order):
     X, y, weight, parts = case
     coef = np.linspace(-0.02, 0.03, 3 * (X.shape[1] + 1))
-    for query in (
-        At(Logistic(), OneVsRest(np.array([1, 2])), coef.reshape(3, 1, -1)[:2], order),
-        At(Softmax(3), Codes(np.arange(3), np.array([1.0, 2, 0.5])), coef.reshape(1, 3, -1), order),
-        At(Squared(), Numbers(np.zeros(3, int)), coef.reshape(3, 1, -1), order),
+    for reduction in (
+        LossAt(Logistic(), OneVsRest(np.array([1, 2])), coef.reshape(3, 1, -1)[:2], order),
+        LossAt(Softmax(3), Codes(np.arange(3), np.array([1.0, 2, 0.5])), coef.reshape(1, 3, -1), order),
+        LossAt(Squared(), Numbers(np.zeros(3, int)), coef.reshape(3, 1, -1), order),
     ):
-        whole = answer([Block(X, y, weight, 0)], query)
-        pieces = answer(parts, query)
+        whole = answer([Block(X, y, weight, 0)], reduction)
+        pieces = answer(parts, reduction)
         for a, b in zip(*([w] if not isinstance(w, list) else w for w in (whole, pieces)), strict=True):
             assert_allclose(a.value, b.value, rtol=1e-9, atol=1e-9)
             assert_allclose(a.grad, b.grad, rtol=1e-7, atol=1e-6)
@@ -102,10 +102,10 @@ def test_loss_gradient_and_hessian_do_not_depend_on_chunks(case, order):
 def test_fused_questions_get_the_answers_they_get_alone():
     rng = np.random.default_rng(0)
     block = Block(rng.normal(size=(50, 3)), rng.integers(0, 3, 50))
-    questions = [At(Logistic(), OneVsRest(np.array([k])), rng.normal(size=(1, 1, 4)), 2) for k in range(3)]
-    together = answer([block], questions[0].fuse(questions[1:]))
-    for question, got in zip(questions, together, strict=True):
-        alone = answer([block], question)
+    reductions = [LossAt(Logistic(), OneVsRest(np.array([k])), rng.normal(size=(1, 1, 4)), 2) for k in range(3)]
+    together = answer([block], reductions[0].fuse(reductions[1:]))
+    for reduction, got in zip(reductions, together, strict=True):
+        alone = answer([block], reduction)
         assert_allclose(got.value, alone.value)
         assert_allclose(got.grad, alone.grad)
         assert_allclose(got.hess, alone.hess)
@@ -124,7 +124,7 @@ def test_triangle_has_the_gram_matrix_of_the_data():
 @settings(max_examples=100, deadline=None)
 def test_a_survey_counts_all_rows_and_samples_without_bias(case):
     X, y, weight, parts = case
-    got = answer(parts, Survey(True, 8, len(parts)))
+    got = answer(parts, Summary(True, 8, len(parts)))
     assert got.n_rows == len(X)
     assert_allclose(got.weight, weight.sum())
     labels, counts = np.unique(y, return_counts=True)
@@ -134,7 +134,7 @@ def test_a_survey_counts_all_rows_and_samples_without_bias(case):
     assert len(got.sample_weight) == sum(min(p.n_rows, -(-8 // len(parts))) for p in parts)
 
 
-class Concatenate(Alone):
+class Concatenate(SingleReduction):
     def combine(self, a, b):
         return f"({a}{b})"
 

@@ -1,4 +1,4 @@
-"""Solvers on a fake engine: no data, no cluster, only questions and answers."""
+"""Solvers on a fake engine: no data, no cluster, only reductions and answers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from daskml_kit.solvers.run import solve
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A question to `Simulator`."""
+    """A reduction to `Simulator`."""
 
     w: np.ndarray
     order: int
 
-    def alike(self):
+    def fusion_key(self):
         return self.order
 
     def fuse(self, others):
@@ -37,14 +37,14 @@ class Fused:
 
 
 class Simulator:
-    """Answers from a function of the coefficients, and counts passes and questions."""
+    """Answers from a function of the coefficients, and counts passes and reductions."""
 
     def __init__(self, function):
-        self.function, self.passes, self.questions = function, 0, 0
+        self.function, self.passes, self.reductions = function, 0, 0
 
     def answer(self, fused):
         self.passes += 1
-        self.questions += len(fused.points)
+        self.reductions += len(fused.points)
         return [self.function(p.w, p.order) for p in fused.points]
 
 
@@ -98,7 +98,7 @@ def test_smooth_solvers_find_the_minimum(name, function, p):
     result, engine = run(function, SMOOTH[name](p))
     assert result.converged
     assert np.abs(function(result.w, 1).grad).max() <= 1e-8
-    assert engine.passes == engine.questions
+    assert engine.passes == engine.reductions
 
 
 def test_newton_needs_one_step_on_a_quadratic():
@@ -126,10 +126,10 @@ def test_solvers_with_an_l1_norm_meet_the_optimality_conditions(name, strength):
 
 
 def test_newton_steps_where_the_hessian_ends():
-    def flat(w, order):  # far from its minimum the second coefficient has a slope, and a curvature below all digits
-        slope = np.tanh(w[1] - 3)
+    def flat(w, order):  # far from its minimum the second coefficient has a gradient, and a hessian below all digits
+        gradient = np.tanh(w[1] - 3)
         value = 0.5 * w[0] ** 2 + np.logaddexp(w[1] - 3, 3 - w[1])
-        return Eval(value, np.array([w[0], slope]), np.diag([1.0, 1 - slope**2]) if order > 1 else None)
+        return Eval(value, np.array([w[0], gradient]), np.diag([1.0, 1 - gradient**2]) if order > 1 else None)
 
     assert flat(np.array([1.0, -400.0]), 2).hess[1, 1] == 0
     result, _ = run(flat, newton(ask, np.array([1.0, -400.0]), tol=1e-8, max_iter=500))
@@ -155,26 +155,26 @@ def test_questions_that_are_alike_share_passes():
 def finite_differences(oracle, function, w, step=1e-6):
     def at(v, order=1):
         asking = oracle(v, order)
-        question = next(asking)
+        reduction = next(asking)
         try:
-            asking.send(function(question.w, question.order))
+            asking.send(function(reduction.w, reduction.order))
         except StopIteration as stop:
             return stop.value
         raise AssertionError("an oracle asks once")
 
     here, eye = at(w, 2), np.eye(len(w)) * step
-    slope = [(at(w + e).value - at(w - e).value) / (2 * step) for e in eye]
+    gradient = [(at(w + e).value - at(w - e).value) / (2 * step) for e in eye]
     bend = [(at(w + e).grad - at(w - e).grad) / (2 * step) for e in eye]
-    return here, np.array(slope), np.array(bend)
+    return here, np.array(gradient), np.array(bend)
 
 
 def test_transforms_of_oracles_keep_derivatives():
     w = np.array([0.3, -0.2])
-    here, slope, bend = finite_differences(ridge(ask, np.array([0.0, 2.0])), logistic, w)
-    assert_allclose(here.grad, slope, rtol=1e-5)
+    here, gradient, bend = finite_differences(ridge(ask, np.array([0.0, 2.0])), logistic, w)
+    assert_allclose(here.grad, gradient, rtol=1e-5)
     assert_allclose(here.hess, bend, rtol=1e-5)
-    here, slope, bend = finite_differences(restricted(ask, np.array([1]), 2), logistic, w[1:])
-    assert_allclose(here.grad, slope, rtol=1e-5)
+    here, gradient, bend = finite_differences(restricted(ask, np.array([1]), 2), logistic, w[1:])
+    assert_allclose(here.grad, gradient, rtol=1e-5)
     assert_allclose(here.hess, bend, rtol=1e-5)
-    here, slope, _ = finite_differences(last_by_logarithm(ask, -20), logistic, w)
-    assert_allclose(here.grad, slope, rtol=1e-5)
+    here, gradient, _ = finite_differences(last_by_logarithm(ask, -20), logistic, w)
+    assert_allclose(here.grad, gradient, rtol=1e-5)

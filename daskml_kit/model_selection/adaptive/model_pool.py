@@ -151,9 +151,9 @@ class Leg(NamedTuple):
 class ClusterBench(AbstractContextManager["ClusterBench"]):
     """Trains models by one task a call, each where its block lies; models move, blocks do not.
 
-    A worker that is lost takes with it what its models have learnt in the few legs that are submitted, which is learnt
-    again. Where blocks are not persisted, no more than ``slots`` of them are in memory at once, each for all models
-    that wait for it.
+    A worker that is lost takes with it what its models have learned in the few legs that are submitted, which is
+    learned again. Where blocks are not persisted, no more than ``slots`` of them are in memory at once, each for all
+    models that wait for it.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.summary import Survey
+from daskml_kit.reductions.summary import Summary
 from daskml_kit.typing import Labels
 
 CANDIDATES_AT_ONCE = 50
@@ -176,7 +176,7 @@ def _encode(engine: Engine, y: Any) -> Labels | None:
     dtype = getattr(y, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
         return None
-    labels: Labels = engine.answer(Survey(True))[0].labels
+    labels: Labels = engine.answer(Summary(True))[0].labels
     engine.relabel(partial(position_of, labels))
     return labels
 

@@ -26,7 +26,7 @@ from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import ClassSums, Judged, LinearScores
 from daskml_kit.reductions.per_fold import rows_within
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.residuals import Residue
 
 
@@ -38,7 +38,7 @@ class Examinee(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Judging(Alone):
+class Judging(SingleReduction):
     """What each judge wants to know of each examinee; rows count alike unless scores are ``weighted``.
 
     The rows of a side are taken from the block once, for all examinees that are judged on them.
@@ -67,7 +67,7 @@ class Judging(Alone):
             return b
         if b is None or isinstance(a, Unscored):
             return a
-        return judge.query.combine(a, b)
+        return judge.reduction.combine(a, b)
 
     def _by_side(self) -> dict[Side | None, list[int]]:
         positions: dict[Side | None, list[int]] = defaultdict(list)
@@ -86,7 +86,7 @@ class Judging(Alone):
                 predicted = np.asarray(getattr(model, judge.response)(rows.X))
                 responses[judge.response] = predicted.reshape(rows.n_rows, -1)
             try:
-                answers[name] = judge.query.chunk(Block(responses[judge.response], rows.y, weight, rows.index))
+                answers[name] = judge.reduction.chunk(Block(responses[judge.response], rows.y, weight, rows.index))
             except DataError as error:  # such as predictions outside of what a deviance is defined for
                 answers[name] = Unscored(str(error))
         return answers

@@ -178,7 +178,7 @@ class Search:
 class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignore[misc]
     """Search over every combination of a grid of parameters, with cross-validation.
 
-    Fits of our own linear models advance in lock step: one pass over the data answers the questions of all candidates
+    Fits of our own linear models advance in lock step: one pass over the data answers the reductions of all candidates
     on all folds, and X is not copied. Any other estimator is fitted by itself, on the workers of a cluster if there is
     one, a step of a pipeline with the same parameters on the same fold once. `plan` says which is which.
 

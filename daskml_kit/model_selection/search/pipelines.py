@@ -28,14 +28,14 @@ from daskml_kit.reductions.frames import Head
 from daskml_kit.reductions.missing_counts import Masked
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.quantiles import Brackets
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.value_counts import Counts, Tally
 from daskml_kit.typing import Array
 from daskml_kit.validation import like
 
 
 class Unshared(Exception):
-    """A fit turns out to need more than questions that it can share; the message says why."""
+    """A fit turns out to need more than reductions that it can share; the message says why."""
 
 
 def why_not_absorbed(imputer: Any) -> str | None:
@@ -60,7 +60,7 @@ def learn_imputer(imputer: Any, X: Any, engine: Engine) -> None:
     shared: dict[Any, Any] = getattr(engine, "shared", {})
     key = ("imputer", fingerprint_of(params))
     if key not in shared:
-        shared[key] = _learnt(params, X, engine)
+        shared[key] = _learned(params, X, engine)
     own = deepcopy(shared[key])
     if not isinstance(imputer, SimpleImputer):
         own = own.to_sklearn()
@@ -74,25 +74,25 @@ def filling_of(imputer: Any) -> Filling:
     return Filling(values, np.empty(0, np.intp) if indicator is None else indicator.features_)
 
 
-def _learnt(params: dict[str, Any], X: Any, engine: Engine) -> SimpleImputer:
+def _learned(params: dict[str, Any], X: Any, engine: Engine) -> SimpleImputer:
     """Return an imputer fitted to the rows that ``engine`` answers for."""
     own = SimpleImputer(**{**params, "missing_values": np.nan})
     head = like(None, X)
     study = own.study()
-    questions = next(study)
+    reductions = next(study)
     try:
         while True:
-            questions = study.send(tuple(head if isinstance(q, Head) else _answered(engine, q) for q in questions))
+            reductions = study.send(tuple(head if isinstance(q, Head) else _answered(engine, q) for q in reductions))
     except StopIteration:
         own.to_sklearn().transform(head)  # warns of columns that it drops, and refuses what it cannot fill in
     return own
 
 
-def _answered(engine: Engine, query: Query) -> Any:
-    """Return the answer of rows that are numbers already, so that equal questions of other fits are known as such."""
-    if isinstance(query, Counts):
+def _answered(engine: Engine, reduction: Reduction) -> Any:
+    """Return the answer of rows that are numbers already, so that equal reductions of other fits are known as such."""
+    if isinstance(reduction, Counts):
         return _tallies(engine)
-    return engine.answer(query.query if isinstance(query, Masked) else query)[0]
+    return engine.answer(reduction.reduction if isinstance(reduction, Masked) else reduction)[0]
 
 
 def _tallies(engine: Engine) -> list[Tally]:
@@ -132,11 +132,11 @@ def parts_of(estimator: Any) -> Parts | str:
     if _asks(estimator):
         return Parts(estimator)
     if not isinstance(estimator, Pipeline):
-        return f"{type(estimator).__name__} does not learn by questions that several fits can share"
+        return f"{type(estimator).__name__} does not learn by reductions that several fits can share"
     *before, (_, model) = estimator.steps
     working = [(name, step) for name, step in before if step not in SKIPPED]
     if not _asks(model):
-        return f"its last step, {type(model).__name__}, does not learn by questions that several fits can share"
+        return f"its last step, {type(model).__name__}, does not learn by reductions that several fits can share"
     roles = [next((role for role, kind in ROLES.items() if isinstance(step, kind)), "") for _, step in working]
     if roles != [role for role in ROLES if role in roles]:
         kinds = ", ".join(type(step).__name__ for _, step in working)
@@ -229,7 +229,7 @@ def _learn(scaler: Any, X: Any, spread: Any) -> None:
     try:
         study.send((ones, spread))
     except StopIteration:
-        learnt = dict(vars(own))
+        learned = dict(vars(own))
         if not isinstance(scaler, StandardScaler):
-            learnt = {name: value for name, value in learnt.items() if name.endswith("_")}
-        vars(scaler).update(learnt)
+            learned = {name: value for name, value in learned.items() if name.endswith("_")}
+        vars(scaler).update(learned)

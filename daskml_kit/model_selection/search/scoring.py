@@ -12,7 +12,7 @@ from sklearn.metrics import check_scoring, get_scorer
 from daskml_kit.linear_model.base import LinearRegressor
 from daskml_kit.model_selection.search.pipelines import last_step
 from daskml_kit.reductions.class_losses import ClassLosses, Hits, LossTable, Matches
-from daskml_kit.reductions.reduction import Query
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.residuals import Residuals, Residue
 
 SINGLE = "score"
@@ -72,14 +72,14 @@ class Judge(NamedTuple):
     ----------
     response : str
         The estimator's method whose result is judged.
-    query : Query
+    reduction : Reduction
         Asked of blocks whose X are predictions.
     finish : callable
-        Makes the score of the query's answer and the classes of the estimator.
+        Makes the score of the reduction's answer and the classes of the estimator.
     """
 
     response: str
-    query: Query
+    reduction: Reduction
     finish: Callable[[Any, Any], float]
 
 
@@ -154,7 +154,7 @@ def judge_of(scoring: Any, estimator: Any) -> Judge | None:
     judge = JUDGES.get(name)
     if judge is None or not hasattr(estimator, judge.response):
         return None
-    suits = is_regressor if isinstance(judge.query, Residuals) else is_classifier
+    suits = is_regressor if isinstance(judge.reduction, Residuals) else is_classifier
     return judge if suits(estimator) else None
 
 

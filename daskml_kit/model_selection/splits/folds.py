@@ -334,7 +334,7 @@ def _sides(split: Split, columns: Sequence[Column], ids: Sequence[Delayed], coun
 
 
 def _blocks(ids: da.Array) -> list[Delayed]:
-    # optimised, a block of ids would hide the labels it reads, and whoever takes their rows would read them again
+    # optimized, a block of ids would hide the labels it reads, and whoever takes their rows would read them again
     return list(ids.to_delayed(optimize_graph=False))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from daskml_kit.data.block import Block
 from daskml_kit.parameter_server.training.minibatches import Order
 from daskml_kit.parameter_server.training.updates import Step
-from daskml_kit.reductions.reduction import Alone
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
@@ -20,7 +20,7 @@ class Sum(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOutLoss(Alone):
+class HeldOutLoss(SingleReduction):
     """The sum of the losses of the rows held out at some parameters.
 
     Parameters
@@ -45,7 +45,7 @@ class HeldOutLoss(Alone):
         return Sum(a.loss + b.loss, a.weight + b.weight)
 
 
-class Sizes(Alone):
+class Sizes(SingleReduction):
     """The number of rows of each block."""
 
     def chunk(self, block: Block) -> tuple[int, ...]:

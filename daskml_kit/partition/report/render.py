@@ -31,7 +31,7 @@ def as_html(report: PartitionReport) -> str:
 
 
 def _strip(report: PartitionReport) -> str:
-    """Return a bar for each block; of very many blocks, one for the fullest of some neighbours."""
+    """Return a bar for each block; of very many blocks, one for the fullest of some neighbors."""
     rows = report.blocks["rows"].to_numpy()
     runs = np.array_split(rows, min(len(rows), MOST_BARS))
     heights = [HEIGHT * run.max() / max(rows.max(), 1) for run in runs]

@@ -159,7 +159,7 @@ def _read(laid: Sequence[Laid], read: Sequence[bool], lengths: list[int] | None,
 
 
 def merge_answers(answers: Sequence[Answer]) -> Answer:
-    """Return the answers of neighbouring blocks as one."""
+    """Return the answers of neighboring blocks as one."""
     keys = [answer.keys for answer in answers if answer.keys is not None]
     return Answer([fact for answer in answers for fact in answer.facts], merged(keys) if keys else None)
 
