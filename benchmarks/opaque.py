@@ -31,7 +31,7 @@ from benchmarks.memory import calling, watching_memory
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, Timed, race
 from daskml_kit.model_selection import KFold
-from daskml_kit.model_selection.search.task_search import run_graph
+from daskml_kit.model_selection.search.task_search import run_tasks
 
 ROWS = 1_000_000
 N_SPLITS = 5
@@ -110,7 +110,7 @@ def searched(estimator: Any, candidates: Sequence[Mapping[str, Any]], X: Any, y:
     """Return the test scores by candidate and split."""
     scorer = get_scorer(scoring) if scoring else Instant.score
     outcomes: dict[Any, Any] = {}
-    run_graph(
+    run_tasks(
         estimator,
         candidates,
         X,
@@ -214,7 +214,7 @@ def first_of(model: Any, candidates: Any, X: Any, y: Any, n: int) -> tuple[float
     started = time.perf_counter()
     folds = KFold(N_SPLITS).assign(X, y)
     with suppress(KeyboardInterrupt):
-        run_graph(
+        run_tasks(
             model,
             candidates,
             X,

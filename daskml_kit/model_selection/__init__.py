@@ -16,7 +16,7 @@ from daskml_kit.model_selection.search.cross_validation import (
 )
 from daskml_kit.model_selection.search.cv import compute_n_splits
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
-from daskml_kit.model_selection.search.plan import Plan
+from daskml_kit.model_selection.search.plan import SearchPlan
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.model_selection.splits.group_k_fold import GroupKFold, StratifiedGroupKFold
 from daskml_kit.model_selection.splits.k_fold import (
@@ -42,10 +42,10 @@ __all__ = [
     "KFold",
     "ParameterGrid",
     "ParameterSampler",
-    "Plan",
     "RandomizedSearchCV",
     "RepeatedKFold",
     "RepeatedStratifiedKFold",
+    "SearchPlan",
     "ShuffleSplit",
     "Split",
     "StratifiedGroupKFold",

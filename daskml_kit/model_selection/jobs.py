@@ -17,7 +17,7 @@ from sklearn import config_context, get_config
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.profile import Profile, watching
 from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError
-from daskml_kit.model_selection.search.progress import Progress, listening
+from daskml_kit.model_selection.search.progress import FitProgress, listening
 
 DATA = "daskml-job-data/"
 """Before a job's key: what is published of its inputs."""
@@ -50,13 +50,13 @@ class Reporter(AbstractContextManager["Reporter"]):
 
     def __init__(self, key: str, worker: str, client: Client) -> None:
         self.client, self.worker = client, worker
-        self.progress = Progress()
+        self.progress = FitProgress()
         self._variable, self._cancel = Variable(key, client), Event(key, client)
         self._is_cancelled = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tell_at_times, name="daskml-kit-job", daemon=True)
 
-    def hear(self, progress: Progress) -> None:
+    def hear(self, progress: FitProgress) -> None:
         """Take in how far a search is.
 
         Raises
@@ -96,7 +96,7 @@ class Reporter(AbstractContextManager["Reporter"]):
             raise CancelledError("the job was canceled")
 
 
-def told(progress: Progress, worker: str | None = None, *, ended: bool = False) -> dict[str, Any]:
+def told(progress: FitProgress, worker: str | None = None, *, ended: bool = False) -> dict[str, Any]:
     """Return what the variable of a job holds."""
     return {"progress": list(progress), "worker": worker, "ended": ended}
 
@@ -164,7 +164,7 @@ class Job:
         ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
         return ends.get(self.future.status, "lost")
 
-    def progress(self) -> Progress:
+    def progress(self) -> FitProgress:
         """Return how far the fit is, at most about half a second ago.
 
         Raises
@@ -172,7 +172,7 @@ class Job:
         LookupError
             Where the job was forgotten.
         """
-        return Progress(*self._news()["progress"])
+        return FitProgress(*self._news()["progress"])
 
     def result(self, timeout: float | None = None) -> Any:
         """Return the fitted estimator, once it is there; raise what its fit raised.
@@ -281,7 +281,7 @@ def submit(
     in_memory = {name: value for name, value in inputs.items() if not is_dask(value)}
     _check_size(in_memory)
     key = f"{JOBS}{name}-{uuid.uuid4().hex}"
-    Variable(key, client).set(told(Progress()))
+    Variable(key, client).set(told(FitProgress()))
     client.publish_dataset({DATA + key: {name: value for name, value in inputs.items() if is_dask(value)}})
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * MEMORY_BYTES}):
         future = client.submit(run_fit, key, estimator, in_memory, get_config(), key=key, pure=False)

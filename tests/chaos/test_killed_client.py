@@ -96,13 +96,13 @@ def doomed():
 @pytest.mark.parametrize("on_cluster", [False, True], ids=["threads", "cluster"])
 def test_a_killed_client_resumes(tmp_path, cluster, on_cluster):
     address = cluster.scheduler_address if on_cluster else "none"
-    journal = tmp_path / "kept" / "fits.jsonl"
+    log = tmp_path / "kept" / "fits.jsonl"
     killed = start(tmp_path, address)
     until(lambda: n_lines(tmp_path / "fits") >= 5)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait(SECONDS) == -signal.SIGKILL
     (tmp_path / "go").touch()
-    kept = n_lines(journal) - 1 - N_FITS
+    kept = n_lines(log) - 1 - N_FITS
     assert 0 < kept <= 5
     with Client(cluster, set_as_default=False) as client:  # fits that were begun are over
         until(lambda: not any(client.processing().values()))
@@ -110,7 +110,7 @@ def test_a_killed_client_resumes(tmp_path, cluster, on_cluster):
     assert start(tmp_path, address).wait(SECONDS) == 0
     assert n_lines(tmp_path / "fits") == N_FITS - kept
     assert (tmp_path / "passes").read_text() == "0"
-    assert n_lines(journal) == 1 + 2 * N_FITS
+    assert n_lines(log) == 1 + 2 * N_FITS
     resumed = search(tmp_path).fit(*make(), checkpoint=tmp_path / "kept")
     direct = search(tmp_path).fit(*make())
     assert_array_equal(resumed.cv_results_["mean_test_score"], direct.cv_results_["mean_test_score"])
@@ -144,11 +144,11 @@ def test_a_job_runs_again_where_its_worker_died(tmp_path, doomed, checkpoint):
         assert [fits.count(fit) for fit in kept] == [1] * len(kept)
 
 
-def finished_fits(journal):
-    """Return the lines that `Gated` wrote of the fits that are in the journal."""
+def finished_fits(log):
+    """Return the lines that `Gated` wrote of the fits that are in the log."""
     y = make()[1].compute()
     sums = [y[train].sum() for train, _ in sklearn.model_selection.KFold(3).split(y)]
-    entries = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    entries = [json.loads(line) for line in log.read_text().splitlines()[1:]]
     return [f"{ALPHAS[entry['candidate']]} {sums[entry['split']]:.6f}" for entry in entries]
 
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.model_selection.search import dispatcher as lanes_module
+from daskml_kit.model_selection.search import dispatcher as dispatcher_module
 from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.dispatcher import Lanes
+from daskml_kit.model_selection.search.dispatcher import Dispatcher
 from daskml_kit.model_selection.search.fit_and_score import Report
 from daskml_kit.model_selection.search.task_pool import Done
-from daskml_kit.model_selection.search.work_queue import Agenda
+from daskml_kit.model_selection.search.work_queue import WorkQueue
 
 
 class MadeUpPool:
@@ -70,14 +70,14 @@ class MadeUpPool:
 
 def run(pool, families, n_splits, is_open):
     done = []
-    agenda = Agenda([np.array(family, np.int32) for family in families], n_splits, is_open=is_open)
-    Lanes(pool, agenda, lambda key, _: done.append(key)).run()
+    agenda = WorkQueue([np.array(family, np.int32) for family in families], n_splits, is_open=is_open)
+    Dispatcher(pool, agenda, lambda key, _: done.append(key)).run()
     return done
 
 
 @pytest.fixture(autouse=True)
 def workers_are_followed_at_once(monkeypatch):
-    monkeypatch.setattr(lanes_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(dispatcher_module, "LOOK_SECONDS", 0.0)
 
 
 def everything(n_candidates, n_splits):

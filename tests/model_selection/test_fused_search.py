@@ -31,7 +31,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cv import folds_of
 from daskml_kit.model_selection.search.fused import run_fused
 from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
-from daskml_kit.model_selection.search.task_search import run_graph
+from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.preprocessing import StandardScaler
 
 N_ROWS, WIDTH = 150, 4
@@ -281,7 +281,7 @@ def test_fused_is_one_by_one(model, grid, kind, scoring):
     options = {"return_train_score": True, "error_score": "raise"}
     together = run_fused(model, candidates, X, y, folds, scoring, sample_weight=weight, weighted_scores=True, **options)
     alone = {}
-    run_graph(
+    run_tasks(
         model,
         candidates,
         X,

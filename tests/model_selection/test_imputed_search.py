@@ -29,7 +29,7 @@ from daskml_kit.impute import SimpleImputer
 from daskml_kit.linear_model import base as linear_models
 from daskml_kit.model_selection.search.fused import run_fused
 from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
-from daskml_kit.model_selection.search.task_search import run_graph
+from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.numerics import tiles
 from daskml_kit.preprocessing import StandardScaler
 
@@ -173,7 +173,7 @@ def test_a_search_is_scikit_learns_and_that_of_single_fits(problem, layout, spli
     candidates = list(skm.ParameterGrid(grid))[:3]
     together = run_fused(model, candidates, X, y, folds, scoring, error_score="raise")
     alone = {}
-    run_graph(model, candidates, X, y, folds, scorers_of(model, scoring), keep=alone.__setitem__, **NOTHING)
+    run_tasks(model, candidates, X, y, folds, scorers_of(model, scoring), keep=alone.__setitem__, **NOTHING)
     for place, outcome in alone.items():
         assert together.outcomes[place].test == pytest.approx(dict(outcome.test), rel=1e-5, abs=1e-5)
 

@@ -22,7 +22,7 @@ from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.linear_model import LogisticRegression, Ridge
 from daskml_kit.model_selection import GridSearchCV, IncrementalSearchCV, attach, submit
 from daskml_kit.model_selection import jobs as submitting
-from daskml_kit.model_selection.search.progress import Progress
+from daskml_kit.model_selection.search.progress import FitProgress
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]
 SECONDS = 30
@@ -132,7 +132,7 @@ def test_an_estimator_has_passes(sessions, kind):
     job = submit(LogisticRegression(C=0.1), X, y > 0, sample_weight=weight, client=sessions())
     assert job.name.startswith("LogisticRegression-")
     fitted = attach(job.name, sessions()).result(SECONDS)
-    assert job.progress() == Progress(passes=fitted.profile_.passes)
+    assert job.progress() == FitProgress(passes=fitted.profile_.passes)
     assert fitted.profile_.passes > 1
     assert_array_equal(fitted.coef_, LogisticRegression(C=0.1).fit(X, y > 0, sample_weight=weight).coef_)
 
@@ -148,7 +148,7 @@ def test_an_adaptive_search_tells_its_scores(sessions):
     job = submit(search, *make(), client=sessions())
     fitted = job.result(SECONDS)
     scores = [record["score"] for record in fitted.history_]
-    assert job.progress() == Progress(len(scores), best=max(scores))
+    assert job.progress() == FitProgress(len(scores), best=max(scores))
 
 
 def test_an_estimator_without_a_target(sessions):
@@ -173,7 +173,7 @@ def test_a_job_waits_runs_and_is_finished(sessions, path):
     blocking = client.map(lambda i: Event("free").wait(SECONDS), range(4), pure=False)
     job = submit(Gated(path), *make("memory"), client=client, name="slow")
     assert job.status() == attach("slow", client).status() == "waiting"
-    assert job.progress() == Progress()
+    assert job.progress() == FitProgress()
     with pytest.raises(TimeoutError):
         job.result(timeout=0.01)
     gate.set()

@@ -24,7 +24,7 @@ from daskml_kit.linear_model import Ridge
 from daskml_kit.model_selection import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.search import work_queue as agenda
 from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.progress import Journal, Progress, listening
+from daskml_kit.model_selection.search.progress import CheckpointLog, FitProgress, listening
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]
 FITS: list[float] = []
@@ -176,11 +176,11 @@ def test_what_is_no_journal_is_refused(tmp_path):
 
 def test_a_journal_gives_back_what_it_was_given(tmp_path):
     outcome = Outcome({"a": 1 / 3, "b": float("inf")}, {"a": -0.1}, 1e-9, 2.5, 7, "Traceback\n…", estimator=object())
-    with Journal(tmp_path, "it") as journal:
-        journal.write({(0, 1): outcome, (5, 0): Outcome({"a": np.float32(0.1)})})
-    with Journal(tmp_path, "it") as journal:
-        assert journal.outcomes[0, 1] == outcome._replace(estimator=None)
-        assert journal.outcomes[5, 0].test == {"a": float(np.float32(0.1))}
+    with CheckpointLog(tmp_path, "it") as log:
+        log.write({(0, 1): outcome, (5, 0): Outcome({"a": np.float32(0.1)})})
+    with CheckpointLog(tmp_path, "it") as log:
+        assert log.outcomes[0, 1] == outcome._replace(estimator=None)
+        assert log.outcomes[5, 0].test == {"a": float(np.float32(0.1))}
 
 
 @pytest.mark.parametrize(("at", "n_kept"), [(1, 0), (7, 2), (9, 4)], ids=["at once", "on the way", "in the refit"])
@@ -229,7 +229,7 @@ def test_progress_is_told(tmp_path, capsys, estimator):
     search = GridSearchCV(estimator, {"alpha": ALPHAS}, cv=3, verbose=1)
     with listening(heard.append):
         search.fit(X, y, checkpoint=tmp_path)
-    assert heard[0] == Progress(0, 12, 0, None)
+    assert heard[0] == FitProgress(0, 12, 0, None)
     assert heard[-1].fits == heard[-1].of == 12
     assert heard[-1].best == pytest.approx(search.best_score_, rel=1e-14)
     assert [progress.fits for progress in heard] == sorted(progress.fits for progress in heard)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes
-from daskml_kit.model_selection.search.plan import Plan
-from daskml_kit.model_selection.search.progress import Course
+from daskml_kit.model_selection.search.plan import SearchPlan
+from daskml_kit.model_selection.search.progress import SearchProgress
 
 
 def test_what_was_put_in_comes_out():
@@ -53,13 +53,13 @@ def test_those_finished_on_all_splits_can_be_taken_apart():
 
 def test_a_fit_takes_less_than_a_hundred_bytes():
     n_candidates = 20_000
-    with Course() as course:
-        course.begin(Plan(2, ["alone"] * n_candidates))
+    with SearchProgress() as progress:
+        progress.begin(SearchPlan(2, ["alone"] * n_candidates))
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         for place in np.ndindex(n_candidates, 2):
-            course.keep({place: Outcome({"score": place[0] / n_candidates}, None, 0.1, 0.1, 10)})
+            progress.keep({place: Outcome({"score": place[0] / n_candidates}, None, 0.1, 0.1, 10)})
         taken = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
-    assert course.progress.best == (n_candidates - 1) / n_candidates
+    assert progress.current.best == (n_candidates - 1) / n_candidates
     assert taken < 100 * 2 * n_candidates

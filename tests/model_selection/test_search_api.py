@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import ElasticNet, LinearSVC, LogisticRegression, PoissonRegressor, Ridge
-from daskml_kit.model_selection import GridSearchCV, GroupKFold, KFold, Plan, RandomizedSearchCV
+from daskml_kit.model_selection import GridSearchCV, GroupKFold, KFold, RandomizedSearchCV, SearchPlan
 from daskml_kit.preprocessing import StandardScaler
 
 NAMES = list("abcd")
@@ -273,7 +273,7 @@ def test_the_plan_says_what_is_fused_and_why_not():
     ]
     search = GridSearchCV(model, grid, cv=KFold(3), n_jobs=1)
     planned = search.plan()
-    assert isinstance(planned, Plan)
+    assert isinstance(planned, SearchPlan)
     assert (planned.n_splits, planned.fused) == (3, [0, 1, 4])
     assert str(planned).splitlines() == [
         "18 fits: 6 candidates on 3 splits",
@@ -295,7 +295,7 @@ def test_the_plan_says_what_is_fused_and_why_not():
 
 
 def test_html_is_escaped():
-    assert "&lt;b&gt;" in Plan(2, ["<b>"])._repr_html_()
+    assert "&lt;b&gt;" in SearchPlan(2, ["<b>"])._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ import daskml_kit.linear_model
 import daskml_kit.preprocessing
 from daskml_kit.model_selection import KFold
 from daskml_kit.model_selection.search.task_pool import ClusterPool
-from daskml_kit.model_selection.search.task_search import run_graph
+from daskml_kit.model_selection.search.task_search import run_tasks
 
 N_ROWS, N_SPLITS = 240, 3
 NAMES = ("accuracy", "roc_auc")
@@ -61,7 +61,7 @@ def search(estimator, candidates, X, y, folds=None, finished=None, **options):
         if finished is not None:
             finished(place, outcome)
 
-    run_graph(estimator, candidates, X, y, folds, SCORERS, keep=keep, **{**settings, **options})
+    run_tasks(estimator, candidates, X, y, folds, SCORERS, keep=keep, **{**settings, **options})
     return found
 
 
@@ -341,7 +341,7 @@ def test_an_unsupervised_estimator_needs_no_target():
     scorers = {"score": PCA.score}
     options = {"fit_params": {}, "score_params": {}, "return_train_score": True, "error_score": "raise"}
     outcomes = {}
-    run_graph(PCA(), [{"n_components": 2}], X, None, folds, scorers, keep=outcomes.__setitem__, **options)
+    run_tasks(PCA(), [{"n_components": 2}], X, None, folds, scorers, keep=outcomes.__setitem__, **options)
     expected = cross_validate(PCA(2), X, cv=SkKFold(N_SPLITS), return_train_score=True)
     np.testing.assert_allclose([outcomes[0, i].test["score"] for i in range(N_SPLITS)], expected["test_score"])
     np.testing.assert_allclose([outcomes[0, i].train["score"] for i in range(N_SPLITS)], expected["train_score"])

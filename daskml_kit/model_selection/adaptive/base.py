@@ -24,7 +24,7 @@ from daskml_kit.model_selection.adaptive.model_pool import free_of_task, open_be
 from daskml_kit.model_selection.adaptive.partial_fit import Bench, Candidate, Lesson, Score, carry_out, judge
 from daskml_kit.model_selection.adaptive.policies import Policy, Record
 from daskml_kit.model_selection.adaptive.results import Narrator, by_model, printing, tabulate
-from daskml_kit.model_selection.search.cv_results import tell_failures
+from daskml_kit.model_selection.search.cv_results import warn_failures
 from daskml_kit.model_selection.splits.base import seed_of
 from daskml_kit.validation import check_features, like
 
@@ -283,7 +283,7 @@ class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ign
         """Set the fitted attributes; the best model is, of those that did not fail, that of the highest last score."""
         own: Any = self
         histories = by_model(history, models)
-        tell_failures(list(errors.values()), len(histories), own.error_score, stacklevel=4)
+        warn_failures(list(errors.values()), len(histories), own.error_score, stacklevel=4)
         self.history_, self.model_history_ = history, histories
         self.cv_results_ = tabulate(histories, errors)
         sound = [model not in errors for model in histories]

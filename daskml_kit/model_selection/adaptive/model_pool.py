@@ -121,7 +121,7 @@ class Report(NamedTuple):
 
 
 @dataclass
-class Progress:
+class ModelState:
     """Where a model is: how it was after ``calls``, and the seconds of those since it was scored at ``scored``."""
 
     state: bytes | Future
@@ -170,13 +170,13 @@ class ClusterBench(AbstractContextManager["ClusterBench"]):
         self._waiting: list[Any] = []
         self._calls = LEG if held.persisted else 1
         self._most = LEGS_A_THREAD * self.slots // SLOTS_A_THREAD
-        self._progress: dict[Any, Progress] = {}
+        self._progress: dict[Any, ModelState] = {}
         self._running: dict[str, Leg] = {}
         self._done = as_completed(loop=client.loop, with_results=True)
 
     def start(self, model: Any, calls: int) -> None:
         if model not in self._progress:
-            self._progress[model] = Progress(cloudpickle.dumps(beginner(self._lesson, self._candidates[model])))
+            self._progress[model] = ModelState(cloudpickle.dumps(beginner(self._lesson, self._candidates[model])))
         self._progress[model].goal = calls
         self._waiting.append(model)
         self._fill()

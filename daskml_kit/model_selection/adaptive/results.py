@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from daskml_kit.model_selection.adaptive.policies import Record, comparable
-from daskml_kit.model_selection.search.progress import Progress, tell
+from daskml_kit.model_selection.search.progress import FitProgress, notify
 
 
 def by_model(history: Iterable[Record], models: Iterable[Hashable]) -> dict[Any, list[Record]]:
@@ -104,7 +104,7 @@ class Narrator:
                 record["partial_fit_calls"],
                 self._best,
             )
-        tell(Progress(self._heard, best=self._best if self._best > -float("inf") else None))
+        notify(FitProgress(self._heard, best=self._best if self._best > -float("inf") else None))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.model_selection.search.fused_scores import Examinee, Judging, plain
 from daskml_kit.model_selection.search.pipelines import parts_of
 from daskml_kit.model_selection.search.scoring import SINGLE, Unscored, finished, judge_of, scorers_of
-from daskml_kit.model_selection.search.task_search import Gathered, is_distributed
+from daskml_kit.model_selection.search.task_search import ComputedPredictions, is_distributed
 from daskml_kit.validation import check_features, like, plain_strings
 
 
@@ -109,7 +109,7 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
     if judge is None:
         scorer = scorers_of(estimator, {SINGLE: scoring})[SINGLE]
         if is_distributed(estimator) and not hasattr(estimator, "to_sklearn"):
-            return float(scorer(Gathered(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
+            return float(scorer(ComputedPredictions(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
         bare = estimator.to_sklearn() if hasattr(estimator, "to_sklearn") else estimator
         names = {"X": X} if y is None else {"X": X, "y": y}
         parts = {column.name: column.blocks for column in align_rows(names).columns}

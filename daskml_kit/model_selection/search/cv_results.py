@@ -14,7 +14,7 @@ from sklearn.exceptions import FitFailedWarning
 from daskml_kit.typing import Array
 
 
-def tell_failures(errors: Sequence[str], total: int, error_score: Any, stacklevel: int) -> None:
+def warn_failures(errors: Sequence[str], total: int, error_score: Any, stacklevel: int) -> None:
     """Warn once of the fits that failed, with their tracebacks, if there are any.
 
     Raises
@@ -189,7 +189,7 @@ def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, wi
     ValueError
         Where every fit failed.
     """
-    tell_failures(list(outcomes.errors.values()), len(outcomes), error_score, stacklevel=4)
+    warn_failures(list(outcomes.errors.values()), len(outcomes), error_score, stacklevel=4)
     constant = dict.fromkeys(names, error_score)
     train = constant if with_train else None
     for place in list(outcomes.errors):

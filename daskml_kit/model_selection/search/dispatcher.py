@@ -12,7 +12,7 @@ from typing import Any
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.task_pool import Done, Pool
-from daskml_kit.model_selection.search.work_queue import Agenda
+from daskml_kit.model_selection.search.work_queue import WorkQueue
 
 FITS_A_SLOT = 4
 """Workers share a fold where it has so many candidates for each: they wait for the last of them before the next."""
@@ -21,7 +21,7 @@ MAX_LOST = 10
 
 
 @dataclass(eq=False)
-class Lane:
+class WorkerGroup:
     """Threads of workers of one machine, that work on one split at a time."""
 
     machine: str
@@ -32,7 +32,7 @@ class Lane:
     n_running: int = 0
 
 
-class Lanes:
+class Dispatcher:
     """Deals out an agenda to the workers of a pool, one batch a thread at a time, until all is done.
 
     A lane takes the next split when it is done with one, or joins another lane. Workers that join the pool get lanes of
@@ -41,14 +41,14 @@ class Lanes:
     Parameters
     ----------
     pool : Pool
-    agenda : Agenda
+    agenda : WorkQueue
     keep : callable of (candidate, split) and outcome
     """
 
-    def __init__(self, pool: Pool, agenda: Agenda, keep: Callable[[tuple[int, int], Outcome], None]) -> None:
+    def __init__(self, pool: Pool, agenda: WorkQueue, keep: Callable[[tuple[int, int], Outcome], None]) -> None:
         self.pool, self.agenda, self.keep = pool, agenda, keep
-        self.lanes: list[Lane] = []
-        self.lane_of: dict[int, Lane] = {}  # by batch
+        self.lanes: list[WorkerGroup] = []
+        self.lane_of: dict[int, WorkerGroup] = {}  # by batch
         self._looked, self._n_lost = float("-inf"), 0
 
     def run(self) -> None:
@@ -70,7 +70,7 @@ class Lanes:
             else:  # all workers are gone
                 time.sleep(LOOK_SECONDS)
 
-    def _deal(self, lane: Lane) -> None:
+    def _deal(self, lane: WorkerGroup) -> None:
         """Give each free slot of the lane a batch, if need be of another split."""
         if not lane.slots:
             return
@@ -90,7 +90,7 @@ class Lanes:
             self.lane_of[id(batch)] = lane
             self.pool.start(batch, lane.fold, slot)
 
-    def _fold_for(self, lane: Lane) -> Any:
+    def _fold_for(self, lane: WorkerGroup) -> Any:
         """Return the fold that another lane of the machine has of this split, or a new one."""
         there = (other.fold for other in self.lanes if (other.machine, other.split) == (lane.machine, lane.split))
         held = next((fold for fold in there if fold is not None), None)
@@ -98,7 +98,7 @@ class Lanes:
             return self.pool.assemble(lane.split, lane.slots)
         return held
 
-    def _leave(self, lane: Lane) -> None:
+    def _leave(self, lane: WorkerGroup) -> None:
         fold, lane.split, lane.fold = lane.fold, None, None
         if all(other.fold is not fold for other in self.lanes):
             self.pool.release(fold)
@@ -114,7 +114,7 @@ class Lanes:
         for lane in held:
             lane.fold = self._fold_for(lane)
 
-    def _has_work(self, lane: Lane) -> bool:
+    def _has_work(self, lane: WorkerGroup) -> bool:
         return lane.split is not None and any(self.agenda.has_work(lane.split, slot) for slot in lane.slots)
 
     def _take_in(self, done: Done) -> None:
@@ -152,4 +152,4 @@ class Lanes:
             added = sorted((Counter(slots) - known).elements())
             size = max(min(self.agenda.n_independent // FITS_A_SLOT, len(added)), 1)
             for i in range(0, len(added), size):
-                self.lanes.append(Lane(machine, added[i : i + size], added[i : i + size]))
+                self.lanes.append(WorkerGroup(machine, added[i : i + size], added[i : i + size]))

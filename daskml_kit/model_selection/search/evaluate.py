@@ -10,10 +10,10 @@ from sklearn.base import clone
 from daskml_kit.model_selection.search.cv import folds_of
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
-from daskml_kit.model_selection.search.plan import Plan, decide_by_kind
-from daskml_kit.model_selection.search.progress import Course, fingerprint_of
+from daskml_kit.model_selection.search.plan import SearchPlan, decide_by_kind
+from daskml_kit.model_selection.search.progress import SearchProgress, fingerprint_of
 from daskml_kit.model_selection.search.scoring import scorers_of
-from daskml_kit.model_selection.search.task_search import run_graph
+from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.model_selection.splits.folds import Folds
 
 
@@ -52,7 +52,7 @@ class Evaluation(NamedTuple):
 
     outcomes: Outcomes
     whole: dict[int, Any]
-    plan: Plan
+    plan: SearchPlan
     folds: Folds
 
 
@@ -66,9 +66,9 @@ class Given(NamedTuple):
 
 
 def evaluate(
-    task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[str, Any], course: Course | None = None
+    task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[str, Any], progress: SearchProgress | None = None
 ) -> Evaluation:
-    """Fit and score every candidate on every split, but what ``course`` has already; it takes outcomes as they come.
+    """Fit and score every candidate on every split, but what ``progress`` has already; it takes outcomes as they come.
 
     Raises
     ------
@@ -81,21 +81,21 @@ def evaluate(
     folds = folds_of(cv, task.estimator, X, y, groups)
     plan = plan_of(task, len(folds.splits), params)
     given = Given(X, y, folds, params)
-    with course or Course() as course:
-        course.begin(plan, lambda: _fingerprint(task, given))
-        whole, unshared = _run_fused(task, course, plan.fused, given)
+    with progress or SearchProgress() as progress:
+        progress.begin(plan, lambda: _fingerprint(task, given))
+        whole, unshared = _run_fused(task, progress, plan.fused, given)
         plan = plan.without(unshared)
         alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
-        _run_alone(task, course, alone, given, scorers)
-    fill_failures(course.outcomes, list(task.scoring), task.error_score, task.with_train)
-    return Evaluation(course.outcomes, whole, plan, folds)
+        _run_alone(task, progress, alone, given, scorers)
+    fill_failures(progress.outcomes, list(task.scoring), task.error_score, task.with_train)
+    return Evaluation(progress.outcomes, whole, plan, folds)
 
 
 def _run_fused(
-    task: Task, course: Course, numbers: Sequence[int], given: Given
+    task: Task, progress: SearchProgress, numbers: Sequence[int], given: Given
 ) -> tuple[dict[int, Any], dict[int, str]]:
     """Do what is missing of the candidates that share passes; return their models of all rows, and who could not."""
-    missing = course.missing(numbers)
+    missing = progress.missing(numbers)
     if not missing:
         return {}, {}
     found = run_fused(
@@ -111,20 +111,22 @@ def _run_fused(
         error_score=task.error_score,
         weighted_scores=task.weighted_scores,
     )
-    course.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
+    progress.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
     whole = {missing[c]: model for c, model in found.whole.items()}
     return whole, {missing[c]: why for c, why in found.unshared.items()}
 
 
-def _run_alone(task: Task, course: Course, numbers: Sequence[int], given: Given, scorers: Mapping[str, Any]) -> None:
+def _run_alone(
+    task: Task, progress: SearchProgress, numbers: Sequence[int], given: Given, scorers: Mapping[str, Any]
+) -> None:
     """Do what is missing of the other candidates."""
-    missing = course.missing(numbers)
+    missing = progress.missing(numbers)
     if not missing:
         return
     all_of_them = len(missing) == len(task.candidates)
-    places = {number: place for place, number in enumerate(missing)} if course.outcomes else {}
+    places = {number: place for place, number in enumerate(missing)} if progress.outcomes else {}
     weight = given.params.get("sample_weight")
-    run_graph(
+    run_tasks(
         task.estimator,
         task.candidates if all_of_them else [task.candidates[number] for number in missing],
         given.X,
@@ -137,12 +139,12 @@ def _run_alone(task: Task, course: Course, numbers: Sequence[int], given: Given,
         error_score=task.error_score,
         return_estimator=task.with_models,
         n_jobs=task.n_jobs,
-        keep=lambda place, outcome: course.keep({(missing[place[0]], place[1]): outcome}),
-        known={(places[c], s) for c, s in course.outcomes if c in places},
+        keep=lambda place, outcome: progress.keep({(missing[place[0]], place[1]): outcome}),
+        known={(places[c], s) for c, s in progress.outcomes if c in places},
     )
 
 
-def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> Plan:
+def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> SearchPlan:
     """Return which candidates share passes.
 
     Raises
@@ -150,7 +152,7 @@ def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> Plan:
     ValueError
         Where a candidate sets a parameter that the estimator has not.
     """
-    return Plan(n_splits, decide_by_kind(task.candidates, lambda candidate: _reason(task, candidate, params)))
+    return SearchPlan(n_splits, decide_by_kind(task.candidates, lambda candidate: _reason(task, candidate, params)))
 
 
 def _reason(task: Task, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:

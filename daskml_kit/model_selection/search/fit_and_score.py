@@ -20,10 +20,10 @@ from threadpoolctl import ThreadpoolController
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.fold import Fold
-from daskml_kit.model_selection.search.pipeline_cache import Memo, own, share, shares, unshare
+from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, own, share, shares, unshare
 
 
-class Study(NamedTuple):
+class FitSpec(NamedTuple):
     """What is to be done with each candidate; the names are those of scikit-learn's ``cross_validate``."""
 
     estimator: Any
@@ -48,9 +48,9 @@ class Report(NamedTuple):
 
 
 def fit_candidates(
-    study: Study,
+    study: FitSpec,
     fold: Fold,
-    memo: Memo,
+    memo: TransformerCache,
     candidates: Sequence[tuple[int, Mapping[str, Any]]],
     stopped: threading.Event | None = None,
 ) -> Report:
@@ -79,7 +79,9 @@ def _controller(n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()  # costs milliseconds: looked for anew only where something was imported
 
 
-def _outcome(study: Study, fold: Fold, memo: Memo, params: Mapping[str, Any], warned: list[str]) -> Outcome:
+def _outcome(
+    study: FitSpec, fold: Fold, memo: TransformerCache, params: Mapping[str, Any], warned: list[str]
+) -> Outcome:
     estimator = clone(study.estimator).set_params(**clone(dict(params), safe=False))
     started = time.perf_counter()
     try:
@@ -101,7 +103,7 @@ def _outcome(study: Study, fold: Fold, memo: Memo, params: Mapping[str, Any], wa
     return Outcome(test, train, fit_time, score_time, fold.n_test, None, kept)
 
 
-def _fitted(estimator: Any, fold: Fold, memo: Memo) -> tuple[Any, Fold]:
+def _fitted(estimator: Any, fold: Fold, memo: TransformerCache) -> tuple[Any, Fold]:
     """Return the fitted estimator, and the fold that it was fitted on.
 
     What an estimator is given others read, too; one that writes to it gets a copy of its own.
@@ -123,7 +125,9 @@ def _fit(estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
     return estimator if fitted is None else fitted
 
 
-def score(study: Study, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]) -> dict[str, float]:
+def score(
+    study: FitSpec, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]
+) -> dict[str, float]:
     """Return each scorer's score; one that fails gives ``error_score``, unless that is "raise"."""
     scorer = check_scoring(fitted, scoring=dict(study.scorers), raise_exc=study.raises)
     found = scorer(fitted, X, **params) if y is None else scorer(fitted, X, y, **params)

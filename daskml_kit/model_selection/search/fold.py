@@ -15,7 +15,7 @@ import numpy as np
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.indexing import join
-from daskml_kit.model_selection.search.pipeline_cache import Memo, bytes_of
+from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, bytes_of
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.typing import Array
 
@@ -56,7 +56,7 @@ class Fold:
         """Return one side; None where there is no such part."""
         return self.sides[name][side] if name in self.sides else None
 
-    def lent(self, memo: Memo) -> Fold:
+    def lent(self, memo: TransformerCache) -> Fold:
         """Return the fold such that nobody can change it for others; ``memo`` knows its X."""
         lent = {
             name: tuple(memo.name(part, (name, i)) for i, part in enumerate(side)) for name, side in self.sides.items()

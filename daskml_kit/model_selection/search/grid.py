@@ -18,8 +18,8 @@ from daskml_kit.model_selection.search.best_estimator import check_refitted, of_
 from daskml_kit.model_selection.search.cv import compute_n_splits
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures, tabulate
 from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
-from daskml_kit.model_selection.search.plan import Plan
-from daskml_kit.model_selection.search.progress import Course
+from daskml_kit.model_selection.search.plan import SearchPlan
+from daskml_kit.model_selection.search.progress import SearchProgress
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
 
 PRE_DISPATCH = "2*n_jobs"
@@ -40,7 +40,7 @@ class Search:
     transform = of_best("transform", "transform of the rows")
     inverse_transform = of_best("inverse_transform", "undone transform")
 
-    def plan(self, X: Any = None, y: Any = None, groups: Any = None) -> Plan:
+    def plan(self, X: Any = None, y: Any = None, groups: Any = None) -> SearchPlan:
         """Return which candidates share passes over the data, and why others do not.
 
         Parameters
@@ -81,11 +81,11 @@ class Search:
         own.multimetric_ = names != [SINGLE]
         self._check_refit(names)
         leading = own.refit if isinstance(own.refit, str) and own.multimetric_ else None
-        course = Course(checkpoint, verbose=own.verbose, leading=leading)
+        progress = SearchProgress(checkpoint, verbose=own.verbose, leading=leading)
         try:
-            found = evaluate(task, X, y, groups, own.cv, params, course)
+            found = evaluate(task, X, y, groups, own.cv, params, progress)
         except KeyboardInterrupt:
-            self._keep_finished(task, course)
+            self._keep_finished(task, progress)
             raise
         self._conclude(task, task.candidates, found.plan, found.outcomes)
         if own.refit:
@@ -128,16 +128,18 @@ class Search:
                 f"expected one of {names}, got {refit!r}"
             )
 
-    def _keep_finished(self, task: Task, course: Course) -> None:
-        numbers = course.outcomes.finished().tolist()
-        outcomes = course.outcomes.of(numbers)
+    def _keep_finished(self, task: Task, progress: SearchProgress) -> None:
+        numbers = progress.outcomes.finished().tolist()
+        outcomes = progress.outcomes.of(numbers)
         of = f"{len(numbers)} of {len(task.candidates)} candidates"
         warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=3)
         if len(outcomes.errors) < len(outcomes):
             fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
-            self._conclude(task, [task.candidates[number] for number in numbers], course.plan, outcomes)
+            self._conclude(task, [task.candidates[number] for number in numbers], progress.plan, outcomes)
 
-    def _conclude(self, task: Task, candidates: Sequence[Mapping[str, Any]], plan: Plan, outcomes: Outcomes) -> None:
+    def _conclude(
+        self, task: Task, candidates: Sequence[Mapping[str, Any]], plan: SearchPlan, outcomes: Outcomes
+    ) -> None:
         own: Any = self
         own.n_splits_, own.plan_ = plan.n_splits, plan
         own.cv_results_ = tabulate(candidates, outcomes, list(task.scoring), task.with_train)
@@ -205,7 +207,7 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
     ----------
     cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
         As in scikit-learn.
-    plan_ : Plan
+    plan_ : SearchPlan
         Which candidates shared passes.
 
     Examples

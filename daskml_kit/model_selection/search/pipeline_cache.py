@@ -22,7 +22,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from daskml_kit.data.memory import size_of
 
 
-class Memo:
+class TransformerCache:
     """Values by key, each made by the first thread that asks; the others wait for it.
 
     What was not used for longest is forgotten where they take more than ``max_bytes``. `name` and `name_of` tell a
@@ -34,7 +34,7 @@ class Memo:
 
     Examples
     --------
-    >>> memo = Memo(1e6)
+    >>> memo = TransformerCache(1e6)
     >>> memo.get("a", lambda: np.zeros(2)) is memo.get("a", lambda: np.ones(2))
     True
     """
@@ -138,22 +138,22 @@ def bytes_of(value: Any) -> float:
     return float(size_of(value)) if measurable else 0.0
 
 
-class Shared:
+class CachedTransformer:
     """Stands in a pipeline for a transformer whose fit and output are looked up by key.
 
     Parameters
     ----------
     transformer : estimator
-    memo : Memo
+    memo : TransformerCache
     key : hashable
         Tells the transformer with its parameters, and what it is fitted on.
     """
 
-    def __init__(self, transformer: Any, memo: Memo, key: Hashable) -> None:
+    def __init__(self, transformer: Any, memo: TransformerCache, key: Hashable) -> None:
         self.transformer, self.memo, self.key = transformer, memo, key
         self.fitted: Any = None
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Shared:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> CachedTransformer:
         self.fit_transform(X, y, **params)
         return self
 
@@ -168,8 +168,8 @@ class Shared:
         name = (self.key, known)
         return self.memo.name(self.memo.get(name, lambda: self.fitted.transform(X)), name)
 
-    def __sklearn_clone__(self) -> Shared:
-        return Shared(self.transformer, self.memo, self.key)
+    def __sklearn_clone__(self) -> CachedTransformer:
+        return CachedTransformer(self.transformer, self.memo, self.key)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.fitted is not None
@@ -189,14 +189,14 @@ def shares(estimator: Any) -> bool:
     return plain and not get_config()["enable_metadata_routing"]
 
 
-def share(estimator: Any, memo: Memo, source: Hashable) -> Any:
+def share(estimator: Any, memo: TransformerCache, source: Hashable) -> Any:
     """Return ``estimator`` with its transformers shared.
 
     Parameters
     ----------
     estimator : Pipeline
         Not fitted.
-    memo : Memo
+    memo : TransformerCache
     source : hashable
         Tells the training data.
     """
@@ -213,7 +213,7 @@ def share(estimator: Any, memo: Memo, source: Hashable) -> Any:
 
 def unshare(estimator: Any) -> Any:
     """Return a fitted estimator with the transformers themselves."""
-    if isinstance(estimator, Shared):
+    if isinstance(estimator, CachedTransformer):
         return unshare(estimator.fitted)
     if type(estimator) is Pipeline:
         return _with(estimator, steps=[(name, unshare(step)) for name, step in estimator.steps])
@@ -239,7 +239,7 @@ def step_key(value: Any) -> Hashable:
     >>> step_key(StandardScaler()) == step_key(clone(StandardScaler()))
     True
     """
-    if isinstance(value, Shared):
+    if isinstance(value, CachedTransformer):
         return step_key(value.transformer)
     if hasattr(value, "get_params") and not isinstance(value, type):
         return type(value), tuple((name, step_key(part)) for name, part in sorted(vars(value).items()))
@@ -248,14 +248,14 @@ def step_key(value: Any) -> Hashable:
     return type(value), tokenize(value)
 
 
-def _shared(step: Any, memo: Memo, source: Hashable) -> Any:
+def _shared(step: Any, memo: TransformerCache, source: Hashable) -> Any:
     """Return ``step``, fitted on what ``source`` tells, and its parts shared; words such as "passthrough" stay."""
     if step is None or isinstance(step, str):
         return step
     key = source, step_key(step)
     if shares(step):
         *inner, (name, last) = share(step, memo, source).steps
-        at = next((part.key for _, part in reversed(inner) if isinstance(part, Shared)), source)
+        at = next((part.key for _, part in reversed(inner) if isinstance(part, CachedTransformer)), source)
         step = _with(step, steps=[*inner, (name, _shared(last, memo, at))])
     elif type(step) is FeatureUnion and step.n_jobs in (None, 1):
         parts = [(name, _shared(part, memo, source)) for name, part in step.transformer_list]
@@ -266,7 +266,7 @@ def _shared(step: Any, memo: Memo, source: Hashable) -> Any:
             for name, part, columns in step.transformers
         ]
         step = _with(step, transformers=named)
-    return Shared(step, memo, key)
+    return CachedTransformer(step, memo, key)
 
 
 def _fit(transformer: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
@@ -279,7 +279,7 @@ def _fit(transformer: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any,
 
 
 def _original(part: Any) -> Any:
-    return part.transformer if isinstance(part, Shared) else part
+    return part.transformer if isinstance(part, CachedTransformer) else part
 
 
 def _with(estimator: Any, **attributes: Any) -> Any:

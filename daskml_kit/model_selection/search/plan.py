@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple, TypeVar
 
 
-class Plan(NamedTuple):
+class SearchPlan(NamedTuple):
     """How the fits of a search run.
 
     Parameters
@@ -19,7 +19,7 @@ class Plan(NamedTuple):
 
     Examples
     --------
-    >>> print(Plan(5, [None, None]))
+    >>> print(SearchPlan(5, [None, None]))
     10 fits: 2 candidates on 5 splits
       2 candidates share passes over the data
     """
@@ -41,12 +41,12 @@ class Plan(NamedTuple):
                 found[reason].append(number)
         return dict(found)
 
-    def without(self, reasons: Mapping[int, str]) -> Plan:
+    def without(self, reasons: Mapping[int, str]) -> SearchPlan:
         """Return the plan where these candidates, by their numbers, do not share passes.
 
         Examples
         --------
-        >>> Plan(5, [None, None]).without({1: "it is shy"}).alone
+        >>> SearchPlan(5, [None, None]).without({1: "it is shy"}).alone
         {'it is shy': [1]}
         """
         return self._replace(reasons=[reasons.get(number, why) for number, why in enumerate(self.reasons)])

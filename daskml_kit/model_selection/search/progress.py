@@ -17,10 +17,10 @@ from tqdm import tqdm
 from daskml_kit.engines.profile import Profile, watching
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, Place
-from daskml_kit.model_selection.search.plan import Plan
+from daskml_kit.model_selection.search.plan import SearchPlan
 
 
-class Progress(NamedTuple):
+class FitProgress(NamedTuple):
     """How far a fit is.
 
     Parameters
@@ -36,9 +36,9 @@ class Progress(NamedTuple):
 
     Examples
     --------
-    >>> print(Progress(12, 50, 4, 0.875))
+    >>> print(FitProgress(12, 50, 4, 0.875))
     12 of 50 fits, 4 passes, best score 0.875
-    >>> print(Progress())
+    >>> print(FitProgress())
     0 fits, 0 passes
     """
 
@@ -53,7 +53,7 @@ class Progress(NamedTuple):
         return f"{fits}, {self.passes} passes{best}"
 
 
-Listener = Callable[[Progress], None]
+Listener = Callable[[FitProgress], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
@@ -68,19 +68,19 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
-def tell(progress: Progress) -> None:
+def notify(progress: FitProgress) -> None:
     """Call this thread's listeners."""
     for listener in _listeners.get():
         listener(progress)
 
 
-class Bar(AbstractContextManager["Bar"]):
+class ProgressBar(AbstractContextManager["ProgressBar"]):
     """A bar of finished fits, in a terminal or a notebook; it is a listener."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: FitProgress) -> None:
         self._bar: Any = tqdm(desc="fits", unit="fit", initial=progress.fits, total=progress.of)
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: FitProgress) -> None:
         shown: dict[str, Any] = {"passes": progress.passes} if progress.passes else {}
         if progress.best is not None:
             shown["best"] = f"{progress.best:.6g}"
@@ -91,7 +91,7 @@ class Bar(AbstractContextManager["Bar"]):
         self._bar.close()
 
 
-class Journal(AbstractContextManager["Journal"]):
+class CheckpointLog(AbstractContextManager["CheckpointLog"]):
     """Outcomes by (candidate, split), in a file of JSON lines that is only ever added to.
 
     The first line says which search it is. Lines are written whole, each by one call of the system, so they outlive
@@ -107,16 +107,16 @@ class Journal(AbstractContextManager["Journal"]):
     Raises
     ------
     CheckpointError
-        Where the folder belongs to another search, or its journal cannot be read.
+        Where the folder belongs to another search, or its log cannot be read.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with Journal(folder, "these data") as journal:
-    ...         journal.write({(0, 2): Outcome({"score": 0.5})})
-    ...     with Journal(folder, "these data") as journal:
-    ...         journal.outcomes[0, 2].test
+    ...     with CheckpointLog(folder, "these data") as log:
+    ...         log.write({(0, 2): Outcome({"score": 0.5})})
+    ...     with CheckpointLog(folder, "these data") as log:
+    ...         log.outcomes[0, 2].test
     {'score': 0.5}
     """
 
@@ -184,7 +184,7 @@ def fingerprint_of(*values: Any) -> str:
         raise CheckpointError(f"checkpoint: cannot tell this search from others: {error}") from error
 
 
-class Course(AbstractContextManager["Course"]):
+class SearchProgress(AbstractContextManager["SearchProgress"]):
     """Takes outcomes in as they come; those that a checkpoint has are there from the start.
 
     Parameters
@@ -198,14 +198,14 @@ class Course(AbstractContextManager["Course"]):
     Attributes
     ----------
     outcomes : Outcomes
-    progress : Progress
+    current : FitProgress
 
     Examples
     --------
-    >>> with Course() as course:
-    ...     course.begin(Plan(2, [None]))
-    ...     course.keep({(0, 0): Outcome({"score": 0.25}), (0, 1): Outcome({"score": 0.75})})
-    >>> course.progress.best
+    >>> with SearchProgress() as progress:
+    ...     progress.begin(SearchPlan(2, [None]))
+    ...     progress.keep({(0, 0): Outcome({"score": 0.25}), (0, 1): Outcome({"score": 0.75})})
+    >>> progress.current.best
     0.5
     """
 
@@ -213,12 +213,12 @@ class Course(AbstractContextManager["Course"]):
         self, checkpoint: str | os.PathLike[str] | None = None, *, verbose: int = 0, leading: str | None = None
     ) -> None:
         self.checkpoint, self.verbose, self.leading = checkpoint, verbose, leading
-        self.plan, self.outcomes = Plan(0, []), Outcomes(0, 0)
-        self.progress = Progress()
-        self._journal: Journal | None = None
+        self.plan, self.outcomes = SearchPlan(0, []), Outcomes(0, 0)
+        self.current = FitProgress()
+        self._log: CheckpointLog | None = None
         self._stack = ExitStack()
 
-    def begin(self, plan: Plan, fingerprint: Callable[[], str] = str) -> None:
+    def begin(self, plan: SearchPlan, fingerprint: Callable[[], str] = str) -> None:
         """Say which fits there are; a checkpoint needs a fingerprint of data, splits and parameters.
 
         Raises
@@ -227,21 +227,21 @@ class Course(AbstractContextManager["Course"]):
             Where the checkpoint belongs to something else.
         """
         self.plan, self.outcomes = plan, Outcomes(len(plan.reasons), plan.n_splits)
-        self.progress = Progress(of=len(plan.reasons) * plan.n_splits)
+        self.current = FitProgress(of=len(plan.reasons) * plan.n_splits)
         if self.checkpoint is not None:
-            self._journal = self._stack.enter_context(Journal(self.checkpoint, fingerprint()))
-            self._take_in(self._journal.outcomes)
+            self._log = self._stack.enter_context(CheckpointLog(self.checkpoint, fingerprint()))
+            self._take_in(self._log.outcomes)
         if self.verbose:
-            self._stack.enter_context(listening(self._stack.enter_context(Bar(self.progress))))
+            self._stack.enter_context(listening(self._stack.enter_context(ProgressBar(self.current))))
         self._stack.enter_context(watching(self._count_pass))
-        tell(self.progress)
+        notify(self.current)
 
     def keep(self, outcomes: Mapping[Place, Outcome]) -> None:
         """Take in what came of fits, together."""
-        if self._journal is not None:
-            self._journal.write(outcomes)
+        if self._log is not None:
+            self._log.write(outcomes)
         self._take_in(outcomes)
-        tell(self.progress)
+        notify(self.current)
 
     def missing(self, candidates: Sequence[int]) -> list[int]:
         """Return those of the candidates that are not finished on all splits."""
@@ -253,7 +253,7 @@ class Course(AbstractContextManager["Course"]):
         self._stack.close()
 
     def _take_in(self, outcomes: Mapping[Place, Outcome]) -> None:
-        best = self.progress.best
+        best = self.current.best
         for (candidate, split), outcome in outcomes.items():
             self.outcomes[candidate, split] = outcome
             if self.outcomes.is_finished(candidate):
@@ -261,8 +261,8 @@ class Course(AbstractContextManager["Course"]):
                 mean = float(self.outcomes.scores("test", name)[candidate].mean())
                 best = mean if best is None or mean > best else best
                 best = None if np.isnan(best) else best
-        self.progress = self.progress._replace(fits=len(self.outcomes), best=best)
+        self.current = self.current._replace(fits=len(self.outcomes), best=best)
 
     def _count_pass(self, profile: Profile) -> None:
-        self.progress = self.progress._replace(passes=self.progress.passes + 1)
-        tell(self.progress)
+        self.current = self.current._replace(passes=self.current.passes + 1)
+        notify(self.current)

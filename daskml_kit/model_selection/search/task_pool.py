@@ -26,9 +26,9 @@ from distributed import CancelledError, Client, Future, as_completed, get_worker
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.data.collections import has_unknown
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.model_selection.search.fit_and_score import Report, Study, fit_candidates
+from daskml_kit.model_selection.search.fit_and_score import FitSpec, Report, fit_candidates
 from daskml_kit.model_selection.search.fold import Data, Fold, FoldFiles, Packed, Rows, pack, write_rows
-from daskml_kit.model_selection.search.pipeline_cache import Memo
+from daskml_kit.model_selection.search.pipeline_cache import TransformerCache
 from daskml_kit.model_selection.search.work_queue import Batch
 
 MEMO_BYTES = 64 * 2**20
@@ -66,9 +66,9 @@ class LocalFold:
     def __init__(self, data: Data, split: int) -> None:
         self.data, self.split = data, split
         self.lock = threading.Lock()
-        self.opened: tuple[Fold, Memo] | None = None
+        self.opened: tuple[Fold, TransformerCache] | None = None
 
-    def open(self) -> tuple[Fold, Memo]:
+    def open(self) -> tuple[Fold, TransformerCache]:
         with self.lock:
             if self.opened is None:
                 self.opened = with_memo(Fold(self.data.take(self.split), self.data.constants))
@@ -79,7 +79,7 @@ class LocalPool(AbstractContextManager["LocalPool"]):
     """Threads of this process: ``n_threads``, or as many as Dask's own scheduler would have."""
 
     def __init__(
-        self, study: Study, candidates: Sequence[Mapping[str, Any]], data: Data, n_threads: int | None = None
+        self, study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: Data, n_threads: int | None = None
     ) -> None:
         self.study, self.candidates = study, candidates
         self.data = data.computed() if data.is_lazy else data
@@ -122,12 +122,12 @@ class LocalPool(AbstractContextManager["LocalPool"]):
         self._done.put((Done(batch, slot, fold, report), raised))
 
 
-def with_memo(fold: Fold) -> tuple[Fold, Memo]:
+def with_memo(fold: Fold) -> tuple[Fold, TransformerCache]:
     """Return the fold, and room for what its candidates have in common."""
-    return fold, Memo(2 * fold.n_bytes + MEMO_BYTES)
+    return fold, TransformerCache(2 * fold.n_bytes + MEMO_BYTES)
 
 
-_opened: dict[str, tuple[Fold, Memo, str]] = {}
+_opened: dict[str, tuple[Fold, TransformerCache, str]] = {}
 _opening = threading.Lock()
 
 
@@ -145,7 +145,7 @@ def fold_files(key: str, sides: Mapping[str, tuple[Any, Any]]) -> Delayed:
 
 
 def run_batch(
-    study: tuple[Study, Mapping[str, Any]],
+    study: tuple[FitSpec, Mapping[str, Any]],
     files: FoldFiles | None,
     key: str,
     candidates: Sequence[tuple[int, Mapping[str, Any]]],
@@ -227,12 +227,12 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
     Parameters
     ----------
     client : distributed.Client
-    study : Study
+    study : FitSpec
     candidates : sequence of mappings
     data : Data
     """
 
-    def __init__(self, client: Client, study: Study, candidates: Sequence[Mapping[str, Any]], data: Data) -> None:
+    def __init__(self, client: Client, study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: Data) -> None:
         self.client, self.candidates = client, candidates
         self.folder = None if data.is_lazy else self._visible_folder()
         self.data = data if data.is_lazy or self.folder else _persisted(client, data)

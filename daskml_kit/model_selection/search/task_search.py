@@ -23,12 +23,12 @@ from daskml_kit.data.memory import array_bytes, fits
 from daskml_kit.engines.open import find_client, in_task
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cv_results import Outcome, Place
-from daskml_kit.model_selection.search.dispatcher import Lanes
-from daskml_kit.model_selection.search.fit_and_score import Study, score
+from daskml_kit.model_selection.search.dispatcher import Dispatcher
+from daskml_kit.model_selection.search.fit_and_score import FitSpec, score
 from daskml_kit.model_selection.search.fold import Data, Fold
 from daskml_kit.model_selection.search.plan import decide_by_kind
 from daskml_kit.model_selection.search.task_pool import ClusterPool, LocalPool
-from daskml_kit.model_selection.search.work_queue import Agenda, families_of
+from daskml_kit.model_selection.search.work_queue import WorkQueue, families_of
 from daskml_kit.model_selection.splits.folds import Folds
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
@@ -54,14 +54,14 @@ def is_distributed(estimator: Any) -> bool:
     return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
 
 
-def numbers_in_turn(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> list[int]:
+def distributed_candidates(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the numbers of the candidates that take Dask data: in a pipeline they may put other steps in.
 
     Examples
     --------
     >>> from sklearn.linear_model import Ridge
     >>> from daskml_kit.linear_model import Lasso
-    >>> numbers_in_turn(Pipeline([("model", Ridge())]), [{"model__alpha": 0.1}, {"model": Lasso()}])
+    >>> distributed_candidates(Pipeline([("model", Ridge())]), [{"model__alpha": 0.1}, {"model": Lasso()}])
     [1]
     """
     if not isinstance(estimator, Pipeline):
@@ -70,8 +70,8 @@ def numbers_in_turn(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> 
     return [number for number, decision in enumerate(decisions) if decision]
 
 
-def fit_in_turn(
-    study: Study,
+def fit_sequentially(
+    study: FitSpec,
     candidates: Sequence[Mapping[str, Any]],
     numbers: Sequence[int],
     data: Data,
@@ -99,7 +99,7 @@ def _held(sides: Mapping[str, tuple[Any, Any]]) -> Mapping[str, tuple[Any, Any]]
     return dask.persist(sides)[0]  # type: ignore[no-any-return]
 
 
-class Gathered:
+class ComputedPredictions:
     """A fitted estimator whose predictions are in memory, each computed once.
 
     Parameters
@@ -135,7 +135,7 @@ class Gathered:
         return dask.compute(self.estimator.score(X, *target, **params))[0]
 
 
-def _outcome(study: Study, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
+def _outcome(study: FitSpec, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
     started = time.perf_counter()
     n_test = _n_rows(fold.X[1])
     try:
@@ -188,11 +188,11 @@ def _workers() -> set[str]:
     return set() if client is None else set(client.nthreads())
 
 
-def _scored(study: Study, fitted: Any, fold: Fold, targets: Sequence[Any]) -> Iterator[dict[str, float]]:
+def _scored(study: FitSpec, fitted: Any, fold: Fold, targets: Sequence[Any]) -> Iterator[dict[str, float]]:
     """Yield the scores on the test rows, then on the training rows."""
     for side in (1, 0):
         params = fold.score_params(side)
-        model = Gathered(fitted, fold.side("y", side))
+        model = ComputedPredictions(fitted, fold.side("y", side))
         params = {name: dask.compute(value)[0] if is_dask(value) else value for name, value in params.items()}
         warned: list[str] = []
         yield score(study, model, fold.X[side], targets[side], params, warned)
@@ -207,7 +207,7 @@ def _n_rows(X: Any) -> int:
 Keep = Callable[[Place, Outcome], None]
 
 
-def run_graph(
+def run_tasks(
     estimator: Any,
     candidates: Sequence[Mapping[str, Any]],
     X: Any,
@@ -269,14 +269,14 @@ def run_graph(
     >>> options = dict(fit_params={}, score_params={}, return_train_score=False, error_score="raise")
     >>> folds, scorers = KFold(2).assign(X), {"r2": get_scorer("r2")}
     >>> found = {}
-    >>> run_graph(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, keep=found.__setitem__, **options)
+    >>> run_tasks(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, keep=found.__setitem__, **options)
     >>> [(key, round(found[key].test["r2"], 6)) for key in sorted(found)]
     [((0, 0), 1.0), ((0, 1), 1.0)]
     """
-    study = Study(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
+    study = FitSpec(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
     data = Data.of(X, y, folds, fit_params, score_params)
-    in_turn = numbers_in_turn(estimator, candidates) if is_dask(X) else []
-    fit_in_turn(study, candidates, in_turn, data, keep, known)
+    in_turn = distributed_candidates(estimator, candidates) if is_dask(X) else []
+    fit_sequentially(study, candidates, in_turn, data, keep, known)
     if len(in_turn) == len(candidates):
         return
     families, is_open = families_of(estimator, candidates)
@@ -284,14 +284,14 @@ def run_graph(
         families = [left for numbers in families if len(left := numbers[~np.isin(numbers, in_turn)])]
         done = set(in_turn)
         known = {place for place in known if place[0] not in done}
-    agenda = Agenda(families, len(folds.splits), is_open=is_open, known=known)
+    agenda = WorkQueue(families, len(folds.splits), is_open=is_open, known=known)
     with _open_pool(study, candidates, data, n_jobs) as pool:
-        Lanes(pool, agenda, keep).run()
+        Dispatcher(pool, agenda, keep).run()
 
 
 @contextmanager
 def _open_pool(
-    study: Study, candidates: Sequence[Mapping[str, Any]], data: Data, n_jobs: int | None
+    study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: Data, n_jobs: int | None
 ) -> Iterator[LocalPool | ClusterPool]:
     """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself."""
     if n_jobs == 0:

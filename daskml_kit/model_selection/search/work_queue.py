@@ -62,7 +62,7 @@ class Group:
         return left > JOINED_SECONDS and self.shared < SHARED_PART * left
 
 
-class Agenda:
+class WorkQueue:
     """The groups of each split, and how long their candidates take.
 
     Parameters
