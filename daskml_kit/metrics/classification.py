@@ -1,4 +1,4 @@
-"""Metrics of predicted classes and class probabilities: scikit-learn's, on Dask in one pass."""
+"""Classification metrics: accuracy, log loss and Brier score, on Dask in one pass."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pandas as pd
 import sklearn.metrics
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.inputs import any_dask, ask, column, require_rows
-from daskml_kit.reductions.class_losses import ClassLosses, Hits, LossTable, Matches
+from daskml_kit.metrics.inputs import any_dask, column, reduce_scores, require_rows
+from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
 from daskml_kit.typing import Array
 
 
 def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_weight: Any = None) -> float:
-    """Return the weighted share of the rows that are predicted right.
+    """Accuracy: the weighted fraction of correctly predicted rows.
 
     Labels that are not numbers are compared by a 64-bit hash: two that differ are taken as equal with a probability of
     5e-20.
@@ -27,7 +27,7 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     y_true, y_pred : array-like or Dask collection of shape (n,)
         Labels: numbers or strings.
     normalize : bool
-        False gives the weight of the rows in place of their share.
+        False gives the weight of these rows in place of their fraction.
     sample_weight : array-like or Dask collection of shape (n,), optional
 
     Raises
@@ -44,7 +44,7 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     if not any_dask(y_true, y_pred, sample_weight):
         return float(sklearn.metrics.accuracy_score(y_true, y_pred, normalize=normalize, sample_weight=sample_weight))
     truth, predicted = _comparable(column(y_true, "y_true"), column(y_pred, "y_pred"))
-    total: Matches = ask(Hits(), truth, predicted, sample_weight)
+    total: CorrectTotals = reduce_scores(CorrectPredictions(), truth, predicted, sample_weight)
     require_rows(total.n_rows, total.weight if normalize else 1)
     return total.hits / total.weight if normalize else total.hits
 
@@ -52,7 +52,7 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
 def log_loss(
     y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None, labels: Any = None
 ) -> float:
-    r"""Return the mean of :math:`-\log p_{i, y_i}`, the probability cut to [eps, 1 - eps] of its dtype.
+    r"""Log loss: the mean of :math:`-\log p_{i, y_i}`, the probability clipped to [eps, 1 - eps] of its dtype.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def brier_score_loss(
     labels: Any = None,
     scale_by_half: bool | Literal["auto"] = "auto",
 ) -> float:
-    r"""Return the mean of :math:`\sum_c (\mathbb{1}[y_i = c] - p_{ic})^2`, halved for two classes.
+    r"""Brier score: the mean of :math:`\sum_c (\mathbb{1}[y_i = c] - p_{ic})^2`, halved for two classes.
 
     Parameters
     ----------
@@ -140,16 +140,16 @@ def brier_score_loss(
     return loss / total.weight * (0.5 if halve else 1.0)
 
 
-def _losses(loss: Literal["log", "brier"], y_true: Any, y_proba: Any, sample_weight: Any) -> LossTable:
-    total: LossTable = ask(ClassLosses(loss), y_true, y_proba, sample_weight, name="y_proba")
+def _losses(loss: Literal["log", "brier"], y_true: Any, y_proba: Any, sample_weight: Any) -> ClassLossTotals:
+    total: ClassLossTotals = reduce_scores(ClassLosses(loss), y_true, y_proba, sample_weight, name="y_proba")
     if not total.normalized:
         message = "The y_proba values do not sum to one. Make sure to pass probabilities."
         warnings.warn(message, UserWarning, stacklevel=3)
     return total
 
 
-def _of_own_columns(total: LossTable, labels: Any) -> float:
-    """Return the loss where each label's rows are judged by the label's own column."""
+def _of_own_columns(total: ClassLossTotals, labels: Any) -> float:
+    """Return the loss of each label's rows under the label's own column."""
     width = total.losses.shape[1]
     if labels is None:
         if len(total.labels) == 1:
@@ -174,8 +174,8 @@ def _of_own_columns(total: LossTable, labels: Any) -> float:
     return float(total.losses[np.arange(len(total.labels)), np.searchsorted(known, total.labels)].sum())
 
 
-def _of_positive(total: LossTable, pos_label: Any) -> float:
-    """Return the loss where the rows of ``pos_label`` are judged by the second column, the others by the first."""
+def _of_positive(total: ClassLossTotals, pos_label: Any) -> float:
+    """Return the loss of the rows of ``pos_label`` under the second column, of the others under the first."""
     if pos_label is None:
         if total.labels.dtype.kind in "OUS":
             raise DataError(

@@ -1,4 +1,4 @@
-"""Hand truth and predictions to an engine: predictions as X, the truth as y."""
+"""Input of metrics: an engine over predictions (as X), truth (as y) and weights, aligned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def any_dask(*values: Any) -> bool:
     return any(is_dask(value) for value in values)
 
 
-def ask(reduction: Reduction, y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Any:
+def reduce_scores(reduction: Reduction, y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Any:
     """Return the answer of ``reduction``, whose X are the predictions, that the caller knows as ``name``."""
     with open_scores(y_true, y_pred, sample_weight, name=name) as engine:
         return engine.answer(reduction)[0]

@@ -1,4 +1,4 @@
-"""Metrics of regressions: scikit-learn's, on Dask in one pass."""
+"""Regression metrics: squared and absolute errors, R² and D², on Dask in one pass."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import sklearn.metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.inputs import any_dask, ask, require_rows
+from daskml_kit.metrics.inputs import any_dask, reduce_scores, require_rows
 from daskml_kit.numerics.deviance import generator
-from daskml_kit.reductions.residuals import Residuals, Residue
+from daskml_kit.reductions.residuals import Residuals, ResidualTotals
 from daskml_kit.typing import Array
 
 
 def mean_squared_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
 ) -> float | Array:
-    """Return the weighted mean of the squared errors.
+    """Mean squared error, weighted.
 
     Parameters
     ----------
@@ -43,31 +43,31 @@ def mean_squared_error(
         return sklearn.metrics.mean_squared_error(  # type: ignore[no-any-return]
             y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput
         )
-    total = _residue(y_true, y_pred, sample_weight)
+    total = _residuals(y_true, y_pred, sample_weight)
     return _average(total.deviance / total.weight, multioutput)
 
 
 def root_mean_squared_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
 ) -> float | Array:
-    """Return the square root of the mean squared error, output by output; see `mean_squared_error`."""
+    """Root mean squared error, output by output; see `mean_squared_error`."""
     if not any_dask(y_true, y_pred, sample_weight):
         return sklearn.metrics.root_mean_squared_error(  # type: ignore[no-any-return]
             y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput
         )
-    total = _residue(y_true, y_pred, sample_weight)
+    total = _residuals(y_true, y_pred, sample_weight)
     return _average(np.sqrt(total.deviance / total.weight), multioutput)
 
 
 def mean_absolute_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
 ) -> float | Array:
-    """Return the weighted mean of the absolute errors; see `mean_squared_error`."""
+    """Mean absolute error, weighted; see `mean_squared_error`."""
     if not any_dask(y_true, y_pred, sample_weight):
         return sklearn.metrics.mean_absolute_error(  # type: ignore[no-any-return]
             y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput
         )
-    total = _residue(y_true, y_pred, sample_weight)
+    total = _residuals(y_true, y_pred, sample_weight)
     return _average(total.absolute / total.weight, multioutput)
 
 
@@ -79,7 +79,7 @@ def r2_score(
     multioutput: Any = "uniform_average",
     force_finite: bool = True,
 ) -> float | Array:
-    r"""Return :math:`R^2 = 1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
+    r"""Coefficient of determination :math:`R^2 = 1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def r2_score(
         return sklearn.metrics.r2_score(  # type: ignore[no-any-return]
             y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput, force_finite=force_finite
         )
-    total = _residue(y_true, y_pred, sample_weight)
+    total = _residuals(y_true, y_pred, sample_weight)
     if _too_few(total, "R^2"):
         return float("nan")
     if force_finite:
@@ -116,7 +116,7 @@ def r2_score(
 
 
 def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, power: float = 0) -> float:
-    r"""Return the share of the Tweedie deviance that is explained, :math:`1 - D(y, \hat y) / D(y, \bar y)`.
+    r"""D² score: fraction of the Tweedie deviance explained, :math:`1 - D(y, \hat y) / D(y, \bar y)`.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, pow
         return float(sklearn.metrics.d2_tweedie_score(y_true, y_pred, sample_weight=sample_weight, power=power))
     if 0 < power < 1:
         raise DataError(f"power: expected at most 0 or at least 1, got {power}")
-    total = _residue(y_true, y_pred, sample_weight, power)
+    total = _residuals(y_true, y_pred, sample_weight, power)
     if len(total.mean) > 1:
         raise DataError(f"y_true: Multioutput not supported in d2_tweedie_score, got {len(total.mean)} columns")
     if _too_few(total, "D^2"):
@@ -153,13 +153,13 @@ def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, pow
         return float((1 - total.deviance / null)[0])
 
 
-def _residue(y_true: Any, y_pred: Any, sample_weight: Any, power: float = 0.0) -> Residue:
-    total: Residue = ask(Residuals(power), y_true, y_pred, sample_weight)
+def _residuals(y_true: Any, y_pred: Any, sample_weight: Any, power: float = 0.0) -> ResidualTotals:
+    total: ResidualTotals = reduce_scores(Residuals(power), y_true, y_pred, sample_weight)
     require_rows(total.n_rows, total.weight)
     return total
 
 
-def _too_few(total: Residue, name: str) -> bool:
+def _too_few(total: ResidualTotals, name: str) -> bool:
     if total.n_rows < 2:
         message = f"{name} score is not well-defined with less than two samples."
         warnings.warn(message, UndefinedMetricWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""The area under the ROC curve: scikit-learn's, on Dask in bounded memory."""
+"""ROC AUC: the area under the receiver operating characteristic, on Dask in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.inputs import any_dask, column, open_scores
 from daskml_kit.numerics.auc import Ranking, areas
-from daskml_kit.reductions.rank_counts import Ranks, Standing, Within
+from daskml_kit.reductions.rank_counts import KeyRanges, RankCounts, RankingTotals
 from daskml_kit.reductions.value_counts import Distinct
 from daskml_kit.typing import Array
 
@@ -34,7 +34,7 @@ def roc_auc_score(
     multi_class: str = "raise",
     labels: Any = None,
 ) -> float | Array:
-    """Return the probability that a positive has a higher score than a negative, ties by half.
+    """Area under the ROC curve: the probability that a positive scores above a negative, ties by half.
 
     On Dask the result is exact up to rounding with at most 2**20 distinct scores. With more, scores are grouped, the
     bound on the error is known (`daskml_kit.numerics.auc`), and it is at most 1e-6: should one pass not reach
@@ -119,7 +119,7 @@ def _multiclass(
 
 
 @dataclass
-class _Curve:
+class _RocCurve:
     """The area under one column's curve so far, as weights of pairs, and what of it is in doubt."""
 
     negative: float
@@ -140,8 +140,8 @@ class _Curve:
         area, self.doubts = areas(ranking, starts)
         self.area += area
 
-    def choose(self, ranking: Ranking) -> Within:
-        """Return the cells to look into, none where the area is known well enough; their share leaves the area."""
+    def choose(self, ranking: Ranking) -> KeyRanges:
+        """Return the cells to look into, none where the area is known well enough; their part leaves the area."""
         allowed = TOLERANCE * self.negative * self.positive - self.passed
         order = np.argsort(self.doubts)
         doubt = np.cumsum(self.doubts[order])
@@ -151,20 +151,20 @@ class _Curve:
         self.passed += float(doubt[keep - 1]) if keep else 0.0
         self.area -= float(self.doubts[chosen].sum())
         ceiling = ranking.shift - np.minimum(ranking.shift, np.uint64(1))
-        return Within(ranking.low[chosen], ranking.high[chosen], ceiling)
+        return KeyRanges(ranking.low[chosen], ranking.high[chosen], ceiling)
 
 
-def _areas(engine: Engine, classes: Array | None) -> list[_Curve]:
+def _areas(engine: Engine, classes: Array | None) -> list[_RocCurve]:
     """Rank in one pass, then again within the cells in doubt, until every area is known to `TOLERANCE`."""
     cap = CAP if classes is None else min(CAP, 4 * CAP // len(classes))
-    standing: Standing = engine.answer(Ranks(cap, classes))[0]
-    if not standing.n_rows:
+    totals: RankingTotals = engine.answer(RankCounts(cap, classes))[0]
+    if not totals.n_rows:
         raise DataError("y_true: Found empty input array while a minimum of 1 sample is required")
-    rankings = [_two_columns(ranking) for ranking in standing.rankings]
-    two = len(standing.labels) > 1
-    found = [two] if classes is None else [two and name in standing.labels for name in classes]
-    totals = [ranking.mass.sum(axis=0) for ranking in rankings]
-    curves = [_Curve(float(n), float(p), known) for (n, p), known in zip(totals, found, strict=True)]
+    rankings = [_two_columns(ranking) for ranking in totals.rankings]
+    two = len(totals.labels) > 1
+    found = [two] if classes is None else [two and name in totals.labels for name in classes]
+    masses = [ranking.mass.sum(axis=0) for ranking in rankings]
+    curves = [_RocCurve(float(n), float(p), known) for (n, p), known in zip(masses, found, strict=True)]
     starts: Sequence[Array] = [np.zeros(1, np.uint64)] * len(curves)
     while True:
         for curve, ranking, start in zip(curves, rankings, starts, strict=True):
@@ -172,7 +172,7 @@ def _areas(engine: Engine, classes: Array | None) -> list[_Curve]:
         within = [curve.choose(ranking) for curve, ranking in zip(curves, rankings, strict=True)]
         if not any(len(ranges.low) for ranges in within):
             return curves
-        rankings = [_two_columns(ranking) for ranking in engine.answer(Ranks(cap, classes, within))[0].rankings]
+        rankings = [_two_columns(ranking) for ranking in engine.answer(RankCounts(cap, classes, within))[0].rankings]
         starts = [ranges.low for ranges in within]
 
 

@@ -1,4 +1,4 @@
-r"""Scores in order with the weight of each class, in bounded memory: what the area under the ROC curve needs.
+r"""Mergeable summary of ranked scores for the ROC AUC, in bounded memory.
 
 A summary is exact, one entry a distinct score, until it has more than ``cap`` entries. Then scores are grouped in
 cells of their order key (the bits of a double, so that order is kept) that hold the same leading bits. How many bits

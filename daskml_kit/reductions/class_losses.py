@@ -1,4 +1,4 @@
-"""Losses of predicted class probabilities, for labels that need not be known before the pass."""
+"""Classification losses as reductions: accuracy, log loss and Brier score; labels are found in the same pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
-class Matches(NamedTuple):
+class CorrectTotals(NamedTuple):
     """Rows, their weight, and the weight of those whose prediction is the truth."""
 
     n_rows: int
@@ -25,10 +25,10 @@ class Matches(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Hits(SingleReduction):
+class CorrectPredictions(SingleReduction):
     """The weight of the rows on which prediction and truth are equal."""
 
-    def chunk(self, block: Block) -> Matches:
+    def chunk(self, block: Block) -> CorrectTotals:
         truth = one_column(block.y, "y_true", block.index)
         predicted = one_column(predictions(block, "y_pred"), "y_pred", block.index)
         for name, values in (("y_true", truth), ("y_pred", predicted)):
@@ -36,10 +36,10 @@ class Hits(SingleReduction):
             if values.dtype.kind == "f" and (values != np.floor(values)).any():
                 raise DataError(f"{name}: expected class labels, got fractions in block {block.index}")
         weight = weights_of(block)
-        return Matches(block.n_rows, float(weight.sum()), float(weight[truth == predicted].sum()))
+        return CorrectTotals(block.n_rows, float(weight.sum()), float(weight[truth == predicted].sum()))
 
-    def combine(self, a: Matches, b: Matches) -> Matches:
-        return Matches(a.n_rows + b.n_rows, a.weight + b.weight, a.hits + b.hits)
+    def combine(self, a: CorrectTotals, b: CorrectTotals) -> CorrectTotals:
+        return CorrectTotals(a.n_rows + b.n_rows, a.weight + b.weight, a.hits + b.hits)
 
 
 def predictions(block: Block, name: str) -> Array:
@@ -92,7 +92,7 @@ def require_finite(values: Array, name: str, index: int) -> None:
     raise DataError(f"{name} contains {kind} in block {index}, row {row} of the block")
 
 
-class LossTable(NamedTuple):
+class ClassLossTotals(NamedTuple):
     """Weighted losses (n_labels, k): the rows of each label found, sorted, as if column j were theirs."""
 
     n_rows: int
@@ -112,7 +112,7 @@ class ClassLosses(SingleReduction):
 
     loss: Literal["log", "brier"]
 
-    def chunk(self, block: Block) -> LossTable:
+    def chunk(self, block: Block) -> ClassLossTotals:
         """Read the block tile by tile.
 
         Raises
@@ -133,15 +133,15 @@ class ClassLosses(SingleReduction):
             normalized &= bool(np.allclose(p.sum(axis=1), 1, rtol=np.sqrt(np.finfo(p.dtype).eps)))
             which = (weight[rows], (codes[rows], np.arange(len(p))))
             total += sp.csr_array(which, shape=(len(labels), len(p))) @ self._losses(p)
-        return LossTable(block.n_rows, float(weight.sum()), labels, total, normalized)
+        return ClassLossTotals(block.n_rows, float(weight.sum()), labels, total, normalized)
 
-    def combine(self, a: LossTable, b: LossTable) -> LossTable:
+    def combine(self, a: ClassLossTotals, b: ClassLossTotals) -> ClassLossTotals:
         labels = union(a.labels, b.labels)
         _require_few(labels, a.losses.shape[1])
         losses = np.zeros((len(labels), a.losses.shape[1]))
         for part in (a, b):
             losses[np.searchsorted(labels, part.labels)] += part.losses
-        return LossTable(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, a.normalized and b.normalized)
+        return ClassLossTotals(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, a.normalized and b.normalized)
 
     def _losses(self, p: Array) -> Array:
         if self.loss == "log":

@@ -13,7 +13,7 @@ from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.tiles import tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_within
 from daskml_kit.reductions.reduction import SingleReduction
-from daskml_kit.reductions.residuals import Residuals, Residue
+from daskml_kit.reductions.residuals import Residuals, ResidualTotals
 from daskml_kit.typing import Array, Labels
 
 LARGEST = -float(np.log(np.finfo(np.float64).eps))
@@ -64,19 +64,21 @@ class LinearScores(SingleReduction):
     likely: bool
     weighted: bool
 
-    def chunk(self, block: Block) -> list[ClassSums | Residue]:
+    def chunk(self, block: Block) -> list[ClassSums | ResidualTotals]:
         if block.fold is None or block.y is None:
             raise TypeError("scores of held-out rows need folds and targets")
         return [self._sums(rows_within(block, j.column, j.ids), np.array(j.models)) for j in self.judged]
 
-    def combine(self, a: list[ClassSums | Residue], b: list[ClassSums | Residue]) -> list[ClassSums | Residue]:
+    def combine(
+        self, a: list[ClassSums | ResidualTotals], b: list[ClassSums | ResidualTotals]
+    ) -> list[ClassSums | ResidualTotals]:
         return [_join(x, y) for x, y in zip(a, b, strict=True)]
 
-    def _sums(self, block: Block, models: Array) -> ClassSums | Residue:
+    def _sums(self, block: Block, models: Array) -> ClassSums | ResidualTotals:
         coef = self.coef[models]
         m, k, width = coef.shape
         flat = coef.reshape(m * k, width)
-        total: ClassSums | Residue | None = None
+        total: ClassSums | ResidualTotals | None = None
         for rows in tiles(max(block.n_rows, 1), tile_rows(block.X, 3 * m * k)):
             tile = block.X[rows]
             raw = np.add(np.asarray(tile @ flat[:, :-1].T).T, flat[:, -1:], order="C")
@@ -88,7 +90,7 @@ class LinearScores(SingleReduction):
                 weight = block.weight[rows].astype(np.float64)
             y = block.y[rows]  # type: ignore[index]  # `chunk` has looked
             raw = raw.reshape(m, k, n_rows)
-            part: ClassSums | Residue
+            part: ClassSums | ResidualTotals
             if self.classes is None:
                 part = self._numbers(raw, y, weight)
             else:
@@ -98,13 +100,15 @@ class LinearScores(SingleReduction):
             raise TypeError("a block has no tile")
         return total
 
-    def _numbers(self, raw: Array, y: Array, weight: Array) -> Residue:
+    def _numbers(self, raw: Array, y: Array, weight: Array) -> ResidualTotals:
         truth = (y[:, None] if y.ndim == 1 else y).astype(np.float64)
         mass = float(weight.sum())
         mean = weight @ truth / mass if mass else np.zeros(truth.shape[1])
         error = raw - truth.T
         absolute, deviance = np.abs(error) @ weight, (error * error) @ weight
-        return Residue(len(truth), mass, mean, weight @ (truth - mean) ** 2, absolute, deviance, np.zeros_like(mean))
+        return ResidualTotals(
+            len(truth), mass, mean, weight @ (truth - mean) ** 2, absolute, deviance, np.zeros_like(mean)
+        )
 
     def _classes(self, raw: Array, codes: Array, weight: Array) -> ClassSums:
         m, k, n_rows = raw.shape
@@ -134,10 +138,10 @@ def _codes(classes: Labels, y: Array) -> Array:
     return np.where(classes[codes] == y, codes, -1)
 
 
-def _join(a: ClassSums | Residue, b: ClassSums | Residue) -> ClassSums | Residue:
+def _join(a: ClassSums | ResidualTotals, b: ClassSums | ResidualTotals) -> ClassSums | ResidualTotals:
     if isinstance(a, ClassSums) and isinstance(b, ClassSums):
         hits, losses, brier = (x + y for x, y in zip(a[2:], b[2:], strict=True))
         return ClassSums(a.n_rows + b.n_rows, a.weight + b.weight, hits, losses, brier)
-    if isinstance(a, Residue) and isinstance(b, Residue):
+    if isinstance(a, ResidualTotals) and isinstance(b, ResidualTotals):
         return Residuals().combine(a, b)
     raise TypeError("sums of classes and of numbers do not join")

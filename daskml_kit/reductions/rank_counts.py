@@ -1,4 +1,4 @@
-"""Predictions in order, with the weight of each class at each of them."""
+"""Rank counts for the ROC AUC as a reduction: the weight of each class at each score, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
-class Within(NamedTuple):
+class KeyRanges(NamedTuple):
     """Disjoint ranges of order keys, and the most bits (4096,) that the cells inside may drop."""
 
     low: Array
@@ -24,7 +24,7 @@ class Within(NamedTuple):
     ceiling: Array
 
 
-class Standing(NamedTuple):
+class RankingTotals(NamedTuple):
     """The rows, labels found (sorted), and for each column of scores the ranking with the labels' weights."""
 
     n_rows: int
@@ -33,7 +33,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Ranks(SingleReduction):
+class RankCounts(SingleReduction):
     """Rank every column of scores, each for its own class against the rest, in bounded memory.
 
     Parameters
@@ -43,15 +43,15 @@ class Ranks(SingleReduction):
     classes : array of shape (n_columns,), optional
         The class of each column: masses are of the rest and of the class. None for one column: masses are of the
         labels found, two at most.
-    within : sequence of Within, optional
+    within : sequence of KeyRanges, optional
         The ranges of scores to rank in each column; all others are left out.
     """
 
     cap: int
     classes: Array | None = None
-    within: Sequence[Within] | None = None
+    within: Sequence[KeyRanges] | None = None
 
-    def chunk(self, block: Block) -> Standing:
+    def chunk(self, block: Block) -> RankingTotals:
         """Sort the block's scores.
 
         Raises
@@ -65,7 +65,7 @@ class Ranks(SingleReduction):
         codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
         if self.classes is None:
             _require_two(labels)
-            return Standing(block.n_rows, labels, [self._rank(scores[:, 0], codes, weight, len(labels), 0)])
+            return RankingTotals(block.n_rows, labels, [self._rank(scores[:, 0], codes, weight, len(labels), 0)])
         if not np.isin(labels, self.classes).all():
             raise DataError(f"y_true contains labels not in parameter 'labels' in block {block.index}")
         if not np.allclose(1, scores.sum(axis=1)):
@@ -75,9 +75,9 @@ class Ranks(SingleReduction):
             )
         own = [(labels == name).astype(np.intp)[codes] for name in self.classes]
         columns = [self._rank(scores[:, j], code, weight, 2, j) for j, code in enumerate(own)]
-        return Standing(block.n_rows, labels, columns)
+        return RankingTotals(block.n_rows, labels, columns)
 
-    def combine(self, a: Standing, b: Standing) -> Standing:
+    def combine(self, a: RankingTotals, b: RankingTotals) -> RankingTotals:
         labels = union(a.labels, b.labels)
         if self.classes is None:
             _require_two(labels)
@@ -86,7 +86,7 @@ class Ranks(SingleReduction):
             coarsen(merge(left, right), self.cap, self._ceiling(j))
             for j, (left, right) in enumerate(zip(a.rankings, b.rankings, strict=True))
         ]
-        return Standing(a.n_rows + b.n_rows, labels, columns)
+        return RankingTotals(a.n_rows + b.n_rows, labels, columns)
 
     def _rank(self, scores: Array, codes: Array, weight: Array, n_labels: int, column: int) -> Ranking:
         if self.within is not None:
@@ -100,12 +100,12 @@ class Ranks(SingleReduction):
         return FULL_SHIFT if self.within is None else self.within[column].ceiling
 
 
-def _with_labels(standing: Standing, labels: Array) -> Standing:
-    """Return ``standing`` with a column of masses for each of ``labels``."""
-    ranking = standing.rankings[0]
+def _with_labels(totals: RankingTotals, labels: Array) -> RankingTotals:
+    """Return ``totals`` with a column of masses for each of ``labels``."""
+    ranking = totals.rankings[0]
     mass = np.zeros((len(ranking.low), len(labels)))
-    mass[:, np.searchsorted(labels, standing.labels)] = ranking.mass
-    return standing._replace(labels=labels, rankings=[ranking._replace(mass=mass)])
+    mass[:, np.searchsorted(labels, totals.labels)] = ranking.mass
+    return totals._replace(labels=labels, rankings=[ranking._replace(mass=mass)])
 
 
 def _require_two(labels: Array) -> None:

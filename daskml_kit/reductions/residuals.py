@@ -1,4 +1,4 @@
-"""What every regression metric needs, in one pass."""
+"""Regression residuals as a reduction: squares, absolute values and deviances of errors in one pass."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
-class Residue(NamedTuple):
-    r"""Rows and weight; per output (t,) the mean of y, weighted sums of squares about it, of absolute errors, of
-    deviances from the prediction, and of :math:`\phi(y)` (`daskml_kit.numerics.deviance.generator`)."""
+class ResidualTotals(NamedTuple):
+    r"""Residual sums: rows and weight, and for each output (t,) weighted sums.
+
+    ``mean`` is that of y, ``squares`` are about it; ``convex`` is the sum of :math:`\phi(y)`
+    (`daskml_kit.numerics.deviance.generator`).
+    """
 
     n_rows: int
     weight: float
@@ -35,7 +38,7 @@ class Residuals(SingleReduction):
 
     power: float = 0.0
 
-    def chunk(self, block: Block) -> Residue:
+    def chunk(self, block: Block) -> ResidualTotals:
         """Read the block tile by tile, in double precision.
 
         Raises
@@ -54,7 +57,7 @@ class Residuals(SingleReduction):
             )
         weight, predicted = weights_of(block), predictions(block, "y_pred")
         zeros = np.zeros(truth.shape[1])
-        total = Residue(0, 0.0, zeros, zeros, zeros, zeros, zeros)
+        total = ResidualTotals(0, 0.0, zeros, zeros, zeros, zeros, zeros)
         for rows in tiles(block.n_rows, tile_rows(block.X, 2 * truth.shape[1])):
             y, prediction = truth[rows].astype(np.float64), predicted[rows].astype(np.float64)
             require_finite(y, "y_true", block.index)
@@ -62,15 +65,15 @@ class Residuals(SingleReduction):
             total = self.combine(total, self._sum(y, prediction, weight[rows], block.index))
         return total
 
-    def combine(self, a: Residue, b: Residue) -> Residue:
+    def combine(self, a: ResidualTotals, b: ResidualTotals) -> ResidualTotals:
         weight = a.weight + b.weight
         share = b.weight / weight if weight else 0.0
         apart = b.mean - a.mean
         squares = a.squares + b.squares + apart**2 * (a.weight * share)
         sums = (x + y for x, y in zip(a[4:], b[4:], strict=True))
-        return Residue(a.n_rows + b.n_rows, weight, a.mean + apart * share, squares, *sums)
+        return ResidualTotals(a.n_rows + b.n_rows, weight, a.mean + apart * share, squares, *sums)
 
-    def _sum(self, y: Array, prediction: Array, weight: Array, index: int) -> Residue:
+    def _sum(self, y: Array, prediction: Array, weight: Array, index: int) -> ResidualTotals:
         expected = outside(y, prediction, self.power)
         if expected:
             raise DataError(f"power={self.power}: the deviance expects {expected}, got others in block {index}")
@@ -78,7 +81,9 @@ class Residuals(SingleReduction):
         mean = weight @ y / mass if mass else np.zeros(y.shape[1])
         convex = weight @ generator(y, self.power) if self.power else np.zeros(y.shape[1])
         deviance = weight @ tweedie_deviance(y, prediction, self.power)
-        return Residue(len(y), mass, mean, weight @ (y - mean) ** 2, weight @ abs(y - prediction), deviance, convex)
+        return ResidualTotals(
+            len(y), mass, mean, weight @ (y - mean) ** 2, weight @ abs(y - prediction), deviance, convex
+        )
 
 
 def _numbers(y: Array, index: int) -> Array:

@@ -11,7 +11,7 @@ from daskml_kit import metrics
 from daskml_kit.engines.open import open_engine
 from daskml_kit.metrics import roc
 from daskml_kit.numerics.auc import coarsen, merge, rank
-from daskml_kit.reductions.rank_counts import Ranks
+from daskml_kit.reductions.rank_counts import RankCounts
 
 
 def counted(chunks, n=1000, seed=0):
@@ -74,8 +74,8 @@ def test_millions_of_scores_in_one_pass_within_the_bound():
     got = metrics.roc_auc_score(lazy_y, lazy_z)
     assert got == pytest.approx(sklearn.metrics.roc_auc_score(y, z), abs=1e-6)
     with open_engine(lazy_z[:, None], lazy_y) as engine:
-        standing = engine.answer(Ranks(roc.CAP))[0]
-        assert len(standing.rankings[0].low) <= roc.CAP
+        totals = engine.answer(RankCounts(roc.CAP))[0]
+        assert len(totals.rankings[0].low) <= roc.CAP
         roc._areas(engine, None)
         assert engine.profile.passes == 2
 

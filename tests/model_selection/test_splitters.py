@@ -22,7 +22,7 @@ import daskml_kit.model_selection as ours
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import Split
 from daskml_kit.model_selection.splits.sklearn_splitters import folds_in_memory
-from daskml_kit.model_selection.splits.stratify import plain_strata
+from daskml_kit.model_selection.splits.stratify import stratified_folds_in_memory
 
 UNEVEN = (3, 0, 11, 1, 20, 5)
 N_ROWS = sum(UNEVEN)
@@ -204,18 +204,18 @@ def test_ids_in_memory_say_the_same_as_the_splits(name, options):
 )
 def test_plain_strata_are_those_of_scikit_learn(labels, n_splits, dtype):
     y = np.array(labels).astype(dtype)
-    found = plain_strata(y, len(y), n_splits)
-    assert (found is None) == (np.unique(y, return_counts=True)[1].min() < n_splits)
-    if found is not None:
+    label_codes = stratified_folds_in_memory(y, len(y), n_splits)
+    assert (label_codes is None) == (np.unique(y, return_counts=True)[1].min() < n_splits)
+    if label_codes is not None:
         expected = folds_in_memory(len(y), theirs.StratifiedKFold(n_splits).split(y, y))
-        assert_array_equal(found.ids[0], expected.ids[0])
-        assert found.splits == expected.splits
+        assert_array_equal(label_codes.ids[0], expected.ids[0])
+        assert label_codes.splits == expected.splits
 
 
 @pytest.mark.parametrize("y", [np.array(list("aabb")), np.array([0.0, 0, 1, 1]), [0, 0, 1, 1], np.zeros((4, 1), int)])
 def test_labels_that_are_not_plain_are_left_to_scikit_learn(y):
-    assert plain_strata(y, 4, 2) is None
-    assert plain_strata(np.array([0, 0, 1, 1]), 5, 2) is None
+    assert stratified_folds_in_memory(y, 4, 2) is None
+    assert stratified_folds_in_memory(np.array([0, 0, 1, 1]), 5, 2) is None
 
 
 def test_lazy_ids_are_small_integers_in_the_blocks_of_the_rows():

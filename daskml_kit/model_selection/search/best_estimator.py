@@ -20,7 +20,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.model_selection.search.fused_scores import Examinee, Judging, plain
 from daskml_kit.model_selection.search.pipelines import parts_of
-from daskml_kit.model_selection.search.scoring import SINGLE, Unscored, finished, judge_of, scorers_of
+from daskml_kit.model_selection.search.scoring import SINGLE, MissingScore, finalize_score, fused_scorer, scorers_of
 from daskml_kit.model_selection.search.task_search import ComputedPredictions, is_distributed
 from daskml_kit.validation import check_features, like, plain_strings
 
@@ -105,8 +105,8 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
     """Return the score of a fitted estimator on Dask collections."""
     if scoring is None and isinstance(estimator, LinearModel):
         return float(estimator.score(X, y))
-    judge = None if isinstance(parts_of(estimator), str) else judge_of(scoring, estimator)
-    if judge is None:
+    fused = None if isinstance(parts_of(estimator), str) else fused_scorer(scoring, estimator)
+    if fused is None:
         scorer = scorers_of(estimator, {SINGLE: scoring})[SINGLE]
         if is_distributed(estimator) and not hasattr(estimator, "to_sklearn"):
             return float(scorer(ComputedPredictions(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
@@ -116,9 +116,9 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
         (score,) = dask.compute(dask.delayed(_score_joined)(scorer, bare, parts))
         return float(score)
     with open_engine(X, y) as engine:
-        (answers,) = engine.answer(Judging([Examinee(plain(estimator))], {SINGLE: judge}))
-    found = finished(judge, answers[0][SINGLE], getattr(estimator, "classes_", None))
-    if isinstance(found, Unscored):
+        (answers,) = engine.answer(Judging([Examinee(plain(estimator))], {SINGLE: fused}))
+    found = finalize_score(fused, answers[0][SINGLE], getattr(estimator, "classes_", None))
+    if isinstance(found, MissingScore):
         raise DataError(f"score: {found.reason}")
     return found
 

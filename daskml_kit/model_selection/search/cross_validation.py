@@ -16,13 +16,13 @@ from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.indexing import take
 from daskml_kit.model_selection.search.cv import folds_of
-from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate
+from daskml_kit.model_selection.search.evaluate import Evaluation, EvaluationSpec, evaluate
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.typing import Array
 
 
-def growing_folds(
+def nested_training_folds(
     folds: Folds, sizes_for: Callable[[int], Sequence[int]], shuffle: bool, random_state: Any
 ) -> tuple[list[int], Folds]:
     """Return sizes, and for each split one split a size, of the first so many training rows.
@@ -49,7 +49,7 @@ def growing_folds(
     return sizes, Folds(tuple(ids), splits)
 
 
-def sizes_of(train_sizes: Any, smallest: int) -> list[int]:
+def training_sizes(train_sizes: Any, smallest: int) -> list[int]:
     """Return ascending numbers of rows, of shares or numbers of at most ``smallest``.
 
     Raises
@@ -59,7 +59,7 @@ def sizes_of(train_sizes: Any, smallest: int) -> list[int]:
 
     Examples
     --------
-    >>> sizes_of([0.5, 1.0], 80), sizes_of([10, 10, 20], 80)
+    >>> training_sizes([0.5, 1.0], 80), training_sizes([10, 10, 20], 80)
     ([40, 80], [10, 20])
     """
     given = np.asarray(train_sizes)
@@ -77,7 +77,7 @@ def _steps(n_rows: int, sizes: Sequence[int]) -> Array:
     return np.where(steps == len(sizes), len(sizes) + 1, steps)
 
 
-def predict_held_out(models: Sequence[Any], folds: Folds, X: Any, method: str) -> Any:
+def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str) -> Any:
     """Return what ``method`` of each split's model gives for the rows that the split tests, in the order of X.
 
     Raises
@@ -234,8 +234,8 @@ def cross_validate(
     array([1., 1., 1.])
     """
     named = named_scoring(scoring)
-    task = Task(estimator, [{}], named, error_score, return_train_score, n_jobs, with_models=return_estimator)
-    found = _evaluate(task, X, y, groups, cv, params, pre_dispatch, verbose)
+    spec = EvaluationSpec(estimator, [{}], named, error_score, return_train_score, n_jobs, with_models=return_estimator)
+    found = _evaluate(spec, X, y, groups, cv, params, pre_dispatch, verbose)
     row = [found.outcomes[0, s] for s in range(found.plan.n_splits)]
     result: dict[str, Any] = {name: np.array([getattr(o, name) for o in row]) for name in ("fit_time", "score_time")}
     if return_estimator:
@@ -332,10 +332,10 @@ def cross_val_predict(
     >>> cross_val_predict(Ridge(), X, X.sum(axis=1)).shape
     (100,)
     """
-    task = Task(estimator, [{}], {SINGLE: _any_score(estimator)}, "raise", False, n_jobs, with_models=True)
-    found = _evaluate(task, X, y, groups, cv, params, pre_dispatch, verbose)
+    spec = EvaluationSpec(estimator, [{}], {SINGLE: _any_score(estimator)}, "raise", False, n_jobs, with_models=True)
+    found = _evaluate(spec, X, y, groups, cv, params, pre_dispatch, verbose)
     models = [found.outcomes[0, s].estimator for s in range(found.plan.n_splits)]
-    return predict_held_out(models, found.folds, X, method)
+    return predict_test_rows(models, found.folds, X, method)
 
 
 def validation_curve(
@@ -374,8 +374,8 @@ def validation_curve(
     (3, 5)
     """
     candidates = [{param_name: value} for value in param_range]
-    task = Task(estimator, candidates, {SINGLE: scoring}, error_score, True, n_jobs)
-    found = _evaluate(task, X, y, groups, cv, params, pre_dispatch, verbose)
+    spec = EvaluationSpec(estimator, candidates, {SINGLE: scoring}, error_score, True, n_jobs)
+    found = _evaluate(spec, X, y, groups, cv, params, pre_dispatch, verbose)
     return _table(found, len(candidates), "train"), _table(found, len(candidates), "test")
 
 
@@ -432,9 +432,11 @@ def learning_curve(
     if exploit_incremental_learning:
         raise ValueError("exploit_incremental_learning=True is not supported: each size is fitted anew")
     folds = folds_of(cv, estimator, X, y, groups)
-    sizes, grown = growing_folds(folds, lambda smallest: sizes_of(train_sizes, smallest), shuffle, random_state)
-    task = Task(estimator, [{}], {SINGLE: scoring}, error_score, True, n_jobs)
-    found = _evaluate(task, X, y, groups, grown, params, pre_dispatch, verbose)
+    sizes, nested = nested_training_folds(
+        folds, lambda smallest: training_sizes(train_sizes, smallest), shuffle, random_state
+    )
+    spec = EvaluationSpec(estimator, [{}], {SINGLE: scoring}, error_score, True, n_jobs)
+    found = _evaluate(spec, X, y, groups, nested, params, pre_dispatch, verbose)
     shape = len(folds.splits), len(sizes)
     tables = [_table(found, 1, side).reshape(shape).T for side in ("train", "test")]
     if return_times:
@@ -444,7 +446,7 @@ def learning_curve(
 
 
 def _evaluate(
-    task: Task,
+    spec: EvaluationSpec,
     X: Any,
     y: Any,
     groups: Any,
@@ -455,7 +457,7 @@ def _evaluate(
 ) -> Evaluation:
     if pre_dispatch not in PRE_DISPATCH:
         raise ValueError(f"pre_dispatch: only scikit-learn's default is supported, got {pre_dispatch!r}")
-    found = evaluate(task, X, y, groups, cv, params or {})
+    found = evaluate(spec, X, y, groups, cv, params or {})
     if verbose:
         print(found.plan)
     return found

@@ -1,4 +1,4 @@
-"""What users give as ``cv``, as folds."""
+"""The ``cv`` parameter: a number, splitter or iterable turned into folds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.model_selection.splits.k_fold import KFold, StratifiedKFold
 from daskml_kit.model_selection.splits.sklearn_splitters import folds_in_memory
-from daskml_kit.model_selection.splits.stratify import plain_strata
+from daskml_kit.model_selection.splits.stratify import stratified_folds_in_memory
 
 N_SPLITS = 5
 
@@ -39,7 +39,7 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
         splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
         own = None
         if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
-            own = plain_strata(y, _length(X), splitter.n_splits)
+            own = stratified_folds_in_memory(y, _length(X), splitter.n_splits)
         return own or folds_in_memory(_length(X), splitter.split(X, y, groups))
     if cv is None or isinstance(cv, numbers.Integral):
         n_splits = N_SPLITS if cv is None else int(cv)

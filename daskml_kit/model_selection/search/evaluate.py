@@ -1,4 +1,4 @@
-"""Candidates on splits: those that can share passes together, the others each by itself."""
+"""Evaluation of candidates on splits: fused passes where fits can share them, tasks for all others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.model_selection.splits.folds import Folds
 
 
-class Task(NamedTuple):
-    """What to evaluate.
+class EvaluationSpec(NamedTuple):
+    """Specification of an evaluation: estimator, candidates and scoring.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class Evaluation(NamedTuple):
     folds: Folds
 
 
-class Given(NamedTuple):
-    """The data, how it is split, and what ``fit`` is given beside."""
+class EvaluationData(NamedTuple):
+    """Data, folds, and the parameters of ``fit``."""
 
     X: Any
     y: Any
@@ -66,7 +66,13 @@ class Given(NamedTuple):
 
 
 def evaluate(
-    task: Task, X: Any, y: Any, groups: Any, cv: Any, params: Mapping[str, Any], progress: SearchProgress | None = None
+    spec: EvaluationSpec,
+    X: Any,
+    y: Any,
+    groups: Any,
+    cv: Any,
+    params: Mapping[str, Any],
+    progress: SearchProgress | None = None,
 ) -> Evaluation:
     """Fit and score every candidate on every split, but what ``progress`` has already; it takes outcomes as they come.
 
@@ -75,41 +81,41 @@ def evaluate(
     ValueError
         Where there are no candidates, ``cv`` or scoring is not understood, or all fits fail.
     """
-    if not len(task.candidates):
+    if not len(spec.candidates):
         raise ValueError("No fits were performed. Were there no candidates?")
-    scorers = scorers_of(task.estimator, task.scoring)
-    folds = folds_of(cv, task.estimator, X, y, groups)
-    plan = plan_of(task, len(folds.splits), params)
-    given = Given(X, y, folds, params)
+    scorers = scorers_of(spec.estimator, spec.scoring)
+    folds = folds_of(cv, spec.estimator, X, y, groups)
+    plan = plan_of(spec, len(folds.splits), params)
+    data = EvaluationData(X, y, folds, params)
     with progress or SearchProgress() as progress:
-        progress.begin(plan, lambda: _fingerprint(task, given))
-        whole, unshared = _run_fused(task, progress, plan.fused, given)
+        progress.begin(plan, lambda: _fingerprint(spec, data))
+        whole, unshared = _run_fused(spec, progress, plan.fused, data)
         plan = plan.without(unshared)
         alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
-        _run_alone(task, progress, alone, given, scorers)
-    fill_failures(progress.outcomes, list(task.scoring), task.error_score, task.with_train)
+        _run_alone(spec, progress, alone, data, scorers)
+    fill_failures(progress.outcomes, list(spec.scoring), spec.error_score, spec.with_train)
     return Evaluation(progress.outcomes, whole, plan, folds)
 
 
 def _run_fused(
-    task: Task, progress: SearchProgress, numbers: Sequence[int], given: Given
+    spec: EvaluationSpec, progress: SearchProgress, numbers: Sequence[int], data: EvaluationData
 ) -> tuple[dict[int, Any], dict[int, str]]:
     """Do what is missing of the candidates that share passes; return their models of all rows, and who could not."""
     missing = progress.missing(numbers)
     if not missing:
         return {}, {}
     found = run_fused(
-        task.estimator,
-        [task.candidates[number] for number in missing],
-        given.X,
-        given.y,
-        given.folds,
-        task.scoring,
-        sample_weight=given.params.get("sample_weight"),
-        return_train_score=task.with_train,
-        n_jobs=task.n_jobs,
-        error_score=task.error_score,
-        weighted_scores=task.weighted_scores,
+        spec.estimator,
+        [spec.candidates[number] for number in missing],
+        data.X,
+        data.y,
+        data.folds,
+        spec.scoring,
+        sample_weight=data.params.get("sample_weight"),
+        return_train_score=spec.with_train,
+        n_jobs=spec.n_jobs,
+        error_score=spec.error_score,
+        weighted_scores=spec.weighted_scores,
     )
     progress.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
     whole = {missing[c]: model for c, model in found.whole.items()}
@@ -117,34 +123,38 @@ def _run_fused(
 
 
 def _run_alone(
-    task: Task, progress: SearchProgress, numbers: Sequence[int], given: Given, scorers: Mapping[str, Any]
+    spec: EvaluationSpec,
+    progress: SearchProgress,
+    numbers: Sequence[int],
+    data: EvaluationData,
+    scorers: Mapping[str, Any],
 ) -> None:
     """Do what is missing of the other candidates."""
     missing = progress.missing(numbers)
     if not missing:
         return
-    all_of_them = len(missing) == len(task.candidates)
+    all_of_them = len(missing) == len(spec.candidates)
     places = {number: place for place, number in enumerate(missing)} if progress.outcomes else {}
-    weight = given.params.get("sample_weight")
+    weight = data.params.get("sample_weight")
     run_tasks(
-        task.estimator,
-        task.candidates if all_of_them else [task.candidates[number] for number in missing],
-        given.X,
-        given.y,
-        given.folds,
+        spec.estimator,
+        spec.candidates if all_of_them else [spec.candidates[number] for number in missing],
+        data.X,
+        data.y,
+        data.folds,
         scorers,
-        fit_params=given.params,
-        score_params={"sample_weight": weight} if task.weighted_scores and weight is not None else {},
-        return_train_score=task.with_train,
-        error_score=task.error_score,
-        return_estimator=task.with_models,
-        n_jobs=task.n_jobs,
+        fit_params=data.params,
+        score_params={"sample_weight": weight} if spec.weighted_scores and weight is not None else {},
+        return_train_score=spec.with_train,
+        error_score=spec.error_score,
+        return_estimator=spec.with_models,
+        n_jobs=spec.n_jobs,
         keep=lambda place, outcome: progress.keep({(missing[place[0]], place[1]): outcome}),
         known={(places[c], s) for c, s in progress.outcomes if c in places},
     )
 
 
-def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> SearchPlan:
+def plan_of(spec: EvaluationSpec, n_splits: int, params: Mapping[str, Any]) -> SearchPlan:
     """Return which candidates share passes.
 
     Raises
@@ -152,17 +162,17 @@ def plan_of(task: Task, n_splits: int, params: Mapping[str, Any]) -> SearchPlan:
     ValueError
         Where a candidate sets a parameter that the estimator has not.
     """
-    return SearchPlan(n_splits, decide_by_kind(task.candidates, lambda candidate: _reason(task, candidate, params)))
+    return SearchPlan(n_splits, decide_by_kind(spec.candidates, lambda candidate: _reason(spec, candidate, params)))
 
 
-def _reason(task: Task, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
-    estimator = clone(task.estimator).set_params(**candidate)
-    return why_not(estimator, task.scoring, params)
+def _reason(spec: EvaluationSpec, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
+    estimator = clone(spec.estimator).set_params(**candidate)
+    return why_not(estimator, spec.scoring, params)
 
 
-def _fingerprint(task: Task, given: Given) -> str:
+def _fingerprint(spec: EvaluationSpec, data: EvaluationData) -> str:
     """Return a hash of all that the outcomes depend on."""
-    estimator, candidates = clone(task.estimator), [dict(candidate) for candidate in task.candidates]
-    asked = estimator, candidates, dict(task.scoring), task.error_score, task.with_train, task.weighted_scores
-    folds = given.folds
-    return fingerprint_of(given.X, given.y, dict(given.params), folds.ids, folds.splits, asked)
+    estimator, candidates = clone(spec.estimator), [dict(candidate) for candidate in spec.candidates]
+    asked = estimator, candidates, dict(spec.scoring), spec.error_score, spec.with_train, spec.weighted_scores
+    folds = data.folds
+    return fingerprint_of(data.X, data.y, dict(data.params), folds.ids, folds.splits, asked)

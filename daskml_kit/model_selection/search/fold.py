@@ -1,4 +1,4 @@
-"""The training and test rows of one split, in memory, and in files that the processes of a machine share."""
+"""Training and test rows of one split, in memory or in memory-mapped files that the processes of a machine share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALIGNMENT = 64
 
 
 class Fold:
-    """Both sides of one split.
+    """Training and test rows of one split.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Fold:
         return self._params("score.", side)
 
     def side(self, name: str, side: int) -> Any:
-        """Return one side; None where there is no such part."""
+        """Return training rows (0) or test rows (1) of a part; None where there is no such part."""
         return self.sides[name][side] if name in self.sides else None
 
     def lent(self, memo: TransformerCache) -> Fold:
@@ -68,12 +68,12 @@ class Fold:
         return sum(bytes_of(parts) for parts in self.sides.values())
 
     def _params(self, prefix: str, side: int) -> dict[str, Any]:
-        cut = {name: parts[side] for name, parts in self.sides.items()}
-        every = {**self.constants, **cut}
+        rows = {name: parts[side] for name, parts in self.sides.items()}
+        every = {**self.constants, **rows}
         return {name.removeprefix(prefix): value for name, value in every.items() if name.startswith(prefix)}
 
 
-class Rows(NamedTuple):
+class ArrayFile(NamedTuple):
     """A dense array in a file."""
 
     name: str
@@ -86,7 +86,7 @@ class Rows(NamedTuple):
         return np.asarray(np.memmap(Path(folder, self.name), self.dtype, "r", shape=self.shape))
 
 
-class Packed(NamedTuple):
+class PickleFile(NamedTuple):
     """Anything else: pickled, but for its arrays, which are in a file."""
 
     name: str
@@ -103,7 +103,7 @@ class FoldFiles(NamedTuple):
     """A fold in the files of a folder."""
 
     folder: str
-    sides: Mapping[str, tuple[Rows | Packed, Rows | Packed]]
+    sides: Mapping[str, tuple[ArrayFile | PickleFile, ArrayFile | PickleFile]]
 
     def read(self, constants: Mapping[str, Any]) -> Fold:
         """Map the files into memory.
@@ -117,7 +117,7 @@ class FoldFiles(NamedTuple):
         return Fold(sides, constants)
 
 
-def write_rows(folder: str, rows: Rows, start: int, part: Array) -> str:
+def write_rows(folder: str, rows: ArrayFile, start: int, part: Array) -> str:
     """Write rows from number ``start`` on; return the folder, or "" where there is none of that name here.
 
     Blocks may be written by several processes at a time.
@@ -132,7 +132,7 @@ def write_rows(folder: str, rows: Rows, start: int, part: Array) -> str:
     return folder
 
 
-def pack(folder: str, name: str, parts: Sequence[Any]) -> Packed | None:
+def write_pickle(folder: str, name: str, parts: Sequence[Any]) -> PickleFile | None:
     """Write the rows of ``parts``, joined; None where there is no folder of that name here."""
     if not Path(folder).is_dir():
         return None
@@ -147,10 +147,10 @@ def pack(folder: str, name: str, parts: Sequence[Any]) -> Packed | None:
             file.write(view)
             file.seek(stop)
         file.truncate(edges[-1])
-    return Packed(name, header, [(start, start + view.nbytes) for start, view in zip(edges, raw, strict=False)])
+    return PickleFile(name, header, [(start, start + view.nbytes) for start, view in zip(edges, raw, strict=False)])
 
 
-class Data(NamedTuple):
+class FoldData(NamedTuple):
     """Collections with a value for each row, by the names that `Fold` has, and other parameters.
 
     Parameters
@@ -190,7 +190,7 @@ class Data(NamedTuple):
         return self._replace(columns=values, folds=folds)
 
     def take(self, split: int) -> dict[str, tuple[Any, Any]]:
-        """Return both sides of a split of each column, lazily where any of them is on Dask."""
+        """Return training and test rows of a split of each column, lazily where any of them is on Dask."""
         parts = iter(self.folds.take(split, *self.columns.values()))
         return {name: (next(parts), next(parts)) for name in self.columns}
 

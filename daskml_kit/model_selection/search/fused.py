@@ -27,7 +27,7 @@ from daskml_kit.linear_model.base import position_of
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.fused_scores import Place, scores_of, settled
 from daskml_kit.model_selection.search.pipelines import Unshared, fit_given, last_step, parts_of
-from daskml_kit.model_selection.search.scoring import judge_of
+from daskml_kit.model_selection.search.scoring import fused_scorer
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
 from daskml_kit.reductions.missing_counts import gaps_of
@@ -53,7 +53,7 @@ def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str,
     parts = parts_of(estimator)
     if isinstance(parts, str):
         return parts
-    strange = [name for name, scorer in scoring.items() if judge_of(scorer, estimator) is None]
+    strange = [name for name, scorer in scoring.items() if fused_scorer(scorer, estimator) is None]
     if strange:
         return f"scoring {', '.join(strange)} is not made of sums over blocks"
     taken = () if isinstance(estimator, Pipeline) else ("sample_weight",)

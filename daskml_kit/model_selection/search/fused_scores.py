@@ -21,17 +21,25 @@ from daskml_kit.engines.side import Side
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.glm import GeneralizedLinearModel
 from daskml_kit.model_selection.search.pipelines import SKIPPED, coefficients, last_step
-from daskml_kit.model_selection.search.scoring import JUDGES, NO_ROWS, SIMPLE, Judge, Unscored, finished, name_of_judge
+from daskml_kit.model_selection.search.scoring import (
+    FUSED_SCORERS,
+    LINEAR_SCORERS,
+    NO_ROWS,
+    FusedScorer,
+    MissingScore,
+    finalize_score,
+    scorer_name,
+)
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import ClassSums, Judged, LinearScores
 from daskml_kit.reductions.per_fold import rows_within
 from daskml_kit.reductions.reduction import SingleReduction
-from daskml_kit.reductions.residuals import Residue
+from daskml_kit.reductions.residuals import ResidualTotals
 
 
 class Examinee(NamedTuple):
-    """A fitted scikit-learn model, and the rows to judge it on, by default all."""
+    """A fitted scikit-learn model, and the rows to scorer it on, by default all."""
 
     model: Any
     side: Side | None = None
@@ -39,13 +47,13 @@ class Examinee(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Judging(SingleReduction):
-    """What each judge wants to know of each examinee; rows count alike unless scores are ``weighted``.
+    """What each scorer wants to know of each examinee; rows count alike unless scores are ``weighted``.
 
     The rows of a side are taken from the block once, for all examinees that are judged on them.
     """
 
     examinees: Sequence[Examinee]
-    judges: Mapping[str, Judge]
+    judges: Mapping[str, FusedScorer]
     weighted: bool = False
 
     def chunk(self, block: Block) -> list[dict[str, Any]]:
@@ -62,12 +70,12 @@ class Judging(SingleReduction):
             for x, y in zip(a, b, strict=True)
         ]
 
-    def _joined(self, judge: Judge, a: Any, b: Any) -> Any:
-        if a is None or isinstance(b, Unscored):
+    def _joined(self, scorer: FusedScorer, a: Any, b: Any) -> Any:
+        if a is None or isinstance(b, MissingScore):
             return b
-        if b is None or isinstance(a, Unscored):
+        if b is None or isinstance(a, MissingScore):
             return a
-        return judge.reduction.combine(a, b)
+        return scorer.reduction.combine(a, b)
 
     def _by_side(self) -> dict[Side | None, list[int]]:
         positions: dict[Side | None, list[int]] = defaultdict(list)
@@ -81,18 +89,18 @@ class Judging(SingleReduction):
         responses: dict[str, Any] = {}
         weight = rows.weight if self.weighted else None
         answers: dict[str, Any] = {}
-        for name, judge in self.judges.items():
-            if judge.response not in responses:
-                predicted = np.asarray(getattr(model, judge.response)(rows.X))
-                responses[judge.response] = predicted.reshape(rows.n_rows, -1)
+        for name, scorer in self.judges.items():
+            if scorer.response not in responses:
+                predicted = np.asarray(getattr(model, scorer.response)(rows.X))
+                responses[scorer.response] = predicted.reshape(rows.n_rows, -1)
             try:
-                answers[name] = judge.reduction.chunk(Block(responses[judge.response], rows.y, weight, rows.index))
+                answers[name] = scorer.reduction.chunk(Block(responses[scorer.response], rows.y, weight, rows.index))
             except DataError as error:  # such as predictions outside of what a deviance is defined for
-                answers[name] = Unscored(str(error))
+                answers[name] = MissingScore(str(error))
         return answers
 
 
-Scores = dict[str, float | Unscored]
+Scores = dict[str, float | MissingScore]
 
 QUADRATIC = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
 """Scores that the products of features and targets decide."""
@@ -132,7 +140,7 @@ def _scores(
     judged = [Judged(side.column, side.ids, tuple(positions)) for side, positions in by_side.items()]
     classes = models[0].classes_ if is_classifier(models[0]) else None
     coef = np.stack([coefficients(model, gaps_behind(engine)) for model in models]).astype(np.float64)
-    likely = any(JUDGES[name].response == "predict_proba" for name in names)
+    likely = any(FUSED_SCORERS[name].response == "predict_proba" for name in names)
     (answers,) = engine.answer(LinearScores(coef, judged, classes, likely, weighted))
     scores: list[Scores] = [{} for _ in models]
     for (_, _, positions), total in zip(judged, answers, strict=True):
@@ -162,20 +170,22 @@ def gram_scores(
         apart = signed @ scatter.mean - coef[:, -1]
         deviance = np.einsum("ij,jk,ik->i", signed, scatter.product, signed) + scatter.weight * apart**2
         squares, none = np.diag(scatter.product)[d:], np.zeros(len(coef))
-        total = Residue(scatter.n_rows, scatter.weight, scatter.mean[d:], squares, none, np.maximum(deviance, 0), none)
-        scores.append({name: finished(JUDGES[name], total, None) for name in names})
+        total = ResidualTotals(
+            scatter.n_rows, scatter.weight, scatter.mean[d:], squares, none, np.maximum(deviance, 0), none
+        )
+        scores.append({name: finalize_score(FUSED_SCORERS[name], total, None) for name in names})
     return scores
 
 
-def _score(name: str, total: ClassSums | Residue, row: int) -> float | Unscored:
-    if isinstance(total, Residue):
+def _score(name: str, total: ClassSums | ResidualTotals, row: int) -> float | MissingScore:
+    if isinstance(total, ResidualTotals):
         own = total._replace(absolute=total.absolute[row], deviance=total.deviance[row])
-        return finished(JUDGES[name], own, None)
+        return finalize_score(FUSED_SCORERS[name], own, None)
     if not total.weight > 0:
         return NO_ROWS
     sums = {"accuracy": total.hits, "neg_log_loss": -total.log_losses, "neg_brier_score": -total.brier}
     score = float(sums[name][row]) / total.weight
-    return score if np.isfinite(score) else Unscored("y has labels that the training rows have not")
+    return score if np.isfinite(score) else MissingScore("y has labels that the training rows have not")
 
 
 Place = tuple[int, int]
@@ -195,25 +205,25 @@ def scores_of(
     fitted = list(models.values())
     splits = [folds.splits[s] for _, s in models]
     sides = [steps.side(split.column, getattr(split, side)) for split in splits]
-    names = {name: name_of_judge(scorer, fitted[0]) for name, scorer in scoring.items()}
-    if are_plain(fitted) and set(names.values()) <= SIMPLE:
+    names = {name: scorer_name(scorer, fitted[0]) for name, scorer in scoring.items()}
+    if are_plain(fitted) and set(names.values()) <= LINEAR_SCORERS:
         wanted = list(names.values())
         found = gram_scores(steps, fitted, sides, wanted) if weighted or not steps.weighted else None
         if found is None:
             found = linear_scores(steps.engine, fitted, sides, wanted, weighted)
         return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
-    judges = {name: JUDGES[known] for name, known in names.items()}
+    judges = {name: FUSED_SCORERS[known] for name, known in names.items()}
     examinees = [Examinee(plain(model), side) for model, side in zip(fitted, sides, strict=True)]
     (answers,) = steps.engine.answer(Judging(examinees, judges, weighted))
     return {
-        place: {name: finished(judge, answer[name], None) for name, judge in judges.items()}
+        place: {name: finalize_score(scorer, answer[name], None) for name, scorer in judges.items()}
         for place, answer in zip(models, answers, strict=True)
     }
 
 
 def settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict[str, float]]:
     """Return the scores, ``error_score`` where there is none, and warn of it."""
-    reasons = dict.fromkeys(s.reason for own in found.values() for s in own.values() if isinstance(s, Unscored))
+    reasons = dict.fromkeys(s.reason for own in found.values() for s in own.values() if isinstance(s, MissingScore))
     for reason in reasons:
         if error_score == "raise":
             raise ValueError(f"Scoring failed: {reason}")
@@ -224,7 +234,7 @@ def settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict
             stacklevel=5,
         )
     return {
-        place: {name: error_score if isinstance(s, Unscored) else s for name, s in own.items()}
+        place: {name: error_score if isinstance(s, MissingScore) else s for name, s in own.items()}
         for place, own in found.items()
     }
 

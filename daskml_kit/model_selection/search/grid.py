@@ -1,4 +1,4 @@
-"""Exhaustive and random search."""
+"""Grid search and randomized search with cross-validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import check_refitted, of_best, refit_on_all, score_on
 from daskml_kit.model_selection.search.cv import compute_n_splits
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures, tabulate
-from daskml_kit.model_selection.search.evaluate import Evaluation, Task, evaluate, plan_of
+from daskml_kit.model_selection.search.evaluate import Evaluation, EvaluationSpec, evaluate, plan_of
 from daskml_kit.model_selection.search.plan import SearchPlan
 from daskml_kit.model_selection.search.progress import SearchProgress
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
@@ -49,7 +49,7 @@ class Search:
             With them ``cv`` may be a splitter that needs them to say how many splits it makes.
         """
         own: Any = self
-        return plan_of(self._task(), compute_n_splits(own.cv, X, y, groups), {})
+        return plan_of(self._spec(), compute_n_splits(own.cv, X, y, groups), {})
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Self:
         """Fit and score all candidates on all splits, then the best on all rows.
@@ -76,18 +76,18 @@ class Search:
             Where the checkpoint is one of other data, splits or parameters.
         """
         own: Any = self
-        task = self._task()
-        names = list(task.scoring)
+        spec = self._spec()
+        names = list(spec.scoring)
         own.multimetric_ = names != [SINGLE]
         self._check_refit(names)
         leading = own.refit if isinstance(own.refit, str) and own.multimetric_ else None
         progress = SearchProgress(checkpoint, verbose=own.verbose, leading=leading)
         try:
-            found = evaluate(task, X, y, groups, own.cv, params, progress)
+            found = evaluate(spec, X, y, groups, own.cv, params, progress)
         except KeyboardInterrupt:
-            self._keep_finished(task, progress)
+            self._keep_finished(spec, progress)
             raise
-        self._conclude(task, task.candidates, found.plan, found.outcomes)
+        self._conclude(spec, spec.candidates, found.plan, found.outcomes)
         if own.refit:
             self._refit(found, X, y, params)
         return self
@@ -107,7 +107,7 @@ class Search:
             raise ValueError(f"score: refit names no scorer, expected one of {list(scoring)}, got {name!r}")
         return score_on(own.best_estimator_, X, y, scoring[name])
 
-    def _task(self) -> Task:
+    def _spec(self) -> EvaluationSpec:
         own: Any = self
         if own.pre_dispatch != PRE_DISPATCH:
             raise ValueError(
@@ -118,7 +118,7 @@ class Search:
             raise ValueError(f"error_score: expected 'raise' or a number, got {own.error_score!r}")
         scoring = named_scoring(own.scoring)
         with_train = bool(own.return_train_score)
-        return Task(own.estimator, self.candidates(), scoring, own.error_score, with_train, own.n_jobs, True)
+        return EvaluationSpec(own.estimator, self.candidates(), scoring, own.error_score, with_train, own.n_jobs, True)
 
     def _check_refit(self, names: Sequence[str]) -> None:
         refit = getattr(self, "refit", True)
@@ -128,24 +128,24 @@ class Search:
                 f"expected one of {names}, got {refit!r}"
             )
 
-    def _keep_finished(self, task: Task, progress: SearchProgress) -> None:
+    def _keep_finished(self, spec: EvaluationSpec, progress: SearchProgress) -> None:
         numbers = progress.outcomes.finished().tolist()
         outcomes = progress.outcomes.of(numbers)
-        of = f"{len(numbers)} of {len(task.candidates)} candidates"
+        of = f"{len(numbers)} of {len(spec.candidates)} candidates"
         warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=3)
         if len(outcomes.errors) < len(outcomes):
-            fill_failures(outcomes, list(task.scoring), task.error_score, task.with_train)
-            self._conclude(task, [task.candidates[number] for number in numbers], progress.plan, outcomes)
+            fill_failures(outcomes, list(spec.scoring), spec.error_score, spec.with_train)
+            self._conclude(spec, [spec.candidates[number] for number in numbers], progress.plan, outcomes)
 
     def _conclude(
-        self, task: Task, candidates: Sequence[Mapping[str, Any]], plan: SearchPlan, outcomes: Outcomes
+        self, spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]], plan: SearchPlan, outcomes: Outcomes
     ) -> None:
         own: Any = self
         own.n_splits_, own.plan_ = plan.n_splits, plan
-        own.cv_results_ = tabulate(candidates, outcomes, list(task.scoring), task.with_train)
-        scorers = scorers_of(own.estimator, task.scoring)
+        own.cv_results_ = tabulate(candidates, outcomes, list(spec.scoring), spec.with_train)
+        scorers = scorers_of(own.estimator, spec.scoring)
         own.scorer_ = scorers if own.multimetric_ else scorers[SINGLE]
-        self._choose(list(task.scoring))
+        self._choose(list(spec.scoring))
 
     def _choose(self, names: Sequence[str]) -> None:
         own: Any = self

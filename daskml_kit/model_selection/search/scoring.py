@@ -1,4 +1,4 @@
-"""What users give as ``scoring``, by names."""
+"""Scorers: scikit-learn's by name, and those that a reduction computes in a fused pass."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sklearn.metrics import check_scoring, get_scorer
 
 from daskml_kit.linear_model.base import LinearRegressor
 from daskml_kit.model_selection.search.pipelines import last_step
-from daskml_kit.reductions.class_losses import ClassLosses, Hits, LossTable, Matches
+from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
 from daskml_kit.reductions.reduction import Reduction
-from daskml_kit.reductions.residuals import Residuals, Residue
+from daskml_kit.reductions.residuals import Residuals, ResidualTotals
 
 SINGLE = "score"
 
@@ -59,19 +59,19 @@ def _scorer(estimator: Any, value: Any) -> Callable[..., float]:
     return get_scorer(value)  # type: ignore[no-any-return]
 
 
-class Unscored(NamedTuple):
-    """Why rows have no score."""
+class MissingScore(NamedTuple):
+    """Reason for which rows have no score."""
 
     reason: str
 
 
-class Judge(NamedTuple):
+class FusedScorer(NamedTuple):
     """A score, the greater the better.
 
     Parameters
     ----------
     response : str
-        The estimator's method whose result is judged.
+        The estimator's method whose result is scored.
     reduction : Reduction
         Asked of blocks whose X are predictions.
     finish : callable
@@ -83,34 +83,34 @@ class Judge(NamedTuple):
     finish: Callable[[Any, Any], float]
 
 
-def accuracy(total: Matches, classes: Any) -> float:
+def accuracy(total: CorrectTotals, classes: Any) -> float:
     return total.hits / total.weight
 
 
-def log_loss(total: LossTable, classes: Any) -> float:
+def log_loss(total: ClassLossTotals, classes: Any) -> float:
     if not np.isin(total.labels, classes).all():
         return float("nan")
     own = np.searchsorted(classes, total.labels)
     return -float(total.losses[np.arange(len(own)), own].sum()) / total.weight
 
 
-def brier(total: LossTable, classes: Any) -> float:
+def brier(total: ClassLossTotals, classes: Any) -> float:
     return log_loss(total, classes) / (2 if len(classes) == 2 else 1)
 
 
-def squared(total: Residue, classes: Any) -> float:
+def squared(total: ResidualTotals, classes: Any) -> float:
     return -float((total.deviance / total.weight).mean())
 
 
-def root_squared(total: Residue, classes: Any) -> float:
+def root_squared(total: ResidualTotals, classes: Any) -> float:
     return -float(np.sqrt(total.deviance / total.weight).mean())
 
 
-def absolute(total: Residue, classes: Any) -> float:
+def absolute(total: ResidualTotals, classes: Any) -> float:
     return -float((total.absolute / total.weight).mean())
 
 
-def explained(total: Residue, classes: Any) -> float:
+def explained(total: ResidualTotals, classes: Any) -> float:
     """Return R², constant targets scored as scikit-learn does: 1 where predicted perfectly, else 0."""
     if total.n_rows < 2:
         return float("nan")
@@ -120,45 +120,45 @@ def explained(total: Residue, classes: Any) -> float:
     return float(scores.mean())
 
 
-JUDGES: Mapping[str, Judge] = {
-    "accuracy": Judge("predict", Hits(), accuracy),
-    "neg_log_loss": Judge("predict_proba", ClassLosses("log"), log_loss),
-    "neg_brier_score": Judge("predict_proba", ClassLosses("brier"), brier),
-    "r2": Judge("predict", Residuals(), explained),
-    "neg_mean_squared_error": Judge("predict", Residuals(), squared),
-    "neg_root_mean_squared_error": Judge("predict", Residuals(), root_squared),
-    "neg_mean_absolute_error": Judge("predict", Residuals(), absolute),
-    "neg_mean_poisson_deviance": Judge("predict", Residuals(1.0), squared),
-    "neg_mean_gamma_deviance": Judge("predict", Residuals(2.0), squared),
+FUSED_SCORERS: Mapping[str, FusedScorer] = {
+    "accuracy": FusedScorer("predict", CorrectPredictions(), accuracy),
+    "neg_log_loss": FusedScorer("predict_proba", ClassLosses("log"), log_loss),
+    "neg_brier_score": FusedScorer("predict_proba", ClassLosses("brier"), brier),
+    "r2": FusedScorer("predict", Residuals(), explained),
+    "neg_mean_squared_error": FusedScorer("predict", Residuals(), squared),
+    "neg_root_mean_squared_error": FusedScorer("predict", Residuals(), root_squared),
+    "neg_mean_absolute_error": FusedScorer("predict", Residuals(), absolute),
+    "neg_mean_poisson_deviance": FusedScorer("predict", Residuals(1.0), squared),
+    "neg_mean_gamma_deviance": FusedScorer("predict", Residuals(2.0), squared),
 }
 """By the names of scikit-learn's scorers."""
 
 
-def finished(judge: Judge, total: Any, classes: Any) -> float | Unscored:
+def finalize_score(scorer: FusedScorer, total: Any, classes: Any) -> float | MissingScore:
     """Return the score, or why there is none."""
-    if isinstance(total, Unscored):
+    if isinstance(total, MissingScore):
         return total
     if total is None or not total.weight > 0:
         return NO_ROWS
-    return judge.finish(total, classes)
+    return scorer.finish(total, classes)
 
 
-NO_ROWS = Unscored("there are no rows with a positive weight to score")
-SIMPLE = {name for name in JUDGES if "deviance" not in name}
+NO_ROWS = MissingScore("there are no rows with a positive weight to score")
+LINEAR_SCORERS = {name for name in FUSED_SCORERS if "deviance" not in name}
 """Scores that a linear model's predictor gives by itself."""
 
 
-def judge_of(scoring: Any, estimator: Any) -> Judge | None:
-    """Return the judge of a scorer's name, or (None) of the estimator's own ``score``; None where there is none."""
-    name = name_of_judge(scoring, estimator)
-    judge = JUDGES.get(name)
-    if judge is None or not hasattr(estimator, judge.response):
+def fused_scorer(scoring: Any, estimator: Any) -> FusedScorer | None:
+    """Return the fused form of ``scoring``, or (None) of the estimator's own ``score``; None where there is none."""
+    name = scorer_name(scoring, estimator)
+    scorer = FUSED_SCORERS.get(name)
+    if scorer is None or not hasattr(estimator, scorer.response):
         return None
-    suits = is_regressor if isinstance(judge.reduction, Residuals) else is_classifier
-    return judge if suits(estimator) else None
+    suits = is_regressor if isinstance(scorer.reduction, Residuals) else is_classifier
+    return scorer if suits(estimator) else None
 
 
-def name_of_judge(scoring: Any, estimator: Any) -> str:
+def scorer_name(scoring: Any, estimator: Any) -> str:
     """Return the name of the score; that of the estimator's own, where there is a name for it; else nothing."""
     if isinstance(scoring, str):
         return scoring

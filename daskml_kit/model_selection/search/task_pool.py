@@ -27,7 +27,15 @@ from daskml_kit.data.align import align_rows, collect
 from daskml_kit.data.collections import has_unknown
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.model_selection.search.fit_and_score import FitSpec, Report, fit_candidates
-from daskml_kit.model_selection.search.fold import Data, Fold, FoldFiles, Packed, Rows, pack, write_rows
+from daskml_kit.model_selection.search.fold import (
+    ArrayFile,
+    Fold,
+    FoldData,
+    FoldFiles,
+    PickleFile,
+    write_pickle,
+    write_rows,
+)
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache
 from daskml_kit.model_selection.search.work_queue import Batch
 
@@ -63,7 +71,7 @@ class Pool(Protocol):
 class LocalFold:
     """A fold of data in memory, made by the first thread that needs it."""
 
-    def __init__(self, data: Data, split: int) -> None:
+    def __init__(self, data: FoldData, split: int) -> None:
         self.data, self.split = data, split
         self.lock = threading.Lock()
         self.opened: tuple[Fold, TransformerCache] | None = None
@@ -79,7 +87,7 @@ class LocalPool(AbstractContextManager["LocalPool"]):
     """Threads of this process: ``n_threads``, or as many as Dask's own scheduler would have."""
 
     def __init__(
-        self, study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: Data, n_threads: int | None = None
+        self, study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData, n_threads: int | None = None
     ) -> None:
         self.study, self.candidates = study, candidates
         self.data = data.computed() if data.is_lazy else data
@@ -182,7 +190,7 @@ def make_folder(key: str) -> str:
 
 
 def collect_files(
-    folder: str, written: Mapping[str, Sequence[tuple[Rows | Packed | None, list[str]]]]
+    folder: str, written: Mapping[str, Sequence[tuple[ArrayFile | PickleFile | None, list[str]]]]
 ) -> FoldFiles | None:
     """Return the files of a fold; None where some were written to another folder, that a lost worker had."""
     folders = {where for sides in written.values() for _, places in sides for where in places}
@@ -198,16 +206,16 @@ def _write(folder: Delayed, name: str, part: Any) -> Any:
     if not dense or has_unknown(part):
         blocks = np.ravel(part.to_delayed()).tolist() if isinstance(part, da.Array) else part.to_delayed()
         return dask.delayed(write_packed)(folder, name, list(blocks))
-    rows = Rows(name, part.shape, part.dtype)
+    rows = ArrayFile(name, part.shape, part.dtype)
     blocks = np.ravel(part.to_delayed(optimize_graph=False)).tolist()
     starts = np.cumsum([0, *part.chunks[0][:-1]]).tolist()
     write = dask.delayed(write_rows, pure=False)
     return rows, [write(folder, rows, start, block) for start, block in zip(starts, blocks, strict=True)]
 
 
-def write_packed(folder: str, name: str, parts: Sequence[Any]) -> tuple[Packed | None, list[str]]:
+def write_packed(folder: str, name: str, parts: Sequence[Any]) -> tuple[PickleFile | None, list[str]]:
     """Write joined rows; return what the file holds, and where it is: "" where there is no such folder here."""
-    packed = pack(folder, name, parts)
+    packed = write_pickle(folder, name, parts)
     return packed, ["" if packed is None else folder]
 
 
@@ -229,10 +237,10 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
     client : distributed.Client
     study : FitSpec
     candidates : sequence of mappings
-    data : Data
+    data : FoldData
     """
 
-    def __init__(self, client: Client, study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: Data) -> None:
+    def __init__(self, client: Client, study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData) -> None:
         self.client, self.candidates = client, candidates
         self.folder = None if data.is_lazy else self._visible_folder()
         self.data = data if data.is_lazy or self.folder else _persisted(client, data)
@@ -307,7 +315,7 @@ class ClusterPool(AbstractContextManager["ClusterPool"]):
         return None
 
 
-def _persisted(client: Client, data: Data) -> Data:
+def _persisted(client: Client, data: FoldData) -> FoldData:
     """Return data in memory in blocks on the workers."""
     rows = align_rows(data.columns)
     columns = {}

@@ -25,7 +25,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cv_results import Outcome, Place
 from daskml_kit.model_selection.search.dispatcher import Dispatcher
 from daskml_kit.model_selection.search.fit_and_score import FitSpec, score
-from daskml_kit.model_selection.search.fold import Data, Fold
+from daskml_kit.model_selection.search.fold import Fold, FoldData
 from daskml_kit.model_selection.search.plan import decide_by_kind
 from daskml_kit.model_selection.search.task_pool import ClusterPool, LocalPool
 from daskml_kit.model_selection.search.work_queue import WorkQueue, families_of
@@ -74,7 +74,7 @@ def fit_sequentially(
     study: FitSpec,
     candidates: Sequence[Mapping[str, Any]],
     numbers: Sequence[int],
-    data: Data,
+    data: FoldData,
     keep: Callable[[tuple[int, int], Outcome], None],
     known: Collection[tuple[int, int]] = frozenset(),
 ) -> None:
@@ -274,7 +274,7 @@ def run_tasks(
     [((0, 0), 1.0), ((0, 1), 1.0)]
     """
     study = FitSpec(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
-    data = Data.of(X, y, folds, fit_params, score_params)
+    data = FoldData.of(X, y, folds, fit_params, score_params)
     in_turn = distributed_candidates(estimator, candidates) if is_dask(X) else []
     fit_sequentially(study, candidates, in_turn, data, keep, known)
     if len(in_turn) == len(candidates):
@@ -291,7 +291,7 @@ def run_tasks(
 
 @contextmanager
 def _open_pool(
-    study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: Data, n_jobs: int | None
+    study: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData, n_jobs: int | None
 ) -> Iterator[LocalPool | ClusterPool]:
     """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself."""
     if n_jobs == 0:

@@ -1,1 +1,1 @@
-"""Which rows train and which test: folds as an integer per row, and the splitters that give them."""
+"""Cross-validation splitters: folds as one integer id per row, on Dask and on data in memory."""

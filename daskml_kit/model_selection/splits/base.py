@@ -1,4 +1,4 @@
-"""What our splitters have beside scikit-learn's: Dask input, and folds."""
+"""Splitter base class: Dask input and folds for scikit-learn's splitters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Splitter:
     """
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Any, Any]]:
-        """Return the row numbers of both sides of each split, as scikit-learn does.
+        """Return the training and test row numbers of each split, as scikit-learn does.
 
         They index arrays, NumPy's and Dask's, but a Dask DataFrame has no ``iloc`` that takes them:
         ``splitter.assign(X, y).take(number, X, y)`` gives the rows themselves, of collections of any kind.
@@ -46,7 +46,7 @@ class Splitter:
             As `assign`.
         """
         if not any(map(is_dask, (X, y, groups))):
-            refuse_names(y=y, groups=groups)
+            check_not_names(y=y, groups=groups)
             return super().split(X, y, groups)  # type: ignore[misc, no-any-return]
         return self.assign(X, y, groups).numbers()
 
@@ -63,7 +63,7 @@ class Splitter:
         DataError
             Where lengths differ, or labels or groups cannot be used, or are but the name of a column.
         """
-        refuse_names(y=y, groups=groups)
+        check_not_names(y=y, groups=groups)
         given = {name: part for name, part in (("X", X), ("y", y), ("groups", groups)) if part is not None}
         if not any(map(is_dask, given.values())):
             first = next(iter(given.values()))
@@ -80,7 +80,7 @@ class Splitter:
         return folds_in_memory(n_rows, splits)
 
 
-def refuse_names(**given: Any) -> None:
+def check_not_names(**given: Any) -> None:
     """Raise a `DataError` where the name of a column is given for its values: scikit-learn takes arrays alone."""
     for argument, values in given.items():
         if isinstance(values, str):
@@ -106,7 +106,7 @@ def column_of(rows: Rows, name: str) -> Column:
     raise ValueError(f"The '{name}' parameter should not be None.")
 
 
-def each_once(n_splits: int, n_repeats: int = 1) -> list[Split]:
+def k_fold_splits(n_splits: int, n_repeats: int = 1) -> list[Split]:
     """Return the splits that test each id of each column, and train on the others."""
     return [
         Split(repeat, tuple(other for other in range(n_splits) if other != fold), (fold,))
@@ -121,7 +121,7 @@ def warn_of_groups(splitter: object, rows: Rows) -> None:
         warnings.warn(f"The groups parameter is ignored by {type(splitter).__name__}", UserWarning, stacklevel=4)
 
 
-def require_rows(rows: Rows, n_splits: int) -> None:
+def check_n_rows(rows: Rows, n_splits: int) -> None:
     """Raise a `DataError` where there are fewer rows than folds."""
     if n_splits > rows.n_rows:
         raise DataError(
@@ -130,7 +130,7 @@ def require_rows(rows: Rows, n_splits: int) -> None:
         )
 
 
-def require_members(classes: Array, counts: Array, n_splits: int) -> None:
+def check_class_counts(classes: Array, counts: Array, n_splits: int) -> None:
     """Check, as scikit-learn does, that y has classes, and that they have as many rows as there are folds.
 
     Raises

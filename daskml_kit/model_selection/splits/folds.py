@@ -21,29 +21,29 @@ from daskml_kit.engines.open import find_client
 from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
 
-SMALL_IDS = 2**15
+MAX_INT16_IDS = 2**15
 
 
 def id_dtype(n_parts: int) -> np.dtype[Any]:
     """Return the type of the numbers of so many parts."""
-    return np.dtype(np.int16 if n_parts <= SMALL_IDS else np.int32)
+    return np.dtype(np.int16 if n_parts <= MAX_INT16_IDS else np.int32)
 
 
-class Cut(NamedTuple):
-    """The places ``0 .. n - 1`` cut into parts of exact sizes, one after the other, or at random.
+class RowAssignment(NamedTuple):
+    """Assignment of the positions ``0 .. n - 1`` to parts of exact sizes, contiguous or in random order.
 
     Parameters
     ----------
     sizes : tuple of int
-        Places of each part.
+        Positions of each part.
     key : int, optional
-        Which random order the places are put in before they are cut; by default they stay as they are.
+        Seed of the random order in which the parts are filled; None is the given order.
 
     Examples
     --------
-    >>> Cut((2, 1)).ids(0, 3)
+    >>> RowAssignment((2, 1)).ids(0, 3)
     array([0, 0, 1], dtype=int16)
-    >>> Cut((2, 1), key=5).counts(0, 3)
+    >>> RowAssignment((2, 1), key=5).counts(0, 3)
     array([2, 1])
     """
 
@@ -51,7 +51,7 @@ class Cut(NamedTuple):
     key: int | None = None
 
     def ids(self, start: int, stop: int) -> Array:
-        """Return the number of the part of each of the places ``start .. stop - 1``."""
+        """Return the number of the part of each of the positions ``start .. stop - 1``."""
         dtype = id_dtype(len(self.sizes))
         if self.key is None:
             return np.repeat(np.arange(len(self.sizes), dtype=dtype), self.counts(start, stop))
@@ -59,18 +59,18 @@ class Cut(NamedTuple):
         return np.searchsorted(list(accumulate(self.sizes)), places, side="right").astype(dtype)
 
     def counts(self, start: int, stop: int) -> Array:
-        """Return how many of the places ``start .. stop - 1`` each part has, int64."""
+        """Return how many of the positions ``start .. stop - 1`` each part has, int64."""
         if self.key is None:
             return np.diff(np.clip([0, *accumulate(self.sizes)], start, stop))
         return np.bincount(self.ids(start, stop), minlength=len(self.sizes))
 
 
-def even_sizes(n: int, n_parts: int) -> tuple[int, ...]:
+def fold_sizes(n: int, n_parts: int) -> tuple[int, ...]:
     """Return the sizes of parts of n places, the first ones larger by one where they cannot be equal.
 
     Examples
     --------
-    >>> even_sizes(7, 3)
+    >>> fold_sizes(7, 3)
     (3, 2, 2)
     """
     return tuple(n // n_parts + (part < n % n_parts) for part in range(n_parts))
@@ -127,7 +127,7 @@ def runs_of_blocks(lengths: Sequence[int]) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def answers(tasks: Sequence[Delayed]) -> list[Any]:
+def compute_tasks(tasks: Sequence[Delayed]) -> list[Any]:
     """Compute the tasks together.
 
     Raises
@@ -135,12 +135,12 @@ def answers(tasks: Sequence[Delayed]) -> list[Any]:
     AsynchronousClientError
         Under an asynchronous client.
     """
-    find_client()  # refuses an asynchronous one, which would return before there are answers
+    find_client()  # refuses an asynchronous one, which would return before the tasks are done
     return list(dask.compute(*tasks))
 
 
 class IdColumn(NamedTuple):
-    """Lazy ids in the blocks of the rows, and how many rows of each block have which id.
+    """Lazy ids in the blocks of the rows, and the rows of each id in each block.
 
     Parameters
     ----------
@@ -153,18 +153,18 @@ class IdColumn(NamedTuple):
     counts: list[Delayed]
 
 
-class Span(NamedTuple):
-    """The places ``start .. stop - 1`` of a cut: those of the rows of a block."""
+class AssignedRows(NamedTuple):
+    """The positions ``start .. stop - 1`` of an assignment: those of the rows of a block."""
 
-    cut: Cut
+    assignment: RowAssignment
     start: int
     stop: int
 
     def ids(self) -> Array:
-        return self.cut.ids(self.start, self.stop)
+        return self.assignment.ids(self.start, self.stop)
 
     def counts(self) -> Array:
-        return self.cut.counts(self.start, self.stop)
+        return self.assignment.counts(self.start, self.stop)
 
 
 def id_column(tasks: Sequence[Delayed], counts: list[Delayed], lengths: Sequence[int], n_ids: int) -> IdColumn:
@@ -173,28 +173,30 @@ def id_column(tasks: Sequence[Delayed], counts: list[Delayed], lengths: Sequence
     return IdColumn(collect(meta, tasks[0].dask, keys, lengths, "daskml-folds"), counts)
 
 
-def by_row(cut: Cut, lengths: Sequence[int]) -> IdColumn:
-    """Return the column of rows whose places are their numbers: nothing is read."""
+def assign_rows(assignment: RowAssignment, lengths: Sequence[int]) -> IdColumn:
+    """Return the ids of rows whose positions are their row numbers: no data is read."""
     edges = [0, *np.cumsum(lengths).tolist()]
-    return by_span([Span(cut, start, start + length) for start, length in zip(edges, lengths, strict=False)])
+    return assign_blocks(
+        [AssignedRows(assignment, start, start + length) for start, length in zip(edges, lengths, strict=False)]
+    )
 
 
-def by_span(spans: Sequence[Span]) -> IdColumn:
-    """Return the column whose blocks have these places of these cuts."""
-    tasks = block_tasks("daskml-place", [partial(Span.ids, span) for span in spans])
+def assign_blocks(spans: Sequence[AssignedRows]) -> IdColumn:
+    """Return the ids of blocks that have these positions of these assignments."""
+    tasks = block_tasks("daskml-fold-ids", [partial(AssignedRows.ids, span) for span in spans])
     lengths = [span.stop - span.start for span in spans]
     counts = block_tasks("daskml-count", [partial(_counts, spans[run]) for run in runs_of_blocks(lengths)])
-    return id_column(tasks, counts, lengths, len(spans[0].cut.sizes))
+    return id_column(tasks, counts, lengths, len(spans[0].assignment.sizes))
 
 
-def _counts(spans: Sequence[Span]) -> Array:
+def _counts(spans: Sequence[AssignedRows]) -> Array:
     return np.stack([span.counts() for span in spans])
 
 
-def select(columns: Sequence[Column], ids: Sequence[Delayed], counts: Array, parts: Sequence[int]) -> list[Any]:
+def select_rows(columns: Sequence[Column], ids: Sequence[Delayed], counts: Array, parts: Sequence[int]) -> list[Any]:
     """Return of each column its rows whose id is one of ``parts``, as a lazy collection.
 
-    Which rows of a block these are is found once for all columns; blocks without any are left out.
+    The rows of a block are found once for all columns; blocks without any are left out.
 
     Parameters
     ----------
@@ -210,7 +212,7 @@ def select(columns: Sequence[Column], ids: Sequence[Delayed], counts: Array, par
     rows = block_tasks("daskml-rows", [partial(_rows_of, parts=tuple(parts))] * len(kept), [ids[i] for i in kept])
     selected = []
     for column in columns:
-        takers = [partial(_taken, name=column.name, index=i, length=lengths[i]) for i in kept]
+        takers = [partial(_take_rows, name=column.name, index=i, length=lengths[i]) for i in kept]
         tasks = block_tasks("daskml-take", takers, [column.blocks[i] for i in kept], rows)
         keys = [task.key for task in tasks]
         selected.append(collect(column.meta, tasks[0].dask, keys, [chosen[i] for i in kept], "daskml-split"))
@@ -227,13 +229,13 @@ def _rows_of(ids: Array, parts: Sequence[int]) -> Array:
     return np.flatnonzero(np.isin(ids, parts))
 
 
-def _taken(part: Any, rows: Array, name: str, index: int, length: int) -> Any:
+def _take_rows(part: Any, rows: Array, name: str, index: int, length: int) -> Any:
     check_lengths([name], [part], index, length)
     return part if len(rows) == n_rows(part) else take(part, rows)
 
 
 TRAIN, TEST = 0, 1
-"""The ids of the sides where a split has a column of its own; rows of neither side have the id after them."""
+"""The ids of training and test rows where a split has a column of its own; rows of neither have the id after them."""
 
 
 class Split(NamedTuple):
@@ -291,7 +293,7 @@ class Folds(NamedTuple):
         return cls(ids, splits, counts)
 
     def take(self, number: int, *collections: Any) -> list[Any]:
-        """Return both sides of split ``number`` of each collection, as `train_test_split` does.
+        """Return training and test rows of split ``number`` of each collection, as `train_test_split` does.
 
         Rows keep their order and their blocks; Dask in, lazy Dask out, with known chunk sizes.
 
@@ -303,7 +305,7 @@ class Folds(NamedTuple):
         split = self.splits[number]
         ids = self.ids[split.column]
         if not is_dask(ids) and not any(map(is_dask, collections)):
-            return _taken_in_memory(ids, split, collections)
+            return _take_in_memory(ids, split, collections)
         names = {f"collection {i}": collection for i, collection in enumerate(collections)}
         rows = align_rows({"folds": ids, **names})
         if isinstance(ids, da.Array):
@@ -311,25 +313,25 @@ class Folds(NamedTuple):
         n_ids = max(split.train + split.test) + 1
         blocks = zip(rows.starts, rows.lengths, strict=True)
         counts = np.stack([np.bincount(ids[start : start + length], minlength=n_ids) for start, length in blocks])
-        return _sides(split, rows.columns[1:], rows.columns[0].blocks, counts)
+        return _train_test(split, rows.columns[1:], rows.columns[0].blocks, counts)
 
     def take_columns(self, number: int, columns: Sequence[Column]) -> list[Any]:
-        """Return both sides of split ``number`` of columns that are in the blocks of the Dask ids."""
+        """Return training and test rows of split ``number`` of columns that are in the blocks of the Dask ids."""
         split = self.splits[number]
-        counts = np.concatenate(answers(self.counts[split.column]))
-        return _sides(split, columns, _blocks(self.ids[split.column]), counts)
+        counts = np.concatenate(compute_tasks(self.counts[split.column]))
+        return _train_test(split, columns, _blocks(self.ids[split.column]), counts)
 
     def numbers(self) -> Iterator[tuple[da.Array, da.Array]]:
-        """Yield the row numbers of both sides of each split of Dask data, int64, ascending."""
-        counts = [np.concatenate(answers(tasks)) for tasks in self.counts]
+        """Yield the training and test row numbers of each split of Dask data, int64, ascending."""
+        counts = [np.concatenate(compute_tasks(tasks)) for tasks in self.counts]
         for split in self.splits:
             ids = self.ids[split.column]
-            train, test = _sides(split, [row_numbers(ids.chunks[0])], _blocks(ids), counts[split.column])
+            train, test = _train_test(split, [row_numbers(ids.chunks[0])], _blocks(ids), counts[split.column])
             yield train, test
 
 
-def _sides(split: Split, columns: Sequence[Column], ids: Sequence[Delayed], counts: Array) -> list[Any]:
-    train, test = (select(columns, ids, counts, parts) for parts in (split.train, split.test))
+def _train_test(split: Split, columns: Sequence[Column], ids: Sequence[Delayed], counts: Array) -> list[Any]:
+    train, test = (select_rows(columns, ids, counts, parts) for parts in (split.train, split.test))
     return [side for pair in zip(train, test, strict=True) for side in pair]
 
 
@@ -338,7 +340,7 @@ def _blocks(ids: da.Array) -> list[Delayed]:
     return list(ids.to_delayed(optimize_graph=False))
 
 
-def _taken_in_memory(ids: Array, split: Split, collections: Sequence[Any]) -> list[Any]:
+def _take_in_memory(ids: Array, split: Split, collections: Sequence[Any]) -> list[Any]:
     sides_of = [np.isin(ids, parts) for parts in (split.train, split.test)]
     parts = [part if hasattr(part, "shape") else np.asarray(part) for part in collections]
     check_lengths([f"collection {i}" for i in range(len(parts))], parts, 0, len(ids))

@@ -11,15 +11,15 @@ from daskml_kit.data.align import Rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import (
     Splitter,
+    check_class_counts,
+    check_n_rows,
     column_of,
-    each_once,
-    require_members,
-    require_rows,
+    k_fold_splits,
     seed_of,
     warn_of_groups,
 )
-from daskml_kit.model_selection.splits.folds import Cut, Folds, IdColumn, Split, by_row, even_sizes
-from daskml_kit.model_selection.splits.stratify import Strata, by_class, dealt, read_strata
+from daskml_kit.model_selection.splits.folds import Folds, IdColumn, RowAssignment, Split, assign_rows, fold_sizes
+from daskml_kit.model_selection.splits.stratify import ClassCounts, assign_classes, count_classes, deal_classes
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
 
@@ -43,7 +43,7 @@ class KFold(Splitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         seed = (seed_of(self.random_state), 0) if self.shuffle else None
-        return Folds.of_columns([_even(rows, self.n_splits, seed)], each_once(self.n_splits))
+        return Folds.of_columns([_equal_folds(rows, self.n_splits, seed)], k_fold_splits(self.n_splits))
 
 
 class RepeatedKFold(Splitter, sklearn.model_selection.RepeatedKFold):  # type: ignore[misc]
@@ -62,12 +62,12 @@ class RepeatedKFold(Splitter, sklearn.model_selection.RepeatedKFold):  # type: i
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         n_splits, seed = self.cvargs["n_splits"], seed_of(self.random_state)
-        columns = [_even(rows, n_splits, (seed, repeat)) for repeat in range(self.n_repeats)]
-        return Folds.of_columns(columns, each_once(n_splits, self.n_repeats))
+        columns = [_equal_folds(rows, n_splits, (seed, repeat)) for repeat in range(self.n_repeats)]
+        return Folds.of_columns(columns, k_fold_splits(n_splits, self.n_repeats))
 
 
 class StratifiedKFold(Splitter, sklearn.model_selection.StratifiedKFold):  # type: ignore[misc]
-    """Folds that all have the same share of each class, up to one row.
+    """Folds with the same proportion of each class, up to one row.
 
     Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.StratifiedKFold`;
     without shuffle those on Dask data are too. One pass over y counts its classes; the rows of each class keep their
@@ -85,10 +85,10 @@ class StratifiedKFold(Splitter, sklearn.model_selection.StratifiedKFold):  # typ
 
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
-        strata = _classes(rows, self.n_splits)
+        counted = _classes(rows, self.n_splits)
         seed = (seed_of(self.random_state), 0) if self.shuffle else None
-        columns = [by_class(strata, _dealt_by_appearance(strata, self.n_splits), seed)]
-        return Folds.of_columns(columns, each_once(self.n_splits))
+        columns = [assign_classes(counted, _deal_by_appearance(counted, self.n_splits), seed)]
+        return Folds.of_columns(columns, k_fold_splits(self.n_splits))
 
 
 class RepeatedStratifiedKFold(Splitter, sklearn.model_selection.RepeatedStratifiedKFold):  # type: ignore[misc]
@@ -108,27 +108,29 @@ class RepeatedStratifiedKFold(Splitter, sklearn.model_selection.RepeatedStratifi
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         n_splits, seed = self.cvargs["n_splits"], seed_of(self.random_state)
-        strata = _classes(rows, n_splits)
-        sizes = _dealt_by_appearance(strata, n_splits)
-        columns = [by_class(strata, sizes, (seed, repeat)) for repeat in range(self.n_repeats)]
-        return Folds.of_columns(columns, each_once(n_splits, self.n_repeats))
+        counted = _classes(rows, n_splits)
+        sizes = _deal_by_appearance(counted, n_splits)
+        columns = [assign_classes(counted, sizes, (seed, repeat)) for repeat in range(self.n_repeats)]
+        return Folds.of_columns(columns, k_fold_splits(n_splits, self.n_repeats))
 
 
-def _even(rows: Rows, n_splits: int, seed: tuple[int, ...] | None) -> IdColumn:
-    require_rows(rows, n_splits)
-    return by_row(Cut(even_sizes(rows.n_rows, n_splits), None if seed is None else key_of(*seed)), rows.lengths)
+def _equal_folds(rows: Rows, n_splits: int, seed: tuple[int, ...] | None) -> IdColumn:
+    check_n_rows(rows, n_splits)
+    return assign_rows(
+        RowAssignment(fold_sizes(rows.n_rows, n_splits), None if seed is None else key_of(*seed)), rows.lengths
+    )
 
 
-def _classes(rows: Rows, n_splits: int) -> Strata:
-    require_rows(rows, n_splits)
-    strata = read_strata(column_of(rows, "y"), rows.lengths)
-    require_members(strata.classes, strata.counts, n_splits)
-    return strata
+def _classes(rows: Rows, n_splits: int) -> ClassCounts:
+    check_n_rows(rows, n_splits)
+    counted = count_classes(column_of(rows, "y"), rows.lengths)
+    check_class_counts(counted.classes, counted.counts, n_splits)
+    return counted
 
 
-def _dealt_by_appearance(strata: Strata, n_splits: int) -> Array:
-    sizes = np.empty((len(strata.classes), n_splits), np.int64)
-    sizes[strata.appearance] = dealt(strata.counts[strata.appearance], n_splits)
+def _deal_by_appearance(counted: ClassCounts, n_splits: int) -> Array:
+    sizes = np.empty((len(counted.classes), n_splits), np.int64)
+    sizes[counted.appearance] = deal_classes(counted.counts[counted.appearance], n_splits)
     return sizes
 
 
@@ -150,13 +152,13 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
 
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
-        cut, splits = _cut_at(self._windows(rows.n_rows), rows.n_rows)
-        return Folds.of_columns([by_row(cut, rows.lengths)], splits)
+        assignment, splits = _assign_windows(self._windows(rows.n_rows), rows.n_rows)
+        return Folds.of_columns([assign_rows(assignment, rows.lengths)], splits)
 
     def folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
         windows = [(train[0], train[-1] + 1, test[0], test[-1] + 1) for train, test in splits]
-        cut, shared = _cut_at(windows, n_rows)
-        return Folds((cut.ids(0, n_rows),), shared)
+        assignment, shared = _assign_windows(windows, n_rows)
+        return Folds((assignment.ids(0, n_rows),), shared)
 
     def _windows(self, n_rows: int) -> list[tuple[int, int, int, int]]:
         """Return of each split the first and the end of its training rows, and those of its test rows."""
@@ -176,9 +178,9 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
         return windows
 
 
-def _cut_at(windows: Sequence[tuple[int, int, int, int]], n_rows: int) -> tuple[Cut, list[Split]]:
-    """Return the rows cut wherever a training or a test set begins or ends, and which parts each split has."""
+def _assign_windows(windows: Sequence[tuple[int, int, int, int]], n_rows: int) -> tuple[RowAssignment, list[Split]]:
+    """Return parts of rows that end wherever a training or a test set begins or ends, and the parts of each split."""
     edges = np.unique([0, n_rows, *np.ravel(windows)])
     parts = np.searchsorted(edges, windows).tolist()
     splits = [Split(0, tuple(range(a, b)), tuple(range(c, d))) for a, b, c, d in parts]
-    return Cut(tuple(np.diff(edges).tolist())), splits
+    return RowAssignment(tuple(np.diff(edges).tolist())), splits

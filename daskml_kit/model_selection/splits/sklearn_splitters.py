@@ -1,4 +1,4 @@
-"""Splits in memory, scikit-learn's own, as folds."""
+"""Folds of scikit-learn's splits: row numbers in memory turned into ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE = -1
 
 
 def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds:
-    """Return splits, as numbers of rows, as ids; those that together test no row twice share a column.
+    """Return splits, given as row numbers, as ids; those that together test no row twice share a column.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds
     Raises
     ------
     DataError
-        Where a row is not there, is named twice, or is on both sides: a row has one id, and counts once.
+        Where a row is not there, is named twice, or both trains and tests: a row has one id, and counts once.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds
     places: list[tuple[int, int]] = []
     shared = False  # whether the last column may take another split
     for number, sides in enumerate(splits):
-        train, test = _masks(n_rows, number, *sides)
+        train, test = _train_test_masks(n_rows, number, *sides)
         whole = int(np.count_nonzero(train)) + int(np.count_nonzero(test)) == n_rows
         if not (whole and shared and (columns[-1][test] == NONE).all()):
             columns.append(np.full(n_rows, NONE, np.int32))
@@ -57,8 +57,8 @@ def folds_in_memory(n_rows: int, splits: Iterable[tuple[Array, Array]]) -> Folds
     return Folds(ids, [_split(column, place, present[column]) for column, place in places])
 
 
-def _masks(n_rows: int, number: int, train: Any, test: Any) -> list[Array]:
-    """Return both sides as masks, once they are checked."""
+def _train_test_masks(n_rows: int, number: int, train: Any, test: Any) -> list[Array]:
+    """Return training and test rows as masks, once they are checked."""
     masks = []
     n_named = 0
     for name, side in (("training", train), ("test", test)):

@@ -1,4 +1,4 @@
-"""Rows by class: each class is cut into folds by itself, so their shares of it are exact."""
+"""Stratification: each class is assigned to folds by itself, so its proportions are exact."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pandas as pd
 
 from daskml_kit.data.align import Column, check_lengths
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.splits.base import each_once
+from daskml_kit.model_selection.splits.base import k_fold_splits
 from daskml_kit.model_selection.splits.folds import (
-    Cut,
+    AssignedRows,
     Folds,
     IdColumn,
-    Span,
-    answers,
+    RowAssignment,
     block_tasks,
+    compute_tasks,
     id_column,
     id_dtype,
     runs_of_blocks,
@@ -30,7 +30,7 @@ from daskml_kit.reductions.class_losses import one_column, sorted_labels
 from daskml_kit.typing import Array
 
 
-def coded(part: Any, name: str, index: int, length: int) -> tuple[Array, Array]:
+def encode(part: Any, name: str, index: int, length: int) -> tuple[Array, Array]:
     """Return the code of each row of block ``index``, and the distinct labels, sorted.
 
     Raises
@@ -42,7 +42,7 @@ def coded(part: Any, name: str, index: int, length: int) -> tuple[Array, Array]:
     return sorted_labels(one_column(np.asarray(part), name, index), index, name)
 
 
-def united(labels: list[Array], name: str) -> tuple[Array, list[Array]]:
+def merge_labels(labels: list[Array], name: str) -> tuple[Array, list[Array]]:
     """Return the distinct labels of all blocks, sorted, and where in them those of each block are.
 
     Raises
@@ -58,7 +58,7 @@ def united(labels: list[Array], name: str) -> tuple[Array, list[Array]]:
     return every, np.split(codes, np.cumsum([len(block) for block in labels])[:-1])
 
 
-def found(labels: Array, every: Array, name: str, index: int) -> Array:
+def label_codes(labels: Array, every: Array, name: str, index: int) -> Array:
     """Return where the sorted ``labels`` of block ``index`` are in ``every``.
 
     Raises
@@ -75,7 +75,7 @@ def found(labels: Array, every: Array, name: str, index: int) -> Array:
 MAX_CLASSES = 2**16
 
 
-class Tally(NamedTuple):
+class BlockClasses(NamedTuple):
     """The classes of a block, sorted, the rows each has, and the first of them in the block."""
 
     labels: Array
@@ -83,15 +83,15 @@ class Tally(NamedTuple):
     first: Array
 
 
-class Run(NamedTuple):
-    """Of a block: which classes it has, how many rows of each, and how many came in the blocks before."""
+class BlockClassRanks(NamedTuple):
+    """Classes of a block, their rows in it, and their rows in the blocks before."""
 
     codes: Array
     counts: Array
     before: Array
 
 
-class Strata(NamedTuple):
+class ClassCounts(NamedTuple):
     """The classes of all rows, from one pass over their labels.
 
     Parameters
@@ -102,7 +102,7 @@ class Strata(NamedTuple):
     counts : array of shape (n_classes,)
     appearance : array of shape (n_classes,)
         The classes' numbers in the order in which they first appear.
-    runs : list of Run
+    runs : list of BlockClassRanks
         One a block.
     """
 
@@ -110,27 +110,27 @@ class Strata(NamedTuple):
     classes: Array
     counts: Array
     appearance: Array
-    runs: list[Run]
+    runs: list[BlockClassRanks]
 
 
-class Plan(NamedTuple):
-    """How the rows of each class are cut: the sizes (n_classes, n_parts), at random where there is a ``seed``."""
+class ClassAssignment(NamedTuple):
+    """Sizes (n_classes, n_parts) of the parts of each class, shuffled where there is a ``seed``."""
 
     classes: Array
     sizes: Array
     seed: tuple[int, ...] | None = None
 
-    def span(self, code: int, start: int, stop: int) -> Span:
+    def span(self, code: int, start: int, stop: int) -> AssignedRows:
         key = None if self.seed is None else key_of(*self.seed, code)
-        return Span(Cut(tuple(self.sizes[code].tolist()), key), start, stop)
+        return AssignedRows(RowAssignment(tuple(self.sizes[code].tolist()), key), start, stop)
 
-    def spans(self, run: Run) -> list[Span]:
+    def spans(self, run: BlockClassRanks) -> list[AssignedRows]:
         """Return the places, within their class, of a block's rows of each class."""
         stops = run.before + run.counts
         return [self.span(*one) for one in zip(run.codes.tolist(), run.before.tolist(), stops.tolist(), strict=True)]
 
 
-def read_strata(labels: Column, lengths: Sequence[int]) -> Strata:
+def count_classes(labels: Column, lengths: Sequence[int]) -> ClassCounts:
     """Count the classes of each block, in one pass over the labels.
 
     Raises
@@ -138,48 +138,50 @@ def read_strata(labels: Column, lengths: Sequence[int]) -> Strata:
     DataError
         Where labels are missing, cannot be compared, or are too many to be classes.
     """
-    tallies: list[Tally] = answers(
+    tallies: list[BlockClasses] = compute_tasks(
         block_tasks(
             "daskml-tally",
-            [partial(_tally, name=labels.name, index=i, length=length) for i, length in enumerate(lengths)],
+            [partial(_count_block, name=labels.name, index=i, length=length) for i, length in enumerate(lengths)],
             labels.blocks,
         )
     )
-    classes, codes = united([tally.labels for tally in tallies], labels.name)
+    classes, codes = merge_labels([tally.labels for tally in tallies], labels.name)
     _require_classes(classes, labels.name, "")
     before, first, runs = np.zeros(len(classes), np.int64), np.full(len(classes), sum(lengths)), []
     for tally, present, start in zip(tallies, codes, np.cumsum([0, *lengths]), strict=False):
-        runs.append(Run(present, tally.counts, before[present]))
+        runs.append(BlockClassRanks(present, tally.counts, before[present]))
         first[present] = np.minimum(first[present], start + tally.first)
         before[present] += tally.counts
-    return Strata(labels, classes, before, np.argsort(first), runs)
+    return ClassCounts(labels, classes, before, np.argsort(first), runs)
 
 
-def by_class(strata: Strata, sizes: Array, seed: tuple[int, ...] | None) -> IdColumn:
-    """Return the column in which the rows of each class are cut into parts of ``sizes`` (n_classes, n_parts).
+def assign_classes(counted: ClassCounts, sizes: Array, seed: tuple[int, ...] | None) -> IdColumn:
+    """Return the ids of the rows of each class in parts of ``sizes`` (n_classes, n_parts).
 
     Ranks within a class run on from block to block, so a row's fold does not depend on how rows are blocked.
     """
-    plan = dask.delayed(Plan(strata.classes, sizes, seed), traverse=False, pure=True)
-    name, lengths = strata.labels.name, [int(run.counts.sum()) for run in strata.runs]
-    ids = [partial(_ids, run, name, index) for index, run in enumerate(strata.runs)]
-    counts = [partial(_counts, strata.runs[several]) for several in runs_of_blocks(lengths)]
-    tasks = block_tasks("daskml-stratum", ids, strata.labels.blocks, shared=plan)
+    plan = dask.delayed(ClassAssignment(counted.classes, sizes, seed), traverse=False, pure=True)
+    name, lengths = counted.labels.name, [int(run.counts.sum()) for run in counted.runs]
+    ids = [partial(_ids, run, name, index) for index, run in enumerate(counted.runs)]
+    counts = [partial(_counts, counted.runs[several]) for several in runs_of_blocks(lengths)]
+    tasks = block_tasks("daskml-stratum", ids, counted.labels.blocks, shared=plan)
     return id_column(tasks, block_tasks("daskml-count", counts, shared=plan), lengths, sizes.shape[1])
 
 
-def _tally(part: Any, name: str, index: int, length: int) -> Tally:
-    codes, labels = coded(part, name, index, length)
+def _count_block(part: Any, name: str, index: int, length: int) -> BlockClasses:
+    codes, labels = encode(part, name, index, length)
     _require_classes(labels, name, f" in block {index}")
     first = np.empty(len(labels), np.int64)
     first[codes[::-1]] = np.arange(length)[::-1]  # the last to be written is the first row
-    return Tally(labels, np.bincount(codes, minlength=len(labels)), first)
+    return BlockClasses(labels, np.bincount(codes, minlength=len(labels)), first)
 
 
-def _ids(run: Run, name: str, index: int, part: Any, plan: Plan) -> Array:
-    codes, labels = coded(part, name, index, int(run.counts.sum()))
+def _ids(run: BlockClassRanks, name: str, index: int, part: Any, plan: ClassAssignment) -> Array:
+    codes, labels = encode(part, name, index, int(run.counts.sum()))
     counts = np.bincount(codes, minlength=len(labels))
-    if not (np.array_equal(found(labels, plan.classes, name, index), run.codes) and np.array_equal(counts, run.counts)):
+    if not (
+        np.array_equal(label_codes(labels, plan.classes, name, index), run.codes) and np.array_equal(counts, run.counts)
+    ):
         raise DataError(f"{name}: block {index} has other labels than when it was read before")
     ids = np.empty(len(codes), id_dtype(plan.sizes.shape[1]))
     order = np.argsort(codes.astype(np.uint16), kind="stable")  # 16 bits are sorted by radix, in linear time
@@ -188,7 +190,7 @@ def _ids(run: Run, name: str, index: int, part: Any, plan: Plan) -> Array:
     return ids
 
 
-def _counts(runs: Sequence[Run], plan: Plan) -> Array:
+def _counts(runs: Sequence[BlockClassRanks], plan: ClassAssignment) -> Array:
     counts = np.zeros((len(runs), plan.sizes.shape[1]), np.int64)
     for total, run in zip(counts, runs, strict=True):
         for span in plan.spans(run):
@@ -204,7 +206,7 @@ def _require_classes(labels: Array, name: str, where: str) -> None:
         )
 
 
-def dealt(counts: Array, n_folds: int) -> Array:
+def deal_classes(counts: Array, n_folds: int) -> Array:
     """Return the rows of each class (n_classes, n_folds) when the sorted rows are dealt to the folds in turn.
 
     Parameters
@@ -215,7 +217,7 @@ def dealt(counts: Array, n_folds: int) -> Array:
 
     Examples
     --------
-    >>> dealt(np.array([3, 2]), 2)
+    >>> deal_classes(np.array([3, 2]), 2)
     array([[2, 1],
            [1, 1]])
     """
@@ -224,8 +226,8 @@ def dealt(counts: Array, n_folds: int) -> Array:
     return np.diff(dealt_before, axis=0)
 
 
-def proportional(counts: Array, n_drawn: int, rng: np.random.Generator) -> Array:
-    """Return how many of ``n_drawn`` rows each class gives: its share, by largest remainder, ties at random.
+def largest_remainder(counts: Array, n_drawn: int, rng: np.random.Generator) -> Array:
+    """Return the rows of each class in a stratified draw of ``n_drawn``, by largest remainder, ties at random.
 
     Parameters
     ----------
@@ -236,23 +238,23 @@ def proportional(counts: Array, n_drawn: int, rng: np.random.Generator) -> Array
 
     Examples
     --------
-    >>> proportional(np.array([5, 2]), 4, np.random.default_rng(0))
+    >>> largest_remainder(np.array([5, 2]), 4, np.random.default_rng(0))
     array([3, 1])
     """
-    shares = counts.astype(object) * n_drawn  # integers of any size: large data must not overflow
+    products = counts.astype(object) * n_drawn  # integers of any size: large data must not overflow
     total = int(counts.sum())
-    whole, rest = (shares // total).astype(np.int64), (shares % total).astype(np.float64)
+    whole, rest = (products // total).astype(np.int64), (products % total).astype(np.float64)
     most = np.lexsort((rng.random(len(counts)), -rest))
     whole[most[: n_drawn - int(whole.sum())]] += 1
     return whole
 
 
-def lightest_first(sizes: Array, n_folds: int) -> Array:
+def balance_groups(sizes: Array, n_folds: int) -> Array:
     """Return the fold of each group: the largest group first, each to the fold that has the fewest rows.
 
     Examples
     --------
-    >>> lightest_first(np.array([1, 5, 3, 2]), 2)
+    >>> balance_groups(np.array([1, 5, 3, 2]), 2)
     array([0, 0, 1, 1])
     """
     folds = np.empty(len(sizes), np.int64)
@@ -264,11 +266,11 @@ def lightest_first(sizes: Array, n_folds: int) -> Array:
     return folds
 
 
-def most_alike(counts: Array, n_folds: int, order: Sequence[int] | Array) -> Array:
-    """Return the fold of each group such that the folds have classes alike; those most unlike are placed first.
+def balance_classes(counts: Array, n_folds: int, order: Sequence[int] | Array) -> Array:
+    """Return the fold of each group that balances the classes; groups with the most uneven classes are placed first.
 
-    Each group goes to the fold where it leaves the least spread between the folds' shares of the classes, and among
-    equals to the fold with the fewest rows.
+    Each group goes to the fold where it leaves the least spread between the folds' proportions of the classes, and
+    among equals to the fold with the fewest rows.
 
     Parameters
     ----------
@@ -276,7 +278,7 @@ def most_alike(counts: Array, n_folds: int, order: Sequence[int] | Array) -> Arr
         Rows of each class in each group.
     n_folds : int
     order : sequence of int
-        Which of equally spread groups is placed first.
+        Order in which equally uneven groups are placed.
     """
     counts = counts.astype(np.float64)
     totals, table = counts.sum(axis=0), np.zeros((n_folds, counts.shape[1]))
@@ -300,15 +302,15 @@ def _least(spreads: Sequence[float], rows: Sequence[float]) -> int:
     return best
 
 
-def plain_strata(y: Any, n_rows: int, n_splits: int) -> Folds | None:
+def stratified_folds_in_memory(y: Any, n_rows: int, n_splits: int) -> Folds | None:
     """Return the folds of `sklearn.model_selection.StratifiedKFold` without shuffle.
 
-    None where y is not a plain column of whole numbers, of as many rows, or some class has fewer rows than there are
+    None where y is not one column of whole numbers, of as many rows, or some class has fewer rows than there are
     folds: scikit-learn knows what to say about it.
 
     Examples
     --------
-    >>> plain_strata(np.array([7, 7, 7, 3, 3]), 5, 2).ids[0]
+    >>> stratified_folds_in_memory(np.array([7, 7, 7, 3, 3]), 5, 2).ids[0]
     array([0, 0, 1, 0, 1], dtype=int16)
     """
     if not (isinstance(y, np.ndarray) and y.shape == (n_rows,) and y.dtype.kind in "iub"):
@@ -318,8 +320,8 @@ def plain_strata(y: Any, n_rows: int, n_splits: int) -> Folds | None:
     if len(labels) > MAX_CLASSES or counts.min() < n_splits:
         return None
     order = np.argsort(codes.astype(np.uint16), kind="stable")  # 16 bits are sorted by radix, in linear time
-    sizes = dealt(counts, n_splits)
+    sizes = deal_classes(counts, n_splits)
     parts = np.tile(np.arange(n_splits, dtype=id_dtype(n_splits)), len(labels))
     ids = np.empty(n_rows, parts.dtype)
     ids[order] = np.repeat(parts, sizes.ravel())
-    return Folds((ids,), each_once(n_splits))
+    return Folds((ids,), k_fold_splits(n_splits))

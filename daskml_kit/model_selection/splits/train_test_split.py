@@ -1,4 +1,4 @@
-"""Training and test rows."""
+"""Random, stratified and grouped split into training and test rows: train_test_split."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ from daskml_kit.data.align import Rows, align_rows
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.indexing import take
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.splits.base import column_of, refuse_names, seed_of
-from daskml_kit.model_selection.splits.folds import Cut, Folds, IdColumn, Span, by_row, by_span
+from daskml_kit.model_selection.splits.base import check_not_names, column_of, seed_of
+from daskml_kit.model_selection.splits.folds import (
+    AssignedRows,
+    Folds,
+    IdColumn,
+    RowAssignment,
+    assign_blocks,
+    assign_rows,
+)
 from daskml_kit.model_selection.splits.shuffle_split import (
     GroupShuffleSplit,
     Size,
-    Sizes,
-    one_a_column,
-    shares,
+    SplitSizes,
+    class_sizes,
+    one_split_per_column,
     split_sizes,
     stratified,
     with_rest,
 )
-from daskml_kit.model_selection.splits.stratify import read_strata
+from daskml_kit.model_selection.splits.stratify import count_classes
 from daskml_kit.numerics.permutation import key_of
 
 DEFAULT_TEST_SIZE = 0.25
@@ -55,26 +62,26 @@ def train_test_split(
     *arrays : Dask arrays, DataFrames or Series, NumPy arrays, pandas objects or CSR matrices
         Of the same rows. Beside a Dask collection the others become Dask collections too.
     test_size, train_size : float in (0, 1), int or None
-        A share or a number of rows; None is what the other leaves, and 0.25 for testing where both are None. With
-        ``groups`` a share or a number of groups.
+        A fraction or a number of rows; None is the complement of the other, and 0.25 for testing where both are
+        None. With ``groups`` a fraction or a number of groups.
     random_state : int, RandomState or None
         With an int the same rows are drawn however they are blocked.
     shuffle : bool, optional
         By default True: rows are drawn at random. False: the first rows train, those after them test.
     stratify : collection of one column, optional
-        Each side gets each class's share, up to one row. It is read once here and once when the parts are computed.
+        Both parts have each class's proportion, up to one row. It is read once here, once with the parts.
     groups : collection of one column, optional
-        Rows of one group stay on one side. It is read twice here. There must be room for the distinct groups.
+        Rows of one group stay together. It is read twice here. There must be room for the distinct groups.
     blockwise : bool
-        Draw the share from each block by itself, up to one row: every block is then in both parts.
+        Draw the fraction from each block by itself, up to one row: every block is then in both parts.
     convert_mixed_types : bool
         Where there are arrays and frames, return arrays for all. By default each collection keeps its kind.
 
     Returns
     -------
     list
-        Training and test rows of each of ``arrays``. Dask arrays have known chunk sizes. Blocks that a side has no
-        rows of are left out.
+        Training and test rows of each of ``arrays``. Dask arrays have known chunk sizes. Blocks
+        without rows of a part are left out.
 
     Raises
     ------
@@ -92,9 +99,9 @@ def train_test_split(
     """
     if not arrays:
         raise ValueError("At least one array required as input")
-    refuse_names(stratify=stratify, groups=groups)
+    check_not_names(stratify=stratify, groups=groups)
     ways = [name for name, on in (("stratify", stratify is not None), ("groups", groups is not None)) if on]
-    ways += [name for name, on in (("shuffle=False", not _drawn(shuffle)), ("blockwise=True", blockwise)) if on]
+    ways += [name for name, on in (("shuffle=False", not _shuffles(shuffle)), ("blockwise=True", blockwise)) if on]
     if len(ways) > 1:
         hint = "; StratifiedGroupKFold splits by both" if ways == ["stratify", "groups"] else ""
         raise DataError(f"{ways[0]} and {ways[1]} are not implemented together, use one of them{hint}")
@@ -103,7 +110,7 @@ def train_test_split(
     if not any(map(is_dask, (*arrays, stratify, groups))):
         if blockwise:
             raise DataError("blockwise=True: expected a Dask collection, data in memory has no blocks")
-        return _in_memory(arrays, test_size, train_size, random_state, _drawn(shuffle), stratify, groups)
+        return _in_memory(arrays, test_size, train_size, random_state, _shuffles(shuffle), stratify, groups)
     named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
     by = {name: part for name, part in (("stratify", stratify), ("groups", groups)) if part is not None}
     rows = align_rows({**named, **by})
@@ -118,20 +125,22 @@ def _one_split(rows: Rows, test_size: Size, train_size: Size, random_state: Any,
         return GroupShuffleSplit(1, test_size=test_size, train_size=train_size, random_state=random_state).folds(rows)
     sizes = split_sizes(rows.n_rows, test_size, train_size, DEFAULT_TEST_SIZE)
     if ways == ["stratify"]:
-        return stratified(read_strata(column_of(rows, "stratify"), rows.lengths), sizes, 1, random_state)
+        return stratified(count_classes(column_of(rows, "stratify"), rows.lengths), sizes, 1, random_state)
     if ways == ["shuffle=False"]:
-        column = by_row(Cut(with_rest(sizes, rows.n_rows)), rows.lengths)
+        column = assign_rows(RowAssignment(with_rest(sizes, rows.n_rows)), rows.lengths)
     elif ways:
         column = _within_blocks(rows.lengths, sizes, seed_of(random_state))
     else:
-        column = by_row(Cut(with_rest(sizes, rows.n_rows), key_of(seed_of(random_state), 0)), rows.lengths)
-    return Folds.of_columns([column], one_a_column(1))
+        column = assign_rows(
+            RowAssignment(with_rest(sizes, rows.n_rows), key_of(seed_of(random_state), 0)), rows.lengths
+        )
+    return Folds.of_columns([column], one_split_per_column(1))
 
 
-def _within_blocks(lengths: Sequence[int], sizes: Sizes, seed: int) -> IdColumn:
-    parts = shares(np.asarray(lengths), sizes, (seed, 0)).tolist()
-    cuts = [Cut(tuple(part), key_of(seed, 0, block)) for block, part in enumerate(parts)]
-    return by_span([Span(cut, 0, length) for cut, length in zip(cuts, lengths, strict=True)])
+def _within_blocks(lengths: Sequence[int], sizes: SplitSizes, seed: int) -> IdColumn:
+    parts = class_sizes(np.asarray(lengths), sizes, (seed, 0)).tolist()
+    cuts = [RowAssignment(tuple(part), key_of(seed, 0, block)) for block, part in enumerate(parts)]
+    return assign_blocks([AssignedRows(cut, 0, length) for cut, length in zip(cuts, lengths, strict=True)])
 
 
 def _in_memory(
@@ -155,7 +164,7 @@ def _in_memory(
     return [take(array, side) for array in arrays for side in (train, test)]
 
 
-def _drawn(shuffle: bool | None) -> bool:
+def _shuffles(shuffle: bool | None) -> bool:
     if shuffle not in (None, True, False):
         raise DataError(f"shuffle: expected True, False or None, got {shuffle!r}")
     return shuffle is None or bool(shuffle)
