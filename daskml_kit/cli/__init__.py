@@ -1,1 +1,1 @@
-"""What the command line does: read a table, train a model on it, test it, and save it."""
+"""Command line parts: read a table, train a model on it, test it, and save it."""

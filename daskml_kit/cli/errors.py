@@ -1,4 +1,4 @@
-"""Failures that are the user's to mend, in one line."""
+"""Errors that the user of the command line can mend, each in one line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 
 class JobError(Exception):
-    """The job cannot be done; the message is one line for the user of the command line."""
+    """Failure of a command; the message is one line for the user of the command line."""
 
 
 @contextmanager
-def failing(doing: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn the exceptions of ``kinds`` into a `JobError` that says what was being done."""
+def naming_failures(doing: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn exceptions of ``kinds`` into a `JobError` that begins with ``doing``."""
     try:
         yield
     except kinds as error:
@@ -22,7 +22,7 @@ def failing(doing: str, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of ``error`` as one line.
+    """Return the message of an exception as one line.
 
     Examples
     --------
@@ -32,8 +32,7 @@ def one_line(error: BaseException) -> str:
     text = str(error).partition("Original Message:")[2] or str(error)
     mismatches = re.findall(r"^\| (\S.*?) *\| (\S+) *\| (\S+) *\|$", text, flags=re.MULTILINE)
     if text.startswith("Mismatched dtypes") and len(mismatches) > 1:
-        found = (f"column {name!r} holds {got}, its first rows {first}" for name, got, first in mismatches[1:])
-        return "; ".join(found)
+        return "; ".join(f"column {name!r} holds {got}, its first rows {first}" for name, got, first in mismatches[1:])
     return " ".join(text.split()) or type(error).__name__
 
 
@@ -49,5 +48,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {' or '.join(repr(match) for match in close)}?"
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"; there are {shown}" if names else ""
+    return f"; there are {shortened(names)}" if names else ""
+
+
+def shortened(names: Iterable[object], most: int = 12) -> str:
+    """Return the first names, with the number of all where some are left out.
+
+    Examples
+    --------
+    >>> shortened("abcd", most=2)
+    'a, b, ... (4)'
+    """
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:most]) + (f", ... ({len(texts)})" if len(texts) > most else "")

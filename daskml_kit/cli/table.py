@@ -1,9 +1,8 @@
-"""Decide what each column of a table is for, and keep the rows whose target is known."""
+"""Tables of the command line: reading, the use of each column, and the models for each task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,23 +11,13 @@ import dask.dataframe as dd
 import pandas as pd
 from sklearn.pipeline import make_pipeline
 
-from daskml_kit.cli.errors import JobError, did_you_mean, failing
+from daskml_kit import linear_model
+from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures
 from daskml_kit.compose import ColumnTransformer
 from daskml_kit.data.memory import blocks_bytes, fits
 from daskml_kit.datasets.flights import flights_path, load_flights
 from daskml_kit.engines.open import Tables, find_client
 from daskml_kit.impute import SimpleImputer
-from daskml_kit.linear_model import (
-    ElasticNet,
-    GammaRegressor,
-    HuberRegressor,
-    Lasso,
-    LinearRegression,
-    LinearSVC,
-    LogisticRegression,
-    PoissonRegressor,
-    Ridge,
-)
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 from daskml_kit.reductions.value_counts import Columns, Contents
 
@@ -38,18 +27,8 @@ CSV_BLOCK_BYTES = 16 * 2**20
 LATE_MINUTES = 15
 FLIGHT_TARGETS = ("late", "arr_delay")
 FLIGHT_CATEGORIES = ["month", "day_of_week", "sched_dep_hour", "sched_arr_hour"]
-FLIGHT_COLUMNS = (
-    "year",
-    "month",
-    "day",
-    "sched_dep_time",
-    "sched_arr_time",
-    "arr_delay",
-    "carrier",
-    "origin",
-    "dest",
-    "distance",
-)
+FLIGHT_FEATURES = ["month", "carrier", "origin", "dest", "distance"]
+FLIGHT_TIMES = ["year", "day", "sched_dep_time", "sched_arr_time", "arr_delay"]
 FLIGHT_NOTE = (
     f"late is an arrival more than {LATE_MINUTES} minutes after schedule; canceled and diverted flights have no "
     "arrival delay and are dropped"
@@ -57,7 +36,7 @@ FLIGHT_NOTE = (
 
 
 class Source(NamedTuple):
-    """A lazy table, its target, the numeric columns that are names of categories, and what a reader should know."""
+    """Lazy table, its target, the numeric columns that are names of categories, and what a reader should know."""
 
     frame: dd.DataFrame
     target: str
@@ -77,7 +56,7 @@ def open_source(data: str, target: str | None) -> Source:
         return _open_flights(target or "late")
     if target is None:
         raise JobError("--target: expected the name of a column of DATA")
-    with failing(f"cannot read {data}", OSError, ValueError):  # of Arrow and of pandas' parsers too
+    with naming_failures(f"cannot read {data}", OSError, ValueError):  # of Arrow and of pandas' parsers too
         frame = _plain_types(_open_files(data))
     if target not in frame.columns:
         raise JobError(f"--target: {data} has no column {target!r}{did_you_mean(target, map(str, frame.columns))}")
@@ -85,7 +64,7 @@ def open_source(data: str, target: str | None) -> Source:
 
 
 def _open_files(data: str) -> dd.DataFrame:
-    kind = _format(data)
+    kind = _suffix(data)
     if kind in PARQUET:
         return dd.read_parquet(data)
     options: dict[str, Any] = {"sep": "\t"} if kind == ".tsv" else {}
@@ -94,22 +73,18 @@ def _open_files(data: str) -> dd.DataFrame:
     return dd.read_csv(data, blocksize=block, assume_missing=True, **options)
 
 
-def _format(data: str) -> str:
+def _suffix(data: str) -> str:
+    """Return the ending that tells the format of the first file."""
     if "://" not in data:
         matches = glob(data) if has_magic(data) else [data] if Path(data).exists() else []
         if not matches:
             raise FileNotFoundError("no such file")
-        first = Path(matches[0])
-        if first.is_dir():
-            inside = {path.suffix for path in first.rglob("*") if path.suffix in PARQUET}
-            return _known(min(inside, default=""))
-        data = first.name
+        data = matches[0]
+        if Path(data).is_dir():
+            data = min((path.name for path in Path(data).rglob("*") if path.suffix in PARQUET), default="")
     for ending in COMPRESSED:
         data = data.removesuffix(ending)
-    return _known(Path(data).suffix.lower())
-
-
-def _known(suffix: str) -> str:
+    suffix = Path(data).suffix.lower()
     if suffix not in CSV + PARQUET:
         raise ValueError(f"expected files that end in {', '.join(CSV + PARQUET)}, or a folder of Parquet files")
     return suffix
@@ -123,23 +98,23 @@ def _plain_types(frame: dd.DataFrame) -> dd.DataFrame:
             changed[name] = object
         elif pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
             changed[name] = "float64"
-    return frame.astype(changed) if changed else frame
+    return frame.astype(changed)
 
 
 def _open_flights(target: str) -> Source:
     if target not in FLIGHT_TARGETS:
         raise JobError(f"--target: flights has no target {target!r}{did_you_mean(target, FLIGHT_TARGETS)}")
-    with failing("flights", ImportError):
+    with naming_failures("flights", ImportError):
         path = flights_path()
-    with failing(f"cannot read {path}", OSError, ValueError):
-        flights = load_flights(columns=FLIGHT_COLUMNS)
+    with naming_failures(f"cannot read {path}", OSError, ValueError):
+        flights = load_flights(columns=[*FLIGHT_FEATURES, *FLIGHT_TIMES])
     frame = flights.map_partitions(_known_before, target)
     return Source(frame, target, FLIGHT_CATEGORIES, [FLIGHT_NOTE])
 
 
 def _known_before(flights: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return what is known of each flight before its departure, and the target; missing where it was canceled."""
-    known = flights[["month", "carrier", "origin", "dest", "distance"]].copy()
+    known = flights[FLIGHT_FEATURES].copy()
     known["day_of_week"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week
     known["sched_dep_hour"] = flights["sched_dep_time"] // 100
     known["sched_arr_hour"] = flights["sched_arr_time"] // 100
@@ -153,26 +128,24 @@ MOST_INTEGER_CLASSES = 20
 TASKS = ("classification", "regression")
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows with a known target, held where they fit in memory, and the use of each column."""
+class TrainingTable(NamedTuple):
+    """Rows with a known target, held where they fit in memory, and the columns of each kind."""
 
     frame: dd.DataFrame
     target: str
     task: str
-    n_rows: int
-    n_dropped: int
-    numeric: Sequence[str]
-    categorical: Sequence[str]
-    flags: Sequence[str]
+    rows: int
+    dropped: int
+    columns: dict[str, list[str]]
     unused: dict[str, str]
 
     @property
     def features(self) -> list[str]:
-        return [*self.numeric, *self.categorical, *self.flags]
+        """Columns that the target is predicted from."""
+        return [name for names in self.columns.values() for name in names]
 
 
-def load_table(source: Source, task: str | None) -> Table:
+def load_table(source: Source, task: str | None) -> TrainingTable:
     """Read the table once, and return it with its task, guessed where it is None.
 
     Raises
@@ -180,27 +153,24 @@ def load_table(source: Source, task: str | None) -> Table:
     JobError
         Where a file cannot be read, or the target does not fit the task.
     """
-    with failing("cannot read the data", OSError, ValueError):
-        frame = hold(source.frame)
-        contents: Contents = Tables(frame).answer(Columns(source.target, MOST_CLASSES))[0]
-    n_known = int(contents.present[list(frame.columns).index(source.target)])
+    frame, target = source.frame, source.target
+    with naming_failures("cannot read the data", OSError, ValueError):
+        if fits(find_client(), blocks_bytes(frame.to_delayed())):  # going by the first partition
+            frame = frame.persist()
+        contents: Contents = Tables(frame).answer(Columns(target, MOST_CLASSES))[0]
+    n_known = int(contents.present[list(frame.columns).index(target)])
     if not n_known:
-        raise JobError(f"--target: column {source.target!r} is missing in all {contents.n_rows:,} rows")
-    task = task or guess_task(contents)
-    _check_target(source.target, frame.dtypes[source.target], contents, task)
-    known = frame.dropna(subset=[source.target])
+        raise JobError(f"--target: column {target!r} is missing in all {contents.n_rows:,} rows")
+    task = task or _guess_task(contents)
+    _check_target(target, frame.dtypes[target], contents, task)
+    columns, unused = _column_kinds(frame, source, contents)
+    frame = frame.dropna(subset=[target])
     if task == "classification" and contents.whole:
-        known = known.assign(**{source.target: known[source.target].astype("int64")})
-    uses = _uses(frame, source, contents)
-    return Table(known, source.target, task, contents.n_rows, contents.n_rows - n_known, **uses)
+        frame = frame.assign(**{target: frame[target].astype("int64")})
+    return TrainingTable(frame, target, task, contents.n_rows, contents.n_rows - n_known, columns, unused)
 
 
-def hold(frame: dd.DataFrame) -> dd.DataFrame:
-    """Return the table in memory where it fits, going by its first partition, else as it is, read in each pass."""
-    return frame.persist() if fits(find_client(), blocks_bytes(frame.to_delayed())) else frame
-
-
-def guess_task(contents: Contents) -> str:
+def _guess_task(contents: Contents) -> str:
     """Return "classification" where the target is no number, or few whole numbers, else "regression"."""
     if contents.labels is None:
         return "regression"
@@ -219,37 +189,41 @@ def _check_target(name: str, dtype: Any, contents: Contents, task: str) -> None:
         raise JobError(f"--target: column {name!r} has one class only, {contents.labels.tolist()[0]!r}")
 
 
-def _uses(frame: dd.DataFrame, source: Source, contents: Contents) -> dict[str, Any]:
-    uses: dict[str, Any] = {"numeric": [], "categorical": [], "flags": [], "unused": {}}
+def _column_kinds(
+    frame: dd.DataFrame, source: Source, contents: Contents
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the columns of each kind, and why others are not used."""
+    columns: dict[str, list[str]] = {"numeric": [], "categorical": [], "flags": []}
+    unused: dict[str, str] = {}
+    kind = pd.api.types
     for (name, dtype), present in zip(frame.dtypes.items(), contents.present, strict=True):
-        kind = pd.api.types
         if name == source.target:
             continue
         if not present:
-            uses["unused"][str(name)] = "no values"
+            unused[str(name)] = "no values"
         elif name in source.categories or kind.is_string_dtype(dtype) or kind.is_object_dtype(dtype):
-            uses["categorical"].append(name)
+            columns["categorical"].append(name)
         elif kind.is_bool_dtype(dtype):
-            uses["flags"].append(name)
+            columns["flags"].append(name)
         elif kind.is_numeric_dtype(dtype):
-            uses["numeric"].append(name)
+            columns["numeric"].append(name)
         else:
-            uses["unused"][str(name)] = f"of type {dtype}"
-    if not (uses["numeric"] or uses["categorical"] or uses["flags"]):
+            unused[str(name)] = f"of type {dtype}"
+    if not any(columns.values()):
         raise JobError(f"no column is left to predict {source.target!r} from")
-    return uses
+    return columns, unused
 
 
 MODELS: dict[str, dict[str, Callable[..., Any]]] = {
-    "classification": {"logistic": LogisticRegression, "svc": LinearSVC},
+    "classification": {"logistic": linear_model.LogisticRegression, "svc": linear_model.LinearSVC},
     "regression": {
-        "ridge": Ridge,
-        "linear": LinearRegression,
-        "lasso": Lasso,
-        "elasticnet": ElasticNet,
-        "huber": HuberRegressor,
-        "poisson": PoissonRegressor,
-        "gamma": GammaRegressor,
+        "ridge": linear_model.Ridge,
+        "linear": linear_model.LinearRegression,
+        "lasso": linear_model.Lasso,
+        "elasticnet": linear_model.ElasticNet,
+        "huber": linear_model.HuberRegressor,
+        "poisson": linear_model.PoissonRegressor,
+        "gamma": linear_model.GammaRegressor,
     },
 }
 """By task and name; the first of a task is its default."""
@@ -273,21 +247,16 @@ def make_model(task: str, name: str | None) -> tuple[str, Any]:
     return name, models[name]()
 
 
-def make_preparation(table: Table) -> Any:
-    """Return the unfitted transformer of the table's columns: impute, scale and encode.
+def make_preparation(columns: dict[str, list[str]]) -> ColumnTransformer:
+    """Return the unfitted transformer of the columns of each kind: impute, scale and encode.
 
     Categories rarer than one row in a thousand share one column, so that names and numbers of things do not explode.
     """
-    common: dict[str, Any] = {
-        "handle_unknown": "infrequent_if_exist",
-        "min_frequency": RARE,
-        "max_categories": MOST_CATEGORIES,
+    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE, max_categories=MOST_CATEGORIES)
+    steps = {
+        "numeric": make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+        "categorical": make_pipeline(SimpleImputer(strategy="most_frequent"), encoder),
+        "flags": OneHotEncoder(drop="if_binary", handle_unknown="ignore"),
     }
-    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-    names = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(**common))
-    parts = [
-        ("numeric", numbers, table.numeric),
-        ("categorical", names, table.categorical),
-        ("flags", OneHotEncoder(drop="if_binary", handle_unknown="ignore"), table.flags),
-    ]
-    return ColumnTransformer([part for part in parts if part[2]], verbose_feature_names_out=False)
+    parts = [(kind, steps[kind], names) for kind, names in columns.items() if names]
+    return ColumnTransformer(parts, verbose_feature_names_out=False)

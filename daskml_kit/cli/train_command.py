@@ -1,7 +1,8 @@
-"""Train, test and save one model."""
+"""Train command: read a table, prepare it, fit, test, and save."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -11,7 +12,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,66 +23,155 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from daskml_kit.base import to_sklearn
-from daskml_kit.cli.errors import JobError, failing
-from daskml_kit.cli.model_report import Report, Verdict, judge_classifier, judge_regressor, largest
-from daskml_kit.cli.table import Table, load_table, make_model, make_preparation, open_source
+from daskml_kit.cli.errors import JobError, naming_failures, shortened
+from daskml_kit.cli.model_report import finite_or_none, largest_coefficients, score_classifier, score_regressor
+from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_preparation, open_source
 from daskml_kit.engines.open import Tables
 from daskml_kit.engines.profile import Profile, watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.value_counts import Shares
 
 MODEL, REPORT = "model.joblib", "report.json"
+STAGES = ("read", "prepare", "fit", "test", "save")
+BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of training"}
 
 
-def check_out(out: Path) -> None:
-    """Raise a `JobError` where ``out`` could not be written, or holds what is not ours to replace."""
-    if out.exists() and not out.is_dir():
-        raise JobError(f"--out: {out} is a file, expected a folder or a new name")
-    with failing(f"--out: cannot read {out}", OSError):
-        strangers = sorted({path.name for path in out.iterdir()} - {MODEL, REPORT}) if out.exists() else []
-    if strangers:
-        raise JobError(f"--out: {out} holds other files ({', '.join(strangers[:3])}); expected a new or empty folder")
-    above = next(path for path in [*out.absolute().parents] if path.exists())
-    if not os.access(above, os.W_OK):
-        raise JobError(f"--out: cannot write in {above}")
+class TrainOptions(argparse.Namespace):
+    """Arguments of ``daskml-kit train``."""
+
+    data: str
+    target: str | None
+    task: str | None
+    model: str | None
+    out: Path
+    test_size: float
+    seed: int
+    quiet: bool
+    scheduler: str | None
+    workers: int | None
 
 
-def save(out: Path, pipeline: Any, report: dict[str, Any]) -> None:
-    """Write the pipeline and the report beside ``out``, then give them its name."""
-    with failing(f"--out: cannot write {out}", OSError):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        try:
-            joblib.dump(pipeline, draft / MODEL)
-            (draft / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False, default=_plain) + "\n")
-            os.chmod(draft, 0o755)
-            _replace(out, draft)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+def train(options: TrainOptions, where: str) -> dict[str, Any]:
+    """Train on the current Dask client, or here where there is none, and save what comes of it.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    where : str
+        Description of the cluster, for the report.
+
+    Returns
+    -------
+    dict
+        The report, as it is written to report.json; a metric that is not defined is None.
+
+    Raises
+    ------
+    JobError
+        Where the options cannot be carried out; then nothing is written.
+    """
+    check_out(options.out)
+    if not 0 < options.test_size < 1:
+        raise JobError(f"--test-size: expected a share between 0 and 1, got {options.test_size:g}")
+    if options.task is not None and options.model is not None:
+        make_model(options.task, options.model)  # before any data is read
+    with Stages(STAGES, quiet=options.quiet) as stages:
+        with stages.stage("read"):
+            source = open_source(options.data, options.target)
+            table = load_table(source, options.task)
+            name, model = make_model(table.task, options.model)
+            parts = table.frame.random_split([1 - options.test_size, options.test_size], random_state=options.seed)
+            with naming_failures("too few rows to train and to test", DataError):
+                facts = [_target_facts(part[table.target], table.task) for part in parts]
+            _check_parts(facts, table)
+        with naming_failures("cannot train", ValueError, TypeError, NotImplementedError):
+            pipeline, results = _fit_and_score(stages, table, model, parts, facts)
+        report = {
+            "data": options.data,
+            "where": where,
+            **_describe_table(table, facts),
+            "model": f"{name} ({type(model).__name__})",
+            **_describe_fit(pipeline),
+            "seconds": stages.seconds.copy(),
+            **results,
+            "notes": [*source.notes, *results["notes"]],
+        }
+        with stages.stage("save"):
+            save(options.out, to_sklearn(pipeline), report)
+    return report
 
 
-def _replace(out: Path, draft: Path) -> None:
-    """Put ``draft`` in the place of ``out``; what was there is there again if that fails."""
-    if not out.exists():
-        draft.rename(out)
-        return
-    old = draft.with_name(draft.name + "-old")
-    out.rename(old)
-    try:
-        draft.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def _target_facts(y: Any, task: str) -> Any:
+    """Return the rows of each class, or the (count, mean) of a number."""
+    if task == "classification":
+        return Tables(y.to_frame()).answer(Shares())[0]
+    count, mean = dask.compute(y.count(), y.mean())
+    return int(count), float(mean)
 
 
-def _plain(value: Any) -> Any:
-    """Return a NumPy value as Python's own."""
-    return value.tolist()
+def _n_rows(facts: Any) -> int:
+    return facts[0] if isinstance(facts, tuple) else int(facts.sum())
+
+
+def _check_parts(facts: list[Any], table: TrainingTable) -> None:
+    n_train, n_test = map(_n_rows, facts)
+    if not n_train or not n_test:
+        raise JobError(f"too few rows: {n_train} to train and {n_test} to test; change --test-size or --seed")
+    if table.task == "classification" and len(facts[0]) < 2:
+        raise JobError(f"--target: the training rows of {table.target!r} have one class only, {facts[0].index[0]!r}")
+
+
+def _fit_and_score(
+    stages: Stages, table: TrainingTable, model: Any, parts: Sequence[Any], facts: list[Any]
+) -> tuple[Pipeline, dict[str, Any]]:
+    """Return the fitted pipeline, and of the report the keys ``converged``, ``test`` and ``notes``."""
+    (X, y), (X_test, y_test) = ((part[table.features], part[table.target]) for part in parts)
+    preparation = make_preparation(table.columns)
+    with warnings.catch_warnings(record=True) as caught:  # they would be printed among the lines of the report
+        warnings.simplefilter("always", UserWarning)
+        with stages.stage("prepare"):
+            prepared = preparation.fit_transform(X)
+        with stages.stage("fit"):
+            model.fit(prepared, y)
+        converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+        pipeline = Pipeline([("prepare", preparation), ("model", model)])
+        with stages.stage("test"):
+            if table.task == "classification":
+                test, notes = score_classifier(pipeline, X_test, y_test, *facts)
+            else:
+                test, notes = score_regressor(pipeline, X_test, y_test, facts[0][1])
+    messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
+    return pipeline, {"converged": converged, "test": test, "notes": [*messages, *notes]}
+
+
+def _describe_table(table: TrainingTable, facts: list[Any]) -> dict[str, Any]:
+    if isinstance(facts[0], tuple):
+        about = f"mean {facts[0][1]:.4g}"
+    else:
+        about = shortened([f"{label} {share:.1%}" for label, share in (facts[0] / facts[0].sum()).items()], 8)
+    return {
+        **{name: value for name, value in table._asdict().items() if name != "frame"},
+        **{"train_rows": _n_rows(facts[0]), "test_rows": _n_rows(facts[1]), "partitions": table.frame.npartitions},
+        **{"about": about, "baseline": BASELINES[table.task]},
+    }
+
+
+def _describe_fit(pipeline: Pipeline) -> dict[str, Any]:
+    preparation, model = pipeline["prepare"], pipeline["model"]
+    names = list(preparation.get_feature_names_out())
+    n_iter = getattr(model, "n_iter_", None)
+    return {
+        "features": len(names),
+        "solver": str(getattr(model, "solver", "direct")),
+        "iterations": None if n_iter is None else int(np.max(n_iter)),
+        "passes": model.profile_.passes,
+        "parameters": {name: finite_or_none(value) for name, value in model.get_params().items()},
+        "coefficients": largest_coefficients(names, model.coef_, list(getattr(model, "classes_", ()))),
+    }
 
 
 class Stages(AbstractContextManager["Stages"]):
-    """Times named stages.
+    """Progress bar that times named stages and shows the passes of each.
 
     Parameters
     ----------
@@ -103,7 +192,7 @@ class Stages(AbstractContextManager["Stages"]):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what is done inside, and show the passes that it makes."""
+        """Time what is done inside."""
         self._bar.set_description_str(name)
         started = time.perf_counter()
         with watching(self._show):
@@ -116,162 +205,37 @@ class Stages(AbstractContextManager["Stages"]):
         self._bar.set_postfix_str(f"pass {profile.passes}")
 
 
-STAGES = ("read", "prepare", "fit", "test", "save")
-BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of training"}
+def check_out(out: Path) -> None:
+    """Raise a `JobError` where ``out`` could not be written, or holds what is not ours to replace."""
+    if out.exists() and not out.is_dir():
+        raise JobError(f"--out: {out} is a file, expected a folder or a new name")
+    with naming_failures(f"--out: cannot read {out}", OSError):
+        strangers = sorted({path.name for path in out.iterdir()} - {MODEL, REPORT}) if out.exists() else []
+    if strangers:
+        raise JobError(f"--out: {out} holds other files ({', '.join(strangers[:3])}); expected a new or empty folder")
+    above = next(path for path in out.absolute().parents if path.exists())
+    if not os.access(above, os.W_OK):
+        raise JobError(f"--out: cannot write in {above}")
 
 
-@dataclass(frozen=True)
-class Order:
-    """What to train: the arguments of the command line."""
-
-    data: str
-    target: str | None = None
-    task: str | None = None
-    model: str | None = None
-    out: Path = Path("daskml-kit-model")
-    test_size: float = 0.25
-    seed: int = 0
-    quiet: bool = False
-    where: str = "on this machine's threads"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A fitted pipeline of daskml_kit's estimators, and how its fit went."""
-
-    pipeline: Pipeline
-    notes: list[str]
-    converged: bool
-
-
-def train(order: Order) -> Report:
-    """Carry out ``order`` on the current Dask client, or here where there is none, and save what comes of it.
-
-    Raises
-    ------
-    JobError
-        Where the order cannot be carried out; then nothing is written.
-    """
-    check_out(order.out)
-    if not 0 < order.test_size < 1:
-        raise JobError(f"--test-size: expected a share between 0 and 1, got {order.test_size:g}")
-    if order.task is not None and order.model is not None:
-        make_model(order.task, order.model)  # before any data is read
-    with Stages(STAGES, quiet=order.quiet) as stages:
-        with stages.stage("read"):
-            source = open_source(order.data, order.target)
-            table = load_table(source, order.task)
-            name, model = make_model(table.task, order.model)
-            parts = table.frame.random_split([1 - order.test_size, order.test_size], random_state=order.seed)
-            with failing("too few rows to train and to test", DataError):
-                facts = [_facts(part[table.target], table.task) for part in parts]
-        _check_parts(facts, table)
-        (X, y), (X_test, y_test) = ((part[table.features], part[table.target]) for part in parts)
-        with failing("cannot train", ValueError, TypeError, NotImplementedError):
-            trained = _fit(stages, make_preparation(table), model, X, y)
-            with stages.stage("test"):
-                verdicts, notes = _judge(trained.pipeline, table.task, X_test, y_test, facts)
-        report = _report(order, name, table, facts, trained, verdicts, [*source.notes, *trained.notes, *notes], stages)
-        with stages.stage("save"):
-            save(order.out, to_sklearn(trained.pipeline), report.as_json())
-    return report
-
-
-def _facts(y: Any, task: str) -> Any:
-    """Return the rows of each class, or the (count, mean) of a number."""
-    if task == "classification":
-        return Tables(y.to_frame()).answer(Shares())[0]
-    count, mean = dask.compute(y.count(), y.mean())
-    return int(count), float(mean)
-
-
-def _rows(facts: Any) -> int:
-    return facts[0] if isinstance(facts, tuple) else int(facts.sum())
-
-
-def _check_parts(facts: list[Any], table: Table) -> None:
-    n_train, n_test = map(_rows, facts)
-    if not n_train or not n_test:
-        raise JobError(f"too few rows: {n_train} to train and {n_test} to test; change --test-size or --seed")
-    if table.task == "classification" and len(facts[0]) < 2:
-        raise JobError(f"--target: the training rows of {table.target!r} have one class only, {facts[0].index[0]!r}")
-
-
-def _fit(stages: Stages, preparation: Any, model: Any, X: Any, y: Any) -> Trained:
-    with _collected() as caught:
-        with stages.stage("prepare"):
-            prepared = preparation.fit_transform(X)
-        with stages.stage("fit"):
-            model.fit(prepared, y)
-    stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    return Trained(Pipeline([("prepare", preparation), ("model", model)]), _messages(caught), not stopped)
-
-
-@contextmanager
-def _collected() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect what would be printed among the lines of the report."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield caught
-
-
-def _judge(pipeline: Pipeline, task: str, X: Any, y: Any, facts: list[Any]) -> tuple[list[Verdict], list[str]]:
-    with _collected() as caught:
-        if task == "classification":
-            verdicts, notes = judge_classifier(pipeline, X, y, *facts)
-        else:
-            verdicts, notes = judge_regressor(pipeline, X, y, facts[0][1])
-    return verdicts, [*notes, *_messages(caught)]
-
-
-def _messages(caught: list[warnings.WarningMessage]) -> list[str]:
-    return list(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
-
-
-def _about(facts: Any) -> str:
-    """Return what there is to say about the target in training: the classes' shares, or the mean."""
-    if isinstance(facts, tuple):
-        return f"mean {facts[1]:.4g}"
-    shares = [f"{label} {count / facts.sum():.1%}" for label, count in facts.items()]
-    return ", ".join(shares[:8]) + (f", ... ({len(shares)} classes)" if len(shares) > 8 else "")
-
-
-def _report(
-    order: Order,
-    name: str,
-    table: Table,
-    facts: list[Any],
-    trained: Trained,
-    verdicts: list[Verdict],
-    notes: list[str],
-    stages: Stages,
-) -> Report:
-    preparation, model = trained.pipeline["prepare"], trained.pipeline["model"]
-    names = list(preparation.get_feature_names_out())
-    n_iter = getattr(model, "n_iter_", None)
-    return Report(
-        data=order.data,
-        target=table.target,
-        about=_about(facts[0]),
-        rows=table.n_rows,
-        dropped=table.n_dropped,
-        train_rows=_rows(facts[0]),
-        test_rows=_rows(facts[1]),
-        unused=table.unused,
-        partitions=table.frame.npartitions,
-        features=len(names),
-        columns={"numeric": list(table.numeric), "categorical": list(table.categorical), "flags": list(table.flags)},
-        where=order.where,
-        task=table.task,
-        model=f"{name} ({type(model).__name__})",
-        solver=str(getattr(model, "solver", "direct")),
-        iterations=None if n_iter is None else int(np.max(n_iter)),
-        passes=model.profile_.passes,
-        converged=trained.converged,
-        parameters=model.get_params(),
-        seconds=dict(stages.seconds),
-        test=verdicts,
-        baseline=BASELINES[table.task],
-        coefficients=largest(names, model.coef_, list(getattr(model, "classes_", ()))),
-        notes=notes,
-    )
+def save(out: Path, pipeline: Any, report: dict[str, Any]) -> None:
+    """Write the pipeline and the report beside ``out``, then give them its name; a failure leaves what was there."""
+    with naming_failures(f"--out: cannot write {out}", OSError):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        old = draft.with_name(draft.name + "-old")
+        try:
+            joblib.dump(pipeline, draft / MODEL)
+            text = json.dumps(report, indent=2, ensure_ascii=False, default=lambda value: value.tolist())  # of NumPy
+            (draft / REPORT).write_text(text + "\n")
+            draft.chmod(0o755)
+            if out.exists():
+                out.rename(old)
+            draft.rename(out)
+        except BaseException:
+            if old.exists() and not out.exists():
+                old.rename(out)
+            raise
+        finally:
+            for leftover in (draft, old):
+                shutil.rmtree(leftover, ignore_errors=True)
