@@ -1,4 +1,4 @@
-"""Rows change blocks in memory: every worker thread sorts what it holds by where it goes, then gathers its share."""
+"""All-to-all exchange of rows in memory: each worker thread sorts its rows by block, then gathers its share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import getitem
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from dask.base import tokenize
@@ -17,7 +17,6 @@ from daskml_kit.data.align import Rows, check_lengths, collect
 from daskml_kit.data.indexing import cut, join, take
 from daskml_kit.data.shards import choose_holders, runs
 from daskml_kit.engines.engine import available_threads
-from daskml_kit.partition.routing import Route
 from daskml_kit.typing import Array
 
 MAX_GROUPS = 128
@@ -25,7 +24,24 @@ MAX_PIECES = 8_192
 """Tasks that hand rows from one worker thread to another; with more, fewer and larger groups are made."""
 
 
-class Piece(NamedTuple):
+class Partitioner(Protocol):
+    """Gives each row a place: a number that no other row has, and by which the rows of the result are sorted.
+
+    ``edges``, of length n_blocks + 1, are the places from which on each block of the result begins.
+    """
+
+    @property
+    def edges(self) -> Array: ...
+
+    @property
+    def lengths(self) -> list[float]:
+        """Rows of each block of the result, NaN where it is not known beforehand."""
+
+    def places(self, index: int, start: int, parts: Sequence[Any]) -> Array:
+        """Return the places, int64, of the rows of block ``index``, the first of which is row number ``start``."""
+
+
+class RowSlice(NamedTuple):
     """Rows of one block that go to one group of blocks of the result, sorted by these: ``counts`` go to each."""
 
     index: int  # type: ignore[assignment]  # as in Block
@@ -34,59 +50,62 @@ class Piece(NamedTuple):
     parts: list[Any]
 
 
-def exchange(rows: Rows, route: Route, client: Client | None) -> list[Any]:
-    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says.
+def exchange(rows: Rows, partitioner: Partitioner, client: Client | None) -> list[Any]:
+    """Return the collections of ``rows``, lazy, cut and ordered as ``partitioner`` says.
 
     Of n worker threads each splits its blocks into n pieces and joins n pieces to its share of the result: about
     n^2 + blocks tasks, whatever the number of blocks.
     """
     shards = _shards(rows, client)
-    n_groups = _n_groups(len(shards), len(route.edges) - 1, client)
-    groups = runs(range(len(route.edges) - 1), n_groups)
+    n_groups = _n_groups(len(shards), len(partitioner.edges) - 1, client)
+    groups = runs(range(len(partitioner.edges) - 1), n_groups)
     names = [column.name for column in rows.columns]
     sources = [block for column in rows.columns for block in column.blocks]
-    name = f"daskml-exchange-{tokenize(route, [s.key for s in sources], rows.lengths, shards)}"
-    layer: dict[Any, Any] = {(name, "route"): route}
+    name = f"daskml-exchange-{tokenize(partitioner, [s.key for s in sources], rows.lengths, shards)}"
+    layer: dict[Any, Any] = {(name, "partitioner"): partitioner}
     for s, shard in enumerate(shards):
         blocks = [
             [index, rows.starts[index], rows.lengths[index], [c.blocks[index].key for c in rows.columns]]
             for index in shard
         ]
-        layer[(name, "split", s)] = (split, (name, "route"), [group[0] for group in groups], names, blocks)
+        layer[(name, "split", s)] = (split, (name, "partitioner"), [group[0] for group in groups], names, blocks)
         for g in range(len(groups)):
             layer[(name, "piece", s, g)] = (getitem, (name, "split", s), g)
     for g, group in enumerate(groups):
         pieces = [(name, "piece", s, g) for s in range(len(shards))]
-        layer[(name, "group", g)] = (gather, route.edges[group[0] : group[-1] + 2], pieces)
+        layer[(name, "group", g)] = (gather, partitioner.edges[group[0] : group[-1] + 2], pieces)
         for position, partition in enumerate(group):
             for c in range(len(names)):
                 layer[(name, "pick", partition, c)] = (pick, (name, "group", g), position, c)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=sources)
-    keys = [[(name, "pick", p, c) for p in range(len(route.edges) - 1)] for c in range(len(names))]
+    keys = [[(name, "pick", p, c) for p in range(len(partitioner.edges) - 1)] for c in range(len(names))]
     return [
-        collect(column.meta, graph, keys[c], route.lengths, "daskml-partition") for c, column in enumerate(rows.columns)
+        collect(column.meta, graph, keys[c], partitioner.lengths, "daskml-partition")
+        for c, column in enumerate(rows.columns)
     ]
 
 
-def split(route: Route, firsts: Sequence[int], names: Sequence[str], blocks: Sequence[Any]) -> list[list[Piece]]:
+def split(
+    partitioner: Partitioner, firsts: Sequence[int], names: Sequence[str], blocks: Sequence[Any]
+) -> list[list[RowSlice]]:
     """Return for each group of the result, which begin at the blocks ``firsts``, what it gets of the ``blocks``."""
-    edges = route.edges
+    edges = partitioner.edges
     bounds = [*firsts, len(edges) - 1]
-    groups: list[list[Piece]] = [[] for _ in firsts]
+    groups: list[list[RowSlice]] = [[] for _ in firsts]
     for index, start, length, parts in blocks:
         check_lengths(names, parts, index, length)
-        places = route.places(index, start, parts)
+        places = partitioner.places(index, start, parts)
         target = np.searchsorted(edges, places, side="right") - 1
         order = np.argsort(target.astype(np.min_scalar_type(len(edges))), kind="stable")
         counts = np.bincount(target, minlength=len(edges) - 1)
         ends = np.concatenate([[0], np.cumsum(counts)])
         for group, (first, last) in zip(groups, pairwise(bounds), strict=True):
             taken = order[ends[first] : ends[last]]
-            group.append(Piece(index, places[taken], counts[first:last], [take(part, taken) for part in parts]))
+            group.append(RowSlice(index, places[taken], counts[first:last], [take(part, taken) for part in parts]))
     return groups
 
 
-def gather(edges: Array, pieces: Sequence[Sequence[Piece]]) -> list[list[Any]]:
+def gather(edges: Array, pieces: Sequence[Sequence[RowSlice]]) -> list[list[Any]]:
     """Return the parts of each block of a group, its rows in the order of their places."""
     inward = sorted((piece for shard in pieces for piece in shard), key=lambda piece: piece.index)
     ends = [np.concatenate([[0], np.cumsum(piece.counts)]) for piece in inward]
@@ -109,7 +128,7 @@ def pick(group: list[list[Any]], position: int, column: int) -> Any:
 
 
 def _shards(rows: Rows, client: Client | None) -> list[list[int]]:
-    """Return which blocks are split by one task: those a worker thread holds, else each by its own."""
+    """Return the blocks that one task splits: those a worker thread holds, else each by its own."""
     positions = range(len(rows.lengths))
     if client is None:
         return runs(positions, available_threads())

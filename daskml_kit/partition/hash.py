@@ -1,24 +1,20 @@
-"""Rows of a key in one block."""
+"""Hash partitioning: all rows of a key in one block."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
-from daskml_kit.data.align import Rows, align_rows
+from daskml_kit.data.align import align_rows
 from daskml_kit.exceptions import DataError
-from daskml_kit.partition.keys import Keyed, Keys
-from daskml_kit.partition.random import named, unwrapped
-from daskml_kit.partition.shuffle import check_npartitions, move
-from daskml_kit.partition.skew import Skew, allowed, even_out, measure
+from daskml_kit.partition.keys import HashPartitioner, find_keys
+from daskml_kit.partition.shuffle import check_npartitions, named, shuffle, unwrapped
+from daskml_kit.partition.skew import Skew, even_out, max_rows, measure_skew
 
-BY = "by"
 N_NAMED = 5
 
 
@@ -66,6 +62,7 @@ def hash_partition(
     Examples
     --------
     >>> import dask.dataframe as dd
+    >>> import pandas as pd
     >>> from daskml_kit.partition import hash_partition
     >>> flights = pd.DataFrame({"dest": ["ORD", "LAX", "ORD", "SFO", "LAX"], "delay": [1, 2, 3, 4, 5]})
     >>> parts = hash_partition(dd.from_pandas(flights, npartitions=2), by="dest", npartitions=2)
@@ -76,59 +73,32 @@ def hash_partition(
         raise DataError(f'on_skew: expected "raise", "split" or "warn", got {on_skew!r}')
     if max_skew is not None and not (isinstance(max_skew, Real) and max_skew > 1):
         raise DataError(f"max_skew: expected a number above 1, got {max_skew!r}")
-    rows, keys = _with_keys(named(collections), by)
-    route = Keyed(keys, check_npartitions(npartitions, len(rows.lengths)))
+    every = named(collections)
+    keys = find_keys("by", by, every)
+    rows = align_rows(every)
+    partitioner = HashPartitioner(keys, check_npartitions(npartitions, len(rows.lengths)))
     if max_skew is not None:
-        skew = measure(rows, keys, route.npartitions, max_skew, to_split=on_skew == "split")
-        route = _within(route, skew, max_skew, on_skew)
-    return unwrapped(move(rows, route)[: len(collections)])
+        skew = measure_skew(rows, keys, partitioner.npartitions, max_skew, to_split=on_skew == "split")
+        partitioner = _within(partitioner, skew, max_skew, on_skew)
+    return unwrapped(shuffle(rows, partitioner)[: len(collections)])
 
 
-def _with_keys(collections: Mapping[str, Any], by: Any) -> tuple[Rows, Keys]:
-    """Return the rows, with the keys as one more column where they are a collection of their own."""
-    if not isinstance(by, (str, int, tuple)) and not (
-        isinstance(by, list) and all(isinstance(n, Hashable) for n in by)
-    ):
-        rows = align_rows({**collections, BY: by})
-        meta = rows.columns[-1].meta
-        if sp.issparse(meta) or meta.ndim > 2 or 0 in meta.shape[1:]:
-            kind = "a sparse matrix" if sp.issparse(meta) else f"rows of shape {meta.shape[1:]}"
-            raise DataError(f"by: expected keys of one column or several, got {kind}")
-        return rows, Keys(len(collections), None)
-    rows = align_rows(collections)
-    names = tuple(by) if isinstance(by, list) else (by,)
-    for part, column in enumerate(rows.columns):
-        if isinstance(column.meta, pd.DataFrame):
-            missing = [name for name in names if name not in column.meta.columns]
-            if missing or not names:
-                have = ", ".join(map(repr, column.meta.columns))
-                raise DataError(
-                    f"by: expected columns of {column.name} ({have}), got {', '.join(map(repr, missing)) or 'none'}"
-                )
-            twice = [name for name in names if column.meta.columns.tolist().count(name) > 1]
-            if twice:
-                raise DataError(f"by: {column.name} has several columns {twice[0]!r}: give the keys as a Series")
-            return rows, Keys(part, names)
-    raise DataError(f"by: expected an array or Series of keys beside arrays, got {by!r}; there is no DataFrame given")
-
-
-def _within(route: Keyed, skew: Skew, max_skew: float, on_skew: str) -> Keyed:
-    """Return the route with its lengths, changed where a block would be too large, or complain."""
-    loads, limit = skew.loads, allowed(skew.loads, max_skew)
+def _within(partitioner: HashPartitioner, skew: Skew, max_skew: float, on_skew: str) -> HashPartitioner:
+    """Return the partitioner with its lengths, changed where a block would be too large, or complain."""
+    loads, limit, spread = skew.loads, max_rows(skew.loads, max_skew), None
     if loads.max() > limit and on_skew == "split":
         loads, spread = even_out(skew, max_skew)
-        route = Keyed(route.keys, route.npartitions, spread=spread)
     if loads.max() > limit:
         message = _complaint(skew, loads, max_skew)
         if on_skew != "warn":
             raise DataError(message)
         warnings.warn(message, UserWarning, stacklevel=3)
-    return Keyed(route.keys, route.npartitions, tuple(int(load) for load in loads), route.spread)
+    return replace(partitioner, counted=tuple(loads.tolist()), spread=spread)
 
 
 def _complaint(skew: Skew, loads: Any, max_skew: float) -> str:
-    total, worst, n_over = int(loads.sum()), int(np.argmax(loads)), int((loads > allowed(loads, max_skew)).sum())
-    own = [key for key in skew.hot if key.home == worst]
+    total, worst, n_over = int(loads.sum()), int(np.argmax(loads)), int((loads > max_rows(loads, max_skew)).sum())
+    own = [key for key in skew.hot if key.block == worst]
     hot = ", ".join(f"{key.label} ({key.rows} rows, {key.rows / total:.1%})" for key in own[:N_NAMED])
     return (
         f"max_skew: expected at most {max_skew:g} times the mean of {loads.mean():.6g} rows in a block, got more in "

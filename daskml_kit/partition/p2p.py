@@ -1,4 +1,4 @@
-"""Rows change blocks through disk: for data that does not fit in memory, by Dask's own shuffle."""
+"""Shuffle through disk, by Dask's own peer-to-peer shuffle, for data that does not fit in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dask.dataframe.utils import has_known_categories
 from dask.highlevelgraph import HighLevelGraph
 
 from daskml_kit.data.align import Rows, check_lengths, collect
-from daskml_kit.partition.routing import Route
+from daskml_kit.partition.exchange import Partitioner
 from daskml_kit.typing import Array
 
 PLACE = "place"
@@ -123,14 +123,14 @@ def _from_bytes(column: pd.Series[Any], dtype: np.dtype[Any]) -> tuple[Array, Ar
     return values.view(dtype).copy(), (ends - ends[0]) // dtype.itemsize
 
 
-def spill(rows: Rows, route: Route) -> list[Any]:
-    """Return the collections of ``rows``, lazy, cut and ordered as ``route`` says.
+def shuffle_through_disk(rows: Rows, partitioner: Partitioner) -> list[Any]:
+    """Return the collections of ``rows``, lazy, cut and ordered as ``partitioner`` says.
 
     All collections travel as one frame, sorted by place: `dask.dataframe.DataFrame.set_index` with the edges of the
-    route as divisions, which on a cluster goes from worker to worker and spills, with as many tasks as blocks.
+    partitioner as divisions, which on a cluster goes from worker to worker and spills, with as many tasks as blocks.
     """
     names = [column.name for column in rows.columns]
-    packing, shared = dask.delayed(_pack, pure=True), dask.delayed(route, pure=True, traverse=False)
+    packing, shared = dask.delayed(_pack, pure=True), dask.delayed(partitioner, pure=True, traverse=False)
     blocks = zip(rows.starts, rows.lengths, zip(*(c.blocks for c in rows.columns), strict=True), strict=True)
     metas = [column.meta for column in rows.columns]
     kinds = dask.delayed(metas, traverse=False)
@@ -138,8 +138,8 @@ def spill(rows: Rows, route: Route) -> list[Any]:
         packing(shared, names, kinds, index, start, length, list(parts))
         for index, (start, length, parts) in enumerate(blocks)
     ]
-    meta = pack(route.edges[:0], metas, metas)
-    edges = [int(edge) for edge in route.edges]
+    meta = pack(partitioner.edges[:0], metas, metas)
+    edges = [int(edge) for edge in partitioner.edges]
     shuffled = dd.from_delayed(packed, meta=meta).set_index(PLACE, divisions=edges, sort=True).to_delayed()
     name = f"daskml-unpack-{tokenize([part.key for part in shuffled])}"
     layer = {
@@ -149,13 +149,21 @@ def spill(rows: Rows, route: Route) -> list[Any]:
     }
     graph = HighLevelGraph.from_collections(name, layer, dependencies=list(shuffled))
     return [
-        collect(column.meta, graph, [(name, i, c) for i in range(len(shuffled))], route.lengths, "daskml-partition")
+        collect(
+            column.meta, graph, [(name, i, c) for i in range(len(shuffled))], partitioner.lengths, "daskml-partition"
+        )
         for c, column in enumerate(rows.columns)
     ]
 
 
 def _pack(
-    route: Route, names: Sequence[str], metas: Sequence[Any], index: int, start: int, length: int, parts: Sequence[Any]
+    partitioner: Partitioner,
+    names: Sequence[str],
+    metas: Sequence[Any],
+    index: int,
+    start: int,
+    length: int,
+    parts: Sequence[Any],
 ) -> pd.DataFrame:
     check_lengths(names, parts, index, length)
-    return pack(route.places(index, start, parts), parts, metas)
+    return pack(partitioner.places(index, start, parts), parts, metas)

@@ -1,4 +1,4 @@
-"""Which worker holds which block."""
+"""Placement of blocks on workers, and rebalancing after workers joined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
-from distributed import Client, Future, futures_of, get_worker, wait
+from distributed import CancelledError, Client, Future, futures_of, get_worker, wait
 from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import Column, align_rows, collect
@@ -23,15 +23,15 @@ from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError, LostDataError
 from daskml_kit.numerics.tiles import tile_rows, tiles
-from daskml_kit.partition.random import named
+from daskml_kit.partition.shuffle import named
 
 SECONDS = 0.5
 """Each thread reads its blocks over and over for so long, so that all workers are busy while each is measured."""
 ALIKE = 1.3
-"""Workers whose pace is within this factor of the median are taken as equally fast: so much is noise of a moment."""
+"""Workers whose speed is within this factor of the median are taken as equally fast: so much is noise of a moment."""
 
 
-def measure_paces(
+def measure_speeds(
     client: Client, threads: Mapping[str, int], blocks: Mapping[str, Sequence[Sequence[Future]]]
 ) -> dict[str, float]:
     """Return the bytes a second that each worker reads with all its threads.
@@ -52,12 +52,12 @@ def measure_paces(
         for worker, n_threads in threads.items()
         for _ in range(n_threads)
     ]
-    paces = dict.fromkeys(threads, 0.0)
-    for worker, pace in client.gather(measured):
-        paces[worker] = paces.get(worker, 0.0) + pace
-    one = {worker: paces[worker] / n_threads for worker, n_threads in threads.items()}
-    typical = float(np.median([pace for pace in one.values() if pace]))
-    alike = {worker for worker, pace in one.items() if not pace or typical / ALIKE < pace < typical * ALIKE}
+    speeds = dict.fromkeys(threads, 0.0)
+    for worker, speed in client.gather(measured):
+        speeds[worker] = speeds.get(worker, 0.0) + speed
+    one = {worker: speeds[worker] / n_threads for worker, n_threads in threads.items()}
+    typical = float(np.median([speed for speed in one.values() if speed]))
+    alike = {worker for worker, speed in one.items() if not speed or typical / ALIKE < speed < typical * ALIKE}
     return {worker: n * (typical if worker in alike else one[worker]) for worker, n in threads.items()}
 
 
@@ -144,7 +144,7 @@ def place(*collections: Any, strategy: Strategy = "least_loaded", random_state: 
         homes = _least_loaded(held)
     else:
         homes = balance(held.homes, held.sizes, _measured(held))
-    return _settle(held, homes, collections)
+    return _place_blocks(held, homes, collections)
 
 
 def rebalance(*collections: Any, strategy: Literal["least_loaded", "weighted"] = "least_loaded") -> Any:
@@ -184,10 +184,10 @@ def rebalance(*collections: Any, strategy: Literal["least_loaded", "weighted"] =
         raise DataError(f'strategy: expected "least_loaded" or "weighted", got {strategy!r}')
     held = _hold(collections)
     shares: Mapping[str, float] = held.threads if strategy == "least_loaded" else _measured(held)
-    return _settle(held, balance(held.homes, held.sizes, shares), collections)
+    return _place_blocks(held, balance(held.homes, held.sizes, shares), collections)
 
 
-class Held(NamedTuple):
+class PersistedRows(NamedTuple):
     """Aligned collections in the memory of a cluster.
 
     Parameters
@@ -214,7 +214,7 @@ class Held(NamedTuple):
     threads: Mapping[str, int]
 
 
-def _hold(collections: Sequence[Any]) -> Held:
+def _hold(collections: Sequence[Any]) -> PersistedRows:
     client = find_client()
     if client is None:
         raise RuntimeError(
@@ -230,10 +230,10 @@ def _hold(collections: Sequence[Any]) -> Held:
     threads = client.nthreads()
     holders = client.who_has(futures[0])
     homes = choose_holders([holders.get(future.key) or sorted(threads) for future in futures[0]], sizes)
-    return Held(client, rows.columns, rows.lengths, futures, sizes, homes, threads)
+    return PersistedRows(client, rows.columns, rows.lengths, futures, sizes, homes, threads)
 
 
-def _least_loaded(held: Held) -> list[str]:
+def _least_loaded(held: PersistedRows) -> list[str]:
     contents = held.client.has_what()
     n_bytes = held.client.nbytes(summary=False)
     load = {worker: sum(n_bytes.get(key, 0) for key in contents.get(worker, ())) for worker in held.threads}
@@ -248,14 +248,14 @@ def _least_loaded(held: Held) -> list[str]:
     return homes
 
 
-def _measured(held: Held) -> Mapping[str, float]:
+def _measured(held: PersistedRows) -> Mapping[str, float]:
     blocks = defaultdict(list)
     for position, home in enumerate(held.homes):
         blocks[home].append([column[position] for column in held.futures])
-    return measure_paces(held.client, held.threads, blocks)
+    return measure_speeds(held.client, held.threads, blocks)
 
 
-def _settle(held: Held, homes: Sequence[str], collections: Sequence[Any]) -> Any:
+def _place_blocks(held: PersistedRows, homes: Sequence[str], collections: Sequence[Any]) -> Any:
     """Return the collections with their blocks where ``homes`` says."""
     results = []
     for column, futures in zip(held.columns, held.futures, strict=True):
@@ -285,26 +285,27 @@ def _move(client: Client, futures: Sequence[Future], homes: Sequence[str]) -> li
             break
         for i in astray:
             settled[i] = client.submit(
-                itself, futures[i], workers=[homes[i]], allow_other_workers=True, pure=False, priority=1
+                identity, futures[i], workers=[homes[i]], allow_other_workers=True, pure=False, priority=1
             )
         _finish(settled)
     return settled
 
 
-def itself(block: Any) -> Any:
+def identity(block: Any) -> Any:
     """Return the block."""
     return block
 
 
 def _finish(futures: Sequence[Future]) -> None:
     """Wait for the futures; raise what their tasks raise."""
-    wait(futures)
+    try:
+        wait(futures)
+    except CancelledError as error:
+        raise LostDataError(
+            f"blocks were lost with their worker and cannot be computed again: {error}; persist data, or read it from "
+            "storage; data that was scattered has no recipe"
+        ) from error
     for future in futures:
-        if future.status == "canceled":
-            raise LostDataError(
-                f"block {future.key} was lost with its worker and cannot be computed again: persist data, or read it "
-                "from storage; data that was scattered has no recipe"
-            )
         if future.status != "finished":
             future.result()
 

@@ -1,17 +1,41 @@
-"""A random order of all rows."""
+"""Random partitioning: a uniform shuffle of all rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.exceptions import DataError
+from daskml_kit.data.indexing import n_rows
 from daskml_kit.numerics.permutation import Permutation, key_of
-from daskml_kit.partition.routing import Everywhere
-from daskml_kit.partition.shuffle import check_npartitions, move
+from daskml_kit.partition.shuffle import check_npartitions, named, shuffle, unwrapped
+from daskml_kit.typing import Array
+
+
+@dataclass(frozen=True)
+class RandomPartitioner:
+    """Partitioner of rows into a random order, cut into blocks whose sizes differ by at most one."""
+
+    order: Permutation
+    npartitions: int
+
+    @property
+    def edges(self) -> Array:
+        """Places where blocks of the result begin, and the end."""
+        return self.order.n * np.arange(self.npartitions + 1) // self.npartitions
+
+    @property
+    def lengths(self) -> list[float]:
+        """Rows of each block of the result."""
+        return [int(length) for length in np.diff(self.edges)]
+
+    def places(self, index: int, start: int, parts: Sequence[Any]) -> Array:
+        """Return the places of the rows of a block, the first of which is row number ``start``."""
+        return self.order.places(start, start + n_rows(parts[0]))
 
 
 def random_partition(*collections: Any, npartitions: int | None = None, random_state: Any = None) -> Any:
@@ -58,23 +82,5 @@ def random_partition(*collections: Any, npartitions: int | None = None, random_s
     """
     rows = align_rows(named(collections))
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    route = Everywhere(Permutation(rows.n_rows, key_of(seed)), check_npartitions(npartitions, len(rows.lengths)))
-    return unwrapped(move(rows, route))
-
-
-def named(collections: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the collections with the names that errors call them by.
-
-    Raises
-    ------
-    DataError
-        Where there are none.
-    """
-    if not collections:
-        raise DataError("collections: expected at least one array, DataFrame or Series, got none")
-    return {f"collections[{number}]": collection for number, collection in enumerate(collections)}
-
-
-def unwrapped(results: list[Any]) -> Any:
-    """Return the only result, or all as a tuple."""
-    return results[0] if len(results) == 1 else tuple(results)
+    n_blocks = check_npartitions(npartitions, len(rows.lengths))
+    return unwrapped(shuffle(rows, RandomPartitioner(Permutation(rows.n_rows, key_of(seed)), n_blocks)))

@@ -1,4 +1,4 @@
-"""How uneven a partition by keys would be, which keys make it so, and how to spread them."""
+"""Skew of a hash partition: rows of its blocks beforehand, hot keys, and a plan to spread these over blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskml_kit.data.align import Rows, check_lengths
-from daskml_kit.partition.keys import Keys, Spread, home
+from daskml_kit.partition.keys import HotKeyPlan, Keys, target_blocks
 from daskml_kit.typing import Array
 
 FINENESS = 8
@@ -19,26 +19,27 @@ FINENESS = 8
 
 
 class HotKey(NamedTuple):
-    """A frequent key: how it reads, its hash, where it belongs, and its rows in each block of the data."""
+    """Frequent key: its text, its hash, the block where it belongs, and its rows in each block of the data."""
 
     label: str
     hash: int
-    home: int
+    block: int
     counts: Array
 
     @property
     def rows(self) -> int:
+        """Rows in all blocks."""
         return int(np.sum(self.counts))
 
 
 class Skew(NamedTuple):
-    """Rows that each block of the result would get, and the keys that overfill some, the most frequent first."""
+    """Skew: rows that each block of the result would get, and the keys that overfill some, the most frequent first."""
 
     loads: Array
     hot: list[HotKey]
 
 
-def measure(rows: Rows, keys: Keys, npartitions: int, max_skew: float, *, to_split: bool) -> Skew:
+def measure_skew(rows: Rows, keys: Keys, npartitions: int, max_skew: float, *, to_split: bool) -> Skew:
     """Count the rows of each block of the result, by one pass over the keys; where one is too large, by another,
     the rows of the frequent keys in it.
 
@@ -46,25 +47,25 @@ def measure(rows: Rows, keys: Keys, npartitions: int, max_skew: float, *, to_spl
     `to_split`, the blocks that are too large are read again for rarer ones.
     """
     share = (max_skew - 1) / (FINENESS * npartitions)
-    loads, labels = _look(rows, keys, np.ones(npartitions, bool), share)
-    overfull = loads > allowed(loads, max_skew)
+    loads, labels = _scan_keys(rows, keys, np.ones(npartitions, bool), share)
+    overfull = loads > max_rows(loads, max_skew)
     if not overfull.any():
         return Skew(loads, [])
     hot = _hot_keys(rows, keys, overfull, labels)
     while to_split and (_excess(loads, hot, max_skew)[overfull] > 0).any():
         share /= FINENESS**2
-        hot = _hot_keys(rows, keys, overfull, _look(rows, keys, overfull, share)[1])
+        hot = _hot_keys(rows, keys, overfull, _scan_keys(rows, keys, overfull, share)[1])
     return Skew(loads, hot)
 
 
-def allowed(loads: Array, max_skew: float) -> float:
+def max_rows(loads: Array, max_skew: float) -> float:
     """Return the most rows that a block may have: whole rows cannot be shared out below the mean, rounded up."""
     mean = loads.mean()
     return float(max(max_skew * mean, np.ceil(mean)))
 
 
-def even_out(skew: Skew, max_skew: float) -> tuple[Array, Spread]:
-    """Spread hot keys until no block is too large; return the loads, and how.
+def even_out(skew: Skew, max_skew: float) -> tuple[Array, HotKeyPlan]:
+    """HotKeyPlan hot keys until no block is too large; return the loads, and how.
 
     From a block that is too large its most frequent keys leave, no more rows than have to; they go where there is
     most room.
@@ -72,16 +73,16 @@ def even_out(skew: Skew, max_skew: float) -> tuple[Array, Spread]:
     level, loads = _level(skew.loads, max_skew), skew.loads.copy()
     leaving = []
     for key in skew.hot:
-        excess = min(max(int(loads[key.home]) - level, 0), key.rows)
-        loads[key.home] -= excess
+        excess = min(max(int(loads[key.block]) - level, 0), key.rows)
+        loads[key.block] -= excess
         if excess:
             leaving.append((key, excess))
     room = [(int(load), at) for at, load in enumerate(loads) if load < level]
     heapq.heapify(room)
-    spread = [(key, [(key.home, key.rows - excess), *_fill(room, excess, level, loads)]) for key, excess in leaving]
+    spread = [(key, [(key.block, key.rows - excess), *_fill(room, excess, level, loads)]) for key, excess in leaving]
     spread.sort(key=lambda pair: pair[0].hash)
     counts = np.array([key.counts for key, _ in spread]).T
-    return loads, Spread(
+    return loads, HotKeyPlan(
         np.array([key.hash for key, _ in spread], np.uint64),
         np.cumsum(counts, axis=0) - counts,
         [np.array([at for at, _ in shares]) for _, shares in spread],
@@ -98,12 +99,12 @@ def _excess(loads: Array, hot: Sequence[HotKey], max_skew: float) -> Array:
     """Return the rows that each block would still have above the level if it had none of its hot keys."""
     movable = np.zeros_like(loads)
     for key in hot:
-        movable[key.home] += key.rows
+        movable[key.block] += key.rows
     return loads - movable - _level(loads, max_skew)
 
 
 def _fill(room: list[tuple[int, int]], excess: int, level: int, loads: Array) -> list[tuple[int, int]]:
-    """Return which blocks take how many of the ``excess`` rows, the emptiest first, and write them into ``loads``.
+    """Return the blocks that take the ``excess`` rows, the emptiest first, with the rows; add these to ``loads``.
 
     There is always room: all rows together are no more than ``level`` a block.
     """
@@ -119,14 +120,14 @@ def _fill(room: list[tuple[int, int]], excess: int, level: int, loads: Array) ->
     return shares
 
 
-def _look(rows: Rows, keys: Keys, within: Array, share: float) -> tuple[Array, dict[int, str]]:
+def _scan_keys(rows: Rows, keys: Keys, within: Array, share: float) -> tuple[Array, dict[int, str]]:
     """Return the rows of each block of the result, and how the keys read, by hash, that belong to the blocks where
     the mask ``within`` is true and have more than a ``share`` of the rows of some block of the data."""
     names = [column.name for column in rows.columns]
-    survey = dask.delayed(_survey)
+    count = dask.delayed(_count_block)
     found = dask.compute(
         *[
-            survey(keys, names, index, length, list(parts), within, share)
+            count(keys, names, index, length, list(parts), within, share)
             for index, (length, parts) in enumerate(zip(rows.lengths, _blocks(rows), strict=True))
         ]
     )
@@ -138,7 +139,7 @@ def _hot_keys(rows: Rows, keys: Keys, within: Array, labels: Mapping[int, str]) 
     """Return those of the keys ``labels`` that belong to the blocks where ``within`` is true, the most frequent
     first."""
     hashes = np.sort(np.fromiter(labels, np.uint64, len(labels)))
-    hashes = hashes[within[home(hashes, len(within))]]
+    hashes = hashes[within[target_blocks(hashes, len(within))]]
     if not len(hashes):
         return []
     count, wanted = dask.delayed(_count), dask.delayed(hashes, traverse=False)
@@ -147,7 +148,7 @@ def _hot_keys(rows: Rows, keys: Keys, within: Array, labels: Mapping[int, str]) 
     )
     hot = [
         HotKey(labels[int(key)], int(key), int(at), counts[:, i])
-        for i, (key, at) in enumerate(zip(hashes, home(hashes, len(within)), strict=True))
+        for i, (key, at) in enumerate(zip(hashes, target_blocks(hashes, len(within)), strict=True))
     ]
     return sorted(hot, key=lambda key: -key.rows)
 
@@ -156,13 +157,13 @@ def _blocks(rows: Rows) -> list[tuple[Any, ...]]:
     return list(zip(*(column.blocks for column in rows.columns), strict=True))
 
 
-def _survey(
+def _count_block(
     keys: Keys, names: Sequence[str], index: int, length: int, parts: Sequence[Any], within: Array, share: float
 ) -> tuple[Array, Mapping[int, str]]:
     """Return how many rows of a block go where, and how its frequent keys read, by hash."""
     check_lengths(names, parts, index, length)
     hashes = keys.hashes(index, parts)
-    homes = home(hashes, len(within))
+    homes = target_blocks(hashes, len(within))
     found, first, counts = np.unique(hashes, return_index=True, return_counts=True)
     frequent = (counts > share * length) & within[homes[first]]
     columns = [np.asarray(values) for _, values in keys.of(parts)]

@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.open import open_engine
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import DataError, LostDataError
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.partition import place, placement, random_partition, rebalance
 
@@ -107,10 +107,10 @@ def test_least_loaded_counts_what_lies_there_already(empty):
     assert other.status == "finished"
 
 
-@pytest.mark.parametrize(("paces", "expected"), [((3, 1), [600, 200]), ((1, 1), [400, 400]), ((1, 7), [100, 700])])
-def test_weighted_follows_the_paces(client, monkeypatch, paces, expected):
+@pytest.mark.parametrize(("speeds", "expected"), [((3, 1), [600, 200]), ((1, 1), [400, 400]), ((1, 7), [100, 700])])
+def test_weighted_follows_the_speeds(client, monkeypatch, speeds, expected):
     monkeypatch.setattr(
-        placement, "measure_paces", lambda _, threads, __: dict(zip(sorted(threads), paces, strict=True))
+        placement, "measure_speeds", lambda _, threads, __: dict(zip(sorted(threads), speeds, strict=True))
     )
     assert bytes_on(client, place(*make(), strategy="weighted")[0]) == expected
     assert bytes_on(client, rebalance(*place(*make()), strategy="weighted")[0]) == expected
@@ -176,6 +176,14 @@ def test_bad_input_is_named(client):
             call(np.ones((4, 2)), np.ones(3))
     with pytest.raises(DataError, match=r'strategy: expected "least_loaded" or "weighted", got \'round_robin\''):
         rebalance(np.ones((4, 2)), strategy="round_robin")
+
+
+def test_data_that_was_lost_says_what_to_do(client):
+    lost = client.submit(np.ones, 3, pure=False)
+    wait(lost)
+    lost.cancel()
+    with pytest.raises(LostDataError, match="cannot be computed again"):
+        placement._finish([lost])
 
 
 class TestWorkersThatComeAndGo:

@@ -1,18 +1,17 @@
-"""What is wrong with a partition, and what mends it."""
+"""Advice on a partition: each problem in a line, with the function that mends it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from daskml_kit.partition.report.scan import MAX_NUMBERS
-from daskml_kit.partition.report.tables import called, counted, percent
+from daskml_kit.partition.block_scan import MAX_NUMBERS
 
 if TYPE_CHECKING:
-    from daskml_kit.partition.report.report import PartitionReport
+    from daskml_kit.partition.report import PartitionReport
 
 SKEW = 1.25
 """Rows or bytes over the mean, above which it is worth a remark."""
@@ -32,20 +31,33 @@ def advice(report: PartitionReport) -> list[str]:
     return [*_of_blocks(report), *_of_workers(report), *_of_labels(report), *_of_keys(report)]
 
 
+def called(value: Any) -> str:
+    """Return the text of a class or a key; of several columns, one after another.
+
+    Examples
+    --------
+    >>> called("JFK"), called((1.0, "a")), called(None)
+    ('JFK', '1.0, a', '(missing)')
+    """
+    if isinstance(value, tuple):
+        return ", ".join(called(part) for part in value)
+    return "(missing)" if pd.isna(value) else str(value)
+
+
 def _of_blocks(report: PartitionReport) -> Iterator[str]:
-    rows, n_blocks, keyed = report.blocks["rows"], len(report.blocks), _is_keyed(report)
+    rows, keyed = report.blocks["rows"], _is_keyed(report)
     if report.n_empty:
-        what = f"{report.n_empty} of {counted(n_blocks, 'block')} {'is' if report.n_empty == 1 else 'are'} empty"
-        fewer = "with fewer npartitions " if report.n_rows < n_blocks else ""
-        mend = f"random_partition(...) {fewer}makes equal ones"
-        yield f"{what}: {'hash_partition(...) with fewer npartitions leaves fewer' if keyed else mend}"
+        fewer = "with fewer npartitions " if report.n_rows < len(rows) else ""
+        mend = "hash_partition(...) with fewer npartitions leaves fewer"
+        if not keyed:
+            mend = f"random_partition(...) {fewer}makes equal ones"
+        yield f"empty blocks: {report.n_empty} of {len(rows)}: {mend}"
     largest = rows.max() * (rows > 0).sum() / max(rows.sum(), 1)
     if largest > SKEW:
-        mean = "mean block with rows" if report.n_empty else "mean block"
-        mend = "hash_partition(...) with fewer npartitions, or on_skew='split', makes less uneven ones"
-        if not keyed:
-            mend = "random_partition(...) makes equal ones"
-        yield f"block {rows.idxmax()} has {largest:.1f} times the rows of the {mean}: {mend}"
+        mend = "random_partition(...) makes equal ones"
+        if keyed:
+            mend = "hash_partition(...) with fewer npartitions, or on_skew='split', makes less uneven ones"
+        yield f"block {rows.idxmax()} has {largest:.1f} times the rows of the mean block with rows: {mend}"
 
 
 def _of_workers(report: PartitionReport) -> Iterator[str]:
@@ -53,19 +65,16 @@ def _of_workers(report: PartitionReport) -> Iterator[str]:
     if workers is None:
         return
     if n_blocks < len(workers):
-        yield (
-            f"{counted(n_blocks, 'block')} cannot keep {len(workers)} workers busy: "
-            f"{_partition(report)}(..., npartitions=...) makes more"
-        )
+        mend = f"{_partition(report)}(..., npartitions=...) makes more"
+        yield f"too few blocks, {n_blocks}, to keep {len(workers)} workers busy: {mend}"
     elif len(workers) > 1 and workers["bytes"].max() > SKEW * workers["bytes"].mean():
-        share = percent(workers["share"].max())
         fullest = workers["name"][workers["bytes"].idxmax()]
-        yield f"worker {fullest} holds {share} of the bytes: rebalance(...) moves some"
+        yield f"worker {fullest} holds {workers['share'].max():.1%} of the bytes: rebalance(...) moves some"
     apart = int(report.blocks["apart"].sum())
     if apart:
         yield (
-            f"the parts of {counted(apart, 'block')} lie on different workers, so each pass moves some: "
-            "place(...) brings them together"
+            f"blocks whose parts lie on different workers, so that each pass moves some: {apart}: place(...) brings "
+            "them together"
         )
 
 
@@ -77,13 +86,13 @@ def _of_labels(report: PartitionReport) -> Iterator[str]:
         yield f"labels are {known.sum()} distinct numbers: if they are no classes, cut them into bins first"
     missing = int(report.labels.loc[:, ~known].to_numpy().sum())
     if missing:
-        yield f"{counted(missing, 'label')} {'is' if missing == 1 else 'are'} missing: fits refuse such rows"
+        yield f"missing labels: {missing:,}: fits refuse such rows"
     distances = report.blocks["label_distance"]
     odd = distances > np.maximum(DISTANCE, BY_CHANCE * _chance(report.labels))
     if odd.any():
         yield (
-            f"the class shares of {counted(int(odd.sum()), 'block')} are far from those of all rows, by up to "
-            f"{percent(distances.max())}: {_mixing(report)}"
+            f"blocks whose class shares are far from those of all rows, by up to {distances.max():.1%}: {odd.sum()}: "
+            f"{_mixing(report)}"
         )
     yield from _of_absent(report, report.labels.loc[:, known])
 
@@ -93,13 +102,12 @@ def _of_absent(report: PartitionReport, labels: pd.DataFrame) -> Iterator[str]:
     absent = (filled == 0).sum()
     if not absent.any():
         return
-    name, total = absent.idxmax(), int(labels.sum()[absent.idxmax()])
-    others = int((absent > 0).sum()) - 1
-    more = f" (and {counted(others, 'other class', 'other classes')} from some)" if others else ""
+    name, total, others = absent.idxmax(), int(labels[absent.idxmax()].sum()), int((absent > 0).sum()) - 1
+    more = f" (other classes missing from some: {others})" if others else ""
     mend = _mixing(report)
     if total < ENOUGH * len(filled):
-        mend = f"with {counted(total, 'row')} it wants {_partition(report)}(..., npartitions=...) with fewer blocks"
-    yield f"class {called(name)} is missing from {counted(int(absent.max()), 'block')}{more}: {mend}"
+        mend = f"with rows as few as {total} it wants {_partition(report)}(..., npartitions=...) with fewer blocks"
+    yield f"class {called(name)} is missing from {absent.max()} of {len(filled)} blocks{more}: {mend}"
 
 
 def _of_keys(report: PartitionReport) -> Iterator[str]:
@@ -109,7 +117,7 @@ def _of_keys(report: PartitionReport) -> Iterator[str]:
         return
     key, share = report.hot_keys.index[0], report.hot_keys["share"].iloc[0]
     yield (
-        f"key {called(key)} alone is {percent(share)} of all rows, {report.hash_skew:.1f} times the mean block: "
+        f"key {called(key)} alone is {share:.1%} of all rows, {report.hash_skew:.1f} times the mean block: "
         "hash_partition(..., max_skew=..., on_skew='split') spreads it"
     )
 

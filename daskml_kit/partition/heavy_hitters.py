@@ -1,4 +1,4 @@
-"""The most frequent keys of a column, in bounded memory."""
+"""Heavy hitters: the most frequent keys of a column, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ROWS = "rows"
 BLOCKS = "blocks"
 
 
-class Heavy(NamedTuple):
-    """Keys with their rows, the most frequent first.
+class HeavyHitters(NamedTuple):
+    """Frequent keys with their rows, the most frequent first.
 
     A key has at least the rows that are written here, and at most ``error`` more, as has each key that is missing; it
     is in at least the blocks that are written here.
@@ -32,14 +32,14 @@ class Heavy(NamedTuple):
     error: int
 
 
-def tally(columns: Sequence[Any]) -> pd.DataFrame:
+def count_rows(columns: Sequence[Any]) -> pd.DataFrame:
     """Return the distinct rows of the ``columns`` of a block and how often each comes, in the order they first come.
 
     Missing values of any kind are one value.
 
     Examples
     --------
-    >>> tally([np.array([3, 1, 3])])
+    >>> count_rows([np.array([3, 1, 3])])
        0  rows  blocks
     0  3     2       1
     1  1     1       1
@@ -48,7 +48,7 @@ def tally(columns: Sequence[Any]) -> pd.DataFrame:
     return _summed(frame, {ROWS: np.ones(len(frame))}).assign(**{BLOCKS: 1})
 
 
-def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> Heavy:
+def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> HeavyHitters:
     """Return at most ``capacity`` of the counted keys.
 
     What the first key left out has is taken from all: of ``capacity + 1`` keys each loses as much, so over any
@@ -60,25 +60,25 @@ def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> 
 
     Examples
     --------
-    >>> kept, error = heaviest(tally([np.array(list("aaabbc"))]), capacity=1)
+    >>> kept, error = heaviest(count_rows([np.array(list("aaabbc"))]), capacity=1)
     >>> kept[0].tolist(), kept["rows"].tolist(), error
     (['a'], [1], 2)
     """
     ordered = counts.sort_values(ROWS, ascending=False, kind="stable", ignore_index=True)
     if len(ordered) <= capacity:
-        return Heavy(ordered, error)
+        return HeavyHitters(ordered, error)
     least = int(ordered[ROWS].iloc[capacity])
     kept = ordered[ordered[ROWS] > least]
-    return Heavy(kept.assign(**{ROWS: kept[ROWS] - least}), error + least)
+    return HeavyHitters(kept.assign(**{ROWS: kept[ROWS] - least}), error + least)
 
 
-def merged(parts: Sequence[Heavy], capacity: int = CAPACITY) -> Heavy:
+def merge_heavy_hitters(parts: Sequence[HeavyHitters], capacity: int = CAPACITY) -> HeavyHitters:
     """Return the keys of several blocks, as `heaviest` keeps them."""
-    return heaviest(joined([part.counts for part in parts]), sum(part.error for part in parts), capacity)
+    return heaviest(_sum_counts([part.counts for part in parts]), sum(part.error for part in parts), capacity)
 
 
-def joined(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the sum of counts, as of one `tally`; empty ones have no say in the types."""
+def _sum_counts(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the sum of counts, as of one `count_rows`; empty ones have no say in the types."""
     filled = [part for part in counts if len(part)]
     if not filled:
         return counts[0]

@@ -1,1 +1,0 @@
-"""How rows lie in blocks and blocks on workers, as numbers, text, HTML and pictures."""
