@@ -126,9 +126,17 @@ def collect(meta: Any, graph: HighLevelGraph, keys: Sequence[Any], lengths: Sequ
     name = f"{name}-{tokenize(keys)}"
     tail = meta.shape[1:]
     named = {(name, i, *(0 for _ in tail)): key for i, key in enumerate(keys)}
-    layers, dependencies = {**graph.layers, name: named}, {**graph.dependencies, name: set(graph.layers)}
+    layers, dependencies = {**graph.layers, name: named}, {**graph.dependencies, name: _layers_of(keys, graph)}
     chunks = (tuple(lengths), *((width,) for width in tail))
     return da.Array(HighLevelGraph(layers, dependencies), name, chunks, meta=meta)
+
+
+def _layers_of(keys: Sequence[Any], graph: HighLevelGraph) -> set[str]:
+    """Return the layers that hold the tasks ``keys``, which mostly are called after them."""
+    names = {key[0] if isinstance(key, tuple) else key for key in keys}
+    if names <= graph.layers.keys():
+        return names
+    return {name for name, tasks in graph.layers.items() if any(key in tasks for key in keys)}
 
 
 def _whole_rows(name: str, collection: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rows that are the same however they are cut: drawn in tiles, each by a generator of its own."""
+"""Random rows that are the same for any blocks: drawn in tiles, each from a seed of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import getitem
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import dask.array as da
 import dask.dataframe as dd
@@ -24,52 +24,50 @@ TILE_NUMBERS = 2**17  # a megabyte, which a core keeps near while it is worked o
 MAX_TILE_ROWS = 8192
 
 
-class Recipe(Protocol):
-    """What the rows of a data set are made of; small, for every task gets it."""
-
-    @property
-    def width(self) -> int:
-        """How many numbers there are in a row, about."""
-
-    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
-        """Return the parts (X and y, say) of the rows with the numbers ``rows``, each with a row for each number."""
-
-    def empty(self) -> tuple[Array, ...]:
-        """Return the parts of no rows, which have the right types and widths."""
-        return self.draw(np.random.default_rng(0), np.arange(0))
+Draw: TypeAlias = Callable[[np.random.Generator, Array], tuple[Array, ...]]
+"""Draws the parts (X and y, say) of the rows with given numbers; small, for every task gets it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """The rows of a data set, which are drawn when they are asked for.
+class RandomRows:
+    """Rows of a data set, which are drawn when they are asked for.
 
     They are drawn in tiles whose size depends on their width alone, and the generator of a tile is seeded by its
     number. A block draws the tiles that it overlaps, so a row is the same in whichever block it lies.
 
     Parameters
     ----------
-    recipe : Recipe
+    draw : callable
+        Of no rows it gives the types and widths of the parts.
+    width : int
+        Numbers in a row, about.
     n_rows : int
     seed : int
     """
 
-    recipe: Recipe
+    draw: Draw
+    width: int
     n_rows: int
     seed: int
 
     @property
     def tile_rows(self) -> int:
-        return max(min(TILE_NUMBERS // max(self.recipe.width, 1), MAX_TILE_ROWS), 1)
+        """Rows that are drawn from one seed."""
+        return max(min(TILE_NUMBERS // max(self.width, 1), MAX_TILE_ROWS), 1)
+
+    def empty(self) -> tuple[Array, ...]:
+        """Return the parts of no rows."""
+        return self.draw(np.random.default_rng(0), np.arange(0))
 
     def between(self, start: int, stop: int) -> tuple[Array, ...]:
         """Return the parts of the rows from ``start`` up to ``stop``."""
         size = self.tile_rows
-        parts = tuple(np.empty((stop - start, *part.shape[1:]), part.dtype) for part in self.recipe.empty())
+        parts = tuple(np.empty((stop - start, *part.shape[1:]), part.dtype) for part in self.empty())
         with computing():
             for tile in range(start // size, -(-stop // size)):
                 first, last = tile * size, min((tile + 1) * size, self.n_rows)
                 seed = np.random.SeedSequence(self.seed, spawn_key=(tile,))
-                drawn = self.recipe.draw(np.random.default_rng(seed), np.arange(first, last))
+                drawn = self.draw(np.random.default_rng(seed), np.arange(first, last))
                 low, high = max(first, start), min(last, stop)
                 for part, whole_tile in zip(parts, drawn, strict=True):
                     part[low - start : high - start] = whole_tile[low - first : high - first]
@@ -105,18 +103,11 @@ def check_numbers(low: float = -np.inf, high: float = np.inf, **values: Any) -> 
             raise ValueError(f"{name}: expected {wanted}, got {value!r}")
 
 
-def check_flags(**flags: Any) -> None:
-    """Raise a `ValueError` that names the first of ``flags`` that is neither True nor False."""
-    for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{name}: expected True or False, got {value!r}")
-
-
 BLOCK_BYTES = 16 * 2**20
 Chunks: TypeAlias = int | Sequence[Any] | None
 
 
-def row_chunks(chunks: Chunks, rows: Rows) -> tuple[int, ...]:
+def row_chunks(chunks: Chunks, rows: RandomRows) -> tuple[int, ...]:
     """Return the number of rows of each block.
 
     Parameters
@@ -124,7 +115,7 @@ def row_chunks(chunks: Chunks, rows: Rows) -> tuple[int, ...]:
     chunks : int, sequence or None
         Rows a block, -1 for all in one; the rows of each block; or the shape of a block as Dask takes it, of whole
         rows. None makes blocks of about `BLOCK_BYTES`.
-    rows : Rows
+    rows : RandomRows
 
     Raises
     ------
@@ -133,7 +124,7 @@ def row_chunks(chunks: Chunks, rows: Rows) -> tuple[int, ...]:
     """
     if chunks is None:
         tile = rows.tile_rows
-        chunks = max(BLOCK_BYTES // (8 * rows.recipe.width * tile), 1) * tile
+        chunks = max(BLOCK_BYTES // (8 * rows.width * tile), 1) * tile
     along_rows: Any = chunks if _is_count(chunks) or _fits(chunks, rows.n_rows) else _of_shape(chunks, rows)
     if _is_count(along_rows) and (along_rows > 0 or along_rows == -1):
         each = rows.n_rows if along_rows == -1 else min(int(along_rows), rows.n_rows)
@@ -146,9 +137,9 @@ def row_chunks(chunks: Chunks, rows: Rows) -> tuple[int, ...]:
     )
 
 
-def _of_shape(chunks: Any, rows: Rows) -> Any:
+def _of_shape(chunks: Any, rows: RandomRows) -> Any:
     """Return what the shape ``chunks`` says along the rows, or None where it is none or cuts rows."""
-    part = rows.recipe.empty()[0]
+    part = rows.empty()[0]
     if part.ndim != 2 or not isinstance(chunks, Sequence) or len(chunks) != 2:
         return None
     return chunks[0] if chunks[1] in (part.shape[1], -1, (part.shape[1],)) else None
@@ -164,9 +155,8 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
 
 
-@dataclass(frozen=True, eq=False)
-class Groups:
-    """Groups of given sizes, whose rows follow one another, or lie in a random order where there is one.
+class Groups(NamedTuple):
+    """Groups of rows of given sizes, whose rows follow one another, or lie in a random order where there is one.
 
     Parameters
     ----------
@@ -220,21 +210,21 @@ Framing: TypeAlias = Callable[[list[Array], int], pd.DataFrame | pd.Series]
 """Makes a frame or a series of the parts of a block whose first row has the given number."""
 
 
-def arrays(rows: Rows, chunks: Chunks) -> list[da.Array]:
+def arrays(rows: RandomRows, chunks: Chunks) -> list[da.Array]:
     """Return each part of the rows as a Dask array, of blocks of the same rows."""
     sizes = row_chunks(chunks, rows)
     token = tokenize(rows, sizes)
-    drawn, recipe = f"draw-{token}", f"recipe-{token}"
-    draws: dict[Any, Any] = {recipe: rows}
+    drawn, shared = f"draw-{token}", f"rows-{token}"
+    draws: dict[Any, Any] = {shared: rows}
     for block, (start, stop) in enumerate(itertools.pairwise((0, *itertools.accumulate(sizes)))):
-        draws[drawn, block] = (Rows.between, recipe, start, stop)
-    laid = []
-    for part, meta in enumerate(rows.recipe.empty()):
+        draws[drawn, block] = (RandomRows.between, shared, start, stop)
+    made = []
+    for part, meta in enumerate(rows.empty()):
         name, corner = f"part{part}-{token}", (0,) * (meta.ndim - 1)
         picks = {(name, block, *corner): (getitem, (drawn, block), part) for block in range(len(sizes))}
         graph = HighLevelGraph({drawn: draws, name: picks}, {drawn: set(), name: {drawn}})
-        laid.append(da.Array(graph, name, (sizes, *((width,) for width in meta.shape[1:])), meta=meta))
-    return laid
+        made.append(da.Array(graph, name, (sizes, *((width,) for width in meta.shape[1:])), meta=meta))
+    return made
 
 
 def frame(framing: Framing, parts: list[da.Array]) -> Any:

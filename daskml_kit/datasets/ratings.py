@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,9 @@ from sklearn.utils import check_random_state
 from daskml_kit.datasets.generate import (
     Chunks,
     Groups,
-    Recipe,
-    Rows,
+    RandomRows,
     arrays,
     check_counts,
-    check_flags,
     check_numbers,
     draw_seed,
     frame,
@@ -61,7 +59,7 @@ def item_counts(n_users: int, n_items: int, n_ratings: int, exponent: float) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class Taste:
+class LowRankModel:
     """Factors of users and items, whose products are the ratings; drawn where they are needed.
 
     Their products have mean 0 and standard deviation ``spread``.
@@ -73,21 +71,35 @@ class Taste:
     spread: float
     seed: int
 
+    @cached_property
     def factors(self) -> tuple[Array, Array]:
-        """Return the factors, of shape (n_users, n_factors) and (n_items, n_factors)."""
+        """Factors, of shape (n_users, n_factors) and (n_items, n_factors)."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed))
         size = self.n_factors**-0.25
         users = rng.normal(scale=size * self.spread, size=(self.n_users, self.n_factors))
         return users, rng.normal(scale=size, size=(self.n_items, self.n_factors))
 
 
-@dataclass(frozen=True, eq=False)
-class Ratings(Recipe):
-    """Ratings ``middle + user_factors @ item_factors``, with noise, between bounds; each row another pair.
+def draw_ratings(
+    rng: np.random.Generator,
+    rows: Array,
+    *,
+    model: LowRankModel,
+    groups: Groups,
+    order: Permutation,
+    steps: Array,
+    starts: Array,
+    noise: float,
+    middle: float,
+    bounds: tuple[float, float],
+) -> tuple[Array, ...]:
+    """Draw ratings ``middle + user_factors @ item_factors``, with noise, between bounds; each row another pair.
 
     Parameters
     ----------
-    taste : Taste
+    rng : numpy.random.Generator
+    rows : int64 array
+    model : LowRankModel
     groups : Groups
         The item of each row.
     order : Permutation
@@ -97,36 +109,16 @@ class Ratings(Recipe):
     middle : float
     bounds : pair of float
     """
-
-    taste: Taste
-    groups: Groups
-    order: Permutation
-    steps: Array
-    starts: Array
-    noise: float
-    middle: float
-    bounds: tuple[float, float]
-
-    @property
-    def width(self) -> int:
-        return 3 + self.taste.n_factors
-
-    @cached_property
-    def factors(self) -> tuple[Array, Array]:
-        return self.taste.factors()
-
-    def empty(self) -> tuple[Array, ...]:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)  # without the factors, which are for workers
-
-    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
-        places = self.groups.places(rows)
-        item = self.groups.at(places)
-        turn = places - np.concatenate([[0], self.groups.ends])[item]
-        user = (self.order.of(turn) * self.steps[item] + self.starts[item]) % self.taste.n_users
-        users, items = self.factors
-        rating = self.middle + np.einsum("ij,ij->i", users[user], items[item])
-        rating += self.noise * rng.standard_normal(len(rows))
-        return user, item, np.clip(rating, *self.bounds)
+    if not len(rows):
+        return rows, rows, np.empty(0)  # without the factors, which are for workers
+    places = groups.places(rows)
+    item = groups.at(places)
+    turn = places - np.concatenate([[0], groups.ends])[item]
+    user = (order.of(turn) * steps[item] + starts[item]) % model.n_users
+    users, items = model.factors
+    rating = middle + np.einsum("ij,ij->i", users[user], items[item])
+    rating += noise * rng.standard_normal(len(rows))
+    return user, item, np.clip(rating, *bounds)
 
 
 def make_ratings(
@@ -186,16 +178,20 @@ def make_ratings(
     """
     check_counts(1, n_users=n_users, n_items=n_items, n_ratings=n_ratings, n_factors=n_factors)
     check_numbers(0, noise=noise, popularity=popularity)
-    check_flags(return_factors=return_factors)
     if n_ratings > n_users * n_items:
         raise ValueError(f"n_ratings: expected at most {n_users * n_items}, one for each pair, got {n_ratings}")
-    bounds = (-np.inf, np.inf) if rating_range is None else _bounds(rating_range)
+    bounds, middle, spread = (-np.inf, np.inf), 0.0, 1.0
+    if rating_range is not None:
+        bounds = low, high = float(rating_range[0]), float(rating_range[1])
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(f"rating_range: expected finite bounds, the lower first, got {rating_range!r}")
+        middle, spread = float(np.mean(bounds)), float(np.ptp(bounds) / 4)
     state = check_random_state(random_state)
     counts = item_counts(n_users, n_items, n_ratings, popularity)[state.permutation(n_items)]
-    taste = Taste(n_users, n_items, n_factors, 1.0 if rating_range is None else np.ptp(bounds) / 4, draw_seed(state))
-    middle = 0.0 if rating_range is None else float(np.mean(bounds))
-    recipe = Ratings(
-        taste=taste,
+    model = LowRankModel(n_users, n_items, n_factors, spread, draw_seed(state))
+    draw = partial(
+        draw_ratings,
+        model=model,
         groups=groups_of(counts, draw_seed(state)),
         order=Permutation(n_users, draw_seed(state)),
         steps=_steps(n_users, n_items, state),
@@ -204,8 +200,9 @@ def make_ratings(
         middle=middle,
         bounds=bounds,
     )
-    ratings = frame(triples, arrays(Rows(recipe, n_ratings, draw_seed(state)), chunks))
-    return (ratings, *taste.factors()) if return_factors else ratings
+    ratings = frame(triples, arrays(RandomRows(draw, 3 + n_factors, n_ratings, draw_seed(state)), chunks))
+    # of a copy of the model: what it keeps would travel with each task
+    return (ratings, *replace(model).factors) if return_factors else ratings
 
 
 def triples(parts: list[Array], start: int) -> pd.DataFrame:
@@ -221,11 +218,3 @@ def _steps(n_users: int, n_items: int, state: np.random.RandomState) -> Array:
     while len(shared := np.flatnonzero(np.gcd(steps, n_users) > 1)):
         steps[shared] = state.randint(1, n_users + 1, size=len(shared), dtype=np.int64)
     return steps
-
-
-def _bounds(rating_range: tuple[float, float]) -> tuple[float, float]:
-    low, high = rating_range
-    check_numbers(**{"rating_range[0]": low, "rating_range[1]": high})
-    if not low < high:
-        raise ValueError(f"rating_range: expected the lower bound first, got {rating_range!r}")
-    return float(low), float(high)

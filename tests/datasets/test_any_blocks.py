@@ -20,8 +20,7 @@ from daskml_kit.datasets import (
     make_ratings,
     make_regression,
 )
-from daskml_kit.datasets.generate import Rows
-from daskml_kit.datasets.make_regression import Counts
+from daskml_kit.datasets.generate import RandomRows
 from daskml_kit.engines.open import open_engine
 from daskml_kit.reductions.moments import Moments
 
@@ -53,13 +52,13 @@ def generate(request):
 @pytest.fixture
 def draws(monkeypatch):
     """The blocks that were drawn."""
-    seen, between = [], Rows.between
+    seen, between = [], RandomRows.between
 
     def counted(self, start, stop):
-        seen.append((type(self.recipe).__name__, start, stop))
+        seen.append((self.draw.func.__name__, start, stop))
         return between(self, start, stop)
 
-    monkeypatch.setattr(Rows, "between", counted)
+    monkeypatch.setattr(RandomRows, "between", counted)
     return seen
 
 
@@ -78,7 +77,7 @@ def test_rows_do_not_depend_on_the_blocks(name):
 
 
 def test_tiles_are_less_than_the_rows_tested_above():
-    assert Rows(Counts(np.zeros(WIDE)), N, seed=0).tile_rows < N / 2
+    assert RandomRows(None, WIDE, N, seed=0).tile_rows < N / 2
 
 
 def test_workers_draw_the_same_rows(generate, client):
@@ -93,7 +92,7 @@ def test_parts_that_are_computed_together_are_drawn_once(generate, draws):
     assert draws == []
     dask.compute(*collections, scheduler="sync")
     assert len(draws) == len(set(draws))
-    dated = {name for name, _, _ in draws} >= {"Times"}
+    dated = {name for name, _, _ in draws} >= {"draw_times"}
     assert len(draws) == 4 * (1 + dated)
 
 
@@ -101,7 +100,12 @@ def test_a_fit_draws_each_block_once_a_pass(draws):
     X, y = make_regression(N, 5, chunks=200, random_state=0)
     with open_engine(X, y) as engine:
         engine.answer(Moments())
-    assert sorted(draws) == [("Linear", 0, 200), ("Linear", 200, 400), ("Linear", 400, 600), ("Linear", 600, 700)]
+    assert sorted(draws) == [
+        ("draw_linear", 0, 200),
+        ("draw_linear", 200, 400),
+        ("draw_linear", 400, 600),
+        ("draw_linear", 600, 700),
+    ]
 
 
 def test_the_graph_is_small_and_quick_for_large_data():

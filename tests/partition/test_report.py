@@ -249,9 +249,7 @@ def test_workers_are_told_apart_and_named(client):
     apart = partition_report(X, y)
     assert apart.blocks["apart"].tolist() == [True, True, True, False]
     assert "on different workers, so that each pass moves some: 3: place(...)" in str(apart)
-    assert "too few blocks, 1, to keep 2 workers busy: random_partition(..., npart" in str(
-        partition_report(rest)
-    )
+    assert "too few blocks, 1, to keep 2 workers busy: random_partition(..., npart" in str(partition_report(rest))
 
 
 def test_a_block_on_several_workers_has_one_home_and_counts_on_each(client):

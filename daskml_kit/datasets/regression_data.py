@@ -1,57 +1,19 @@
-"""A linear model with noise, for regression."""
+"""Regression data: a linear model with noise, and counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dask.array as da
 import numpy as np
+import sklearn.datasets
 from sklearn.utils import check_random_state
 
-from daskml_kit.datasets.generate import (
-    Chunks,
-    Recipe,
-    Rows,
-    arrays,
-    check_counts,
-    check_flags,
-    check_numbers,
-    draw_seed,
-)
+from daskml_kit.datasets.generate import Chunks, RandomRows, arrays, check_counts, check_numbers, draw_seed
 from daskml_kit.typing import Array
 
-
-@dataclass(frozen=True, eq=False)
-class Linear(Recipe):
-    """Rows ``X = z @ mixing`` with standard normal z, and ``y = X @ coef + bias`` with noise.
-
-    Parameters
-    ----------
-    coef : array of shape (n_features, n_targets)
-    bias : array of shape () or (n_targets,)
-    noise : float
-    mixing : array of shape (rank, n_features), optional
-        The identity by default.
-    """
-
-    coef: Array
-    bias: Array
-    noise: float
-    mixing: Array | None
-
-    @property
-    def width(self) -> int:
-        return sum(self.coef.shape)
-
-    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
-        n_features, n_targets = self.coef.shape
-        z = rng.standard_normal((len(rows), n_features if self.mixing is None else len(self.mixing)))
-        X = z if self.mixing is None else z @ self.mixing
-        y = X @ self.coef + self.bias
-        if self.noise > 0:
-            y += self.noise * rng.standard_normal(y.shape)
-        return X, y[:, 0] if n_targets == 1 else y
+LARGEST_MEAN = 2.0**62  # of a Poisson count that an int64 holds
 
 
 def make_regression(
@@ -114,31 +76,44 @@ def make_regression(
     >>> bool(abs(X @ coef + 2.0 - y).max().compute() < 1e-9)
     True
     """
-    check_counts(1, n_samples=n_samples, n_features=n_features, n_targets=n_targets)
-    check_counts(0, n_informative=n_informative)
-    check_numbers(0, noise=noise)
-    check_numbers(0, 1, tail_strength=tail_strength)
-    if effective_rank is not None:
-        check_counts(1, effective_rank=effective_rank)
-    check_flags(shuffle=shuffle, coef=coef)
+    check_counts(1, n_samples=n_samples)
     state = check_random_state(random_state)
-    informative = min(n_features, n_informative)
-    truth = np.zeros((n_features, n_targets))
-    truth[:informative] = 100 * state.uniform(size=(informative, n_targets))
-    if shuffle:
-        truth = truth[state.permutation(n_features)]
-    mixing = None if effective_rank is None else _mixing(n_samples, n_features, effective_rank, tail_strength, state)
-    recipe = Linear(truth, _bias(bias, n_targets), float(noise), mixing)
-    X, y = arrays(Rows(recipe, n_samples, draw_seed(state)), chunks)
+    rank: dict[str, Any] = {"effective_rank": effective_rank, "tail_strength": tail_strength}
+    options = {"n_informative": n_informative, "n_targets": n_targets, "noise": noise, "shuffle": shuffle, **rank}
+    truth = sklearn.datasets.make_regression(1, n_features, **options, coef=True, random_state=state)[2]
+    truth = np.reshape(truth, (n_features, n_targets))
+    mixing = None
+    if effective_rank is not None:
+        size = min(n_samples, n_features)
+        mixing = sklearn.datasets.make_low_rank_matrix(size, n_features, **rank, random_state=state)
+        mixing /= np.sqrt(n_samples)
+    draw = partial(draw_linear, coef=truth, bias=_bias(bias, n_targets), noise=float(noise), mixing=mixing)
+    X, y = arrays(RandomRows(draw, n_features + n_targets, n_samples, draw_seed(state)), chunks)
     return (X, y, truth[:, 0] if n_targets == 1 else truth) if coef else (X, y)
 
 
-def _mixing(n_samples: int, n_features: int, effective_rank: int, tail: float, state: np.random.RandomState) -> Array:
-    """Return ``S @ V' / sqrt(n_samples)``, of shape (min(n_samples, n_features), n_features)."""
-    vectors, _ = np.linalg.qr(state.standard_normal((n_features, min(n_samples, n_features))))
-    place = np.arange(vectors.shape[1]) / effective_rank
-    values = (1 - tail) * np.exp(-(place**2)) + tail * np.exp(-0.1 * place)
-    return np.asarray((vectors * (values / np.sqrt(n_samples))).T)
+def draw_linear(
+    rng: np.random.Generator, rows: Array, *, coef: Array, bias: Array, noise: float, mixing: Array | None
+) -> tuple[Array, ...]:
+    """Draw rows ``X = z @ mixing`` with standard normal z, and ``y = X @ coef + bias`` with noise.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    rows : int64 array
+    coef : array of shape (n_features, n_targets)
+    bias : array of shape () or (n_targets,)
+    noise : float
+    mixing : array of shape (rank, n_features), optional
+        The identity by default.
+    """
+    n_features, n_targets = coef.shape
+    z = rng.standard_normal((len(rows), n_features if mixing is None else len(mixing)))
+    X = z if mixing is None else z @ mixing
+    y = X @ coef + bias
+    if noise > 0:
+        y += noise * rng.standard_normal(y.shape)
+    return X, y[:, 0] if n_targets == 1 else y
 
 
 def _bias(bias: Any, n_targets: int) -> Array:
@@ -146,27 +121,6 @@ def _bias(bias: Any, n_targets: int) -> Array:
     if values.shape not in ((), (1,), (n_targets,)) or not np.isfinite(values).all():
         raise ValueError(f"bias: expected a finite number, or one for each of {n_targets} targets, got {bias!r}")
     return values
-
-
-LARGEST_MEAN = 2.0**62  # of a Poisson count that an int64 holds
-
-
-@dataclass(frozen=True, eq=False)
-class Counts(Recipe):
-    """Standard normal rows, and counts of mean exp(X @ coef), with coef of shape (n_features,)."""
-
-    coef: Array
-
-    @property
-    def width(self) -> int:
-        return len(self.coef)
-
-    def draw(self, rng: np.random.Generator, rows: Array) -> tuple[Array, ...]:
-        X = rng.standard_normal((len(rows), self.width))
-        logarithm = X @ self.coef
-        if (logarithm > np.log(LARGEST_MEAN)).any():
-            raise ValueError(f"scale: too large, a count of mean exp({logarithm.max():.1f}) does not fit in an int64")
-        return X, rng.poisson(np.exp(logarithm))
 
 
 def make_counts(
@@ -219,5 +173,14 @@ def make_counts(
     coef = np.zeros(n_features)
     informative = state.choice(n_features, n_informative, replace=False)
     coef[informative] = (state.uniform(size=n_informative) - 1) * scale
-    X, y = arrays(Rows(Counts(coef), n_samples, draw_seed(state)), chunks)
+    X, y = arrays(RandomRows(partial(draw_counts, coef=coef), n_features, n_samples, draw_seed(state)), chunks)
     return X, y
+
+
+def draw_counts(rng: np.random.Generator, rows: Array, *, coef: Array) -> tuple[Array, ...]:
+    """Draw standard normal rows, and counts of mean exp(X @ coef)."""
+    X = rng.standard_normal((len(rows), len(coef)))
+    logarithm = X @ coef
+    if (logarithm > np.log(LARGEST_MEAN)).any():
+        raise ValueError(f"scale: too large, a count of mean exp({logarithm.max():.1f}) does not fit in an int64")
+    return X, rng.poisson(np.exp(logarithm))
