@@ -23,6 +23,7 @@ import daskml_kit.neural_network as kit
 from benchmarks.data import Data, in_memory, on_workers
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, Timed, race
+from daskml_kit.parameter_server import Asynchronous, Synchronous
 
 ROWS, TEST_PARTS = 1_000_000, 3
 FIRST_TEST = 100_000
@@ -52,8 +53,8 @@ def digits(setting: Setting) -> list[Row]:
             {
                 "scikit-learn": partial(theirs.MLPClassifier(**options).fit, X, y),
                 "sync": partial(kit.MLPClassifier(**options).fit, X, y),
-                "async": partial(kit.MLPClassifier(mode="async", **options).fit, X, y),
-                "async, Dask": partial(kit.MLPClassifier(mode="async", **options).fit, *arrays),
+                "async": partial(kit.MLPClassifier(training=Asynchronous(), **options).fit, X, y),
+                "async, Dask": partial(kit.MLPClassifier(training=Asynchronous(), **options).fit, *arrays),
             },
             setting.repeat,
         )
@@ -67,8 +68,10 @@ def million(setting: Setting) -> list[Row]:
         {
             "scikit-learn": partial(theirs.MLPClassifier(**OPTIONS).fit, *data),
             "sync": partial(kit.MLPClassifier(**OPTIONS).fit, *data),
-            "sync, one lane": partial(kit.MLPClassifier(lanes=1, **OPTIONS).fit, *data),
-            "async": partial(kit.MLPClassifier(mode="async", **OPTIONS).fit, *data),
+            "sync, one virtual worker": partial(
+                kit.MLPClassifier(training=Synchronous(virtual_workers=1), **OPTIONS).fit, *data
+            ),
+            "async": partial(kit.MLPClassifier(training=Asynchronous(), **OPTIONS).fit, *data),
         },
         setting.repeat,
     )
@@ -85,9 +88,13 @@ def cluster(setting: Setting) -> list[Row]:
         timed = _race(
             {
                 "scikit-learn": partial(theirs.MLPClassifier(**OPTIONS).fit, *data),
-                "sync, 2000 a step": partial(kit.MLPClassifier(lanes=2, **large).fit, *arrays),
-                "async": partial(kit.MLPClassifier(mode="async", **OPTIONS).fit, *arrays),
-                "async, push_every=4": partial(kit.MLPClassifier(mode="async", push_every=4, **OPTIONS).fit, *arrays),
+                "sync, 2000 a step": partial(
+                    kit.MLPClassifier(training=Synchronous(virtual_workers=2), **large).fit, *arrays
+                ),
+                "async": partial(kit.MLPClassifier(training=Asynchronous(), **OPTIONS).fit, *arrays),
+                "async, push_every=4": partial(
+                    kit.MLPClassifier(training=Asynchronous(push_every=4), **OPTIONS).fit, *arrays
+                ),
             },
             setting.repeat,
         )

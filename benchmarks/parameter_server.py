@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,12 +22,21 @@ from benchmarks.data import PART_ROWS, badly_scaled, on_workers
 from benchmarks.partition import throttled
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
-from daskml_kit.parameter_server import ParameterServer, Rows, Trained, Trainer, adagrad, train
+from daskml_kit.parameter_server import (
+    Asynchronous,
+    ParameterServer,
+    SparseRows,
+    Synchronous,
+    TrainingResult,
+    WorkerClient,
+    adagrad,
+    train,
+)
 from daskml_kit.parameter_server import sgd as descent
 
 N_PARAMS = 100_000
 CALLS = 300
-TRAINERS = 4
+WORKERS = 4
 SECONDS = 4.0
 SLOWED = 5
 TABLE, WIDTH, PUSHED = 1_000_000, 32, 1_000
@@ -43,14 +53,14 @@ def workers(n_workers: int) -> Iterator[Client]:
 
 
 def calls(setting: Setting) -> list[Row]:
-    """Pull, then push, of 100,000 float64 by a trainer in another process."""
+    """Pull, then push, of 100,000 float64 by a worker in another process."""
     rows, n_calls = [], CALLS if setting.scale >= 1 else 20
     for replicas, wanted in ((1, 100), (0, 200)):
         with workers(3) as client:
             away = sorted(client.nthreads())[-1]
             params = {"w": np.zeros(N_PARAMS)}
             with ParameterServer(params, descent(0.1), np.inf, servers=1, replicas=replicas, client=client) as server:
-                seconds = client.submit(called, server.trainer("t"), n_calls, workers=[away]).result()
+                seconds = client.submit(called, server.worker("t"), n_calls, workers=[away]).result()
         kind = "replicated" if replicas else "without replica"
         note = f"median of {n_calls}: pull {1e3 * seconds[0]:.2g} ms, push {1e3 * seconds[1]:.2g} ms"
         work = f"pull and push of {N_PARAMS:,} float64, {kind}: a second"
@@ -58,14 +68,14 @@ def calls(setting: Setting) -> list[Row]:
     return rows
 
 
-def called(trainer: Trainer, n_calls: int) -> tuple[float, float]:
+def called(worker: WorkerClient, n_calls: int) -> tuple[float, float]:
     """Return the median seconds of a pull and of a push."""
     gradients, times = {"w": np.ones(N_PARAMS)}, []
     for _ in range(n_calls):
         at = [time.perf_counter()]
-        trainer.pull()
+        worker.pull()
         at.append(time.perf_counter())
-        trainer.push(gradients)
+        worker.push(gradients)
         at.append(time.perf_counter())
         times.append(np.diff(at))
     pull, push = np.median(times, axis=0)
@@ -73,24 +83,24 @@ def called(trainer: Trainer, n_calls: int) -> tuple[float, float]:
 
 
 def loop(setting: Setting) -> list[Row]:
-    """Updates a second of four trainers, and of a loop through the client that does the same."""
+    """Updates a second of four workers, and of a loop through the client that does the same."""
     seconds = SECONDS if setting.scale >= 1 else 0.5
-    with workers(TRAINERS) as client:
+    with workers(WORKERS) as client:
         params = {"w": np.zeros(N_PARAMS)}
         with ParameterServer(params, descent(0.1), np.inf, replicas=0, client=client) as server:
-            busy = [client.submit(pushing, server.trainer(f"t{i}"), seconds, pure=False) for i in range(TRAINERS)]
+            busy = [client.submit(pushing, server.worker(f"t{i}"), seconds, pure=False) for i in range(WORKERS)]
             ours = sum(client.gather(busy)) / seconds
         peer = through_client(client, seconds)
-    work = f"updates of {N_PARAMS:,} float64 a second, {TRAINERS} trainers: as_completed"
+    work = f"updates of {N_PARAMS:,} float64 a second, {WORKERS} workers: as_completed"
     return [Row(work, 1 / ours, 1 / peer, 3, notes=[f"{ours:.0f} against {peer:.0f} a second"])]
 
 
-def pushing(trainer: Trainer, seconds: float) -> int:
+def pushing(worker: WorkerClient, seconds: float) -> int:
     """Push for so long; return how often."""
     done, until = 0, time.perf_counter() + seconds
-    params = trainer.pull()
+    params = worker.pull()
     while time.perf_counter() < until:
-        params = trainer.push_pull({"w": gradient_at(params["w"])})
+        params = worker.push_pull({"w": gradient_at(params["w"])})
         done += 1
     return done
 
@@ -99,7 +109,7 @@ def through_client(client: Client, seconds: float) -> float:
     """Return the updates a second of the loop that Dask's documentation shows."""
     w, done = np.zeros(N_PARAMS), 0
     held = client.scatter(w)
-    running = as_completed([client.submit(gradient_at, held, pure=False) for _ in range(TRAINERS)])
+    running = as_completed([client.submit(gradient_at, held, pure=False) for _ in range(WORKERS)])
     started = time.perf_counter()
     sent = {}  # parameters are held until their gradient is there
     for future in running:
@@ -127,47 +137,46 @@ def _constant(size: int) -> Any:
 
 def slow_worker(setting: Setting) -> list[Row]:
     """Seconds until the loss that the synchronous run ends on, one of four workers having a fifth of its time."""
-    n_rows = max(setting.rows(ROWS), TRAINERS * PART_ROWS)
-    with workers(TRAINERS) as client:
+    n_rows = max(setting.rows(ROWS), WORKERS * PART_ROWS)
+    with workers(WORKERS) as client:
         X, y = on_workers(badly_scaled, n_rows, 16)
         X = client.persist(((X - X.mean(axis=0)) / X.std(axis=0)).rechunk({1: -1}))
+        in_step = Synchronous(virtual_workers=WORKERS, servers=1)
         *_, slow = sorted(client.nthreads())
         (pid,) = client.run(os.getpid, workers=[slow]).values()
         with throttled(pid, SLOWED):
-            sync = trained(X, y, setting, 6)
+            sync = trained(X, y, setting, 6, in_step)
             loss = sync.history.epochs[-1].validation_loss
             others = {
-                "asynchronous, staleness 8": (0.5, trained(X, y, setting, 8, mode="stale", staleness=8)),
-                "asynchronous, unbounded": (None, trained(X, y, setting, 8, mode="async", push_every=1)),
-                "synchronous, one backup worker": (0.6, trained(X, y, setting, 8, backup=1)),
+                "asynchronous, staleness 8": (0.5, trained(X, y, setting, 8, Asynchronous(staleness=8, servers=1))),
+                "asynchronous, unbounded": (None, trained(X, y, setting, 8, Asynchronous(push_every=1, servers=1))),
+                "synchronous, one backup worker": (0.6, trained(X, y, setting, 8, replace(in_step, backup_workers=1))),
             }
     rows = []
     for name, (wanted, found) in others.items():
         seconds = until(found, loss)
-        note = f"to the held-out loss {loss:.4f}; ends on {found.history.epochs[-1].validation_loss:.4f}"
-        work = f"one of {TRAINERS} trainers slowed {SLOWED} times, {name}: synchronous"
+        note = f"to the validation loss {loss:.4f}; ends on {found.history.epochs[-1].validation_loss:.4f}"
+        work = f"one of {WORKERS} workers slowed {SLOWED} times, {name}: synchronous"
         rows.append(Row(work, seconds, sync.history.seconds, wanted, at_most=True, notes=[note]))
     return rows
 
 
-def trained(X: Any, y: Any, setting: Setting, epochs: int, **options: Any) -> Trained:
+def trained(X: Any, y: Any, setting: Setting, epochs: int, training: Synchronous | Asynchronous) -> TrainingResult:
     return train(
         hidden_layer,
         start(X.shape[1]),
         X,
         y,
         update=descent(0.02),
-        batch_size=1024 * (1 if options.get("mode") else TRAINERS),
-        lanes=TRAINERS,
+        batch_size=1024 * (WORKERS if isinstance(training, Synchronous) else 1),
+        training=training,
         epochs=epochs if setting.scale >= 1 else 2,
         validation_fraction=0.05,
-        servers=1,
-        **options,
     )
 
 
-def until(found: Trained, loss: float) -> float:
-    """Return the seconds after which the held-out loss was as low; infinite where it never was."""
+def until(found: TrainingResult, loss: float) -> float:
+    """Return the seconds after which the validation loss was as low; infinite where it never was."""
     return min((e.seconds for e in found.history.epochs if e.validation_loss <= loss), default=float("inf"))
 
 
@@ -196,14 +205,14 @@ def sparse(setting: Setting) -> list[Row]:
         away = sorted(client.nthreads())[-1]
         params = {"table": np.zeros((n_rows, WIDTH))}
         with ParameterServer(params, adagrad(0.1), np.inf, servers=2, client=client) as server:
-            few, many = client.submit(pushed_rows, server.trainer("t"), n_rows, n_calls, workers=[away]).result()
+            few, many = client.submit(pushed_rows, server.worker("t"), n_rows, n_calls, workers=[away]).result()
     note = f"replicated, Adagrad; of 10 times as many rows: {1e3 * many:.2g} ms"
     return [
         Row(f"push of {PUSHED:,} rows of {n_rows:,} x {WIDTH}: ms", 1e3 * few, 10.0, 1, True, "ms", [note]),
     ]
 
 
-def pushed_rows(trainer: Trainer, n_rows: int, n_calls: int) -> tuple[float, float]:
+def pushed_rows(worker: WorkerClient, n_rows: int, n_calls: int) -> tuple[float, float]:
     """Return the median seconds of a push of some rows, and of ten times as many."""
     rng, medians = np.random.default_rng(0), []
     for n_pushed in (PUSHED, 10 * PUSHED):
@@ -211,7 +220,7 @@ def pushed_rows(trainer: Trainer, n_rows: int, n_calls: int) -> tuple[float, flo
         for _ in range(n_calls):
             rows = rng.integers(n_rows, size=n_pushed)
             started = time.perf_counter()
-            trainer.push({"table": Rows(rows, values)})
+            worker.push({"table": SparseRows(rows, values)})
             times.append(time.perf_counter() - started)
         medians.append(float(np.median(times)))
     return medians[0], medians[1]

@@ -22,6 +22,7 @@ from benchmarks.data import Data, Maker, badly_scaled, in_memory, on_workers
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, Timed, race
 from daskml_kit.linear_model import SGDClassifier
+from daskml_kit.parameter_server import Asynchronous, Synchronous
 
 ROWS, HELD_OUT = 1_000_000, 50_000
 FAR = 10_000
@@ -59,8 +60,8 @@ def _one_epoch(kind: str, make: Maker, setting: Setting) -> list[Row]:
         X, y = on_workers(make, n_rows, 8 * WORKERS)
         ours = SGDClassifier(loss="log_loss", max_iter=1, random_state=0)
         contestants: dict[str, Callable[[], Any]] = {
-            "ours": lambda: ours.set_params(mode="sync").fit(X, y).to_sklearn(),
-            "async": lambda: ours.set_params(mode="async").fit(X, y).to_sklearn(),
+            "ours": lambda: ours.set_params(training=Synchronous()).fit(X, y).to_sklearn(),
+            "async": lambda: ours.set_params(training=Asynchronous()).fit(X, y).to_sklearn(),
             "scikit-learn": lambda: _scikit_learn().fit(*data),
         }
         if find_spec("dask_ml") is not None:

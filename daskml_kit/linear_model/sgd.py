@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,10 +13,11 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import LinearClassifier, LinearRegressor, encode_targets
-from daskml_kit.linear_model.sgd_step import Opposite, Readable
-from daskml_kit.linear_model.sgd_training import Ground, Look, StochasticModel
+from daskml_kit.linear_model.sgd_step import Preconditioner, ResidualTargets, TargetReader
+from daskml_kit.linear_model.sgd_training import BlockSummary, StochasticModel
 from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss
 from daskml_kit.numerics.targets import Numbers, OneVsRest
+from daskml_kit.parameter_server.training.config import Training
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.typing import Array, Labels
 from daskml_kit.validation import check_fit
@@ -37,10 +37,10 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     .. math:: \frac1n \sum_i s_i \, \ell(y_i, x_i^\top w + b) +
         \alpha \left(\rho \|w\|_1 + \tfrac{1 - \rho}{2} \|w\|_2^2\right)
 
-    with scikit-learn's losses and parameters. Trainers stand beside the blocks, and make a step for each mini-batch by
-    themselves; servers take the mean of how far they went. All classes are trained at once. By default steps are
-    Adagrad's, made as if each feature had the same size and no mean, so that neither scaled data nor a learning rate
-    needs to be given; the objective is that of the features as they are.
+    with scikit-learn's losses and parameters. Workers beside the blocks make a local step for each minibatch; servers
+    average them (local SGD). All classes are trained at once. By default steps are Adagrad's on standardized features,
+    so that neither scaled data nor a learning rate needs to be given; the objective is that of the features as they
+    are.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class SGDClassifier(LinearClassifier, StochasticModel):
         Threads where there is no cluster.
     random_state : int or RandomState, optional
     learning_rate : {"auto", "optimal", "constant", "invscaling"}, default "auto"
-        With ``optimizer="sgd"``, as in scikit-learn, where "auto" is "optimal"; a step is the mean of a mini-batch, so
+        With ``optimizer="sgd"``, as in scikit-learn, where "auto" is "optimal"; a step is the mean of a minibatch, so
         ``batch_size=1`` is scikit-learn's. The other optimizers have rates of their own.
     eta0 : float, optional
         With ``optimizer="sgd"`` as in scikit-learn, 0.01 by default. With another, its rate, in place of the one that
@@ -80,27 +80,17 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     n_iter_no_change : int, default 5
     class_weight : dict or "balanced", optional
     warm_start : bool, default False
-        Start from the last fit's coefficients.
+        ResumePoint from the last fit's coefficients.
     average : bool or int, default False
-        Whether the coefficients are the mean over all steps, or those after so many rows. Each trainer goes on with
+        Whether the coefficients are the mean over all steps, or those after so many rows. Each worker goes on with
         the running mean from where the servers have it.
     optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
         "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
-    mode : {"sync", "stale", "async"}, default "sync"
-        "sync" gives the same bits for any number of workers. See `daskml_kit.parameter_server.train`.
-    staleness : int, optional
-        With ``mode="stale"``, by default 4.
     batch_size : int, optional
-        Rows of a mini-batch of one trainer; by default 512, fewer where there are few rows.
-    push_every : int, optional
-        Mini-batches between two pushes; by default about a quarter of a lane's in an epoch, and at most 64.
-    lanes : int, default 8
-        Into how many pieces the data is divided in synchronous mode, and so the most trainers that can take part.
-        Results depend on it, and not on how many do.
-    backup : int, default 0
-        How many pieces a synchronous step does not wait for.
-    snapshot : path, optional
-        A directory where parameters are written after each epoch, for `ParameterServer.restore`.
+        Rows of a minibatch of one worker; by default 512, fewer where there are few rows.
+    training : Synchronous or Asynchronous, default ``Synchronous()``
+        Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
+        `daskml_kit.parameter_server.Synchronous`.
 
     Attributes
     ----------
@@ -157,13 +147,8 @@ class SGDClassifier(LinearClassifier, StochasticModel):
         average: bool | int = False,
         n_jobs: int | None = None,
         optimizer: str = "auto",
-        mode: str = "sync",
-        staleness: int | None = None,
         batch_size: int | None = None,
-        push_every: int | None = None,
-        lanes: int = 8,
-        backup: int = 0,
-        snapshot: str | os.PathLike[str] | None = None,
+        training: Training | None = None,
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -187,13 +172,8 @@ class SGDClassifier(LinearClassifier, StochasticModel):
         self.average = average
         self.n_jobs = n_jobs
         self.optimizer = optimizer
-        self.mode = mode
-        self.staleness = staleness
         self.batch_size = batch_size
-        self.push_every = push_every
-        self.lanes = lanes
-        self.backup = backup
-        self.snapshot = snapshot
+        self.training = training
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, coef_init: Any = None, intercept_init: Any = None
@@ -207,10 +187,10 @@ class SGDClassifier(LinearClassifier, StochasticModel):
             self.t_ = 1.0
             inputs = check_fit(self, X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                look = self._look(engine, labeled=True)
-                classes = self._classes(look.summary)
+                data = self._summarize(engine, labeled=True)
+                classes = self._classes(data.summary)
                 start = self._start(_columns(classes), coef_init, intercept_init)
-                self._run(engine, look, classes, start, more=False)
+                self._run(engine, data, classes, start, more=False)
         self._warn_unless_converged()
         return self
 
@@ -233,7 +213,7 @@ class SGDClassifier(LinearClassifier, StochasticModel):
             known = self._known_classes(classes)
             inputs = self._check_more(X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                self._run(engine, self._look(engine, labeled=True), known, self._last(), more=True)
+                self._run(engine, self._summarize(engine, labeled=True), known, self._last(), more=True)
         return self
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
@@ -251,22 +231,22 @@ class SGDClassifier(LinearClassifier, StochasticModel):
         twin = sklearn.linear_model.SGDClassifier(**self._twin_settings(sklearn.linear_model.SGDClassifier))
         return self._hand_over(twin, "coef_", "intercept_", "classes_", "n_iter_", "t_")
 
-    def _run(self, engine: Engine, look: Look, classes: Labels, start: Array | None, *, more: bool) -> None:
+    def _run(self, engine: Engine, data: BlockSummary, classes: Labels, start: Array | None, *, more: bool) -> None:
         """Train on data that was looked at, and keep what comes of it."""
-        found_labels = look.summary.labels
+        found_labels = data.summary.labels
         if found_labels is None or not np.isin(found_labels, classes).all():
             raise DataError(f"y: expected labels among classes, {classes.tolist()}, got {found_labels}")
-        target = self._target(classes, encode_targets(engine, look.summary._replace(labels=classes)), look.summary)
+        target = self._target(classes, encode_targets(engine, data.summary._replace(labels=classes)), data.summary)
         coef = np.zeros((_columns(classes), self.n_features_in_ + 1)) if start is None else start
         loss = classifier_loss(self.loss, self.epsilon)
-        found = self._train(engine, look, loss, target, (self._even_ground(look.summary), coef), more=more)
+        found = self._train(engine, data, loss, target, (self._precondition(data.summary), coef), more=more)
         self.classes_ = classes
         self.coef_, self.intercept_ = found[:, :-1].copy(), found[:, -1].copy()
 
-    def _target(self, classes: Labels, stored: DataSummary, summary: DataSummary) -> Readable:
+    def _target(self, classes: Labels, stored: DataSummary, summary: DataSummary) -> TargetReader:
         """Return how the targets are read, as the blocks have them now."""
         if stored.labels is None:
-            raise TypeError("the survey was not asked for labels")
+            raise TypeError("the summary was not asked for labels")
         labels, pair = (stored.labels[1:] if len(classes) == 2 else stored.labels), None
         if self.class_weight is not None:
             weights = compute_class_weight(
@@ -275,7 +255,7 @@ class SGDClassifier(LinearClassifier, StochasticModel):
             # as in scikit-learn, the rest of more than two classes weighs one
             pair = np.array([weights]) if len(classes) == 2 else np.column_stack([np.ones(len(classes)), weights])
         signs = OneVsRest(labels, pair)
-        return signs if self.loss in MARGIN_LOSSES else Opposite(signs)
+        return signs if self.loss in MARGIN_LOSSES else ResidualTargets(signs)
 
     def _known_classes(self, classes: Any) -> Labels:
         """Return the labels of this and all later calls."""
@@ -303,7 +283,7 @@ class SGDRegressor(LinearRegressor, StochasticModel):
     .. math:: \frac1n \sum_i s_i \, \ell(y_i, x_i^\top w + b) +
         \alpha \left(\rho \|w\|_1 + \tfrac{1 - \rho}{2} \|w\|_2^2\right)
 
-    How it is trained is told at `SGDClassifier`.
+    Training is described at `SGDClassifier`.
 
     Parameters
     ----------
@@ -315,7 +295,7 @@ class SGDRegressor(LinearRegressor, StochasticModel):
     learning_rate : {"auto", "invscaling", "constant", "optimal"}, default "auto"
         With ``optimizer="sgd"`` "auto" is "invscaling".
     eta0, power_t, early_stopping, validation_fraction, n_iter_no_change, warm_start, average, n_jobs, optimizer, \
-mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClassifier`
+batch_size, training : see `SGDClassifier`
 
     Attributes
     ----------
@@ -361,13 +341,8 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
         average: bool | int = False,
         n_jobs: int | None = None,
         optimizer: str = "auto",
-        mode: str = "sync",
-        staleness: int | None = None,
         batch_size: int | None = None,
-        push_every: int | None = None,
-        lanes: int = 8,
-        backup: int = 0,
-        snapshot: str | os.PathLike[str] | None = None,
+        training: Training | None = None,
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -390,13 +365,8 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
         self.average = average
         self.n_jobs = n_jobs
         self.optimizer = optimizer
-        self.mode = mode
-        self.staleness = staleness
         self.batch_size = batch_size
-        self.push_every = push_every
-        self.lanes = lanes
-        self.backup = backup
-        self.snapshot = snapshot
+        self.training = training
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, coef_init: Any = None, intercept_init: Any = None
@@ -410,10 +380,10 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
             self.t_ = 1.0
             inputs = check_fit(self, X, y, sample_weight)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                look = self._look(engine, labeled=False)
-                begin = self._begin(look.summary, self._start(1, coef_init, intercept_init))
+                data = self._summarize(engine, labeled=False)
+                begin = self._begin(data.summary, self._start(1, coef_init, intercept_init))
                 loss = regressor_loss(self.loss, self.epsilon)
-                found = self._train(engine, look, loss, TARGET, begin, more=False)
+                found = self._train(engine, data, loss, TARGET, begin, more=False)
             self._keep(found)
         self._warn_unless_converged()
         return self
@@ -424,10 +394,10 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
         with self._fitting():
             inputs = self._check_more(X, y, sample_weight)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                look = self._look(engine, labeled=False)
-                begin = self._begin(look.summary, self._last())
+                data = self._summarize(engine, labeled=False)
+                begin = self._begin(data.summary, self._last())
                 loss = regressor_loss(self.loss, self.epsilon)
-                found = self._train(engine, look, loss, TARGET, begin, more=True)
+                found = self._train(engine, data, loss, TARGET, begin, more=True)
             self._keep(found)
         return self
 
@@ -436,17 +406,17 @@ mode, staleness, batch_size, push_every, lanes, backup, snapshot : see `SGDClass
         twin = sklearn.linear_model.SGDRegressor(**self._twin_settings(sklearn.linear_model.SGDRegressor))
         return self._hand_over(twin, "coef_", "intercept_", "n_iter_", "t_")
 
-    def _begin(self, summary: DataSummary, start: Array | None) -> tuple[Ground, Array]:
-        """Return the ground, and where to begin: by default with the mean of the targets."""
+    def _begin(self, summary: DataSummary, start: Array | None) -> tuple[Preconditioner, Array]:
+        """Return the preconditioner and the initial coefficients, by default with the mean of the targets."""
         y, weight = np.asarray(summary.sample_y, np.float64), summary.sample_weight
-        middle = float(weight @ y / weight.sum()) if self.fit_intercept else 0.0
-        spread = float(np.sqrt(weight @ (y - middle) ** 2 / weight.sum()))
-        ground = self._even_ground(summary, spread or 1.0)
+        mean = float(weight @ y / weight.sum()) if self.fit_intercept else 0.0
+        spread = float(np.sqrt(weight @ (y - mean) ** 2 / weight.sum()))
+        preconditioner = self._precondition(summary, spread or 1.0)
         if start is not None:
-            return ground, start
+            return preconditioner, start
         coef = np.zeros((1, self.n_features_in_ + 1))
-        coef[0, -1] = middle if self._kind[0] != "sgd" else 0.0
-        return ground, coef
+        coef[0, -1] = mean if self._optimizer[0] != "sgd" else 0.0
+        return preconditioner, coef
 
     def _keep(self, found: Array) -> None:
         self.coef_, self.intercept_ = found[0, :-1].copy(), found[0, -1:].copy()

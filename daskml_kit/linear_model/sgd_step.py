@@ -1,10 +1,10 @@
-"""What a trainer does with the mini-batches of a linear model: a step of its own for each."""
+"""Local stochastic gradient steps of linear models, in preconditioned coordinates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,14 +14,16 @@ from daskml_kit.numerics.penalties import Shrinkage, shrink
 from daskml_kit.numerics.targets import OneVsRest, Read
 from daskml_kit.optim import State, Update, adagrad, adam, constant, inverse_scaling, momentum, optimal, sgd
 from daskml_kit.optim.rules import Adagrad, Adam, Momentum, Sgd
-from daskml_kit.parameter_server.training.minibatches import Batch
-from daskml_kit.parameter_server.training.updates import Contribution
+from daskml_kit.parameter_server.training.minibatches import Minibatch
+from daskml_kit.parameter_server.training.updates import Contribution, WorkerStep
 from daskml_kit.typing import Array, Matrix
 
 
 @dataclass(frozen=True, eq=False)
-class Coordinates:
-    r"""Coefficients u of the features :math:`(x - m) / s`, in place of w of x: the same models, other steps.
+class Preconditioner:
+    r"""Diagonal preconditioner: coefficients u of the features :math:`(x - m) / s` in place of w of x.
+
+    The models are the same, the steps are others.
 
     A vector holds the coefficients of the features and then the intercept, b in place of :math:`b + w^\top m`.
 
@@ -31,21 +33,24 @@ class Coordinates:
         s above; the last, the intercept's, is 1.
     shift : array of shape (n_features,), optional
         m above; None is zero.
-    size : float
-        The expected norm of a row in these coordinates, its 1 for the intercept included.
+    norm : float
+        The expected norm of a preconditioned row, its 1 for the intercept included.
+    target_scale : float
+        The standard deviation of the targets where the loss is of their size, else 1.
 
     Examples
     --------
-    >>> there = Coordinates(np.array([2.0, 1.0]), np.array([10.0]))
-    >>> there.enter(np.array([[3.0, 1.0]]))
+    >>> scaling = Preconditioner(np.array([2.0, 1.0]), np.array([10.0]))
+    >>> scaling.enter(np.array([[3.0, 1.0]]))
     array([[ 6., 31.]])
-    >>> there.leave(np.array([[6.0, 31.0]]))
+    >>> scaling.leave(np.array([[6.0, 31.0]]))
     array([[3., 1.]])
     """
 
     scale: Array
     shift: Array | None = None
-    size: float = 1.0
+    norm: float = 1.0
+    target_scale: float = 1.0
 
     def enter(self, coef: Array) -> Array:
         """Return u for coefficients w, of shape (n_columns, n_features + 1)."""
@@ -62,15 +67,15 @@ class Coordinates:
         return coef
 
 
-def plain(n_features: int) -> Coordinates:
-    """Return the coordinates that are those of the features."""
-    return Coordinates(np.ones(n_features + 1))
+def identity(n_features: int) -> Preconditioner:
+    """Return the preconditioner that leaves the features as they are."""
+    return Preconditioner(np.ones(n_features + 1))
 
 
-def even(sample: Matrix, weight: Array, *, centered: bool) -> Coordinates:
-    r"""Return the coordinates in which the features of a sample have one size.
+def standardized(sample: Matrix, weight: Array, *, centered: bool, target_scale: float = 1.0) -> Preconditioner:
+    r"""Return the preconditioner that gives the features of a sample one scale.
 
-    The size is :math:`\sqrt{\sum z^4 / \sum z^2}`: that of the values which a feature has where it has one, so that a
+    The scale is :math:`\sqrt{\sum z^4 / \sum z^2}`: that of the values which a feature has where it has one, so that a
     rare indicator is not blown up, as its standard deviation would. CSR is not centered: its zeros stay.
 
     Parameters
@@ -81,7 +86,7 @@ def even(sample: Matrix, weight: Array, *, centered: bool) -> Coordinates:
 
     Examples
     --------
-    >>> even(np.array([[1.0, 5.0], [3.0, 5.0]]), np.ones(2), centered=True).scale
+    >>> standardized(np.array([[1.0, 5.0], [3.0, 5.0]]), np.ones(2), centered=True).scale
     array([1., 1., 1.])
     """
     total = weight.sum()
@@ -98,39 +103,37 @@ def even(sample: Matrix, weight: Array, *, centered: bool) -> Coordinates:
         second, fourth = weight @ squares, weight @ (squares * squares)
     seen = fourth > (total * np.finfo(float).eps * (1 if shift is None else shift**2)) ** 2 / total
     scale = np.sqrt(np.divide(fourth, second, out=np.ones_like(second), where=seen))
-    size = float(np.sqrt(1 + np.sum(second[seen] / scale[seen] ** 2) / total))
-    return Coordinates(np.append(scale, 1.0), shift, size)
+    norm = float(np.sqrt(1 + np.sum(second[seen] / scale[seen] ** 2) / total))
+    return Preconditioner(np.append(scale, 1.0), shift, norm, target_scale)
 
 
 OPTIMIZERS = ("auto", "sgd", "momentum", "adagrad", "adam")
-FALLS = 0.5
-"""By which power of the number of steps the rates of Adam and of momentum fall, so that they come to rest."""
+DECAY_POWER = 0.5
+"""The power of the number of steps by which the rates of Adam and of momentum decay, so that they converge."""
 
 
-def own_rule(optimizer: str, eta0: float | None, size: float, spread: float) -> Update:
-    """Return a rule for even coordinates, with a rate that needs no tuning unless ``eta0`` gives one.
+def tuned_rule(optimizer: str, eta0: float | None, preconditioner: Preconditioner) -> Update:
+    """Return a rule for standardized features, with a rate that needs no tuning unless ``eta0`` gives one.
 
-    The first steps of Adagrad and Adam change each coefficient by their rate. With one over the ``size`` of a row, as a
-    cautious guess, they change predictions by about one ``spread``.
+    The first steps of Adagrad and Adam change each coefficient by their rate. With one over the norm of a row, as a
+    cautious guess, they change predictions by about one standard deviation of the targets.
 
     Parameters
     ----------
     optimizer : {"momentum", "adagrad", "adam"}
     eta0 : float, optional
-    size : float
-        The norm of a row.
-    spread : float
-        The standard deviation of the targets where the loss is of their size, else 1.
+    preconditioner : Preconditioner
     """
+    norm, scale = preconditioner.norm, preconditioner.target_scale
     if optimizer == "adagrad":
-        return adagrad(eta0 or spread / size)
+        return adagrad(eta0 or scale / norm)
     if optimizer == "adam":
-        return adam(inverse_scaling(eta0 or spread / size / 4, FALLS))
-    return momentum(inverse_scaling(eta0 or 1 / size**2, FALLS))
+        return adam(inverse_scaling(eta0 or scale / norm / 4, DECAY_POWER))
+    return momentum(inverse_scaling(eta0 or 1 / norm**2, DECAY_POWER))
 
 
 def named_rule(learning_rate: str, eta0: float, power_t: float, alpha: float) -> Update:
-    """Return plain descent with scikit-learn's learning rate of this name, a step being a mini-batch.
+    """Return plain descent with scikit-learn's learning rate of this name, a step being a minibatch.
 
     References
     ----------
@@ -148,15 +151,15 @@ def named_rule(learning_rate: str, eta0: float, power_t: float, alpha: float) ->
     return sgd(optimal(alpha, 1 / (alpha * alpha**-0.25)))
 
 
-def stride(rule: Update, state: State) -> float | Array:
-    """Return how far a rule goes, in each coordinate, where the gradient has been 1 for long.
+def long_run_step(rule: Update, state: State) -> float | Array:
+    """Return the step of a rule, in each coordinate, where the gradient has been 1 for long.
 
-    So far a step of the l1 norm may go, for both to be in balance where they should be.
+    The proximal step of the l1 norm may go as far, for both to be in balance where they should be.
 
     Examples
     --------
     >>> rule = adagrad(0.5)
-    >>> stride(rule, (np.array(1.0), np.array([4.0, 1.0])))
+    >>> long_run_step(rule, (np.array(1.0), np.array([4.0, 1.0])))
     array([0.25, 0.5 ])
     """
     step = max(int(state[0]), 1)
@@ -168,19 +171,19 @@ def stride(rule: Update, state: State) -> float | Array:
         return rule.rate(step) / (1 - rule.decay)
     if isinstance(rule, Sgd):
         return rule.rate(step)
-    raise TypeError(f"{type(rule).__name__} has no stride")
+    raise TypeError(f"{type(rule).__name__} has no long-run step")
 
 
-class Readable(Protocol):
-    """Reads the stored targets of some rows, a row of the result for each column of coefficients."""
+class TargetReader(Protocol):
+    """Reader of the stored targets of some rows, a row of the result for each column of coefficients."""
 
     def read(self, y: Array, weight: Array | None, dtype: np.dtype) -> Read:
         """Return targets and weights."""
 
 
 @dataclass(frozen=True)
-class Opposite:
-    """The targets of `OneVsRest` with the other sign: 1 for the label, as losses of a residual take them.
+class ResidualTargets:
+    """Targets of `OneVsRest` with the other sign: 1 for the label, as losses of a residual take them.
 
     Parameters
     ----------
@@ -198,77 +201,73 @@ COEF, MEAN = "coef", "mean"
 
 
 @dataclass(frozen=True, eq=False)
-class LinearSteps:
-    r"""Steps on :math:`\frac1n \sum_i s_i \ell(y_i, x_i^\top w + b) + \alpha R(w)` for all columns at once.
+class LinearSgdStep(WorkerStep):
+    r"""Local SGD on :math:`\frac1n \sum_i s_i \ell(y_i, x_i^\top w + b) + \alpha R(w)` for all columns at once.
 
-    The parameters are ``coef`` of shape (n_columns, n_features + 1), in ``coordinates``; the state of ``rule``, which
-    trainers take over from each other with the parameters; and with ``average_from`` the ``mean`` of ``coef`` over all
-    steps from that one on. What comes of them is the way to where they are after the mini-batches.
+    The parameters are ``coef`` of shape (n_columns, n_features + 1), preconditioned; the state of ``rule``, which
+    workers take over from each other with the parameters; and with ``average_from`` the ``mean`` of ``coef`` over all
+    steps from that one on. The contribution is their change by the minibatches.
 
     Parameters
     ----------
     row_loss : Loss
-    target : Readable
+    target : TargetReader
     penalty : Shrinkage
     rule : Update
-    coordinates : Coordinates
+    preconditioner : Preconditioner
     fit_intercept : bool
     average_from : float, optional
         The first step whose result counts in the mean.
     """
 
     row_loss: Loss
-    target: Readable
+    target: TargetReader
     penalty: Shrinkage
     rule: Update
-    coordinates: Coordinates
+    preconditioner: Preconditioner
     fit_intercept: bool = True
     average_from: float | None = None
     most_batches: int = 64
-    by_rows: ClassVar[bool] = False
-    local: ClassVar[bool] = True
+    local = True
 
     def start(self, coef: Array) -> dict[str, Array]:
         """Return the parameters where training begins with ``coef``, those of the features."""
-        inside = self.coordinates.enter(np.asarray(coef, np.float64))
+        inside = self.preconditioner.enter(np.asarray(coef, np.float64))
         state = {_name(i): array.astype(np.float64) for i, array in enumerate(self.rule.init(inside))}
         mean = {} if self.average_from is None else {MEAN: inside.copy()}
         return {COEF: inside, **state, **mean}
 
     def end(self, params: dict[str, Array]) -> Array:
         """Return the coefficients of the features, the mean where it has begun."""
-        return self.coordinates.leave(self._result(params))
+        return self.preconditioner.leave(self._result(params))
 
-    def needs(self, batches: list[Batch]) -> None:
-        return None
-
-    def loss(self, params: dict[str, Array], batch: Batch) -> float:
-        """Return the mean loss of rows, without penalty, at what training would end with."""
+    def loss(self, params: dict[str, Array], batch: Minibatch) -> float:
+        """Return the mean loss of rows, without penalty, at the coefficients that training would end with."""
         with np.errstate(over="ignore", invalid="ignore"):
-            value, _ = self._terms(self._result(params) / self.coordinates.scale, batch)
+            value, _ = self._terms(self._result(params) / self.preconditioner.scale, batch)
         return float(value.sum() / batch.mass) if batch.mass else 0.0
 
-    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
-        """Make a step for each mini-batch."""
+    def compute(self, params: dict[str, Array], batches: Iterable[Minibatch]) -> Contribution:
+        """Make a step for each minibatch."""
         own = {name: array.copy() for name, array in params.items()}
-        inverse = 1 / self.coordinates.scale
+        inverse = 1 / self.preconditioner.scale
         gradients = np.zeros_like(own[COEF])
         loss, n_rows = 0.0, 0
         with np.errstate(over="ignore", invalid="ignore"):
             for batch in batches:
-                loss += self._slopes(own[COEF] * inverse, batch, gradients)
+                loss += self._gradients(own[COEF] * inverse, batch, gradients)
                 gradients *= inverse
                 self._move(own, gradients, inverse)
                 n_rows += batch.n_rows
             total = self.penalty.value((own[COEF] * inverse)[:, :-1])
-        way = {name: own[name] - array for name, array in params.items()}
-        return Contribution(loss / n_rows + total if n_rows else 0.0, float(n_rows), n_rows, way, way)
+        moved = {name: own[name] - array for name, array in params.items()}
+        return Contribution(loss / n_rows + total if n_rows else 0.0, float(n_rows), n_rows, moved, moved)
 
     def _result(self, params: dict[str, Array]) -> Array:
         begun = self.average_from is not None and params[_name(0)] >= self.average_from
         return params[MEAN] if begun else params[COEF]
 
-    def _slopes(self, coef: Array, batch: Batch, out: Array) -> float:
+    def _gradients(self, coef: Array, batch: Minibatch, out: Array) -> float:
         """Write the gradient of the mean of rows and the smooth penalty, in the scale of the features; return a loss.
 
         ``coef`` are those of the shifted features; the loss is a sum over rows and columns.
@@ -283,14 +282,14 @@ class LinearSteps:
         else:
             weights[:] = gradient @ batch.X
         total = gradient.sum(axis=1, dtype=np.float64)
-        if self.coordinates.shift is not None:
-            weights -= total[:, None] * self.coordinates.shift
+        if self.preconditioner.shift is not None:
+            weights -= total[:, None] * self.preconditioner.shift
         if self.penalty.alpha:
             weights += self.penalty.gradient(coef[:, :-1])
         out[:, -1] = total if self.fit_intercept else 0
         return float(value.sum())
 
-    def _terms(self, coef: Array, batch: Batch) -> tuple[Array, Array]:
+    def _terms(self, coef: Array, batch: Minibatch) -> tuple[Array, Array]:
         X = batch.X if batch.X.dtype.kind == "f" else batch.X.astype(np.float64)
         raw = self._predict(coef, X)
         if batch.y is None:
@@ -302,7 +301,7 @@ class LinearSteps:
         return terms.value * weight, (terms.gradient * weight).astype(raw.dtype, copy=False)
 
     def _predict(self, coef: Array, X: Matrix) -> Array:
-        shift, offset = self.coordinates.shift, coef[:, -1]
+        shift, offset = self.preconditioner.shift, coef[:, -1]
         if shift is not None:
             offset = offset - coef[:, :-1] @ shift
         gradients = coef[:, :-1].astype(X.dtype, copy=False)
@@ -316,7 +315,7 @@ class LinearSteps:
         self.rule.apply(gradients, state, coef)
         threshold = self.penalty.alpha * self.penalty.l1_ratio
         if threshold:
-            lengths = np.broadcast_to(stride(self.rule, state), coef.shape)
+            lengths = np.broadcast_to(long_run_step(self.rule, state), coef.shape)
             coef[:, :-1] = shrink(coef[:, :-1], threshold * (lengths * inverse)[:, :-1])
         if self.average_from is not None and state[0] >= self.average_from:
             mean = own[MEAN]

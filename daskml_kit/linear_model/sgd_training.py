@@ -1,9 +1,10 @@
-"""What SGDClassifier and SGDRegressor have in common: their parameters, checked, and the training."""
+"""Training of SGDClassifier and SGDRegressor: parameters, preconditioner, minibatches, and the parameter server."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,21 +19,27 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import LinearModel, check_choice, check_number
 from daskml_kit.linear_model.sgd_step import (
     OPTIMIZERS,
-    Coordinates,
-    LinearSteps,
-    Readable,
-    even,
+    LinearSgdStep,
+    Preconditioner,
+    TargetReader,
+    identity,
     named_rule,
-    own_rule,
-    plain,
+    standardized,
+    tuned_rule,
 )
 from daskml_kit.numerics.losses import Loss
 from daskml_kit.numerics.penalties import shrinkage
 from daskml_kit.optim import Update
 from daskml_kit.parameter_server import History, add
-from daskml_kit.parameter_server.training.config import Setting, checked
+from daskml_kit.parameter_server.training.config import (
+    VIRTUAL_WORKERS,
+    Synchronous,
+    TrainingConfig,
+    check_training,
+    checked,
+)
 from daskml_kit.parameter_server.training.coordinator import train_on
-from daskml_kit.parameter_server.training.evaluation import Sizes
+from daskml_kit.parameter_server.training.evaluation import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
@@ -50,7 +57,7 @@ def check_numbers(model: Any) -> None:
     """Raise where a parameter that is a number is none, or out of its range."""
     for name in ("alpha", "epsilon", "power_t"):
         check_number(name, getattr(model, name), low=0)
-    for name in ("max_iter", "n_iter_no_change", "lanes"):
+    for name in ("max_iter", "n_iter_no_change"):
         check_number(name, getattr(model, name), low=1, integer=True)
     if model.tol is not None:
         check_number("tol", model.tol, low=0)
@@ -79,7 +86,7 @@ def check_rate(optimizer: str, learning_rate: str) -> None:
         )
 
 
-def check_held_out(fraction: float, sizes: Sequence[int]) -> None:
+def check_validation_rows(fraction: float, sizes: Sequence[int]) -> None:
     """Raise where no block has a row to hold out."""
     if fraction and not any(int(size * fraction) for size in sizes):
         raise DataError(
@@ -90,17 +97,17 @@ def check_held_out(fraction: float, sizes: Sequence[int]) -> None:
 
 BATCH, MOST_BATCHES = 512, 64
 HELD_BYTES = 32 * 2**20
-"""What the mini-batches between two pushes may hold."""
+"""Memory that the minibatches between two pushes may hold."""
 STEPS, PUSHES = 16, 4
-"""The least steps of a lane in an epoch where rows are few, and its pushes where they are many."""
+"""Least steps of a virtual worker in an epoch where rows are few, and its pushes where they are many."""
 
 
-class Plan(NamedTuple):
-    """Rows of a mini-batch of one trainer, the lanes of synchronous steps, and mini-batches between pushes.
+class MinibatchPlan(NamedTuple):
+    """Rows of a minibatch of one worker, virtual workers of synchronous steps, and minibatches between pushes.
 
     Parameters
     ----------
-    batch_size, lanes : int
+    batch_size, virtual_workers : int
     push_every : int
         In synchronous mode.
     most_batches : int
@@ -108,22 +115,24 @@ class Plan(NamedTuple):
     """
 
     batch_size: int
-    lanes: int
+    virtual_workers: int
     push_every: int
     most_batches: int
 
 
-def make_plan(summary: DataSummary, sizes: Sequence[int], lanes: int, batch_size: int | None) -> Plan:
+def plan_minibatches(
+    summary: DataSummary, sizes: Sequence[int], virtual_workers: int, batch_size: int | None
+) -> MinibatchPlan:
     """Return a plan for blocks of these ``sizes``; ``batch_size`` is decided here where it is None.
 
-    Measured on a million rows of 28 features: an epoch of 4 pushes a lane ends at the loss of 32 pushes to 1e-5.
+    Measured on a million rows of 28 features: with 4 pushes a virtual worker an epoch ends at the loss of 32 to 1e-5.
     """
-    lanes = min(lanes, len(sizes))
-    rows = max(summary.n_rows // lanes, 1)
+    virtual_workers = min(virtual_workers, len(sizes))
+    rows = max(summary.n_rows // virtual_workers, 1)
     batch = batch_size or int(np.clip(rows // STEPS, 8, BATCH))
     most = int(np.clip(HELD_BYTES // (batch * _row_bytes(summary)), 1, MOST_BATCHES))
-    pushes = PUSHES if lanes > 1 else 1
-    return Plan(batch, lanes, int(np.clip(-(-rows // (batch * pushes)), 1, most)), most)
+    pushes = PUSHES if virtual_workers > 1 else 1
+    return MinibatchPlan(batch, virtual_workers, int(np.clip(-(-rows // (batch * pushes)), 1, most)), most)
 
 
 def _row_bytes(summary: DataSummary) -> int:
@@ -133,28 +142,21 @@ def _row_bytes(summary: DataSummary) -> int:
 
 
 SAMPLE = 4_000
-"""Rows from which the size of the features is taken."""
+"""Rows from which the scale of the features is taken."""
 
 
-class Look(NamedTuple):
-    """What is known of the data of a call."""
+class BlockSummary(NamedTuple):
+    """Summary of the data, and the number of rows of each block."""
 
     summary: DataSummary
     sizes: Sequence[int]
 
 
-class Ground(NamedTuple):
-    """Where steps are made: the coordinates, and the standard deviation of targets where the loss is of their size."""
+class SgdState(NamedTuple):
+    """State that training resumes from: the preconditioner, the optimizer, and parameters with the rule's state."""
 
-    coordinates: Coordinates
-    spread: float = 1.0
-
-
-class Memory(NamedTuple):
-    """What training goes on from: the ground, and parameters with the state of an optimizer."""
-
-    ground: Ground
-    kind: tuple[str, bool]
+    preconditioner: Preconditioner
+    optimizer: tuple[str, bool]
     params: dict[str, Array]
 
 
@@ -167,51 +169,56 @@ class StochasticModel(LinearModel):
     n_iter_: int
     t_: float
     history_: History
-    _memory: Memory
+    _state: SgdState
 
-    def _look(self, engine: Engine, *, labeled: bool) -> Look:
-        """Summary the data in one pass."""
+    def _summarize(self, engine: Engine, *, labeled: bool) -> BlockSummary:
+        """Summarize the data in one pass."""
         rows = min(SAMPLE, max(HELD_BYTES // (8 * self.n_features_in_), 100))
-        survey = Summary(labeled, rows, engine.n_blocks)
-        look = Look(*engine.answer(Joint((survey, Sizes())))[0])
-        self._require_rows(look.summary.n_rows, look.summary.weight)
-        return look
+        summary = Summary(labeled, rows, engine.n_blocks)
+        found = BlockSummary(*engine.answer(Joint((summary, BlockSizes())))[0])
+        self._require_rows(found.summary.n_rows, found.summary.weight)
+        return found
 
-    def _even_ground(self, summary: DataSummary, spread: float = 1.0) -> Ground:
-        """Return coordinates in which features are of one size; for plain descent those of the features.
-
-        Then what learning rates mean is what they mean in scikit-learn.
-        """
-        if self._kind[0] == "sgd":
-            return Ground(plain(self.n_features_in_))
-        return Ground(even(summary.sample_X, summary.sample_weight, centered=bool(self.fit_intercept)), spread)
+    def _precondition(self, summary: DataSummary, target_scale: float = 1.0) -> Preconditioner:
+        """Return the preconditioner that standardizes features; for plain descent none, as in scikit-learn."""
+        if self._optimizer[0] == "sgd":
+            return identity(self.n_features_in_)
+        X, weight = summary.sample_X, summary.sample_weight
+        return standardized(X, weight, centered=bool(self.fit_intercept), target_scale=target_scale)
 
     def _train(
-        self, engine: Engine, look: Look, row_loss: Loss, target: Readable, begin: tuple[Ground, Array], *, more: bool
+        self,
+        engine: Engine,
+        data: BlockSummary,
+        row_loss: Loss,
+        target: TargetReader,
+        start: tuple[Preconditioner, Array],
+        *,
+        more: bool,
     ) -> Array:
-        """Return the coefficients that training leads to; with ``more``, that of one epoch after the last training."""
-        plan = make_plan(*look, self.lanes, self.batch_size)
-        setting = self._setting(plan)
-        check_held_out(setting.validation_fraction, look.sizes)
+        """Return the coefficients that training leads to; with ``more``, after one epoch from the last training."""
+        plan = plan_minibatches(*data, self._virtual_workers, self.batch_size)
+        config = self._config(plan)
+        check_validation_rows(config.validation_fraction, data.sizes)
         if more:
-            setting = setting._replace(epochs=1, patience=None)
-        memory = self._recalled() if more else None
-        ground, coef = begin if memory is None else (memory.ground, begin[1])
-        step = self._step(ground, row_loss, target, plan)
-        params = step.start(coef) if memory is None else memory.params
-        trained = train_on(engine, step, params, add(), setting, sizes=look.sizes)
-        self._memory = Memory(ground, self._kind, trained.params)
+            config = config._replace(epochs=1, patience=None)
+        state = self._resumed() if more else None
+        preconditioner, coef = start if state is None else (state.preconditioner, start[1])
+        step = self._step(preconditioner, row_loss, target, plan)
+        params = step.start(coef) if state is None else state.params
+        trained = train_on(engine, step, params, add(), config, sizes=data.sizes)
+        self._state = SgdState(preconditioner, self._optimizer, trained.params)
         self.history_, self.n_iter_, self.profile_ = trained.history, len(trained.history.epochs), engine.profile
-        self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * look.summary.n_rows
-        return step.end(trained.params).astype(look.summary.precision)
+        self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * data.summary.n_rows
+        return step.end(trained.params).astype(data.summary.precision)
 
-    def _recalled(self) -> Memory | None:
-        """Return the last training, unless it was with another optimizer, whose state is of no use."""
-        memory: Memory | None = getattr(self, "_memory", None)
-        return memory if memory is not None and memory.kind == self._kind else None
+    def _resumed(self) -> SgdState | None:
+        """Return the state of the last training, unless it was with another optimizer, whose state is of no use."""
+        state: SgdState | None = getattr(self, "_state", None)
+        return state if state is not None and state.optimizer == self._optimizer else None
 
     def _start(self, n_columns: int, coef_init: Any, intercept_init: Any) -> Array | None:
-        """Return the coefficients that a fit is told to begin with, if it is."""
+        """Return the initial coefficients that a fit is given, if any."""
         last = self._last() if self.warm_start else None
         if coef_init is None and intercept_init is None:
             return last
@@ -243,46 +250,52 @@ class StochasticModel(LinearModel):
                 validate_data(self, X, reset=False, skip_check_array=True)
         return check_fit(self, X, y, sample_weight, labeled=labeled)
 
-    def _step(self, ground: Ground, row_loss: Loss, target: Readable, plan: Plan) -> LinearSteps:
-        return LinearSteps(
+    def _step(
+        self, preconditioner: Preconditioner, row_loss: Loss, target: TargetReader, plan: MinibatchPlan
+    ) -> LinearSgdStep:
+        return LinearSgdStep(
             row_loss,
             target,
             shrinkage(self.penalty, self.alpha, self.l1_ratio),
-            self._rule(ground),
-            ground.coordinates,
+            self._rule(preconditioner),
+            preconditioner,
             bool(self.fit_intercept),
             max(int(self.average) / plan.batch_size, 1.0) if self.average else None,
             plan.most_batches,
         )
 
-    def _rule(self, ground: Ground) -> Update:
-        optimizer, _ = self._kind
+    def _rule(self, preconditioner: Preconditioner) -> Update:
+        optimizer, _ = self._optimizer
         if optimizer == "sgd":
             return named_rule(self._rate, 0.01 if self.eta0 is None else self.eta0, self.power_t, self.alpha)
-        return own_rule(optimizer, self.eta0, ground.coordinates.size, ground.spread)
+        return tuned_rule(optimizer, self.eta0, preconditioner)
 
-    def _setting(self, plan: Plan) -> Setting:
-        sync = self.mode == "sync"
+    @property
+    def _virtual_workers(self) -> int:
+        training = check_training(self.training)
+        return (isinstance(training, Synchronous) and training.virtual_workers) or VIRTUAL_WORKERS
+
+    def _config(self, plan: MinibatchPlan) -> TrainingConfig:
+        training, batch_size = check_training(self.training), plan.batch_size
+        if isinstance(training, Synchronous):
+            batch_size *= plan.virtual_workers
+            if training.push_every is None:
+                training = replace(training, push_every=plan.push_every)
         draw = check_random_state(self.random_state).randint(2**31 - 1)
-        return Setting(
-            mode=self.mode,
-            staleness=self.staleness,
+        return TrainingConfig(
+            training=training,
             epochs=self.max_iter,
-            batch_size=plan.batch_size * (plan.lanes if sync else 1),
-            push_every=plan.push_every if sync and self.push_every is None else self.push_every,
-            lanes=self.lanes,
-            backup=self.backup,
+            batch_size=batch_size,
             shuffle=bool(self.shuffle),
             validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
             patience=None if self.tol is None else self.n_iter_no_change,
             tol=self.tol or 0.0,
-            snapshot=self.snapshot,
             random_state=int(draw + getattr(self, "t_", 1.0) - 1),
             verbose=int(self.verbose),
         )
 
     @property
-    def _kind(self) -> tuple[str, bool]:
+    def _optimizer(self) -> tuple[str, bool]:
         """The optimizer, Adagrad by default and plain descent where a learning rate is named; whether it averages."""
         named = "adagrad" if self.learning_rate == "auto" else "sgd"
         return named if self.optimizer == "auto" else self.optimizer, bool(self.average)
@@ -305,9 +318,9 @@ class StochasticModel(LinearModel):
         check_numbers(self)
         shrinkage(self.penalty, self.alpha, self.l1_ratio)
         check_rate(self.optimizer, self.learning_rate)
-        if self._kind[0] == "sgd" and self._rate == "optimal" and not self.alpha:
+        if self._optimizer[0] == "sgd" and self._rate == "optimal" and not self.alpha:
             raise ValueError("alpha: expected a number above 0, of which learning_rate='optimal' is made, got 0")
-        checked(self._setting(Plan(1, 1, 1, 1)))
+        checked(self._config(MinibatchPlan(1, 1, 1, 1)))
 
     def _twin_settings(self, twin: type) -> dict[str, Any]:
         """Return the parameters that scikit-learn's estimator has too."""

@@ -1,4 +1,4 @@
-"""The multi-layer perceptron that classifies."""
+"""Multi-layer perceptrons: classifier and regressor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score
 from daskml_kit.neural_network.mlp_training import Perceptron
-from daskml_kit.neural_network.scores import Determination, Hits
+from daskml_kit.neural_network.scores import ValidationAccuracy, ValidationR2
+from daskml_kit.parameter_server.training.config import Training
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.typing import Array, Labels
 from daskml_kit.validation import check_choice
@@ -25,7 +26,7 @@ from daskml_kit.validation import check_choice
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     r"""Multi-layer perceptron that minimizes the log-loss, with scikit-learn's parameters.
 
-    On Dask data under a client, trainers are tasks beside the blocks; in memory they are threads.
+    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads.
 
     Parameters
     ----------
@@ -35,10 +36,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     solver : {"adam", "sgd"}, default "adam"
         The rule of the steps. scikit-learn's "lbfgs" is not supported.
     alpha : float, default 0.0001
-        Strength of the l2 penalty, divided by the rows of a mini-batch.
+        Strength of the l2 penalty, divided by the rows of a minibatch.
     batch_size : int or "auto", default "auto"
-        Rows of a mini-batch, "auto" is 200, at most all. It never has rows of two blocks; of a synchronous step, each
-        lane has its share, rounded down. In the other modes it is that of one trainer.
+        Rows of a minibatch, "auto" is 200, at most all. It never has rows of two blocks; of a synchronous step,
+        each virtual worker has its share, rounded down. In asynchronous training it is that of one worker.
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         With ``solver="sgd"``; the others change the rate between epochs, by scikit-learn's rules.
     learning_rate_init : float, default 0.001
@@ -69,19 +70,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Training ends when more epochs than this in a row were no better by ``tol``.
     max_fun : int
         Belongs to "lbfgs": other values than the default are refused.
-    mode : {"sync", "stale", "async"}, default "sync"
-        Synchronous steps, the same bits for any number of workers; or gradients that are applied as they come, by
-        trainers of which none is more than ``staleness`` pushes ahead of the slowest ("stale"), or by any ("async").
-    staleness : int, optional
-        With ``mode="stale"``, by default 4.
-    push_every : int, default 1
-        Mini-batches between two pushes of their mean gradient. More of them are faster where a push takes longer than
-        a mini-batch, and are fewer steps, so that an epoch gets less far.
-    lanes : int, optional
-        The pieces of a synchronous step, and so the most trainers that can take part; results depend on it. By
-        default one for each 100 rows of a mini-batch, at most 8, since fewer rows are not worth a message.
-    backup : int, default 0
-        How many pieces a synchronous step does not wait for; the result then depends on who is late.
+    training : Synchronous or Asynchronous, default ``Synchronous()``
+        Whether workers train in step, with the same bits for any number of them, or each at its own pace. By default
+        each minibatch's gradient is pushed, and a synchronous step has one virtual worker for each 100 rows, at most 8.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
 
@@ -94,7 +85,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     out_activation_ : str
     loss_, best_loss_ : float
     loss_curve_ : list of float
-        The mean loss over each epoch, each mini-batch's at the coefficients that it met.
+        The mean loss over each epoch, each minibatch's at the coefficients that it met.
     validation_scores_, best_validation_score_ : list of float, float
         With ``early_stopping``.
     history_ : daskml_kit.parameter_server.History
@@ -111,7 +102,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     """
 
     classes_: Labels
-    _held_out = Hits
+    _scorer = ValidationAccuracy
     _labeled = True
 
     def __init__(
@@ -140,11 +131,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        mode: str = "sync",
-        staleness: int | None = None,
-        push_every: int = 1,
-        lanes: int | None = None,
-        backup: int = 0,
+        training: Training | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -170,11 +157,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
-        self.mode = mode
-        self.staleness = staleness
-        self.push_every = push_every
-        self.lanes = lanes
-        self.backup = backup
+        self.training = training
         self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -237,7 +220,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _open(self, engine: Engine, summary: DataSummary, known: Any, *, exactly: bool) -> tuple[int, str]:
         found = summary.labels
         if found is None:
-            raise TypeError("the survey was not asked for labels")
+            raise TypeError("the summary was not asked for labels")
         check_classification_targets(found)
         classes = found if known is None else known
         if set(found) - set(classes) or (exactly and len(found) != len(classes)):
@@ -260,7 +243,7 @@ def position_of(labels: Labels, y: Array) -> Array:
 class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignore[misc]
     r"""Multi-layer perceptron that minimizes the squared error, with scikit-learn's parameters.
 
-    On Dask data under a client, trainers are tasks beside the blocks; in memory they are threads. The losses of
+    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. The losses of
     several outputs are summed, as they are in scikit-learn's gradients, also in ``loss_``, where it has their mean.
 
     Parameters
@@ -273,10 +256,10 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     solver : {"adam", "sgd"}, default "adam"
         The rule of the steps. scikit-learn's "lbfgs" is not supported.
     alpha : float, default 0.0001
-        Strength of the l2 penalty, divided by the rows of a mini-batch.
+        Strength of the l2 penalty, divided by the rows of a minibatch.
     batch_size : int or "auto", default "auto"
-        Rows of a mini-batch, "auto" is 200, at most all. It never has rows of two blocks; of a synchronous step, each
-        lane has its share, rounded down. In the other modes it is that of one trainer.
+        Rows of a minibatch, "auto" is 200, at most all. It never has rows of two blocks; of a synchronous step,
+        each virtual worker has its share, rounded down. In asynchronous training it is that of one worker.
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         With ``solver="sgd"``; the others change the rate between epochs, by scikit-learn's rules.
     learning_rate_init : float, default 0.001
@@ -307,19 +290,9 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
         Training ends when more epochs than this in a row were no better by ``tol``.
     max_fun : int
         Belongs to "lbfgs": other values than the default are refused.
-    mode : {"sync", "stale", "async"}, default "sync"
-        Synchronous steps, the same bits for any number of workers; or gradients that are applied as they come, by
-        trainers of which none is more than ``staleness`` pushes ahead of the slowest ("stale"), or by any ("async").
-    staleness : int, optional
-        With ``mode="stale"``, by default 4.
-    push_every : int, default 1
-        Mini-batches between two pushes of their mean gradient. More of them are faster where a push takes longer than
-        a mini-batch, and are fewer steps, so that an epoch gets less far.
-    lanes : int, optional
-        The pieces of a synchronous step, and so the most trainers that can take part; results depend on it. By
-        default one for each 100 rows of a mini-batch, at most 8, since fewer rows are not worth a message.
-    backup : int, default 0
-        How many pieces a synchronous step does not wait for; the result then depends on who is late.
+    training : Synchronous or Asynchronous, default ``Synchronous()``
+        Whether workers train in step, with the same bits for any number of them, or each at its own pace. By default
+        each minibatch's gradient is pushed, and a synchronous step has one virtual worker for each 100 rows, at most 8.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
 
@@ -331,7 +304,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     out_activation_ : str
     loss_, best_loss_ : float
     loss_curve_ : list of float
-        The mean loss over each epoch, each mini-batch's at the coefficients that it met.
+        The mean loss over each epoch, each minibatch's at the coefficients that it met.
     validation_scores_, best_validation_score_ : list of float, float
         With ``early_stopping``.
     history_ : daskml_kit.parameter_server.History
@@ -346,7 +319,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     True
     """
 
-    _held_out = Determination
+    _scorer = ValidationR2
     _labeled = False
 
     def __init__(
@@ -376,11 +349,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        mode: str = "sync",
-        staleness: int | None = None,
-        push_every: int = 1,
-        lanes: int | None = None,
-        backup: int = 0,
+        training: Training | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.loss = loss
@@ -407,11 +376,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
-        self.mode = mode
-        self.staleness = staleness
-        self.push_every = push_every
-        self.lanes = lanes
-        self.backup = backup
+        self.training = training
         self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -1,11 +1,11 @@
-"""What multi-layer perceptrons have in common: how a fit goes, and what is left of it."""
+"""Training of multi-layer perceptrons: parameters, stopping rules, and the parameter server."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -19,14 +19,20 @@ from daskml_kit.base import SklearnTwin
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
-from daskml_kit.neural_network.scores import HeldOut, Judged
+from daskml_kit.neural_network.scores import ValidationScore, ValidationScorer
 from daskml_kit.numerics.feed_forward import ACTIVATIONS, NetworkLoss, glorot
 from daskml_kit.optim import State, Update, adam, momentum
-from daskml_kit.parameter_server.training.config import Setting, checked
-from daskml_kit.parameter_server.training.coordinator import Start, train_on
+from daskml_kit.parameter_server.training.config import (
+    VIRTUAL_WORKERS,
+    Synchronous,
+    TrainingConfig,
+    check_training,
+    checked,
+)
+from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
 from daskml_kit.parameter_server.training.history import History
-from daskml_kit.parameter_server.training.minibatches import Order
-from daskml_kit.parameter_server.training.updates import Gradients
+from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
+from daskml_kit.parameter_server.training.updates import GradientStep
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_choice, check_features, check_fit, check_number
@@ -34,7 +40,7 @@ from daskml_kit.validation import check_choice, check_features, check_fit, check
 SCHEDULES = ("constant", "invscaling", "adaptive")
 SOLVERS = ("adam", "sgd")
 AUTO_BATCH = 200
-LANE_ROWS, MOST_LANES = 100, 8
+ROWS_PER_VIRTUAL_WORKER = 100
 UNUSED: dict[str, tuple[Any, str, Callable[[Any], bool]]] = {
     "learning_rate": ("constant", "solver='sgd'", lambda model: model.solver == "sgd"),
     "momentum": (0.9, "solver='sgd'", lambda model: model.solver == "sgd"),
@@ -52,7 +58,7 @@ UNUSED: dict[str, tuple[Any, str, Callable[[Any], bool]]] = {
 def check_parameters(model: Any) -> None:
     """Raise a ValueError where a parameter of a perceptron cannot be used, or has no use beside the others."""
     if model.solver == "lbfgs":
-        raise ValueError("solver='lbfgs' is not supported: training goes by mini-batches; use 'adam' or 'sgd'")
+        raise ValueError("solver='lbfgs' is not supported: training goes by minibatches; use 'adam' or 'sgd'")
     check_choice("solver", model.solver, SOLVERS)
     check_choice("activation", model.activation, tuple(ACTIVATIONS))
     check_choice("learning_rate", model.learning_rate, SCHEDULES)
@@ -67,16 +73,13 @@ def check_parameters(model: Any) -> None:
         _check_below_one("validation_fraction", model.validation_fraction)
     check_number("max_iter", model.max_iter, low=1, integer=True)
     check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=model.n_iter_no_change != np.inf)
-    check_number("push_every", model.push_every, low=1, integer=True)
     if model.batch_size != "auto":
         check_number("batch_size", model.batch_size, low=1, integer=True)
     for name, (default, used_by, is_used) in UNUSED.items():
         value = getattr(model, name)
         if value != default and not is_used(model):
             raise ValueError(f"{name}: expected {default!r}, since it is used with {used_by} only, got {value!r}")
-    if model.lanes is not None:
-        check_number("lanes", model.lanes, low=1, integer=True)
-    setting_of(model, batch_size=AUTO_BATCH, seed=0, epochs=1)
+    config_of(model, batch_size=AUTO_BATCH, seed=0, epochs=1)
 
 
 def layer_sizes(model: Any) -> list[int]:
@@ -89,18 +92,19 @@ def layer_sizes(model: Any) -> list[int]:
     return [int(size) for size in given]
 
 
-def setting_of(model: Any, *, batch_size: int, seed: int, epochs: int) -> Setting:
-    """Return how the parameter server trains."""
-    lanes = min(max(batch_size // LANE_ROWS, 1), MOST_LANES) if model.lanes is None else min(model.lanes, batch_size)
+def config_of(model: Any, *, batch_size: int, seed: int, epochs: int) -> TrainingConfig:
+    """Return the configuration of the training."""
+    training = check_training(model.training)
+    if isinstance(training, Synchronous):
+        given = training.virtual_workers
+        most = VIRTUAL_WORKERS if given is None else given
+        rows = ROWS_PER_VIRTUAL_WORKER if given is None else 1
+        training = replace(training, virtual_workers=max(min(batch_size // rows, most), 1))
     return checked(
-        Setting(
-            mode=model.mode,
-            staleness=model.staleness,
+        TrainingConfig(
+            training=replace(training, push_every=training.push_every or 1),
             epochs=epochs,
             batch_size=batch_size,
-            push_every=model.push_every,
-            lanes=lanes,
-            backup=model.backup,
             shuffle=bool(model.shuffle),
             validation_fraction=float(model.validation_fraction) if model.early_stopping else 0.0,
             random_state=seed,
@@ -111,14 +115,14 @@ def setting_of(model: Any, *, batch_size: int, seed: int, epochs: int) -> Settin
 
 
 def rule_of(model: Any, rate: float) -> Update:
-    """Return what the servers do with a gradient."""
+    """Return the update rule of the servers."""
     if model.solver == "adam":
         return adam(rate, model.beta_1, model.beta_2, model.epsilon)
     return momentum(rate, model.momentum, bool(model.nesterovs_momentum))
 
 
 def batch_rows(model: Any, n_rows: int) -> int:
-    """Return the rows of a mini-batch where so many are trained on."""
+    """Return the rows of a minibatch where so many are trained on."""
     return min(AUTO_BATCH if model.batch_size == "auto" else int(model.batch_size), max(n_rows, 1))
 
 
@@ -131,28 +135,28 @@ def _check_below_one(name: str, value: Any) -> None:
 LEAST_RATE = 1e-6
 """An adaptive rate at or below this ends the training, as in scikit-learn."""
 
-Judge = Callable[[dict[str, Array]], Judged]
-"""Scores parameters on the rows held out."""
+Scorer = Callable[[dict[str, Array]], ValidationScore]
+"""Scores parameters on the validation rows."""
 
 
 @dataclass
-class Progress:
-    """The losses so far, and scikit-learn's rules of stopping.
+class MlpProgress:
+    """Losses and validation scores so far, and scikit-learn's stopping rules.
 
     Parameters
     ----------
     model : perceptron
         Whose parameters say when to stop.
     rate : float
-        The rate of learning of the epochs to come.
-    judge : callable, optional
+        The learning rate of the epochs to come.
+    scorer : callable, optional
         Where rows are held out.
-    losses, scores, best_loss, seen : what earlier fits left, where this one goes on from them
+    losses, scores, best_loss, seen : results of earlier fits, where this one goes on from them
     """
 
     model: Any
     rate: float
-    judge: Judge | None = None
+    scorer: Scorer | None = None
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     best_loss: float = np.inf
@@ -169,7 +173,7 @@ class Progress:
         self.epochs += 1
         self.seen += history.epochs[-1].n_rows
         self.losses.append(float(history.epochs[-1].loss))
-        is_better = self._scored(params) if self.judge else self._loss_fell()
+        is_better = self._scored(params) if self.scorer else self._loss_fell()
         self._bad = 0 if is_better else self._bad + 1
         before = self.rate
         if self.model.learning_rate == "invscaling":
@@ -187,7 +191,7 @@ class Progress:
         return fell
 
     def _scored(self, params: dict[str, Array]) -> bool:
-        score, n_rows = self.judge(params) if self.judge else Judged(np.nan, 0)
+        score, n_rows = self.scorer(params) if self.scorer else ValidationScore(np.nan, 0)
         if n_rows < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: a share "
@@ -200,7 +204,7 @@ class Progress:
         return rose
 
 
-OURS = ("mode", "staleness", "push_every", "lanes", "backup", "n_jobs")
+OURS = ("training", "n_jobs")
 """Parameters that scikit-learn's perceptrons have not."""
 ATTRIBUTES = (
     *("coefs_", "intercepts_", "loss_", "loss_curve_", "best_loss_", "n_iter_", "t_", "n_layers_", "n_outputs_"),
@@ -208,8 +212,8 @@ ATTRIBUTES = (
 )
 
 
-class Kept(NamedTuple):
-    """What `partial_fit` goes on from beside the coefficients: the state of the rule, and the rate of learning."""
+class OptimizerState(NamedTuple):
+    """State that `partial_fit` resumes from beside the coefficients: that of the rule, and the learning rate."""
 
     state: State
     rate: float
@@ -222,7 +226,7 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
     intercepts_: list[Array]
     n_features_in_: int
     history_: History
-    _held_out: type[HeldOut]
+    _scorer: type[ValidationScorer]
     _labeled: bool
 
     def __sklearn_tags__(self) -> Any:
@@ -270,16 +274,16 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         batch_size = batch_rows(self, summary.n_rows)
         first = 0 if anew else len(self.loss_curve_)
         last = first + (1 if goes_on else self.max_iter)
-        setting = setting_of(self, batch_size=batch_size, seed=int(rng.randint(2**31 - 1)), epochs=last)
+        config = config_of(self, batch_size=batch_size, seed=int(rng.randint(2**31 - 1)), epochs=last)
         progress = self._progress(params, anew=anew, goes_on=goes_on)
         if self.early_stopping:
-            order = Order(setting.random_state, batch_size, setting.validation_fraction, setting.shuffle)
-            progress.judge = partial(self._judge, engine, order, loss)
-        state, history = self._kept.state if goes_on and not anew else (), History()
+            order = MinibatchOrder(config.random_state, batch_size, config.validation_fraction, config.shuffle)
+            progress.scorer = partial(self._score, engine, order, loss)
+        state, history = self._resume_from.state if goes_on and not anew else (), History()
         while progress.epochs < last - first and not progress.stopped:
-            start, rule = Start(first + progress.epochs, state, history), rule_of(self, progress.rate)
-            params, history, state = train_on(engine, Gradients(loss), params, rule, setting, progress.goes_on, start)
-        self._remember(params, progress, history, Kept(state, progress.rate))
+            start, rule = ResumePoint(first + progress.epochs, state, history), rule_of(self, progress.rate)
+            params, history, state = train_on(engine, GradientStep(loss), params, rule, config, progress.goes_on, start)
+        self._remember(params, progress, history, OptimizerState(state, progress.rate))
         if not (goes_on or progress.stopped):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
@@ -288,22 +292,24 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
                 stacklevel=4,
             )
 
-    def _progress(self, params: dict[str, Array], *, anew: bool, goes_on: bool) -> Progress:
+    def _progress(self, params: dict[str, Array], *, anew: bool, goes_on: bool) -> MlpProgress:
         """Return where the training stands before its first epoch."""
-        rate = float(self.learning_rate_init) if anew or not goes_on else self._kept.rate
+        rate = float(self.learning_rate_init) if anew or not goes_on else self._resume_from.rate
         if anew:
-            return Progress(self, rate)
+            return MlpProgress(self, rate)
         losses, scores = list(self.loss_curve_), list(self.validation_scores_ or [])
-        progress = Progress(self, rate, None, losses, scores, seen=self.t_)
+        progress = MlpProgress(self, rate, None, losses, scores, seen=self.t_)
         if self.best_loss_ is not None:
             progress.best_loss = self.best_loss_
         if self.early_stopping and self.best_validation_score_ is not None:
             progress.best_score, progress.best = self.best_validation_score_, params
         return progress
 
-    def _judge(self, engine: Engine, order: Order, loss: NetworkLoss, params: dict[str, Array]) -> Judged:
-        judged: Judged = engine.answer(self._held_out(order, loss, params))[0]
-        return judged
+    def _score(
+        self, engine: Engine, order: MinibatchOrder, loss: NetworkLoss, params: dict[str, Array]
+    ) -> ValidationScore:
+        found: ValidationScore = engine.answer(self._scorer(order, loss, params))[0]
+        return found
 
     def _known(self, drawn: dict[str, Array]) -> dict[str, Array]:
         """Return the coefficients of the last fit by the names of those drawn."""
@@ -314,7 +320,9 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"expected the last fit's coefficients to have shapes {shapes}: the layers have changed")
         return {name: held[name].astype(array.dtype, copy=False) for name, array in drawn.items()}
 
-    def _remember(self, params: dict[str, Array], progress: Progress, history: History, kept: Kept) -> None:
+    def _remember(
+        self, params: dict[str, Array], progress: MlpProgress, history: History, optimizer: OptimizerState
+    ) -> None:
         best = params if progress.best is None else progress.best
         layers = range(len(best) // 2)
         self.coefs_ = [np.array(best[f"coefs_{i}"]) for i in layers]
@@ -325,7 +333,7 @@ class Perceptron(SklearnTwin, BaseEstimator):  # type: ignore[misc]
         self.best_loss_ = None if stops else progress.best_loss
         self.validation_scores_ = progress.scores if stops else None
         self.best_validation_score_ = progress.best_score if stops else None
-        self.history_, self._kept = history, kept
+        self.history_, self._resume_from = history, optimizer
 
     def _check_known(self, X: Any) -> None:
         """Check that X has the features of the last fit."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.numerics.row_sparse import SparseRows
 from daskml_kit.numerics.tiles import tiles
 from daskml_kit.typing import Array
 
@@ -61,7 +61,7 @@ class FactorizationLoss:
         if not self.regularization >= 0:
             raise ValueError(f"regularization: expected a number of at least 0, got {self.regularization!r}")
 
-    def __call__(self, params: Mapping[str, Array], X: Array, y: Array) -> tuple[float, dict[str, Rows]]:
+    def __call__(self, params: Mapping[str, Array], X: Array, y: Array) -> tuple[float, dict[str, SparseRows]]:
         """Return the mean loss of a batch, and the gradients of the rows that it touches, by the parameters' names.
 
         Parameters
@@ -102,7 +102,7 @@ class FactorizationLoss:
                 rating += params[name][X[:, column]]
         return rating
 
-    def _gradient(self, side: _Side, gradient: Array, values: Array) -> Rows:
+    def _gradient(self, side: _Side, gradient: Array, values: Array) -> SparseRows:
         """Return the gradient of a side's rows, made in place of ``gradient`` and of the copy of their ``values``."""
         counts = side.counts.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
         if self.average:
@@ -111,7 +111,7 @@ class FactorizationLoss:
             values *= counts
         values *= self.regularization
         values += gradient
-        return Rows(side.rows, values)
+        return SparseRows(side.rows, values)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Some rows of a larger array."""
+"""Row-sparse gradients: some rows of a larger array."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ import scipy.sparse as sp
 from daskml_kit.typing import Array
 
 
-class Rows(NamedTuple):
-    """The gradient of some rows of an array, such as a table of embeddings; where rows repeat, it is their sum.
+class SparseRows(NamedTuple):
+    """Row-sparse gradient: that of some rows of an array, such as a table of embeddings; rows that repeat are summed.
 
     Parameters
     ----------
     rows : integer array of shape (k,)
+        Numbers of the rows.
     values : array of shape (k, ...)
+        The gradient of each.
+
+    See Also
+    --------
+    daskml_kit.parameter_server.WorkerClient.push : Takes it in place of an array.
 
     Examples
     --------
-    >>> Rows(np.array([7, 3]), np.ones((2, 4))).values.shape
+    >>> SparseRows(np.array([7, 3]), np.ones((2, 4))).values.shape
     (2, 4)
     """
 
@@ -29,7 +35,7 @@ class Rows(NamedTuple):
     values: Array
 
 
-def sum_rows(rows: Array, values: Array) -> Rows:
+def sum_rows(rows: Array, values: Array) -> SparseRows:
     """Return the distinct ``rows``, and for each the sum of its ``values``, which have a row for each of ``rows``.
 
     A product with a sparse matrix of ones sums as fast as memory allows, in the order of the rows.
@@ -37,11 +43,11 @@ def sum_rows(rows: Array, values: Array) -> Rows:
     Examples
     --------
     >>> sum_rows(np.array([4, 1, 4]), np.array([[1.0], [2.0], [3.0]]))
-    Rows(rows=array([1, 4]), values=array([[2.],
+    SparseRows(rows=array([1, 4]), values=array([[2.],
            [4.]]))
     """
     distinct, codes = np.unique(rows, return_inverse=True)
     n = len(rows)
     ones = sp.csc_array((np.ones(n, values.dtype), codes, np.arange(n + 1)), shape=(len(distinct), n))
     sums = ones @ values.reshape(n, math.prod(values.shape[1:]))
-    return Rows(distinct, np.asarray(sums).reshape(len(distinct), *values.shape[1:]))
+    return SparseRows(distinct, np.asarray(sums).reshape(len(distinct), *values.shape[1:]))

@@ -1,4 +1,4 @@
-"""What an update rule is: explicit state, and a step that is made in place."""
+"""Update rules: pairs of ``init`` and ``apply`` with explicit state, and steps in place."""
 
 from __future__ import annotations
 
@@ -16,25 +16,63 @@ State: TypeAlias = tuple[Array, ...]
 
 
 class Update(Protocol):
-    """A rule by which a gradient moves parameters, as optax's pairs; rules are frozen, picklable, equal if alike.
+    """Update rule by which a gradient moves parameters, as in optax; rules are frozen, picklable, equal if alike.
 
-    Who calls ``apply`` owns ``w`` and ``state``: both are written to, and returned. ``grad`` is only read. A rule
-    treats each element on its own (`is_elementwise` tells which do not), so that it gives the same bits on a range of
+    The caller of ``apply`` owns ``w`` and ``state``: both are written to, and returned. ``grad`` is only read. A rule
+    treats each element on its own (`is_elementwise` tells the others), so that it gives the same bits on a range of
     the flattened parameters as on the whole.
+
+    See Also
+    --------
+    sgd, momentum, adagrad, adam, add, chain : The rules that there are.
     """
 
     def init(self, w: Array) -> State:
-        """Return the state before the first step, for parameters like ``w``."""
+        """Return the state before the first step, for parameters like ``w``.
+
+        Parameters
+        ----------
+        w : array
+            The parameters.
+
+        Returns
+        -------
+        tuple of arrays
+            Moments of the shape of ``w``, and counts of shape ().
+        """
 
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
-        """Move ``w`` by one step, and return it with the state after it."""
+        """Move ``w`` by one step, in place.
+
+        Parameters
+        ----------
+        grad : array
+            The gradient, of the shape of ``w``.
+        state : tuple of arrays
+            Is written to.
+        w : array
+            Is written to.
+
+        Returns
+        -------
+        w : array
+            The parameters after the step.
+        state : tuple of arrays
+            The state after it.
+        """
 
 
 class Transform(Protocol):
-    """What a gradient goes through before its rule: a function that returns a new array."""
+    """Transform of a gradient before its rule: a function that returns a new array.
+
+    See Also
+    --------
+    clip, clip_norm : The transforms that there are.
+    chain : Puts them before a rule.
+    """
 
     def __call__(self, grad: Array) -> Array:
-        """Return the gradient to go on with."""
+        """Return the transformed gradient, of the same shape."""
 
 
 def new_count() -> Array:
@@ -74,7 +112,7 @@ def above(name: str, value: float, bound: float) -> float:
     return value
 
 
-def share(name: str, value: float) -> float:
+def below_one(name: str, value: float) -> float:
     """Return ``value``, or raise a ValueError if it is not in [0, 1)."""
     if not 0 <= value < 1:
         raise ValueError(f"{name}: expected a number from 0 to below 1, got {value!r}")
@@ -83,15 +121,15 @@ def share(name: str, value: float) -> float:
 
 PART = 8_192
 """Elements of a part (measured for Adam on 100,000 float64: 0.40 ms on a worker and elsewhere; at 32,768 elements 0.32
-ms elsewhere, and 0.50 ms on a worker, where the room of a part is got from the system each time)."""
+ms elsewhere, and 0.50 ms on a worker, where the buffer of a part is got from the system each time)."""
 
 
 def parts(grad: Array, w: Array, *moments: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield part by part a gradient, room for as many numbers, and views of the parameters and their moments.
+    """Yield part by part a gradient, a scratch buffer of its size, and views of the parameters and their moments.
 
     All but the gradient may be written. The gradient comes in the dtype of the parameters, and aligned, as it is not
-    when it came off the wire. The room is the same for all parts: on a Dask worker, where freed memory goes back to the
-    system at once, a temporary of each part's own takes longer than the arithmetic.
+    when it came off the wire. The buffer is the same for all parts: on a Dask worker, where freed memory goes back to
+    the system at once, a temporary of each part's own takes longer than the arithmetic.
 
     Raises
     ------
@@ -103,8 +141,8 @@ def parts(grad: Array, w: Array, *moments: Array) -> Iterator[tuple[Array, ...]]
     >>> import numpy as np
     >>> from daskml_kit.optim.base import parts
     >>> w = np.zeros(3)
-    >>> for grad_part, room, w_part in parts(np.ones(3), w):
-    ...     w_part -= np.multiply(grad_part, 0.5, out=room)
+    >>> for grad_part, buffer, w_part in parts(np.ones(3), w):
+    ...     w_part -= np.multiply(grad_part, 0.5, out=buffer)
     >>> w
     array([-0.5, -0.5, -0.5])
     """
@@ -117,10 +155,10 @@ def parts(grad: Array, w: Array, *moments: Array) -> Iterator[tuple[Array, ...]]
     flat_grad, *flat = (array.reshape(-1) for array in (grad, *owned))
     ready = flat_grad.dtype == w.dtype and flat_grad.flags.aligned
     size = min(PART, w.size)
-    room, cast = np.empty(size, w.dtype), np.empty(0 if ready else size, w.dtype)
+    buffer, cast = np.empty(size, w.dtype), np.empty(0 if ready else size, w.dtype)
     for part in tiles(w.size, PART):
         g = flat_grad[part]
         if not ready:
             g, taken = cast[: len(g)], g
             np.copyto(g, taken, casting="same_kind")
-        yield g, room[: len(g)], *(array[part] for array in flat)
+        yield g, buffer[: len(g)], *(array[part] for array in flat)

@@ -1,4 +1,4 @@
-"""Plain stochastic gradient descent."""
+"""Update rules of stochastic gradient descent: plain, momentum, Adagrad, Adam, and addition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daskml_kit.optim.base import State, Update, above, check_floats, count_step, moments_like, new_count, parts, share
+from daskml_kit.optim.base import (
+    State,
+    Update,
+    above,
+    below_one,
+    check_floats,
+    count_step,
+    moments_like,
+    new_count,
+    parts,
+)
 from daskml_kit.optim.schedules import Schedule, as_schedule
 from daskml_kit.typing import Array
 
@@ -22,17 +32,31 @@ class Sgd:
 
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
         rate = self.rate(count_step(*state))
-        for g, room, part in parts(grad, w):
-            part -= np.multiply(g, rate, out=room)
+        for g, scratch, part in parts(grad, w):
+            part -= np.multiply(g, rate, out=scratch)
         return w, state
 
 
 def sgd(learning_rate: float | Schedule) -> Update:
-    r"""Return the rule :math:`w - \eta g` (Robbins & Monro 1951).
+    r"""Stochastic gradient descent: :math:`w - \eta g`.
 
     Parameters
     ----------
     learning_rate : float or Schedule
+        A number, or a function of the step, which counts from 1.
+
+    Returns
+    -------
+    Update
+        The rule, for `ParameterServer` or `train`.
+
+    See Also
+    --------
+    momentum, adagrad, adam : Other rules.
+
+    References
+    ----------
+    H. Robbins & S. Monro, A stochastic approximation method, Annals of Mathematical Statistics 22, 1951.
 
     Examples
     --------
@@ -67,12 +91,23 @@ class Adagrad:
 
 
 def adagrad(learning_rate: float | Schedule, eps: float = 1e-10) -> Update:
-    r"""Return the rule :math:`w - \eta g / (\sqrt{s} + \epsilon)`, where s is the sum of the squares of gradients.
+    r"""Adagrad: :math:`w - \eta g / (\sqrt{s} + \epsilon)`, where s is the sum of the squares of gradients.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-    eps : float above 0
+        A number, or a function of the step, which counts from 1.
+    eps : float, default 1e-10
+        :math:`\epsilon` above, larger than 0.
+
+    Returns
+    -------
+    Update
+        The rule, for `ParameterServer` or `train`.
+
+    See Also
+    --------
+    adam : A running mean in place of the sum.
 
     References
     ----------
@@ -120,16 +155,30 @@ class Adam:
 
 
 def adam(learning_rate: float | Schedule = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Update:
-    r"""Return the rule of Adam, :math:`w - \eta \hat m / (\sqrt{\hat v} + \epsilon)`.
+    r"""Adam: :math:`w - \eta \hat m / (\sqrt{\hat v} + \epsilon)`.
 
     With the moments :math:`m \leftarrow \beta_1 m + (1-\beta_1) g`, :math:`v \leftarrow \beta_2 v + (1-\beta_2) g^2`
     at step t, :math:`\hat m = m / (1-\beta_1^t)` and :math:`\hat v = v / (1-\beta_2^t)`.
 
     Parameters
     ----------
-    learning_rate : float or Schedule
-    b1, b2 : float from 0 to below 1
-    eps : float above 0
+    learning_rate : float or Schedule, default 1e-3
+        A number, or a function of the step, which counts from 1.
+    b1 : float, default 0.9
+        :math:`\beta_1` above, from 0 to below 1.
+    b2 : float, default 0.999
+        :math:`\beta_2` above, from 0 to below 1.
+    eps : float, default 1e-8
+        :math:`\epsilon` above, larger than 0.
+
+    Returns
+    -------
+    Update
+        The rule, for `ParameterServer` or `train`.
+
+    See Also
+    --------
+    adagrad : A sum in place of the running mean of squares.
 
     References
     ----------
@@ -142,7 +191,7 @@ def adam(learning_rate: float | Schedule = 1e-3, b1: float = 0.9, b2: float = 0.
     >>> rule.apply(np.array([100.0, -1e-3]), rule.init(w), w)[0].round(4)
     array([0.5, 1.5])
     """
-    return Adam(as_schedule(learning_rate), share("b1", b1), share("b2", b2), above("eps", eps, 0))
+    return Adam(as_schedule(learning_rate), below_one("b1", b1), below_one("b2", b2), above("eps", eps, 0))
 
 
 @dataclass(frozen=True)
@@ -157,7 +206,16 @@ class Add:
 
 
 def add() -> Update:
-    """Return the rule w + grad, for who computes the steps; it takes integers too.
+    """Addition: w + grad, where steps are computed by the workers; it takes integers too.
+
+    Returns
+    -------
+    Update
+        The rule, for `ParameterServer` or `train`.
+
+    See Also
+    --------
+    sgd : Subtracts a multiple of the gradient.
 
     Examples
     --------
@@ -193,16 +251,27 @@ class Momentum:
 
 
 def momentum(learning_rate: float | Schedule, decay: float = 0.9, nesterov: bool = False) -> Update:
-    r"""Return the rule of momentum: :math:`v \leftarrow \mu v - \eta g` and :math:`w + v`, as scikit-learn's.
+    r"""Momentum: :math:`v \leftarrow \mu v - \eta g` and :math:`w + v`, as scikit-learn's.
 
     Nesterov's looks ahead: :math:`w + \mu v - \eta g` with the new v, where w is the point that is ahead.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-    decay : float from 0 to below 1
-        :math:`\mu` above.
-    nesterov : bool
+        A number, or a function of the step, which counts from 1.
+    decay : float, default 0.9
+        :math:`\mu` above, from 0 to below 1.
+    nesterov : bool, default False
+        Whether the gradient is taken to be that of the point ahead.
+
+    Returns
+    -------
+    Update
+        The rule, for `ParameterServer` or `train`.
+
+    See Also
+    --------
+    sgd : Without momentum.
 
     References
     ----------
@@ -219,4 +288,4 @@ def momentum(learning_rate: float | Schedule, decay: float = 0.9, nesterov: bool
     >>> w
     array([-0.45])
     """
-    return Momentum(as_schedule(learning_rate), share("decay", decay), nesterov)
+    return Momentum(as_schedule(learning_rate), below_one("decay", decay), nesterov)

@@ -39,12 +39,28 @@ class Optimal:
 
 
 def constant(rate: float) -> Schedule:
-    """Return the schedule that is ``rate`` at each step."""
+    """Constant learning rate: the schedule that is ``rate`` at each step."""
     return Constant(at_least("learning_rate", rate, 0))
 
 
 def inverse_scaling(eta0: float, power_t: float = 0.5) -> Schedule:
-    r"""Return the schedule :math:`\eta_0 / t^p`, scikit-learn's ``invscaling``.
+    r"""Inverse scaling of the learning rate: :math:`\eta_0 / t^p`, scikit-learn's ``invscaling``.
+
+    Parameters
+    ----------
+    eta0 : float
+        :math:`\eta_0` above, the first rate.
+    power_t : float, default 0.5
+        p above.
+
+    Returns
+    -------
+    Schedule
+        A function of the step, which counts from 1.
+
+    See Also
+    --------
+    sgd : Takes it as its learning rate.
 
     Examples
     --------
@@ -56,7 +72,7 @@ def inverse_scaling(eta0: float, power_t: float = 0.5) -> Schedule:
 
 
 def optimal(alpha: float, start: float) -> Schedule:
-    r"""Return the schedule :math:`1 / (\alpha (t_0 + t - 1))`, scikit-learn's ``optimal`` (Bottou 2012).
+    r"""Schedule "optimal" of the learning rate: :math:`1 / (\alpha (t_0 + t - 1))`, as in scikit-learn (Bottou 2012).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Transforms of gradients, one after the other, before a rule."""
+"""Gradient clipping, chains of transforms before a rule, and steps of some rows only."""
 
 from __future__ import annotations
 
@@ -33,12 +33,26 @@ class Chain:
 
 
 def chain(*steps: Transform | Update) -> Update:
-    """Return the rule, the last of ``steps``, applied to gradients that went through the transforms before it.
+    """Chain of gradient transforms and the rule that is applied after them.
+
+    Parameters
+    ----------
+    *steps : Transform or Update
+        Transforms, such as `clip`, and as the last the rule.
+
+    Returns
+    -------
+    Update
+        The rule, for `ParameterServer` or `train`.
 
     Raises
     ------
     TypeError
         Where the last is not a rule, or another is not a transform.
+
+    See Also
+    --------
+    clip, clip_norm : Transforms.
 
     Examples
     --------
@@ -58,7 +72,7 @@ def chain(*steps: Transform | Update) -> Update:
 
 
 def is_elementwise(update: Update) -> bool:
-    """Return whether a rule on each range of the parameters is the rule on the whole.
+    """Tell whether a rule on each range of the parameters is the rule on the whole.
 
     A rule says that it is not by an attribute ``elementwise`` that is False.
 
@@ -92,7 +106,21 @@ class ClipNorm:
 
 
 def clip(max_value: float) -> Transform:
-    """Return the transform that keeps each element of a gradient in [-max_value, max_value].
+    """Gradient clipping by value: each element is kept in [-max_value, max_value].
+
+    Parameters
+    ----------
+    max_value : float
+        Larger than 0.
+
+    Returns
+    -------
+    Transform
+        For `chain`.
+
+    See Also
+    --------
+    clip_norm : Clips the norm.
 
     Examples
     --------
@@ -103,11 +131,24 @@ def clip(max_value: float) -> Transform:
 
 
 def clip_norm(max_norm: float) -> Transform:
-    """Return the transform that shortens a gradient to the Euclidean norm ``max_norm`` where it is longer.
+    """Gradient clipping by norm: a gradient with a Euclidean norm above ``max_norm`` is scaled down to it.
 
-    The norm is that of what it is given. Elements depend on each other, so this does not split over ranges: where
-    parameters are in shards, apply it to the whole gradient before it is cut, and not as a shard's rule, for a shard
-    would take the norm of its own part (`is_elementwise` tells).
+    The norm is that of the whole gradient, so this does not split over ranges: a parameter server with such a rule has
+    ``servers=1`` (`is_elementwise` tells).
+
+    Parameters
+    ----------
+    max_norm : float
+        Larger than 0.
+
+    Returns
+    -------
+    Transform
+        For `chain`.
+
+    See Also
+    --------
+    clip : Clips each element.
 
     References
     ----------
@@ -122,7 +163,7 @@ def clip_norm(max_norm: float) -> Transform:
 
 
 def apply_rows(update: Update, rows: Array, grad_rows: Array, state: State, w: Array) -> tuple[Array, State]:
-    """Move some rows of ``w`` by one step, in place, at a cost in proportion to them; return it with the state.
+    """Update of some rows of ``w`` by one step, in place, at a cost in proportion to them.
 
     It is lazy, as sparse forms of Adagrad and Adam are: the moments of other rows stay as they are, while the step
     counts for all.

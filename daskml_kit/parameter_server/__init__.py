@@ -1,6 +1,6 @@
-"""Training by many trainers on parameters that a few servers hold: synchronous, stale-synchronous, asynchronous."""
+"""Parameter server: synchronous, stale-synchronous and asynchronous training on parameters that servers hold."""
 
-from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.numerics.row_sparse import SparseRows
 from daskml_kit.optim import (
     adagrad,
     adam,
@@ -12,19 +12,22 @@ from daskml_kit.optim import (
     momentum,
     sgd,
 )
-from daskml_kit.parameter_server.client import Trainer
+from daskml_kit.parameter_server.client import WorkerClient
 from daskml_kit.parameter_server.server import ParameterServer
 from daskml_kit.parameter_server.torch import load_into, torch_model
-from daskml_kit.parameter_server.training.coordinator import Trained
+from daskml_kit.parameter_server.training.config import Asynchronous, Synchronous
+from daskml_kit.parameter_server.training.coordinator import TrainingResult
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.train import train
 
 __all__ = [
+    "Asynchronous",
     "History",
     "ParameterServer",
-    "Rows",
-    "Trained",
-    "Trainer",
+    "SparseRows",
+    "Synchronous",
+    "TrainingResult",
+    "WorkerClient",
     "adagrad",
     "adam",
     "add",

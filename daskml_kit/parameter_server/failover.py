@@ -1,4 +1,4 @@
-"""Who holds which range: places servers on workers, and names others where workers are lost."""
+"""Failover supervisor: places server actors on workers, and names new primaries and replicas where workers are lost."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from distributed import Client, Future, Variable
 
 from daskml_kit.exceptions import LostServerError
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.replica import Place, Server, Shard, View
+from daskml_kit.parameter_server.replica import ActorRef, ReplicaGroup, ServerActor, ServerView
 from daskml_kit.parameter_server.rpc import Address
-from daskml_kit.parameter_server.state_machine import Store
+from daskml_kit.parameter_server.state_machine import StateMachine
 
 T = TypeVar("T")
 
@@ -29,8 +29,8 @@ UNGUARDED_AFTER = 10.0
 """Seconds that pushes wait for a new replica, where there are workers but none has a thread to make one."""
 
 
-class Watch:
-    """Makes the actors of each range, and a new primary or replica when a worker leaves the scheduler's list.
+class FailoverSupervisor:
+    """Supervisor of the actors of each range: makes a new primary or replica when a worker leaves the scheduler's list.
 
     The scheduler's list of workers is the one authority on who is there; an old primary that lives on somewhere cannot
     acknowledge a push, since its replica follows the new epoch.
@@ -39,20 +39,20 @@ class Watch:
     ----------
     client : distributed.Client
         A synchronous client.
-    stores : sequence of Store
+    machines : sequence of StateMachine
         One a range.
     workers : sequence of str
-        Where the primaries are made.
+        Addresses of the workers where the primaries are made.
     replicas : {0, 1}
         How many copies of each range are kept up to date on other workers.
     last_snapshot : callable
-        Returns where the last snapshot is, for the message of a loss.
+        Returns the place of the last snapshot, for the message of a loss.
     """
 
     def __init__(
         self,
         client: Client,
-        stores: Sequence[Store],
+        machines: Sequence[StateMachine],
         workers: Sequence[str],
         replicas: int,
         last_snapshot: Callable[[], str],
@@ -63,17 +63,17 @@ class Watch:
         self._held: dict[str, Future] = {}
         self._spares: dict[str, Future] = {}
         """An empty actor on each worker: later, its threads may all be busy."""
-        self.losses = 0
+        self.failovers = 0
         self._stopping = threading.Event()
         self.lock = threading.RLock()
-        self.view = View(tuple(Server(0, place, None) for place in self._make_all(stores, workers)))
+        self.view = ServerView(tuple(ReplicaGroup(0, place, None) for place in self._make_all(machines, workers)))
         with self.lock:
-            self._tend()
+            self._supervise()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
     def address(self, layout: Layout) -> Address:
-        """Return how trainers reach the servers."""
+        """Return the address by which workers reach the servers."""
         return Address(self.name, layout)
 
     def stop(self) -> None:
@@ -87,13 +87,13 @@ class Watch:
         self._held.clear()
         self._spares.clear()
 
-    def call(self, place: Place, ask: Callable[[Any], Any], others: Collection[str] = ()) -> Any:
+    def call(self, place: ActorRef, ask: Callable[[Any], Any], others: Collection[str] = ()) -> Any:
         """Return the answer of an actor.
 
         Raises
         ------
         OSError
-            Where its worker is lost, or one of the ``others`` that it needs, or it does not answer.
+            Where its worker is lost, or one of the ``others`` that it required_rows, or it does not answer.
         """
         deadline = time.monotonic() + PATIENCE
         try:
@@ -114,60 +114,62 @@ class Watch:
         while not self._stopping.wait(INTERVAL):
             try:
                 with self.lock:
-                    self._tend()
+                    self._supervise()
             except OSError:
                 continue  # a worker was lost in the middle: the next look sees it
-            except Exception as error:  # without a watch, trainers would wait for ever
+            except Exception as error:  # without a supervisor, workers would wait for ever
                 if self.client.status in ("closing", "closed"):
                     return  # with it, the cluster forgets the servers
-                self._publish(self.view._replace(failure=f"the watch over the parameter server failed: {error!r}"))
+                self._publish(
+                    self.view._replace(failure=f"the failover supervisor of the parameter server failed: {error!r}")
+                )
                 raise
             if self.view.failure:
                 return
 
-    def _tend(self) -> None:
+    def _supervise(self) -> None:
         """Let each range have a primary, and as far as there are workers a replica."""
         workers = self._workers()
-        self._spare(workers)
+        self._make_spares(workers)
         servers = list(self.view.servers)
         try:
             for number, server in enumerate(servers):
-                servers[number] = self._tended(number, server, workers)
+                servers[number] = self._supervised(number, server, workers)
         except LostServerError as error:
-            self._publish(View(tuple(servers), str(error)))
+            self._publish(ServerView(tuple(servers), str(error)))
             return
         if tuple(servers) != self.view.servers:
-            self._publish(View(tuple(servers)))
+            self._publish(ServerView(tuple(servers)))
 
-    def _tended(self, number: int, server: Server, workers: list[str]) -> Server:
-        leads = server.primary.address in workers
-        follows = server.replica is not None and server.replica.address in workers
+    def _supervised(self, number: int, server: ReplicaGroup, workers: list[str]) -> ReplicaGroup:
+        has_primary = server.primary.address in workers
+        has_replica = server.replica is not None and server.replica.address in workers
         wants = self._replicas and len(workers) > 1
-        if leads and server.epoch and (follows or (not wants and server.replica is None)):
+        if has_primary and server.epoch and (has_replica or (not wants and server.replica is None)):
             return server
-        if not leads and server.epoch:
-            self.losses += 1
-        if not leads and not follows:
+        if not has_primary and server.epoch:
+            self.failovers += 1
+        if not has_primary and not has_replica:
             raise LostServerError(
                 f"range {number} of the parameters was lost with the workers that held it"
                 f"{' and its replica' if self._replicas else ''}; {self._last_snapshot()}"
             )
-        primary = server.primary if leads or server.replica is None else server.replica
+        primary = server.primary if has_primary or server.replica is None else server.replica
         replica = self._make_replica(server, primary, workers) if wants else None
-        if replica is None and leads and server.epoch and server.replica is None:
-            return server  # as it was: it leads alone, and there is still no thread for another
+        if replica is None and has_primary and server.epoch and server.replica is None:
+            return server  # as it was: the primary is alone, and there is still no thread for another
         if self._replicas and replica is None:
             warnings.warn(
                 "the parameters have no replica until another worker has a free thread: losing this one loses them",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        following = tuple(replica) if replica else None
+        followed_by = tuple(replica) if replica else None
         others = [replica.address] if replica else []  # until it has everything, the view does not show it
-        self.call(primary, lambda actor: actor.lead(server.epoch + 1, following), others)
-        return Server(server.epoch + 1, primary, replica)
+        self.call(primary, lambda actor: actor.lead(server.epoch + 1, followed_by), others)
+        return ReplicaGroup(server.epoch + 1, primary, replica)
 
-    def _spare(self, workers: list[str]) -> None:
+    def _make_spares(self, workers: list[str]) -> None:
         if not self._replicas:
             return
         self._spares = {worker: future for worker, future in self._spares.items() if worker in workers}
@@ -175,7 +177,7 @@ class Watch:
             if worker not in self._spares or self._spares[worker].status not in ("pending", "finished"):
                 self._spares[worker] = self._submit(None, worker)
 
-    def _make_replica(self, server: Server, primary: Place, workers: list[str]) -> Place | None:
+    def _make_replica(self, server: ReplicaGroup, primary: ActorRef, workers: list[str]) -> ActorRef | None:
         """Return an actor for a replica, on the worker that has fewest; None where no other has made one in time."""
         counts = {worker: 0 for worker in workers if worker != primary.address}
         for other in self.view.servers:
@@ -190,16 +192,16 @@ class Watch:
                 future = self._spares.pop(worker)
                 self._held[str(future.key)] = future
                 self._spares[worker] = self._submit(None, worker)
-                return Place(str(future.key), worker)
+                return ActorRef(str(future.key), worker)
             if not set(counts).intersection(self._workers()):
                 return None
             time.sleep(INTERVAL / 10)
         return None
 
-    def _make_all(self, stores: Sequence[Store], workers: Sequence[str]) -> list[Place]:
+    def _make_all(self, machines: Sequence[StateMachine], workers: Sequence[str]) -> list[ActorRef]:
         """Make the primaries; where a worker is lost meanwhile, on another."""
-        places: list[Place] = []
-        while len(places) < len(stores):
+        places: list[ActorRef] = []
+        while len(places) < len(machines):
             present = self._workers()
             if not present:
                 raise LostServerError(f"all workers were lost before they held the parameters; {self._last_snapshot()}")
@@ -208,20 +210,20 @@ class Watch:
             spare = min(present, key=lambda worker: (counts[worker], worker))
             worker = workers[number] if workers[number] in present else spare
             try:
-                places.append(self._made(self._submit(stores[number], worker), worker))
+                places.append(self._made(self._submit(machines[number], worker), worker))
             except OSError:
                 if worker in self._workers():
                     raise
         return places
 
-    def _submit(self, store: Store | None, worker: str) -> Future:
-        given: Any = store
-        if store is not None:  # as data, not as part of a task: it may be large
-            (given,) = self.client.scatter([store], workers=[worker], hash=False)
+    def _submit(self, machine: StateMachine | None, worker: str) -> Future:
+        given: Any = machine
+        if machine is not None:  # as data, not as part of a task: it may be large
+            (given,) = self.client.scatter([machine], workers=[worker], hash=False)
         key = f"{self.name}-{uuid.uuid4().hex}"
-        return self.client.submit(Shard, given, key=key, actor=True, workers=[worker], allow_other_workers=False)
+        return self.client.submit(ServerActor, given, key=key, actor=True, workers=[worker], allow_other_workers=False)
 
-    def _made(self, future: Future, worker: str) -> Place:
+    def _made(self, future: Future, worker: str) -> ActorRef:
         deadline = time.monotonic() + PATIENCE
         while not future.done():
             if worker not in self._workers() or time.monotonic() > deadline:
@@ -230,12 +232,12 @@ class Watch:
         if future.status != "finished":
             raise OSError(f"no server could be made on {worker}: {future.exception()!r}")
         self._held[str(future.key)] = future
-        return Place(str(future.key), worker)
+        return ActorRef(str(future.key), worker)
 
     def _workers(self) -> list[str]:
         return sorted(self.client.nthreads())
 
-    def _publish(self, view: View) -> None:
+    def _publish(self, view: ServerView) -> None:
         self.view = view
         self._variable.set(view.packed())
         used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.row_sparse import Rows, sum_rows
+from daskml_kit.numerics.row_sparse import SparseRows, sum_rows
 from daskml_kit.parameter_server.protocol import Gradient, RowGradient
 from daskml_kit.typing import Array
 
 
 class Field(NamedTuple):
-    """Where an array lies in the vector, and how it looks: its rows are those of its first axis."""
+    """Place and shape of an array in the vector; its rows are those of its first axis."""
 
     name: str
     start: int
@@ -36,7 +36,7 @@ class Field(NamedTuple):
         return self.start + self.n_rows * self.width
 
 
-class Span(NamedTuple):
+class FieldRange(NamedTuple):
     """Rows ``first .. last - 1`` of a field that a server holds, from ``start`` of its own vector on."""
 
     name: str
@@ -51,7 +51,7 @@ class Span(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How named arrays lie in one vector, and where it is cut.
+    """Layout of named arrays in one vector, and the cuts between servers.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ class Layout(NamedTuple):
                 return field
         raise DataError(f"{name!r} is no parameter: expected one of {', '.join(repr(f.name) for f in self.fields)}")
 
-    def spans(self, server: int) -> list[Span]:
-        """Return which rows of which fields a server holds."""
+    def spans(self, server: int) -> list[FieldRange]:
+        """Return the ranges of rows of fields that a server holds."""
         low, high = self.cuts[server], self.cuts[server + 1]
         spans = []
         for field in self.fields:
             start, stop = max(low, field.start), min(high, field.stop)
             if start < stop:
                 first, last = ((at - field.start) // field.width for at in (start, stop))
-                spans.append(Span(field.name, first, last, start - low, field.width))
+                spans.append(FieldRange(field.name, first, last, start - low, field.width))
         return spans
 
     def ranges(self) -> Iterator[slice]:
@@ -159,16 +159,14 @@ class Layout(NamedTuple):
             for field in self.fields
         }
 
-    def shares(self, name: str, rows: Array) -> list[tuple[int, Array]]:
-        """Return for each server that holds any of these ``rows`` of a field their positions in ``rows``."""
-        found = []
+    def locate(self, name: str, rows: Array) -> Iterator[tuple[int, Array, Array]]:
+        """Yield the servers of some ``rows`` of a field: server, positions in ``rows``, and its own numbers of them."""
         for server in range(self.n_servers):
             for span in self.spans(server):
                 if span.name == name:
                     positions = np.flatnonzero((rows >= span.first) & (rows < span.last))
                     if len(positions):
-                        found.append((server, positions))
-        return found
+                        yield server, positions, rows[positions] - span.first
 
 
 def check_real(array: Array, argument: str) -> None:
@@ -178,26 +176,24 @@ def check_real(array: Array, argument: str) -> None:
 
 
 def cut(layout: Layout, gradients: Mapping[str, Any]) -> list[Gradient]:
-    """Return what each server is told of ``gradients``, arrays or `Rows`; parameters without any stay as they are.
+    """Cut ``gradients``, arrays or `SparseRows`, into the part of each server.
 
-    Where there is none for a server, it is told so, and counts the step.
+    Parameters without a gradient stay as they are. A server without any gets an empty part, and counts the step.
 
     Raises
     ------
     DataError
         Where a name is unknown, or a shape is not the parameter's.
     """
-    if len(gradients) == len(layout.fields) and not any(isinstance(g, Rows) for g in gradients.values()):
+    if len(gradients) == len(layout.fields) and not any(isinstance(g, SparseRows) for g in gradients.values()):
         vector = _vector(layout, gradients)
         return [vector[part] for part in layout.ranges()]
-    told: list[list[RowGradient]] = [[] for _ in range(layout.n_servers)]
+    parts: list[list[RowGradient]] = [[] for _ in range(layout.n_servers)]
     for name, gradient in gradients.items():
-        field = layout.field(name)
-        rows, values = _rows(field, gradient, np.dtype(layout.dtype))
-        for server, positions in layout.shares(name, rows):
-            first = next(span.first for span in layout.spans(server) if span.name == name)
-            told[server].append(RowGradient(name, rows[positions] - first, values[positions]))
-    return [tuple(parts) for parts in told]
+        rows, values = _rows(layout.field(name), gradient, np.dtype(layout.dtype))
+        for server, positions, own in layout.locate(name, rows):
+            parts[server].append(RowGradient(name, own, values[positions]))
+    return [tuple(part) for part in parts]
 
 
 def check_rows(field: Field, rows: Any) -> Array:
@@ -221,9 +217,9 @@ def check_rows(field: Field, rows: Any) -> Array:
 
 
 def non_finite(gradients: Mapping[str, Any]) -> str | None:
-    """Return where a gradient holds a NaN or an infinity; None where all are finite."""
+    """Return the message about the first NaN or infinity in a gradient; None where all are finite."""
     for name, gradient in gradients.items():
-        values = np.asarray(gradient.values if isinstance(gradient, Rows) else gradient)
+        values = np.asarray(gradient.values if isinstance(gradient, SparseRows) else gradient)
         with np.errstate(all="ignore"):  # a sum of large numbers may overflow, and is then looked at one by one
             total = values.sum()
         if not np.isfinite(total) and not np.isfinite(values).all():
@@ -242,7 +238,7 @@ def _vector(layout: Layout, gradients: Mapping[str, Any]) -> Array:
 
 
 def _rows(field: Field, gradient: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    if isinstance(gradient, Rows):
+    if isinstance(gradient, SparseRows):
         rows, values = check_rows(field, gradient.rows), np.asarray(gradient.values)
         expected = (len(rows), *field.shape[1:])
     else:

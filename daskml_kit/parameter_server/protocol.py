@@ -1,4 +1,4 @@
-"""What trainers say to a server, and what it replies."""
+"""Messages between workers and parameter servers, and the replies."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from daskml_kit.reductions.reduction import Node
 from daskml_kit.typing import Array
 
 
-class Terms(NamedTuple):
-    """What trainers and servers have agreed on.
+class Consistency(NamedTuple):
+    """The consistency model that workers and servers have agreed on.
 
     Parameters
     ----------
     staleness : float
-        0 for synchronous steps, else how many pushes a trainer may be ahead of the slowest; infinity for any.
-    lanes : int
-        Into how many pieces a synchronous step is divided.
-    backup : int
+        0 for synchronous steps, else how many pushes a worker may be ahead of the slowest; infinity for any.
+    virtual_workers : int
+        The number of contributions that make a synchronous step.
+    backup_workers : int
         How many of these it does not wait for.
     on_nan : {"raise", "skip"}
         What becomes of a gradient with NaN or infinity.
     """
 
     staleness: float = 0
-    lanes: int = 1
-    backup: int = 0
+    virtual_workers: int = 1
+    backup_workers: int = 0
     on_nan: str = "raise"
 
 
 class RowGradient(NamedTuple):
-    """The gradient of ``rows`` of a server's span, values of shape (n_rows, width)."""
+    """The gradient of ``rows`` of a server's part of an array, values of shape (n_rows, width)."""
 
     name: str
     rows: Array
@@ -43,95 +43,95 @@ Gradient: TypeAlias = Array | tuple[RowGradient, ...] | None
 
 
 class Push(NamedTuple):
-    """A contribution that is applied as it comes.
+    """An asynchronous push, applied as it comes.
 
     Parameters
     ----------
-    trainer : str
+    worker : str
     number : pair of int
-        Grows from push to push of a trainer: what has come before is not applied again.
+        Grows from push to push of a worker: a push that came before is not applied again.
     gradient : Gradient
     seen : int
-        How many updates had been applied to what it was computed with.
+        How many updates had been applied to the parameters that it was computed with.
     """
 
-    trainer: str
+    worker: str
     number: tuple[int, int]
     gradient: Gradient = None
     seen: int = 0
 
 
-class Share(NamedTuple):
+class WeightedGradient(NamedTuple):
     """A weighted sum of gradients; None where the weight is 0."""
 
     weight: float
     total: Gradient
 
 
-class Pieces(NamedTuple):
-    """Contributions of some lanes to a synchronous step: nodes of the tree over all lanes, their partials `Share`."""
+class StepParts(NamedTuple):
+    """Contributions of virtual workers to a synchronous step: tree nodes with partial sums (`WeightedGradient`)."""
 
     step: int
     nodes: tuple[Node, ...]
 
 
 class Enter(NamedTuple):
-    """A trainer whose pace counts from now on."""
+    """A worker joins: bounded staleness counts its pushes from now on."""
 
-    trainer: str
+    worker: str
 
 
 class Leave(NamedTuple):
-    """A trainer that nobody waits for any more."""
+    """A worker leaves: nobody waits for it any more."""
 
-    trainer: str
-
-
-Message: TypeAlias = Push | Pieces | Enter | Leave
+    worker: str
 
 
-class Wish(NamedTuple):
-    """What a trainer wants to read, and when.
+Message: TypeAlias = Push | StepParts | Enter | Leave
+
+
+class ReadRequest(NamedTuple):
+    """A pull: the parameters to return, and the version to wait for.
 
     Parameters
     ----------
-    trainer : str
+    worker : str
         The one whose clock must not be too far ahead; "" reads at once.
     version : int
         In a synchronous run: after this many updates.
     names : tuple of str, optional
         Fields; by default all.
     rows : tuple of (name, rows), optional
-        Rows of the server's spans, in place of whole fields.
+        Rows of the server's part, in place of whole fields.
     nothing : bool
         An acknowledgement is enough.
     """
 
-    trainer: str = ""
+    worker: str = ""
     version: int = 0
     names: tuple[str, ...] | None = None
     rows: tuple[tuple[str, Array], ...] | None = None
     nothing: bool = False
 
 
-class Counts(NamedTuple):
-    """What has happened to a server: updates, how many others each push had missed, pieces that came too late."""
+class ServerCounts(NamedTuple):
+    """Counters of a server: updates, staleness of each push, and contributions of stragglers that came too late."""
 
     version: int
-    lags: Counter[int]
+    staleness_counts: Counter[int]
     late: int
 
 
 class Request(NamedTuple):
-    """What one call of a server brings and asks for: one argument, as each is packed by itself."""
+    """One remote call of a server: a single argument, as each is serialized by itself."""
 
     epoch: int
     messages: list[Message]
-    wish: Wish
+    wanted: ReadRequest
 
 
 class Reply(NamedTuple):
-    """Parameters as they were after ``version`` updates; not ``ready`` where the trainer has to ask again."""
+    """Parameters as they were after ``version`` updates; where it is not ``ready`` the worker asks again."""
 
     ready: bool
     version: int

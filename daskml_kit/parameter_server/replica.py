@@ -1,4 +1,4 @@
-"""A server: an actor on a worker that holds a range of the parameters, and keeps a second one up to date."""
+"""Server actors: the primary that holds a range of the parameters, and the replica that it keeps up to date."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from distributed import Actor
 from daskml_kit.engines.runtime import keep_freed_memory
 from daskml_kit.exceptions import StaleEpochError
 from daskml_kit.parameter_server.buffers import Buffers
-from daskml_kit.parameter_server.protocol import Counts, Message, Reply, Request
-from daskml_kit.parameter_server.state_machine import Store
+from daskml_kit.parameter_server.protocol import Message, Reply, Request
+from daskml_kit.parameter_server.state_machine import StateMachine
 
 Reach: TypeAlias = Callable[[str, str], Any]
 """Returns what calls the actor of a key and an address."""
 
 PATIENCE = 1.0
-"""Seconds after which a trainer that has to wait is told to ask again, so that no call takes for ever."""
+"""Seconds after which a worker that has to wait is told to ask again, so that no call takes for ever."""
 
 RETRY = 0.1
 """Seconds between two attempts to reach a replica."""
@@ -28,34 +28,34 @@ RETRY = 0.1
 
 def actor_at(key: str, address: str) -> Any:
     """Return the actor; its methods run where it is."""
-    return Actor(Shard, address, key)
+    return Actor(ServerActor, address, key)
 
 
-class Shard:
+class ServerActor:
     """A primary, or the replica that follows one; the epoch tells an old primary that it is none any more.
 
     A message is applied at once, sent to the replica with all that came meanwhile, and acknowledged when it is there;
-    what is read has been sent there before. So whatever a trainer has seen outlives the primary.
+    what is read has been sent there before. So whatever a worker has seen outlives the primary.
 
     A primary that others have replaced, because its worker was taken for lost, acknowledges no push any more; reads it
-    may answer with what it had, as long as the trainer has not heard of the other either.
+    may answer with what it had, as long as the worker has not heard of the other either.
 
     Parameters
     ----------
-    store : Store, optional
-        None in one that is to follow, which is given its first.
+    machine : StateMachine, optional
+        None in a replica to be, which the primary gives its first.
     reach : callable
         Returns the replica by its key and address.
     """
 
-    def __init__(self, store: Store, reach: Reach = actor_at) -> None:
-        self.store, self._reach = store, reach
+    def __init__(self, machine: StateMachine, reach: Reach = actor_at) -> None:
+        self.machine, self._reach = machine, reach
         self.epoch = 0
-        self.leads = False
-        self._guarded = True
-        self._unsent: list[Message] = []
-        self._taken = self._safe = 0
-        self._copying: asyncio.Task[None] | None = None
+        self.is_primary = False
+        self._has_replica = True
+        self._unreplicated: list[Message] = []
+        self._applied = self._confirmed = 0
+        self._replication: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._buffers = Buffers()
 
@@ -70,117 +70,106 @@ class Shard:
         """
         if epoch < self.epoch:
             raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
-        if self._copying is not None:
-            self._copying.cancel()
-        self.epoch, self.leads, self._guarded, self._copying = epoch, True, replica is not None, None
-        self._taken += 1  # the copy of all counts as one: until it is there, nothing is acknowledged
+        if self._replication is not None:
+            self._replication.cancel()
+        self.epoch, self.is_primary, self._has_replica, self._replication = epoch, True, replica is not None, None
+        self._applied += 1  # the copy of all counts as one: until it is there, nothing is acknowledged
         if replica is not None:
-            self._copying = asyncio.create_task(self._copy(epoch, *replica))
+            self._replication = asyncio.create_task(self._replicate(epoch, *replica))
         self._wake()
-        await self._until_safe(epoch)
+        await self._until_replicated(epoch)
 
     async def stop(self) -> None:
         """Lead no more, and copy nothing more."""
-        self.leads = False
-        if self._copying is not None:
-            self._copying.cancel()
+        self.is_primary = False
+        if self._replication is not None:
+            self._replication.cancel()
         self._wake()
 
-    async def follow(self, epoch: int, taken: int, store: Store | None, messages: list[Message]) -> None:
-        """Take over a primary's store, if given, and its messages since.
+    async def follow(self, epoch: int, applied: int, machine: StateMachine | None, messages: list[Message]) -> None:
+        """Follow as the replica: take over a primary's state machine, if given, and its messages since.
 
-        ``taken`` is what the primary had taken by then: what comes again, on a connection that broke, is left out.
+        ``applied`` counts the primary's messages up to here: those that come again, after a broken connection, are left
+        out.
         """
         keep_freed_memory()
-        if self.leads or epoch < self.epoch:
+        if self.is_primary or epoch < self.epoch:
             raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
-        if (epoch, taken) <= (self.epoch, self._taken):
+        if (epoch, applied) <= (self.epoch, self._applied):
             return
-        self.epoch, self._taken = epoch, taken
-        if store is not None:
-            self.store = store
+        self.epoch, self._applied = epoch, applied
+        if machine is not None:
+            self.machine = machine
         for message in messages:
-            self.store.take(message)
+            self.machine.apply(message)
 
     async def accept(self, request: Request) -> Reply:
         """Apply messages, once each, and reply when they are safe and what is wanted may be read."""
         keep_freed_memory()
-        epoch, messages, wish = request
+        epoch, messages, wanted = request
         self._check(epoch)
         for message in messages:
-            self.store.take(message)
-            self._taken += 1
-            if self._guarded:
-                self._unsent.append(message)
+            self.machine.apply(message)
+            self._applied += 1
+            if self._has_replica:
+                self._unreplicated.append(message)
         if messages:
             self._wake()
         deadline = asyncio.get_running_loop().time() + PATIENCE
         left = PATIENCE
-        while left > 0 and not self.store.is_ready(wish):
-            await self._news(left)
+        while left > 0 and not self.machine.is_ready(wanted):
+            await self._changed(left)
             self._check(epoch)
             left = deadline - asyncio.get_running_loop().time()
-        ready = self.store.is_ready(wish)
-        reply = self.store.read(wish, self._buffers.copy) if ready else Reply(False, self.store.version)
-        await self._until_safe(epoch)
+        ready = self.machine.is_ready(wanted)
+        reply = self.machine.read(wanted, self._buffers.copy) if ready else Reply(False, self.machine.version)
+        await self._until_replicated(epoch)
         return reply
 
-    async def number(self, epoch: int, trainer: str) -> tuple[int, int]:
-        """Return the number of a trainer's last push."""
+    async def ask(self, epoch: int, question: str, *args: Any) -> Any:
+        """Return what a method of the state machine returns, when all that it has seen is replicated."""
         self._check(epoch)
-        found = self.store.numbers.get(trainer, (-1, -1))
-        await self._until_safe(epoch)
+        found = getattr(self.machine, question)(*args)
+        await self._until_replicated(epoch)
         return found
 
-    async def counts(self, epoch: int) -> Counts:
-        """Return what has happened."""
-        self._check(epoch)
-        found = self.store.counts
-        await self._until_safe(epoch)
-        return found
-
-    async def dump(self, epoch: int) -> Store:
-        """Return all that there is, when it is safe."""
-        self._check(epoch)
-        found = deepcopy(self.store)
-        await self._until_safe(epoch)
-        return found
-
-    async def _until_safe(self, epoch: int) -> None:
-        goal = self._taken
-        while self._guarded and self._safe < goal:
-            await self._news(None)
+    async def _until_replicated(self, epoch: int) -> None:
+        goal = self._applied
+        while self._has_replica and self._confirmed < goal:
+            await self._changed(None)
             self._check(epoch)
 
-    async def _copy(self, epoch: int, key: str, address: str) -> None:
+    async def _replicate(self, epoch: int, key: str, address: str) -> None:
         """Keep a replica up to date until another epoch begins."""
         replica = self._reach(key, address)
-        while self.leads:
+        while self.is_primary:
             try:
-                await self._copy_from_now(epoch, replica)
+                await self._replicate_from_now(epoch, replica)
             except StaleEpochError:
-                self.leads = False
+                self.is_primary = False
                 self._wake()
             except OSError:
-                await asyncio.sleep(RETRY)  # if its worker is gone, who watches the workers names another one
+                await asyncio.sleep(RETRY)  # if its worker is gone, the failover supervisor names another one
 
-    async def _copy_from_now(self, epoch: int, replica: Any) -> None:
-        self._unsent, done = [], self._taken
-        await replica.follow(epoch, done, deepcopy(self.store), [])  # this one goes on while that is on its way
+    async def _replicate_from_now(self, epoch: int, replica: Any) -> None:
+        self._unreplicated, done = [], self._applied
+        await replica.follow(epoch, done, deepcopy(self.machine), [])  # this one goes on while that is on its way
         while True:
-            self._safe = done
+            self._confirmed = done
             self._wake()
-            while not self._unsent:
-                await self._news(None)
-            batch, self._unsent = self._unsent, []
+            while not self._unreplicated:
+                await self._changed(None)
+            batch, self._unreplicated = self._unreplicated, []
             done += len(batch)
             await replica.follow(epoch, done, None, batch)
 
     def _check(self, epoch: int) -> None:
-        if not self.leads or epoch != self.epoch:
-            raise StaleEpochError(f"expected epoch {self.epoch}, got {epoch}; this server leads: {self.leads}")
+        if not self.is_primary or epoch != self.epoch:
+            raise StaleEpochError(
+                f"expected epoch {self.epoch}, got {epoch}; this server is primary: {self.is_primary}"
+            )
 
-    async def _news(self, seconds: float | None) -> None:
+    async def _changed(self, seconds: float | None) -> None:
         """Wait until anything has changed, or for so long."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
@@ -194,8 +183,8 @@ class Shard:
                 future.set_result(None)
 
 
-class Place(NamedTuple):
-    """An actor: its key and its worker's address."""
+class ActorRef(NamedTuple):
+    """Reference to a server actor: its key, and the address of its Dask worker."""
 
     key: str
     address: str
@@ -205,18 +194,18 @@ class Place(NamedTuple):
         return actor_at(*self)
 
 
-class Server(NamedTuple):
-    """One range: its ``epoch`` grows whenever another actor takes over or follows."""
+class ReplicaGroup(NamedTuple):
+    """Primary and replica of one range: the ``epoch`` grows whenever another actor takes over or follows."""
 
     epoch: int
-    primary: Place
-    replica: Place | None
+    primary: ActorRef
+    replica: ActorRef | None
 
 
-class View(NamedTuple):
-    """All servers at one time; ``failure`` says why there are none any more."""
+class ServerView(NamedTuple):
+    """View of all servers at one time; ``failure`` says why there are none any more."""
 
-    servers: tuple[Server, ...]
+    servers: tuple[ReplicaGroup, ...]
     failure: str = ""
 
     def packed(self) -> list[Any]:
@@ -227,4 +216,4 @@ class View(NamedTuple):
     @classmethod
     def unpacked(cls, packed: Any) -> Self:
         servers, failure = packed
-        return cls(tuple(Server(e, Place(*p), Place(*r) if r else None) for e, p, r in servers), failure)
+        return cls(tuple(ReplicaGroup(e, ActorRef(*p), ActorRef(*r) if r else None) for e, p, r in servers), failure)

@@ -1,23 +1,22 @@
-"""Calls of servers that find the one that leads now, and are made again until it has answered."""
+"""Remote calls of servers that find the present primary, and are retried until it has answered."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any, NamedTuple, Protocol
 
 from distributed import Client, Variable, get_client
 
 from daskml_kit.exceptions import LostServerError, StaleEpochError
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.protocol import Counts, Message, Reply, Request, Wish
-from daskml_kit.parameter_server.replica import Server, View
-from daskml_kit.parameter_server.state_machine import Store
+from daskml_kit.parameter_server.protocol import Message, ReadRequest, Reply, Request
+from daskml_kit.parameter_server.replica import ServerView
+from daskml_kit.parameter_server.state_machine import StateMachine
 
-LOOK = 0.2
-"""Seconds without an answer after which a call looks whether another server leads."""
+POLL_SECONDS = 0.2
+"""Seconds without an answer after which a call looks whether another server is the primary."""
 GIVE_UP = 120.0
 """Seconds without any answer after which a call fails."""
 
@@ -30,25 +29,19 @@ class Pending(Protocol):
 
 
 class Servers(Protocol):
-    """The servers, however they are reached."""
+    """The servers of all ranges, on a cluster or in this process."""
 
     layout: Layout
 
-    def send(self, server: int, messages: list[Message], wish: Wish) -> Pending:
+    def send(self, server: int, messages: list[Message], wanted: ReadRequest) -> Pending:
         """Start to hand messages to a server; the answer is a `Reply`, when it is ready."""
 
-    def number(self, server: int, trainer: str) -> tuple[int, int]:
-        """Return the number of a trainer's last push there."""
-
-    def counts(self, server: int) -> Counts:
-        """Return what has happened there."""
-
-    def dump(self, server: int) -> Store:
-        """Return a copy of all that is there."""
+    def ask(self, server: int, question: str, *args: Any) -> Any:
+        """Return what this method of a server's state machine returns: ``number``, ``counts`` or ``copy``."""
 
 
 class Address(NamedTuple):
-    """Where the `View` of servers is written, and how their parameters lie: all that a trainer needs to reach them."""
+    """Name of the variable with the `ServerView`, and the layout: all that a worker needs to reach the servers."""
 
     name: str
     layout: Layout
@@ -65,32 +58,24 @@ class ClusterServers:
     ----------
     address : Address
     client : distributed.Client
-        It reads the view off the scheduler.
+        It reads the view from the scheduler.
     """
 
     def __init__(self, address: Address, client: Client) -> None:
         self.layout = address.layout
         self._variable = Variable(address.name, client=client)
-        self._view = View(())
+        self._view = ServerView(())
         self._actors: dict[int, tuple[int, Any]] = {}
-        self.look()
+        self.refresh()
 
-    def send(self, server: int, messages: list[Message], wish: Wish) -> ReadyCall:
-        return ReadyCall(self, server, messages, wish)
+    def send(self, server: int, messages: list[Message], wanted: ReadRequest) -> PollingCall:
+        return PollingCall(self, server, messages, wanted)
 
-    def number(self, server: int, trainer: str) -> tuple[int, int]:
-        found: tuple[int, int] = Call(self, server, lambda epoch, actor: actor.number(epoch, trainer)).result()
-        return tuple(found)  # type: ignore[return-value]
+    def ask(self, server: int, question: str, *args: Any) -> Any:
+        found = Call(self, server, lambda epoch, actor: actor.ask(epoch, question, *args)).result()
+        return tuple(found) if question == "number" else found  # a tuple comes over the wire as a list
 
-    def counts(self, server: int) -> Counts:
-        found: Counts = Call(self, server, lambda epoch, actor: actor.counts(epoch)).result()
-        return found
-
-    def dump(self, server: int) -> Store:
-        found: Store = Call(self, server, lambda epoch, actor: actor.dump(epoch)).result()
-        return found
-
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the view anew.
 
         Raises
@@ -99,22 +84,22 @@ class ClusterServers:
             Where there are no servers any more.
         """
         try:
-            self._view = View.unpacked(self._variable.get(timeout=5))
+            self._view = ServerView.unpacked(self._variable.get(timeout=5))
         except TimeoutError:
             raise LostServerError("the parameter server was closed") from None
         if self._view.failure:
             raise LostServerError(self._view.failure)
 
-    def leader(self, server: int) -> tuple[int, Any]:
-        """Return the epoch of a server, and the actor that leads in it."""
-        found: Server = self._view.servers[server]
+    def primary(self, server: int) -> tuple[int, Any]:
+        """Return the epoch of a server, and the actor that is primary in it."""
+        found = self._view.servers[server]
         if server not in self._actors or self._actors[server][0] != found.epoch:
             self._actors[server] = found.epoch, found.primary.actor()
         return self._actors[server]
 
 
 class Call:
-    """One call of a server's leader, made again where the leader changes."""
+    """Call of a server's primary, made again where the primary changes."""
 
     def __init__(self, servers: ClusterServers, server: int, ask: Callable[[int, Any], Any]) -> None:
         self._servers, self._server, self._ask = servers, server, ask
@@ -133,31 +118,31 @@ class Call:
             try:
                 if self._future is None:
                     raise StaleEpochError
-                return self._future.result(timeout=LOOK)
+                return self._future.result(timeout=POLL_SECONDS)
             except TimeoutError:
-                self._servers.look()
-                if self._servers.leader(self._server)[0] != self._epoch:
+                self._servers.refresh()
+                if self._servers.primary(self._server)[0] != self._epoch:
                     self._begin()
             except (OSError, StaleEpochError):
-                time.sleep(LOOK / 4)  # until who watches the workers has named another leader
-                self._servers.look()
+                time.sleep(POLL_SECONDS / 4)  # until the failover supervisor has named another primary
+                self._servers.refresh()
                 self._begin()
             if time.monotonic() - started > GIVE_UP:
                 raise LostServerError(f"server {self._server} has not answered for {GIVE_UP:.0f} s")
 
     def _begin(self) -> None:
-        self._epoch, actor = self._servers.leader(self._server)
+        self._epoch, actor = self._servers.primary(self._server)
         try:
             self._future = self._ask(self._epoch, actor)
         except RuntimeError:  # the client has heard that the actor is lost
             self._future = None
 
 
-class ReadyCall:
-    """A call whose reply may be that the trainer has to ask again, which it does until what it wants is there."""
+class PollingCall:
+    """Call that asks again, as the reply may say to, until the wanted parameters may be read."""
 
-    def __init__(self, servers: ClusterServers, server: int, messages: list[Message], wish: Wish) -> None:
-        self._servers, self._server, self._messages, self._wish = servers, server, messages, wish
+    def __init__(self, servers: ClusterServers, server: int, messages: list[Message], wanted: ReadRequest) -> None:
+        self._servers, self._server, self._wanted = servers, server, wanted
         self._call = self._ask(messages)
 
     def result(self) -> Reply:
@@ -170,61 +155,53 @@ class ReadyCall:
 
     def _ask(self, messages: list[Message]) -> Call:
         return Call(
-            self._servers, self._server, lambda epoch, actor: actor.accept(Request(epoch, messages, self._wish))
+            self._servers, self._server, lambda epoch, actor: actor.accept(Request(epoch, messages, self._wanted))
         )
 
 
-class Answered(NamedTuple):
-    """A call that has its answer, which it waits for where it has to."""
+class LocalCall(NamedTuple):
+    """Call within this process: its messages are applied already, and its result waits where it has to."""
 
     servers: LocalServers
-    wish: Wish
+    wanted: ReadRequest
 
     def result(self) -> Reply:
-        return self.servers.read(self.wish)
+        return self.servers.read(self.wanted)
 
 
 class LocalServers:
-    """One store that the threads of this process share.
+    """State machine that the threads of this process share.
 
     Parameters
     ----------
     layout : Layout
         Of one server.
-    store : Store
+    machine : StateMachine
     """
 
-    def __init__(self, layout: Layout, store: Store) -> None:
-        self.layout, self.store = layout, store
+    def __init__(self, layout: Layout, machine: StateMachine) -> None:
+        self.layout, self.machine = layout, machine
         self._changed = threading.Condition()
         self._stopped = False
 
-    def send(self, server: int, messages: list[Message], wish: Wish) -> Answered:
+    def send(self, server: int, messages: list[Message], wanted: ReadRequest) -> LocalCall:
         with self._changed:
             self._require_running()
             for message in messages:
-                self.store.take(message)
+                self.machine.apply(message)
             self._changed.notify_all()
-        return Answered(self, wish)
+        return LocalCall(self, wanted)
 
-    def read(self, wish: Wish) -> Reply:
-        """Return what is wanted as soon as it may be read."""
+    def read(self, wanted: ReadRequest) -> Reply:
+        """Return the wanted parameters as soon as they may be read."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self.store.is_ready(wish))
+            self._changed.wait_for(lambda: self._stopped or self.machine.is_ready(wanted))
             self._require_running()
-            return self.store.read(wish)
+            return self.machine.read(wanted)
 
-    def number(self, server: int, trainer: str) -> tuple[int, int]:
+    def ask(self, server: int, question: str, *args: Any) -> Any:
         with self._changed:
-            return self.store.numbers.get(trainer, (-1, -1))
-
-    def counts(self, server: int) -> Counts:
-        with self._changed:
-            return self.store.counts
-
-    def dump(self, server: int) -> Store:
-        with self._changed:
-            return deepcopy(self.store)
+            return getattr(self.machine, question)(*args)
 
     def stop(self) -> None:
         """Let no thread wait any longer, or go on."""
@@ -233,5 +210,5 @@ class LocalServers:
             self._changed.notify_all()
 
     def _require_running(self) -> None:
-        if self._stopped:  # a trainer that waited for one that has failed would else push the same step for ever
+        if self._stopped:  # a worker that waited for one that has failed would else push the same step for ever
             raise StaleEpochError("the servers have been closed")

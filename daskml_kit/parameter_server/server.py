@@ -1,4 +1,4 @@
-"""The parameter server, as its users see it."""
+"""The parameter server: named arrays on the workers of a cluster, which workers pull and push gradients to."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from distributed import Client
 from daskml_kit.engines.open import find_client
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.optim import State, Update, is_elementwise
-from daskml_kit.parameter_server.client import Trainer
-from daskml_kit.parameter_server.failover import Watch
+from daskml_kit.parameter_server.client import WorkerClient
+from daskml_kit.parameter_server.failover import FailoverSupervisor
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.protocol import Terms
+from daskml_kit.parameter_server.protocol import Consistency, ServerCounts
 from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
-from daskml_kit.parameter_server.state_machine import Store, check_state, joined, part_of
+from daskml_kit.parameter_server.state_machine import StateMachine, check_state, joined, split
 from daskml_kit.typing import Array
 
 SERVER_BYTES = 4 * 2**20
@@ -28,40 +28,52 @@ SERVER_BYTES = 4 * 2**20
 
 
 class ParameterServer(AbstractContextManager["ParameterServer"]):
-    r"""Parameters that many trainers pull and push gradients to, held by workers of a Dask cluster.
+    r"""Parameter server: named arrays that many workers pull, and push gradients to, held by workers of a Dask cluster.
 
-    The arrays are cut into ranges, one a server, an actor on a worker. Each has a replica on another worker, which has
-    every push before it is acknowledged: losing any one worker loses no acknowledged push, and each is applied exactly
-    once. Calls go from worker to worker, one message a server, over Dask's own connections.
+    The arrays are cut into ranges, one a server, an actor on a Dask worker. Each has a replica on another, which has
+    every push before it is acknowledged: losing any one Dask worker loses no acknowledged push, and each is applied
+    exactly once. Calls go from worker to worker, one message a server, over Dask's own connections.
 
     Parameters
     ----------
     params : mapping of str to array of floats
         Where training starts.
     update : Update
-        What a server does with a gradient: `sgd`, `momentum`, `adagrad`, `adam`, `add`, or a `chain`.
+        Rule by which a server applies a gradient: `sgd`, `momentum`, `adagrad`, `adam`, `add`, or a `chain`.
     staleness : float, default 0
-        0: synchronous steps; each takes the mean of the gradients of all ``lanes``, always in the same order, so the
-        numbers do not depend on who comes first. s: a gradient is applied as it comes, and a trainer that is more than
-        s pushes ahead of the slowest waits. ``numpy.inf``: none waits.
-    servers : int or "auto"
-        By default one for each 4 MiB, and at most one a worker.
+        0: synchronous steps; each takes the mean of the gradients of all virtual workers, always in the same order, so
+        the numbers do not depend on who comes first. s: a gradient is applied as it comes, and a worker that is more
+        than s pushes ahead of the slowest waits. ``numpy.inf``: none waits.
+    servers : int or "auto", default "auto"
+        Number of servers; "auto" is one for each 4 MiB, and at most one a Dask worker.
     replicas : {0, 1}, default 1
-    lanes : int, default 1
-        How many pieces make a synchronous step: as many as there are trainers that push one each.
-    backup : int, default 0
-        How many of these a step does not wait for.
-    on_nan : {"raise", "skip"}
-        What becomes of a gradient that is not finite: an error, or nothing, which `Trainer.skipped` counts.
+        Copies of each range on other Dask workers.
+    virtual_workers : int, default 1
+        Contributions that make a synchronous step: as many as there are workers that push one each.
+    backup_workers : int, default 0
+        Contributions that a synchronous step does not wait for, below ``virtual_workers``.
+    on_nan : {"raise", "skip"}, default "raise"
+        Whether a gradient that is not finite is an error, or is left out, which `WorkerClient.skipped` counts.
     state : tuple of arrays, optional
         The state of the rule to go on from, as an earlier server's `state` gave it.
     client : distributed.Client or "local", optional
         By default the current one. With "local", or where there is none, the parameters are held here, for threads.
 
+    Attributes
+    ----------
+    layout : Layout
+        Place of the named arrays on the servers.
+    consistency : Consistency
+        The consistency model.
+
     Raises
     ------
     DataError
         Where parameters or arguments cannot be used.
+
+    See Also
+    --------
+    train : Trains a model with workers beside the blocks of its data.
 
     References
     ----------
@@ -86,29 +98,25 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         servers: int | str = "auto",
         replicas: int = 1,
         *,
-        lanes: int = 1,
-        backup: int = 0,
+        virtual_workers: int = 1,
+        backup_workers: int = 0,
         on_nan: str = "raise",
         state: State = (),
         client: Client | Literal["local"] | None = None,
     ) -> None:
         arrays = _checked_params(params)
-        terms = _checked_terms(staleness, lanes, backup, on_nan)
+        consistency = _checked_consistency(staleness, virtual_workers, backup_workers, on_nan)
         if not hasattr(update, "init") or not hasattr(update, "apply"):
             raise DataError(f"update: expected a rule such as sgd(0.1), got {update!r}")
         cluster = _client(client)
-        workers = _checked_workers(cluster, servers, replicas, sum(array.nbytes for array in arrays.values()))
-        layout = Layout.of(arrays, max(len(workers), 1))
+        hosts = _checked_hosts(cluster, servers, replicas, sum(array.nbytes for array in arrays.values()))
+        layout = Layout.of(arrays, max(len(hosts), 1))
         if layout.n_servers > 1 and not is_elementwise(update):
             raise DataError("update: a rule that needs the whole gradient, such as clip_norm, takes servers=1")
         vector = layout.flatten(arrays)
         if state:
             check_state(state, update, vector)
-        stores = [
-            Store(vector[part].copy(), update, layout.spans(number), terms, part_of(state, part))
-            for number, part in enumerate(layout.ranges())
-        ]
-        self._start(layout, stores, terms, cluster, workers, replicas)
+        self._start(layout, split(layout, vector, update, consistency, state), cluster, hosts, replicas)
 
     @classmethod
     def restore(
@@ -127,7 +135,13 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         directory : path
             Given to `snapshot` before.
         update : Update
-            The rule that the snapshot's state is of.
+            The rule that the snapshot's state belongs to.
+        servers, replicas, client : see `ParameterServer`
+
+        Returns
+        -------
+        ParameterServer
+            With the parameters, the rule's state and the counts of the snapshot.
 
         Raises
         ------
@@ -137,76 +151,109 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self = cls.__new__(cls)
         cluster = _client(client)
         found = read_snapshot(directory, update)
-        workers = _checked_workers(cluster, servers, replicas, found.n_bytes)
-        layout, stores = found.cut(max(len(workers), 1), update)
-        self._start(layout, stores, found.terms, cluster, workers, replicas)
+        hosts = _checked_hosts(cluster, servers, replicas, found.n_bytes)
+        layout, machines = found.cut(max(len(hosts), 1), update)
+        self._start(layout, machines, cluster, hosts, replicas)
         self._remember(directory)
         return self
 
     @property
     def address(self) -> Address | LocalServers:
-        """How trainers reach the servers."""
+        """How workers reach the servers."""
         return self._local or self._remote.address(self.layout)
 
-    def trainer(self, name: str, *, lane: int = 0) -> Trainer:
-        """Return a handle that pulls and pushes; it may be an argument of a task, and is for one thread at a time.
+    def worker(self, name: str, *, virtual_worker: int = 0) -> WorkerClient:
+        """Return the client handle of a worker; it may be an argument of a task, and is for one thread at a time.
 
         Parameters
         ----------
         name : str
-            Pushes are told apart by it: no other trainer may have it. A task that is run again with the same handle
-            pushes nothing twice; another handle of the same name goes on where `Trainer.resume` is called first.
-        lane : int, default 0
-            Its piece of each synchronous step.
+            Pushes are told apart by it: no other worker may have it. A task that is run again with the same handle
+            pushes nothing twice; another handle of the same name goes on where `WorkerClient.resume` is called first.
+        virtual_worker : int, default 0
+            Its contribution to each synchronous step.
+
+        Returns
+        -------
+        WorkerClient
+            The handle, with `~WorkerClient.pull`, `~WorkerClient.push` and `~WorkerClient.push_pull`.
         """
-        if not 0 <= lane < self.terms.lanes:
-            raise DataError(f"lane: expected a number from 0 to {self.terms.lanes - 1}, got {lane!r}")
-        return Trainer(self.address, self.terms, name, lane=lane)
+        n_virtual = self.consistency.virtual_workers
+        if not 0 <= virtual_worker < n_virtual:
+            raise DataError(f"virtual_worker: expected a number from 0 to {n_virtual - 1}, got {virtual_worker!r}")
+        return WorkerClient(self.address, self.consistency, name, virtual_worker=virtual_worker)
 
     def pull(self, names: tuple[str, ...] | None = None, rows: Mapping[str, Any] | None = None) -> dict[str, Array]:
-        """Return parameters by name: all, some, or of some the given rows only."""
+        """Return parameters by name: all, some, or of some the given rows only.
+
+        Parameters
+        ----------
+        names, rows : see `WorkerClient.pull`
+
+        Returns
+        -------
+        dict of str to array
+            Copies of the parameters.
+        """
         return self._own.pull(names, rows)
 
     def push(self, gradients: Mapping[str, Any], weight: float = 1.0) -> None:
-        """Hand over gradients, arrays or `Rows`, as a trainer does; see `Trainer.push`."""
+        """Push gradients, arrays or `SparseRows`, as a worker does.
+
+        Parameters
+        ----------
+        gradients, weight : see `WorkerClient.push`
+        """
         self._own.push(gradients, weight)
 
     def leave(self, name: str) -> None:
-        """Let nobody wait for a trainer of this name any more, which has ended or was lost."""
-        Trainer(self.address, self.terms, name, servers=self._own.servers).leave()
+        """Let nobody wait any more for a worker that has ended or was lost.
+
+        Parameters
+        ----------
+        name : str
+            The worker's.
+        """
+        WorkerClient(self.address, self.consistency, name, servers=self._own.servers).leave()
 
     def snapshot(self, directory: str | os.PathLike[str]) -> None:
-        """Write parameters, the rule's state and all counts to a directory, whole or not at all."""
-        write_snapshot(directory, self.layout, self._stores(), self.terms)
+        """Write parameters, the rule's state and all counts to a directory, whole or not at all.
+
+        Parameters
+        ----------
+        directory : path
+            For `restore`; a snapshot that is there is replaced.
+        """
+        write_snapshot(directory, self.layout, self._machines(), self.consistency)
         self._remember(directory)
 
     @property
     def version(self) -> int:
-        """How many updates have been applied."""
-        return max(self._own.servers.counts(number).version for number in range(self.layout.n_servers))
+        """Number of updates that have been applied."""
+        return max(self._counts(number).version for number in range(self.layout.n_servers))
 
     @property
     def state(self) -> State:
-        """The state of the rule for all parameters."""
-        return joined(store.state for store in self._stores())
+        """State of the rule for all parameters."""
+        return joined(machine.state for machine in self._machines())
 
     @property
-    def lags(self) -> Counter[int]:
-        """How many pushes were computed with parameters that had missed so many updates."""
-        return self._own.servers.counts(0).lags
+    def staleness_counts(self) -> Counter[int]:
+        """Number of pushes by their staleness, the updates that their parameters had missed."""
+        return self._counts(0).staleness_counts
 
     @property
     def late(self) -> int:
-        """How many pieces came after their step had gone on without them."""
-        return self._own.servers.counts(0).late
+        """Number of contributions of stragglers that came after their step had gone on without them."""
+        return self._counts(0).late
 
     @property
-    def losses(self) -> int:
-        """How often a server was lost with its worker, and another took over."""
-        return 0 if self._local else self._remote.losses
+    def failovers(self) -> int:
+        """Number of primaries that were lost with their Dask worker, and whose replica took over."""
+        return 0 if self._local else self._remote.failovers
 
     def close(self) -> None:
-        """End the servers; what they hold is gone."""
+        """End the servers; their parameters are gone."""
         if self._local:
             self._local.stop()
         else:
@@ -215,28 +262,26 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
     def __exit__(self, *details: object) -> None:
         self.close()
 
-    def _stores(self) -> list[Store]:
-        return [self._own.servers.dump(number) for number in range(self.layout.n_servers)]
+    def _counts(self, server: int) -> ServerCounts:
+        found: ServerCounts = self._own.servers.ask(server, "counts")
+        return found
+
+    def _machines(self) -> list[StateMachine]:
+        return [self._own.servers.ask(number, "copy") for number in range(self.layout.n_servers)]
 
     def _remember(self, directory: str | os.PathLike[str]) -> None:
         self._last_snapshot = f"the last snapshot is in {os.fspath(directory)!r}, which ParameterServer.restore takes"
 
     def _start(
-        self,
-        layout: Layout,
-        stores: list[Store],
-        terms: Terms,
-        client: Client | None,
-        workers: list[str],
-        replicas: int,
+        self, layout: Layout, machines: list[StateMachine], client: Client | None, hosts: list[str], replicas: int
     ) -> None:
-        self.layout, self.terms = layout, terms
+        self.layout, self.consistency = layout, machines[0].consistency
         self._last_snapshot = "there is no snapshot"
-        self._local = LocalServers(layout, stores[0]) if client is None else None
+        self._local = LocalServers(layout, machines[0]) if client is None else None
         if client is not None:
-            self._remote = Watch(client, stores, workers, replicas, lambda: self._last_snapshot)
+            self._remote = FailoverSupervisor(client, machines, hosts, replicas, lambda: self._last_snapshot)
         servers = self._local or self._remote.address(layout).connect(self._remote.client)
-        self._own = Trainer(self.address, terms, "", servers=servers)
+        self._own = WorkerClient(self.address, self.consistency, "", servers=servers)
         self._own.resume()
         self._own.pull()
 
@@ -255,22 +300,28 @@ def _checked_params(params: Mapping[str, Any]) -> dict[str, Array]:
     return {name: np.asarray(array) for name, array in params.items()}
 
 
-def _checked_terms(staleness: float, lanes: int, backup: int, on_nan: str) -> Terms:
+def _checked_consistency(staleness: float, virtual_workers: int, backup_workers: int, on_nan: str) -> Consistency:
     if not isinstance(staleness, (int, float, np.number)) or not staleness >= 0:
         raise DataError(f"staleness: expected 0, a number of pushes, or numpy.inf, got {staleness!r}")
-    if not isinstance(lanes, (int, np.integer)) or lanes < 1:
-        raise DataError(f"lanes: expected a number of at least 1, got {lanes!r}")
-    if not isinstance(backup, (int, np.integer)) or not 0 <= backup < lanes:
-        raise DataError(f"backup: expected a number from 0 to below lanes, {lanes}, got {backup!r}")
+    if not isinstance(virtual_workers, (int, np.integer)) or virtual_workers < 1:
+        raise DataError(f"virtual_workers: expected a number of at least 1, got {virtual_workers!r}")
+    if not isinstance(backup_workers, (int, np.integer)) or not 0 <= backup_workers < virtual_workers:
+        raise DataError(
+            f"backup_workers: expected a number from 0 to below virtual_workers, {virtual_workers}, "
+            f"got {backup_workers!r}"
+        )
     if on_nan not in ("raise", "skip"):
         raise DataError(f"on_nan: expected 'raise' or 'skip', got {on_nan!r}")
-    if staleness and lanes > 1:
-        raise DataError(f"lanes: expected 1 with staleness={staleness}, since nothing waits for pieces, got {lanes}")
-    return Terms(float(staleness), int(lanes), int(backup), on_nan)
+    if staleness and virtual_workers > 1:
+        raise DataError(
+            f"virtual_workers: expected 1 with staleness={staleness}, where no step waits for contributions, "
+            f"got {virtual_workers}"
+        )
+    return Consistency(float(staleness), int(virtual_workers), int(backup_workers), on_nan)
 
 
-def _checked_workers(client: Client | None, servers: int | str, replicas: int, n_bytes: int) -> list[str]:
-    """Return on which workers servers are made."""
+def _checked_hosts(client: Client | None, servers: int | str, replicas: int, n_bytes: int) -> list[str]:
+    """Return the addresses of the Dask workers that servers are made on."""
     if replicas not in (0, 1):
         raise DataError(f"replicas: expected 0 or 1, got {replicas!r}")
     if servers != "auto" and (not isinstance(servers, (int, np.integer)) or servers < 1):
@@ -279,10 +330,10 @@ def _checked_workers(client: Client | None, servers: int | str, replicas: int, n
         if servers not in ("auto", 1):
             raise DataError(f"servers: expected 1 without a cluster, got {servers!r}")
         return []
-    workers = sorted(client.nthreads())
-    if not workers:
+    hosts = sorted(client.nthreads())
+    if not hosts:
         raise DataError("client: expected a cluster with at least one worker, got none")
-    wanted = min(max(n_bytes // SERVER_BYTES, 1), len(workers)) if servers == "auto" else int(servers)
-    if wanted > len(workers):
-        raise DataError(f"servers: expected at most one a worker, {len(workers)}, got {servers}")
-    return workers[:wanted]
+    wanted = min(max(n_bytes // SERVER_BYTES, 1), len(hosts)) if servers == "auto" else int(servers)
+    if wanted > len(hosts):
+        raise DataError(f"servers: expected at most one a worker, {len(hosts)}, got {servers}")
+    return hosts[:wanted]

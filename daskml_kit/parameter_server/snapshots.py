@@ -16,8 +16,8 @@ import numpy as np
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.optim import Update
 from daskml_kit.parameter_server.layout import Field, Layout
-from daskml_kit.parameter_server.protocol import Terms
-from daskml_kit.parameter_server.state_machine import Store, joined, part_of
+from daskml_kit.parameter_server.protocol import Consistency
+from daskml_kit.parameter_server.state_machine import StateMachine, joined, split
 from daskml_kit.typing import Array
 
 NEWEST = "newest"
@@ -25,10 +25,10 @@ NEWEST = "newest"
 
 
 class Snapshot(NamedTuple):
-    """What was in all servers together."""
+    """Snapshot of all servers together."""
 
     fields: tuple[Field, ...]
-    terms: Terms
+    consistency: Consistency
     vector: Array
     state: tuple[Array, ...]
     cuts: tuple[int, ...]
@@ -39,51 +39,45 @@ class Snapshot(NamedTuple):
     def n_bytes(self) -> int:
         return int(self.vector.nbytes)
 
-    def cut(self, n_servers: int, update: Update) -> tuple[Layout, list[Store]]:
-        """Return the layout over as many servers as there are now, and their stores."""
+    def cut(self, n_servers: int, update: Update) -> tuple[Layout, list[StateMachine]]:
+        """Return the layout over as many servers as there are now, and their state machines."""
         params = Layout(self.fields, (0, len(self.vector)), self.vector.dtype.str).unflatten(self.vector)
         layout = Layout.of(params, n_servers)
         counts = self.counts if layout.cuts == self.cuts else [self._least()] * n_servers
-        stores = []
-        for number, part in enumerate(layout.ranges()):
-            state = part_of(self.state, part)
-            stores.append(
-                Store(
-                    self.vector[part].copy(), update, layout.spans(number), self.terms, state, **_kept(counts[number])
-                )
-            )
-        return layout, stores
+        return layout, split(layout, self.vector, update, self.consistency, self.state, [*map(_kept, counts)])
 
     def _least(self) -> dict[str, Any]:
-        """Return what all ranges have at least, where others are cut now."""
+        """Return the counts that all ranges have at least, where others are cut now."""
         first = min(self.counts, key=lambda counts: int(counts["version"]))
         numbers = {name: min(own["numbers"].get(name, [-1, -1]) for own in self.counts) for name in first["numbers"]}
         return {**first, "numbers": numbers}
 
 
 def _kept(counts: dict[str, Any]) -> dict[str, Any]:
-    numbers = {name: (leg, at) for name, (leg, at) in counts["numbers"].items()}
-    lags = Counter({int(lag): count for lag, count in counts["lags"].items()})
-    return {"version": counts["version"], "numbers": numbers, "lags": lags, "late": counts["late"]}
+    numbers = {name: (assignment, at) for name, (assignment, at) in counts["numbers"].items()}
+    staleness_counts = Counter({int(n): count for n, count in counts["staleness_counts"].items()})
+    return {**counts, "numbers": numbers, "staleness_counts": staleness_counts}
 
 
-def write_snapshot(directory: str | os.PathLike[str], layout: Layout, stores: list[Store], terms: Terms) -> None:
-    """Write what the stores hold; a reader sees the last whole snapshot until this one is whole."""
+def write_snapshot(
+    directory: str | os.PathLike[str], layout: Layout, machines: list[StateMachine], consistency: Consistency
+) -> None:
+    """Write the state of the servers; a reader sees the last whole snapshot until this one is whole."""
     root = Path(directory)
     folder = root / f"snapshot-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
-    state = joined(store.state for store in stores)
+    state = joined(machine.state for machine in machines)
     arrays: dict[str, Any] = {f"state_{i}": array for i, array in enumerate(state)}
     with open(folder / "arrays.npz", "wb") as file:
-        np.savez(file, vector=np.concatenate([store.vector for store in stores]), **arrays)
+        np.savez(file, vector=np.concatenate([machine.vector for machine in machines]), **arrays)
         os.fsync(file.fileno())
     about = {
         "fields": layout.fields,
-        "terms": terms._asdict(),
+        "consistency": consistency._asdict(),
         "n_state": len(arrays),
-        "rule": _rule(stores[0].update),
+        "rule": _rule(machines[0].update),
         "cuts": layout.cuts,
-        "counts": [{**store.counts._asdict(), "numbers": store.numbers} for store in stores],
+        "counts": [{**machine.counts()._asdict(), "numbers": machine.numbers} for machine in machines],
     }
     (folder / "about.json").write_text(json.dumps(about))
     pointer = root / f"{NEWEST}-{uuid.uuid4().hex}"
@@ -119,9 +113,9 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
             f"{[a.shape for a in state]}, which is not that of {update!r}: {expected}"
         )
     fields = tuple(Field(name, start, tuple(shape), dtype) for name, start, shape, dtype in about["fields"])
-    return Snapshot(fields, Terms(**about["terms"]), vector, state, tuple(about["cuts"]), about["counts"])
+    return Snapshot(fields, Consistency(**about["consistency"]), vector, state, tuple(about["cuts"]), about["counts"])
 
 
 def _rule(update: Update) -> str:
-    """Return which rule a state belongs to; its settings may change."""
+    """Return the name of the rule that a state belongs to; its settings may change."""
     return type(getattr(update, "rule", update)).__qualname__

@@ -1,9 +1,10 @@
-"""A range of the parameters and all that happened to it: a function of the messages, in their order."""
+"""State machine of a server: a range of the parameters as a function of the messages, in their order."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,45 +12,45 @@ import numpy as np
 
 from daskml_kit.exceptions import DataError
 from daskml_kit.optim import State, Update, apply_rows
-from daskml_kit.parameter_server.layout import Span
+from daskml_kit.parameter_server.layout import FieldRange, Layout
 from daskml_kit.parameter_server.protocol import (
-    Counts,
+    Consistency,
     Enter,
     Leave,
     Message,
-    Pieces,
     Push,
+    ReadRequest,
     Reply,
     RowGradient,
-    Share,
-    Terms,
-    Wish,
+    ServerCounts,
+    StepParts,
+    WeightedGradient,
 )
 from daskml_kit.reductions.reduction import Node, SingleReduction, reduce_nodes
 from daskml_kit.typing import Array
 
 
-class Shares(SingleReduction):
-    """How weighted sums are combined."""
+class GradientSum(SingleReduction):
+    """Sum of weighted gradients, combined in the tree over virtual workers."""
 
-    def chunk(self, block: Any) -> Share:
-        raise TypeError("shares come of trainers")
+    def chunk(self, block: Any) -> WeightedGradient:
+        raise TypeError("partial sums come from workers")
 
-    def combine(self, a: Share, b: Share) -> Share:
-        """Return the sum of two shares; rows that are in both stand there twice.
+    def combine(self, a: WeightedGradient, b: WeightedGradient) -> WeightedGradient:
+        """Return the sum of two partial sums; rows that are in both stand there twice.
 
         Examples
         --------
-        >>> Shares().combine(Share(1.0, np.ones(2)), Share(0.0, None))
-        Share(weight=1.0, total=array([1., 1.]))
+        >>> GradientSum().combine(WeightedGradient(1.0, np.ones(2)), WeightedGradient(0.0, None))
+        WeightedGradient(weight=1.0, total=array([1., 1.]))
         """
         if a.total is None or b.total is None:
-            return Share(a.weight + b.weight, b.total if a.total is None else a.total)
+            return WeightedGradient(a.weight + b.weight, b.total if a.total is None else a.total)
         if isinstance(a.total, tuple) and isinstance(b.total, tuple):
-            return Share(a.weight + b.weight, _joined(a.total + b.total))
+            return WeightedGradient(a.weight + b.weight, _joined(a.total + b.total))
         if isinstance(a.total, tuple) or isinstance(b.total, tuple):
-            raise DataError("gradients: expected all lanes of a step to push all parameters whole, or all not to")
-        return Share(a.weight + b.weight, a.total + b.total)
+            raise DataError("gradients: expected all workers of a step to push all parameters whole, or all not to")
+        return WeightedGradient(a.weight + b.weight, a.total + b.total)
 
 
 def _joined(parts: tuple[RowGradient, ...]) -> tuple[RowGradient, ...]:
@@ -60,112 +61,122 @@ def _joined(parts: tuple[RowGradient, ...]) -> tuple[RowGradient, ...]:
 
 
 @dataclass
-class Store:
+class StateMachine:
     """Parameters, the state of their update rule, and what has been applied.
 
-    Two stores that took the same messages in the same order are equal to the bit, which is what replication rests on.
+    Two machines that took the same messages in the same order are equal to the bit, which is what replication rests on.
 
     Parameters
     ----------
     vector : array
     update : Update
-    spans : list of Span
-        Which rows of which fields ``vector`` holds.
-    terms : Terms
+    spans : list of FieldRange
+        The rows of fields that ``vector`` holds.
+    consistency : Consistency
     """
 
     vector: Array
     update: Update
-    spans: list[Span]
-    terms: Terms = field(default_factory=Terms)
+    spans: list[FieldRange]
+    consistency: Consistency = field(default_factory=Consistency)
     state: State = ()
     version: int = 0
     numbers: dict[str, tuple[int, int]] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
-    early: list[Pieces] = field(default_factory=list)
-    """Of steps that come later, from trainers that push again before they read."""
-    lags: Counter[int] = field(default_factory=Counter)
+    early: list[StepParts] = field(default_factory=list)
+    """Of steps that come later, from workers that push again before they read."""
+    staleness_counts: Counter[int] = field(default_factory=Counter)
     late: int = 0
-    """Pieces that came after their step had gone on without them."""
+    """Contributions that came after their step had gone on without them."""
 
     def __post_init__(self) -> None:
         if not self.state:
             self.state = self.update.init(self.vector)
 
-    def take(self, message: Message) -> None:
+    def apply(self, message: Message) -> None:
         """Apply a message; one that was applied before changes nothing."""
         if isinstance(message, Push):
             self._push(message)
-        elif isinstance(message, Pieces):
-            self._gather(message)
+        elif isinstance(message, StepParts):
+            self._add_parts(message)
         elif isinstance(message, Enter):
-            self.clocks.setdefault(message.trainer, min(self.clocks.values(), default=0))
+            self.clocks.setdefault(message.worker, min(self.clocks.values(), default=0))
         elif isinstance(message, Leave):
-            self.clocks.pop(message.trainer, None)
+            self.clocks.pop(message.worker, None)
 
-    def is_ready(self, wish: Wish) -> bool:
-        """Whether what a trainer wants to read may be read now."""
-        if self.terms.staleness == 0:
-            return self.version >= wish.version
-        clock = self.clocks.get(wish.trainer)
-        return clock is None or clock - min(self.clocks.values()) <= self.terms.staleness
+    def is_ready(self, wanted: ReadRequest) -> bool:
+        """Whether a worker may read now: the version is there, or its clock is within the staleness bound."""
+        if self.consistency.staleness == 0:
+            return self.version >= wanted.version
+        clock = self.clocks.get(wanted.worker)
+        return clock is None or clock - min(self.clocks.values()) <= self.consistency.staleness
 
-    def read(self, wish: Wish, copy: Callable[[Array], Array] = np.copy) -> Reply:
-        """Return copies of what is wanted, that of the whole range made by ``copy``."""
-        if wish.nothing:
+    def read(self, wanted: ReadRequest, copy: Callable[[Array], Array] = np.copy) -> Reply:
+        """Return copies of the wanted parameters, that of the whole range made by ``copy``."""
+        if wanted.nothing:
             return Reply(True, self.version)
-        if wish.rows is not None:
-            found = [self._view(name)[rows] for name, rows in wish.rows]
-        elif wish.names is not None:
-            found = [self.vector[span.slice].copy() for span in self.spans if span.name in wish.names]
+        if wanted.rows is not None:
+            found = [self._view(name)[rows] for name, rows in wanted.rows]
+        elif wanted.names is not None:
+            found = [self.vector[span.slice].copy() for span in self.spans if span.name in wanted.names]
         else:
             found = [copy(self.vector)]
         return Reply(True, self.version, tuple(found))
 
-    @property
-    def counts(self) -> Counts:
-        return Counts(self.version, self.lags.copy(), self.late)
+    def number(self, worker: str) -> tuple[int, int]:
+        """Return the number of a worker's last push."""
+        return self.numbers.get(worker, (-1, -1))
+
+    def counts(self) -> ServerCounts:
+        """Return the counters."""
+        return ServerCounts(self.version, self.staleness_counts.copy(), self.late)
+
+    def copy(self) -> StateMachine:
+        """Return a copy of all that there is."""
+        return deepcopy(self)
 
     def _push(self, push: Push) -> None:
-        if push.number <= self.numbers.get(push.trainer, (-1, -1)):
+        if push.number <= self.number(push.worker):
             return
-        self.numbers[push.trainer] = push.number
-        if push.trainer in self.clocks:
-            self.clocks[push.trainer] += 1
+        self.numbers[push.worker] = push.number
+        if push.worker in self.clocks:
+            self.clocks[push.worker] += 1
         if push.gradient is not None:
-            self.lags[max(self.version - push.seen, 0)] += 1
+            self.staleness_counts[max(self.version - push.seen, 0)] += 1
             self.version += 1
             self._apply(push.gradient, 1.0)
 
-    def _gather(self, pieces: Pieces) -> None:
-        if pieces.step > self.version:
-            self.early.append(pieces)
+    def _add_parts(self, parts: StepParts) -> None:
+        if parts.step > self.version:
+            self.early.append(parts)
             return
-        if pieces.step < self.version:
-            self.late += len(pieces.nodes)
+        if parts.step < self.version:
+            self.late += len(parts.nodes)
             return
-        there = {lane for node in self.nodes for lane in self._leaves(node)}
-        new = [node for node in pieces.nodes if not there.intersection(self._leaves(node))]
-        self.nodes = reduce_nodes(Shares(), [*self.nodes, *new], self.terms.lanes)
+        there = {leaf for node in self.nodes for leaf in self._leaves(node)}
+        new = [node for node in parts.nodes if not there.intersection(self._leaves(node))]
+        self.nodes = reduce_nodes(GradientSum(), [*self.nodes, *new], self.consistency.virtual_workers)
         present = sum(len(self._leaves(node)) for node in self.nodes)
-        if present >= self.terms.lanes - self.terms.backup:
+        if present >= self.consistency.virtual_workers - self.consistency.backup_workers:
             self._step()
 
     def _leaves(self, node: Node) -> range:
-        return range(node.position << node.level, min((node.position + 1) << node.level, self.terms.lanes))
+        return range(
+            node.position << node.level, min((node.position + 1) << node.level, self.consistency.virtual_workers)
+        )
 
     def _step(self) -> None:
-        total = Share(0.0, None)
+        total = WeightedGradient(0.0, None)
         for node in sorted(self.nodes, key=lambda node: self._leaves(node).start):
-            total = Shares().combine(total, node.partial)
+            total = GradientSum().combine(total, node.partial)
         self.nodes = []
         self.version += 1
         if total.total is not None and total.weight > 0:
             self._apply(total.total, total.weight)
         early, self.early = self.early, []
-        for pieces in early:
-            self._gather(pieces)
+        for parts in early:
+            self._add_parts(parts)
 
     def _apply(self, gradient: Array | tuple[RowGradient, ...], weight: float) -> None:
         if isinstance(gradient, tuple):
@@ -190,7 +201,7 @@ class Store:
         own = tuple(a[span.slice].reshape(-1, span.width) if a.ndim else a for a in self.state)  # views, written to
         apply_rows(self.update, part.rows, part.values, own, self._view(part.name))
 
-    def _span(self, name: str) -> Span:
+    def _span(self, name: str) -> FieldRange:
         return next(span for span in self.spans if span.name == name)
 
     def _view(self, name: str) -> Array:
@@ -209,9 +220,21 @@ def joined(states: Iterable[State]) -> State:
     return tuple(np.concatenate(arrays) if arrays[0].ndim else arrays[0] for arrays in zip(*states, strict=True))
 
 
-def part_of(state: State, part: slice) -> State:
-    """Return a copy of what belongs to a range of the parameters."""
-    return tuple(array[part].copy() if array.ndim else array.copy() for array in state)
+def split(
+    layout: Layout,
+    vector: Array,
+    update: Update,
+    consistency: Consistency,
+    state: State = (),
+    counts: Sequence[Mapping[str, Any]] = (),
+) -> list[StateMachine]:
+    """Return the state machine of each server's range of a ``vector``, with copies of its parts."""
+    machines = []
+    for number, part in enumerate(layout.ranges()):
+        own = tuple(array[part].copy() if array.ndim else array.copy() for array in state)
+        kept = counts[number] if counts else {}
+        machines.append(StateMachine(vector[part].copy(), update, layout.spans(number), consistency, own, **kept))
+    return machines
 
 
 def check_state(state: State, update: Update, vector: Array) -> None:

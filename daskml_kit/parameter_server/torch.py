@@ -1,4 +1,4 @@
-"""PyTorch modules as models that the parameter server trains."""
+"""PyTorch modules as models of the parameter server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from daskml_kit.typing import Array, Matrix
 
 @dataclass
 class TorchLoss:
-    """The loss and the gradients of a module, on NumPy arrays; each thread has a copy of the module.
+    """Loss and gradients of a PyTorch module on NumPy arrays; each thread has a copy of the module.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class TorchLoss:
 
 
 def torch_model(module: Any, loss: Any) -> tuple[LossAndGradient, dict[str, Array]]:
-    """Return a PyTorch module and its loss as the first two arguments of `train`.
+    """PyTorch module and its loss as the first two arguments of `train`.
 
     Tasks get the module pickled, and work with one thread of PyTorch's. Numbers with a fraction are cast to the dtype
     of the parameters, whole numbers become ``int64``, as embeddings and the cross entropy take them; a target of one
@@ -91,6 +91,7 @@ def torch_model(module: Any, loss: Any) -> tuple[LossAndGradient, dict[str, Arra
     Returns
     -------
     loss_and_grad : callable
+        Loss and gradients, as `train` takes them; picklable.
     params : dict of str to array
         Copies of the parameters by PyTorch's names; `load_into` puts trained ones back.
 
@@ -98,9 +99,13 @@ def torch_model(module: Any, loss: Any) -> tuple[LossAndGradient, dict[str, Arra
     ------
     DataError
         Where training changes buffers, such as the running means of batch normalization, which would be another in
-        each trainer; some are found at once, some in the first step.
+        each worker; some are found at once, some in the first step.
     ImportError
         Without PyTorch: ``pip install "daskml_kit[torch]"``.
+
+    See Also
+    --------
+    load_into : Puts trained parameters back.
 
     Examples
     --------
@@ -139,12 +144,31 @@ def torch_model(module: Any, loss: Any) -> tuple[LossAndGradient, dict[str, Arra
 
 
 def load_into(module: Any, params: Mapping[str, Array]) -> None:
-    """Write trained parameters into a PyTorch module, in place.
+    """Load trained parameters into a PyTorch module, in place.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Is written to.
+    params : mapping of str to array
+        Such as `TrainingResult.params`, by PyTorch's names.
 
     Raises
     ------
     DataError
         Where a name is not one of the module's, or a shape is not that of its parameter.
+
+    See Also
+    --------
+    torch_model : Makes the parameters that are trained.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = torch.nn.Linear(2, 1)
+    >>> load_into(module, {"bias": np.array([0.5], np.float32)})
+    >>> module.bias.tolist()
+    [0.5]
     """
     torch = import_torch()
     known = dict(module.named_parameters())
@@ -163,7 +187,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError('torch_model needs PyTorch: pip install "daskml_kit[torch]"') from error
+        raise ImportError('torch_model required_rows PyTorch: pip install "daskml_kit[torch]"') from error
     return torch
 
 
@@ -200,6 +224,6 @@ def _alike(a: Any, b: Any) -> bool:
 
 def _no_buffers(names: list[str]) -> DataError:
     return DataError(
-        f"module: training changes the buffers {', '.join(names)}, which trainers would not share: use layers without "
+        f"module: training changes the buffers {', '.join(names)}, which workers would not share: use layers without "
         "running statistics, such as GroupNorm or LayerNorm, or track_running_stats=False"
     )

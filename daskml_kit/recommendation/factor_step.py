@@ -1,10 +1,10 @@
-"""What a trainer does with a mini-batch of ratings: it asks for the rows of the tables that these have, and no more."""
+"""Gradient steps of matrix factorization: row-sparse pulls and pushes of the tables of factors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,17 +12,17 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
-from daskml_kit.numerics.row_sparse import Rows
-from daskml_kit.parameter_server.training.minibatches import Batch
-from daskml_kit.parameter_server.training.updates import Contribution
+from daskml_kit.numerics.row_sparse import SparseRows
+from daskml_kit.parameter_server.training.minibatches import Minibatch
+from daskml_kit.parameter_server.training.updates import Contribution, WorkerStep
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 SIDES = ("users", "items")
 
 
-class Census(NamedTuple):
-    """The number of ratings, their sum, which users and items have any, and whether ratings are of single precision."""
+class RatingCounts(NamedTuple):
+    """Counts of ratings: their number and sum, the users and items that have any, and whether they are of float32."""
 
     n_rows: int
     total: float
@@ -32,19 +32,19 @@ class Census(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class CountPairs(SingleReduction):
-    """Check all pairs and ratings, and take the census.
+class CountRatings(SingleReduction):
+    """Reduction that checks all pairs and ratings, and counts them.
 
     Parameters
     ----------
     n_users, n_items : int, optional
-        What is known to be above all numbers.
+        Known to be above all numbers.
     """
 
     n_users: int | None = None
     n_items: int | None = None
 
-    def chunk(self, block: Block) -> Census:
+    def chunk(self, block: Block) -> RatingCounts:
         """Read a block.
 
         Raises
@@ -58,11 +58,13 @@ class CountPairs(SingleReduction):
             raise DataError(f"y: expected a number for each pair, got {found} in block {block.index}")
         pairs, where = whole_pairs(block.X, f"in block {block.index}"), f"in block {block.index}"
         users, items = (_present(pairs[:, i], (self.n_users, self.n_items)[i], i, where) for i in (0, 1))
-        return Census(block.n_rows, float(block.y.sum(dtype=np.float64)), users, items, block.y.dtype == np.float32)
+        return RatingCounts(
+            block.n_rows, float(block.y.sum(dtype=np.float64)), users, items, block.y.dtype == np.float32
+        )
 
-    def combine(self, a: Census, b: Census) -> Census:
+    def combine(self, a: RatingCounts, b: RatingCounts) -> RatingCounts:
         users, items = _either(a.users, b.users), _either(a.items, b.items)
-        return Census(a.n_rows + b.n_rows, a.total + b.total, users, items, a.single and b.single)
+        return RatingCounts(a.n_rows + b.n_rows, a.total + b.total, users, items, a.single and b.single)
 
 
 def whole_pairs(X: object, where: str = "") -> Array:
@@ -108,10 +110,10 @@ def _either(a: Array, b: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class RatingSteps:
-    """Gradients of the rows that mini-batches touch, each the mean over its ratings in its mini-batch.
+class RatingGradientStep(WorkerStep):
+    """Gradients of the rows that minibatches touch, each the mean over its ratings in its minibatch.
 
-    Those of several mini-batches, and of several lanes, add up: a row that only one of them touches goes a whole step.
+    Those of several minibatches, and of virtual workers, add up: a row that only one of them touches goes a whole step.
 
     Parameters
     ----------
@@ -121,30 +123,30 @@ class RatingSteps:
 
     model: FactorizationLoss
     biases: bool
-    most_batches: int = 4
-    by_rows: ClassVar[bool] = True
-    local: ClassVar[bool] = False
+    row_sparse = True
 
-    def needs(self, batches: list[Batch]) -> Mapping[str, Array]:
-        """Return the users and items of mini-batches, by the names of their tables."""
+    def required_rows(self, batches: list[Minibatch]) -> Mapping[str, Array]:
+        """Return the users and items of minibatches, by the names of their tables."""
         sides = [np.unique(np.concatenate([whole_pairs(b.X)[:, side] for b in batches])) for side in (0, 1)]
         return {name: sides[i % 2] for i, name in enumerate(NAMES) if i < 2 or self.biases}
 
-    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
-        """Return what comes of mini-batches at the rows that they need."""
+    def compute(self, params: dict[str, Array], batches: Iterable[Minibatch]) -> Contribution:
+        """Return the contribution of minibatches at the rows that they need."""
         batches = list(batches)
-        rows = self.needs(batches)
-        found: dict[str, list[Rows]] = {name: [] for name in rows}
+        rows = self.required_rows(batches)
+        found: dict[str, list[SparseRows]] = {name: [] for name in rows}
         loss, n_rows = 0.0, 0
         for batch in batches:
             pairs = whole_pairs(batch.X)
             places = [np.searchsorted(rows[name], pairs[:, i]) for i, name in enumerate(NAMES[:2])]
             value, grads = self.model(params, np.column_stack(places), np.asarray(batch.y))
             for name, grad in grads.items():
-                found[name].append(Rows(rows[name][grad.rows], grad.values))
+                found[name].append(SparseRows(rows[name][grad.rows], grad.values))
             loss, n_rows = loss + value * batch.n_rows, n_rows + batch.n_rows
-        arrays = {name: Rows(*(np.concatenate(part) for part in zip(*own, strict=True))) for name, own in found.items()}
+        arrays = {
+            name: SparseRows(*(np.concatenate(part) for part in zip(*own, strict=True))) for name, own in found.items()
+        }
         return Contribution(loss / max(n_rows, 1), float(n_rows), n_rows, arrays)
 
-    def loss(self, params: dict[str, Array], batch: Batch) -> float:
+    def loss(self, params: dict[str, Array], batch: Minibatch) -> float:
         return self.model(params, whole_pairs(batch.X), np.asarray(batch.y))[0]

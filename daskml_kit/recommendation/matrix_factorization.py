@@ -1,4 +1,4 @@
-"""Matrix factorization."""
+"""Matrix factorization of ratings."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import r2_score
 from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
 from daskml_kit.optim import Update, adagrad, adam, sgd
-from daskml_kit.parameter_server.training.config import Setting, checked
-from daskml_kit.parameter_server.training.coordinator import Trained, train_on
+from daskml_kit.parameter_server.training.config import Training, TrainingConfig, check_training, checked
+from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History
-from daskml_kit.recommendation.factor_step import SIDES, Census, CountPairs, RatingSteps, whole_pairs
-from daskml_kit.recommendation.ranking import Ranked, Ratings, first_items, left_out
+from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
+from daskml_kit.recommendation.ranking import RatingPredictor, Recommendations, first_items, left_out
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_choice, check_number
 
 OPTIMIZERS = {"sgd": sgd, "adagrad": adagrad, "adam": adam}
 
 
-def plan_of(model: Any) -> tuple[Setting, Update]:
-    """Return how the parameter server trains, and what it does with a gradient, once the parameters are checked."""
+def config_of(model: Any) -> tuple[TrainingConfig, Update]:
+    """Return the configuration of the training and the update rule, once the parameters are checked."""
     check_number("n_factors", model.n_factors, low=1, integer=True)
     check_number("regularization", model.regularization, low=0)
     check_number("tol", model.tol, low=0)
@@ -39,21 +39,17 @@ def plan_of(model: Any) -> tuple[Setting, Update]:
         if getattr(model, f"n_{side}") is not None:
             check_number(f"n_{side}", getattr(model, f"n_{side}"), low=1, integer=True)
     check_choice("optimizer", model.optimizer, tuple(OPTIMIZERS))
-    setting = Setting(
-        mode=model.mode,
-        staleness=model.staleness,
+    config = TrainingConfig(
+        training=check_training(model.training),
         epochs=int(model.max_iter),
         batch_size=model.batch_size,
-        push_every=model.push_every,
-        lanes=model.lanes,
-        backup=model.backup,
         shuffle=bool(model.shuffle),
         patience=model.n_iter_no_change,
         tol=model.tol,
         n_jobs=model.n_jobs,
         verbose=int(model.verbose),
     )
-    return checked(setting), OPTIMIZERS[model.optimizer](model.learning_rate)
+    return checked(config), OPTIMIZERS[model.optimizer](model.learning_rate)
 
 
 class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -62,7 +58,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     .. math:: \tfrac12 \sum (r_{ui} - \mu - b_u - b_i - p_u^\top q_i)^2
         + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + b_u^2 + b_i^2)
 
-    where :math:`\mu` is the mean rating. A trainer pulls the rows of the tables that its mini-batch touches, and pushes
+    where :math:`\mu` is the mean rating. A worker pulls the rows of the tables that its minibatch touches, and pushes
     gradients of these, so that the cost of a step is that of its ratings, however large the tables are.
 
     Parameters
@@ -77,8 +73,8 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     optimizer : {"sgd", "adagrad", "adam"}, default "sgd"
         The rule of the steps, which moves the rows that have a gradient only.
     batch_size : int, default 1000
-        Ratings of a mini-batch: in a synchronous step of all lanes together, else of one trainer. A row's step is by
-        the mean over its ratings in the mini-batch of a lane; the steps of lanes add up.
+        Ratings of a minibatch: in a synchronous step of all virtual workers together, else of one worker. A row's
+        step is by the mean over its ratings in the minibatch of a virtual worker; those of virtual workers add up.
     n_users, n_items : int, optional
         Numbers are below these; by default found in a first pass.
     init_std : float, default 0.1
@@ -86,8 +82,8 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     tol : float, default 1e-4
     n_iter_no_change : int, optional
         Training ends when the mean loss has not become better by ``tol`` in so many epochs; by default it does not.
-    mode, staleness, push_every, lanes, backup
-        See `daskml_kit.parameter_server.train`.
+    training : Synchronous or Asynchronous, default ``Synchronous()``
+        Whether workers train in step, with the same bits for any number of them, or each at its own pace.
     shuffle : bool, default True
     random_state : int or RandomState, optional
     n_jobs : int, optional
@@ -97,7 +93,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     user_factors_, item_factors_ : arrays of shape (n_users_, n_factors) and (n_items_, n_factors)
-        Rows without a rating are zero.
+        SparseRows without a rating are zero.
     user_biases_, item_biases_ : arrays of shape (n_users_,) and (n_items_,)
         Zero without ``biases``.
     mean_ : float
@@ -142,11 +138,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         init_std: float = 0.1,
         tol: float = 1e-4,
         n_iter_no_change: int | None = None,
-        mode: str = "sync",
-        staleness: int | None = None,
-        push_every: int | None = None,
-        lanes: int = 8,
-        backup: int = 0,
+        training: Training | None = None,
         shuffle: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -164,11 +156,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.init_std = init_std
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
-        self.mode = mode
-        self.staleness = staleness
-        self.push_every = push_every
-        self.lanes = lanes
-        self.backup = backup
+        self.training = training
         self.shuffle = shuffle
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -188,22 +176,22 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        setting, rule = plan_of(self)
+        config, rule = config_of(self)
         if n_features_of(X) != 2:
             raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
         if not is_dask(X):
             check_consistent_length(X, y)
         with open_engine(X if is_dask(X) else whole_pairs(X), y, n_jobs=self.n_jobs) as engine:
-            census: Census = engine.answer(CountPairs(self.n_users, self.n_items))[0]
-            if not census.n_rows:
+            counts: RatingCounts = engine.answer(CountRatings(self.n_users, self.n_items))[0]
+            if not counts.n_rows:
                 raise DataError("X: expected at least one rating, got none")
-            mean = census.total / census.n_rows
+            mean = counts.total / counts.n_rows
             rng = check_random_state(self.random_state)
-            params = self._drawn(census, rng)
-            step = RatingSteps(FactorizationLoss(self.regularization, mean), bool(self.biases))
-            setting = setting._replace(random_state=int(rng.randint(2**31 - 1)))
-            trained = train_on(engine, step, params, rule, setting)
-        self._remember(trained, census, mean)
+            params = self._drawn(counts, rng)
+            step = RatingGradientStep(FactorizationLoss(self.regularization, mean), bool(self.biases))
+            config = config._replace(random_state=int(rng.randint(2**31 - 1)))
+            trained = train_on(engine, step, params, rule, config)
+        self._remember(trained, counts, mean)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -224,7 +212,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return float(super().score(X, y, sample_weight))
         return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
 
-    def recommend(self, users: Any, k: int = 10, *, exclude: Any = None) -> Ranked:
+    def recommend(self, users: Any, k: int = 10, *, exclude: Any = None) -> Recommendations:
         """Return the k items with the highest predicted rating for each of some users, and these ratings.
 
         Parameters
@@ -237,7 +225,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        Ranked
+        Recommendations
             ``items`` and ``ratings``, of shape (n, k).
         """
         check_is_fitted(self)
@@ -251,15 +239,15 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.where(known, wanted, 0).astype(np.int64)
         factors, own = self.user_factors_[rows] * known[:, None], self.user_biases_[rows] * known
         first = first_items(factors, self.item_factors_, self.item_biases_, k, left_out(wanted, exclude, self.n_items_))
-        return Ranked(first.items, first.ratings + (self.mean_ + own)[:, None])
+        return Recommendations(first.items, first.ratings + (self.mean_ + own)[:, None])
 
-    def _ratings(self) -> Ratings:
+    def _ratings(self) -> RatingPredictor:
         params = {name: getattr(self, f"{name}_") for name in NAMES}
-        return Ratings(params, self.mean_)
+        return RatingPredictor(params, self.mean_)
 
-    def _drawn(self, census: Census, rng: np.random.RandomState) -> dict[str, Array]:
-        dtype = np.float32 if census.single else np.float64
-        sizes = (len(census.users), len(census.items))
+    def _drawn(self, counts: RatingCounts, rng: np.random.RandomState) -> dict[str, Array]:
+        dtype = np.float32 if counts.single else np.float64
+        sizes = (len(counts.users), len(counts.items))
         params = {
             name: rng.normal(scale=self.init_std, size=(n, self.n_factors)).astype(dtype, copy=False)
             for name, n in zip(NAMES[:2], sizes, strict=True)
@@ -268,12 +256,12 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             params |= {name: np.zeros(n, dtype) for name, n in zip(NAMES[2:], sizes, strict=True)}
         return params
 
-    def _remember(self, trained: Trained, census: Census, mean: float) -> None:
+    def _remember(self, trained: TrainingResult, counts: RatingCounts, mean: float) -> None:
         for i, name in enumerate(NAMES):
-            present = (census.users, census.items)[i % 2]
+            present = (counts.users, counts.items)[i % 2]
             table = trained.params.get(name)
             values = np.zeros(len(present), trained.params[NAMES[0]].dtype) if table is None else table.copy()
             values[~present] = 0
             setattr(self, f"{name}_", values)
         self.mean_, self.history_, self.n_iter_ = mean, trained.history, len(trained.history.epochs)
-        self.n_users_, self.n_items_, self.n_features_in_ = len(census.users), len(census.items), 2
+        self.n_users_, self.n_items_, self.n_features_in_ = len(counts.users), len(counts.items), 2

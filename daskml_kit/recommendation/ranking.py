@@ -1,4 +1,4 @@
-"""The items that come first for some users."""
+"""Recommendations: the items with the highest predicted ratings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SCORES = 4 * 2**20
 """Scores held at a time."""
 
 
-class Ranked(NamedTuple):
-    """The numbers of the first items of each user, of shape (users, k), and their predicted ratings.
+class Recommendations(NamedTuple):
+    """Recommended items of each user, of shape (users, k), and their predicted ratings.
 
     Where all but fewer than k items are left out, the rest are -1, of rating NaN.
     """
@@ -26,7 +26,7 @@ class Ranked(NamedTuple):
     ratings: Array
 
 
-def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) -> Ranked:
+def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) -> Recommendations:
     """Rank the items by the products of the rows of ``users`` and ``items``, and the items' biases.
 
     Parameters
@@ -36,7 +36,7 @@ def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) 
     biases : array of shape (n_items,)
     k : int
     seen : array of integers of shape (m, 2)
-        Rows of ``users`` and numbers of items that are left out.
+        SparseRows of ``users`` and numbers of items that are left out.
 
     Examples
     --------
@@ -54,18 +54,18 @@ def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) 
         own = slice(*np.searchsorted(rows, (part.start, part.start + len(scores))))
         scores[rows[own] - part.start, columns[own]] = -np.inf
         found.append(_first(scores, k))
-    none = Ranked(np.empty((0, k), np.intp), np.empty((0, k)))
-    return Ranked(*(np.concatenate(arrays) for arrays in zip(*found, strict=True))) if found else none
+    none = Recommendations(np.empty((0, k), np.intp), np.empty((0, k)))
+    return Recommendations(*(np.concatenate(arrays) for arrays in zip(*found, strict=True))) if found else none
 
 
-def _first(scores: Array, k: int) -> Ranked:
+def _first(scores: Array, k: int) -> Recommendations:
     few = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < scores.shape[1] else np.arange(scores.shape[1])[None]
     few = np.sort(np.broadcast_to(few, (len(scores), k)), axis=1)  # of equal scores the lower number comes first
     values = np.take_along_axis(scores, few, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     items, values = np.take_along_axis(few, order, axis=1), np.take_along_axis(values, order, axis=1)
     left_out = np.isneginf(values)
-    return Ranked(np.where(left_out, -1, items), np.where(left_out, np.nan, values))
+    return Recommendations(np.where(left_out, -1, items), np.where(left_out, np.nan, values))
 
 
 def left_out(users: Array, exclude: Any, n_items: int) -> Array:
@@ -82,8 +82,8 @@ def left_out(users: Array, exclude: Any, n_items: int) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Ratings:
-    """Predicts ratings; a user or an item that is not known has no factors and no bias.
+class RatingPredictor:
+    """Predictor of ratings; a user or an item that is not known has no factors and no bias.
 
     Parameters
     ----------

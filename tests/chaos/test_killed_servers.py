@@ -1,4 +1,4 @@
-"""Workers with servers, replicas and trainers are killed (SIGKILL): each acknowledged push counts, and counts once."""
+"""Dask workers with servers, replicas and training workers are killed: each acknowledged push counts once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from numpy.testing import assert_array_equal
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import LostServerError
-from daskml_kit.parameter_server import ParameterServer, Rows, add, momentum, train
-from daskml_kit.parameter_server.failover import Watch
-from daskml_kit.parameter_server.training.config import Setting
+from daskml_kit.parameter_server import Asynchronous, ParameterServer, SparseRows, Synchronous, add, momentum, train
+from daskml_kit.parameter_server.failover import FailoverSupervisor
+from daskml_kit.parameter_server.training.config import TrainingConfig
 from daskml_kit.parameter_server.training.coordinator import train_on
-from daskml_kit.parameter_server.training.updates import Gradients
+from daskml_kit.parameter_server.training.updates import GradientStep
 
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
@@ -40,7 +40,7 @@ def doomed(monkeypatch):
 
 
 def increments(name, number):
-    """Return what a trainer pushes: whole numbers, of some arrays, whole or a few rows of which some repeat."""
+    """Return what a worker pushes: whole numbers, of some arrays, whole or a few rows of which some repeat."""
     rng = np.random.default_rng([SEED, int(name), number])
     chosen = [key for key in SHAPES if rng.random() < 0.6] or list(SHAPES)
     pushed = {}
@@ -48,36 +48,36 @@ def increments(name, number):
         shape = SHAPES[key]
         if shape and rng.random() < 0.5:
             rows = rng.integers(shape[0], size=rng.integers(1, 6))
-            pushed[key] = Rows(rows, rng.integers(-9, 10, size=(len(rows), *shape[1:])).astype(float))
+            pushed[key] = SparseRows(rows, rng.integers(-9, 10, size=(len(rows), *shape[1:])).astype(float))
         else:
             pushed[key] = rng.integers(-9, 10, size=shape).astype(float)
     return pushed
 
 
-def push_until(trainer, event):
+def push_until(worker, event):
     """Push until told to stop; return how many pushes were acknowledged.
 
     It always pushes once: the next may be on some servers already, if it is another that was lost.
     """
     secede()
-    number = trainer.resume()
+    number = worker.resume()
     stop = Event(event)
     while True:
-        trainer.push(increments(trainer.name, number))
+        worker.push(increments(worker.name, number))
         number += 1
         if number % 7 == 0:
-            trainer.pull()
+            worker.pull()
         if number % 10 == 0 and stop.is_set():
             return number
 
 
 def total(counts):
-    """Return the sum of what trainers pushed."""
+    """Return the sum of what workers pushed."""
     sums = {key: np.zeros(shape) for key, shape in SHAPES.items()}
     for name, count in counts.items():
         for number in range(count):
             for key, pushed in increments(name, number).items():
-                if isinstance(pushed, Rows):
+                if isinstance(pushed, SparseRows):
                     np.add.at(sums[key], pushed.rows, pushed.values)
                 else:
                     sums[key] += pushed
@@ -96,24 +96,24 @@ class Killer:
         self.killed[address] = time.monotonic()
 
     def kill_any(self):
-        """Kill the worker of a primary, a replica or a trainer."""
+        """Kill the worker of a primary, a replica or a worker."""
         self.await_replicas()
         self.await_pushes()
         view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
         places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
         kind = self.rng.integers(3)
         self.kill(self.rng.choice(places[kind]))
-        return ("server", "replica", "trainer")[kind]
+        return ("server", "replica", "worker")[kind]
 
     def await_pushes(self):
-        """Wait until each trainer has pushed some more."""
+        """Wait until each worker has pushed some more."""
         before = self.pushes()
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if all(now[1] > then[1] + 50 for now, then in zip(self.pushes(), before, strict=True)):
                 return
             time.sleep(0.05)
-        raise AssertionError(f"trainers push no more after {before}")
+        raise AssertionError(f"workers push no more after {before}")
 
     def pushes(self):
         servers = self.server._own.servers
@@ -134,15 +134,15 @@ def test_each_acknowledged_push_counts_once(doomed, capsys):
     params = {key: np.zeros(shape) for key, shape in SHAPES.items()}
     stop = Event("stop")
     with ParameterServer(params, add(), staleness=np.inf, servers=3, client=doomed) as server:
-        tasks = {name: doomed.submit(push_until, server.trainer(name), "stop", pure=False) for name in ("0", "1", "2")}
+        tasks = {name: doomed.submit(push_until, server.worker(name), "stop", pure=False) for name in ("0", "1", "2")}
         killer = Killer(doomed, server)
         kinds = [killer.kill_any() for _ in range(KILLS)]
         killer.await_replicas()
         stop.set()
         counts = {name: task.result(timeout=120) for name, task in tasks.items()}
-        found, losses = server.pull(), server.losses
+        found, failovers = server.pull(), server.failovers
     with capsys.disabled():
-        print(f" {kinds}: {counts} pushes, {losses} ranges changed hands", end=" ")
+        print(f" {kinds}: {counts} pushes, {failovers} ranges changed hands", end=" ")
     expected = total(counts)
     for key in SHAPES:
         assert_array_equal(found[key], expected[key])
@@ -156,7 +156,7 @@ def test_server_and_replica_in_one_moment(doomed, tmp_path):
         server.snapshot(directory)
         saved = server.pull()["w"]
         server.push({"w": np.ones(4)})
-        waiting = doomed.submit(push_for_ever, server.trainer("a"), pure=False, workers=[idle(doomed, server)])
+        waiting = doomed.submit(push_for_ever, server.worker("a"), pure=False, workers=[idle(doomed, server)])
         (held,) = server._remote.view.servers
         pids = doomed.run(os.getpid, workers=[held.primary.address, held.replica.address])
         for pid in pids.values():
@@ -182,10 +182,10 @@ def idle(client, server):
     return min(set(client.nthreads()).difference([held.primary.address, held.replica.address]))
 
 
-def push_for_ever(trainer):
+def push_for_ever(worker):
     secede()
     while True:
-        trainer.push({"w": np.ones(4)})
+        worker.push({"w": np.ones(4)})
 
 
 class Visits:
@@ -200,7 +200,7 @@ class Visits:
             open(self.marker, "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
         rows = X[:, 0].astype(int)
-        return 1.0, {"visits": Rows(rows, np.full(len(rows), 1 / len(rows))), "sum": X.mean(axis=0)}
+        return 1.0, {"visits": SparseRows(rows, np.full(len(rows), 1 / len(rows))), "sum": X.mean(axis=0)}
 
 
 def numbered(client, n_rows=4096, n_blocks=16):
@@ -209,13 +209,13 @@ def numbered(client, n_rows=4096, n_blocks=16):
     )
 
 
-@pytest.mark.parametrize(("mode", "victim"), [("stale", 1), ("stale", 3), ("async", 0)])
-def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, mode, victim):
+@pytest.mark.parametrize(("staleness", "victim"), [(4, 1), (4, 3), (np.inf, 0)])
+def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, staleness, victim):
     X = numbered(doomed)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
     params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
-    setting = {"mode": mode, "epochs": 2, "batch_size": 64, "push_every": 1}
-    found = train(model, params, X, X[:, 1], update=add(), servers=2, **setting)
+    training = Asynchronous(staleness=staleness, push_every=1, servers=2)
+    found = train(model, params, X, X[:, 1], update=add(), training=training, epochs=2, batch_size=64)
     assert os.path.exists(model.marker)
     assert_array_equal(found.params["visits"], np.full(4096, 2 / 64))
 
@@ -224,10 +224,10 @@ def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, mode, vict
 def test_synchronous_training_gives_the_same_bits(doomed, tmp_path, victim):
     X = numbered(doomed)
     params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
-    setting = {"mode": "sync", "epochs": 1, "batch_size": 256, "servers": 2}
-    expected = train(Visits("", ""), params, X, X[:, 1], update=momentum(0.1), **setting)
+    config = {"training": Synchronous(servers=2), "epochs": 1, "batch_size": 256}
+    expected = train(Visits("", ""), params, X, X[:, 1], update=momentum(0.1), **config)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
-    found = train(model, params, X, X[:, 1], update=momentum(0.1), **setting)
+    found = train(model, params, X, X[:, 1], update=momentum(0.1), **config)
     assert os.path.exists(model.marker)
     for key in params:
         assert_array_equal(found.params[key], expected.params[key])
@@ -240,28 +240,28 @@ def test_a_worker_that_joins_takes_part(doomed):
     def grow(history, params):
         if len(history.epochs) == 1:
             doomed.cluster.scale(5)
-        return not {moment.worker for moment in history.moments} - before
+        return not {done.worker for done in history.assignments} - before
 
     with open_engine(X, X[:, 1]) as engine:
-        setting = Setting(mode="async", epochs=100_000, batch_size=64)
+        config = TrainingConfig(Asynchronous(), epochs=100_000, batch_size=64)
         params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
-        found = train_on(engine, Gradients(Visits("", "")), params, add(), setting, grow)
-    assert {moment.worker for moment in found.history.moments} - before
+        found = train_on(engine, GradientStep(Visits("", "")), params, add(), config, grow)
+    assert {done.worker for done in found.history.assignments} - before
 
 
 def test_a_worker_that_is_lost_before_it_holds_its_range(doomed, monkeypatch):
     """The second of three primaries is not made yet when its worker dies."""
     lost = []
 
-    def submit(self, store, worker):
-        if store is not None and store.vector[0] == 3.0 and not lost:
+    def submit(self, machine, worker):
+        if machine is not None and machine.vector[0] == 3.0 and not lost:
             (pid,) = doomed.run(os.getpid, workers=[worker]).values()
             os.kill(pid, signal.SIGKILL)
             lost.append(worker)
-        return made(self, store, worker)
+        return made(self, machine, worker)
 
-    made = Watch._submit
-    monkeypatch.setattr(Watch, "_submit", submit)
+    made = FailoverSupervisor._submit
+    monkeypatch.setattr(FailoverSupervisor, "_submit", submit)
     with ParameterServer({"w": np.arange(9.0)}, update=add(), servers=3) as server:
         assert lost
         assert lost[0] not in [place.primary.address for place in server._remote.view.servers]

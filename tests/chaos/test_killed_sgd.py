@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import SGDClassifier
+from daskml_kit.parameter_server import Synchronous
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def make():
 
 
 def kill_when_training(client, victim, killed):
-    """Kill a worker soon after trainers began."""
+    """Kill a Dask worker soon after training began."""
     pids = client.run(os.getpid)
     address = sorted(pids)[victim]
     while not any("carry_out" in key for keys in client.processing().values() for key in map(str, keys)):
@@ -41,11 +42,12 @@ def kill_when_training(client, victim, killed):
 
 
 @pytest.mark.filterwarnings("ignore:the parameters have no replica")
-@pytest.mark.parametrize("victim", [0, 2], ids=["the server's worker", "a trainer's"])
+@pytest.mark.parametrize("victim", [0, 2], ids=["the server's worker", "a worker's"])
 def test_training_in_step_survives(doomed, monkeypatch, victim):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, y = doomed.persist(make())
-    model = SGDClassifier("log_loss", max_iter=8, tol=None, random_state=0, batch_size=64, push_every=8)
+    training = Synchronous(push_every=8)
+    model = SGDClassifier("log_loss", max_iter=8, tol=None, random_state=0, batch_size=64, training=training)
     expected = model.fit(X, y).coef_.copy()
     killed = []
     killer = threading.Thread(target=kill_when_training, args=(doomed, victim, killed))

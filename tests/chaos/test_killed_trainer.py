@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 from daskml_kit.engines import open as opening
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.neural_network import mlp_training as progress
+from daskml_kit.parameter_server import Synchronous
 
 
 @pytest.fixture
@@ -29,10 +30,10 @@ def test_a_network_survives(doomed, monkeypatch, victim):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X = da.random.default_rng(5).normal(size=(6_000, 6), chunks=(500, 6))
     X, y = doomed.persist([X, (X[:, 0] * X[:, 1] > 0).astype(int)])
-    model = MLPClassifier(20, max_iter=4, batch_size=300, lanes=3, random_state=0)
+    model = MLPClassifier(20, max_iter=4, batch_size=300, training=Synchronous(virtual_workers=3), random_state=0)
     expected = [array.copy() for array in model.fit(X, y).coefs_]
     losses, killed = model.loss_curve_, []
-    goes_on = progress.Progress.goes_on
+    goes_on = progress.MlpProgress.goes_on
 
     def kill_after_two_epochs(self, history, params):
         if len(history.epochs) == 2:
@@ -41,7 +42,7 @@ def test_a_network_survives(doomed, monkeypatch, victim):
             os.kill(killed[-1], signal.SIGKILL)
         return goes_on(self, history, params)
 
-    monkeypatch.setattr(progress.Progress, "goes_on", kill_after_two_epochs)
+    monkeypatch.setattr(progress.MlpProgress, "goes_on", kill_after_two_epochs)
     model.fit(X, y)
     assert len(killed) == 1
     for ours, other in zip(model.coefs_, expected, strict=True):

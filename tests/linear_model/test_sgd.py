@@ -18,11 +18,11 @@ from sklearn.exceptions import ConvergenceWarning
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import SGDClassifier, SGDRegressor
-from daskml_kit.linear_model.sgd_step import even
+from daskml_kit.linear_model.sgd_step import standardized
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss, signs
 from daskml_kit.numerics.penalties import shrinkage
-from daskml_kit.parameter_server import ParameterServer, add
+from daskml_kit.parameter_server import Asynchronous, ParameterServer, Synchronous, add
 
 EPOCHS = {"max_iter": 5, "tol": None, "random_state": 0}
 
@@ -99,7 +99,7 @@ def test_all_optimizers_find_the_same_optimum(data, optimizer, penalty):
 
 
 def test_scales_and_means_of_features_change_little(data):
-    """Adagrad's steps are made in even coordinates: a unit of measurement is none of a user's concerns."""
+    """Adagrad's steps are made in standardized features: a unit of measurement is none of a user's concerns."""
     model = SGDClassifier("log_loss", alpha=0, random_state=0, max_iter=20, tol=None)
     units = 10.0 ** np.arange(-3, 4)
     plain = clone(model).fit(data.X, data.labels > 0)
@@ -217,8 +217,8 @@ def test_sparse_rows(data):
     assert even_ones.score(lazy, chunked(data.labels > 0)) > 0.65
     rare = np.zeros((1000, 1))
     rare[:3] = 1
-    assert_allclose(even(rare, np.ones(1000), centered=True).scale, 1, rtol=0.01)
-    assert_allclose(even(sp.csr_array(rare), np.ones(1000), centered=True).scale, 1)
+    assert_allclose(standardized(rare, np.ones(1000), centered=True).scale, 1, rtol=0.01)
+    assert_allclose(standardized(sp.csr_array(rare), np.ones(1000), centered=True).scale, 1)
 
 
 def test_single_precision_stays(data):
@@ -265,9 +265,8 @@ def test_data_frames_and_starts(data):
         ({"max_iter": 0}, "max_iter"),
         ({"average": -1}, "average"),
         ({"batch_size": 0}, "batch_size"),
-        ({"mode": "eventually"}, "mode: expected"),
-        ({"staleness": 3}, "staleness: expected none"),
-        ({"backup": 1, "mode": "async"}, "backup"),
+        ({"training": "eventually"}, "training: expected Synchronous"),
+        ({"training": Synchronous(virtual_workers=1, backup_workers=1)}, "backup_workers"),
         ({"early_stopping": True, "validation_fraction": 1.5}, "validation_fraction"),
         ({"penalty": "elasticnet", "l1_ratio": 2}, "l1_ratio"),
     ],
@@ -292,7 +291,9 @@ def test_steps_that_diverge_are_said_to(data):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"optimizer": "adam", "average": True}, {"penalty": "l1", "push_every": 3}], ids=str
+    "settings",
+    [{}, {"optimizer": "adam", "average": True}, {"penalty": "l1", "training": Synchronous(push_every=3)}],
+    ids=str,
 )
 def test_the_same_bits_on_any_number_of_workers(client, monkeypatch, settings):
     X, y = large()
@@ -310,13 +311,15 @@ def test_the_same_bits_on_any_number_of_workers(client, monkeypatch, settings):
         assert_array_equal(clone(model).fit(*dask.persist(X, y)).coef_, alone.coef_)
 
 
-@pytest.mark.parametrize("settings", [{"mode": "async"}, {"mode": "stale", "staleness": 2}, {"backup": 1}], ids=str)
-def test_other_modes_end_near_on_a_cluster(client, monkeypatch, settings):
+@pytest.mark.parametrize(
+    "training", [Asynchronous(), Asynchronous(staleness=2), Synchronous(backup_workers=1)], ids=str
+)
+def test_other_trainings_end_near_on_a_cluster(client, monkeypatch, training):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, y = dask.persist(*large())
     model = SGDClassifier("log_loss", **EPOCHS)
     expected = clone(model).fit(X, y).history_.epochs[-1].loss
-    found = clone(model).set_params(**settings).fit(X, y)
+    found = clone(model).set_params(training=training).fit(X, y)
     assert found.history_.epochs[-1].loss < expected + 0.02
     assert sum(epoch.n_rows for epoch in found.history_.epochs) == 5 * 20_000
 
@@ -328,7 +331,9 @@ def test_a_search_fits_each_candidate_by_itself():
 
 
 def test_a_snapshot_is_kept(data, tmp_path):
-    model = SGDClassifier("log_loss", snapshot=tmp_path / "state", **EPOCHS).fit(data.X, data.labels)
+    model = SGDClassifier("log_loss", training=Synchronous(snapshot=tmp_path / "state"), **EPOCHS).fit(
+        data.X, data.labels
+    )
     with ParameterServer.restore(tmp_path / "state", add(), client="local") as server:
         assert server.pull()["coef"].shape == (3, 8)
     assert model.history_.epochs[-1].epoch == 4

@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import DataError
 from daskml_kit.neural_network import MLPClassifier, MLPRegressor
+from daskml_kit.parameter_server import Asynchronous, Synchronous
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 POINT = 0.01
@@ -44,11 +45,11 @@ def surface(n=1500, seed=0):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_digits_within_a_point_of_scikit_learn(digits, options, mode):
+@pytest.mark.parametrize("training", [Synchronous(), Asynchronous()], ids=["sync", "async"])
+def test_digits_within_a_point_of_scikit_learn(digits, options, training):
     options = {"max_iter": 30, "random_state": 0, **options}
     expected = theirs.MLPClassifier(**options).fit(digits.X, digits.y).score(digits.test, digits.expected)
-    model = MLPClassifier(mode=mode, **options).fit(digits.X, digits.y)
+    model = MLPClassifier(training=training, **options).fit(digits.X, digits.y)
     assert model.score(digits.test, digits.expected) >= expected - POINT
     assert model.n_iter_ == len(model.loss_curve_) == 30
     assert model.loss_curve_[-1] == model.loss_ < model.loss_curve_[0]
@@ -59,7 +60,7 @@ def test_steps_are_scikit_learns(digits):
     options = {"max_iter": 3, "random_state": 0, "batch_size": len(digits.y), "alpha": 0.5}
     for rule in ({"solver": "sgd"}, {"solver": "adam", "epsilon": 1e-20}):
         expected = theirs.MLPClassifier(**rule, **options).fit(digits.X, digits.y)
-        model = MLPClassifier(lanes=1, **rule, **options).fit(digits.X, digits.y)
+        model = MLPClassifier(training=Synchronous(virtual_workers=1), **rule, **options).fit(digits.X, digits.y)
         for ours, other in zip(model.coefs_ + model.intercepts_, expected.coefs_ + expected.intercepts_, strict=True):
             assert_allclose(ours, other, rtol=1e-6, atol=1e-9)
         assert_allclose(model.loss_curve_, expected.loss_curve_)
@@ -71,7 +72,7 @@ def test_rates_follow_scikit_learns_schedules(digits, schedule):
     options = {"solver": "sgd", "learning_rate": schedule, "learning_rate_init": 0.5, "batch_size": 1347}
     options |= {"max_iter": 25, "n_iter_no_change": 2, "tol": 0.5, "random_state": 0, "momentum": 0.2}
     expected = theirs.MLPClassifier(**options).fit(digits.X, digits.y)
-    model = MLPClassifier(lanes=1, **options).fit(digits.X, digits.y)
+    model = MLPClassifier(training=Synchronous(virtual_workers=1), **options).fit(digits.X, digits.y)
     assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-6)
     assert model.n_iter_ == expected.n_iter_
 
@@ -125,7 +126,7 @@ def test_regression_of_several_outputs():
     assert lazy.shape == (1500, 2)
     assert_array_equal(lazy.compute(), model.predict(X))
     assert model.score(*blocks(X, y)) == pytest.approx(model.score(X, y))
-    single = MLPRegressor(**options, mode="async", hidden_layer_sizes=30).fit(X, y[:, 0])
+    single = MLPRegressor(**options, training=Asynchronous(), hidden_layer_sizes=30).fit(X, y[:, 0])
     assert single.predict(X).shape == (1500,)
     assert single.score(X, y[:, 0]) > 0.9
 
@@ -141,12 +142,13 @@ def test_poisson_deviance():
         MLPRegressor(loss="poisson").fit(X, y - 1)
 
 
-@pytest.mark.parametrize("mode", ["sync", "async", "stale"])
-def test_on_a_cluster(client, digits, monkeypatch, mode):
+@pytest.mark.parametrize("training", [Synchronous(), Asynchronous(), Asynchronous(staleness=4)], ids=str)
+def test_on_a_cluster(client, digits, monkeypatch, training):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, y = client.persist(blocks(digits.X, digits.y))
-    model = MLPClassifier(max_iter=25, random_state=0, batch_size=100, learning_rate_init=0.005, mode=mode).fit(X, y)
-    expected = theirs.MLPClassifier(max_iter=25, random_state=0, batch_size=100, learning_rate_init=0.005)
+    options = {"max_iter": 25, "random_state": 0, "batch_size": 100, "learning_rate_init": 0.005}
+    model = MLPClassifier(training=training, **options).fit(X, y)
+    expected = theirs.MLPClassifier(**options)
     bound = expected.fit(digits.X, digits.y).score(digits.test, digits.expected) - 2 * POINT
     assert model.score(digits.test, digits.expected) >= bound
     assert sum(epoch.n_rows for epoch in model.history_.epochs) == 25 * len(digits.y)
@@ -154,7 +156,7 @@ def test_on_a_cluster(client, digits, monkeypatch, mode):
 
 def test_synchronous_bits_do_not_depend_on_workers(client, digits, monkeypatch):
     arrays = blocks(digits.X, digits.y, rows=200)
-    options = {"max_iter": 4, "random_state": 0, "lanes": 3, "early_stopping": True}
+    options = {"max_iter": 4, "random_state": 0, "training": Synchronous(virtual_workers=3), "early_stopping": True}
     here = MLPClassifier(n_jobs=1, **options).fit(*arrays)
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     there = MLPClassifier(**options).fit(*client.persist(arrays))
@@ -185,7 +187,7 @@ def test_partial_fit_goes_on(digits):
 def test_partial_fit_keeps_the_moments_of_adam(digits):
     """An epoch a call, of one batch, is scikit-learn's; moments that began anew would show in the second step."""
     options = {"random_state": 0, "epsilon": 1e-20, "batch_size": len(digits.y), "shuffle": False}
-    model, expected = MLPClassifier(lanes=1, **options), theirs.MLPClassifier(**options)
+    model, expected = MLPClassifier(training=Synchronous(virtual_workers=1), **options), theirs.MLPClassifier(**options)
     for _ in range(4):
         model.partial_fit(digits.X, digits.y, classes=np.arange(10))
         expected.partial_fit(digits.X, digits.y, classes=np.arange(10))
@@ -246,10 +248,8 @@ def test_it_says_when_it_has_not_converged(digits):
         ({"activation": "swish"}, "activation"),
         ({"batch_size": 0}, "batch_size"),
         ({"alpha": -1}, "alpha"),
-        ({"mode": "fast"}, "mode"),
-        ({"staleness": 3}, "staleness"),
-        ({"backup": 1, "mode": "async"}, "backup"),
-        ({"lanes": 0}, "lanes"),
+        ({"training": "fast"}, "training"),
+        ({"training": Synchronous(virtual_workers=1, backup_workers=1)}, "backup_workers"),
         ({"n_iter_no_change": 0}, "n_iter_no_change"),
     ],
     ids=str,

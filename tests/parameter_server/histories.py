@@ -1,4 +1,4 @@
-"""What trainers asked of a server and were answered, and whether one that is never lost could have answered so."""
+"""Histories of workers' calls of a server and the answers, checked to be linearizable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Call:
     ``end`` is infinity as long as there is no answer.
     """
 
-    trainer: str
+    worker: str
     start: float
     pushed: int | None
     end: float = inf
@@ -31,9 +31,9 @@ class History:
 
     calls: list[Call] = field(default_factory=list)
 
-    def begin(self, trainer: str, now: float, *, pushed: int | None = None, reads: bool = False) -> Callable[..., None]:
+    def begin(self, worker: str, now: float, *, pushed: int | None = None, reads: bool = False) -> Callable[..., None]:
         """Write down that a call begins; what is returned writes down its answer."""
-        call = Call(trainer, now, pushed)
+        call = Call(worker, now, pushed)
         self.calls.append(call)
 
         def end(clock: Callable[[], float], reply: Any) -> None:
@@ -87,9 +87,9 @@ def _of_the_chain(reads: list[Call]) -> list[str]:
 
 def _of_its_lead(read: Call, pushes: list[Call], staleness: float) -> list[str]:
     """Compare how many pushes of the reader were acknowledged, and how many of the slowest had begun at most."""
-    own = sum(push.trainer == read.trainer and (push.end <= read.start or push is read) for push in pushes)
-    others = {push.trainer for push in pushes}
-    if read.trainer not in others:
+    own = sum(push.worker == read.worker and (push.end <= read.start or push is read) for push in pushes)
+    others = {push.worker for push in pushes}
+    if read.worker not in others:
         return []
-    slowest = min(sum(push.trainer == name and push.start <= read.end for push in pushes) for name in others)
+    slowest = min(sum(push.worker == name and push.start <= read.end for push in pushes) for name in others)
     return [f"a read {own - slowest} pushes ahead of the slowest"] if own - slowest > staleness else []

@@ -1,4 +1,4 @@
-"""Shards, trainers and a watch in one event loop whose clock jumps: messages are late, come twice, workers die."""
+"""Simulation of server actors and workers in one event loop whose clock jumps: late and repeated messages, deaths."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from histories import History
 
 from daskml_kit.exceptions import StaleEpochError
 from daskml_kit.optim import add
-from daskml_kit.parameter_server.layout import Span
-from daskml_kit.parameter_server.protocol import Enter, Message, Push, Request, RowGradient, Terms, Wish
-from daskml_kit.parameter_server.replica import Shard
-from daskml_kit.parameter_server.state_machine import Store
+from daskml_kit.parameter_server.layout import FieldRange
+from daskml_kit.parameter_server.protocol import Consistency, Enter, Message, Push, ReadRequest, Request, RowGradient
+from daskml_kit.parameter_server.replica import ServerActor
+from daskml_kit.parameter_server.state_machine import StateMachine
 
-LOOK = 0.2
-"""Seconds without an answer after which a trainer looks at the view, as `calls` does."""
+POLL_SECONDS = 0.2
+"""Seconds without an answer after which a worker looks at the view, as `rpc` does."""
 
 
 class Jump(selectors.SelectSelector):
@@ -55,20 +55,20 @@ async def _end(tasks: set[asyncio.Task[Any]]) -> None:
 
 @dataclass
 class World:
-    """A network of shards, the view of who leads, and what happens to them."""
+    """A network of server actors, the view of who leads, and what happens to them."""
 
     seed: int
-    shard: type[Shard] = Shard
-    store: type[Store] = Store
+    actor: type[ServerActor] = ServerActor
+    machine: type[StateMachine] = StateMachine
     staleness: float = np.inf
-    n_trainers: int = 3
+    n_workers: int = 3
     n_pushes: int = 6
     n_deaths: int = 3
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.nodes: dict[str, Shard] = {}
+        self.nodes: dict[str, ServerActor] = {}
         self.dead: set[str] = set()
         self.deposed: set[str] = set()
         """Those that were taken for dead, and live."""
@@ -91,47 +91,49 @@ class World:
         return self.history
 
     async def _run(self) -> None:
-        size = self.n_trainers * self.n_pushes
-        store = self.store(np.zeros(size), add(), [Span("w", 0, size, 0, 1)], Terms(self.staleness))
-        self.primary, self.replica = self._new(store), ""
+        size = self.n_workers * self.n_pushes
+        machine = self.machine(np.zeros(size), add(), [FieldRange("w", 0, size, 0, 1)], Consistency(self.staleness))
+        self.primary, self.replica = self._new(machine), ""
         await self._name()
-        entered = [self._call_until_answered([Enter(f"t{i}")], Wish(nothing=True)) for i in range(self.n_trainers)]
+        entered = [
+            self._call_until_answered([Enter(f"t{i}")], ReadRequest(nothing=True)) for i in range(self.n_workers)
+        ]
         await asyncio.gather(*entered)
         fate = asyncio.create_task(self._fate())
-        await asyncio.gather(*(self._train(i) for i in range(self.n_trainers)))
+        await asyncio.gather(*(self._train(i) for i in range(self.n_workers)))
         await fate
         await self._read("")
 
-    async def _train(self, trainer: int) -> None:
-        name = f"t{trainer}"
+    async def _train(self, worker: int) -> None:
+        name = f"t{worker}"
         for number in range(self.n_pushes):
             await asyncio.sleep(self.rng.expovariate(5))
-            element = trainer * self.n_pushes + number
+            element = worker * self.n_pushes + number
             await self._push(name, number, element)
             if self.rng.random() < 0.5:
                 await self._read(name)
 
     async def _push(self, name: str, number: int, element: int) -> None:
-        gradient: Any = np.zeros(self.n_trainers * self.n_pushes)
+        gradient: Any = np.zeros(self.n_workers * self.n_pushes)
         gradient[element] = 1.0
         if self.rng.random() < 0.3:
             gradient = (RowGradient("w", np.array([element]), np.ones((1, 1))),)
         pulls = self.rng.random() < 0.5
         done = self.history.begin(name, self._now(), pushed=element, reads=pulls)
-        wish = Wish(name, nothing=not pulls)
-        done(self._now, await self._call_until_answered([Push(name, (0, number), gradient)], wish))
+        wanted = ReadRequest(name, nothing=not pulls)
+        done(self._now, await self._call_until_answered([Push(name, (0, number), gradient)], wanted))
 
     async def _read(self, name: str) -> None:
         done = self.history.begin(name, self._now(), reads=True)
-        done(self._now, await self._call_until_answered([], Wish(name)))
+        done(self._now, await self._call_until_answered([], ReadRequest(name)))
 
-    async def _call_until_answered(self, messages: list[Message], wish: Wish) -> Any:
+    async def _call_until_answered(self, messages: list[Message], wanted: ReadRequest) -> Any:
         while True:
             epoch = self.epoch
-            call = asyncio.ensure_future(self.call(self.primary, "accept", Request(epoch, messages, wish)))
+            call = asyncio.ensure_future(self.call(self.primary, "accept", Request(epoch, messages, wanted)))
             call.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be given up
             try:
-                while not (await asyncio.wait([call], timeout=LOOK))[0]:
+                while not (await asyncio.wait([call], timeout=POLL_SECONDS))[0]:
                     if self.epoch != epoch:
                         break
                 else:
@@ -140,7 +142,7 @@ class World:
                         return reply
                     messages = []
             except (OSError, StaleEpochError):
-                await asyncio.sleep(LOOK / 4)
+                await asyncio.sleep(POLL_SECONDS / 4)
 
     async def call(self, address: str, method: str, *args: Any) -> Any:
         """Send a message and return the answer; it may be late, be sent twice, be lost with a worker, or never end."""
@@ -178,7 +180,7 @@ class World:
             await self._name()
 
     async def _name(self) -> None:
-        """Name a replica, and publish who leads when it has everything, as the watch does."""
+        """Name a replica, and publish who leads when it has everything, as the supervisor does."""
         epoch, replica = self.epoch + 1, self._new(None)
         while True:
             try:
@@ -188,9 +190,9 @@ class World:
                 continue
         self.epoch, self.replica = epoch, replica
 
-    def _new(self, store: Store | None) -> str:
+    def _new(self, machine: StateMachine | None) -> str:
         address = f"worker-{len(self.nodes)}"
-        self.nodes[address] = self.shard(store, lambda key, address: Remote(self, address))  # type: ignore[arg-type]
+        self.nodes[address] = self.actor(machine, lambda key, address: Remote(self, address))  # type: ignore[arg-type]
         return address
 
     def _again(self, address: str, method: str, message: bytes, seconds: float) -> None:

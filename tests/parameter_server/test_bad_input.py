@@ -11,7 +11,17 @@ from distributed import Client
 from numpy.testing import assert_array_equal
 
 from daskml_kit.exceptions import AsynchronousClientError, DataError
-from daskml_kit.parameter_server import ParameterServer, Rows, add, chain, clip_norm, sgd, train
+from daskml_kit.parameter_server import (
+    Asynchronous,
+    ParameterServer,
+    SparseRows,
+    Synchronous,
+    add,
+    chain,
+    clip_norm,
+    sgd,
+    train,
+)
 
 PARAMS = {"w": np.zeros((4, 2)), "b": np.zeros(3)}
 
@@ -38,9 +48,9 @@ def where(request):
         ({"servers": 3}, "servers: expected (at most one a worker, 2|1 without a cluster), got 3"),
         ({"replicas": 2}, "replicas: expected 0 or 1, got 2"),
         ({"replicas": -1}, "replicas: expected 0 or 1, got -1"),
-        ({"lanes": 0}, "lanes: expected a number of at least 1, got 0"),
-        ({"lanes": 2, "staleness": 3}, "lanes: expected 1 with staleness=3"),
-        ({"backup": 1}, "backup: expected a number from 0 to below lanes, 1, got 1"),
+        ({"virtual_workers": 0}, "virtual_workers: expected a number of at least 1, got 0"),
+        ({"virtual_workers": 2, "staleness": 3}, "virtual_workers: expected 1 with staleness=3"),
+        ({"backup_workers": 1}, "backup_workers: expected a number from 0 to below virtual_workers, 1, got 1"),
         ({"on_nan": "ignore"}, "on_nan: expected 'raise' or 'skip', got 'ignore'"),
     ],
 )
@@ -80,11 +90,14 @@ def test_an_asynchronous_client(cluster):
         ({"w": np.zeros((2, 4))}, r"gradients\['w'\]: expected shape \(4, 2\), got \(2, 4\)"),
         ({"w": np.zeros((4, 2)), "b": np.zeros(2)}, r"gradients\['b'\]: expected shape \(3,\), got \(2,\)"),
         ({"weights": np.zeros(2)}, "'weights' is no parameter: expected one of 'w', 'b'"),
-        ({"w": Rows(np.array([4]), np.zeros((1, 2)))}, r"rows\['w'\]: expected rows from 0 to 3, got 4 to 4"),
-        ({"w": Rows(np.array([0]), np.zeros((1, 3)))}, r"gradients\['w'\]: expected shape \(1, 2\), got \(1, 3\)"),
+        ({"w": SparseRows(np.array([4]), np.zeros((1, 2)))}, r"rows\['w'\]: expected rows from 0 to 3, got 4 to 4"),
+        (
+            {"w": SparseRows(np.array([0]), np.zeros((1, 3)))},
+            r"gradients\['w'\]: expected shape \(1, 2\), got \(1, 3\)",
+        ),
         ({"b": np.array([0, np.nan, 0])}, r"gradients\['b'\]: expected finite numbers, got nan at \(1,\)"),
         (
-            {"w": Rows(np.array([1]), np.array([[0, np.inf]]))},
+            {"w": SparseRows(np.array([1]), np.array([[0, np.inf]]))},
             r"gradients\['w'\]: .*finite numbers, got inf at \(0, 1\)",
         ),
         ({"b": np.array(["a", "b", "c"])}, r"gradients\['b'\]: expected real numbers"),
@@ -93,7 +106,7 @@ def test_an_asynchronous_client(cluster):
 @pytest.mark.parametrize("staleness", [0, 2, np.inf])
 def test_gradients_that_cannot_be_change_nothing(gradients, message, staleness):
     with ParameterServer(PARAMS, add(), staleness, client="local") as server:
-        for push in (server.push, server.trainer("a").push, server.trainer("b").push_pull):
+        for push in (server.push, server.worker("a").push, server.worker("b").push_pull):
             with pytest.raises(DataError, match=message):
                 push(gradients)
         assert server.version == 0
@@ -129,17 +142,17 @@ def test_weights_are_of_steps(where):
             with pytest.raises(DataError, match="weight: expected a finite number of at least 0"):
                 server.push(gradients, weight=weight)
         server.push(gradients, weight=0.5)
-        with pytest.raises(DataError, match="lane: expected a number from 0 to 0, got 1"):
-            server.trainer("a", lane=1)
+        with pytest.raises(DataError, match="virtual_worker: expected a number from 0 to 0, got 1"):
+            server.worker("a", virtual_worker=1)
 
 
 @pytest.mark.parametrize("staleness", [0, 2, np.inf])
 def test_gradients_that_are_skipped_are_counted(where, staleness):
     with ParameterServer(PARAMS, add(), staleness, on_nan="skip", client=where) as server:
-        trainer = server.trainer("a")
+        worker = server.worker("a")
         for value in (1.0, np.nan, np.inf, 2.0):
-            trainer.push({"b": np.full(3, value)})
-        assert trainer.skipped == 2
+            worker.push({"b": np.full(3, value)})
+        assert worker.skipped == 2
         assert_array_equal(server.pull()["b"], np.full(3, 3.0))
 
 
@@ -179,23 +192,33 @@ y = X @ [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
-    ("function", "setting", "error", "message"),
+    ("function", "config", "error", "message"),
     [
         (lambda p, X, y: (0.0, {"w": np.zeros(3)}), {}, DataError, r"gradients\['w'\]: expected shape \(2,\), got"),
         (lambda p, X, y: (0.0, {"v": np.zeros(2)}), {}, DataError, "'v' is no parameter: expected one of 'w'"),
         (lambda p, X, y: (0.0, {"w": np.full(2, np.nan)}), {}, DataError, "expected finite numbers, got nan"),
         (lambda p, X, y: 0.0, {}, DataError, "loss_and_grad: expected a pair of the mean loss"),
         ("model", {}, DataError, "loss_and_grad: expected a function, got 'model'"),
-        (squares, {"speed": 3}, TypeError, "train: unexpected argument 'speed'"),
-        (squares, {"backup": 9}, DataError, "backup: expected a number from 0 to below lanes"),
-        (squares, {"replicas": 2}, DataError, "replicas: expected 0 or 1, got 2"),
+        (squares, {"speed": 3}, TypeError, "unexpected keyword argument 'speed'"),
         (squares, {"on_nan": "hope"}, DataError, "on_nan: expected 'raise' or 'skip'"),
         (squares, {"update": sgd(0.1), "local": sgd(0.1)}, DataError, "update: expected none beside local"),
     ],
 )
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_trainings_that_cannot_be(function, setting, error, message, mode):
-    if mode == "async" and "backup" in setting:
-        message = "backup: expected 0 with mode='async'"
+@pytest.mark.parametrize("training", [Synchronous(), Asynchronous()], ids=["sync", "async"])
+def test_trainings_that_cannot_be(function, config, error, message, training):
     with pytest.raises(error, match=message):
-        train(function, {"w": np.zeros(2)}, X, y, mode=mode, **setting)
+        train(function, {"w": np.zeros(2)}, X, y, training=training, **config)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (Synchronous(backup_workers=9), "backup_workers: expected a number from 0 to below virtual_workers"),
+        (Synchronous(replicas=2), "replicas: expected 0 or 1, got 2"),
+        (Asynchronous(replicas=2), "replicas: expected 0 or 1, got 2"),
+    ],
+    ids=str,
+)
+def test_servers_of_a_training_that_cannot_be(training, message):
+    with pytest.raises(DataError, match=message):
+        train(squares, {"w": np.zeros(2)}, X, y, training=training)

@@ -1,4 +1,4 @@
-"""Synchronous steps: the bits of a reduction over blocks and a step on the driver, for any number of trainers."""
+"""Synchronous steps: the bits of a reduction over blocks and a step on the driver, for any number of workers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.testing import assert_array_equal
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.open import open_engine
 from daskml_kit.optim import Update
-from daskml_kit.parameter_server import ParameterServer, adam, chain, clip_norm, momentum, sgd, train
+from daskml_kit.parameter_server import ParameterServer, Synchronous, adam, chain, clip_norm, momentum, sgd, train
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.protocol import Share
-from daskml_kit.parameter_server.state_machine import Shares
-from daskml_kit.parameter_server.training.minibatches import Order
+from daskml_kit.parameter_server.protocol import WeightedGradient
+from daskml_kit.parameter_server.state_machine import GradientSum
+from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
 
 CHUNKS = (300, 90, 0, 411, 7, 192, 200)
 BATCH, EPOCHS = 16, 2
@@ -35,10 +35,10 @@ def squares(params, X, y):
 
 
 @dataclass(frozen=True, eq=False)
-class Step(Shares):
-    """One synchronous step as a reduction about the data, a lane a block."""
+class StepOfBlocks(GradientSum):
+    """One synchronous step as a reduction about the data, a virtual worker a block."""
 
-    order: Order
+    order: MinibatchOrder
     layout: Layout
     epoch: int
     number: int
@@ -46,28 +46,27 @@ class Step(Shares):
 
     def chunk(self, block):
         if self.number >= self.order.n_batches(block.n_rows):
-            return Share(0.0, None)
-        (batch,) = self.order.visit(block, self.epoch).batches(self.number, self.number + 1)
+            return WeightedGradient(0.0, None)
+        (batch,) = self.order.shuffled(block, self.epoch).batches(self.number, self.number + 1)
         gradients = squares(self.params, batch.X, batch.y)[1]
         scaled = {name: np.asarray(g) * batch.mass for name, g in gradients.items()}
-        return Share(batch.mass, self.layout.flatten(scaled) * (1 / batch.mass) * batch.mass)
+        return WeightedGradient(batch.mass, self.layout.flatten(scaled))
 
 
 def reduced(engine, rule: Update):
     """Return the parameters after steps that are passes over the data, applied here."""
-    order, layout = Order(3, BATCH), Layout.of(PARAMS, 1)
+    order, layout = MinibatchOrder(3, BATCH), Layout.of(PARAMS, 1)
     vector = layout.flatten(PARAMS)
     state = rule.init(vector)
     for epoch in range(EPOCHS):
         for number in range(max(order.n_batches(n) for n in CHUNKS)):
             params = {name: array.copy() for name, array in layout.unflatten(vector).items()}
-            (total,) = engine.answer(Step(order, layout, epoch, number, params))
+            (total,) = engine.answer(StepOfBlocks(order, layout, epoch, number, params))
             vector, state = rule.apply(total.total / total.weight, state, vector)
     return layout.unflatten(vector)
 
 
-def trained(X, y, rule, **setting):
-    lanes = len(CHUNKS)
+def trained(X, y, rule, n_jobs=None, **training):
     return train(
         squares,
         PARAMS,
@@ -75,10 +74,10 @@ def trained(X, y, rule, **setting):
         y,
         update=rule,
         epochs=EPOCHS,
-        lanes=lanes,
-        batch_size=BATCH * lanes,
+        batch_size=BATCH * len(CHUNKS),
         random_state=3,
-        **setting,
+        training=Synchronous(virtual_workers=len(CHUNKS), **training),
+        n_jobs=n_jobs,
     ).params
 
 
@@ -108,20 +107,20 @@ def test_a_cluster_gives_the_bits_of_a_reduction(client, monkeypatch, servers):
         assert_array_equal(found[name], expected[name])
 
 
-@pytest.mark.parametrize("n_trainers", [1, 2, 4])
-def test_trainers_by_hand_share_the_lanes_of_a_step(n_trainers):
+@pytest.mark.parametrize("n_workers", [1, 2, 4])
+def test_workers_by_hand_share_the_virtual_workers_of_a_step(n_workers):
     rng = np.random.default_rng(0)
     gradients = rng.normal(size=(3, 4, 5))
-    with ParameterServer({"w": np.zeros(5)}, sgd(0.1), lanes=4, client="local") as server:
-        trainers = [server.trainer(str(number)) for number in range(n_trainers)]
-        lanes = np.array_split(np.arange(4), n_trainers)
+    with ParameterServer({"w": np.zeros(5)}, sgd(0.1), virtual_workers=4, client="local") as server:
+        workers = [server.worker(str(number)) for number in range(n_workers)]
+        leaves = np.array_split(np.arange(4), n_workers)
         for step in gradients:
-            shares = [[(int(lane), 1.0 + lane, {"w": step[lane]}) for lane in own] for own in lanes]
-            with ThreadPoolExecutor(n_trainers) as pool:
-                list(pool.map(lambda trainer, own: trainer.push_lanes(own), trainers, shares))
+            parts = [[(int(leaf), 1.0 + leaf, {"w": step[leaf]}) for leaf in own] for own in leaves]
+            with ThreadPoolExecutor(n_workers) as pool:
+                list(pool.map(lambda worker, own: worker.push_step(own), workers, parts))
         found = server.pull()["w"]
     w = np.zeros(5)
     for step in gradients:
-        parts = [step[lane] * (1.0 + lane) for lane in range(4)]
+        parts = [step[leaf] * (1.0 + leaf) for leaf in range(4)]
         w -= 0.1 * (((parts[0] + parts[1]) + (parts[2] + parts[3])) / 10.0)
     assert_array_equal(found, w)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.numerics.row_sparse import SparseRows
 from daskml_kit.parameter_server.layout import Layout, cut, non_finite
 
 shapes = st.dictionaries(
@@ -63,14 +63,15 @@ def test_even_ranges_where_rows_are_small():
 
 
 @given(st.data())
-def test_shares_find_each_row_once(data):
+def test_each_row_is_located_once(data):
     layout = Layout.of(numbered({"a": (3,), "w": (data.draw(st.integers(1, 20)), 3), "b": ()}), 4)
     n_rows = layout.field("w").n_rows
     rows = np.array(data.draw(st.lists(st.integers(0, n_rows - 1), max_size=30)), int)
     positions = []
-    for server, own in layout.shares("w", rows):
+    for server, own, numbers in layout.locate("w", rows):
         (span,) = [span for span in layout.spans(server) if span.name == "w"]
-        assert ((rows[own] >= span.first) & (rows[own] < span.last)).all()
+        assert ((numbers >= 0) & (numbers < span.last - span.first)).all()
+        assert_array_equal(numbers + span.first, rows[own])
         positions += own.tolist()
     assert sorted(positions) == list(range(len(rows)))
 
@@ -84,7 +85,7 @@ def test_gradients_are_cut_without_loss(data):
         if shapes[name] and data.draw(st.booleans()):
             rows = np.array(data.draw(st.lists(st.integers(0, shapes[name][0] - 1), max_size=9)), int)
             values = np.arange(1.0, 1 + rows.size * dense[name][0].size).reshape(len(rows), *shapes[name][1:])
-            gradients[name] = Rows(rows, values)
+            gradients[name] = SparseRows(rows, values)
             np.add.at(dense[name], rows, values)
         else:
             gradients[name] = dense[name] = numbered({name: shapes[name]})[name] + 1
@@ -111,11 +112,14 @@ LAYOUT = Layout.of(numbered({"w": (3, 2), "b": (2,)}), 2)
         ({"w": np.zeros((2, 3))}, r"gradients\['w'\]: expected shape \(3, 2\), got \(2, 3\)"),
         ({"x": np.zeros(2)}, "'x' is no parameter: expected one of 'w', 'b'"),
         ({"x": np.zeros(2), "b": np.zeros(2)}, "'x' is no parameter"),
-        ({"w": Rows(np.array([0, 3]), np.zeros((2, 2)))}, r"rows\['w'\]: expected rows from 0 to 2, got 0 to 3"),
-        ({"w": Rows(np.array([-1]), np.zeros((1, 2)))}, r"rows\['w'\]: expected rows from 0 to 2, got -1 to -1"),
-        ({"w": Rows(np.array([0.5]), np.zeros((1, 2)))}, r"rows\['w'\]: expected a vector of whole numbers"),
-        ({"w": Rows(np.array([[0]]), np.zeros((1, 2)))}, r"rows\['w'\]: expected a vector of whole numbers"),
-        ({"w": Rows(np.array([0]), np.zeros((2, 2)))}, r"gradients\['w'\]: expected shape \(1, 2\), got \(2, 2\)"),
+        ({"w": SparseRows(np.array([0, 3]), np.zeros((2, 2)))}, r"rows\['w'\]: expected rows from 0 to 2, got 0 to 3"),
+        ({"w": SparseRows(np.array([-1]), np.zeros((1, 2)))}, r"rows\['w'\]: expected rows from 0 to 2, got -1 to -1"),
+        ({"w": SparseRows(np.array([0.5]), np.zeros((1, 2)))}, r"rows\['w'\]: expected a vector of whole numbers"),
+        ({"w": SparseRows(np.array([[0]]), np.zeros((1, 2)))}, r"rows\['w'\]: expected a vector of whole numbers"),
+        (
+            {"w": SparseRows(np.array([0]), np.zeros((2, 2)))},
+            r"gradients\['w'\]: expected shape \(1, 2\), got \(2, 2\)",
+        ),
         ({"w": np.array("text"), "b": np.zeros(2)}, r"gradients\['w'\]: expected shape"),
         ({"b": np.array(["1", "2"]), "w": np.zeros((3, 2))}, r"gradients\['b'\]: expected real numbers, got <U1"),
         ({"b": np.array([1, 2j])}, r"gradients\['b'\]: expected real numbers, got complex128"),
@@ -130,7 +134,7 @@ def test_wrong_gradients(gradients, message):
 def test_where_gradients_are_not_finite(bad):
     whole = {"b": np.zeros(2), "w": np.array([[0, 1], [2, bad], [np.inf, -np.inf]])}
     assert non_finite(whole) == f"gradients['w']: expected finite numbers, got {bad} at (1, 1)"
-    assert non_finite({"w": Rows(np.array([2]), np.array([[0, bad]]))}).endswith("at (0, 1)")
+    assert non_finite({"w": SparseRows(np.array([2]), np.array([[0, bad]]))}).endswith("at (0, 1)")
     assert non_finite({"w": np.full(3, 1.7e308), "v": np.array([1.7e308, -1.7e308])}) is None
 
 

@@ -7,8 +7,8 @@ import pytest
 from simulated import World
 
 from daskml_kit.exceptions import StaleEpochError
-from daskml_kit.parameter_server.replica import Shard
-from daskml_kit.parameter_server.state_machine import Store
+from daskml_kit.parameter_server.replica import ServerActor
+from daskml_kit.parameter_server.state_machine import StateMachine
 
 SCHEDULES = 80
 
@@ -25,67 +25,65 @@ def test_histories_of_random_schedules_are_linearizable(staleness, n_deaths):
 
 def test_the_same_seed_is_the_same_history():
     one, two = (World(5).run().calls for _ in range(2))
-    assert [(c.trainer, c.start, c.end, c.version) for c in one] == [
-        (c.trainer, c.start, c.end, c.version) for c in two
-    ]
+    assert [(c.worker, c.start, c.end, c.version) for c in one] == [(c.worker, c.start, c.end, c.version) for c in two]
 
 
-class Hasty(Shard):
+class Hasty(ServerActor):
     """Acknowledges before the replica has anything."""
 
-    async def _until_safe(self, epoch):
+    async def _until_replicated(self, epoch):
         return
 
 
-class HastyReader(Shard):
+class HastyReader(ServerActor):
     """Replies with what the replica may not have."""
 
     async def accept(self, request):
         if not request.messages:
             self._check(request.epoch)
-            return self.store.read(request.wish)
+            return self.machine.read(request.wanted)
         return await super().accept(request)
 
 
-class Unfenced(Shard):
+class Unfenced(ServerActor):
     """A replica that takes orders of old primaries, which do not stop either."""
 
-    async def follow(self, epoch, taken, store, messages):
-        if not self.leads:
-            await super().follow(max(epoch, self.epoch), taken, store, messages)
+    async def follow(self, epoch, applied, machine, messages):
+        if not self.is_primary:
+            await super().follow(max(epoch, self.epoch), applied, machine, messages)
 
     def _check(self, epoch):
-        if not self.leads:
+        if not self.is_primary:
             raise StaleEpochError
 
 
-class Late(Shard):
+class Late(ServerActor):
     """A replica that takes what comes late, in the order in which it comes."""
 
-    async def follow(self, epoch, taken, store, messages):
-        if (epoch, taken) <= (self.epoch, self._taken) and store is not None and not self.leads:
-            self._taken = taken - 1
-        await super().follow(epoch, taken, store, messages)
+    async def follow(self, epoch, applied, machine, messages):
+        if (epoch, applied) <= (self.epoch, self._applied) and machine is not None and not self.is_primary:
+            self._applied = applied - 1
+        await super().follow(epoch, applied, machine, messages)
 
 
-class Twice(Store):
+class Twice(StateMachine):
     """Applies what has been applied."""
 
     def _push(self, push):
-        self.numbers.pop(push.trainer, None)
+        self.numbers.pop(push.worker, None)
         super()._push(push)
 
 
-class Unbounded(Store):
+class Unbounded(StateMachine):
     """Lets everybody go on."""
 
-    def is_ready(self, wish):
+    def is_ready(self, wanted):
         return True
 
 
 @pytest.mark.parametrize("broken", [Hasty, HastyReader, Unfenced, Late, Twice, Unbounded])
 def test_the_checker_sees_a_broken_server(broken):
-    parts = {"shard" if issubclass(broken, Shard) else "store": broken}
+    parts = {"actor" if issubclass(broken, ServerActor) else "machine": broken}
     assert any(problems_of(World(seed, staleness=1, n_deaths=4, **parts)) for seed in range(5 * SCHEDULES))
 
 

@@ -12,9 +12,9 @@ from numpy.testing import assert_array_equal
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.parameter_server import ParameterServer, adagrad, adam, chain, clip, momentum, sgd
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.protocol import Push, Terms
+from daskml_kit.parameter_server.protocol import Consistency, Push
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
-from daskml_kit.parameter_server.state_machine import Store
+from daskml_kit.parameter_server.state_machine import StateMachine
 
 PARAMS = {"w": np.linspace(-1, 1, 20).reshape(10, 2), "b": np.array([0.5], np.float64)}
 RULES = [sgd(0.1), momentum(0.1), adagrad(0.1), adam(0.1), chain(clip(0.5), adam(0.1))]
@@ -23,37 +23,39 @@ RULES = [sgd(0.1), momentum(0.1), adagrad(0.1), adam(0.1), chain(clip(0.5), adam
 def make(rule, n_servers, n_pushes=5):
     layout, rng = Layout.of(PARAMS, n_servers), np.random.default_rng(0)
     vector = layout.flatten(PARAMS)
-    stores = [Store(vector[p].copy(), rule, layout.spans(i), Terms(3.0)) for i, p in enumerate(layout.ranges())]
+    machines = [
+        StateMachine(vector[p].copy(), rule, layout.spans(i), Consistency(3.0)) for i, p in enumerate(layout.ranges())
+    ]
     for number in range(n_pushes):
         gradient = rng.normal(size=layout.size)
-        for store, part in zip(stores, layout.ranges(), strict=True):
-            store.take(Push("a", (0, number), gradient[part], number // 2))
-    return layout, stores
+        for machine, part in zip(machines, layout.ranges(), strict=True):
+            machine.apply(Push("a", (0, number), gradient[part], number // 2))
+    return layout, machines
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (3, 2), (1, 4)])
 def test_it_goes_on_as_if_nothing_had_been(tmp_path, rule, before, after):
-    layout, stores = make(rule, before)
-    write_snapshot(tmp_path, layout, stores, Terms(3.0))
+    layout, machines = make(rule, before)
+    write_snapshot(tmp_path, layout, machines, Consistency(3.0))
     layout, found = read_snapshot(tmp_path, rule).cut(after, rule)
     gradient = np.random.default_rng(1).normal(size=layout.size)
     (_, (whole,)) = make(rule, 1)
-    whole.take(Push("a", (0, 5), gradient))
-    for store, part in zip(found, layout.ranges(), strict=True):
-        assert (store.version, store.numbers, store.terms) == (5, {"a": (0, 4)}, Terms(3.0))
-        store.take(Push("a", (0, 4), np.full(store.vector.size, np.nan)))
-        store.take(Push("a", (0, 5), gradient[part]))
-        assert store.lags.total() == 6
-        assert_array_equal(store.vector, whole.vector[part])
-        for own, all_ in zip(store.state, whole.state, strict=True):
+    whole.apply(Push("a", (0, 5), gradient))
+    for machine, part in zip(found, layout.ranges(), strict=True):
+        assert (machine.version, machine.numbers, machine.consistency) == (5, {"a": (0, 4)}, Consistency(3.0))
+        machine.apply(Push("a", (0, 4), np.full(machine.vector.size, np.nan)))
+        machine.apply(Push("a", (0, 5), gradient[part]))
+        assert machine.staleness_counts.total() == 6
+        assert_array_equal(machine.vector, whole.vector[part])
+        for own, all_ in zip(machine.state, whole.state, strict=True):
             assert_array_equal(own, all_[part] if all_.ndim else all_)
 
 
 @pytest.mark.parametrize("other", [sgd(0.1), momentum(0.1), adagrad(0.1), adam(0.1)])
 @pytest.mark.parametrize("rule", [sgd(0.1), momentum(0.1), adagrad(0.1), chain(clip(1.0), adam(0.1))])
 def test_the_state_of_another_rule_is_refused(tmp_path, rule, other):
-    write_snapshot(tmp_path, *make(rule, 2), Terms())
+    write_snapshot(tmp_path, *make(rule, 2), Consistency())
     if type(getattr(rule, "rule", rule)) is type(other):
         read_snapshot(tmp_path, other)
         return
@@ -62,17 +64,17 @@ def test_the_state_of_another_rule_is_refused(tmp_path, rule, other):
 
 
 def test_a_range_that_was_a_push_ahead_takes_it_once(tmp_path):
-    layout, stores = make(sgd(1.0), 3)
+    layout, machines = make(sgd(1.0), 3)
     ahead, parts = Push("a", (0, 5), None), list(layout.ranges())
     pushed = [ahead._replace(gradient=np.ones(p.stop - p.start)) for p in parts]
-    stores[1].take(pushed[1])
-    write_snapshot(tmp_path, layout, stores, Terms(3.0))
+    machines[1].apply(pushed[1])
+    write_snapshot(tmp_path, layout, machines, Consistency(3.0))
     _, found = read_snapshot(tmp_path, sgd(1.0)).cut(3, sgd(1.0))
-    for store, before, push in zip(found, stores, pushed, strict=True):
-        store.take(push)
-        before.take(push)
-        assert_array_equal(store.vector, before.vector)
-        assert store.counts == before.counts
+    for machine, before, push in zip(found, machines, pushed, strict=True):
+        machine.apply(push)
+        before.apply(push)
+        assert_array_equal(machine.vector, before.vector)
+        assert machine.counts() == before.counts()
     _, (whole,) = read_snapshot(tmp_path, sgd(1.0)).cut(1, sgd(1.0))
     assert (whole.version, whole.numbers) == (5, {"a": (0, 4)})
 
@@ -83,11 +85,11 @@ class Crash(BaseException):
 
 @pytest.mark.parametrize("at", range(4))
 def test_one_that_was_torn_leaves_the_last_whole_one(tmp_path, monkeypatch, at):
-    layout, stores = make(adam(0.1), 2)
-    write_snapshot(tmp_path, layout, stores, Terms())
-    saved = np.concatenate([store.vector for store in stores])
-    for store in stores:
-        store.take(Push("a", (0, 9), np.ones(store.vector.size)))
+    layout, machines = make(adam(0.1), 2)
+    write_snapshot(tmp_path, layout, machines, Consistency())
+    saved = np.concatenate([machine.vector for machine in machines])
+    for machine in machines:
+        machine.apply(Push("a", (0, 9), np.ones(machine.vector.size)))
 
     def crash(*args, **kwargs):
         raise Crash
@@ -96,9 +98,9 @@ def test_one_that_was_torn_leaves_the_last_whole_one(tmp_path, monkeypatch, at):
     with monkeypatch.context() as patched:
         patched.setattr(*place, crash)
         with pytest.raises(Crash):
-            write_snapshot(tmp_path, layout, stores, Terms())
+            write_snapshot(tmp_path, layout, machines, Consistency())
     assert_array_equal(read_snapshot(tmp_path, adam(0.1)).vector, saved)
-    write_snapshot(tmp_path, layout, stores, Terms())
+    write_snapshot(tmp_path, layout, machines, Consistency())
     assert (read_snapshot(tmp_path, adam(0.1)).vector != saved).any()
     assert len(list(tmp_path.glob("snapshot-*"))) == 1
 
@@ -106,7 +108,7 @@ def test_one_that_was_torn_leaves_the_last_whole_one(tmp_path, monkeypatch, at):
 @pytest.mark.parametrize("file", ["arrays.npz", "about.json"])
 @pytest.mark.parametrize("kept", [0, 20, 200])
 def test_files_that_were_cut_off_are_named(tmp_path, file, kept):
-    write_snapshot(tmp_path, *make(adam(0.1), 1), Terms())
+    write_snapshot(tmp_path, *make(adam(0.1), 1), Consistency())
     (path,) = tmp_path.glob(f"snapshot-*/{file}")
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match="holds no snapshot that can be read"):

@@ -1,4 +1,4 @@
-"""A store is a function of its messages: what comes twice changes nothing, and lanes combine the same in any order."""
+"""State machine as a function of its messages: repeats change nothing, virtual workers combine alike in any order."""
 
 from __future__ import annotations
 
@@ -11,32 +11,47 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.numerics.row_sparse import SparseRows
 from daskml_kit.optim import adagrad, adam, add, inverse_scaling, momentum, sgd
 from daskml_kit.parameter_server.layout import Layout, cut
-from daskml_kit.parameter_server.protocol import Enter, Leave, Pieces, Push, RowGradient, Share, Terms, Wish
-from daskml_kit.parameter_server.state_machine import Shares, Store
+from daskml_kit.parameter_server.protocol import (
+    Consistency,
+    Enter,
+    Leave,
+    Push,
+    ReadRequest,
+    RowGradient,
+    StepParts,
+    WeightedGradient,
+)
+from daskml_kit.parameter_server.state_machine import GradientSum, StateMachine
 from daskml_kit.reductions.reduction import Node, reduce_nodes
 
 RULES = [sgd(0.1), sgd(inverse_scaling(0.5)), momentum(0.1), adagrad(0.1), adam(0.1), add()]
 PARAMS = {"u": np.linspace(-1, 1, 12).reshape(6, 2), "v": np.linspace(0, 1, 5), "b": np.array(0.5)}
 
 
-def make(rule, staleness=np.inf, n_servers=1, **terms):
+def make(rule, staleness=np.inf, n_servers=1, **options):
     layout = Layout.of(PARAMS, n_servers)
     vector = layout.flatten(PARAMS)
-    stores = [
-        Store(vector[part].copy(), rule, layout.spans(server), Terms(staleness, **terms))
+    machines = [
+        StateMachine(vector[part].copy(), rule, layout.spans(server), Consistency(staleness, **options))
         for server, part in enumerate(layout.ranges())
     ]
-    return layout, stores
+    return layout, machines
 
 
 def same(a, b):
     assert_array_equal(a.vector, b.vector)
     for one, other in zip(a.state, b.state, strict=True):
         assert_array_equal(one, other)
-    assert (a.version, a.numbers, a.clocks, a.lags, a.late) == (b.version, b.numbers, b.clocks, b.lags, b.late)
+    assert (a.version, a.numbers, a.clocks, a.staleness_counts, a.late) == (
+        b.version,
+        b.numbers,
+        b.clocks,
+        b.staleness_counts,
+        b.late,
+    )
 
 
 def messages_of(seed, n=30):
@@ -60,8 +75,8 @@ def messages_of(seed, n=30):
 def test_the_same_messages_give_the_same_bits(rule):
     (_, (one,)), (_, (other,)) = make(rule), make(rule)
     for message in messages_of(1):
-        one.take(message)
-        other.take(pickle.loads(pickle.dumps(message)))
+        one.apply(message)
+        other.apply(pickle.loads(pickle.dumps(message)))
         same(one, other)
         same(one, pickle.loads(pickle.dumps(one)))
 
@@ -72,12 +87,12 @@ def test_pushes_that_come_again_change_nothing(rule):
     pushed = []
     rng = np.random.default_rng(2)
     for message in messages_of(2):
-        one.take(message)
-        other.take(message)
+        one.apply(message)
+        other.apply(message)
         if isinstance(message, Push):
             pushed.append(message)
         for old in rng.choice(len(pushed), min(len(pushed), 3)):
-            other.take(pushed[old])
+            other.apply(pushed[old])
         same(one, other)
 
 
@@ -89,10 +104,10 @@ def test_rows_of_all_are_the_whole(rule, n_servers):
     _, sparse = make(rule, n_servers=n_servers)
     for number in range(4):
         whole = {name: rng.normal(size=array.shape) for name, array in PARAMS.items()}
-        rows = {name: g if name == "b" else Rows(np.arange(len(g)), g) for name, g in whole.items()}
-        for stores, gradients in ((dense, whole), (sparse, rows)):
-            for store, told in zip(stores, cut(layout, gradients), strict=True):
-                store.take(Push("a", (0, number), told))
+        rows = {name: g if name == "b" else SparseRows(np.arange(len(g)), g) for name, g in whole.items()}
+        for machines, gradients in ((dense, whole), (sparse, rows)):
+            for machine, told in zip(machines, cut(layout, gradients), strict=True):
+                machine.apply(Push("a", (0, number), told))
     for one, other in zip(dense, sparse, strict=True):
         same(one, other)
 
@@ -102,118 +117,120 @@ def test_some_rows_are_the_same_on_any_number_of_servers(rule):
     vectors = []
     for n_servers in (1, 2, 3, 5):
         rng = np.random.default_rng(4)
-        layout, stores = make(rule, n_servers=n_servers)
+        layout, machines = make(rule, n_servers=n_servers)
         for number in range(6):
-            gradients = {"u": Rows(rng.integers(6, size=2), rng.normal(size=(2, 2)))}
+            gradients = {"u": SparseRows(rng.integers(6, size=2), rng.normal(size=(2, 2)))}
             if number % 2:
                 gradients["v"] = rng.normal(size=5)
-            for store, told in zip(stores, cut(layout, gradients), strict=True):
-                store.take(Push("a", (0, number), told))
-        assert {store.version for store in stores} == {6}
-        vectors.append(np.concatenate([store.vector for store in stores]))
+            for machine, told in zip(machines, cut(layout, gradients), strict=True):
+                machine.apply(Push("a", (0, number), told))
+        assert {machine.version for machine in machines} == {6}
+        vectors.append(np.concatenate([machine.vector for machine in machines]))
     for vector in vectors[1:]:
         assert_array_equal(vector, vectors[0])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), st.booleans(), st.data())
-def test_lanes_in_any_groups_and_order_give_the_same_bits(n_lanes, rows, data):
-    rng = np.random.default_rng(n_lanes)
-    gradients = rng.normal(size=(n_lanes, 18))
-    weights = rng.integers(0, 3, n_lanes).astype(float)
+def test_virtual_workers_in_any_groups_and_order_give_the_same_bits(n_virtual, rows, data):
+    rng = np.random.default_rng(n_virtual)
+    gradients = rng.normal(size=(n_virtual, 18))
+    weights = rng.integers(0, 3, n_virtual).astype(float)
 
-    def share(lane):
-        if not weights[lane]:
-            return Share(0.0, None)
-        some = (RowGradient("u", np.array([lane % 6]), gradients[lane, :2].reshape(1, 2) * weights[lane]),)
-        return Share(weights[lane], some if rows else gradients[lane] * weights[lane])
+    def weighted(leaf):
+        if not weights[leaf]:
+            return WeightedGradient(0.0, None)
+        some = (RowGradient("u", np.array([leaf % 6]), gradients[leaf, :2].reshape(1, 2) * weights[leaf]),)
+        return WeightedGradient(weights[leaf], some if rows else gradients[leaf] * weights[leaf])
 
-    _, (one,) = make(adam(0.1), staleness=0, lanes=n_lanes)
-    for lane in range(n_lanes):
-        one.take(Pieces(0, (Node(0, lane, share(lane)),)))
+    _, (one,) = make(adam(0.1), staleness=0, virtual_workers=n_virtual)
+    for leaf in range(n_virtual):
+        one.apply(StepParts(0, (Node(0, leaf, weighted(leaf)),)))
     assert one.version == 1
-    _, (other,) = make(adam(0.1), staleness=0, lanes=n_lanes)
-    order = data.draw(st.permutations(range(n_lanes)))
-    cuts = sorted(data.draw(st.sets(st.integers(1, n_lanes))) | {n_lanes})
+    _, (other,) = make(adam(0.1), staleness=0, virtual_workers=n_virtual)
+    order = data.draw(st.permutations(range(n_virtual)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, n_virtual))) | {n_virtual})
     start = 0
     for stop in cuts:
-        nodes = tuple(reduce_nodes(Shares(), [Node(0, lane, share(lane)) for lane in order[start:stop]], n_lanes))
+        nodes = tuple(
+            reduce_nodes(GradientSum(), [Node(0, leaf, weighted(leaf)) for leaf in order[start:stop]], n_virtual)
+        )
         for _ in range(data.draw(st.integers(1, 2))):
-            other.take(Pieces(0, nodes))
+            other.apply(StepParts(0, nodes))
         start = stop
     same(one, other) if one.late == other.late else assert_array_equal(one.vector, other.vector)
 
 
-def piece(step, lane, value, weight=1.0):
-    return Pieces(step, (Node(0, lane, Share(weight, np.full(18, value * weight))),))
+def part_of(step, virtual_worker, value, weight=1.0):
+    return StepParts(step, (Node(0, virtual_worker, WeightedGradient(weight, np.full(18, value * weight))),))
 
 
 def test_a_step_goes_on_without_backup_lanes():
-    _, (store,) = make(sgd(1.0), staleness=0, lanes=3, backup=1)
-    start = store.vector.copy()
-    store.take(piece(0, 2, 4.0))
-    assert not store.is_ready(Wish(version=1))
-    store.take(piece(0, 0, 2.0))
-    assert store.is_ready(Wish(version=1))
-    store.take(piece(0, 1, 1000.0))
-    assert (store.version, store.late) == (1, 1)
-    assert_array_equal(store.vector, start - 3.0)
+    _, (machine,) = make(sgd(1.0), staleness=0, virtual_workers=3, backup_workers=1)
+    start = machine.vector.copy()
+    machine.apply(part_of(0, 2, 4.0))
+    assert not machine.is_ready(ReadRequest(version=1))
+    machine.apply(part_of(0, 0, 2.0))
+    assert machine.is_ready(ReadRequest(version=1))
+    machine.apply(part_of(0, 1, 1000.0))
+    assert (machine.version, machine.late) == (1, 1)
+    assert_array_equal(machine.vector, start - 3.0)
 
 
 def test_pieces_of_later_steps_are_kept():
-    _, (store,) = make(add(), staleness=0, lanes=2)
-    start = store.vector.copy()
+    _, (machine,) = make(add(), staleness=0, virtual_workers=2)
+    start = machine.vector.copy()
     for step in range(3):
-        store.take(piece(step, 0, 2.0))
-        store.take(piece(step, 0, 2.0))
-    assert store.version == 0
+        machine.apply(part_of(step, 0, 2.0))
+        machine.apply(part_of(step, 0, 2.0))
+    assert machine.version == 0
     for step in range(3):
-        store.take(piece(step, 1, 4.0))
-        assert store.version == step + 1
-    assert_array_equal(store.vector, start + 9.0)
+        machine.apply(part_of(step, 1, 4.0))
+        assert machine.version == step + 1
+    assert_array_equal(machine.vector, start + 9.0)
 
 
 def test_lanes_of_one_step_push_alike():
-    _, (store,) = make(add(), staleness=0, lanes=2)
-    store.take(piece(0, 0, 2.0))
-    rows = Share(1.0, (RowGradient("v", np.array([0]), np.ones((1, 1))),))
-    with pytest.raises(DataError, match="expected all lanes of a step to push all parameters whole, or all not to"):
-        store.take(Pieces(0, (Node(0, 1, rows),)))
+    _, (machine,) = make(add(), staleness=0, virtual_workers=2)
+    machine.apply(part_of(0, 0, 2.0))
+    rows = WeightedGradient(1.0, (RowGradient("v", np.array([0]), np.ones((1, 1))),))
+    with pytest.raises(DataError, match="expected all workers of a step to push all parameters whole, or all not to"):
+        machine.apply(StepParts(0, (Node(0, 1, rows),)))
 
 
 def test_clocks():
-    _, (store,) = make(add(), staleness=2)
+    _, (machine,) = make(add(), staleness=2)
     for message in (Enter("a"), Enter("b")):
-        store.take(message)
+        machine.apply(message)
     for number in range(3):
-        assert store.is_ready(Wish("a"))
-        store.take(Push("a", (0, number)))
-    assert not store.is_ready(Wish("a"))
-    assert store.is_ready(Wish("b"))
-    assert store.is_ready(Wish(""))
-    store.take(Enter("a"))
-    assert not store.is_ready(Wish("a"))
-    store.take(Push("b", (0, 0)))
-    store.take(Enter("c"))
-    assert store.clocks == {"a": 3, "b": 1, "c": 1}
-    store.take(Leave("b"))
-    store.take(Leave("b"))
-    assert store.clocks == {"a": 3, "c": 1}
-    store.take(Leave("c"))
-    assert store.is_ready(Wish("a"))
+        assert machine.is_ready(ReadRequest("a"))
+        machine.apply(Push("a", (0, number)))
+    assert not machine.is_ready(ReadRequest("a"))
+    assert machine.is_ready(ReadRequest("b"))
+    assert machine.is_ready(ReadRequest(""))
+    machine.apply(Enter("a"))
+    assert not machine.is_ready(ReadRequest("a"))
+    machine.apply(Push("b", (0, 0)))
+    machine.apply(Enter("c"))
+    assert machine.clocks == {"a": 3, "b": 1, "c": 1}
+    machine.apply(Leave("b"))
+    machine.apply(Leave("b"))
+    assert machine.clocks == {"a": 3, "c": 1}
+    machine.apply(Leave("c"))
+    assert machine.is_ready(ReadRequest("a"))
 
 
 def test_a_skipped_gradient_counts_for_the_pace_only():
-    _, (store,) = make(adam(), staleness=1)
-    store.take(Enter("a"))
-    start = store.vector.copy()
-    store.take(Push("a", (0, 0), None))
-    assert (store.version, store.clocks) == (0, {"a": 1})
-    assert_array_equal(store.vector, start)
+    _, (machine,) = make(adam(), staleness=1)
+    machine.apply(Enter("a"))
+    start = machine.vector.copy()
+    machine.apply(Push("a", (0, 0), None))
+    assert (machine.version, machine.clocks) == (0, {"a": 1})
+    assert_array_equal(machine.vector, start)
 
 
 def test_reads_are_copies():
-    _, (store,) = make(add())
-    for wish in (Wish(), Wish(names=("u",)), Wish(rows=(("u", np.array([0])),))):
-        store.read(wish).values[0][...] = np.nan
-    assert np.isfinite(store.vector).all()
+    _, (machine,) = make(add())
+    for wanted in (ReadRequest(), ReadRequest(names=("u",)), ReadRequest(rows=(("u", np.array([0])),))):
+        machine.read(wanted).values[0][...] = np.nan
+    assert np.isfinite(machine.vector).all()

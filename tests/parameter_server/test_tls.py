@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 from distributed.security import Security
 
 from daskml_kit.engines import open as opening
-from daskml_kit.parameter_server import ParameterServer, Rows, adam, add, train
+from daskml_kit.parameter_server import Asynchronous, ParameterServer, SparseRows, Synchronous, adam, add, train
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def encrypted(monkeypatch):
         yield client, of_others
 
 
-def push_and_pull(trainer):
-    trainer.push({"w": np.ones(1000)})
-    return trainer.push_pull({"w": Rows(np.array([3]), np.ones(1))})["w"].sum()
+def push_and_pull(worker):
+    worker.push({"w": np.ones(1000)})
+    return worker.push_pull({"w": SparseRows(np.array([3]), np.ones(1))})["w"].sum()
 
 
 def squares(params, X, y):
@@ -55,11 +55,12 @@ def test_no_socket_is_unencrypted(encrypted):
     y = client.persist(X @ np.arange(5.0))
     before, _ = all_tcp(client)  # the pages of workers are there, whatever they do
     with ParameterServer({"w": np.zeros(1000)}, add(), np.inf, servers=2, client=client) as server:
-        found = [client.submit(push_and_pull, server.trainer(name), pure=False) for name in "ab"]
+        found = [client.submit(push_and_pull, server.worker(name), pure=False) for name in "ab"]
         assert max(client.gather(found)) == 2002.0
         assert server.pull()["w"].sum() == 2002.0
-        for mode in ("sync", "stale", "async"):
-            result = train(squares, {"w": np.zeros(5)}, X, y, update=adam(0.1), mode=mode, epochs=3, batch_size=250)
+        for training in (Synchronous(), Asynchronous(staleness=4), Asynchronous()):
+            options = {"update": adam(0.1), "training": training, "epochs": 3, "batch_size": 250}
+            result = train(squares, {"w": np.zeros(5)}, X, y, **options)
             losses = [epoch.loss for epoch in result.history.epochs]
             assert losses[2] < losses[0] / 2
         listening, connected = all_tcp(client)

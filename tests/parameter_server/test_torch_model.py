@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import DataError
-from daskml_kit.parameter_server import adam, load_into, torch_model, train
+from daskml_kit.parameter_server import Asynchronous, Synchronous, adam, load_into, torch_model, train
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +33,16 @@ def accuracy(module, X, y):
         return float((module(torch.from_numpy(X).float()).argmax(dim=1).numpy() == y).mean())
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("training", [Synchronous(virtual_workers=2), Asynchronous()], ids=["sync", "async"])
 @pytest.mark.parametrize("where", ["memory", "cluster"])
-def test_digits(client, digits, monkeypatch, mode, where):
+def test_digits(client, digits, monkeypatch, training, where):
     X, y = digits
-    module, options = network(), {}
+    module = network()
     if where == "cluster":
         monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-        X, y, options = (
-            *client.persist([da.from_array(X, chunks=(450, 64)), da.from_array(y, chunks=450)]),
-            {"lanes": 2},
-        )
+        X, y = client.persist([da.from_array(X, chunks=(450, 64)), da.from_array(y, chunks=450)])
     model = torch_model(module, torch.nn.CrossEntropyLoss())
-    found = train(*model, X, y, update=adam(0.01), epochs=30, batch_size=100, mode=mode, **options)
+    found = train(*model, X, y, update=adam(0.01), epochs=30, batch_size=100, training=training)
     load_into(module, found.params)
     assert all(array.dtype == np.float32 for array in found.params.values())
     assert accuracy(module, *digits) > 0.95

@@ -10,10 +10,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from daskml_kit.datasets import make_ratings
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import DataError
+from daskml_kit.parameter_server import Asynchronous, Synchronous
 from daskml_kit.recommendation import MatrixFactorization
 
 NOISE, N_USERS, N_ITEMS, N_FACTORS = 0.1, 300, 150, 3
-OPTIONS = {"n_factors": N_FACTORS, "max_iter": 25, "random_state": 0, "batch_size": 400, "lanes": 2}
+TWO = Synchronous(virtual_workers=2)
+OPTIONS = {"n_factors": N_FACTORS, "max_iter": 25, "random_state": 0, "batch_size": 400, "training": TWO}
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +59,11 @@ def on_dask(X, y, rows=2_000):
     "options",
     [
         {},
-        {"mode": "async"},
-        {"mode": "stale", "staleness": 2},
+        {"training": Asynchronous()},
+        {"training": Asynchronous(staleness=2)},
         {"optimizer": "adagrad", "learning_rate": 0.2},
         {"optimizer": "adam", "learning_rate": 0.02},
-        {"push_every": 2},
+        {"training": Synchronous(virtual_workers=2, push_every=2)},
     ],
     ids=str,
 )
@@ -74,18 +76,18 @@ def test_the_error_is_that_of_plain_steps(ratings, plain, options):
     assert model.history_.epochs[-1].loss < 0.1 * model.history_.epochs[0].loss
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_on_a_cluster(client, ratings, plain, monkeypatch, mode):
+@pytest.mark.parametrize("training", [TWO, Asynchronous()], ids=["sync", "async"])
+def test_on_a_cluster(client, ratings, plain, monkeypatch, training):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, y, test, expected = ratings
-    options = {**OPTIONS, "max_iter": 12, "learning_rate": 0.1, "batch_size": 1600 if mode == "sync" else 200}
-    model = MatrixFactorization(mode=mode, **options).fit(*client.persist(on_dask(X, y)))
+    options = {**OPTIONS, "max_iter": 12, "learning_rate": 0.1, "batch_size": 1600 if training is TWO else 200}
+    model = MatrixFactorization(**{**options, "training": training}).fit(*client.persist(on_dask(X, y)))
     assert rmse(model.predict(test), expected) < 1.5 * plain
 
 
 def test_synchronous_bits_do_not_depend_on_workers(client, ratings, monkeypatch):
     arrays = on_dask(*ratings[:2])
-    options = {**OPTIONS, "max_iter": 2, "batch_size": 2000, "lanes": 5}
+    options = {**OPTIONS, "max_iter": 2, "batch_size": 2000, "training": Synchronous(virtual_workers=5)}
     here = MatrixFactorization(n_jobs=1, **options).fit(*arrays)
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     there = MatrixFactorization(**options).fit(*client.persist(arrays))
@@ -93,8 +95,8 @@ def test_synchronous_bits_do_not_depend_on_workers(client, ratings, monkeypatch)
         assert_array_equal(getattr(here, name), getattr(there, name))
 
 
-def test_lanes_that_have_ended_do_not_lengthen_the_steps_of_others(ratings):
-    """One lane has many rows, the other few: where gradients add up, it goes on at its own rate."""
+def test_virtual_workers_that_have_ended_do_not_lengthen_the_steps_of_others(ratings):
+    """One virtual worker has many rows, the other few: where gradients add up, it goes on at its own rate."""
     X, y, test, expected = ratings
     arrays = (da.from_array(X, chunks=((15_000, 1_000), 2)), da.from_array(y, chunks=((15_000, 1_000),)))
     model = MatrixFactorization(**{**OPTIONS, "learning_rate": 0.1}).fit(*arrays)
@@ -168,7 +170,7 @@ def test_it_stops_where_the_loss_does_not_fall(ratings):
         ([[0, 1]], [1.0], {"optimizer": "lbfgs"}, "optimizer"),
         ([[0, 1]], [1.0], {"regularization": -1}, "regularization"),
         ([[0, 1]], [1.0], {"n_factors": 0}, "n_factors"),
-        ([[0, 1]], [1.0], {"staleness": 1}, "staleness"),
+        ([[0, 1]], [1.0], {"training": "async"}, "training"),
     ],
     ids=str,
 )

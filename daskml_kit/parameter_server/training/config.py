@@ -1,80 +1,202 @@
-"""How to train, checked before anything starts."""
+"""Training configuration: synchronous or asynchronous, epochs and minibatches, checked before anything starts."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from daskml_kit.exceptions import DataError
 
-MODES = ("sync", "stale", "async")
-STALE = 4
-"""How far a trainer may be ahead with mode="stale" and no number given."""
+VIRTUAL_WORKERS = 8
+"""Virtual workers of a synchronous step by default."""
 
 
-class Setting(NamedTuple):
-    """How to train; `train` says what each means."""
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Raise a DataError unless the value is a whole number of at least ``least``."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise DataError(f"{name}: expected a whole number of at least {least}, got {value!r}")
 
-    mode: str = "sync"
-    staleness: int | None = None
-    epochs: int = 1
-    batch_size: int = 256
+
+@dataclass(frozen=True, kw_only=True)
+class _Servers:
+    """Where the parameters are held, and how often workers push."""
+
     push_every: int | None = None
-    lanes: int = 8
-    backup: int = 0
     servers: int | str = "auto"
     replicas: int = 1
+    snapshot: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.push_every is not None:
+            check_integer("push_every", self.push_every, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synchronous(_Servers):
+    """Bulk-synchronous training: all virtual workers make each step together, with the same bits on any cluster.
+
+    The blocks of the data are divided among virtual workers, which push a contribution to each step. Real workers
+    carry out as many of them as they have to, so that the numbers do not depend on how many real workers there are.
+
+    Parameters
+    ----------
+    virtual_workers : int, optional
+        Contributions to a step, and so the most real workers that can take part. The result depends on it. By default
+        8; `MLPClassifier` and `MLPRegressor` take one for each 100 rows of a minibatch, at most 8.
+    backup_workers : int, default 0
+        Contributions that a step does not wait for, those of stragglers; the result then depends on who is late.
+    push_every : int, optional
+        Minibatches between two pushes. By default 1; `SGDClassifier` and `SGDRegressor` push four times an epoch, but
+        after at most 64 minibatches.
+    servers : int or "auto", default "auto"
+        Servers on a cluster; "auto" is one for each 4 MiB of parameters.
+    replicas : {0, 1}, default 1
+        Copies of each server's parameters on other Dask workers.
+    snapshot : path, optional
+        A directory where the state is written after each epoch, for `ParameterServer.restore`.
+
+    Raises
+    ------
+    DataError
+        Where a value cannot be used.
+
+    See Also
+    --------
+    Asynchronous : Workers that do not wait for each other.
+
+    References
+    ----------
+    J. Chen et al., Revisiting distributed synchronous SGD, 2016 (backup workers).
+
+    Examples
+    --------
+    >>> from daskml_kit.neural_network import MLPClassifier
+    >>> from daskml_kit.parameter_server import Synchronous
+    >>> MLPClassifier(training=Synchronous(virtual_workers=4, backup_workers=1)).training.backup_workers
+    1
+    """
+
+    virtual_workers: int | None = None
+    backup_workers: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.virtual_workers is not None:
+            check_integer("virtual_workers", self.virtual_workers, 1)
+        check_integer("backup_workers", self.backup_workers, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asynchronous(_Servers):
+    """Asynchronous training: each worker's pushes are applied as they come, within a bound of staleness.
+
+    Parameters
+    ----------
+    staleness : int or numpy.inf, default numpy.inf
+        How many pushes a worker may be ahead of the slowest (stale-synchronous parallel); infinity is no bound.
+    push_every : int, optional
+        Minibatches between two pushes. By default as many as it takes to hide the time of a push; `MLPClassifier` and
+        `MLPRegressor` push each.
+    top_k : float, optional
+        Share of a gradient's rows that is pushed, above 0 and at most 1; the rest is added to the next push.
+    servers : int or "auto", default "auto"
+        Servers on a cluster; "auto" is one for each 4 MiB of parameters.
+    replicas : {0, 1}, default 1
+        Copies of each server's parameters on other Dask workers.
+    snapshot : path, optional
+        A directory where the state is written after each epoch, for `ParameterServer.restore`.
+
+    Raises
+    ------
+    DataError
+        Where a value cannot be used.
+
+    See Also
+    --------
+    Synchronous : Steps that all workers make together.
+
+    References
+    ----------
+    Q. Ho et al., More effective distributed ML via a stale synchronous parallel parameter server, NIPS 2013.
+    Y. Lin et al., Deep gradient compression, ICLR 2018 (top-k).
+
+    Examples
+    --------
+    >>> from daskml_kit.linear_model import SGDClassifier
+    >>> from daskml_kit.parameter_server import Asynchronous
+    >>> SGDClassifier(training=Asynchronous(staleness=4)).training.staleness
+    4
+    """
+
+    staleness: float = np.inf
+    top_k: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.staleness != np.inf:
+            check_integer("staleness", self.staleness, 1)
+        if self.top_k is not None and not 0 < self.top_k <= 1:
+            raise DataError(f"top_k: expected a share above 0 and at most 1, got {self.top_k!r}")
+
+
+Training: TypeAlias = Synchronous | Asynchronous
+
+
+class TrainingConfig(NamedTuple):
+    """Configuration of a training; the parameters are those of `train`."""
+
+    training: Training = Synchronous()
+    epochs: int = 1
+    batch_size: int = 256
     shuffle: bool = True
     validation_fraction: float = 0.0
     patience: int | None = None
     tol: float = 1e-4
     on_nan: str = "raise"
-    top_k: float | None = None
-    snapshot: str | os.PathLike[str] | None = None
     random_state: int = 0
     n_jobs: int | None = None
     verbose: int = 0
 
     @property
-    def bound(self) -> float:
-        """The staleness that servers allow."""
-        return {"sync": 0.0, "async": np.inf}.get(self.mode, float(self.staleness or STALE))
+    def staleness(self) -> float:
+        """The staleness that servers allow, 0 in synchronous training."""
+        return float(self.training.staleness) if isinstance(self.training, Asynchronous) else 0.0
 
 
-def checked(setting: Setting) -> Setting:
-    """Return the setting.
+def checked(config: TrainingConfig) -> TrainingConfig:
+    """Return the configuration.
 
     Raises
     ------
     DataError
-        Where a value cannot be used, or has no effect in the mode.
+        Where a value cannot be used.
     """
-    if setting.mode not in MODES:
-        raise DataError(f"mode: expected 'sync', 'stale' or 'async', got {setting.mode!r}")
-    for name in ("epochs", "batch_size", "lanes"):
-        _integer(name, getattr(setting, name), 1)
-    for name in ("push_every", "patience"):
-        if getattr(setting, name) is not None:
-            _integer(name, getattr(setting, name), 1)
-    if setting.staleness is not None:
-        _integer("staleness", setting.staleness, 1)
-        if setting.mode != "stale":
-            raise DataError(f"staleness: expected none with mode={setting.mode!r}; mode='stale' has one")
-    _integer("backup", setting.backup, 0)
-    if setting.backup and setting.mode != "sync":
-        raise DataError(f"backup: expected 0 with mode={setting.mode!r}: nothing waits for all pieces there")
-    if not 0 <= setting.validation_fraction < 1:
-        raise DataError(f"validation_fraction: expected a share from 0 to below 1, got {setting.validation_fraction!r}")
-    if setting.top_k is not None:
-        if not 0 < setting.top_k <= 1:
-            raise DataError(f"top_k: expected a share above 0 and at most 1, got {setting.top_k!r}")
-        if setting.mode == "sync":
-            raise DataError("top_k: expected none with mode='sync': what is left over would be lost with a trainer")
-    return setting
+    check_training(config.training)
+    for name in ("epochs", "batch_size"):
+        check_integer(name, getattr(config, name), 1)
+    if config.patience is not None:
+        check_integer("patience", config.patience, 1)
+    if not 0 <= config.validation_fraction < 1:
+        raise DataError(f"validation_fraction: expected a share from 0 to below 1, got {config.validation_fraction!r}")
+    return config
 
 
-def _integer(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise DataError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+def check_training(training: Any) -> Training:
+    """Return how to train, by default `Synchronous()`; raise a DataError where it is neither this nor that."""
+    if training is None:
+        return Synchronous()
+    if not isinstance(training, (Synchronous, Asynchronous)):
+        raise DataError(f"training: expected Synchronous(...) or Asynchronous(...), got {training!r}")
+    return training
+
+
+def seed_of(random_state: Any) -> int:
+    """Return the seed of a training: an integer is one, a generator or RandomState draws one, None is a fresh one."""
+    if isinstance(random_state, (int, np.integer)):
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return int(np.random.default_rng(random_state).integers(2**31 - 1))

@@ -1,52 +1,47 @@
-"""The loss of the rows that are not trained on, in one pass."""
+"""Validation loss of the rows that are not trained on, and the sizes of blocks: one pass each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import numpy as np
 
 from daskml_kit.data.block import Block
-from daskml_kit.parameter_server.training.minibatches import Order
-from daskml_kit.parameter_server.training.updates import Step
+from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
+from daskml_kit.parameter_server.training.updates import WorkerStep
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
 
-class Sum(NamedTuple):
-    """A sum of losses, and the weight of the rows."""
-
-    loss: float
-    weight: float
-
-
 @dataclass(frozen=True, eq=False)
-class HeldOutLoss(SingleReduction):
-    """The sum of the losses of the rows held out at some parameters.
+class ValidationLoss(SingleReduction):
+    """Mean loss of the validation rows at some parameters.
 
     Parameters
     ----------
-    step : Step
-    order : Order
+    step : WorkerStep
+    order : MinibatchOrder
     params : dict of arrays
     """
 
-    step: Step
-    order: Order
+    step: WorkerStep
+    order: MinibatchOrder
     params: dict[str, Array]
 
-    def chunk(self, block: Block) -> Sum:
-        batch = self.order.held_out(block)
-        if batch is None:
-            return Sum(0.0, 0.0)
-        loss = self.step.loss(self.params, batch)
-        return Sum(loss * batch.mass, batch.mass)
+    def chunk(self, block: Block) -> tuple[float, float]:
+        batch = self.order.validation(block)
+        return (0.0, 0.0) if batch is None else (self.step.loss(self.params, batch) * batch.mass, batch.mass)
 
-    def combine(self, a: Sum, b: Sum) -> Sum:
-        return Sum(a.loss + b.loss, a.weight + b.weight)
+    def combine(self, a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+        return a[0] + b[0], a[1] + b[1]
+
+    def finalize(self, total: tuple[float, float]) -> list[float]:
+        loss, weight = total
+        return [loss / weight if weight else np.nan]
 
 
-class Sizes(SingleReduction):
-    """The number of rows of each block."""
+class BlockSizes(SingleReduction):
+    """Number of rows of each block."""
 
     def chunk(self, block: Block) -> tuple[int, ...]:
         return (block.n_rows,)

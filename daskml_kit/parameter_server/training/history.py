@@ -1,4 +1,4 @@
-"""What a training was like: losses, pace, staleness, and where trainers waited."""
+"""History of a training: losses, pace, staleness of pushes, and idle time of workers."""
 
 from __future__ import annotations
 
@@ -9,39 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskml_kit.parameter_server.training.worker_loop import Leg, Report
+from daskml_kit.parameter_server.training.worker_loop import Assignment, WorkerReport
 
 
-def plot_history(history: History) -> Any:
-    """Draw what `History.plot` says."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("History.plot needs matplotlib: pip install 'daskml_kit[plot]'") from error
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
-    axes = figure.subplots(2, 2)
-    _losses(axes[0, 0], history, [epoch.seconds for epoch in history.epochs], "seconds")
-    _losses(axes[0, 1], history, list(np.cumsum([epoch.pushes for epoch in history.epochs])), "pushes")
-    lags = sorted(history.lags)
-    axes[1, 0].bar(range(len(lags)), [history.lags[lag] for lag in lags], tick_label=[str(lag) for lag in lags])
-    axes[1, 0].set(xlabel="updates missed by the parameters of a push", ylabel="pushes", title="staleness")
-    workers = sorted(history.idle)
-    axes[1, 1].barh(workers, [100 * history.idle[worker] for worker in workers])
-    axes[1, 1].set(xlabel="% of the time", xlim=(0, 100), title="workers waiting")
-    return figure
-
-
-def _losses(axes: Any, history: History, places: list[Any], label: str) -> None:
-    axes.plot(places, [epoch.loss for epoch in history.epochs], "o-", label="training, as it went")
-    held = [epoch.validation_loss for epoch in history.epochs]
-    if np.isfinite(held).any():
-        axes.plot(places, held, "s-", label="held out")
-    axes.set(xlabel=label, ylabel="loss")
-    axes.legend()
-
-
-class Epoch(NamedTuple):
-    """One epoch, when it had ended.
+class EpochRecord(NamedTuple):
+    """Record of one epoch.
 
     Parameters
     ----------
@@ -49,7 +21,7 @@ class Epoch(NamedTuple):
     loss : float
         The mean over the rows of the epoch, each at the parameters that it was visited with.
     validation_loss : float
-        Of the rows held out, at the parameters of the end; NaN where there are none.
+        Mean loss of the validation rows at the end of the epoch; NaN where there are none.
     seconds : float
         Since the training began.
     n_rows, pushes : int
@@ -63,8 +35,8 @@ class Epoch(NamedTuple):
     pushes: int
 
 
-class Moment(NamedTuple):
-    """The mean loss of the rows of one leg, and how long after the beginning it ended."""
+class AssignmentRecord(NamedTuple):
+    """Record of one assignment of blocks: its mean loss, the Dask worker, and when it ended."""
 
     seconds: float
     epoch: int
@@ -76,31 +48,48 @@ class Moment(NamedTuple):
 
 @dataclass
 class History:
-    """The course of a training.
+    """History of a training, which `train` returns and estimators keep as ``history_``.
 
     Attributes
     ----------
-    epochs : list of Epoch
-    moments : list of Moment
-        A finer record: of each leg of a trainer.
-    lags : Counter
-        How many pushes were computed with parameters that had missed so many updates.
-    idle : dict
-        The share of its time that each worker waited, from 0 to 1.
-    skipped, late, losses : int
-        Gradients left out for a NaN; pieces that came too late; servers that were lost, whose replica took over.
+    epochs : list of EpochRecord
+        Loss, validation loss, seconds, rows and pushes of each epoch.
+    assignments : list of AssignmentRecord
+        A finer record: of each assignment of blocks to a worker.
+    staleness_counts : Counter
+        Number of pushes by their staleness, the updates that the parameters they were computed with had missed.
+    idle : dict of str to float
+        The share of its time that each Dask worker waited, from 0 to 1.
+    skipped : int
+        Gradients left out for a NaN or an infinity.
+    late : int
+        Contributions of stragglers that came after their step had gone on without them.
+    failovers : int
+        Servers that were lost, whose replica took over.
+
+    See Also
+    --------
+    train : Returns one.
+
+    Examples
+    --------
+    >>> from daskml_kit.linear_model import SGDClassifier
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> model = SGDClassifier(max_iter=3, tol=None, random_state=0).fit(X, X[:, 0] > 0)
+    >>> [epoch.n_rows for epoch in model.history_.epochs]
+    [500, 500, 500]
     """
 
-    epochs: list[Epoch] = field(default_factory=list)
-    moments: list[Moment] = field(default_factory=list)
-    lags: Counter[int] = field(default_factory=Counter)
+    epochs: list[EpochRecord] = field(default_factory=list)
+    assignments: list[AssignmentRecord] = field(default_factory=list)
+    staleness_counts: Counter[int] = field(default_factory=Counter)
     skipped: int = 0
     late: int = 0
-    losses: int = 0
+    failovers: int = 0
     started: float = field(default_factory=time.monotonic)
     _busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _sums: dict[int, Report] = field(default_factory=lambda: defaultdict(Report))
+    _sums: dict[int, WorkerReport] = field(default_factory=lambda: defaultdict(WorkerReport))
 
     @property
     def idle(self) -> dict[str, float]:
@@ -109,7 +98,7 @@ class History:
 
     @property
     def seconds(self) -> float:
-        """How long the training took up to the end of its last epoch."""
+        """Seconds of the training up to the end of its last epoch."""
         return self.epochs[-1].seconds if self.epochs else 0.0
 
     @property
@@ -117,45 +106,69 @@ class History:
         """Rows a second."""
         return sum(epoch.n_rows for epoch in self.epochs) / self.seconds if self.seconds else 0.0
 
-    def add(self, leg: Leg, report: Report) -> None:
-        """Count what a trainer did."""
-        seconds = time.monotonic() - self.started
-        self._busy[report.worker] += report.computing
-        self._waited[report.worker] += report.waiting
+    def add(self, assignment: Assignment, report: WorkerReport) -> None:
+        """Record an assignment that has ended."""
+        self._busy[report.address] += report.computing
+        self._waited[report.address] += report.waiting
         self.skipped += report.skipped
-        before = self._sums[leg.epoch]
-        self._sums[leg.epoch] = before._replace(
+        before = self._sums[assignment.epoch]
+        self._sums[assignment.epoch] = before._replace(
             loss=before.loss + report.loss,
             weight=before.weight + report.weight,
             n_rows=before.n_rows + report.n_rows,
             pushes=before.pushes + report.pushes,
-            lanes=before.lanes + report.lanes,
+            virtual_workers=before.virtual_workers + report.virtual_workers,
         )
         if report.weight:
-            mean = report.loss / report.weight
-            self.moments.append(Moment(seconds, leg.epoch, mean, report.n_rows, report.pushes, report.worker))
+            seconds, mean = time.monotonic() - self.started, report.loss / report.weight
+            record = AssignmentRecord(seconds, assignment.epoch, mean, report.n_rows, report.pushes, report.address)
+            self.assignments.append(record)
 
-    def end(self, epoch: int, validation_loss: float) -> Epoch:
-        """Close an epoch."""
+    def end(self, epoch: int, validation_loss: float) -> EpochRecord:
+        """Record the end of an epoch, and return the record."""
         sums = self._sums.pop(epoch)
-        if sums.lanes:  # one by one in their order: it must not show in the bits which trainer had which
-            lanes = sorted(sums.lanes)
-            sums = sums._replace(loss=sum(lane.loss for lane in lanes), weight=sum(lane.weight for lane in lanes))
+        if sums.virtual_workers:  # one by one in their order: real workers and their number must not show in the bits
+            parts = sorted(sums.virtual_workers)
+            sums = sums._replace(loss=sum(part.loss for part in parts), weight=sum(part.weight for part in parts))
         loss = sums.loss / sums.weight if sums.weight else float("nan")
         seconds = time.monotonic() - self.started
-        self.epochs.append(Epoch(epoch, loss, validation_loss, seconds, sums.n_rows, sums.pushes))
+        self.epochs.append(EpochRecord(epoch, loss, validation_loss, seconds, sums.n_rows, sums.pushes))
         return self.epochs[-1]
 
     def plot(self) -> Any:
-        """Draw the loss against seconds and pushes, the staleness of pushes, and the workers' idle shares.
+        """Plot the loss against seconds and pushes, the staleness of pushes, and the workers' idle shares.
 
         Returns
         -------
         matplotlib.figure.Figure
+            Four panels.
 
         Raises
         ------
         ImportError
             Without matplotlib: ``pip install "daskml_kit[plot]"``.
         """
-        return plot_history(self)
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("History.plot needs matplotlib: pip install 'daskml_kit[plot]'") from error
+        figure = Figure(figsize=(11, 6.5), layout="constrained")
+        axes = figure.subplots(2, 2)
+        self._plot_losses(axes[0, 0], [epoch.seconds for epoch in self.epochs], "seconds")
+        self._plot_losses(axes[0, 1], list(np.cumsum([epoch.pushes for epoch in self.epochs])), "pushes")
+        missed = sorted(self.staleness_counts)
+        counts = [self.staleness_counts[n] for n in missed]
+        axes[1, 0].bar(range(len(missed)), counts, tick_label=[str(n) for n in missed])
+        axes[1, 0].set(xlabel="updates missed by the parameters of a push", ylabel="pushes", title="staleness")
+        workers = sorted(self.idle)
+        axes[1, 1].barh(workers, [100 * self.idle[worker] for worker in workers])
+        axes[1, 1].set(xlabel="% of the time", xlim=(0, 100), title="workers waiting")
+        return figure
+
+    def _plot_losses(self, axes: Any, places: list[Any], label: str) -> None:
+        axes.plot(places, [epoch.loss for epoch in self.epochs], "o-", label="training, as it went")
+        validation = [epoch.validation_loss for epoch in self.epochs]
+        if np.isfinite(validation).any():
+            axes.plot(places, validation, "s-", label="validation")
+        axes.set(xlabel=label, ylabel="loss")
+        axes.legend()

@@ -1,4 +1,4 @@
-"""Training of anybody's own model."""
+"""Training of a model of one's own, given by its loss and gradient."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.optim import Update, adam, add
-from daskml_kit.parameter_server.training.config import Setting, checked
-from daskml_kit.parameter_server.training.coordinator import Trained, train_on
-from daskml_kit.parameter_server.training.updates import Gradients, LocalSteps, LossAndGradient, Step
-from daskml_kit.typing import Array
+from daskml_kit.parameter_server.training.config import Training, TrainingConfig, check_training, checked, seed_of
+from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
+from daskml_kit.parameter_server.training.updates import GradientStep, LocalSgdStep, LossAndGradient, WorkerStep
 
 
 def train(
@@ -27,62 +26,65 @@ def train(
     sample_weight: Any = None,
     update: Update | None = None,
     local: Update | None = None,
-    **setting: Any,
-) -> Trained:
-    """Train a model that is given by its loss and gradient, by stochastic gradients.
+    training: Training | None = None,
+    epochs: int = 1,
+    batch_size: int = 256,
+    shuffle: bool = True,
+    validation_fraction: float = 0.0,
+    patience: int | None = None,
+    tol: float = 1e-4,
+    on_nan: str = "raise",
+    random_state: Any = 0,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> TrainingResult:
+    """Train a model that is given by its loss and gradient, by stochastic gradients on a parameter server.
 
     Parameters
     ----------
     loss_and_grad : callable
         ``f(params, X, y)``, with sample weights ``f(params, X, y, weight)``: returns the mean loss of the rows, and
-        its gradient as a mapping of the parameters' names to arrays, or `Rows`. It sees NumPy arrays (or CSR).
+        its gradient as a mapping of the parameters' names to arrays, or `SparseRows`. It sees NumPy arrays (or CSR).
     params : mapping of str to array
         Where training starts.
-    X, y, sample_weight : arrays, Dask arrays or frames
-        On Dask data under a client, trainers are tasks beside the blocks; in memory they are threads.
+    X : array, Dask array or frame of shape (n_samples, n_features)
+        On Dask data under a client, workers are tasks beside the blocks; in memory they are threads.
+    y : array, Dask array or frame of shape (n_samples,) or (n_samples, n_outputs), optional
+        Targets.
+    sample_weight : array of shape (n_samples,), optional
+        Weights of the rows.
     update : Update, default ``adam()``
-        What the servers do with a gradient.
+        Rule by which the servers apply a gradient.
     local : Update, optional
-        With this rule a trainer goes a step of its own for each mini-batch; servers then add up how far trainers went,
-        and ``update`` is not used.
-    mode : {"sync", "stale", "async"}, default "sync"
-        Synchronous steps, the same bits for any number of workers; or gradients that are applied as they come, by
-        trainers of which none is more than ``staleness`` pushes ahead of the slowest ("stale"), or by any ("async").
-    staleness : int, default 4
-        With ``mode="stale"``.
+        With this rule a worker makes a local step for each minibatch (local SGD); servers then average how far workers
+        went, and ``update`` is not used.
+    training : Synchronous or Asynchronous, default ``Synchronous()``
+        Whether workers make each step together, with the same bits for any number of them, or push as they go.
     epochs : int, default 1
         How often each row is visited.
     batch_size : int, default 256
-        Rows of a mini-batch: in a synchronous step of all lanes together, else of one trainer.
-    push_every : int, optional
-        Mini-batches between two pushes. By default 1, in asynchronous mode as many as hide the time of a push.
-    lanes : int, default 8
-        The pieces of a synchronous step, and so the most trainers that can take part. Results depend on it, and not on
-        how many take part.
-    backup : int, default 0
-        How many pieces a synchronous step does not wait for; the result then depends on who is late.
-    servers, replicas, on_nan : see `ParameterServer`
+        Rows of a minibatch: in a synchronous step of all virtual workers together, else of one worker.
     shuffle : bool, default True
         Whether rows are visited in an order drawn anew each epoch; False is the order of the data within a block.
     validation_fraction : float, default 0.0
-        The share of the rows that is held out, and judged after each epoch.
+        The share of the rows of each block that is held out; their loss is computed after each epoch.
     patience : int, optional
-        Training ends when the loss, that of the rows held out if there are any, has not become better by ``tol`` in so
-        many epochs.
+        Training ends when the loss, that of the validation rows if there are any, has not become better by ``tol`` in
+        so many epochs.
     tol : float, default 1e-4
-    top_k : float, optional
-        The share of a gradient's rows that is pushed, the rest is added to the next (asynchronous modes).
-    snapshot : path, optional
-        A directory where the state is written after each epoch, for `ParameterServer.restore`.
-    random_state : int, default 0
+        Used with ``patience``.
+    on_nan : {"raise", "skip"}, default "raise"
+        Whether a gradient that is not finite is an error, or is left out.
+    random_state : int, RandomState, Generator or None, default 0
+        Seed of the orders of rows and of the choice of validation rows; None draws it anew.
     n_jobs : int, optional
-        Threads where there is no cluster.
+        Threads where there is no cluster; by default one a processor.
     verbose : int, default 0
-        Above 0, a bar with loss and rows a second.
+        Above 0, a progress bar with loss and rows a second.
 
     Returns
     -------
-    Trained
+    TrainingResult
         ``params`` and ``history``.
 
     Raises
@@ -91,6 +93,15 @@ def train(
         Where an argument cannot be used.
     LostServerError
         Where parameters were lost with all workers that held them.
+
+    See Also
+    --------
+    torch_model : Makes the first two arguments from a PyTorch module.
+    ParameterServer : For a training loop of one's own.
+
+    References
+    ----------
+    S. Stich, Local SGD converges fast and communicates little, ICLR 2019 (``local``).
 
     Examples
     --------
@@ -103,23 +114,30 @@ def train(
     >>> found.params["w"].round(3)
     array([ 1., -2.])
     """
-    unknown = set(setting).difference(Setting._fields)
-    if unknown:
-        raise TypeError(f"train: unexpected argument {sorted(unknown)[0]!r}; expected {', '.join(Setting._fields)}")
     if not callable(loss_and_grad):
         raise DataError(f"loss_and_grad: expected a function, got {loss_and_grad!r}")
     if local is not None and update is not None:
-        raise DataError("update: expected none beside local, since servers then add up how far trainers went")
-    step: Step = Gradients(loss_and_grad) if local is None else LocalSteps(loss_and_grad, local)
+        raise DataError("update: expected none beside local, since servers then add up how far workers went")
+    step: WorkerStep = GradientStep(loss_and_grad) if local is None else LocalSgdStep(loss_and_grad, local)
     rule = add() if local is not None else update or adam()
-    wanted = checked(Setting(**setting))
+    config = checked(
+        TrainingConfig(
+            training=check_training(training),
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            tol=tol,
+            on_nan=on_nan,
+            random_state=seed_of(random_state),
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+    )
     n_features_of(X)
     matrix = X if is_dask(X) or sp.issparse(X) else np.asarray(X)
-    with open_engine(matrix, y, sample_weight, n_jobs=wanted.n_jobs) as engine:
-        return train_on(engine, step, as_floats(params), rule, wanted)
-
-
-def as_floats(params: Mapping[str, Any]) -> dict[str, Array]:
-    """Return the parameters as arrays of floats; whole numbers become float64."""
     arrays = {name: np.asarray(array) for name, array in params.items()}
-    return {name: a if a.dtype.kind == "f" else a.astype(np.float64) for name, a in arrays.items()}
+    floats = {name: a if a.dtype.kind == "f" else a.astype(np.float64) for name, a in arrays.items()}
+    with open_engine(matrix, y, sample_weight, n_jobs=n_jobs) as engine:
+        return train_on(engine, step, floats, rule, config)

@@ -1,4 +1,4 @@
-"""Who carries out legs: tasks on the workers of a cluster, or threads of this process."""
+"""Worker pool of a training: tasks on the workers of a cluster, or threads of this process."""
 
 from __future__ import annotations
 
@@ -16,51 +16,58 @@ from daskml_kit.engines.cluster import FuturesEngine, loads_of
 from daskml_kit.engines.engine import LocalEngine, load
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.parameter_server.training.worker_loop import Course, Leg, Load, Report, run_free, run_lanes
+from daskml_kit.parameter_server.training.worker_loop import (
+    Assignment,
+    Load,
+    WorkerConfig,
+    WorkerReport,
+    run_asynchronous,
+    run_synchronous,
+)
 
 HERE = "this process"
 MOST_DEATHS = 10
-"""A leg that has met so many deaths of workers is taken to cause them."""
+"""An assignment that has met so many deaths of workers is taken to cause them."""
 
 
-class Done(NamedTuple):
-    """A leg that has ended."""
+class FinishedAssignment(NamedTuple):
+    """Assignment that has ended, and the report on it."""
 
-    leg: Leg
-    report: Report
+    assignment: Assignment
+    report: WorkerReport
 
 
-class Crew(Protocol):
-    """Trainers."""
+class TrainingPool(Protocol):
+    """Pool that carries out assignments."""
 
     def threads(self) -> Mapping[str, int]:
-        """Return the threads of each worker that there is now."""
+        """Return the threads of each Dask worker that there is now, by address."""
 
     def holders(self) -> list[str]:
-        """Return a worker for each block that holds it, or is to load it."""
+        """Return for each block the address of a Dask worker that holds it, or is to load it."""
 
-    def start(self, leg: Leg, worker: str) -> None:
-        """Let a leg begin, best on this worker."""
+    def start(self, assignment: Assignment, address: str) -> None:
+        """Start an assignment, best on this Dask worker."""
 
-    def finished(self, seconds: float) -> Done | None:
-        """Return a leg that has ended; None if none does in this time."""
+    def finished(self, seconds: float) -> FinishedAssignment | None:
+        """Return an assignment that has ended; None if none does in this time."""
 
     def stop(self) -> None:
         """Start nothing more."""
 
 
-class ClusterCrew:
-    """Long tasks beside their blocks, each of which gives its thread back: a leg of a lost worker starts elsewhere.
+class ClusterTrainingPool:
+    """Pool of long tasks beside their blocks, which give their thread back; those of a lost worker start elsewhere.
 
     Parameters
     ----------
     engine : FuturesEngine
-    course : Course
+    config : WorkerConfig
     """
 
-    def __init__(self, engine: FuturesEngine, course: Course) -> None:
-        self.engine, self.course = engine, course
-        self._running: dict[Any, tuple[Leg, str, Future]] = {}
+    def __init__(self, engine: FuturesEngine, config: WorkerConfig) -> None:
+        self.engine, self.config = engine, config
+        self._running: dict[Any, tuple[Assignment, str, Future]] = {}
         self._deaths: Counter[tuple[str, int]] = Counter()
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
 
@@ -71,27 +78,27 @@ class ClusterCrew:
     def holders(self) -> list[str]:
         return self.engine.homes()
 
-    def start(self, leg: Leg, worker: str) -> None:
-        engine, sources = self.engine, self.engine.sources(leg.blocks)
-        future = engine.client.submit(
-            carry_out, self.course, leg, sources, engine.change, pure=False, workers=[worker], allow_other_workers=True
-        )
-        self._running[future.key] = leg, worker, future
+    def start(self, assignment: Assignment, address: str) -> None:
+        sources = self.engine.sources(assignment.blocks)
+        arguments = (self.config, assignment, sources, self.engine.change)
+        placed: dict[str, Any] = {"workers": [address], "allow_other_workers": True}
+        future = self.engine.client.submit(carry_out, *arguments, pure=False, **placed)
+        self._running[future.key] = assignment, address, future
         future.add_done_callback(self._done.put)
 
-    def finished(self, seconds: float) -> Done | None:
+    def finished(self, seconds: float) -> FinishedAssignment | None:
         try:
             future = self._done.get(timeout=seconds)
         except queue.Empty:
             return None
-        leg, worker, _ = self._running.pop(future.key)
+        assignment, address, _ = self._running.pop(future.key)
         try:
-            return Done(leg, future.result())
+            return FinishedAssignment(assignment, future.result())
         except KilledWorker:
-            self._deaths[leg.trainer, leg.number] += 1
-            if self._deaths[leg.trainer, leg.number] >= MOST_DEATHS:
+            self._deaths[assignment.worker, assignment.number] += 1
+            if self._deaths[assignment.worker, assignment.number] >= MOST_DEATHS:
                 raise
-            self.start(leg, worker)
+            self.start(assignment, address)
             return None
         except CancelledError as error:
             raise LostDataError(
@@ -103,27 +110,26 @@ class ClusterCrew:
         self.engine.client.cancel([future for _, _, future in self._running.values()])
 
 
-def carry_out(course: Course, leg: Leg, sources: Any, change: Any) -> Report:
-    """Carry out a leg on a worker, in a thread that it no longer counts."""
+def carry_out(config: WorkerConfig, assignment: Assignment, sources: Any, change: Any) -> WorkerReport:
+    """Carry out an assignment on a Dask worker, in a thread that it no longer counts."""
     secede()
-    report = _run(course, leg, loads_of(sources, change))
-    return report._replace(worker=get_worker().address)
+    return _run(config, assignment, loads_of(sources, change), get_worker().address)
 
 
-class LocalCrew:
-    """Threads of this process.
+class LocalTrainingPool:
+    """Pool of threads of this process.
 
     Parameters
     ----------
     engine : LocalEngine
-    course : Course
+    config : WorkerConfig
     n_threads : int
     """
 
-    def __init__(self, engine: LocalEngine, course: Course, n_threads: int) -> None:
-        self.engine, self.course, self.n_threads = engine, course, n_threads
+    def __init__(self, engine: LocalEngine, config: WorkerConfig, n_threads: int) -> None:
+        self.engine, self.config, self.n_threads = engine, config, n_threads
         self._pool = ThreadPoolExecutor(n_threads, "daskml-kit-trainer")
-        self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[FinishedAssignment | BaseException] = queue.SimpleQueue()
 
     def threads(self) -> Mapping[str, int]:
         return {HERE: self.n_threads}
@@ -131,10 +137,10 @@ class LocalCrew:
     def holders(self) -> list[str]:
         return [HERE] * self.engine.n_blocks
 
-    def start(self, leg: Leg, worker: str) -> None:
-        self._pool.submit(self._carry_out, leg)
+    def start(self, assignment: Assignment, address: str) -> None:
+        self._pool.submit(self._carry_out, assignment)
 
-    def finished(self, seconds: float) -> Done | None:
+    def finished(self, seconds: float) -> FinishedAssignment | None:
         try:
             done = self._done.get(timeout=seconds)
         except queue.Empty:
@@ -146,10 +152,10 @@ class LocalCrew:
     def stop(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _carry_out(self, leg: Leg) -> None:
+    def _carry_out(self, assignment: Assignment) -> None:
         try:
-            loads = [self._load(self.engine.blocks[position]) for position in leg.blocks]
-            self._done.put(Done(leg, _run(self.course, leg, loads)._replace(worker=HERE)))
+            loads = [self._load(self.engine.blocks[position]) for position in assignment.blocks]
+            self._done.put(FinishedAssignment(assignment, _run(self.config, assignment, loads, HERE)))
         except BaseException as error:  # whatever it is, the thread that waits raises it
             self._done.put(error)
 
@@ -157,6 +163,7 @@ class LocalCrew:
         return lambda: source if isinstance(source, Block) else load(source, self.engine.change)
 
 
-def _run(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
+def _run(config: WorkerConfig, assignment: Assignment, loads: Sequence[Load], address: str) -> WorkerReport:
+    run = run_synchronous if assignment.virtual_workers else run_asynchronous
     with computing():
-        return run_lanes(course, leg, loads) if leg.lanes else run_free(course, leg, loads)
+        return run(config, assignment, loads)._replace(address=address)

@@ -1,18 +1,18 @@
-"""What a trainer makes of some mini-batches: a gradient at one point, or a way that it went by itself."""
+"""Worker steps: the gradient of minibatches at one point, or local steps of stochastic gradient descent."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.row_sparse import Rows
+from daskml_kit.numerics.row_sparse import SparseRows
 from daskml_kit.optim import Update
-from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.training.minibatches import Batch
+from daskml_kit.parameter_server.training.minibatches import Minibatch
 from daskml_kit.typing import Array
 
 LossAndGradient: TypeAlias = Callable[..., tuple[float, Mapping[str, Any]]]
@@ -20,9 +20,10 @@ LossAndGradient: TypeAlias = Callable[..., tuple[float, Mapping[str, Any]]]
 
 
 class Contribution(NamedTuple):
-    """What is pushed: the mean loss of the rows, their weight and number, and arrays by name.
+    """Contribution to push: the mean loss of the rows, their weight and number, and gradients or local updates by name.
 
-    ``ahead`` is how far the trainer itself has gone, if it does: it goes on from what it pulls next by as much.
+    ``ahead`` is the worker's own local update, if it made steps of its own: it adds it to the parameters that it pulls
+    next.
     """
 
     loss: float
@@ -32,55 +33,47 @@ class Contribution(NamedTuple):
     ahead: Mapping[str, Array] | None = None
 
 
-class Step(Protocol):
-    """How a trainer works.
+class WorkerStep(ABC):
+    """Computation of a worker between two pushes: a gradient at the pulled parameters, or local steps of its own.
 
     Attributes
     ----------
     most_batches : int
-        The most mini-batches between two pushes that measured costs may lead to.
-    by_rows : bool
-        Whether it needs but some rows of the parameters, and the gradients of lanes, which are of rows too, add up: a
-        mean over lanes would shorten the step of a row that few of them touch.
+        The most minibatches between two pushes that measured costs may lead to.
+    row_sparse : bool
+        Whether only some rows of the parameters are pulled and pushed. The gradients of virtual workers, which are of
+        rows too, then add up: a mean would shorten the step of a row that few of them touch.
     local : bool
-        Whether it contributes a way that it went by itself, of which those of all trainers are to be averaged.
+        Whether it contributes a local update, of which those of all workers are to be averaged.
     """
 
-    @property
-    def most_batches(self) -> int: ...
+    most_batches: int = 4
+    row_sparse: bool = False
+    local: bool = False
 
-    @property
-    def by_rows(self) -> bool: ...
+    def required_rows(self, batches: list[Minibatch]) -> Mapping[str, Array] | None:
+        """Return the rows of parameters that these minibatches need, which are all that is pulled; None for all."""
+        return None
 
-    @property
-    def local(self) -> bool: ...
+    @abstractmethod
+    def compute(self, params: dict[str, Array], batches: Iterable[Minibatch]) -> Contribution:
+        """Return the contribution of minibatches at ``params``, which are not written to."""
 
-    def needs(self, batches: list[Batch]) -> Mapping[str, Array] | None:
-        """Return the rows of parameters that these mini-batches need, which are all that is pulled; None for all."""
-
-    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
-        """Return what comes of mini-batches at ``params``, which are not written to."""
-
-    def loss(self, params: dict[str, Array], batch: Batch) -> float:
+    @abstractmethod
+    def loss(self, params: dict[str, Array], batch: Minibatch) -> float:
         """Return the mean loss of rows."""
 
 
 @dataclass(frozen=True)
-class Gradients:
-    """The mean gradient of mini-batches at the parameters that were pulled."""
+class GradientStep(WorkerStep):
+    """Mean gradient of minibatches at the parameters that were pulled."""
 
     loss_and_grad: LossAndGradient
-    most_batches: int = 4
-    by_rows: ClassVar[bool] = False
-    local: ClassVar[bool] = False
 
-    def needs(self, batches: list[Batch]) -> None:
-        return None
-
-    def loss(self, params: dict[str, Array], batch: Batch) -> float:
+    def loss(self, params: dict[str, Array], batch: Minibatch) -> float:
         return evaluated(self.loss_and_grad, params, batch)[0]
 
-    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
+    def compute(self, params: dict[str, Array], batches: Iterable[Minibatch]) -> Contribution:
         """Return the mean, over all rows, of loss and gradients."""
         batches = list(batches)
         if len(batches) == 1 and batches[0].mass:
@@ -101,10 +94,8 @@ class Gradients:
 
 
 @dataclass(frozen=True)
-class LocalSteps:
-    """A step of the trainer's own for each mini-batch; what is pushed is how far it went.
-
-    Servers add up what trainers went, each weighted so that together they go the mean (local SGD).
+class LocalSgdStep(WorkerStep):
+    """Local step of the worker for each minibatch; the local update is pushed, and servers average (local SGD).
 
     References
     ----------
@@ -113,18 +104,14 @@ class LocalSteps:
 
     loss_and_grad: LossAndGradient
     rule: Update
-    most_batches: int = 64
-    by_rows: ClassVar[bool] = False
-    local: ClassVar[bool] = True
+    most_batches = 64
+    local = True
 
-    def needs(self, batches: list[Batch]) -> None:
-        return None
-
-    def loss(self, params: dict[str, Array], batch: Batch) -> float:
+    def loss(self, params: dict[str, Array], batch: Minibatch) -> float:
         return evaluated(self.loss_and_grad, params, batch)[0]
 
-    def contribute(self, params: dict[str, Array], batches: Iterable[Batch]) -> Contribution:
-        """Go a step for each mini-batch."""
+    def compute(self, params: dict[str, Array], batches: Iterable[Minibatch]) -> Contribution:
+        """Make a step for each minibatch."""
         own = {name: array.copy() for name, array in params.items()}
         states = {name: self.rule.init(array) for name, array in own.items()}
         loss = weight = 0.0
@@ -134,11 +121,11 @@ class LocalSteps:
             for name, grad in grads.items():
                 own[name], states[name] = self.rule.apply(np.asarray(grad), states[name], own[name])
             loss, weight, n_rows = loss + value * batch.mass, weight + batch.mass, n_rows + batch.n_rows
-        way = {name: own[name] - array for name, array in params.items()}
-        return Contribution(loss / weight if weight else 0.0, weight, n_rows, way, way)
+        moved = {name: own[name] - array for name, array in params.items()}
+        return Contribution(loss / weight if weight else 0.0, weight, n_rows, moved, moved)
 
 
-def evaluated(function: LossAndGradient, params: dict[str, Array], batch: Batch) -> tuple[float, Mapping[str, Any]]:
+def evaluated(function: LossAndGradient, params: dict[str, Array], batch: Minibatch) -> tuple[float, Mapping[str, Any]]:
     """Return a user's loss and gradients, checked as far as it costs nothing."""
     weight = () if batch.weight is None else (batch.weight,)
     answer: Any = function(params, batch.X, batch.y, *weight)
@@ -158,25 +145,24 @@ def _added(total: dict[str, Any] | None, grads: Mapping[str, Any], mass: float) 
 
 
 def _sum(a: Any, b: Any) -> Any:
-    if isinstance(a, Rows) and isinstance(b, Rows):
-        return Rows(np.concatenate([a.rows, b.rows]), np.concatenate([a.values, b.values]))
+    if isinstance(a, SparseRows) and isinstance(b, SparseRows):
+        return SparseRows(np.concatenate([a.rows, b.rows]), np.concatenate([a.values, b.values]))
     return a + b
 
 
 def _scaled(gradient: Any, by: float) -> Any:
-    if isinstance(gradient, Rows):
-        return Rows(gradient.rows, np.asarray(gradient.values) * by)
+    if isinstance(gradient, SparseRows):
+        return SparseRows(gradient.rows, np.asarray(gradient.values) * by)
     return np.asarray(gradient) * by
 
 
 class TopK:
-    """Compression with error feedback: what is not pushed now is pushed when it has grown.
+    """Top-k compression with error feedback: small elements are added up, and pushed when they have grown.
 
     Parameters
     ----------
     share : float
-        Of the elements of each array that are pushed, above 0 and at most 1.
-    layout : Layout
+        Share of the elements of each array that is pushed, above 0 and at most 1.
 
     References
     ----------
@@ -184,15 +170,15 @@ class TopK:
 
     Examples
     --------
-    >>> top = TopK(0.5, Layout.of({"w": np.zeros(2)}, 1))
+    >>> top = TopK(0.5)
     >>> top.compress({"w": np.array([3.0, 1.0])})["w"]
-    Rows(rows=array([0]), values=array([3.]))
+    SparseRows(rows=array([0]), values=array([3.]))
     >>> top.compress({"w": np.array([0.0, 1.0])})["w"]
-    Rows(rows=array([1]), values=array([2.]))
+    SparseRows(rows=array([1]), values=array([2.]))
     """
 
-    def __init__(self, share: float, layout: Layout) -> None:
-        self.share, self.layout = share, layout
+    def __init__(self, share: float) -> None:
+        self.share = share
         self._rest: dict[str, Array] = {}
 
     def compress(self, gradients: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +186,7 @@ class TopK:
         return {name: self._largest(name, gradient) for name, gradient in gradients.items()}
 
     def _largest(self, name: str, gradient: Any) -> Any:
-        if isinstance(gradient, Rows):
+        if isinstance(gradient, SparseRows):
             raise DataError("top_k: expected whole gradients, got rows, which are few already")
         total = np.asarray(gradient) + self._rest.get(name, 0.0)
         if total.ndim == 0:
@@ -211,4 +197,4 @@ class TopK:
         values = total[rows]
         total[rows] = 0
         self._rest[name] = total
-        return Rows(rows, values)
+        return SparseRows(rows, values)

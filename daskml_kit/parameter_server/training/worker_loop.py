@@ -1,4 +1,4 @@
-"""What a trainer is sent to do: some blocks once, or some lanes of an epoch in step with all others."""
+"""Loop of a training worker: through some blocks at its own pace, or in step with all virtual workers of an epoch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.row_sparse import Rows
-from daskml_kit.parameter_server.client import Trainer
-from daskml_kit.parameter_server.protocol import Terms
+from daskml_kit.numerics.row_sparse import SparseRows
+from daskml_kit.parameter_server.buffers import RowBuffer
+from daskml_kit.parameter_server.client import WorkerClient
+from daskml_kit.parameter_server.protocol import Consistency
 from daskml_kit.parameter_server.rpc import Address, LocalServers
-from daskml_kit.parameter_server.training.minibatches import Batch, Order, Room, Visit
-from daskml_kit.parameter_server.training.updates import Contribution, Step, TopK
+from daskml_kit.parameter_server.training.minibatches import Minibatch, MinibatchOrder, ShuffledBlock
+from daskml_kit.parameter_server.training.updates import Contribution, TopK, WorkerStep
 from daskml_kit.typing import Array
 
 Load = Callable[[], Block]
@@ -24,75 +25,83 @@ Load = Callable[[], Block]
 
 
 @dataclass(frozen=True)
-class Course:
-    """What all legs of a training have in common.
+class WorkerConfig:
+    """Configuration that all assignments of a training have in common.
 
     Parameters
     ----------
-    step : Step
-    order : Order
+    step : WorkerStep
+    order : MinibatchOrder
     push_every : int, optional
-        Mini-batches between two pushes; by default as many as it takes to hide the time of a push.
+        Minibatches between two pushes; by default as many as it takes to hide the time of a push.
     source : Address or LocalServers
-    terms : Terms
+    consistency : Consistency
     share : float
-        What of a way gone by itself an asynchronous trainer pushes.
+        What an asynchronous worker pushes of its local steps, so that all workers together average.
     top_k : float, optional
         The share of a gradient's elements that is pushed.
     """
 
-    step: Step
-    order: Order
+    step: WorkerStep
+    order: MinibatchOrder
     push_every: int | None
     source: Address | LocalServers
-    terms: Terms
+    consistency: Consistency
     share: float = 1.0
     top_k: float | None = None
 
+    def n_steps(self, n_rows: int) -> int:
+        """Return the number of synchronous steps that a block takes."""
+        return -(-self.order.n_batches(n_rows) // (self.push_every or 1))
+
 
 @dataclass(frozen=True)
-class Leg:
-    """A trainer's next piece of work.
+class Assignment:
+    """Assignment of blocks to a worker, for one task.
 
     Parameters
     ----------
-    trainer : str
+    worker : str
     number : int
-        Grows from leg to leg of a trainer.
+        Grows from assignment to assignment of a worker.
     epoch : int
     blocks : tuple of int
-        Positions of the blocks that it visits; lane after lane.
-    lanes : tuple of (lane, positions)
-        In a synchronous run, which blocks each of its lanes has.
+        Positions of the blocks that it visits; virtual worker after virtual worker.
+    virtual_workers : tuple of (virtual_worker, positions)
+        In a synchronous run, the blocks of each of its virtual workers.
     sizes : tuple of int
         The rows of each of ``blocks``.
     n_steps, first : int
         The synchronous steps of the epoch, and how many there were before it.
     """
 
-    trainer: str
+    worker: str
     number: int
     epoch: int
     blocks: tuple[int, ...]
-    lanes: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    virtual_workers: tuple[tuple[int, tuple[int, ...]], ...] = ()
     sizes: tuple[int, ...] = ()
     n_steps: int = 0
     first: int = 0
 
 
-class LaneLoss(NamedTuple):
-    """The sum of the losses of a lane's rows, and their weight."""
+class VirtualWorkerLoss(NamedTuple):
+    """Sum of the losses of a virtual worker's rows, and their weight."""
 
-    lane: int
+    virtual_worker: int
     loss: float = 0.0
     weight: float = 0.0
 
-    def add(self, done: Contribution) -> LaneLoss:
-        return LaneLoss(self.lane, self.loss + done.loss * done.weight, self.weight + done.weight)
+    def add(self, done: Contribution) -> VirtualWorkerLoss:
+        """Return the sums with those of a contribution."""
+        return self._replace(loss=self.loss + done.loss * done.weight, weight=self.weight + done.weight)
 
 
-class Report(NamedTuple):
-    """What a trainer did: sums over its rows, by lane in a synchronous run, and where its seconds went."""
+class WorkerReport(NamedTuple):
+    """Report on an assignment: sums over its rows, by virtual worker in a synchronous run, and seconds spent.
+
+    ``address`` is that of the Dask worker that carried it out.
+    """
 
     loss: float = 0.0
     weight: float = 0.0
@@ -101,182 +110,188 @@ class Report(NamedTuple):
     skipped: int = 0
     computing: float = 0.0
     waiting: float = 0.0
-    worker: str = ""
-    lanes: tuple[LaneLoss, ...] = ()
+    address: str = ""
+    virtual_workers: tuple[VirtualWorkerLoss, ...] = ()
 
-    def add(self, done: Contribution, computing: float) -> Report:
+    def add(self, done: Contribution, computing: float = 0.0, waiting: float = 0.0) -> WorkerReport:
+        """Return the report with one more contribution."""
         return self._replace(
             loss=self.loss + done.loss * done.weight,
             weight=self.weight + done.weight,
             n_rows=self.n_rows + done.n_rows,
             pushes=self.pushes + 1,
             computing=self.computing + computing,
+            waiting=self.waiting + waiting,
         )
 
 
-def run_free(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
-    """Visit blocks, and push as it goes; what the servers have of this leg already is left out."""
-    rider, room = Rider(course, leg), Room()
+def run_asynchronous(config: WorkerConfig, assignment: Assignment, loads: Sequence[Load]) -> WorkerReport:
+    """Visit blocks, pushing at the worker's own pace; pushes that the servers have already are left out."""
+    worker, buffer = AsyncWorker(config, assignment), RowBuffer()
     before = 0
     for load in loads:
         block = load()
-        n_batches = course.order.n_batches(block.n_rows)
-        start = max(rider.done - before, 0)
+        n_batches = config.order.n_batches(block.n_rows)
+        start = max(worker.done - before, 0)
         if start < n_batches:
-            visit = course.order.visit(block, leg.epoch, room)
+            shuffled = config.order.shuffled(block, assignment.epoch, buffer)
             while start < n_batches:
-                stop = min(start + rider.every, n_batches)
-                rider.go(visit.batches(start, stop), block, before + stop - 1)
+                stop = min(start + worker.push_every, n_batches)
+                worker.step(shuffled.batches(start, stop), block, before + stop - 1)
                 start = stop
         before += n_batches
-    return rider.ended()
+    return worker.finish()
 
 
-class Rider:
-    """A trainer at its own pace: while a push is on its way, it goes on with the next mini-batches.
+class AsyncWorker:
+    """Worker at its own pace: while a push is in flight, it computes on the next minibatches.
 
     Parameters
     ----------
-    course : Course
-    leg : Leg
+    config : WorkerConfig
+    assignment : Assignment
     """
 
-    def __init__(self, course: Course, leg: Leg) -> None:
-        self.course = course
-        self.trainer = Trainer(course.source, course.terms, leg.trainer, leg=leg.number)
-        self.done = self.trainer.resume()
-        self.every = course.push_every or 1
-        self.report = Report()
-        self._top_k = TopK(course.top_k, self.trainer.layout) if course.top_k else None
-        self._bounded = np.isfinite(course.terms.staleness)
+    def __init__(self, config: WorkerConfig, assignment: Assignment) -> None:
+        self.config = config
+        self.client = WorkerClient(config.source, config.consistency, assignment.worker, assignment=assignment.number)
+        self.done = self.client.resume()
+        self.push_every = config.push_every or 1
+        self.report = WorkerReport()
+        self._top_k = TopK(config.top_k) if config.top_k else None
+        self._bounded = np.isfinite(config.consistency.staleness)
         if self._bounded:
-            self.trainer.enter()
+            self.client.enter()
         self._params: dict[str, Array] | None = None
-        self._on_its_way = False
+        self._in_flight = False
 
-    def go(self, batches: list[Batch], block: Block, at: int) -> None:
-        """Make a contribution of mini-batches, and push it as number ``at`` of the leg."""
+    def step(self, batches: list[Minibatch], block: Block, at: int) -> None:
+        """Compute the contribution of minibatches, and push it as number ``at`` of the assignment."""
         started = time.perf_counter()
-        rows = self.course.step.needs(batches)
+        rows = self.config.step.required_rows(batches)
         if self._params is None or rows is not None:
-            self._params = self.trainer.pull(rows=rows)
+            self._params = self.client.pull(rows=rows)
         pulled = time.perf_counter()
-        contribution = self.course.step.contribute(self._params, batches)
-        if not np.isfinite(contribution.loss):
-            check_finite(block)
+        contribution = _compute(self.config.step, self._params, batches, block)
         computed = time.perf_counter()
-        self._exchange(contribution, at, some_rows=rows is not None)
+        self._push(contribution, at, some_rows=rows is not None)
         waited = pulled - started + time.perf_counter() - computed
-        self.report = self.report.add(contribution, computed - pulled)
-        self.report = self.report._replace(waiting=self.report.waiting + waited)
-        if self.course.push_every is None:
-            hidden = math.ceil(self.every * waited / max(computed - pulled, 1e-9))
-            self.every = min(max(hidden, self.every), self.course.step.most_batches)
+        self.report = self.report.add(contribution, computed - pulled, waited)
+        if self.config.push_every is None:
+            hidden = math.ceil(self.push_every * waited / max(computed - pulled, 1e-9))
+            self.push_every = min(max(hidden, self.push_every), self.config.step.most_batches)
 
-    def ended(self) -> Report:
-        """Wait for the last push, and return what was done."""
-        if self._on_its_way:
-            self.trainer.finish()
-        return self.report._replace(skipped=self.trainer.skipped)
+    def finish(self) -> WorkerReport:
+        """Wait for the last push, and return the report."""
+        if self._in_flight:
+            self.client.finish()
+        return self.report._replace(skipped=self.client.skipped)
 
-    def _exchange(self, contribution: Contribution, at: int, *, some_rows: bool) -> None:
-        arrays = {name: _part(array, self.course.share) for name, array in contribution.arrays.items()}
-        fresh = self.trainer.finish() if self._on_its_way else self._params
-        self.trainer.start(self._top_k.compress(arrays) if self._top_k else arrays, at=at)
-        self._on_its_way = not self._bounded
-        if self._bounded:  # what it goes on with has to have all that staleness promises
-            self._params = self.trainer.finish()
+    def _push(self, contribution: Contribution, at: int, *, some_rows: bool) -> None:
+        arrays = {name: _scaled(array, self.config.share) for name, array in contribution.arrays.items()}
+        fresh = self.client.finish() if self._in_flight else self._params
+        self.client.start(self._top_k.compress(arrays) if self._top_k else arrays, at=at)
+        self._in_flight = not self._bounded
+        if self._bounded:  # the next parameters must have all the updates that the staleness bound promises
+            self._params = self.client.finish()
         elif contribution.ahead is not None and not some_rows and fresh is not None:
             self._params = {name: array + contribution.ahead[name] for name, array in fresh.items()}
         else:
             self._params = fresh
 
 
-def run_lanes(course: Course, leg: Leg, loads: Sequence[Load]) -> Report:
-    """Bring some lanes through the steps of an epoch, in step with the others."""
-    trainer = Trainer(course.source, course.terms, leg.trainer, leg=leg.number)
-    trainer.await_version(leg.first)
-    sizes = dict(zip(leg.blocks, leg.sizes, strict=True))
-    loaded = dict(zip(leg.blocks, loads, strict=True))
-    room = Room()
-    readers = {
-        lane: Lane(course.order, course.push_every or 1, leg.epoch, [(sizes[p], loaded[p]) for p in positions], room)
-        for lane, positions in leg.lanes
+def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequence[Load]) -> WorkerReport:
+    """Carry some virtual workers through the steps of an epoch, in step with the others."""
+    client = WorkerClient(config.source, config.consistency, assignment.worker, assignment=assignment.number)
+    client.await_version(assignment.first)
+    given = zip(assignment.blocks, assignment.sizes, loads, strict=True)
+    blocks = {position: SizedLoad(n_rows, load) for position, n_rows, load in given}
+    buffer = RowBuffer()
+    virtual_workers = {
+        number: VirtualWorker(config, assignment.epoch, [blocks[p] for p in positions], buffer)
+        for number, positions in assignment.virtual_workers
     }
-    report = Report()
-    losses = {lane: LaneLoss(lane) for lane in readers}
-    by_rows = course.step.by_rows
-    params = trainer.pull(() if by_rows else None)
-    while (number := trainer.version - leg.first) < leg.n_steps:
+    report = WorkerReport()
+    losses = {number: VirtualWorkerLoss(number) for number in virtual_workers}
+    row_sparse = config.step.row_sparse
+    params = client.pull(() if row_sparse else None)
+    while (step := client.version - assignment.first) < assignment.n_steps:
         started = time.perf_counter()
-        shares: list[tuple[int, float, Mapping[str, Any] | None]] = []
-        for lane, reader in readers.items():
-            batches, block = reader.part(number)
+        parts: list[tuple[int, float, Mapping[str, Any] | None]] = []
+        for number, virtual_worker in virtual_workers.items():
+            batches, block = virtual_worker.batches(step)
             if block is None:
-                shares.append((lane, float(by_rows), None))
+                parts.append((number, float(row_sparse), None))
                 continue
-            rows = course.step.needs(batches)
-            own = params if rows is None else trainer.pull(rows=rows)
-            contribution = course.step.contribute(own, batches)
-            if not np.isfinite(contribution.loss):
-                check_finite(block)
-            shares.append(_share(lane, contribution, course.terms.lanes if by_rows else None))
-            report = report.add(contribution, 0.0)
-            losses[lane] = losses[lane].add(contribution)
+            rows = config.step.required_rows(batches)
+            own = params if rows is None else client.pull(rows=rows)
+            contribution = _compute(config.step, own, batches, block)
+            if row_sparse:  # gradients of rows add up: of so many virtual workers, each has an equal part in the mean
+                n_virtual = config.consistency.virtual_workers
+                arrays = {name: _scaled(array, n_virtual) for name, array in contribution.arrays.items()}
+                parts.append((number, 1.0, arrays))
+            else:
+                parts.append((number, contribution.weight, contribution.arrays))
+            report = report.add(contribution)
+            losses[number] = losses[number].add(contribution)
         computed = time.perf_counter()
-        params = trainer.push_lanes(shares, read=not by_rows)
+        params = client.push_step(parts, read=not row_sparse)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
-    return report._replace(skipped=trainer.skipped, lanes=tuple(losses.values()))
+    return report._replace(skipped=client.skipped, virtual_workers=tuple(losses.values()))
 
 
-class Lane:
-    """The mini-batches of a lane, by steps; a step never has rows of two blocks.
+class SizedLoad(NamedTuple):
+    """Number of rows of a block, and the function that loads it."""
 
-    Lanes that take turns may have one ``room``: mini-batches are valid until the next are asked for.
+    n_rows: int
+    load: Load
+
+
+class VirtualWorker:
+    """Minibatches of a virtual worker, by synchronous steps; a step never has rows of two blocks.
+
+    Virtual workers that take turns may share a ``buffer``: minibatches are valid until the next are asked for.
     """
 
-    def __init__(self, order: Order, every: int, epoch: int, blocks: Sequence[tuple[int, Load]], room: Room) -> None:
-        self.order, self.every, self.epoch, self._room = order, every, epoch, room
+    def __init__(self, config: WorkerConfig, epoch: int, blocks: Sequence[SizedLoad], buffer: RowBuffer) -> None:
+        self.order, self.push_every, self.epoch, self._buffer = config.order, config.push_every or 1, epoch, buffer
         self.blocks = blocks
-        counts = [n_steps(order, every, n_rows) for n_rows, _ in blocks]
-        self.ends = np.cumsum(counts, dtype=int)
-        self._held: tuple[int, Visit | None] = (-1, None)
+        self.ends = np.cumsum([config.n_steps(block.n_rows) for block in blocks], dtype=int)
+        self._held: tuple[int, ShuffledBlock | None] = (-1, None)
 
-    def part(self, step: int) -> tuple[list[Batch], Block | None]:
-        """Return the mini-batches of a step, and their block; none after the last."""
+    def batches(self, step: int) -> tuple[list[Minibatch], Block | None]:
+        """Return the minibatches of a step, and their block; none after the last."""
         position = int(np.searchsorted(self.ends, step, side="right"))
         if position >= len(self.blocks):
             return [], None
-        visit = self._visit(position)
-        start = (step - (int(self.ends[position - 1]) if position else 0)) * self.every
-        stop = min(start + self.every, self.order.n_batches(visit.block.n_rows))
-        return visit.batches(start, stop), visit.block
+        shuffled = self._shuffled(position)
+        start = (step - (int(self.ends[position - 1]) if position else 0)) * self.push_every
+        stop = min(start + self.push_every, self.order.n_batches(shuffled.block.n_rows))
+        return shuffled.batches(start, stop), shuffled.block
 
-    def _visit(self, position: int) -> Visit:
-        """Return the visit of a block; of the others, none is held."""
-        held, visit = self._held
-        if visit is None or held != position:
+    def _shuffled(self, position: int) -> ShuffledBlock:
+        """Return the rows of a block in their order; no other block is held."""
+        held, shuffled = self._held
+        if shuffled is None or held != position:
             self._held = held, None  # let go of one before the next is loaded
-            visit = self.order.visit(self.blocks[position][1](), self.epoch, self._room)
-            self._held = position, visit
-        return visit
+            shuffled = self.order.shuffled(self.blocks[position].load(), self.epoch, self._buffer)
+            self._held = position, shuffled
+        return shuffled
 
 
-def _share(lane: int, done: Contribution, adding: int | None) -> tuple[int, float, Mapping[str, Any]]:
-    """Return a lane's share of a mean by weight, or, of so many lanes whose gradients are ``adding`` up, of a sum."""
-    if adding is None:
-        return lane, done.weight, done.arrays
-    return lane, 1.0, {name: _part(array, adding) for name, array in done.arrays.items()}
+def _compute(step: WorkerStep, params: dict[str, Array], batches: list[Minibatch], block: Block) -> Contribution:
+    """Return the contribution of minibatches; where its loss is not finite, the block may be the reason."""
+    contribution = step.compute(params, batches)
+    if not np.isfinite(contribution.loss):
+        check_finite(block)
+    return contribution
 
 
-def n_steps(order: Order, every: int, n_rows: int) -> int:
-    """Return how many steps a block takes."""
-    return -(-order.n_batches(n_rows) // every)
-
-
-def _part(array: Any, share: float) -> Any:
-    if share == 1:
+def _scaled(array: Any, factor: float) -> Any:
+    if factor == 1:
         return array
-    return Rows(array.rows, array.values * share) if isinstance(array, Rows) else np.asarray(array) * share
+    return (
+        SparseRows(array.rows, array.values * factor) if isinstance(array, SparseRows) else np.asarray(array) * factor
+    )
