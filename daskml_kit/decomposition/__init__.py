@@ -1,0 +1,5 @@
+"""Matrix decomposition with scikit-learn's parameters and answers."""
+
+from daskml_kit.decomposition.pca import PCA
+
+__all__ = ["PCA"]

@@ -1,0 +1,129 @@
+"""Principal component analysis."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import sklearn.decomposition
+from sklearn.utils.extmath import svd_flip
+
+from daskml_kit.base import DaskEstimator, without_names
+from daskml_kit.reductions.gram import Gram
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.views import AffineView
+from daskml_kit.typing import Array
+from daskml_kit.validation import check_choice
+
+SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
+
+
+class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
+    """Principal component analysis, from the eigenvectors of the covariance matrix, in one pass.
+
+    Parameters
+    ----------
+    n_components : int, float from 0 to 1 or None, optional
+        Number of components, or the share of the variance that they are to explain; by default all.
+    copy : bool, default True
+        X is never written to, whatever this says.
+    whiten : bool, default False
+        Whether `transform` gives components of variance 1.
+    svd_solver : {"auto", "full", "covariance_eigh", "arpack", "randomized"}, default "auto"
+        All give the exact components here.
+    tol, iterated_power, n_oversamples, power_iteration_normalizer, random_state
+        Of scikit-learn's approximate solvers, none of which is needed.
+
+    Attributes
+    ----------
+    components_ : array of shape (n_components, n_features)
+    explained_variance_, explained_variance_ratio_, singular_values_ : array of shape (n_components,)
+    mean_ : array of shape (n_features,)
+    noise_variance_ : float
+    n_components_, n_samples_ : int
+    profile_ : daskml_kit.engines.profile.Profile
+
+    See Also
+    --------
+    daskml_kit.preprocessing.StandardScaler : Features of variance 1, where their units are not comparable.
+
+    References
+    ----------
+    Tipping and Bishop, "Probabilistic principal component analysis", 1999.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]]), chunks=(2, 2))
+    >>> PCA(1).fit(X).components_.round(3)
+    array([[0.447, 0.894]])
+    """
+
+    _score_is = "mean"
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
+        """Find the principal components of X.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        PCA
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        return self._fit_blocks(X)
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        d = spec.n_features
+        scatter = yield Gram()
+        n, mean = scatter.n_rows, scatter.mean[:d].astype(spec.dtype)
+        if n < 2:
+            raise ValueError(f"PCA: Found array with {n} sample(s) while a minimum of 2 is required.")
+        values, vectors = np.linalg.eigh(scatter.product[:d, :d] / (n - 1))
+        values = np.maximum(values[::-1], 0)
+        _, components = svd_flip(None, vectors[:, ::-1].T, u_based_decision=False)
+        ratio, k = values / values.sum() if values.any() else values, self._n_kept(values, n)
+        noise = float(values[k:].mean()) if k < min(d, n) else 0.0
+        kept = {
+            "components_": components[:k],
+            "explained_variance_": values[:k],
+            "explained_variance_ratio_": ratio[:k],
+            "singular_values_": np.sqrt(values[:k] * (n - 1)),
+        }
+        fitted = {name: np.array(value, dtype=spec.dtype) for name, value in kept.items()}
+        return {**fitted, "mean_": mean, "noise_variance_": noise, "n_components_": k, "n_samples_": n}
+
+    def _n_kept(self, values: Array, n_rows: int) -> int:
+        most = min(len(values), n_rows)
+        if self.n_components is None:
+            return most
+        if isinstance(self.n_components, (int, np.integer)) and 0 <= self.n_components <= most:
+            return int(self.n_components)
+        if isinstance(self.n_components, float) and 0 < self.n_components < 1:
+            return int(np.searchsorted(np.cumsum(values / values.sum()), self.n_components, side="right")) + 1
+        raise ValueError(
+            f"n_components={self.n_components!r} must be between 0 and min(n_samples, n_features)={most}, or a share "
+            "of the variance between 0 and 1; 'mle' is not supported"
+        )
+
+    def _view(self, spec: DataSpec) -> AffineView:
+        maps = self.components_.T.astype(np.float64)
+        if self.whiten:
+            maps = maps / np.sqrt(self.explained_variance_)
+        d, k = maps.shape
+        matrix = np.zeros((d + 1, k + 1))
+        matrix[:d, :k], matrix[d, :k], matrix[d, k] = maps, -(self.mean_ @ maps), 1.0
+        return AffineView(matrix, without_names(self.to_sklearn()), matrix.tobytes(), spec.shared)
+
+    def _check_parameters(self) -> None:
+        check_choice("svd_solver", self.svd_solver, SOLVERS)
+        if self.n_components is not None and not isinstance(self.n_components, (int, float, np.integer)):
+            raise ValueError(f"n_components: expected a number or None, got {self.n_components!r}")

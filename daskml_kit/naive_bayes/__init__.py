@@ -1,0 +1,5 @@
+"""Naive Bayes classification with scikit-learn's parameters and answers."""
+
+from daskml_kit.naive_bayes.gaussian import GaussianNB
+
+__all__ = ["GaussianNB"]

@@ -1,0 +1,62 @@
+"""Lloyd's algorithm for k-means, a pass an iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskml_kit.reductions.nearest import Clusters, Farthest, Nearest
+from daskml_kit.typing import Array
+
+
+class Clustering(NamedTuple):
+    """End of Lloyd's algorithm: centers, the sum of squared distances to them, iterations, and the clusters in use."""
+
+    centers: Array
+    inertia: float
+    n_iter: int
+    n_used: int
+
+
+def lloyd(centers: Array, shift: Array, *, tol: float, max_iter: int) -> Generator[Any, Any, Clustering]:
+    """Move centers to the means of their clusters until they move no more (Lloyd 1982).
+
+    A cluster without rows takes the row that is farthest from its center, as scikit-learn's does.
+
+    Parameters
+    ----------
+    centers : array of shape (n_clusters, n_features)
+    shift : array of shape (n_features,)
+        Subtracted from rows and centers.
+    tol : float
+        Sum of squared moves at which it has converged.
+    max_iter : int
+    """
+    at = centers - shift
+    for n_iter in range(1, max_iter + 1):
+        found: Clusters = yield Nearest(at, shift)
+        sums, weights = found.sums, found.weights
+        empty = np.flatnonzero(weights == 0)
+        if len(empty):
+            sums, weights = yield from _relocated(Nearest(at, shift), found, empty)
+        moved = np.where(weights[:, None] > 0, sums / np.maximum(weights, 1e-300)[:, None], at)
+        change, at = float(((moved - at) ** 2).sum()), moved
+        if change == 0:
+            return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
+        if change <= tol:
+            break
+    found = yield Nearest(at, shift)
+    return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
+
+
+def _relocated(nearest: Nearest, found: Clusters, empty: Array) -> Generator[Any, Any, tuple[Array, Array]]:
+    """Return sums and weights where each empty cluster has one of the farthest rows, taken from its cluster."""
+    far = yield Farthest(nearest, len(empty))
+    sums, weights = found.sums.copy(), found.weights.copy()
+    for cluster, row, old, weight in zip(empty, far.rows, far.labels, far.weights, strict=False):
+        sums[old] -= row * weight
+        weights[old] -= weight
+        sums[cluster], weights[cluster] = row * weight, weight
+    return sums, weights
