@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
 
 import dask.array as da
 import numpy as np
@@ -14,25 +14,17 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from daskml_kit.base import (
-    Blockwise,
-    SklearnTwin,
-    Study,
-    can_study,
-    drive,
-    needs_many_passes,
-    prepare,
-    seen,
-    study_of,
-    to_sklearn,
-    together,
-)
+from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
+from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, to_sklearn
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import Tables
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.frames import Head, Select, columns_at, is_sparse
+from daskml_kit.reductions.frames import columns_at, is_sparse
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.sparsity import Density
+from daskml_kit.solvers.run import lockstep
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.views import of_columns, seen
 from daskml_kit.validation import like
 
 
@@ -127,7 +119,7 @@ def _cloned(name: str, transformer: Any) -> Any:
             f"transformers: expected an estimator with fit and transform, 'drop' or 'passthrough' for {name!r}, "
             f"got {transformer!r} (type {type(transformer).__name__})"
         )
-    if not can_study(transformer) and not _is_ours(transformer):
+    if not fits_by_reductions(transformer) and not _is_ours(transformer):
         raise DataError(
             f"transformers: {name!r} ({type(transformer).__name__}) cannot fit on Dask data; use its counterpart of "
             "daskml_kit, or wrap it, fitted, in sklearn.frozen.FrozenEstimator"
@@ -139,7 +131,7 @@ def _is_ours(transformer: Any) -> bool:
     """Whether every step fits on Dask data, though not by reductions."""
     steps = getattr(transformer, "steps", None) or getattr(transformer, "transformer_list", None)
     if steps is None:
-        return isinstance(transformer, SklearnTwin) or can_study(transformer)
+        return isinstance(transformer, DaskEstimator) or fits_by_reductions(transformer)
     return all(isinstance(step, str) or step is None or _is_ours(step) for _, step in steps)
 
 
@@ -177,7 +169,7 @@ def _stored(model: Any, result: Any) -> int | None:
     return int(model.n_features_in_) if known else None
 
 
-class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: ignore[misc]
+class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # type: ignore[misc]
     """Apply transformers to columns, and put their results side by side.
 
     On Dask input all transformers fit together: one pass answers the first reductions of all of them, the next pass the
@@ -213,15 +205,13 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
            [ 0.,  1.,  1.]])
     """
 
-    genuine: ClassVar[type[Any]] = sklearn.compose.ColumnTransformer
-
     @property
     def many_passes(self) -> bool:
         """Whether one pass over the data is not enough."""
         transformers = [*(transformer for _, transformer, _ in self.transformers), self.remainder]
         return any(isinstance(t, ColumnTransformer) or needs_many_passes(t) for t in transformers)
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:  # type: ignore[override]
         """Fit all transformers.
 
         Parameters
@@ -242,22 +232,21 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
         parts = resolve(self.transformers, self.remainder, like(None, table))
         needed = _needed(parts, table)
         at = {position: number for number, position in enumerate(needed)}
-        direct = [part for part in parts if part.fits and not can_study(part.transformer)]
+        direct = [part for part in parts if part.fits and not fits_by_reductions(part.transformer)]
         tables = Tables(pick(table, needed), keep=self.many_passes or bool(direct))
         for part in direct:
             part.transformer.fit(pick(tables.collection(), renumber(part.positions, at)), y)
-        drive(self._study([part.moved(at) for part in parts], lambda head: like(head, table)), tables)
-        return self
+        moved = [part.moved(at) for part in parts]
+        return self._fit_tables(tables, self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table)))
 
-    def study(self) -> Study:
-        """Ask the reductions of all transformers, as part of the study of another."""
-        (head,) = yield (Head(),)
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        head, _ = yield from with_head(spec)
         self._refuse({})
         parts = resolve(self.transformers, self.remainder, head)
         for part in parts:
-            if part.fits and not can_study(part.transformer):
+            if part.fits and not fits_by_reductions(part.transformer):
                 raise DataError(f"transformers: {part.name!r} cannot fit on Dask data inside another ColumnTransformer")
-        yield from self._study(parts, lambda head: head)
+        return (yield from self._fit_parts(spec, parts, lambda head: head))
 
     def to_sklearn(self) -> Any:
         """Return scikit-learn's ColumnTransformer of scikit-learn's transformers, free of Dask."""
@@ -285,30 +274,30 @@ class ColumnTransformer(Blockwise, sklearn.compose.ColumnTransformer):  # type: 
         if self.verbose:
             raise DataError("verbose: expected False on Dask input, where the transformers fit all at once")
 
-    def _study(self, parts: Sequence[Part], complete: Callable[[Any], Any]) -> Study:
-        """Fit the parts, and take over the whole; ``complete`` makes rows of all columns of the first that are read."""
-        heads: list[Any] = []
-        studies = [
-            seen(partial(Select, positions=part.positions), study_of(part.transformer))
+    def _fit_parts(self, spec: DataSpec, parts: Sequence[Part], complete: Callable[[Any], Any]) -> Fit:
+        """Fit the parts together; ``complete`` makes rows of all columns of the first that are read."""
+        inner = {p.name: replace(spec, n_features=len(p.all_positions), example=None) for p in parts}
+        fits = {
+            part.name: seen(of_columns(part.positions), fit_steps(part.transformer, inner[part.name]))
             for part in parts
-            if part.fits and can_study(part.transformer)
-        ]
-        yield from together([_keep_head(heads), *studies])
-        example = complete(heads[0])
+            if part.fits and fits_by_reductions(part.transformer)
+        }
+        (head, _), *_ = (yield from lockstep({None: with_head(spec), **fits})).values()
+        example = complete(head)
         whole = self._freeze([(p.name, p.transformer, p.columns) for p in parts[:-1]], parts[-1].transformer, example)
-        density = yield from density_of(parts, heads[0])
+        density = yield from density_of(parts, head)
         if density is not None:
             whole.sparse_output_ = bool(density < self.sparse_threshold)
         ours = {part.name: part.transformer for part in parts if part.fits}
         whole.transformers_ = [(name, ours.get(name, fitted), columns) for name, fitted, columns in whole.transformers_]
-        self._adopt(whole, example)
+        return self._learned(whole, example)
 
     def _twin(self, transformers: Sequence[Any], remainder: Any) -> Any:
         """Return scikit-learn's unfitted ColumnTransformer, set up like this one."""
         given = zip(self.transformers, transformers, strict=True)
         plain = [(name, _unfitted(transformer), columns) for (name, _, columns), transformer in given]
         options = {**self.get_params(deep=False), "transformers": plain, "remainder": _unfitted(remainder)}
-        twin = self.genuine(**options)
+        twin = sklearn.compose.ColumnTransformer(**options)
         vars(twin).update({name: value for name, value in vars(clone(self)).items() if name not in options})
         return twin
 
@@ -339,11 +328,6 @@ def make_column_transformer(*transformers: tuple[Any, Any], **options: Any) -> C
     """
     named = sklearn.compose.make_column_transformer(*transformers, **options)
     return ColumnTransformer(**named.get_params(deep=False))
-
-
-def _keep_head(heads: list[Any]) -> Study:
-    (head,) = yield (Head(),)
-    heads.append(head)
 
 
 def _needed(parts: Sequence[Part], table: Any) -> list[int]:

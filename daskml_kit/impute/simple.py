@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,17 @@ import sklearn.impute
 from sklearn.utils import check_array
 from sklearn.utils.validation import FLOAT_DTYPES
 
-from daskml_kit.base import Invertible, Study
-from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.missing import missing_mask
-from daskml_kit.reductions.frames import Head, is_sparse
+from daskml_kit.base import DaskTransformer, with_head, without_names
+from daskml_kit.exceptions import DataError, NotShared
+from daskml_kit.numerics.missing import is_nan, missing_mask
+from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.missing_counts import Masked, Presence
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.quantiles import medians
+from daskml_kit.reductions.quantiles import Brackets, medians
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.value_counts import Counts, Tally
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.views import Filling, ImputedView
 from daskml_kit.typing import Array
 
 
@@ -32,10 +34,10 @@ class Learned(NamedTuple):
     empty: Array
 
 
-Lesson = Generator[tuple[Reduction, ...], tuple[Any, ...], Learned]
+Learning = Generator[tuple[Reduction, ...], Any, Learned]
 
 
-class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[misc]
+class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ignore[misc]
     """Replace missing values by the mean, the median or the most frequent value of their column, or by a constant.
 
     Mean, most frequent value and constant take one pass. The median is exact, and takes two passes up to some ten
@@ -67,36 +69,34 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
            [5.]])
     """
 
-    genuine: ClassVar[type[Any]] = sklearn.impute.SimpleImputer
-
     @property
     def many_passes(self) -> bool:
         """Whether one pass over the data is not enough."""
         return bool(self.strategy == "median")
 
-    def study(self) -> Study:
-        """Ask for what the strategy needs.
-
-        Raises
-        ------
-        DataError
-            Where the strategy is a callable.
-        """
+    def _fit_steps(self, spec: DataSpec) -> Fit:
         if callable(self.strategy):
             raise DataError(
                 "strategy: a callable needs whole columns in memory, expected 'mean', 'median', 'most_frequent' or "
                 "'constant' on Dask input"
             )
-        lessons = {"mean": _learn_mean, "median": _learn_median, "most_frequent": _learn_modes}
-        lesson = lessons.get(self.strategy, _learn_presence)(self.missing_values)
-        head, *first = yield (Head(), *next(lesson))
-        answers = tuple(first)
+        if spec.numeric and not is_nan(self.missing_values):
+            raise NotShared(f"of rows that are numbers, NaN is what is missing, not {self.missing_values!r}")
+        strategies = {"mean": _learn_mean, "median": _learn_median, "most_frequent": _learn_modes}
+        learning = strategies.get(self.strategy, _learn_presence)(spec, self.missing_values)
+        head, answers = yield from with_head(spec, *next(learning))
         try:
             while True:
-                answers = yield lesson.send(answers)
+                answers = yield learning.send(answers)
         except StopIteration as end:
             learned = end.value
-        self._adopt(self._fit_made_up(learned, head, self._dtype(head)), head)
+        return self._learned(self._fit_made_up(learned, head, self._dtype(head)), head)
+
+    def _view(self, spec: DataSpec) -> ImputedView:
+        values = np.array([np.nan if pd.isna(value) else value for value in self.statistics_], np.float64)
+        indicator = self.indicator_
+        filling = Filling(values, np.empty(0, np.intp) if indicator is None else indicator.features_)
+        return ImputedView(spec.gaps, filling, without_names(self.to_sklearn()), spec.shared)
 
     def _dtype(self, head: Any) -> np.dtype[Any]:
         """Return the type that scikit-learn would see the data in."""
@@ -128,16 +128,16 @@ class SimpleImputer(Invertible, sklearn.impute.SimpleImputer):  # type: ignore[m
         return choices[int(missing_mask(first, self.missing_values)[0])]
 
 
-def _learn_mean(marker: Any) -> Lesson:
-    (spread,) = yield (Masked(Moments(), marker),)
+def _learn_mean(spec: DataSpec, marker: Any) -> Learning:
+    (spread,) = yield (_masked(spec, Moments(), marker),)
     return Learned(spread.mean, spread.count < spread.n_rows, spread.count == 0)
 
 
-def _learn_median(marker: Any) -> Lesson:
+def _learn_median(spec: DataSpec, marker: Any) -> Learning:
     asking = medians()
     brackets, presence = next(asking), None
     while True:
-        masked = Masked(brackets, marker)
+        masked = _masked(spec, brackets, marker)
         if presence is None:
             answer, presence = yield masked, Presence(marker)
         else:
@@ -148,18 +148,50 @@ def _learn_median(marker: Any) -> Lesson:
             return Learned(end.value, presence.present < presence.n_rows, presence.present == 0)
 
 
-def _learn_presence(marker: Any) -> Lesson:
+def _learn_presence(spec: DataSpec, marker: Any) -> Learning:
     (presence,) = yield (Presence(marker),)
     return Learned(np.zeros(len(presence.present)), presence.present < presence.n_rows, presence.stored == 0)
 
 
-def _learn_modes(marker: Any) -> Lesson:
-    (tallies,) = yield (Counts(),)
+def _learn_modes(spec: DataSpec, marker: Any) -> Learning:
+    tallies: list[Tally]
+    if spec.numeric:  # in bounded memory
+        brackets, spread = yield (Brackets(), Moments())
+        tallies = _tallies(brackets, spread.n_rows)
+    else:
+        (tallies,) = yield (Counts(),)
     masks = [missing_mask(tally.values, marker) for tally in tallies]
     modes = [_mode(tally, mask) for tally, mask in zip(tallies, masks, strict=True)]
     statistics = np.empty(len(modes), object)
     statistics[:] = modes
     return Learned(statistics, np.array([mask.any() for mask in masks]), np.array([mask.all() for mask in masks]))
+
+
+def _masked(spec: DataSpec, reduction: Any, marker: Any) -> Any:
+    """Return a reduction over the rows as numbers, NaN where a value is missing."""
+    return reduction if spec.numeric else Masked(reduction, marker)
+
+
+def _tallies(brackets: Any, n_rows: int) -> list[Tally]:
+    """Return the values of each column of numbers, and how often they come.
+
+    Raises
+    ------
+    NotShared
+        Where a column has too many distinct values.
+    """
+    many = [j for j, column in enumerate(brackets) if column.error]
+    if many:
+        raise NotShared(
+            "of columns with many distinct values the most frequent one takes them all, and column "
+            f"{many[0]} has more than {len(brackets[many[0]].values)}"
+        )
+    return [
+        Tally(np.append(column.values, np.nan), np.append(column.weights, n_rows - column.n_seen))
+        if column.n_seen < n_rows
+        else Tally(column.values, column.weights)
+        for column in brackets
+    ]
 
 
 def _mode(tally: Tally, missing: Array) -> Any:

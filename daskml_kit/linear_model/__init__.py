@@ -3,7 +3,7 @@
 from daskml_kit.linear_model.elastic_net import ElasticNet, Lasso
 from daskml_kit.linear_model.glm import GammaRegressor, PoissonRegression, PoissonRegressor, TweedieRegressor
 from daskml_kit.linear_model.huber import HuberRegressor
-from daskml_kit.linear_model.least_squares import LinearRegression, Ridge
+from daskml_kit.linear_model.least_squares import LinearRegression, Ridge, RidgeClassifier
 from daskml_kit.linear_model.logistic import LogisticRegression
 from daskml_kit.linear_model.sgd import SGDClassifier, SGDRegressor
 from daskml_kit.linear_model.svm import LinearSVC
@@ -19,6 +19,7 @@ __all__ = [
     "PoissonRegression",
     "PoissonRegressor",
     "Ridge",
+    "RidgeClassifier",
     "SGDClassifier",
     "SGDRegressor",
     "TweedieRegressor",

@@ -1,84 +1,80 @@
-"""What the generalized linear models have in common."""
+"""Generalized linear models: Poisson, Gamma and Tweedie regression."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import sklearn.linear_model
 
+from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
-from daskml_kit.engines.open import open_engine
-from daskml_kit.linear_model.base import LinearRegressor, check_choice, check_number, free_coefficients, spread_penalty
-from daskml_kit.linear_model.solve import SOLVERS
+from daskml_kit.linear_model.base import (
+    LinearRegressor,
+    check_choice,
+    check_number,
+    free_coefficients,
+    spread_penalty,
+    warm_start_of,
+)
+from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.metrics import d2_tweedie_score
 from daskml_kit.numerics.losses import Gamma, Loss, Poisson, Squared, Tweedie, TweedieIdentity
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
-from daskml_kit.validation import check_fit
+from daskml_kit.solvers.types import DataSpec, Fit
 
 
 class GeneralizedLinearModel(LinearRegressor):
     """Base of the generalized linear models: half the mean unit deviance, plus ``alpha / 2`` times the squared norm."""
 
+    _score_is = "other"
     alpha: float
     fit_intercept: bool
     solver: str
-    max_iter: int
-    tol: float
     warm_start: bool
-    verbose: int
-    _twin: ClassVar[str]
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> Self:
-        """Fit the model.
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return D^2, the share of the deviance that the model explains.
 
         Parameters
         ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : array or Series of shape (n_samples,)
-        sample_weight : array of shape (n_samples,), optional
-        checkpoint : path, optional
-            A folder that keeps each pass's answer: called again with the same data, an interrupted fit resumes there.
+        X : Dask array or DataFrame, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : array or Dask array of shape (n_samples,)
+        sample_weight : array or Dask array of shape (n_samples,), optional
 
-        Raises
-        ------
-        ValueError
-            Where a target is outside of the distribution's range.
-        DataError
-            Where the data cannot be used; it names the argument and the block.
+        Returns
+        -------
+        float
+            1 for a perfect model, 0 for one that predicts the mean.
         """
-        self._check_parameters()
-        with self._fitting():
-            inputs = check_fit(self, X, y, sample_weight)
-            with open_engine(*inputs, checkpoint=checkpoint, setting=self.get_params()) as engine:
-                summary = self._survey(engine, labeled=False)
-                self._check_range(float(summary.low[0]))
-                problem = self._problem(summary)
-                result = self._minimize(engine, {None: problem}, summary)[None]
-            coef = problem.unravel(result.w)[0].astype(summary.precision)
-            self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
-            self.n_iter_, self.profile_ = result.n_iter, engine.profile
-        return self
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return D^2, the share of the deviance that the model explains, a float also on Dask input."""
         if not is_dask(X) and not is_dask(y):
-            return float(self.to_sklearn().score(X, y, sample_weight))
+            return float(super().score(X, y, sample_weight))
         return float(d2_tweedie_score(y, self.predict(X), sample_weight=sample_weight, power=self._power()))
 
-    def to_sklearn(self) -> Any:
-        """Return the fitted scikit-learn estimator."""
-        twin = getattr(sklearn.linear_model, self._twin)(**self._twin_parameters())
-        if hasattr(self, "coef_"):  # a fit on made-up rows sets what its predictions need beside coefficients
-            twin.fit(np.zeros((2, self.n_features_in_)), np.ones(2))
-        return self._hand_over(twin, "coef_", "intercept_", "n_iter_")
+    def _made_up(self) -> tuple[Any, ...] | None:
+        return (np.zeros((2, len(self.coef_))), np.ones(2)) if hasattr(self, "coef_") else None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = self._power() >= 1
         return tags
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        summary = yield from self._summarize(spec)
+        self._check_range(float(summary.low[0]))
+        problem = self._problem(spec, summary)
+        result = (yield from self._minimize({None: problem}, summary, spec))[None]
+        coef = problem.unravel(result.w)[0].astype(summary.precision)
+        return {
+            "coef_": coef[:-1],
+            "intercept_": coef[-1] if self.fit_intercept else 0.0,
+            "n_iter_": result.n_iter,
+        }
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        return {**super()._sklearn_parameters(genuine), "solver": "lbfgs"}
 
     def _loss(self) -> Loss:
         raise NotImplementedError
@@ -93,16 +89,12 @@ class GeneralizedLinearModel(LinearRegressor):
         """Return the penalty, where the loss is a mean over rows of this total ``weight``."""
         return self.alpha
 
-    def _twin_parameters(self) -> dict[str, Any]:
-        return {**self.get_params(), "solver": "lbfgs"}
-
-    def _problem(self, summary: DataSummary) -> Problem:
-        d = self.n_features_in_
+    def _problem(self, spec: DataSpec, summary: DataSummary) -> Problem:
+        d = spec.n_features
         free = free_coefficients(1, d, self.fit_intercept)
-        start = np.zeros(len(free))
-        if self.warm_start and hasattr(self, "coef_"):
-            start = np.append(self.coef_, self.intercept_).astype(np.float64)[free]
-        elif summary.sample_y is not None and self.fit_intercept:
+        start = warm_start_of(self, 1, d).ravel()[free]
+        warm = self.warm_start and hasattr(self, "coef_")
+        if not warm and summary.sample_y is not None and self.fit_intercept:
             mean = max(float(np.average(summary.sample_y, weights=summary.sample_weight)), 1e-10)
             start[-1] = mean if self._identity() else np.log(mean)
         l2 = spread_penalty(self._strength(summary.weight), 1, d, self.fit_intercept)
@@ -122,10 +114,10 @@ class GeneralizedLinearModel(LinearRegressor):
         check_number("alpha", self.alpha, low=0)
         check_number("tol", self.tol, low=0, strict=True)
         check_number("max_iter", self.max_iter, low=1, integer=True)
-        check_choice("solver", self.solver, SOLVERS)
+        check_solver(self)
 
 
-class PoissonRegressor(GeneralizedLinearModel):
+class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegressor):  # type: ignore[misc]
     r"""Poisson regression with log link.
 
     .. math:: \min \frac{1}{2\sum_i s_i}\sum_i s_i \, d(y_i, e^{x_i^\top w + b}) + \frac{\alpha}{2}\|w\|_2^2
@@ -137,6 +129,7 @@ class PoissonRegressor(GeneralizedLinearModel):
     alpha : float, default 1.0
     fit_intercept : bool, default True
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
+        scikit-learn's other names, and dask-ml's, stand for one of these: the minimum is the same.
     max_iter : int, default 100
     tol : float, default 1e-4
         It has converged when no gradient is above ``tol`` and the next step would gain less than a thousandth of
@@ -160,26 +153,7 @@ class PoissonRegressor(GeneralizedLinearModel):
     array([1.])
     """
 
-    _twin = "PoissonRegressor"
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 1.0,
-        fit_intercept: bool = True,
-        solver: str = "auto",
-        max_iter: int = 100,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.verbose = verbose
+    __init__ = constructor(sklearn.linear_model.PoissonRegressor, solver="auto")
 
     def _loss(self) -> Loss:
         return Poisson()
@@ -188,7 +162,7 @@ class PoissonRegressor(GeneralizedLinearModel):
         return 1.0
 
 
-class GammaRegressor(PoissonRegressor):
+class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor):  # type: ignore[misc]
     """Gamma regression with log link; parameters and attributes are those of `PoissonRegressor`.
 
     Examples
@@ -199,7 +173,7 @@ class GammaRegressor(PoissonRegressor):
     array([1.])
     """
 
-    _twin = "GammaRegressor"
+    __init__ = constructor(sklearn.linear_model.GammaRegressor, solver="auto")
 
     def _loss(self) -> Loss:
         return Gamma()
@@ -208,7 +182,7 @@ class GammaRegressor(PoissonRegressor):
         return 2.0
 
 
-class PoissonRegression(GeneralizedLinearModel):
+class PoissonRegression(PoissonRegressor):
     r"""Poisson regression under the name and parameters that dask-ml's users know.
 
     It minimizes :math:`C \sum_i s_i (e^{z_i} - y_i z_i) + \tfrac12 \|w\|_2^2`, :math:`z_i = x_i^\top w + b`: that of
@@ -221,6 +195,8 @@ class PoissonRegression(GeneralizedLinearModel):
         Inverse strength of the penalty.
     fit_intercept, solver, max_iter, tol, warm_start, verbose
         As in `PoissonRegressor`.
+    solver_kwargs : dict, optional
+        Of dask-ml's solvers; not used, which a warning says.
 
     Examples
     --------
@@ -229,8 +205,6 @@ class PoissonRegression(GeneralizedLinearModel):
     >>> PoissonRegression(penalty=None, tol=1e-8).fit(X, da.exp(X[:, 0])).coef_.round(4)
     array([1.])
     """
-
-    _twin = "PoissonRegressor"
 
     def __init__(
         self,
@@ -243,6 +217,7 @@ class PoissonRegression(GeneralizedLinearModel):
         tol: float = 1e-4,
         warm_start: bool = False,
         verbose: int = 0,
+        solver_kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -252,17 +227,12 @@ class PoissonRegression(GeneralizedLinearModel):
         self.tol = tol
         self.warm_start = warm_start
         self.verbose = verbose
-
-    def _loss(self) -> Loss:
-        return Poisson()
-
-    def _power(self) -> float:
-        return 1.0
+        self.solver_kwargs = solver_kwargs
 
     def _strength(self, weight: float) -> float:
         return 0.0 if self.penalty is None else 1 / (self.C * weight)
 
-    def _twin_parameters(self) -> dict[str, Any]:
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         keep = ("fit_intercept", "max_iter", "tol", "warm_start", "verbose")
         return {name: getattr(self, name) for name in keep}
 
@@ -271,10 +241,10 @@ class PoissonRegression(GeneralizedLinearModel):
         check_number("C", self.C, low=0, strict=True)
         check_number("tol", self.tol, low=0, strict=True)
         check_number("max_iter", self.max_iter, low=1, integer=True)
-        check_choice("solver", self.solver, SOLVERS)
+        check_solver(self)
 
 
-class TweedieRegressor(GeneralizedLinearModel):
+class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegressor):  # type: ignore[misc]
     """Regression for a Tweedie distribution; parameters beyond those below are `PoissonRegressor`'s.
 
     Parameters
@@ -293,30 +263,7 @@ class TweedieRegressor(GeneralizedLinearModel):
     array([1.])
     """
 
-    _twin = "TweedieRegressor"
-
-    def __init__(
-        self,
-        *,
-        power: float = 0.0,
-        alpha: float = 1.0,
-        fit_intercept: bool = True,
-        link: str = "auto",
-        solver: str = "auto",
-        max_iter: int = 100,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.power = power
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.link = link
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.verbose = verbose
+    __init__ = constructor(sklearn.linear_model.TweedieRegressor, solver="auto")
 
     def _loss(self) -> Loss:
         if self._identity():
@@ -327,7 +274,7 @@ class TweedieRegressor(GeneralizedLinearModel):
         return float(self.power)
 
     def _identity(self) -> bool:
-        return self.link == "identity" or (self.link == "auto" and self.power <= 0)
+        return bool(self.link == "identity" or (self.link == "auto" and self.power <= 0))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -1,22 +1,19 @@
-"""Regression that outliers do not pull."""
+"""Huber regression, robust to outliers."""
 
 from __future__ import annotations
-
-from typing import Any, Self
 
 import numpy as np
 import sklearn.linear_model
 
-from daskml_kit.engines.open import open_engine
 from daskml_kit.linear_model.base import LinearRegressor, check_number
 from daskml_kit.numerics.losses import Huber
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
-from daskml_kit.validation import check_fit
+from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class HuberRegressor(LinearRegressor):
+class HuberRegressor(LinearRegressor, sklearn.linear_model.HuberRegressor):  # type: ignore[misc]
     r"""Linear regression with the Huber loss and its scale, which is fitted too (Owen 2007).
 
     .. math:: \min_{w, b, \sigma} \sum_i s_i \left(\sigma +
@@ -56,52 +53,28 @@ class HuberRegressor(LinearRegressor):
     array([2.])
     """
 
-    def __init__(
-        self,
-        *,
-        epsilon: float = 1.35,
-        max_iter: int = 100,
-        alpha: float = 1e-4,
-        warm_start: bool = False,
-        fit_intercept: bool = True,
-        tol: float = 1e-5,
-    ) -> None:
-        self.epsilon = epsilon
-        self.max_iter = max_iter
-        self.alpha = alpha
-        self.warm_start = warm_start
-        self.fit_intercept = fit_intercept
-        self.tol = tol
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        summary = yield from self._summarize(spec)
+        problem = self._problem(spec, summary)
+        result = (yield from self._minimize({None: problem}, summary, spec))[None]
+        model, scale = problem.unravel(result.w)
+        coef = model.astype(summary.precision)
+        return {
+            "coef_": coef[:-1],
+            "intercept_": coef[-1] if self.fit_intercept else 0.0,
+            "scale_": float(scale[-1]),
+            "n_iter_": result.n_iter,
+        }
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> Self:
-        """Fit the model to X of shape (n_samples, n_features) and y of shape (n_samples,).
-
-        ``checkpoint`` is a folder that keeps each pass's answer: called again, an interrupted fit resumes there.
-        """
+    def _check_parameters(self) -> None:
         check_number("epsilon", self.epsilon, low=1)
         check_number("alpha", self.alpha, low=0)
         check_number("tol", self.tol, low=0)
         check_number("max_iter", self.max_iter, low=0, integer=True)
-        with self._fitting():
-            inputs = check_fit(self, X, y, sample_weight)
-            with open_engine(*inputs, checkpoint=checkpoint, setting=self.get_params()) as engine:
-                summary = self._survey(engine, labeled=False)
-                problem = self._problem(summary)
-                result = self._minimize(engine, {None: problem}, summary)[None]
-            model, scale = problem.unravel(result.w)
-            coef = model.astype(summary.precision)
-            self.coef_, self.intercept_ = coef[:-1], coef[-1] if self.fit_intercept else 0.0
-            self.scale_, self.n_iter_, self.profile_ = float(scale[-1]), result.n_iter, engine.profile
-        return self
 
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.linear_model.HuberRegressor`."""
-        twin = sklearn.linear_model.HuberRegressor(**self.get_params())
-        return self._hand_over(twin, "coef_", "intercept_", "scale_", "n_iter_")
-
-    def _problem(self, summary: DataSummary) -> Problem:
+    def _problem(self, spec: DataSpec, summary: DataSummary) -> Problem:
         """Return the problem of two outputs: the predictor, and the scale, an intercept without features."""
-        d = self.n_features_in_
+        d = spec.n_features
         fitted = np.zeros((2, d + 1), bool)
         fitted[0, :d], fitted[0, d], fitted[1, d] = True, self.fit_intercept, True
         free = np.flatnonzero(fitted)

@@ -1,38 +1,43 @@
-"""What the models that the Gram matrix decides have in common."""
+"""Linear models that the Gram matrix decides: least squares and ridge regression, in one pass over the data."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from collections.abc import Generator
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn.linear_model
-from sklearn.base import MultiOutputMixin
 
-from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.open import open_engine
+from daskml_kit.base import constructor
 from daskml_kit.linear_model.base import (
+    LinearClassifier,
     LinearRegressor,
-    as_fitted,
     check_choice,
     check_number,
     free_coefficients,
-    is_single,
-    output_count,
+    require_rows,
     spread_penalty,
 )
+from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
-from daskml_kit.reductions.gram import Gram, Scatter, Triangle
+from daskml_kit.reductions.gram import ClassTargets, Gram, Scatter, Triangle
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
-from daskml_kit.typing import Array
-from daskml_kit.validation import check_fit
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.typing import Array, Labels
 
 GRAM_FEATURES = 4000
 """Up to this many features the Gram matrix (here 128 MB a thread) is made; beyond, the fit is iterative."""
 ITERATIONS = 10_000
 """The limit of an iterative fit whose ``max_iter`` is not given."""
+
+
+ILL_CONDITIONED = 1e-9
+"""Below this ratio of eigenvalues the Gram matrix has lost too many digits."""
+DIRECT_SOLVERS = ("cholesky", "svd")
+RIDGE_SOLVERS = ("auto", *DIRECT_SOLVERS, "lbfgs", "lsqr", "sparse_cg", "sag", "saga")
 
 
 class Normal(NamedTuple):
@@ -66,21 +71,20 @@ def normal_equations(scatter: Scatter, n_features: int, fit_intercept: bool) -> 
     return Normal(scatter.weight, product[:d, :d], product[:d, d:], np.diag(product)[d:], mean[:d], mean[d:])
 
 
-class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
-    """Base of the models that the Gram matrix decides."""
+class LeastSquares(LinearRegressor):
+    """Base of the regressions that the Gram matrix decides."""
 
     fit_intercept: bool
-    tol: float
 
-    def _gather(self, engine: Engine) -> Scatter:
+    def _gather(self, reduction: Any, spec: DataSpec) -> Generator[Any, Scatter, Scatter]:
         """Ask for the moments of the data in one pass, and refuse data without rows."""
-        scatter: Scatter = engine.answer(Gram())[0]
-        self._require_rows(scatter.n_rows, scatter.weight)
+        scatter = yield reduction
+        require_rows(scatter.n_rows, scatter.weight, spec.n_features)
         return scatter
 
-    def _iterate(self, engine: Engine, summary: DataSummary, l1: Array, l2: Array) -> Iterated:
+    def _iterate(self, spec: DataSpec, summary: DataSummary, l1: Array, l2: Array) -> Generator[Any, Any, Iterated]:
         """Fit where the Gram matrix is too large; ``l1`` and ``l2`` (n_outputs,) penalize the mean squared error."""
-        d = self.n_features_in_
+        d = spec.n_features
         free = free_coefficients(1, d, self.fit_intercept)
         problems = {
             output: Problem(
@@ -95,22 +99,21 @@ class LeastSquares(MultiOutputMixin, LinearRegressor):  # type: ignore[misc]
             )
             for output in range(len(l2))
         }
-        results = self._minimize(engine, problems, summary, max_iter=getattr(self, "max_iter", None) or ITERATIONS)
+        limit = getattr(self, "max_iter", None) or ITERATIONS
+        results = yield from self._minimize(problems, summary, spec, max_iter=limit)
         rows = np.array([problems[key].unravel(result.w)[0] for key, result in results.items()])
         return Iterated(rows[:, :-1], rows[:, -1], max(result.n_iter for result in results.values()))
 
-    def _keep(self, coef: Array, intercept: Array, n_outputs: int | None, X: Any) -> None:
-        """Set the fitted coefficients, in the shapes of the target and the precision of X."""
-        single = is_single(X)
-        self.coef_ = as_fitted(coef, n_outputs, single)
-        self.intercept_ = as_fitted(intercept, n_outputs, single) if self.fit_intercept else 0.0
+    def _shaped(self, coef: Array, intercept: Array, spec: DataSpec) -> dict[str, Any]:
+        """Return fitted coefficients in the shapes of the target and the precision of X."""
+        single = spec.n_outputs is None
+        return {
+            "coef_": (coef[0] if single else coef).astype(spec.dtype, copy=False),
+            "intercept_": (intercept[0] if single else intercept).astype(spec.dtype) if self.fit_intercept else 0.0,
+        }
 
 
-ILL_CONDITIONED = 1e-9
-"""Below this ratio of eigenvalues the Gram matrix has lost too many digits."""
-
-
-class LinearRegression(LeastSquares):
+class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # type: ignore[misc]
     r"""Ordinary least squares, :math:`\min \sum_i s_i (y_i - x_i^\top w - b)^2`.
 
     One pass gathers the Gram matrix. Where that is so ill conditioned that it has lost digits, a second pass makes the
@@ -129,6 +132,8 @@ class LinearRegression(LeastSquares):
         Threads of a fit that needs no cluster; by default one a processor.
     positive : bool, default False
         Keep the coefficients at or above zero.
+    solver, solver_kwargs : optional
+        Of dask-ml; not used, which a warning says.
 
     Attributes
     ----------
@@ -149,50 +154,26 @@ class LinearRegression(LeastSquares):
     (3.0, 1.0)
     """
 
-    def __init__(
-        self,
-        *,
-        fit_intercept: bool = True,
-        copy_X: bool = True,
-        tol: float = 1e-6,
-        n_jobs: int | None = None,
-        positive: bool = False,
-    ) -> None:
-        self.fit_intercept = fit_intercept
-        self.copy_X = copy_X
-        self.tol = tol
-        self.n_jobs = n_jobs
-        self.positive = positive
+    __init__ = constructor(sklearn.linear_model.LinearRegression, solver="auto", solver_kwargs=None)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the model to X of shape (n_samples, n_features) and y of shape (n_samples,) or (n_samples, n_outputs)."""
+    def _check_parameters(self) -> None:
         check_number("tol", self.tol, low=0)
-        with self._fitting():
-            inputs = check_fit(self, X, y, sample_weight, multi_output=True)
-            n_outputs, d = output_count(inputs.y), self.n_features_in_
-            extra: dict[str, Any] = {}
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                if d > GRAM_FEATURES and not self.positive:
-                    none = np.zeros(n_outputs or 1)
-                    coef, intercept, _ = self._iterate(engine, self._survey(engine, labeled=False), none, none)
-                else:
-                    scatter = self._gather(engine)
-                    normal = normal_equations(scatter, d, self.fit_intercept)
-                    coef, extra = self._solve(engine, normal, scatter.sparse)
-                    intercept = normal.intercept(coef)
-            self._keep(coef, intercept, n_outputs, X)
-            self.profile_ = engine.profile
-            self.__dict__.update(extra)
-        return self
+        check_solver(self)
 
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.linear_model.LinearRegression`."""
-        twin = sklearn.linear_model.LinearRegression(
-            fit_intercept=self.fit_intercept, tol=self.tol, positive=self.positive
-        )
-        return self._hand_over(twin, "coef_", "intercept_", "rank_", "singular_")
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        d = spec.n_features
+        extra: dict[str, Any] = {}
+        if d > GRAM_FEATURES and not self.positive:
+            summary, none = (yield from self._summarize(spec)), np.zeros(spec.n_outputs or 1)
+            coef, intercept, _ = yield from self._iterate(spec, summary, none, none)
+        else:
+            scatter = yield from self._gather(Gram(), spec)
+            normal = normal_equations(scatter, d, self.fit_intercept)
+            coef, extra = yield from self._solve(normal, scatter.sparse)
+            intercept = normal.intercept(coef)
+        return {**self._shaped(coef, intercept, spec), **extra}
 
-    def _solve(self, engine: Engine, normal: Normal, sparse: bool) -> tuple[Array, dict[str, Any]]:
+    def _solve(self, normal: Normal, sparse: bool) -> Generator[Any, Any, tuple[Array, dict[str, Any]]]:
         if self.positive:
             return np.array([solve_nonnegative(normal.XX, right) for right in normal.Xy.T]), {}
         if sparse:
@@ -200,14 +181,56 @@ class LinearRegression(LeastSquares):
         values = np.linalg.eigvalsh(normal.XX)
         if values[0] > ILL_CONDITIONED * values[-1]:
             return solve_positive(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
-        R = engine.answer(Triangle())[0]
+        R = yield Triangle()
         d = len(values)
         first = 1 if self.fit_intercept else 0
         coef, _, rank, singular = np.linalg.lstsq(R[first:, 1 : d + 1], R[first:, d + 1 :], rcond=self.tol)
         return coef.T, {"rank_": int(rank), "singular_": singular}
 
 
-class Ridge(LeastSquares):
+class PenalizedLeastSquares(LeastSquares):
+    """Base of ridge regression and of the classifier on it."""
+
+    alpha: Any
+    solver: str
+    positive: bool
+
+    def _check_parameters(self) -> None:
+        check_number("tol", self.tol, low=0)
+        check_choice("solver", self.solver, RIDGE_SOLVERS)
+        alphas = np.atleast_1d(np.asarray(self.alpha, dtype=np.float64))
+        if (alphas < 0).any() or alphas.ndim != 1:
+            raise ValueError(f"alpha: expected numbers of at least 0, got {self.alpha!r}")
+
+    def _fit_ridge(self, spec: DataSpec, gram: Any, n_targets: int) -> Fit:
+        """Solve for each of ``n_targets`` targets of the rows that ``gram`` multiplies."""
+        alphas, d = self._alphas(n_targets), spec.n_features
+        iterative = self.solver == "lbfgs" or (self.solver not in DIRECT_SOLVERS and d > GRAM_FEATURES)
+        if iterative and (self.positive or gram is None):
+            raise ValueError("positive=True needs solver='cholesky': the iterative solver has no bounds")
+        n_iter = 1
+        if iterative:
+            summary = yield from self._summarize(spec)
+            coef, intercept, n_iter = yield from self._iterate(
+                spec, summary, np.zeros(len(alphas)), alphas / summary.weight
+            )
+        else:
+            normal = normal_equations((yield from self._gather(gram, spec)), d, self.fit_intercept)
+            solve = solve_nonnegative if self.positive else solve_positive
+            coef = np.array([solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)])
+            intercept = normal.intercept(coef)
+        return coef, intercept, np.full(len(alphas), n_iter, np.int32), "lbfgs" if iterative else "cholesky"
+
+    def _alphas(self, n_outputs: int) -> Array:
+        alphas = np.atleast_1d(np.asarray(self.alpha, dtype=np.float64))
+        if len(alphas) not in (1, n_outputs):
+            raise ValueError(
+                f"alpha: Number of targets and number of penalties do not correspond: {len(alphas)} != {n_outputs}"
+            )
+        return np.broadcast_to(alphas, n_outputs)
+
+
+class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[misc]
     r"""Ridge regression, :math:`\min \sum_i s_i (y_i - x_i^\top w - b)^2 + \alpha \|w\|_2^2`, in one pass.
 
     Parameters
@@ -221,10 +244,11 @@ class Ridge(LeastSquares):
     tol : float, default 1e-4
         Of the iterative solver.
     solver : {"auto", "cholesky", "lbfgs"}, default "auto"
-        "cholesky" factors the Gram matrix; "lbfgs" iterates; "auto" iterates beyond 4000 features.
+        "cholesky" factors the Gram matrix; "lbfgs" iterates; "auto" iterates beyond 4000 features. scikit-learn's "svd"
+        stands for "cholesky", and "lsqr", "sparse_cg", "sag" and "saga" for "auto": the minimum is the same.
     positive : bool, default False
         Keep the coefficients at or above zero.
-    random_state : int, optional
+    random_state : int, RandomState, Generator or None, optional
         Seed of the sample of rows that scales the iterative solver.
 
     Attributes
@@ -244,69 +268,84 @@ class Ridge(LeastSquares):
     array([1.5])
     """
 
-    def __init__(
-        self,
-        alpha: Any = 1.0,
-        *,
-        fit_intercept: bool = True,
-        copy_X: bool = True,
-        max_iter: int | None = None,
-        tol: float = 1e-4,
-        solver: str = "auto",
-        positive: bool = False,
-        random_state: int | None = None,
-    ) -> None:
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.copy_X = copy_X
-        self.max_iter = max_iter
-        self.tol = tol
-        self.solver = solver
-        self.positive = positive
-        self.random_state = random_state
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        coef, intercept, n_iter, solver = yield from self._fit_ridge(spec, Gram(), spec.n_outputs or 1)
+        return {**self._shaped(coef, intercept, spec), "n_iter_": n_iter, "solver_": solver}
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the model to X of shape (n_samples, n_features) and y of shape (n_samples,) or (n_samples, n_outputs)."""
-        check_number("tol", self.tol, low=0)
-        check_choice("solver", self.solver, ("auto", "cholesky", "lbfgs"))
-        with self._fitting():
-            inputs = check_fit(self, X, y, sample_weight, multi_output=True)
-            n_outputs, d = output_count(inputs.y), self.n_features_in_
-            alphas = self._alphas(n_outputs or 1)
-            iterative = self.solver == "lbfgs" or (self.solver == "auto" and d > GRAM_FEATURES)
-            if iterative and self.positive:
-                raise ValueError("positive=True needs solver='cholesky': the iterative solver has no bounds")
-            with open_engine(*inputs) as engine:
-                n_iter = 1
-                if iterative:
-                    summary = self._survey(engine, labeled=False, seed=self.random_state or 0)
-                    none = np.zeros(len(alphas))
-                    coef, intercept, n_iter = self._iterate(engine, summary, none, alphas / summary.weight)
-                else:
-                    normal = normal_equations(self._gather(engine), d, self.fit_intercept)
-                    solve = solve_nonnegative if self.positive else solve_positive
-                    coef = np.array(
-                        [solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)]
-                    )
-                    intercept = normal.intercept(coef)
-            self._keep(coef, intercept, n_outputs, X)
-            self.n_iter_ = np.full(len(alphas), n_iter, np.int32)
-            self.solver_ = "lbfgs" if iterative else "cholesky"
-            self.profile_ = engine.profile
-        return self
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        keep = super()._sklearn_parameters(genuine)
+        return {**keep, "solver": "auto"} if self.solver == "lbfgs" and not self.positive else keep
 
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.linear_model.Ridge`."""
-        keep = ("alpha", "fit_intercept", "max_iter", "tol", "positive", "random_state")
-        twin = sklearn.linear_model.Ridge(**{name: getattr(self, name) for name in keep})
-        return self._hand_over(twin, "coef_", "intercept_", "n_iter_", "solver_")
 
-    def _alphas(self, n_outputs: int) -> Array:
-        alphas = np.atleast_1d(np.asarray(self.alpha, dtype=np.float64))
-        if (alphas < 0).any() or alphas.ndim != 1:
-            raise ValueError(f"alpha: expected numbers of at least 0, got {self.alpha!r}")
-        if len(alphas) not in (1, n_outputs):
-            raise ValueError(
-                f"alpha: Number of targets and number of penalties do not correspond: {len(alphas)} != {n_outputs}"
-            )
-        return np.broadcast_to(alphas, n_outputs)
+class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_model.RidgeClassifier):  # type: ignore[misc]
+    r"""Classification by ridge regression on targets of -1 and 1, one column a class, in two passes.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+    fit_intercept : bool, default True
+    copy_X : bool, default True
+        X is never written to, whatever this says.
+    max_iter : int, optional
+        Not used: the solution is direct.
+    tol : float, default 1e-4
+        Not used: the solution is direct.
+    class_weight : dict or "balanced", optional
+    solver : {"auto", "cholesky"}, default "auto"
+        scikit-learn's other names stand for "auto".
+    positive : bool, default False
+        Keep the coefficients at or above zero.
+    random_state : int, RandomState, Generator or None, optional
+
+    Attributes
+    ----------
+    coef_ : array of shape (1, n_features) or (n_classes, n_features)
+    intercept_ : array of shape (1,) or (n_classes,), or 0.0
+    classes_ : array of shape (n_classes,)
+    n_iter_ : array of shape (n_targets,)
+        1, as the solution is direct.
+    solver_ : str
+    profile_ : daskml_kit.engines.profile.Profile
+
+    See Also
+    --------
+    Ridge : Regression with the same penalty.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array([[0.0], [1.0], [2.0], [3.0]], chunks=(2, 1))
+    >>> RidgeClassifier().fit(X, da.from_array(["a", "a", "b", "b"], chunks=2)).predict(X).compute().tolist()
+    ['a', 'a', 'b', 'b']
+    """
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        if self.solver == "lbfgs" or spec.n_features > GRAM_FEATURES:
+            raise ValueError(f"RidgeClassifier is solved directly: up to {GRAM_FEATURES} features, and not by 'lbfgs'")
+        _, classes = yield from self._summarize_classes(spec)
+        targets = ClassTargets(Gram(), classes.stored, classes.factors(self.class_weight))
+        n_targets = 1 if len(classes.labels) == 2 else len(classes.labels)
+        coef, intercept, n_iter, solver = yield from self._fit_ridge(spec, targets, n_targets)
+        intercept = intercept.astype(spec.dtype) if self.fit_intercept else 0.0
+        return {
+            "coef_": coef.astype(spec.dtype, copy=False),
+            "intercept_": intercept,
+            "_labels": classes.labels,
+            "n_iter_": n_iter,
+            "solver_": solver,
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = False
+        return tags
+
+    @property
+    def classes_(self) -> Labels:
+        """Labels of shape (n_classes,), sorted."""
+        labels: Labels = self._labels
+        return labels
+
+    def _made_up(self) -> tuple[Any, ...] | None:
+        labels = getattr(self, "_labels", None)
+        return None if labels is None else (np.zeros((len(labels), self.n_features_in_)), labels)

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.base import LinearClassifier, LinearRegressor, encode_targets
+from daskml_kit.linear_model.sgd_base import LinearClassifier, LinearRegressor, encode_targets
 from daskml_kit.linear_model.sgd_step import Preconditioner, ResidualTargets, TargetReader
 from daskml_kit.linear_model.sgd_training import BlockSummary, StochasticModel
 from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss

@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.base import LinearModel, check_choice, check_number
+from daskml_kit.linear_model.sgd_base import LinearModel, check_choice, check_number
 from daskml_kit.linear_model.sgd_step import (
     OPTIMIZERS,
     LinearSgdStep,
@@ -175,7 +175,7 @@ class StochasticModel(LinearModel):
         """Summarize the data in one pass."""
         rows = min(SAMPLE, max(HELD_BYTES // (8 * self.n_features_in_), 100))
         summary = Summary(labeled, rows, engine.n_blocks)
-        found = BlockSummary(*engine.answer(Joint((summary, BlockSizes())))[0])
+        found = BlockSummary(*(answer for (answer,) in engine.answer(Joint((summary, BlockSizes())))))
         self._require_rows(found.summary.n_rows, found.summary.weight)
         return found
 

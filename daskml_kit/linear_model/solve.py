@@ -1,24 +1,26 @@
-"""The choice of a solver."""
+"""Choice of a solver, and the pilot fit on a sample of rows that most start from."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import warnings
+from collections.abc import Generator, Hashable, Mapping
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
-from daskml_kit.engines.engine import Engine, LocalEngine
+from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
 from daskml_kit.solvers.objective import Problem
-from daskml_kit.solvers.run import solve
+from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
+from daskml_kit.validation import check_choice
 
 SAMPLE_BYTES = 32 * 2**20
 FREE_HESSIANS = 150
@@ -54,7 +56,7 @@ def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Ke
     share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
     with LocalEngine(blocks) as engine:
         solvers = {k: _solver(replace(p, scale=1 / weight), summary, share) for k, p in problems.items()}
-        results = solve(engine.answer, solvers)
+        results = run(engine, solvers)
     return {key: Pilot(result.w, _known(result.last.hess)) for key, result in results.items()}
 
 
@@ -97,6 +99,11 @@ def _known(hess: Array | None) -> Array:
 
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "fista")
+OTHER_NAMES = {
+    **dict.fromkeys(("newton-cg", "newton", "sag", "saga", "liblinear", "admm", "gradient_descent"), "auto"),
+    "proximal_grad": "fista",
+}
+"""Solvers of scikit-learn and dask-ml, by names: they have the same minimum, which a solver here finds."""
 DENSE_COEFFICIENTS = 1200
 """Up to this many coefficients a Hessian of the sample is made and factored; beyond, only its diagonal is used."""
 CHEAP_HESSIANS = 300
@@ -104,29 +111,35 @@ CHEAP_HESSIANS = 300
 
 
 def minimize(
-    engine: Engine, problems: Mapping[Key, Problem], summary: DataSummary, *, solver: str, tol: float, max_iter: int
-) -> dict[Key, Result]:
+    problems: Mapping[Key, Problem],
+    summary: DataSummary,
+    *,
+    solver: str,
+    tol: float,
+    max_iter: int,
+    start: dict[Hashable, Pilot] | None = None,
+) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
     Newton, and with many coefficients L-BFGS, or FISTA where there is an l1 norm, scaled by the sample's diagonal.
-    Where the engine knows how like problems ended, it is quasi-Newton from there.
+    Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
     """
-    known: dict[Hashable, Pilot] | None = getattr(engine, "known", None)
+    solver = OTHER_NAMES.get(solver, solver)
     if solver == "auto":
-        warm = known is not None and all(_fits(known.get(key), p) for key, p in problems.items())
+        warm = start is not None and all(_fits(start.get(key), p) for key, p in problems.items())
         solver = "known" if warm else _choose(problems, summary)
     if solver in ("known", "pilot"):
-        pilots = fit_sample(problems, summary) if known is None or solver == "pilot" else known
+        pilots = fit_sample(problems, summary) if start is None or solver == "pilot" else start
         solvers: dict[Key, Solver] = {
             key: quasi_newton(p.oracle(), *pilots[key], tol=tol, max_iter=max_iter, l1=p.l1)
             for key, p in problems.items()
         }
     else:
         solvers = {key: _single(solver, p, summary, tol, max_iter) for key, p in problems.items()}
-    results = solve(engine.answer, solvers)
-    if known is not None:
-        known.update({key: Pilot(r.w, r.last.hess) for key, r in results.items() if r.last.hess is not None})
+    results = yield from lockstep(solvers)
+    if start is not None:
+        start.update({key: Pilot(r.w, r.last.hess) for key, r in results.items() if r.last.hess is not None})
     return results
 
 
@@ -166,3 +179,12 @@ def _rarest(summary: DataSummary) -> float:
     if summary.labels is None or summary.sample_y is None:
         return np.inf
     return float(min((summary.sample_y == label).sum() for label in summary.labels))
+
+
+def check_solver(model: Any) -> None:
+    """Raise unless the model's solver has a known name; warn of options for dask-ml's solvers, which are not used."""
+    check_choice("solver", model.solver, (*SOLVERS, *OTHER_NAMES))
+    if getattr(model, "solver_kwargs", None):
+        warnings.warn(
+            f"solver_kwargs: not used, as no solver of dask-ml runs here, got {model.solver_kwargs!r}", stacklevel=4
+        )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import sklearn.preprocessing
 
-from daskml_kit.base import Invertible, Study
+from daskml_kit.base import DaskTransformer, with_head
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.frames import Head
 from daskml_kit.reductions.value_counts import Counts, Tally
+from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 
 
-class OneHotEncoder(Invertible, sklearn.preprocessing.OneHotEncoder):  # type: ignore[misc]
+class OneHotEncoder(DaskTransformer, sklearn.preprocessing.OneHotEncoder):  # type: ignore[misc]
     """Encode each category of each column as a column of zeros and ones.
 
     One pass counts the values of every column. Parameters, attributes and methods are those of
@@ -51,12 +51,9 @@ class OneHotEncoder(Invertible, sklearn.preprocessing.OneHotEncoder):  # type: i
            [1., 0.]])
     """
 
-    genuine: ClassVar[type[Any]] = sklearn.preprocessing.OneHotEncoder
-
-    def study(self) -> Study:
-        """Ask for the values of each column, and how often they come."""
-        head, tallies = yield (Head(), Counts())
-        self._adopt(_fit_tallies(self.get_params(deep=False), head, tallies), head)
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        head, (tallies,) = yield from with_head(spec, Counts())
+        return self._learned(_fit_tallies(self.get_params(deep=False), head, tallies), head)
 
 
 def _fit_tallies(parameters: dict[str, Any], head: Any, tallies: Sequence[Tally]) -> Any:

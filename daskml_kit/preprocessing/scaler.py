@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 import sklearn.preprocessing
 
-from daskml_kit.base import Invertible, Study, drive, forget, prepare
+from daskml_kit.base import DaskTransformer, forget, numbers, prepare, spec_of_table, with_head, without_names
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import Tables, open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.linalg import scale_of
-from daskml_kit.reductions.frames import Head, Numbers, is_sparse
+from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.moments import Moments, Spread
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.views import StandardizedView
 
 
-class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type: ignore[misc]
+class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # type: ignore[misc]
     r"""Subtract each feature's mean and divide by its standard deviation: :math:`z = (x - u) / s`.
 
     One pass learns both, in double precision, missing values left out; blocks are joined by Chan, Golub & LeVeque
@@ -38,8 +40,6 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
     (array([2.]), array([1.]))
     """
 
-    genuine: ClassVar[type[Any]] = sklearn.preprocessing.StandardScaler
-
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Learn means and scales from all of X.
 
@@ -56,6 +56,7 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
         """
         if not is_dask(X):
             return super().fit(X, y, sample_weight=sample_weight)
+        prepare(self, X)
         forget(self)
         return self.partial_fit(X, y, sample_weight)
 
@@ -65,21 +66,24 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
             super().partial_fit(X, y, sample_weight)
             return self._remember(X)
         table = prepare(self, X)
+        spec = spec_of_table(table)
         if sample_weight is None or np.ndim(sample_weight) == 0:
             factor = 1.0 if sample_weight is None else float(sample_weight)
-            drive(self.study(factor, weighted=sample_weight is not None), Tables(table))
-        else:
-            with open_engine(X, None, sample_weight) as engine:
-                drive(self.study(weighted=True), engine)
-        return self
+            return self._fit_tables(Tables(table), self._fit_steps(spec, factor, weighted=sample_weight is not None))
+        with open_engine(X, None, sample_weight) as engine:
+            return self._fit_tables(engine, self._fit_steps(spec, weighted=True))
 
-    def study(self, factor: float = 1.0, *, weighted: bool = False) -> Study:
-        """Ask for the moments; ``factor`` is a weight that all rows have."""
-        head, spread = yield (Head(), Numbers(Moments()))
+    def _fit_steps(self, spec: DataSpec, factor: float = 1.0, *, weighted: bool = False) -> Fit:
+        head, (spread,) = yield from with_head(spec, numbers(spec, Moments()))
         spread = spread._replace(weight=spread.weight * factor, squares=spread.squares * factor)
         self._check_width(head.shape[1])
         known = self._known(spread.n_rows)
-        self._learn(head, spread if known is None else Moments().combine(known, spread), weighted)
+        return self._fitted(head, spread if known is None else Moments().combine(known, spread), weighted)
+
+    def _view(self, spec: DataSpec) -> StandardizedView:
+        mean = self.mean_ if self.with_mean and self.mean_ is not None else np.zeros(spec.n_features)
+        scale = self.scale_ if self.scale_ is not None else np.ones(spec.n_features)
+        return StandardizedView(mean, scale, without_names(self.to_sklearn()), spec.shared)
 
     def _known(self, n_rows: int) -> Spread | None:
         """Return what an earlier `partial_fit` learned."""
@@ -95,17 +99,21 @@ class StandardScaler(Invertible, sklearn.preprocessing.StandardScaler):  # type:
         if width != expected:
             raise DataError(f"X has {width} features, but StandardScaler is expecting {expected} features as input")
 
-    def _learn(self, head: Any, spread: Spread, weighted: bool) -> None:
-        self._adopt(_fit_names(self, head), head)
+    def _fitted(self, head: Any, spread: Spread, weighted: bool) -> dict[str, Any]:
+        fitted = self._learned(_fit_names(self, head), head)
         learns = self.with_std or (not is_sparse(head) and self.with_mean)
         seen = spread.weight if weighted and (learns or is_sparse(head)) else spread.count
         seen = seen.astype(np.float64 if weighted or learns else np.int64)
-        self.n_samples_seen_ = seen[0] if (seen == seen[0]).all() else seen
+        n_seen = seen[0] if (seen == seen[0]).all() else seen
         observed = spread.weight > 0
-        self.mean_ = np.where(observed, spread.mean, np.nan) if learns else None
         variance = np.where(observed, spread.variance, np.nan)
-        self.var_ = variance if self.with_std else None
-        self.scale_ = scale_of(variance, spread.mean, self.n_samples_seen_) if self.with_std else None
+        return {
+            **fitted,
+            "n_samples_seen_": n_seen,
+            "mean_": np.where(observed, spread.mean, np.nan) if learns else None,
+            "var_": variance if self.with_std else None,
+            "scale_": scale_of(variance, spread.mean, n_seen) if self.with_std else None,
+        }
 
 
 def _fit_names(scaler: StandardScaler, head: Any) -> Any:

@@ -24,8 +24,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import daskml_kit.compose
 import daskml_kit.impute
 import daskml_kit.preprocessing
-from daskml_kit.base import SklearnTwin, to_sklearn
+from daskml_kit.base import DaskEstimator
 from daskml_kit.compose import ColumnTransformer, make_column_transformer
+from daskml_kit.composition import to_sklearn
 from daskml_kit.datasets.flights import flights_path
 from daskml_kit.exceptions import DataError
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
@@ -190,8 +191,8 @@ def test_other_transformers_that_learn_nothing():
     np.testing.assert_allclose(ours.to_sklearn().transform(frame), theirs.transform(frame), rtol=1e-9)
 
 
-class Centered(SklearnTwin, TransformerMixin, BaseEstimator):
-    """Fits on Dask data, but by no study."""
+class Centered(DaskEstimator, TransformerMixin, BaseEstimator):
+    """Fits on Dask data, but not by reductions."""
 
     def fit(self, X, y):
         assert isinstance(X, dd.DataFrame)

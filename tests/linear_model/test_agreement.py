@@ -256,7 +256,7 @@ def test_float32_stays_float32_and_is_close(data, reference, name):
 )
 def test_several_outputs(data, model):
     Y = np.column_stack([data.number, data.count]).astype(float)
-    expected = getattr(skl, type(model).__name__)(**model.get_params()).fit(data.X, Y)
+    expected = model.to_sklearn().fit(data.X, Y)
     model.fit(da.from_array(data.X, chunks=(100, 7)), da.from_array(Y, chunks=(250, 1)))
     assert_same(model, expected)
     assert model.predict(da.from_array(data.X, chunks=(90, 7))).compute().shape == Y.shape
