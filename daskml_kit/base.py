@@ -1,37 +1,505 @@
-"""The genuine scikit-learn estimator behind a fitted one, and its methods over Dask blocks."""
+"""Base classes of estimators and transformers: a scikit-learn class that also fits and predicts on Dask data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
-from itertools import chain
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-import dask
-import dask.array as da
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
-from daskml_kit.engines.open import Tables
+from daskml_kit.engines.open import Tables, open_engine
+from daskml_kit.engines.profile import Profile, print_pass, watching
+from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.frames import Head, Through, first_rows, is_sparse
-from daskml_kit.reductions.reduction import Joint, Reduction
-from daskml_kit.validation import check_features, like, plain_strings
+from daskml_kit.metrics import accuracy_score, r2_score
+from daskml_kit.reductions.block_scores import BlockScores
+from daskml_kit.reductions.frames import Head, Numbers, first_rows, is_sparse
+from daskml_kit.solvers.run import run
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.validation import check_features, check_fit, like, plain_strings
+
+EXAMPLE_ROWS = 3
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def lazily(name: str, returns: str) -> Any:
+    """Return a method that runs scikit-learn's method of this name, lazily on each block of Dask input.
+
+    It is there where the scikit-learn class has it.
+    """
+
+    def method(self: Any, X: Any) -> Any:
+        return self._apply(name, X)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"""Return the {returns}: at once in memory, lazily on Dask input.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or Dask array
+            The {returns}, a row for each row of X.
+        """
+    return _where_genuine(name)(method)
+
+
+def _where_genuine(name: str) -> Callable[[Method], Method]:
+    """Return a decorator of a method that is there where the scikit-learn class has it."""
+    found: Callable[[Method], Method] = available_if(lambda self: hasattr(super(DaskEstimator, self), name))
+    return found
+
+
+class DaskEstimator:
+    """Mixin, before a scikit-learn class, of estimators that fit by reductions and also take Dask data.
+
+    The constructor, the parameters and all that comes after a fit are scikit-learn's. An estimator writes `_fit_steps`
+    only: a generator that yields reductions over the rows and returns the fitted attributes.
+    """
+
+    profile_: Profile
+    _score_is: ClassVar[Literal["metric", "mean", "sum", "other"]] = "metric"
+    """Whether ``score`` is accuracy or R^2, or a mean over rows, or a sum over them, or none of these."""
+
+    predict = lazily("predict", "predictions")
+    predict_proba = lazily("predict_proba", "probabilities of the classes")
+    predict_log_proba = lazily("predict_log_proba", "logarithms of the probabilities of the classes")
+    decision_function = lazily("decision_function", "confidence scores of the classes")
+    score_samples = lazily("score_samples", "log-likelihoods of the rows")
+    transform = lazily("transform", "transformed rows")
+    inverse_transform = lazily("inverse_transform", "rows before they were transformed")
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        """Yield the reductions of a fit, and return the fitted attributes by name."""
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        """Raise where a parameter is not supported, or not of its kind."""
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+        y : array, Series, Dask array or Dask Series of shape (n_samples,) or, where supported, (n_samples, n_outputs)
+        sample_weight : array or Dask array of shape (n_samples,), optional
+        checkpoint : path, optional
+            A folder that keeps each pass's results: called again with the same data, an interrupted fit resumes there.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        return self._fit_blocks(X, y, sample_weight, checkpoint)
+
+    @_where_genuine("score")
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the score of the model on the given data.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : array or Dask array of shape (n_samples,) or (n_samples, n_outputs), optional
+        sample_weight : array or Dask array of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            Accuracy of a classifier, coefficient of determination of a regressor, else scikit-learn's own score.
+        """
+        if not is_dask(X) and not is_dask(y):
+            weights = () if sample_weight is None else (sample_weight,)
+            return float(self.to_sklearn().score(X, y, *weights))
+        if self._score_is not in ("mean", "sum"):
+            metric = accuracy_score if is_classifier(self) else r2_score
+            return float(metric(y, self.predict(X), sample_weight=sample_weight))
+        check_is_fitted(self)
+        with open_engine(X, y, sample_weight) as engine:
+            (score,) = engine.answer(BlockScores(without_names(self.to_sklearn()), self._score_is))
+        return float(score)
+
+    @_where_genuine("fit_transform")
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit to X, then transform it.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : array or Dask array of shape (n_samples,), optional
+        **params
+            For ``fit``.
+
+        Returns
+        -------
+        array, DataFrame or Dask collection
+            See `transform`.
+        """
+        return self.fit(X, y, **params).transform(X)
+
+    @_where_genuine("fit_predict")
+    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit to X, then predict for its rows.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : array or Dask array of shape (n_samples,), optional
+        **params
+            For ``fit``.
+
+        Returns
+        -------
+        array or Dask array
+            See `predict`.
+        """
+        return self.fit(X, y, **params).predict(X)
+
+    def to_sklearn(self) -> Any:
+        """Return the scikit-learn estimator with the same parameters and fitted state, free of Dask.
+
+        Returns
+        -------
+        estimator
+            Of the scikit-learn class that this one extends.
+        """
+        genuine = genuine_class(type(self))
+        twin = genuine(**self._sklearn_parameters(genuine))
+        own: Any = self
+        ours = {*own.get_params(deep=False), "profile_", "_example"}
+        made_up = self._made_up()
+        if made_up is not None:
+            twin.fit(*made_up)
+        vars(twin).update({name: value for name, value in vars(self).items() if name not in ours})
+        return twin
+
+    def _made_up(self) -> tuple[Any, ...] | None:
+        """Return rows to fit scikit-learn's class on, where its methods need more than the fitted attributes."""
+        return None
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        """Return the parameters of the scikit-learn estimator."""
+        return {name: getattr(self, name) for name in parameters_of(genuine)}
+
+    def _fit_blocks(self, X: Any, y: Any = None, sample_weight: Any = None, checkpoint: Any = None) -> Self:
+        own: Any = self
+        self._check_parameters()
+        with fitting(self):
+            several = bool(get_tags(own).target_tags.multi_output)
+            inputs = check_fit(own, X, y, sample_weight, labeled=is_classifier(self), multi_output=several)
+            options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
+            with open_engine(*inputs, **options) as engine:
+                spec = DataSpec(own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks)
+                fitted = run(engine, {None: self._fit_steps(spec)})[None]
+            self._keep({**fitted, "profile_": engine.profile})
+        return self
+
+    def _keep(self, fitted: dict[str, Any]) -> None:
+        vars(self).update(fitted)
+
+    def _apply(self, method: str, X: Any, meta: Any = None) -> Any:
+        """Call a method of the scikit-learn estimator on X: lazily on each block where X is on Dask."""
+        check_is_fitted(self)
+        twin = self.to_sklearn()
+        if not is_dask(X):
+            return getattr(twin, method)(X)
+        check_features(self, X)
+        if meta is None:
+            meta = getattr(twin, method)(like(None, X))[:0]
+        return map_rows(twin, method, X, meta)
+
+
+class DaskTransformer(DaskEstimator):
+    """Mixin, before a scikit-learn transformer, that gives its methods Dask input: frames or arrays of any type.
+
+    Input in memory is scikit-learn's own affair. On Dask data ``fit`` runs `_fit_steps`, and ``transform`` is
+    scikit-learn's on each block, lazily.
+    """
+
+    many_passes: ClassVar[Any] = False
+    """Whether one pass over the data may not be enough."""
+
+    _example: Any
+    """A few rows of the input of fit: what transform gives for them tells the type of its result."""
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:  # type: ignore[override]
+        """Fit to X, the rest as in scikit-learn.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : ignored
+        **params
+            For scikit-learn's ``fit``.
+
+        Returns
+        -------
+        transformer
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where a block cannot be used; the message names it.
+        """
+        if not is_dask(X):
+            super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
+            return self._remember(X)
+        table = prepare(self, X)
+        return self._fit_tables(Tables(table, keep=self.many_passes), self._fit_steps(spec_of_table(table)))
+
+    def transform(self, X: Any, **params: Any) -> Any:
+        """Transform X: at once in memory, lazily on Dask.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        **params
+            For scikit-learn's ``transform``; not possible on Dask input.
+
+        Returns
+        -------
+        array, DataFrame or Dask collection
+            What scikit-learn returns; for Dask input a Dask array, of CSR blocks where the result is sparse, or after
+            ``set_output(transform="pandas")`` a Dask DataFrame.
+        """
+        if not is_dask(X):
+            return super(DaskEstimator, self).transform(X, **params)  # type: ignore[misc]
+        check_is_fitted(self)
+        return self._map("transform", X, params)
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit to X, then transform it.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : ignored
+        **params
+            For ``fit``.
+
+        Returns
+        -------
+        array, DataFrame or Dask collection
+            See `transform`.
+        """
+        if is_dask(X):
+            return self.fit(X, y, **params).transform(X)
+        result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
+        self._remember(X)
+        return result
+
+    def _inverse(self, X: Any, **params: Any) -> Any:
+        """Undo `transform`: at once in memory, lazily on Dask.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes
+            What `transform` returned.
+        **params
+            For scikit-learn's ``inverse_transform``; not possible on Dask input.
+
+        Returns
+        -------
+        array or Dask collection
+            Rows as they were before.
+        """
+        if not is_dask(X):
+            return super(DaskEstimator, self).inverse_transform(X, **params)  # type: ignore[misc]
+        check_is_fitted(self)
+        return self._map("inverse_transform", X, params)
+
+    _inverse.__name__ = "inverse_transform"
+    inverse_transform = _where_genuine("inverse_transform")(_inverse)
+
+    def _fit_tables(self, source: Any, fit: Fit) -> Self:
+        """Run a fit on raw rows, and take over what it learned."""
+        self._keep(run(source, {None: fit})[None])
+        return self
+
+    def _keep(self, fitted: dict[str, Any]) -> None:
+        forget(self)
+        super()._keep(fitted)
+
+    def _learned(self, fitted: Any, example: Any) -> dict[str, Any]:
+        """Return the fitted state of a scikit-learn transformer as the attributes of this one."""
+        parameters = self.get_params(deep=False)  # type: ignore[attr-defined]
+        return {**{n: v for n, v in vars(fitted).items() if n not in parameters}, "_example": example}
+
+    def _remember(self, X: Any) -> Self:
+        shaped: Any = X if hasattr(X, "shape") and (hasattr(X, "iloc") or not hasattr(X, "columns")) else np.asarray(X)
+        self._example = first_rows(shaped.tocsr() if hasattr(shaped, "tocsr") else shaped, EXAMPLE_ROWS)
+        return self
+
+    def _map(self, method: str, X: Any, params: dict[str, Any]) -> Any:
+        given = [name for name, value in params.items() if value is not None]
+        if given:
+            raise DataError(f"{type(self).__name__}.{method}: {', '.join(given)} not possible on Dask input")
+        refuse_in_place(self)
+        table, twin = plain_strings(X), self.to_sklearn()
+        example = like(self._example, table) if method == "transform" else self._outcome(method, twin, X)
+        meta = getattr(twin, method)(example)[:0]
+        if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
+            twin.set_output(transform="pandas")  # the workers do not have this process's configuration
+        elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
+            raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {type(meta).__module__}")
+        return with_meta(map_rows(twin, method, table, meta), meta)
+
+    def _outcome(self, method: str, twin: Any, X: Any) -> Any:
+        """Return what transform gives, as an example of the input of ``inverse_transform``."""
+        outcome = twin.transform(self._example)
+        if n_features_of(X) != outcome.shape[1]:
+            raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {outcome.shape[1]} of transform")
+        return like(outcome, X)
+
+
+@contextmanager
+def fitting(estimator: Any) -> Iterator[None]:
+    """Leave the estimator as it was if the fit fails or is interrupted; print passes where it is verbose.
+
+    BLAS keeps to one thread: solvers factor matrices between passes, and BLAS threads there wait for a busy neighbor
+    (0.4 s for 20 ms).
+    """
+    before = dict(vars(estimator))
+    try:
+        with computing(), watching(print_pass) if getattr(estimator, "verbose", 0) else nullcontext():
+            yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def has_fit_steps(estimator: Any) -> bool:
+    """Whether an estimator writes a fit as a generator of reductions."""
+    return isinstance(estimator, DaskEstimator) and type(estimator)._fit_steps is not DaskEstimator._fit_steps
+
+
+def with_head(spec: DataSpec, *reductions: Any) -> Generator[Any, Any, tuple[Any, list[Any]]]:
+    """Ask for reductions, and for some rows where the data are not known to have any; return rows and answers."""
+    if spec.example is not None:
+        answers = (yield reductions) if reductions else ()
+        return spec.example, list(answers)
+    if spec.numeric:
+        answers = (yield reductions) if reductions else ()
+        return np.zeros((1, spec.n_features), spec.dtype), list(answers)
+    head, *rest = yield (Head(), *reductions)
+    return head, rest
+
+
+def numbers(spec: DataSpec, reduction: Any) -> Any:
+    """Return a reduction over the rows as numbers, which rows of a table may not be yet."""
+    return reduction if spec.numeric else Numbers(reduction)
+
+
+def spec_of_table(table: Any) -> DataSpec:
+    """Return what is known of a Dask frame or array before it is read."""
+    return DataSpec(n_features_of(table), numeric=False)
+
+
+def n_outputs_of(y: Any) -> int | None:
+    """Return the number of columns of a 2-dimensional target, None for a vector or no target."""
+    return int(y.shape[1]) if y is not None and len(y.shape) == 2 else None
+
+
+def precision_of(X: Any) -> Any:
+    """Return the type of fitted coefficients: float32 where X, an array or a data frame, is float32 throughout."""
+    dtypes = X.dtypes if hasattr(X, "dtypes") else [getattr(X, "dtype", None)]
+    return np.float32 if all(dtype == np.float32 for dtype in dtypes) else np.float64
+
+
+def without_names(twin: Any) -> Any:
+    """Make a scikit-learn estimator take rows without names, and not write to them; return it."""
+    vars(twin).pop("feature_names_in_", None)
+    if getattr(twin, "copy", True) is False:
+        twin.copy = True
+    return twin
+
+
+def genuine_class(kind: type[Any]) -> type[Any]:
+    """Return the scikit-learn class that a class of ours extends."""
+    return next(c for c in kind.__mro__ if c.__module__.startswith("sklearn.") and issubclass(c, BaseEstimator))
+
+
+def parameters_of(kind: type[Any]) -> list[str]:
+    """Return the names of a constructor's parameters."""
+    return [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+
+
+def constructor(genuine: type[Any], **changed: Any) -> Any:
+    """Return the constructor of a scikit-learn class with other defaults, or with parameters added at its end.
+
+    So it has the parameters of the scikit-learn that is installed.
+
+    Examples
+    --------
+    >>> import sklearn.linear_model
+    >>> class Mine(sklearn.linear_model.Ridge):
+    ...     __init__ = constructor(sklearn.linear_model.Ridge, alpha=2.0, verbose=0)
+    >>> Mine(tol=0.1)
+    Mine(tol=0.1)
+    >>> Mine().alpha, Mine(verbose=1).get_params()["verbose"]
+    (2.0, 1)
+    """
+    known = inspect.signature(genuine.__init__)
+    names = [p.replace(default=changed.get(p.name, p.default)) for p in known.parameters.values()]
+    added = {name: value for name, value in changed.items() if name not in known.parameters}
+    kind = inspect.Parameter.KEYWORD_ONLY
+    signature = known.replace(parameters=[*names, *(inspect.Parameter(n, kind, default=v) for n, v in added.items())])
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        vars(self).update({name: value for name, value in bound.arguments.items() if name != "self"})
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
+
+
+def refuse_in_place(transformer: Any) -> None:
+    """Raise where ``transformer`` would write into the blocks it reads."""
+    if transformer.get_params().get("copy") is False:
+        raise DataError(
+            f"{type(transformer).__name__}: copy=False is not possible on Dask data, which is never written to; "
+            "leave copy=True"
+        )
+
+
+def prepare(transformer: Any, X: Any) -> Any:
+    """Check Dask input of a fit, and return it ready to be asked about."""
+    if n_features_of(X) == 0:
+        raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    refuse_in_place(transformer)
+    return plain_strings(X)
+
+
+def forget(transformer: Any) -> None:
+    """Remove the fitted attributes of an earlier fit."""
+    for name in [name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")]:
+        delattr(transformer, name)
 
 
 class SklearnTwin:
-    """Mixin of estimators whose fitted state is that of a scikit-learn estimator.
-
-    Fitting is ours; what comes after runs scikit-learn's own code, block by block and lazily on Dask input, at once
-    on input in memory.
-    """
+    """Mixin of estimators whose fitted state is handed to a scikit-learn estimator that they do not extend."""
 
     def to_sklearn(self) -> Any:
         """Return the fitted scikit-learn estimator, free of Dask."""
@@ -53,352 +521,3 @@ class SklearnTwin:
             return getattr(twin, method)(X)
         check_features(self, X)
         return map_rows(twin, method, X, meta)
-
-
-def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
-    """Return the lazy results of ``model.method`` over the blocks of ``X``.
-
-    On arrays the model is one node of the graph, not a copy in each task. ``meta``, an empty result, decides what comes
-    back: a Dask DataFrame for a data frame, else a Dask array (of CSR blocks where it is sparse).
-    """
-    if isinstance(X, dd.DataFrame):  # Dask fuses a shared node wrongly here: "Cannot fuse tasks with multiple outputs"
-        return X.map_partitions(_call, model, method, meta, meta=meta)
-    shared = dask.delayed(model, pure=True)
-    if X.numblocks[1] > 1:
-        X = X.rechunk({1: -1})
-    if isinstance(meta, pd.DataFrame):
-        blocks = enumerate(X.to_delayed().ravel())
-        frames = [dask.delayed(_call)(block, shared, method, meta, block_id=(number,)) for number, block in blocks]
-        return dd.from_delayed(frames, meta=meta)
-    if meta.ndim == 1:
-        return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, drop_axis=1, meta=meta)
-    chunks = (X.chunks[0], (meta.shape[1],))
-    return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, chunks=chunks, meta=meta)
-
-
-def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any = None, block_id: Any = None) -> Any:
-    if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
-        return meta_.copy()
-    try:
-        return getattr(model, method)(block)
-    except ValueError as error:
-        number = block_id[0] if block_id else partition_info["number"] if partition_info else None
-        raise DataError(f"{error} (in block {number})") from error
-
-
-Study: TypeAlias = Generator[tuple[Reduction, ...], tuple[Any, ...], None]
-"""Yields reductions, receives their answers, and leaves the transformer fitted."""
-
-
-class Answers(Protocol):
-    """What answers a reduction in one pass: `daskml_kit.engines.open.Tables`, or an engine."""
-
-    def answer(self, reduction: Reduction) -> list[Any]: ...
-
-
-@runtime_checkable
-class Studious(Protocol):
-    """A transformer that fits by asking reductions.
-
-    ``many_passes`` says that one pass may not be enough.
-    """
-
-    @property
-    def many_passes(self) -> bool: ...
-
-    def study(self) -> Study: ...
-
-
-def drive(study: Study, source: Answers) -> None:
-    """Run ``study`` to its end, one pass over ``source`` for all the reductions of a turn."""
-    try:
-        reductions = next(study)
-        while True:
-            (answers,) = source.answer(Joint(reductions))
-            reductions = study.send(answers)
-    except StopIteration:
-        return
-
-
-def study_of(transformer: Any) -> Study:
-    """Return the study of a transformer, or of a Pipeline or FeatureUnion of such.
-
-    scikit-learn's own transformers are taken where they learn nothing from data.
-
-    Raises
-    ------
-    DataError
-        Where a transformer cannot fit on Dask data.
-
-    Examples
-    --------
-    >>> from sklearn.preprocessing import Normalizer, QuantileTransformer
-    >>> can_study(Normalizer()), can_study(QuantileTransformer())
-    (True, False)
-    """
-    if isinstance(transformer, Studious):
-        return transformer.study()
-    if isinstance(transformer, Pipeline):
-        return _study_steps(transformer)
-    if isinstance(transformer, FeatureUnion):
-        return together([study_of(part) for part in _parts(transformer)])
-    if not can_study(transformer):
-        raise DataError(f"{type(transformer).__name__} cannot fit on Dask data; use its counterpart of daskml_kit")
-    return _study_nothing(transformer)
-
-
-def can_study(transformer: Any) -> bool:
-    """Whether `study_of` knows how to fit ``transformer``."""
-    if isinstance(transformer, Studious):
-        return True
-    if isinstance(transformer, Pipeline) and (transformer.memory is not None or transformer.verbose):
-        return False
-    if isinstance(transformer, (Pipeline, FeatureUnion)):
-        return all(can_study(part) for part in _parts(transformer))
-    if isinstance(transformer, FrozenEstimator):
-        return True
-    if isinstance(transformer, SklearnTwin) or not hasattr(transformer, "fit"):
-        return False
-    return not get_tags(transformer).requires_fit
-
-
-def needs_many_passes(transformer: Any) -> bool:
-    """Whether `study_of` may read its input more than once."""
-    if isinstance(transformer, Studious):
-        return transformer.many_passes
-    parts = _parts(transformer) if isinstance(transformer, (Pipeline, FeatureUnion)) else []
-    several = isinstance(transformer, Pipeline) and sum(isinstance(part, (Studious, Pipeline)) for part in parts) > 1
-    return several or any(needs_many_passes(part) for part in parts)
-
-
-def together(studies: Sequence[Study]) -> Study:
-    """Run studies in lock step: one turn asks the reductions of all that have not ended.
-
-    Examples
-    --------
-    >>> def ask(n):
-    ...     for i in range(n):
-    ...         print((yield (f"reduction {i}",)))
-    >>> both = together([ask(1), ask(2)])
-    >>> next(both)
-    ('reduction 0', 'reduction 0')
-    >>> both.send(("yes", "no"))
-    ('yes',)
-    ('no',)
-    ('reduction 1',)
-    """
-    waiting = _advance([(study, None) for study in studies])
-    while waiting:
-        answers = iter((yield tuple(chain.from_iterable(reductions for _, reductions in waiting))))
-        waiting = _advance([(study, tuple(next(answers) for _ in reductions)) for study, reductions in waiting])
-
-
-def seen(view: Callable[[Reduction], Reduction], study: Study) -> Study:
-    """Run ``study`` with each of its reductions asked through ``view``."""
-    try:
-        reductions = next(study)
-        while True:
-            answers = yield tuple(view(reduction) for reduction in reductions)
-            reductions = study.send(answers)
-    except StopIteration:
-        return
-
-
-def to_sklearn(model: Any) -> Any:
-    """Return the scikit-learn model behind a transformer, Pipeline, FeatureUnion or any estimator, free of Dask.
-
-    What is scikit-learn's own is returned as it is.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from daskml_kit.preprocessing import StandardScaler
-    >>> fitted = make_pipeline(StandardScaler(), "passthrough").fit(np.eye(3))
-    >>> type(to_sklearn(fitted)[0]).__module__.startswith("sklearn.")
-    True
-    """
-    if isinstance(model, SklearnTwin):
-        return model.to_sklearn()
-    if isinstance(model, FrozenEstimator):
-        return FrozenEstimator(to_sklearn(model.estimator))
-    if isinstance(model, (Pipeline, FeatureUnion)):
-        name = "steps" if isinstance(model, Pipeline) else "transformer_list"
-        options = model.get_params(deep=False)
-        plain = type(model)(**{**options, name: [(key, to_sklearn(part)) for key, part in options[name]]})
-        vars(plain).update({key: value for key, value in vars(model).items() if key not in options})
-        return plain
-    return model
-
-
-def refuse_in_place(transformer: Any) -> None:
-    """Raise where ``transformer`` would write into the blocks it reads."""
-    if transformer.get_params().get("copy") is False:
-        raise DataError(
-            f"{type(transformer).__name__}: copy=False is not possible on Dask data, which is never written to; "
-            "leave copy=True"
-        )
-
-
-def _advance(turns: Sequence[tuple[Study, Any]]) -> list[tuple[Study, tuple[Reduction, ...]]]:
-    waiting = []
-    for study, answers in turns:
-        try:
-            waiting.append((study, study.send(answers)))
-        except StopIteration:
-            continue
-    return waiting
-
-
-def _parts(composite: Pipeline | FeatureUnion) -> list[Any]:
-    pairs = composite.steps if isinstance(composite, Pipeline) else composite.transformer_list
-    return [part for _, part in pairs if part is not None and not isinstance(part, str)]
-
-
-def _study_steps(pipeline: Pipeline) -> Study:
-    before = None
-    for step in _parts(pipeline):
-        study = study_of(step)
-        yield from study if before is None else seen(partial(Through, model=before), study)
-        twin = to_sklearn(step)
-        before = twin if before is None else make_pipeline(before, twin)
-
-
-def _study_nothing(transformer: Any) -> Study:
-    refuse_in_place(transformer)
-    (head,) = yield (Head(),)
-    transformer.fit(head, None)
-
-
-EXAMPLE_ROWS = 3
-
-
-class Blockwise(SklearnTwin):
-    """Mixin, before a scikit-learn transformer, that gives its methods Dask input.
-
-    Input in memory is scikit-learn's own affair. On Dask data ``fit`` drives `study`, which sets the state that
-    scikit-learn's ``fit`` would have set, and ``transform`` is scikit-learn's on each block, lazily.
-    """
-
-    genuine: ClassVar[type[Any]]
-    """The scikit-learn class whose methods and fitted state the estimator has."""
-
-    many_passes: ClassVar[Any] = False
-
-    _example: Any
-    """A few rows of the input of fit: what transform gives for them tells the type of its result."""
-
-    def study(self) -> Study:
-        """Yield the reductions of a fit, and set the fitted attributes from their answers."""
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
-        """Fit to X, the rest as in scikit-learn.
-
-        Parameters
-        ----------
-        X : Dask DataFrame or array, or anything that scikit-learn takes
-        y : ignored
-
-        Raises
-        ------
-        DataError
-            Where a block cannot be used; the message names it.
-        """
-        if not is_dask(X):
-            super().fit(X, y, **params)  # type: ignore[misc]
-            return self._remember(X)
-        table = prepare(self, X)
-        drive(self.study(), Tables(table, keep=self.many_passes))
-        return self
-
-    def transform(self, X: Any, **params: Any) -> Any:
-        """Transform X: at once in memory, lazily on Dask.
-
-        Returns
-        -------
-        What scikit-learn returns; for Dask input a Dask array, of CSR blocks where the result is sparse, or after
-        ``set_output(transform="pandas")`` a Dask DataFrame.
-        """
-        if not is_dask(X):
-            return super().transform(X, **params)  # type: ignore[misc]
-        check_is_fitted(self)
-        return self._map("transform", X, params)
-
-    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """Fit to X, then transform it."""
-        if is_dask(X):
-            return self.fit(X, y, **params).transform(X)
-        result = super().fit_transform(X, y, **params)  # type: ignore[misc]
-        self._remember(X)
-        return result
-
-    def to_sklearn(self) -> Any:
-        """Return the scikit-learn transformer with the same parameters and fitted state, free of Dask."""
-        twin = self.genuine()
-        vars(twin).update({name: value for name, value in vars(self).items() if name != "_example"})
-        return twin
-
-    def _adopt(self, fitted: Any, example: Any) -> None:
-        """Take over the fitted state of a scikit-learn transformer."""
-        forget(self)
-        parameters = self.get_params(deep=False)  # type: ignore[attr-defined]
-        vars(self).update({name: value for name, value in vars(fitted).items() if name not in parameters})
-        self._example = example
-
-    def _remember(self, X: Any) -> Self:
-        shaped: Any = X if hasattr(X, "shape") and (hasattr(X, "iloc") or not hasattr(X, "columns")) else np.asarray(X)
-        self._example = first_rows(shaped.tocsr() if hasattr(shaped, "tocsr") else shaped, EXAMPLE_ROWS)
-        return self
-
-    def _map(self, method: str, X: Any, params: dict[str, Any]) -> Any:
-        given = [name for name, value in params.items() if value is not None]
-        if given:
-            raise DataError(f"{type(self).__name__}.{method}: {', '.join(given)} not possible on Dask input")
-        refuse_in_place(self)
-        table, twin = plain_strings(X), self.to_sklearn()
-        example = like(self._example, table) if method == "transform" else self._outcome(method, twin, X)
-        meta = getattr(twin, method)(example)[:0]
-        if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
-            twin.set_output(transform="pandas")  # the workers do not have this process's configuration
-        elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
-            raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {type(meta).__module__}")
-        return _with_meta(map_rows(twin, method, table, meta), meta)
-
-    def _outcome(self, method: str, twin: Any, X: Any) -> Any:
-        """Return what transform gives, as an example of the input of ``inverse_transform``."""
-        outcome = twin.transform(self._example)
-        if n_features_of(X) != outcome.shape[1]:
-            raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {outcome.shape[1]} of transform")
-        return like(outcome, X)
-
-
-class Invertible(Blockwise):
-    """Mixin of the transformers that have an inverse."""
-
-    def inverse_transform(self, X: Any, **params: Any) -> Any:
-        """Undo `transform`: at once in memory, lazily on Dask."""
-        if not is_dask(X):
-            return super().inverse_transform(X, **params)  # type: ignore[misc]
-        check_is_fitted(self)
-        return self._map("inverse_transform", X, params)
-
-
-def prepare(transformer: Any, X: Any) -> Any:
-    """Check Dask input of a fit, and return it ready to be asked about."""
-    if n_features_of(X) == 0:
-        raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
-    refuse_in_place(transformer)
-    return plain_strings(X)
-
-
-def forget(transformer: Any) -> None:
-    """Remove the fitted attributes of an earlier fit."""
-    for name in [name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")]:
-        delattr(transformer, name)
-
-
-def _with_meta(result: Any, meta: Any) -> Any:
-    """Say that the blocks are sparse, which Dask forgets on the way from a data frame."""
-    if not is_sparse(meta) or not isinstance(result, da.Array):
-        return result
-    return da.Array(result.dask, result.name, result.chunks, meta=meta)

@@ -25,3 +25,7 @@ class StaleEpochError(RuntimeError):
 
 class LostServerError(RuntimeError):
     """Parameters were lost with all workers that held them; the message names the last snapshot."""
+
+
+class NotShared(Exception):
+    """A fit needs more than reductions that it can share with other fits; the message says why."""

@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from sklearn.base import BaseEstimator
-from sklearn.utils import get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -117,10 +117,28 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")
 
 
+def seed_of(random_state: Any) -> int:
+    """Return a seed of any ``random_state``: an int as it is, 0 for None, else drawn from the generator.
+
+    Examples
+    --------
+    >>> seed_of(7), seed_of(None), seed_of(np.random.RandomState(0)) == seed_of(np.random.RandomState(0))
+    (7, 0, True)
+    """
+    if random_state is None:
+        return 0
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
 def _check_memory(
     estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labeled: bool, multi_output: bool, finite: bool | str
 ) -> Inputs:
-    options: dict[str, Any] = {"accept_sparse": "csr", "dtype": "numeric", "ensure_all_finite": finite}
+    sparse = "csr" if get_tags(estimator).input_tags.sparse else False
+    options: dict[str, Any] = {"accept_sparse": sparse, "dtype": "numeric", "ensure_all_finite": finite}
     if y is None or is_dask(y):
         X = validate_data(estimator, X, **options)
     else:

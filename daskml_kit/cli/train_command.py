@@ -22,10 +22,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from daskml_kit.base import to_sklearn
 from daskml_kit.cli.errors import JobError, naming_failures, shortened
 from daskml_kit.cli.model_report import finite_or_none, largest_coefficients, score_classifier, score_regressor
 from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_preparation, open_source
+from daskml_kit.composition import to_sklearn
 from daskml_kit.engines.open import Tables
 from daskml_kit.engines.profile import Profile, watching
 from daskml_kit.exceptions import DataError
@@ -36,13 +36,27 @@ STAGES = ("read", "prepare", "fit", "test", "save")
 BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of training"}
 
 
-def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
+class TrainOptions(argparse.Namespace):
+    """Arguments of ``daskml-kit train``."""
+
+    data: str
+    target: str | None
+    task: str | None
+    model: str | None
+    out: Path
+    test_size: float
+    seed: int
+    quiet: bool
+    scheduler: str | None
+    workers: int | None
+
+
+def train(options: TrainOptions, where: str) -> dict[str, Any]:
     """Train on the current Dask client, or here where there is none, and save what comes of it.
 
     Parameters
     ----------
-    options : argparse.Namespace
-        Arguments of ``daskml-kit train``.
+    options : TrainOptions
     where : str
         Description of the cluster, for the report.
 

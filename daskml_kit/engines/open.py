@@ -33,7 +33,6 @@ from daskml_kit.data.memory import array_bytes, blocks_bytes, fits
 from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine
-from daskml_kit.engines.given import given_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
@@ -79,13 +78,6 @@ def open_engine(
     DataError
         Where the parts do not fit together.
     """
-    given = given_engine()
-    if given is not None:
-        if checkpoint is not None:
-            raise DataError("checkpoint: a fit of a search has none of its own; give it to the search")
-        with given:
-            yield given
-        return
     inside = in_task()
     client = find_client() if is_dask(X) else None
     if inside and client is not None:

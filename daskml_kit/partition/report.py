@@ -57,10 +57,6 @@ class PartitionReport:
         In how many blocks keys of several rows are, over in how many they would be if rows were shuffled: about 1
         where blocks and keys have nothing to do with each other, the less the more rows of a key lie together.
 
-    See Also
-    --------
-    partition_report : Makes one.
-
     Examples
     --------
     >>> import dask.array as da
@@ -177,7 +173,6 @@ class PartitionReport:
         Returns
         -------
         matplotlib.figure.Figure
-            One panel, with a dashed line at the mean.
 
         Raises
         ------
@@ -338,31 +333,24 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
         Rows of the same data: X, y, ... If all are in memory they are one block. If some are cut in other places than
         the others, all are reported as cut like the first Dask collection (then lengths that are not known are
         counted by passes of their own).
-    labels : column name or collection, default=None
+    labels : column name or collection, optional
         The class of each row: a column of the first DataFrame, or an array or Series, of at most 1000 distinct values,
         at most 20 if some are fractions. A DataFrame whose column is named is read once; ``frame["y"]`` is a
         collection of its own.
-    by : column name, list of column names, or collection, default=None
+    by : column name, list of column names, or collection, optional
         The key of each row, as in `hash_partition`: the most frequent ones are reported. With more than 4096 distinct
         keys a count may be too low, by less than a 4096th of all rows: ``key_error`` says by how much at most.
-    top : int, default=10
-        Number of keys to report.
+    top : int
+        Keys to report.
 
     Returns
     -------
     PartitionReport
-        Tables of blocks, workers, classes and keys, with their text, HTML and plot.
 
     Raises
     ------
     DataError
         Where a column is not there, lengths differ, or labels are no classes.
-
-    See Also
-    --------
-    random_partition : Make equal blocks of mixed rows.
-    hash_partition : Bring the rows of a key together.
-    place, rebalance : Put blocks on workers.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from daskml_kit.base import map_rows
+from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError

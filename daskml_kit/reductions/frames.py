@@ -51,7 +51,18 @@ class Through(Delegate):
     model: Any
 
     def view(self, block: Block) -> Block:
-        return block._replace(X=self.model.transform(block.X))
+        if block.X.shape[0]:
+            return block._replace(X=self.model.transform(block.X))
+        X = block.X  # scikit-learn refuses to work on no rows
+        zeros: Any = np.zeros((1, X.shape[1]), X.dtype if hasattr(X, "dtype") else None)
+        rows = (
+            pd.DataFrame(zeros, columns=X.columns)
+            if hasattr(X, "columns")
+            else type(X)(zeros)
+            if is_sparse(X)
+            else zeros
+        )
+        return block._replace(X=self.model.transform(rows)[:0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import SingleReduction
-from daskml_kit.typing import Array
+from daskml_kit.typing import Array, Labels
 
 
 class Scatter(NamedTuple):
@@ -125,3 +126,29 @@ class Triangle(SingleReduction):
 
     def combine(self, a: Array, b: Array) -> Array:
         return np.asarray(np.linalg.qr(np.vstack([a, b]), mode="r"))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTargets(Delegate):
+    """Ask with targets of -1 and 1: a column for each of ``labels``, or for the second of two.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    labels : array of shape (n_classes,)
+    factors : array of shape (n_classes,), optional
+        Weights of the classes, which multiply those of the rows.
+    """
+
+    labels: Labels
+    factors: Array | None = None
+
+    def view(self, block: Block) -> Block:
+        if block.y is None:
+            raise TypeError("classes need targets")
+        labels = self.labels[1:] if len(self.labels) == 2 else self.labels
+        y = np.where(block.y[:, None] == labels, 1.0, -1.0)
+        weight = block.weight
+        if self.factors is not None:
+            weight = self.factors[np.searchsorted(self.labels, block.y)] * (1.0 if weight is None else weight)
+        return block._replace(y=y, weight=weight)

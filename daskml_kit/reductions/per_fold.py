@@ -1,4 +1,4 @@
-"""Any reduction, asked of the rows of each fold apart, in one pass."""
+"""Reductions over the rows of folds: of each fold apart in one pass, or of some folds only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Indicated
 from daskml_kit.numerics.tiles import rows_by_id
+from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
 from daskml_kit.reductions.summary import Summary
 from daskml_kit.typing import Array, Matrix
@@ -66,6 +67,17 @@ class PerFold(SingleReduction):
     def _asked(self, share: float) -> Reduction:
         """Return what is asked of a share of a block's rows: of them, but that share of its sample."""
         return self.reduction.of_share(share) if isinstance(self.reduction, Summary) else self.reduction
+
+
+@dataclass(frozen=True, eq=False)
+class Restricted(Delegate):
+    """The result of ``reduction`` over the rows that have one of ``ids`` in a column of the blocks' folds."""
+
+    column: int
+    ids: tuple[int, ...]
+
+    def view(self, block: Block) -> Block:
+        return rows_within(block, self.column, self.ids)
 
 
 def answer_for(reduction: Reduction, partials: Sequence[Any], ids: Sequence[int]) -> Any:

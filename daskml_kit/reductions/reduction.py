@@ -93,12 +93,11 @@ def reduce_nodes(reduction: Reduction, nodes: Iterable[Node], n_blocks: int) -> 
 
 @dataclass(frozen=True, eq=False)
 class Joint(SingleReduction):
-    """The answers of single reductions, a tuple in their order.
+    """Several reductions in one pass; its answers are the list of answers of each.
 
     Parameters
     ----------
     reductions : tuple of Reduction
-        Each with one answer.
     """
 
     reductions: tuple[Reduction, ...]
@@ -110,4 +109,4 @@ class Joint(SingleReduction):
         return tuple(reduction.combine(*pair) for reduction, *pair in zip(self.reductions, a, b, strict=True))
 
     def finalize(self, total: tuple[Any, ...]) -> list[Any]:
-        return [tuple(reduction.finalize(part)[0] for reduction, part in zip(self.reductions, total, strict=True))]
+        return [reduction.finalize(part) for reduction, part in zip(self.reductions, total, strict=True)]

@@ -1,4 +1,4 @@
-"""What a fit must know before it starts: rows, labels, and a few rows to begin from."""
+"""Summary of the data before a fit: number of rows, labels, and a sample of rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.reduction import SingleReduction
-from daskml_kit.typing import Array, Matrix
+from daskml_kit.typing import Array, Labels, Matrix
 
 
 class DataSummary(NamedTuple):
@@ -102,6 +102,17 @@ class Summary(SingleReduction):
         found = _merge_labels(a, b) if self.labeled else NO_LABELS
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
         return DataSummary(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
+
+
+def position_of(labels: Labels, y: Array) -> Array:
+    """Return the position of each target among the sorted ``labels``.
+
+    Examples
+    --------
+    >>> position_of(np.array(["no", "yes"]), np.array(["yes", "no", "yes"]))
+    array([1, 0, 1], dtype=int32)
+    """
+    return np.searchsorted(labels, np.asarray(y, dtype=labels.dtype)).astype(np.int32)
 
 
 def _without_nan(X: Matrix) -> Matrix:

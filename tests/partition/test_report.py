@@ -50,7 +50,7 @@ def counted():
     return count
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LENGTHS, st.integers(0, 2**16), st.booleans())
 def test_numbers_are_those_of_numpy(lengths, seed, lengths_unknown):
     rng, n = np.random.default_rng(seed), sum(lengths)
@@ -85,7 +85,7 @@ def test_numbers_are_those_of_numpy(lengths, seed, lengths_unknown):
     assert report.key_error == 0
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(LENGTHS, LENGTHS)
 def test_collections_that_are_cut_differently_are_cut_as_the_first(first, second):
     y = np.arange(sum(first)) % 3
@@ -289,7 +289,7 @@ def test_a_block_that_cannot_be_computed_says_why(client):
         partition_report(X)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=40), min_size=1, max_size=9), st.integers(1, 6))
 def test_counts_in_bounded_memory_keep_their_promise(blocks, capacity):
     parts = [heaviest(count_rows([np.array(block)]), capacity=capacity) for block in blocks]

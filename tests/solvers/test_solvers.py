@@ -14,7 +14,7 @@ from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton
 from daskml_kit.solvers.objective import last_by_logarithm, restricted, ridge
-from daskml_kit.solvers.run import solve
+from daskml_kit.solvers.run import run as run_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def logistic(w, order):
 
 def run(function, solver):
     engine = Simulator(function)
-    result = solve(engine.answer, {None: solver})[None]
+    result = run_all(engine, {None: solver})[None]
     return result, engine
 
 
@@ -145,7 +145,7 @@ def test_a_limit_of_iterations_is_reported():
 def test_questions_that_are_alike_share_passes():
     functions = Simulator(logistic)
     solvers = {C: newton(ridge(ask, np.full(2, C)), np.zeros(2), tol=1e-10, max_iter=50) for C in (0.01, 1.0, 100.0)}
-    results = solve(functions.answer, solvers)
+    results = run_all(functions, solvers)
     alone = [run(logistic, newton(ridge(ask, np.full(2, C)), np.zeros(2), tol=1e-10, max_iter=50)) for C in results]
     assert functions.passes == max(engine.passes for _, engine in alone)
     for result, (expected, _) in zip(results.values(), alone, strict=True):

@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.base import map_rows
+from daskml_kit.blockwise import map_rows
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask
 from daskml_kit.linear_model.base import check_number

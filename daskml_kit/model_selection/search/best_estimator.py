@@ -11,14 +11,15 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.base import map_rows
+from daskml_kit.base import DaskEstimator, SklearnTwin
+from daskml_kit.blockwise import map_rows
+from daskml_kit.composition import unnamed
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.indexing import join
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.base import LinearModel
-from daskml_kit.model_selection.search.fused_scores import Examinee, Judging, plain
+from daskml_kit.model_selection.search.fused_scores import ModelScores, ScoredModel
 from daskml_kit.model_selection.search.pipelines import parts_of
 from daskml_kit.model_selection.search.scoring import SINGLE, MissingScore, finalize_score, fused_scorer, scorers_of
 from daskml_kit.model_selection.search.task_search import ComputedPredictions, is_distributed
@@ -103,8 +104,8 @@ def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> A
 
 def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
     """Return the score of a fitted estimator on Dask collections."""
-    if scoring is None and isinstance(estimator, LinearModel):
-        return float(estimator.score(X, y))
+    if scoring is None and isinstance(estimator, (DaskEstimator, SklearnTwin)):
+        return float(estimator.score(X, y))  # type: ignore[union-attr]
     fused = None if isinstance(parts_of(estimator), str) else fused_scorer(scoring, estimator)
     if fused is None:
         scorer = scorers_of(estimator, {SINGLE: scoring})[SINGLE]
@@ -116,7 +117,7 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
         (score,) = dask.compute(dask.delayed(_score_joined)(scorer, bare, parts))
         return float(score)
     with open_engine(X, y) as engine:
-        (answers,) = engine.answer(Judging([Examinee(plain(estimator))], {SINGLE: fused}))
+        (answers,) = engine.answer(ModelScores([ScoredModel(unnamed(estimator))], {SINGLE: fused}))
     found = finalize_score(fused, answers[0][SINGLE], getattr(estimator, "classes_", None))
     if isinstance(found, MissingScore):
         raise DataError(f"score: {found.reason}")

@@ -1,33 +1,31 @@
-"""Scores of the models that share passes."""
+"""Scores of models that share passes."""
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.pipeline import Pipeline
 
+from daskml_kit.composition import unnamed
 from daskml_kit.data.block import Block
-from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.indicating import gaps_behind
-from daskml_kit.engines.lockstep import Lockstep
-from daskml_kit.engines.side import Side
 from daskml_kit.exceptions import DataError
+from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.linear_model.glm import GeneralizedLinearModel
-from daskml_kit.model_selection.search.pipelines import SKIPPED, coefficients, last_step
+from daskml_kit.model_selection.search.pipelines import coefficients, last_step
 from daskml_kit.model_selection.search.scoring import (
     FUSED_SCORERS,
     LINEAR_SCORERS,
     NO_ROWS,
+    OWN_SCORE,
     FusedScorer,
     MissingScore,
     finalize_score,
+    fused_scorer,
     scorer_name,
 )
 from daskml_kit.model_selection.splits.folds import Folds
@@ -36,37 +34,44 @@ from daskml_kit.reductions.linear_scores import ClassSums, Judged, LinearScores
 from daskml_kit.reductions.per_fold import rows_within
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.residuals import ResidualTotals
+from daskml_kit.solvers.run import Driver
+from daskml_kit.solvers.types import Subset
+from daskml_kit.typing import Labels
 
 
-class Examinee(NamedTuple):
-    """A fitted scikit-learn model, and the rows to scorer it on, by default all."""
+class ScoredModel(NamedTuple):
+    """A fitted scikit-learn model, and the rows to score it on, by default all."""
 
     model: Any
-    side: Side | None = None
+    subset: Subset | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Judging(SingleReduction):
-    """What each scorer wants to know of each examinee; rows count alike unless scores are ``weighted``.
+class ModelScores(SingleReduction):
+    """Totals that each scorer needs of each model; rows count alike unless scores are ``weighted``.
 
-    The rows of a side are taken from the block once, for all examinees that are judged on them.
+    The rows of a subset are taken from the block once, for all models that are scored on them. Where ``labels`` are
+    given, targets are positions among them.
     """
 
-    examinees: Sequence[Examinee]
-    judges: Mapping[str, FusedScorer]
+    models: Sequence[ScoredModel]
+    scorers: Mapping[str, FusedScorer]
     weighted: bool = False
+    labels: Labels | None = None
 
     def chunk(self, block: Block) -> list[dict[str, Any]]:
-        answers: list[dict[str, Any]] = [{} for _ in self.examinees]
-        for side, positions in self._by_side().items():
-            rows = block if side is None else rows_within(block, side.column, side.ids)
+        answers: list[dict[str, Any]] = [{} for _ in self.models]
+        for subset, positions in self._by_subset().items():
+            rows = block if subset is None else rows_within(block, subset.column, subset.ids)
+            if self.labels is not None and rows.y is not None:
+                rows = rows._replace(y=self.labels[rows.y])
             for position in positions:
-                answers[position] = self._judge(self.examinees[position].model, rows)
+                answers[position] = self._totals(self.models[position].model, rows)
         return answers
 
     def combine(self, a: list[dict[str, Any]], b: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [
-            {name: self._joined(self.judges[name], x[name], y[name]) for name in self.judges}
+            {name: self._joined(self.scorers[name], x[name], y[name]) for name in self.scorers}
             for x, y in zip(a, b, strict=True)
         ]
 
@@ -77,24 +82,27 @@ class Judging(SingleReduction):
             return a
         return scorer.reduction.combine(a, b)
 
-    def _by_side(self) -> dict[Side | None, list[int]]:
-        positions: dict[Side | None, list[int]] = defaultdict(list)
-        for position, examinee in enumerate(self.examinees):
-            positions[examinee.side].append(position)
+    def _by_subset(self) -> dict[Subset | None, list[int]]:
+        positions: dict[Subset | None, list[int]] = defaultdict(list)
+        for position, scored in enumerate(self.models):
+            positions[scored.subset].append(position)
         return positions
 
-    def _judge(self, model: Any, rows: Block) -> dict[str, Any]:
+    def _totals(self, model: Any, rows: Block) -> dict[str, Any]:
         if rows.n_rows == 0:
-            return dict.fromkeys(self.judges)
+            return dict.fromkeys(self.scorers)
         responses: dict[str, Any] = {}
-        weight = rows.weight if self.weighted else None
+        rows = rows if self.weighted else rows._replace(weight=None)
         answers: dict[str, Any] = {}
-        for name, scorer in self.judges.items():
+        for name, scorer in self.scorers.items():
+            if scorer.response == OWN_SCORE:
+                answers[name] = replace(scorer.reduction, model=model).chunk(rows)  # type: ignore[type-var]
+                continue
             if scorer.response not in responses:
                 predicted = np.asarray(getattr(model, scorer.response)(rows.X))
                 responses[scorer.response] = predicted.reshape(rows.n_rows, -1)
             try:
-                answers[name] = scorer.reduction.chunk(Block(responses[scorer.response], rows.y, weight, rows.index))
+                answers[name] = scorer.reduction.chunk(rows._replace(X=responses[scorer.response]))
             except DataError as error:  # such as predictions outside of what a deviance is defined for
                 answers[name] = MissingScore(str(error))
         return answers
@@ -108,40 +116,53 @@ QUADRATIC = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
 
 def are_plain(models: Sequence[Any]) -> bool:
     """Whether the models' predictions are their linear predictors, or classes by these."""
-    return not any(isinstance(last_step(model), GeneralizedLinearModel) for model in models)
+    last = [last_step(model) for model in models]
+    return all(isinstance(model, LinearModel) and not isinstance(model, GeneralizedLinearModel) for model in last)
 
 
 def linear_scores(
-    engine: Engine, models: Sequence[Any], sides: Sequence[Side], names: Sequence[str], weighted: bool
+    driver: Driver,
+    models: Sequence[Any],
+    subsets: Sequence[Subset],
+    names: Sequence[str],
+    weighted: bool,
+    labels: Labels | None,
 ) -> list[Scores]:
-    """Return the scores, by their scikit-learn names, of each model on the rows of its side.
+    """Return the scores, by their scikit-learn names, of each model on its rows.
 
     Models that know the same classes are scored in one pass; a rare class that one fold lacks makes a second.
     """
-    gaps = gaps_behind(engine)
     alike: dict[Hashable, list[int]] = defaultdict(list)
     for position, model in enumerate(models):
         classes = getattr(model, "classes_", None)
-        alike[coefficients(model, gaps).shape, None if classes is None else tuple(classes.tolist())].append(position)
+        shape = coefficients(model, driver.gaps).shape
+        alike[shape, None if classes is None else tuple(classes.tolist())].append(position)
     scores: list[Scores] = [{} for _ in models]
     for positions in alike.values():
-        own, own_sides = [models[p] for p in positions], [sides[p] for p in positions]
-        for position, found in zip(positions, _scores(engine, own, own_sides, names, weighted), strict=True):
-            scores[position] = found
+        own, own_subsets = [models[p] for p in positions], [subsets[p] for p in positions]
+        found = _linear_scores(driver, own, own_subsets, names, weighted, labels)
+        for position, score in zip(positions, found, strict=True):
+            scores[position] = score
     return scores
 
 
-def _scores(
-    engine: Engine, models: Sequence[Any], sides: Sequence[Side], names: Sequence[str], weighted: bool
+def _linear_scores(
+    driver: Driver,
+    models: Sequence[Any],
+    subsets: Sequence[Subset],
+    names: Sequence[str],
+    weighted: bool,
+    labels: Labels | None,
 ) -> list[Scores]:
-    by_side: dict[Side, list[int]] = defaultdict(list)
-    for position, side in enumerate(sides):
-        by_side[side].append(position)
-    judged = [Judged(side.column, side.ids, tuple(positions)) for side, positions in by_side.items()]
+    by_subset: dict[Subset, list[int]] = defaultdict(list)
+    for position, subset in enumerate(subsets):
+        by_subset[subset].append(position)
+    judged = [Judged(subset.column, subset.ids, tuple(positions)) for subset, positions in by_subset.items()]
     classes = models[0].classes_ if is_classifier(models[0]) else None
-    coef = np.stack([coefficients(model, gaps_behind(engine)) for model in models]).astype(np.float64)
+    stored = classes if classes is None or labels is None else np.searchsorted(labels, classes)
+    coef = np.stack([coefficients(model, driver.gaps) for model in models]).astype(np.float64)
     likely = any(FUSED_SCORERS[name].response == "predict_proba" for name in names)
-    (answers,) = engine.answer(LinearScores(coef, judged, classes, likely, weighted))
+    ((answers,),) = driver.ask([LinearScores(coef, judged, stored, likely, weighted)])
     scores: list[Scores] = [{} for _ in models]
     for (_, _, positions), total in zip(judged, answers, strict=True):
         for row, position in enumerate(positions):
@@ -150,7 +171,7 @@ def _scores(
 
 
 def gram_scores(
-    steps: Lockstep, models: Sequence[Any], sides: Sequence[Side], names: Sequence[str]
+    driver: Driver, models: Sequence[Any], subsets: Sequence[Subset], names: Sequence[str]
 ) -> list[Scores] | None:
     r"""Return scores of linear regressions from the products of features and targets that the fits have asked for.
 
@@ -160,11 +181,11 @@ def gram_scores(
     if not set(names) <= QUADRATIC or is_classifier(models[0]):
         return None
     scores: list[Scores] = []
-    for model, side in zip(models, sides, strict=True):
-        scatter = steps.recalled(Gram(), side)
+    for model, subset in zip(models, subsets, strict=True):
+        scatter = driver.recalled(Gram(), subset)
         if scatter is None:
             return None
-        coef = coefficients(model, gaps_behind(steps.engine)).astype(np.float64)
+        coef = coefficients(model, driver.gaps).astype(np.float64)
         d = coef.shape[1] - 1
         signed = np.hstack([-coef[:, :-1], np.eye(len(coef))])
         apart = signed @ scatter.mean - coef[:, -1]
@@ -193,35 +214,39 @@ Place = tuple[int, int]
 
 
 def scores_of(
-    steps: Lockstep,
+    driver: Driver,
     folds: Folds,
     models: Mapping[Place, Any],
     scoring: Mapping[str, Any],
     weighted: bool,
+    labels: Labels | None,
     side: str,
 ) -> dict[Place, Scores]:
+    """Return the scores of each model on the ``side`` of its split, "train" or "test"."""
     if not models:
         return {}
     fitted = list(models.values())
     splits = [folds.splits[s] for _, s in models]
-    sides = [steps.side(split.column, getattr(split, side)) for split in splits]
+    subsets = [driver.subset(split.column, getattr(split, side)) for split in splits]
     names = {name: scorer_name(scorer, fitted[0]) for name, scorer in scoring.items()}
     if are_plain(fitted) and set(names.values()) <= LINEAR_SCORERS:
         wanted = list(names.values())
-        found = gram_scores(steps, fitted, sides, wanted) if weighted or not steps.weighted else None
+        found = gram_scores(driver, fitted, subsets, wanted) if weighted or not driver.weighted else None
         if found is None:
-            found = linear_scores(steps.engine, fitted, sides, wanted, weighted)
+            found = linear_scores(driver, fitted, subsets, wanted, weighted, labels)
         return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
-    judges = {name: FUSED_SCORERS[known] for name, known in names.items()}
-    examinees = [Examinee(plain(model), side) for model, side in zip(fitted, sides, strict=True)]
-    (answers,) = steps.engine.answer(Judging(examinees, judges, weighted))
+    scorers = {
+        name: scorer for name, given in scoring.items() if (scorer := fused_scorer(given, fitted[0])) is not None
+    }
+    scored = [ScoredModel(unnamed(model), subset) for model, subset in zip(fitted, subsets, strict=True)]
+    ((answers,),) = driver.ask([ModelScores(scored, scorers, weighted, labels)])
     return {
-        place: {name: finalize_score(scorer, answer[name], None) for name, scorer in judges.items()}
+        place: {name: finalize_score(scorer, answer[name], None) for name, scorer in scorers.items()}
         for place, answer in zip(models, answers, strict=True)
     }
 
 
-def settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict[str, float]]:
+def with_error_score(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict[str, float]]:
     """Return the scores, ``error_score`` where there is none, and warn of it."""
     reasons = dict.fromkeys(s.reason for own in found.values() for s in own.values() if isinstance(s, MissingScore))
     for reason in reasons:
@@ -237,15 +262,3 @@ def settled(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict
         place: {name: error_score if isinstance(s, MissingScore) else s for name, s in own.items()}
         for place, own in found.items()
     }
-
-
-def plain(model: Any) -> Any:
-    """Return the scikit-learn twin, which takes rows without names, and does not write to them."""
-    if isinstance(model, Pipeline):
-        return Pipeline([(name, step if step in SKIPPED else plain(step)) for name, step in model.steps])
-    twin = model.to_sklearn() if hasattr(model, "to_sklearn") else copy(model)
-    if hasattr(twin, "feature_names_in_"):
-        del twin.feature_names_in_
-    if getattr(twin, "copy", True) is False:
-        twin.copy = True
-    return twin

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import check_scoring, get_scorer
 
-from daskml_kit.linear_model.base import LinearRegressor
 from daskml_kit.model_selection.search.pipelines import last_step
+from daskml_kit.reductions.block_scores import BlockScores, ScoreTotals
 from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.residuals import Residuals, ResidualTotals
@@ -148,10 +148,29 @@ LINEAR_SCORERS = {name for name in FUSED_SCORERS if "deviance" not in name}
 """Scores that a linear model's predictor gives by itself."""
 
 
+OWN_SCORE = "score"
+"""Response of the scorers that are an estimator's own ``score``, a mean or a sum over rows."""
+
+
+def own_score(total: ScoreTotals, classes: Any) -> float:
+    return float(total.score)
+
+
+def own_mean(total: ScoreTotals, classes: Any) -> float:
+    return float(total.score / total.weight)
+
+
+OWN_SCORERS = {
+    "mean": FusedScorer(OWN_SCORE, BlockScores(None, "mean"), own_mean),
+    "sum": FusedScorer(OWN_SCORE, BlockScores(None, "sum"), own_score),
+}
+
+
 def fused_scorer(scoring: Any, estimator: Any) -> FusedScorer | None:
     """Return the fused form of ``scoring``, or (None) of the estimator's own ``score``; None where there is none."""
-    name = scorer_name(scoring, estimator)
-    scorer = FUSED_SCORERS.get(name)
+    if scoring is None and (own := OWN_SCORERS.get(getattr(last_step(estimator), "_score_is", ""))) is not None:
+        return own
+    scorer = FUSED_SCORERS.get(scorer_name(scoring, estimator))
     if scorer is None or not hasattr(estimator, scorer.response):
         return None
     suits = is_regressor if isinstance(scorer.reduction, Residuals) else is_classifier
@@ -166,4 +185,4 @@ def scorer_name(scoring: Any, estimator: Any) -> str:
         return ""
     if is_classifier(estimator):
         return "accuracy"
-    return "r2" if is_regressor(estimator) and type(last_step(estimator)).score is LinearRegressor.score else ""
+    return "r2" if is_regressor(estimator) and getattr(last_step(estimator), "_score_is", "") == "metric" else ""

@@ -1,0 +1,51 @@
+"""Methods of a fitted model over the blocks of Dask data, lazily."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import pandas as pd
+
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.frames import is_sparse
+
+
+def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
+    """Return the lazy results of ``model.method`` over the blocks of ``X``.
+
+    On arrays the model is one node of the graph, not a copy in each task. ``meta``, an empty result, decides what comes
+    back: a Dask DataFrame for a data frame, else a Dask array (of CSR blocks where it is sparse).
+    """
+    if isinstance(X, dd.DataFrame):  # Dask fuses a shared node wrongly here: "Cannot fuse tasks with multiple outputs"
+        return X.map_partitions(_call, model, method, meta, meta=meta)
+    shared = dask.delayed(model, pure=True)
+    if X.numblocks[1] > 1:
+        X = X.rechunk({1: -1})
+    if isinstance(meta, pd.DataFrame):
+        blocks = enumerate(X.to_delayed().ravel())
+        frames = [dask.delayed(_call)(block, shared, method, meta, block_id=(number,)) for number, block in blocks]
+        return dd.from_delayed(frames, meta=meta)
+    if meta.ndim == 1:
+        return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, drop_axis=1, meta=meta)
+    chunks = (X.chunks[0], (meta.shape[1],))
+    return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, chunks=chunks, meta=meta)
+
+
+def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any = None, block_id: Any = None) -> Any:
+    if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
+        return meta_.copy()
+    try:
+        return getattr(model, method)(block)
+    except ValueError as error:
+        number = block_id[0] if block_id else partition_info["number"] if partition_info else None
+        raise DataError(f"{error} (in block {number})") from error
+
+
+def with_meta(result: Any, meta: Any) -> Any:
+    """Say that the blocks are sparse, which Dask forgets on the way from a data frame."""
+    if not is_sparse(meta) or not isinstance(result, da.Array):
+        return result
+    return da.Array(result.dask, result.name, result.chunks, meta=meta)

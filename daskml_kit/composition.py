@@ -1,0 +1,149 @@
+"""Compositions of estimators: fits of pipelines and unions by reductions, and the scikit-learn models behind them."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
+
+from daskml_kit.base import (
+    DaskEstimator,
+    DaskTransformer,
+    SklearnTwin,
+    has_fit_steps,
+    refuse_in_place,
+    with_head,
+    without_names,
+)
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.missing import NO_GAPS
+from daskml_kit.solvers.run import lockstep
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.views import View, seen, through
+
+
+def fit_steps(estimator: Any, spec: DataSpec) -> Fit:
+    """Fit an estimator, or a Pipeline or FeatureUnion of such, on the rows of ``spec``, and return it.
+
+    A step of a pipeline sees the rows through those before it: by an affine view where the transformer has one and the
+    rows are numbers, so that nothing is transformed, else block by block. scikit-learn's own transformers are taken
+    where they learn nothing from data.
+
+    Raises
+    ------
+    DataError
+        Where an estimator does not fit by reductions.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import Normalizer, QuantileTransformer
+    >>> fits_by_reductions(Normalizer()), fits_by_reductions(QuantileTransformer())
+    (True, False)
+    """
+    if isinstance(estimator, Pipeline):
+        yield from _pipeline_steps(_parts(estimator), spec)
+    elif isinstance(estimator, FeatureUnion):
+        yield from lockstep({at: fit_steps(part, spec) for at, part in enumerate(_parts(estimator))})
+    elif has_fit_steps(estimator):
+        estimator._keep((yield from estimator._fit_steps(spec)))
+    elif not fits_by_reductions(estimator):
+        raise DataError(f"{type(estimator).__name__} cannot fit on Dask data; use its counterpart of daskml_kit")
+    else:
+        refuse_in_place(estimator)
+        head, _ = yield from with_head(spec)
+        estimator.fit(head, None)
+    return estimator
+
+
+def fits_by_reductions(estimator: Any) -> bool:
+    """Whether `fit_steps` knows how to fit ``estimator``."""
+    if has_fit_steps(estimator):
+        return True
+    if isinstance(estimator, Pipeline) and (estimator.memory is not None or estimator.verbose):
+        return False
+    if isinstance(estimator, (Pipeline, FeatureUnion)):
+        return all(fits_by_reductions(part) for part in _parts(estimator))
+    if isinstance(estimator, FrozenEstimator):
+        return True
+    if isinstance(estimator, (DaskEstimator, SklearnTwin)) or not hasattr(estimator, "fit"):
+        return False
+    return not get_tags(estimator).requires_fit
+
+
+def needs_many_passes(transformer: Any) -> bool:
+    """Whether a fit may read its input more than once."""
+    if isinstance(transformer, DaskTransformer):
+        return bool(transformer.many_passes)
+    parts = _parts(transformer) if isinstance(transformer, (Pipeline, FeatureUnion)) else []
+    fit = (DaskEstimator, Pipeline)
+    several = isinstance(transformer, Pipeline) and sum(isinstance(part, fit) for part in parts) > 1
+    return several or any(needs_many_passes(part) for part in parts)
+
+
+def view_of(transformer: Any, spec: DataSpec) -> tuple[View, DataSpec]:
+    """Return the view of rows that a fitted transformer gives, and what is known of these rows."""
+    twin = to_sklearn(transformer)
+    if spec.numeric and hasattr(transformer, "_view"):
+        view = transformer._view(spec)
+        return view, replace(spec, n_features=view.width, example=None, gaps=NO_GAPS)
+    if not spec.numeric:
+        return through(twin), replace(spec, example=None)
+    rows = np.zeros((1, spec.n_features), spec.dtype) if spec.example is None else spec.example
+    width = twin.transform(rows).shape[1]
+    return through(unnamed(twin)), replace(spec, n_features=width, example=None)
+
+
+def to_sklearn(model: Any) -> Any:
+    """Return the scikit-learn model behind a transformer, Pipeline, FeatureUnion or any estimator, free of Dask.
+
+    What is scikit-learn's own is returned as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskml_kit.preprocessing import StandardScaler
+    >>> fitted = make_pipeline(StandardScaler(), "passthrough").fit(np.eye(3))
+    >>> type(to_sklearn(fitted)[0]).__module__.startswith("sklearn.")
+    True
+    """
+    if isinstance(model, (DaskEstimator, SklearnTwin)):
+        return model.to_sklearn()
+    if isinstance(model, FrozenEstimator):
+        return FrozenEstimator(to_sklearn(model.estimator))
+    if isinstance(model, (Pipeline, FeatureUnion)):
+        name = "steps" if isinstance(model, Pipeline) else "transformer_list"
+        options = model.get_params(deep=False)
+        plain = type(model)(**{**options, name: [(key, to_sklearn(part)) for key, part in options[name]]})
+        vars(plain).update({key: value for key, value in vars(model).items() if key not in options})
+        return plain
+    return model
+
+
+def unnamed(model: Any) -> Any:
+    """Return a scikit-learn model, free of Dask, that takes rows without names and does not write to them."""
+    if isinstance(model, Pipeline):
+        return Pipeline(
+            [(name, step if step in ("passthrough", None) else unnamed(step)) for name, step in model.steps]
+        )
+    twin = to_sklearn(model)
+    return without_names(copy(model) if twin is model else twin)
+
+
+def _pipeline_steps(steps: list[Any], spec: DataSpec) -> Fit:
+    if not steps:
+        return
+    first, *others = steps
+    yield from fit_steps(first, spec)
+    if others:
+        view, inner = view_of(first, spec)
+        yield from seen(view, _pipeline_steps(others, inner))
+
+
+def _parts(composite: Pipeline | FeatureUnion) -> list[Any]:
+    pairs = composite.steps if isinstance(composite, Pipeline) else composite.transformer_list
+    return [part for _, part in pairs if part is not None and not isinstance(part, str)]
