@@ -20,7 +20,9 @@ def take(part: Any, rows: Array) -> Any:
     >>> take(np.arange(4) * 10, np.array([3, 0]))
     array([30,  0])
     """
-    if isinstance(part, (pd.DataFrame, pd.Series, pd.Index)):
+    if isinstance(part, (list, tuple)):
+        return [part[i] for i in (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()]
+    if isinstance(part, pd.Index) or hasattr(part, "iloc"):
         return part.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
     if sp.issparse(part) or rows.dtype == bool:
         return part[rows]
@@ -47,13 +49,15 @@ def join(parts: Sequence[Any]) -> Any:
         if isinstance(first.dtype, pd.CategoricalDtype):
             return join([part.to_frame() for part in parts]).iloc[:, 0]
         return pd.concat(list(parts)) if len(parts) > 1 else first
+    if isinstance(first, list):
+        return [row for part in parts for row in part]
     if sp.issparse(first):
         return sp.vstack(parts, format="csr") if len(parts) > 1 else first
     return np.concatenate(parts) if len(parts) > 1 else first
 
 
 def n_rows(part: Any) -> int:
-    return int(part.shape[0])
+    return int(part.shape[0]) if hasattr(part, "shape") else len(part)
 
 
 def _with_same_categories(frames: Sequence[pd.DataFrame]) -> Sequence[pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any, Literal
 
 import dask.array as da
@@ -11,12 +12,15 @@ import pandas as pd
 import sklearn.metrics
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.inputs import any_dask, column, reduce_scores, require_rows
+from daskml_kit.metrics.inputs import column, in_memory_by, reduce_scores, require_rows
 from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
 from daskml_kit.typing import Array
 
 
-def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_weight: Any = None) -> float:
+@in_memory_by(sklearn.metrics.accuracy_score)
+def accuracy_score(
+    y_true: Any, y_pred: Any, *, normalize: bool = True, sample_weight: Any = None, compute: bool = True
+) -> Any:
     """Accuracy: the weighted fraction of correctly predicted rows.
 
     Labels that are not numbers are compared by a 64-bit hash: two that differ are taken as equal with a probability of
@@ -29,6 +33,12 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     normalize : bool
         False gives the weight of these rows in place of their fraction.
     sample_weight : array-like or Dask collection of shape (n,), optional
+    compute : bool, default True
+        False gives a Delayed in place of the number.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
@@ -41,17 +51,26 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     >>> accuracy_score(da.from_array(["a", "b", "a", "c"], chunks=2), da.from_array(["a", "b", "b", "c"], chunks=3))
     0.75
     """
-    if not any_dask(y_true, y_pred, sample_weight):
-        return float(sklearn.metrics.accuracy_score(y_true, y_pred, normalize=normalize, sample_weight=sample_weight))
     truth, predicted = _comparable(column(y_true, "y_true"), column(y_pred, "y_pred"))
-    total: CorrectTotals = reduce_scores(CorrectPredictions(), truth, predicted, sample_weight)
+    finish = partial(_accuracy, normalize=normalize)
+    return reduce_scores(CorrectPredictions(), finish, truth, predicted, sample_weight, compute)
+
+
+def _accuracy(total: CorrectTotals, normalize: bool) -> float:
     require_rows(total.n_rows, total.weight if normalize else 1)
     return total.hits / total.weight if normalize else total.hits
 
 
+@in_memory_by(sklearn.metrics.log_loss)
 def log_loss(
-    y_true: Any, y_proba: Any, *, normalize: bool = True, sample_weight: Any = None, labels: Any = None
-) -> float:
+    y_true: Any,
+    y_proba: Any,
+    *,
+    normalize: bool = True,
+    sample_weight: Any = None,
+    labels: Any = None,
+    compute: bool = True,
+) -> Any:
     r"""Log loss: the mean of :math:`-\log p_{i, y_i}`, the probability clipped to [eps, 1 - eps] of its dtype.
 
     Parameters
@@ -65,6 +84,13 @@ def log_loss(
     sample_weight : array-like or Dask collection of shape (n,), optional
     labels : array-like of shape (n_classes,), optional
         By default the labels of ``y_true``.
+    compute : bool, default True
+        False gives a Delayed in place of the number.
+
+    Returns
+    -------
+    float
+        The smaller the better.
 
     Raises
     ------
@@ -78,16 +104,18 @@ def log_loss(
     >>> round(log_loss(["spam", "ham", "ham", "spam"], p), 4)
     0.2162
     """
-    if not any_dask(y_true, y_proba, sample_weight):
-        return float(
-            sklearn.metrics.log_loss(y_true, y_proba, normalize=normalize, sample_weight=sample_weight, labels=labels)
-        )
-    total = _losses("log", y_true, y_proba, sample_weight)
+    finish = partial(_log_loss, normalize=normalize, labels=labels)
+    return reduce_scores(ClassLosses("log"), finish, y_true, y_proba, sample_weight, compute, "y_proba")
+
+
+def _log_loss(total: ClassLossTotals, normalize: bool, labels: Any) -> float:
+    _warn_unless_normalized(total)
     loss = _of_own_columns(total, labels)
     require_rows(total.n_rows, total.weight if normalize else 1)
     return loss / total.weight if normalize else loss
 
 
+@in_memory_by(sklearn.metrics.brier_score_loss)
 def brier_score_loss(
     y_true: Any,
     y_proba: Any,
@@ -96,7 +124,8 @@ def brier_score_loss(
     pos_label: Any = None,
     labels: Any = None,
     scale_by_half: bool | Literal["auto"] = "auto",
-) -> float:
+    compute: bool = True,
+) -> Any:
     r"""Brier score: the mean of :math:`\sum_c (\mathbb{1}[y_i = c] - p_{ic})^2`, halved for two classes.
 
     Parameters
@@ -111,6 +140,21 @@ def brier_score_loss(
         With more columns, the labels that they belong to.
     scale_by_half : bool or "auto"
         "auto" halves with at most two columns, so that the score lies in [0, 1].
+    compute : bool, default True
+        False gives a Delayed in place of the number.
+
+    Returns
+    -------
+    float
+        The smaller the better.
+
+    References
+    ----------
+    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950).
+
+    See Also
+    --------
+    log_loss : Less lenient towards small probabilities of the truth.
 
     Examples
     --------
@@ -118,34 +162,25 @@ def brier_score_loss(
     >>> round(brier_score_loss(da.from_array([0, 1, 1, 0], chunks=3), [0.1, 0.9, 0.8, 0.3]), 6)
     0.0375
     """
-    if not any_dask(y_true, y_proba, sample_weight):
-        return float(
-            sklearn.metrics.brier_score_loss(
-                y_true,
-                y_proba,
-                sample_weight=sample_weight,
-                pos_label=pos_label,
-                labels=labels,
-                scale_by_half=scale_by_half,
-            )
-        )
     proba = column(y_proba, "y_proba")
-    total = _losses("brier", y_true, proba, sample_weight)
+    finish = partial(
+        _brier, one_column=proba.ndim == 1, pos_label=pos_label, labels=labels, scale_by_half=scale_by_half
+    )
+    return reduce_scores(ClassLosses("brier"), finish, y_true, proba, sample_weight, compute, "y_proba")
+
+
+def _brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any, scale_by_half: Any) -> float:
+    _warn_unless_normalized(total)
     require_rows(total.n_rows, total.weight)
-    if proba.ndim == 1:
-        loss = _of_positive(total, pos_label)
-    else:
-        loss = _of_own_columns(total, labels)
+    loss = _of_positive(total, pos_label) if one_column else _of_own_columns(total, labels)
     halve = total.losses.shape[1] < 3 if scale_by_half == "auto" else scale_by_half
     return loss / total.weight * (0.5 if halve else 1.0)
 
 
-def _losses(loss: Literal["log", "brier"], y_true: Any, y_proba: Any, sample_weight: Any) -> ClassLossTotals:
-    total: ClassLossTotals = reduce_scores(ClassLosses(loss), y_true, y_proba, sample_weight, name="y_proba")
+def _warn_unless_normalized(total: ClassLossTotals) -> None:
     if not total.normalized:
         message = "The y_proba values do not sum to one. Make sure to pass probabilities."
         warnings.warn(message, UserWarning, stacklevel=3)
-    return total
 
 
 def _of_own_columns(total: ClassLossTotals, labels: Any) -> float:

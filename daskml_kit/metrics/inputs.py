@@ -3,28 +3,102 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec
 
+import dask
 import dask.array as da
 import numpy as np
 
+from daskml_kit.data.align import align_rows
+from daskml_kit.data.block import as_block
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.reduction import Reduction
 
-
-def any_dask(*values: Any) -> bool:
-    return any(is_dask(value) for value in values)
+P = ParamSpec("P")
 
 
-def reduce_scores(reduction: Reduction, y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Any:
-    """Return the answer of ``reduction``, whose X are the predictions, that the caller knows as ``name``."""
-    with open_scores(y_true, y_pred, sample_weight, name=name) as engine:
-        return engine.answer(reduction)[0]
+def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Decorate a metric such that data in memory is left to scikit-learn's metric of the same name."""
+
+    def decorate(ours: Callable[P, Any]) -> Callable[P, Any]:
+        parameters = signature(ours)
+
+        @wraps(ours)
+        def metric(*args: P.args, **kwargs: P.kwargs) -> Any:
+            given = parameters.bind(*args, **kwargs).arguments
+            y_true, y_pred = list(given.values())[:2]
+            if any(map(is_dask, (y_true, y_pred, given.get("sample_weight")))):
+                return ours(*args, **kwargs)
+            given.pop("compute", None)
+            value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
+            return float(value) if np.ndim(value) == 0 else value
+
+        return metric
+
+    return decorate
+
+
+def reduce_scores(
+    reduction: Reduction,
+    finish: Callable[[Any], Any],
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    compute: bool,
+    name: str = "y_pred",
+) -> Any:
+    """Return ``finish`` of the answer of ``reduction``, lazily where ``compute`` is False.
+
+    Parameters
+    ----------
+    reduction : Reduction
+        Its X are the predictions.
+    finish : callable
+    y_true, y_pred, sample_weight : array-like or Dask collection
+    compute : bool
+        False gives a Delayed, whose tasks combine the blocks' partials in a tree.
+    name : str
+        What the caller's argument of the predictions is called.
+    """
+    if compute:
+        with open_scores(y_true, y_pred, sample_weight, name=name) as engine:
+            return finish(engine.answer(reduction)[0])
+    named = {"X": column(y_pred, name), "y": column(y_true, "y_true")}
+    named |= {} if sample_weight is None else {"weight": column(sample_weight, "sample_weight")}
+    rows = align_rows(named)
+    blocks = zip(*(part.blocks for part in rows.columns), strict=True)
+    one = dask.delayed(_partial)
+    level = [one(reduction, list(named), name, index, *parts) for index, parts in enumerate(blocks)]
+    while len(level) > 1:
+        pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
+        level = [dask.delayed(reduction.combine)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return dask.delayed(finish)(level[0])
+
+
+def _partial(reduction: Reduction, names: list[str], name: str, index: int, *parts: Any) -> Any:
+    given = dict(zip(names, parts, strict=True))
+    predicted = np.asarray(given["X"])
+    with named_errors(name):
+        block = as_block(
+            predicted[:, None] if predicted.ndim == 1 else predicted, given["y"], given.get("weight"), index=index
+        )
+        return reduction.chunk(block)
+
+
+@contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Give the arguments in a `DataError` the names that callers of metrics know."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(re.sub(r"\bX\b", name, re.sub(r"^y\b", "y_true", str(error)))) from error
 
 
 @contextmanager
@@ -40,11 +114,8 @@ def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_
     predicted = column(y_pred, name)
     if predicted.ndim == 1:
         predicted = predicted[:, None]
-    try:
-        with open_engine(predicted, truth, weight) as engine:
-            yield engine
-    except DataError as error:
-        raise DataError(re.sub(r"\bX\b", name, re.sub(r"^y\b", "y_true", str(error)))) from error
+    with named_errors(name), open_engine(predicted, truth, weight) as engine:
+        yield engine
 
 
 def column(values: Any, name: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,21 @@ import sklearn.metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.inputs import any_dask, reduce_scores, require_rows
+from daskml_kit.metrics.inputs import in_memory_by, reduce_scores, require_rows
 from daskml_kit.numerics.deviance import generator
 from daskml_kit.reductions.residuals import Residuals, ResidualTotals
 from daskml_kit.typing import Array
 
 
+@in_memory_by(sklearn.metrics.mean_squared_error)
 def mean_squared_error(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
-) -> float | Array:
+    y_true: Any,
+    y_pred: Any,
+    *,
+    sample_weight: Any = None,
+    multioutput: Any = "uniform_average",
+    compute: bool = True,
+) -> Any:
     """Mean squared error, weighted.
 
     Parameters
@@ -27,6 +35,12 @@ def mean_squared_error(
     sample_weight : array-like or Dask collection of shape (n,), optional
     multioutput : {"raw_values", "uniform_average"} or array-like of shape (n_outputs,)
         An array with one number an output, their plain mean, or their mean with these weights.
+    compute : bool, default True
+        False gives a Delayed in place of the number.
+
+    Returns
+    -------
+    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
 
     Raises
     ------
@@ -39,38 +53,103 @@ def mean_squared_error(
     >>> mean_squared_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0])
     0.375
     """
-    if not any_dask(y_true, y_pred, sample_weight):
-        return sklearn.metrics.mean_squared_error(  # type: ignore[no-any-return]
-            y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput
-        )
-    total = _residuals(y_true, y_pred, sample_weight)
-    return _average(total.deviance / total.weight, multioutput)
+    return _mean_error(_squared, y_true, y_pred, sample_weight, multioutput, compute)
 
 
+@in_memory_by(sklearn.metrics.root_mean_squared_error)
 def root_mean_squared_error(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
-) -> float | Array:
-    """Root mean squared error, output by output; see `mean_squared_error`."""
-    if not any_dask(y_true, y_pred, sample_weight):
-        return sklearn.metrics.root_mean_squared_error(  # type: ignore[no-any-return]
-            y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput
-        )
-    total = _residuals(y_true, y_pred, sample_weight)
-    return _average(np.sqrt(total.deviance / total.weight), multioutput)
+    y_true: Any,
+    y_pred: Any,
+    *,
+    sample_weight: Any = None,
+    multioutput: Any = "uniform_average",
+    compute: bool = True,
+) -> Any:
+    """Root mean squared error, output by output.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
+    sample_weight : array-like or Dask collection of shape (n,), optional
+    multioutput, compute
+        As in `mean_squared_error`.
+
+    Returns
+    -------
+    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+
+    See Also
+    --------
+    mean_squared_error : Also for what is raised.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> float(round(root_mean_squared_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0]), 3))
+    0.612
+    """
+    return _mean_error(_root_squared, y_true, y_pred, sample_weight, multioutput, compute)
 
 
+@in_memory_by(sklearn.metrics.mean_absolute_error)
 def mean_absolute_error(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average"
-) -> float | Array:
-    """Mean absolute error, weighted; see `mean_squared_error`."""
-    if not any_dask(y_true, y_pred, sample_weight):
-        return sklearn.metrics.mean_absolute_error(  # type: ignore[no-any-return]
-            y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput
-        )
-    total = _residuals(y_true, y_pred, sample_weight)
-    return _average(total.absolute / total.weight, multioutput)
+    y_true: Any,
+    y_pred: Any,
+    *,
+    sample_weight: Any = None,
+    multioutput: Any = "uniform_average",
+    compute: bool = True,
+) -> Any:
+    """Mean absolute error, weighted.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
+    sample_weight : array-like or Dask collection of shape (n,), optional
+    multioutput, compute
+        As in `mean_squared_error`.
+
+    Returns
+    -------
+    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+
+    See Also
+    --------
+    mean_squared_error : Also for what is raised.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> float(round(mean_absolute_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0]), 3))
+    0.5
+    """
+    return _mean_error(_absolute, y_true, y_pred, sample_weight, multioutput, compute)
 
 
+def _squared(total: ResidualTotals) -> Array:
+    return total.deviance / total.weight
+
+
+def _root_squared(total: ResidualTotals) -> Array:
+    return np.sqrt(_squared(total))
+
+
+def _absolute(total: ResidualTotals) -> Array:
+    return total.absolute / total.weight
+
+
+def _mean_error(
+    error: Callable[[ResidualTotals], Array], y_true: Any, y_pred: Any, weight: Any, multioutput: Any, compute: bool
+) -> Any:
+    return reduce_scores(Residuals(), partial(_average_error, error, multioutput), y_true, y_pred, weight, compute)
+
+
+def _average_error(error: Callable[[ResidualTotals], Array], multioutput: Any, total: ResidualTotals) -> float | Array:
+    require_rows(total.n_rows, total.weight)
+    return _average(error(total), multioutput)
+
+
+@in_memory_by(sklearn.metrics.r2_score)
 def r2_score(
     y_true: Any,
     y_pred: Any,
@@ -78,7 +157,8 @@ def r2_score(
     sample_weight: Any = None,
     multioutput: Any = "uniform_average",
     force_finite: bool = True,
-) -> float | Array:
+    compute: bool = True,
+) -> Any:
     r"""Coefficient of determination :math:`R^2 = 1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
 
     Parameters
@@ -89,6 +169,16 @@ def r2_score(
         None is the plain mean, as in scikit-learn.
     force_finite : bool
         Whether constant targets score 1 where they are predicted perfectly and else 0, in place of NaN and -inf.
+    compute : bool, default True
+        False gives a Delayed in place of the number.
+
+    Returns
+    -------
+    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+
+    See Also
+    --------
+    d2_tweedie_score : The same for other deviances.
 
     Examples
     --------
@@ -96,11 +186,12 @@ def r2_score(
     >>> r2_score(da.from_array([1.0, 2.0, 3.0], chunks=2), [1.0, 2.0, 2.0])
     0.5
     """
-    if not any_dask(y_true, y_pred, sample_weight):
-        return sklearn.metrics.r2_score(  # type: ignore[no-any-return]
-            y_true, y_pred, sample_weight=sample_weight, multioutput=multioutput, force_finite=force_finite
-        )
-    total = _residuals(y_true, y_pred, sample_weight)
+    finish = partial(_r2, multioutput=multioutput, force_finite=force_finite)
+    return reduce_scores(Residuals(), finish, y_true, y_pred, sample_weight, compute)
+
+
+def _r2(total: ResidualTotals, multioutput: Any, force_finite: bool) -> float | Array:
+    require_rows(total.n_rows, total.weight)
     if _too_few(total, "R^2"):
         return float("nan")
     if force_finite:
@@ -115,7 +206,10 @@ def r2_score(
     return _average(scores, "uniform_average" if multioutput is None else multioutput)
 
 
-def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, power: float = 0) -> float:
+@in_memory_by(sklearn.metrics.d2_tweedie_score)
+def d2_tweedie_score(
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, power: float = 0, compute: bool = True
+) -> Any:
     r"""D² score: fraction of the Tweedie deviance explained, :math:`1 - D(y, \hat y) / D(y, \bar y)`.
 
     Parameters
@@ -124,6 +218,21 @@ def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, pow
     sample_weight : array-like or Dask collection of shape (n,), optional
     power : float
         At most 0, or at least 1: 0 is R², 1 Poisson, 2 Gamma, 3 inverse Gaussian.
+    compute : bool, default True
+        False gives a Delayed in place of the number.
+
+    Returns
+    -------
+    float
+        1 for perfect predictions, 0 for those of the mean.
+
+    References
+    ----------
+    Hastie, Tibshirani and Wainwright, "Statistical Learning with Sparsity" (2015), equation 3.11.
+
+    See Also
+    --------
+    r2_score : The case of squared errors.
 
     Raises
     ------
@@ -136,11 +245,13 @@ def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, pow
     >>> round(d2_tweedie_score(da.from_array([1.0, 2.0, 4.0], chunks=2), [1.0, 2.0, 3.0], power=1), 6)
     0.84933
     """
-    if not any_dask(y_true, y_pred, sample_weight):
-        return float(sklearn.metrics.d2_tweedie_score(y_true, y_pred, sample_weight=sample_weight, power=power))
     if 0 < power < 1:
         raise DataError(f"power: expected at most 0 or at least 1, got {power}")
-    total = _residuals(y_true, y_pred, sample_weight, power)
+    return reduce_scores(Residuals(power), partial(_d2, power=power), y_true, y_pred, sample_weight, compute)
+
+
+def _d2(total: ResidualTotals, power: float) -> float:
+    require_rows(total.n_rows, total.weight)
     if len(total.mean) > 1:
         raise DataError(f"y_true: Multioutput not supported in d2_tweedie_score, got {len(total.mean)} columns")
     if _too_few(total, "D^2"):
@@ -151,12 +262,6 @@ def d2_tweedie_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, pow
         null = 2 * total.weight * (total.convex / total.weight - generator(total.mean, power))
     with np.errstate(divide="ignore", invalid="ignore"):
         return float((1 - total.deviance / null)[0])
-
-
-def _residuals(y_true: Any, y_pred: Any, sample_weight: Any, power: float = 0.0) -> ResidualTotals:
-    total: ResidualTotals = reduce_scores(Residuals(power), y_true, y_pred, sample_weight)
-    require_rows(total.n_rows, total.weight)
-    return total
 
 
 def _too_few(total: ResidualTotals, name: str) -> bool:

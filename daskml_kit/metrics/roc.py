@@ -13,7 +13,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.inputs import any_dask, column, open_scores
+from daskml_kit.metrics.inputs import column, in_memory_by, open_scores
 from daskml_kit.numerics.auc import Ranking, areas
 from daskml_kit.reductions.rank_counts import KeyRanges, RankCounts, RankingTotals
 from daskml_kit.reductions.value_counts import Distinct
@@ -24,6 +24,7 @@ CAP = 2**20
 TOLERANCE = 1e-6
 
 
+@in_memory_by(sklearn.metrics.roc_auc_score)
 def roc_auc_score(
     y_true: Any,
     y_score: Any,
@@ -56,6 +57,19 @@ def roc_auc_score(
     labels : array-like of shape (n_classes,), optional
         The sorted labels of the columns; without them more than two classes take a pass to find them.
 
+    Returns
+    -------
+    float, or array of shape (n_classes,) with ``average=None``
+        1 where every positive scores above every negative, 0.5 for random scores.
+
+    References
+    ----------
+    Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27 (2006).
+
+    See Also
+    --------
+    log_loss, brier_score_loss : Losses of probabilities.
+
     Raises
     ------
     DataError
@@ -69,16 +83,6 @@ def roc_auc_score(
     >>> roc_auc_score(da.from_array([0, 0, 1, 1], chunks=2), da.from_array([0.1, 0.4, 0.35, 0.8], chunks=2))
     0.75
     """
-    if not any_dask(y_true, y_score, sample_weight):
-        return sklearn.metrics.roc_auc_score(  # type: ignore[no-any-return]
-            y_true,
-            y_score,
-            average=average,
-            sample_weight=sample_weight,
-            max_fpr=max_fpr,
-            multi_class=multi_class,
-            labels=labels,
-        )
     if max_fpr is not None and max_fpr != 1:
         raise NotImplementedError(f"roc_auc_score on Dask: max_fpr={max_fpr!r} is missing; only the full area is there")
     truth, scores = column(y_true, "y_true"), column(y_score, "y_score")

@@ -7,13 +7,9 @@ from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
 from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV, InverseDecaySearchCV
 from daskml_kit.model_selection.adaptive.successive_halving import SuccessiveHalvingSearchCV
 from daskml_kit.model_selection.jobs import Job, attach, submit
-from daskml_kit.model_selection.search.cross_validation import (
-    cross_val_predict,
-    cross_val_score,
-    cross_validate,
-    learning_curve,
-    validation_curve,
-)
+from daskml_kit.model_selection.search.cross_val_predict import cross_val_predict
+from daskml_kit.model_selection.search.cross_validation import cross_val_score, cross_validate, permutation_test_score
+from daskml_kit.model_selection.search.curves import learning_curve, validation_curve
 from daskml_kit.model_selection.search.cv import compute_n_splits
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.search.plan import SearchPlan
@@ -25,6 +21,13 @@ from daskml_kit.model_selection.splits.k_fold import (
     RepeatedStratifiedKFold,
     StratifiedKFold,
     TimeSeriesSplit,
+)
+from daskml_kit.model_selection.splits.leave_out import (
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    LeavePGroupsOut,
+    LeavePOut,
+    PredefinedSplit,
 )
 from daskml_kit.model_selection.splits.shuffle_split import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
 from daskml_kit.model_selection.splits.train_test_split import train_test_split
@@ -40,8 +43,13 @@ __all__ = [
     "InverseDecaySearchCV",
     "Job",
     "KFold",
+    "LeaveOneGroupOut",
+    "LeaveOneOut",
+    "LeavePGroupsOut",
+    "LeavePOut",
     "ParameterGrid",
     "ParameterSampler",
+    "PredefinedSplit",
     "RandomizedSearchCV",
     "RepeatedKFold",
     "RepeatedStratifiedKFold",
@@ -60,6 +68,7 @@ __all__ = [
     "cross_val_score",
     "cross_validate",
     "learning_curve",
+    "permutation_test_score",
     "submit",
     "train_test_split",
     "validation_curve",

@@ -215,7 +215,7 @@ def test_all_fits_failed():
 BAD = {
     "scorer": ({"scoring": "accurate"}, "'accurate' is not a valid scoring value"),
     "scorers": ({"scoring": ["accuracy", "accuracy"], "refit": "accuracy"}, "each scorer once"),
-    "no scorers": ({"scoring": []}, "names of scorers"),
+    "no scorers": ({"scoring": []}, "names must be"),
     "kind of scoring": ({"scoring": 3}, "scoring: expected a name"),
     "refit of several": ({"scoring": ["accuracy", "roc_auc"]}, "refit must be set to a scorer key"),
     "parameter": ({"param_grid": {"c": [1]}}, "Invalid parameter 'c'"),

@@ -21,7 +21,7 @@ from sklearn.model_selection import cross_val_score
 import daskml_kit.model_selection as ours
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import Split
-from daskml_kit.model_selection.splits.sklearn_splitters import folds_in_memory
+from daskml_kit.model_selection.splits.base import folds_in_memory
 from daskml_kit.model_selection.splits.stratify import stratified_folds_in_memory
 
 UNEVEN = (3, 0, 11, 1, 20, 5)

@@ -35,7 +35,8 @@ def of_best(method: str, what: str) -> Any:
 
     def has(search: Any) -> bool:
         check_refitted(search, method)
-        return hasattr(getattr(search, "best_estimator_", search.estimator), method)
+        getattr(getattr(search, "best_estimator_", search.estimator), method)  # raises the estimator's own error
+        return True
 
     apply.__name__, apply.__doc__ = method, f"Return the best estimator's {what}; lazily on Dask input."
     return available_if(has)(apply)
@@ -95,7 +96,7 @@ def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> A
     given = {name: value for name, value in {"X": X, "y": y, **params}.items() if value is not None}
     lazy = [name for name, value in given.items() if is_dask(value)]
     if not lazy or is_distributed(estimator):
-        return estimator.fit(X, y, **params) if y is not None else estimator.fit(X, **params)
+        return _fit_joined(estimator, {}, {"X": X, "y": y, **params})
     parts = {column.name: column.blocks for column in align_rows({name: given[name] for name in lazy}).columns}
     rest = {name: value for name, value in given.items() if name not in lazy}
     (fitted,) = dask.compute(dask.delayed(_fit_joined)(estimator, parts, rest))
@@ -127,7 +128,8 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
 def _fit_joined(estimator: Any, parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
     given = {**{name: join(blocks) for name, blocks in parts.items()}, **rest}
     X, y = given.pop("X"), given.pop("y", None)
-    return estimator.fit(X, **given) if y is None else estimator.fit(X, y, **given)
+    fitted = estimator.fit(X, **given) if y is None else estimator.fit(X, y, **given)
+    return estimator if fitted is None else fitted
 
 
 def _score_joined(scorer: Any, estimator: Any, parts: Mapping[str, Any]) -> float:

@@ -14,15 +14,16 @@ from sklearn.model_selection import check_cv
 
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask
+from daskml_kit.data.indexing import n_rows
+from daskml_kit.model_selection.splits.base import folds_in_memory
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.model_selection.splits.k_fold import KFold, StratifiedKFold
-from daskml_kit.model_selection.splits.sklearn_splitters import folds_in_memory
 from daskml_kit.model_selection.splits.stratify import stratified_folds_in_memory
 
 N_SPLITS = 5
 
 
-def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
+def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any = None, **params: Any) -> Folds:
     """Return the folds that ``cv`` makes of the data.
 
     Parameters
@@ -30,6 +31,8 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
     cv : int, splitter of ours or scikit-learn's, iterable of (train, test), Folds, or None
         None is five folds; a number is that of folds, stratified where ``estimator`` is a classifier. Splitters of
         scikit-learn and iterables give numbers of rows: on Dask data y and groups are fetched for them.
+    **params
+        Other metadata for the splitter.
     """
     if isinstance(cv, Folds):
         return cv
@@ -39,20 +42,21 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any) -> Folds:
         splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
         own = None
         if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
-            own = stratified_folds_in_memory(y, _length(X), splitter.n_splits)
-        return own or folds_in_memory(_length(X), splitter.split(X, y, groups))
+            own = stratified_folds_in_memory(y, n_rows(X), splitter.n_splits)
+        return own or folds_in_memory(n_rows(X), splitter.split(X, y, groups=groups, **params))
     if cv is None or isinstance(cv, numbers.Integral):
         n_splits = N_SPLITS if cv is None else int(cv)
         cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)
     if hasattr(cv, "assign"):
-        folds: Folds = cv.assign(X, y, groups)
+        folds: Folds = cv.assign(X, y, groups, **params)
         return folds
-    n_rows = align_rows({"X": X}).n_rows
+    length = align_rows({"X": X}).n_rows
     splits: Iterable[tuple[Any, Any]] = cv
     if hasattr(cv, "split"):
-        y, groups = (None if part is None else np.asarray(dask.compute(part)[0]) for part in (y, groups))
-        splits = cv.split(np.empty((n_rows, 1)), y, groups)
-    return folds_in_memory(n_rows, dask.compute(list(splits))[0])
+        y, given = dask.compute(y, {"groups": groups, **params})
+        fetched = {name: None if part is None else np.asarray(part) for name, part in given.items()}
+        splits = cv.split(np.empty((length, 1)), None if y is None else np.asarray(y), **fetched)
+    return folds_in_memory(length, dask.compute(list(splits))[0])
 
 
 def compute_n_splits(cv: Any, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -90,7 +94,3 @@ def _check(cv: Any) -> None:
     whole = cv is None or (isinstance(cv, numbers.Integral) and not isinstance(cv, bool))
     if isinstance(cv, str) or not (whole or hasattr(cv, "split") or isinstance(cv, Iterable)):
         raise ValueError(f"cv: expected a number of folds, a splitter, or an iterable of (train, test), got {cv!r}")
-
-
-def _length(X: Any) -> int:
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)

@@ -142,6 +142,11 @@ class Outcomes(Mapping[Place, Outcome]):
         known = self._scores.get((side, name))
         return np.full(self.shape, np.nan) if known is None else known
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the scores, in the order in which they came."""
+        return [name for side, name in self._scores if side == "test"]
+
     def is_finished(self, candidate: int) -> bool:
         """Whether the candidate has outcomes on all splits."""
         return bool(self._there[candidate].all())

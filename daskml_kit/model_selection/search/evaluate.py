@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from sklearn import get_config
 from sklearn.base import clone
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.metrics import check_scoring
+from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.cv import folds_of
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
-from daskml_kit.model_selection.search.plan import SearchPlan, decide_by_kind
+from daskml_kit.model_selection.search.plan import SearchPlan, decide_by_kind, with_params
 from daskml_kit.model_selection.search.progress import SearchProgress, fingerprint_of
-from daskml_kit.model_selection.search.scoring import scorers_of
+from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
 from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.model_selection.splits.folds import Folds
 
@@ -31,8 +38,6 @@ class EvaluationSpec(NamedTuple):
     with_train : bool
         Whether training rows are scored too.
     n_jobs : int, optional
-    weighted_scores : bool
-        Whether ``sample_weight`` counts in scores too, as in scikit-learn's searches, not in its `cross_validate`.
     with_models : bool
         Whether outcomes hold the fitted estimators.
     """
@@ -43,35 +48,87 @@ class EvaluationSpec(NamedTuple):
     error_score: Any
     with_train: bool
     n_jobs: int | None = None
-    weighted_scores: bool = False
     with_models: bool = False
 
 
 class Evaluation(NamedTuple):
-    """Outcomes by (candidate, split); models of all rows that came with them, by candidate; and how it was done."""
+    """Outcomes by (candidate, split), models of all rows that came with them, by candidate, plan, folds and names."""
 
     outcomes: Outcomes
     whole: dict[int, Any]
     plan: SearchPlan
     folds: Folds
+    names: list[str]
+
+
+class RoutedParams(NamedTuple):
+    """Metadata by consumer: the splitter, the estimator's ``fit``, and the scorers."""
+
+    split: Mapping[str, Any] = MappingProxyType({})
+    fit: Mapping[str, Any] = MappingProxyType({})
+    score: Mapping[str, Any] = MappingProxyType({})
 
 
 class EvaluationData(NamedTuple):
-    """Data, folds, and the parameters of ``fit``."""
+    """Data, folds, and metadata."""
 
     X: Any
     y: Any
     folds: Folds
-    params: Mapping[str, Any]
+    params: RoutedParams
+
+
+def routing_enabled() -> bool:
+    """Whether scikit-learn routes metadata to those who request them."""
+    return bool(get_config()["enable_metadata_routing"])
+
+
+def route(
+    owner: str, spec: EvaluationSpec, cv: Any, groups: Any, params: Mapping[str, Any], callee: str = "fit"
+) -> RoutedParams:
+    """Return the metadata of a validation function by consumer, as scikit-learn routes them.
+
+    Raises
+    ------
+    ValueError
+        Where routing is enabled and ``groups`` is given outside of ``params``.
+    UnsetMetadataPassedError
+        Where nobody has requested, or refused, some metadata.
+    """
+    if not routing_enabled():
+        return RoutedParams({"groups": groups}, params)
+    if groups is not None:
+        raise ValueError(
+            "`groups` can only be passed if metadata routing is not enabled via "
+            "`sklearn.set_config(enable_metadata_routing=True)`. When routing is enabled, pass `groups` alongside "
+            "other metadata via the `params` argument instead."
+        )
+    scorers = scorers_of(spec.estimator, spec.scoring)
+    scorer = check_scoring(spec.estimator, scoring=scorers) if list(scorers) != [SINGLE] else scorers[SINGLE]
+    router = MetadataRouter(owner=owner)
+    for name, consumer, method in (
+        ("splitter", cv, "split"),
+        ("estimator", spec.estimator, callee),
+        ("scorer", scorer, "score"),
+    ):
+        router.add(method_mapping=MethodMapping().add(caller="fit", callee=method), **{name: consumer})
+    try:
+        routed = process_routing(router, "fit", **params)
+    except UnsetMetadataPassedError as error:  # it names a method of the owner, which is a function
+        raise UnsetMetadataPassedError(
+            message=str(error).replace(f"{owner}.fit", owner),
+            unrequested_params=error.unrequested_params,
+            routed_params=error.routed_params,
+        ) from None
+    return RoutedParams(routed.splitter.split, routed.estimator[callee], routed.scorer.score)
 
 
 def evaluate(
     spec: EvaluationSpec,
     X: Any,
     y: Any,
-    groups: Any,
     cv: Any,
-    params: Mapping[str, Any],
+    params: RoutedParams,
     progress: SearchProgress | None = None,
 ) -> Evaluation:
     """Fit and score every candidate on every split, but what ``progress`` has already; it takes outcomes as they come.
@@ -79,12 +136,14 @@ def evaluate(
     Raises
     ------
     ValueError
-        Where there are no candidates, ``cv`` or scoring is not understood, or all fits fail.
+        Where there are no candidates or splits, ``cv`` or scoring is not understood, or all fits fail.
     """
-    if not len(spec.candidates):
-        raise ValueError("No fits were performed. Were there no candidates?")
+    if not any(map(is_dask, (X, y, *params.split.values()))):
+        X, y = indexable(X, y)
     scorers = scorers_of(spec.estimator, spec.scoring)
-    folds = folds_of(cv, spec.estimator, X, y, groups)
+    folds = folds_of(cv, spec.estimator, X, y, **params.split)
+    if not len(spec.candidates) or not folds.splits:
+        raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
     plan = plan_of(spec, len(folds.splits), params)
     data = EvaluationData(X, y, folds, params)
     with progress or SearchProgress() as progress:
@@ -93,8 +152,14 @@ def evaluate(
         plan = plan.without(unshared)
         alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
         _run_alone(spec, progress, alone, data, scorers)
-    fill_failures(progress.outcomes, list(spec.scoring), spec.error_score, spec.with_train)
-    return Evaluation(progress.outcomes, whole, plan, folds)
+    names = names_of(spec, progress.outcomes)
+    fill_failures(progress.outcomes, names, spec.error_score, spec.with_train)
+    return Evaluation(progress.outcomes, whole, plan, folds, names)
+
+
+def names_of(spec: EvaluationSpec, outcomes: Outcomes) -> list[str]:
+    """Return the names of the scores; a single callable may have returned a dict of them."""
+    return (callable(spec.scoring.get(SINGLE)) and outcomes.names) or list(spec.scoring)
 
 
 def _run_fused(
@@ -111,11 +176,11 @@ def _run_fused(
         data.y,
         data.folds,
         spec.scoring,
-        sample_weight=data.params.get("sample_weight"),
+        sample_weight=data.params.fit.get("sample_weight"),
         return_train_score=spec.with_train,
         n_jobs=spec.n_jobs,
         error_score=spec.error_score,
-        weighted_scores=spec.weighted_scores,
+        weighted_scores=data.params.score.get("sample_weight") is not None,
     )
     progress.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
     whole = {missing[c]: model for c, model in found.whole.items()}
@@ -135,7 +200,6 @@ def _run_alone(
         return
     all_of_them = len(missing) == len(spec.candidates)
     places = {number: place for place, number in enumerate(missing)} if progress.outcomes else {}
-    weight = data.params.get("sample_weight")
     run_tasks(
         spec.estimator,
         spec.candidates if all_of_them else [spec.candidates[number] for number in missing],
@@ -143,8 +207,8 @@ def _run_alone(
         data.y,
         data.folds,
         scorers,
-        fit_params=data.params,
-        score_params={"sample_weight": weight} if spec.weighted_scores and weight is not None else {},
+        fit_params=data.params.fit,
+        score_params=data.params.score,
         return_train_score=spec.with_train,
         error_score=spec.error_score,
         return_estimator=spec.with_models,
@@ -154,7 +218,7 @@ def _run_alone(
     )
 
 
-def plan_of(spec: EvaluationSpec, n_splits: int, params: Mapping[str, Any]) -> SearchPlan:
+def plan_of(spec: EvaluationSpec, n_splits: int, params: RoutedParams) -> SearchPlan:
     """Return which candidates share passes.
 
     Raises
@@ -165,14 +229,18 @@ def plan_of(spec: EvaluationSpec, n_splits: int, params: Mapping[str, Any]) -> S
     return SearchPlan(n_splits, decide_by_kind(spec.candidates, lambda candidate: _reason(spec, candidate, params)))
 
 
-def _reason(spec: EvaluationSpec, candidate: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
-    estimator = clone(spec.estimator).set_params(**candidate)
-    return why_not(estimator, spec.scoring, params)
+def _reason(spec: EvaluationSpec, candidate: Mapping[str, Any], params: RoutedParams) -> str | None:
+    reason = why_not(with_params(spec.estimator, candidate), spec.scoring, params.fit)
+    weight = params.fit.get("sample_weight")
+    others = [
+        n for n, value in params.score.items() if value is not None and (n != "sample_weight" or value is not weight)
+    ]
+    return reason or (f"scores take {', '.join(others)} too" if others else None)
 
 
 def _fingerprint(spec: EvaluationSpec, data: EvaluationData) -> str:
     """Return a hash of all that the outcomes depend on."""
     estimator, candidates = clone(spec.estimator), [dict(candidate) for candidate in spec.candidates]
-    asked = estimator, candidates, dict(spec.scoring), spec.error_score, spec.with_train, spec.weighted_scores
+    asked = estimator, candidates, dict(spec.scoring), spec.error_score, spec.with_train, dict(data.params.score)
     folds = data.folds
-    return fingerprint_of(data.X, data.y, dict(data.params), folds.ids, folds.splits, asked)
+    return fingerprint_of(data.X, data.y, dict(data.params.fit), folds.ids, (folds.splits, folds.orders), asked)

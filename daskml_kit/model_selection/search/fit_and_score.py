@@ -21,6 +21,8 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.fold import Fold
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, own, share, shares, unshare
+from daskml_kit.model_selection.search.plan import with_params
+from daskml_kit.model_selection.search.scoring import SINGLE
 
 
 class FitSpec(NamedTuple):
@@ -82,17 +84,15 @@ def _controller(n_modules: int) -> ThreadpoolController:
 def _outcome(
     study: FitSpec, fold: Fold, memo: TransformerCache, params: Mapping[str, Any], warned: list[str]
 ) -> Outcome:
-    estimator = clone(study.estimator).set_params(**clone(dict(params), safe=False))
+    estimator = with_params(study.estimator, params)
     started = time.perf_counter()
     try:
         fitted, fold = _fitted(estimator, fold, memo)
     except Exception:
         if study.raises:
             raise
-        scores = dict.fromkeys(study.scorers, study.error_score)
-        train = dict(scores) if study.return_train_score else None
         kept = estimator if study.return_estimator else None
-        return Outcome(scores, train, time.perf_counter() - started, 0.0, fold.n_test, format_exc(), kept)
+        return Outcome({}, None, time.perf_counter() - started, 0.0, fold.n_test, format_exc(), kept)
     fit_time, started = time.perf_counter() - started, time.perf_counter()
     test = score(study, fitted, fold.X[1], fold.side("y", 1), fold.score_params(1), warned)
     score_time = time.perf_counter() - started
@@ -129,8 +129,7 @@ def score(
     study: FitSpec, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]
 ) -> dict[str, float]:
     """Return each scorer's score; one that fails gives ``error_score``, unless that is "raise"."""
-    scorer = check_scoring(fitted, scoring=dict(study.scorers), raise_exc=study.raises)
-    found = scorer(fitted, X, **params) if y is None else scorer(fitted, X, y, **params)
+    found = _raw_scores(study, fitted, (X,) if y is None else (X, y), params, warned)
     scores = {}
     for name, value in found.items():
         if isinstance(value, str):  # the traceback of a scorer that failed
@@ -141,6 +140,30 @@ def score(
             value = study.error_score
         scores[name] = _number(name, value)
     return scores
+
+
+def _raw_scores(
+    study: FitSpec, fitted: Any, given: tuple[Any, ...], params: Mapping[str, Any], warned: list[str]
+) -> Mapping[str, Any]:
+    """Return the scores by name, or tracebacks; a single scorer may itself return a dict of scores."""
+    if list(study.scorers) != [SINGLE]:
+        scorers = check_scoring(fitted, scoring=dict(study.scorers), raise_exc=study.raises)
+        return scorers(fitted, *given, **params)  # type: ignore[no-any-return]
+    scorer = study.scorers[SINGLE]
+    try:
+        value = scorer(fitted, *given, **params)
+    except Exception as error:
+        if isinstance(error, TypeError) and "sample_weight" in params and "sample_weight" in str(error):
+            warned.append(
+                f"The scoring {scorer} does not support sample_weight, which may lead to statistically incorrect "
+                "results when fitting with sample_weight."
+            )
+            unweighted = {name: part for name, part in params.items() if name != "sample_weight"}
+            return _raw_scores(study, fitted, given, unweighted, warned)
+        if study.raises:
+            raise
+        value = format_exc()
+    return value if isinstance(value, Mapping) else {SINGLE: value}
 
 
 def _number(name: str, value: Any) -> float:

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, Self
 
 import dask
 import numpy as np
+from sklearn.utils import indexable
 
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import join
+from daskml_kit.data.indexing import join, n_rows
+from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, bytes_of
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.typing import Array
@@ -42,7 +44,7 @@ class Fold:
 
     @property
     def n_test(self) -> int:
-        return int(self.X[1].shape[0])
+        return n_rows(self.X[1])
 
     @property
     def fit_params(self) -> dict[str, Any]:
@@ -158,23 +160,40 @@ class FoldData(NamedTuple):
     columns : mapping of str to collection
     constants : mapping of str to object
     folds : Folds
+    pairwise : bool
+        Whether X, in memory, has a column for each row, as precomputed kernels have.
     """
 
     columns: Mapping[str, Any]
     constants: Mapping[str, Any]
     folds: Folds
+    pairwise: bool = False
 
     @classmethod
-    def of(cls, X: Any, y: Any, folds: Folds, fit_params: Mapping[str, Any], score_params: Mapping[str, Any]) -> Self:
+    def of(
+        cls,
+        X: Any,
+        y: Any,
+        folds: Folds,
+        fit_params: Mapping[str, Any],
+        score_params: Mapping[str, Any],
+        pairwise: bool = False,
+    ) -> Self:
         """Return the data; of the parameters those with as many values as there are rows are split with them."""
         columns = {"X": X} if y is None else {"X": X, "y": y}
-        n_rows = folds.ids[0].shape[0]
+        length = folds.ids[0].shape[0]
         constants: dict[str, Any] = {}
         for prefix, params in (("fit", fit_params), ("score", score_params)):
             for name, value in params.items():
-                of_rows = is_dask(value) or _length(value) == n_rows
-                (columns if of_rows else constants)[f"{prefix}.{name}"] = value
-        return cls(columns, constants, folds)
+                of_rows = is_dask(value) or _length(value) == length
+                (columns if of_rows else constants)[f"{prefix}.{name}"] = _indexable(value) if of_rows else value
+        if pairwise and any(map(is_dask, columns.values())):
+            raise DataError("X: a precomputed kernel or distance matrix has to be in memory, got a Dask collection")
+        if pairwise:
+            columns["X"] = X = np.asarray(X) if isinstance(X, list) else X
+            if X.shape[0] != X.shape[1]:
+                raise DataError(f"X: X should be a square kernel matrix, got shape {X.shape}")
+        return cls(columns, constants, folds, pairwise)
 
     @property
     def is_lazy(self) -> bool:
@@ -186,18 +205,27 @@ class FoldData(NamedTuple):
         rows = align_rows({**self.columns, **ids})
         blocks = dask.compute(*([column.blocks] for column in rows.columns))
         values = {column.name: join(parts) for column, (parts,) in zip(rows.columns, blocks, strict=True)}
-        folds = Folds(tuple(values.pop(name) for name in ids), self.folds.splits)
+        folds = self.folds._replace(ids=tuple(values.pop(name) for name in ids), counts=())
         return self._replace(columns=values, folds=folds)
 
     def take(self, split: int) -> dict[str, tuple[Any, Any]]:
         """Return training and test rows of a split of each column, lazily where any of them is on Dask."""
         parts = iter(self.folds.take(split, *self.columns.values()))
-        return {name: (next(parts), next(parts)) for name in self.columns}
+        taken = {name: (next(parts), next(parts)) for name in self.columns}
+        if self.pairwise:
+            columns = self.folds.row_numbers(split)[0]
+            taken["X"] = taken["X"][0][:, columns], taken["X"][1][:, columns]
+        return taken
+
+
+def _indexable(value: Any) -> Any:
+    return value if is_dask(value) else indexable(value)[0]
 
 
 def _length(value: Any) -> int | None:
     """Return the number of rows of a parameter; None of what has none, such as a word or a mapping."""
-    if isinstance(value, (str, bytes, Mapping)) or not (hasattr(value, "shape") or hasattr(value, "__len__")):
+    if isinstance(value, (str, bytes, Mapping)):
         return None
-    shape = np.shape(value) if not hasattr(value, "shape") else value.shape
-    return int(shape[0]) if shape else None
+    if hasattr(value, "shape"):
+        return int(value.shape[0]) if value.shape else None
+    return len(value) if hasattr(value, "__len__") else None

@@ -7,20 +7,30 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import dask
 import numpy as np
 import sklearn.model_selection
-from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import check_refitted, of_best, refit_on_all, score_on
 from daskml_kit.model_selection.search.cv import compute_n_splits
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures, tabulate
-from daskml_kit.model_selection.search.evaluate import Evaluation, EvaluationSpec, evaluate, plan_of
-from daskml_kit.model_selection.search.plan import SearchPlan
+from daskml_kit.model_selection.search.evaluate import (
+    Evaluation,
+    EvaluationSpec,
+    RoutedParams,
+    evaluate,
+    names_of,
+    plan_of,
+    routing_enabled,
+)
+from daskml_kit.model_selection.search.plan import SearchPlan, with_params
 from daskml_kit.model_selection.search.progress import SearchProgress
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
+from daskml_kit.model_selection.splits.base import legacy_random_state
 
 PRE_DISPATCH = "2*n_jobs"
 
@@ -41,15 +51,19 @@ class Search:
     inverse_transform = of_best("inverse_transform", "undone transform")
 
     def plan(self, X: Any = None, y: Any = None, groups: Any = None) -> SearchPlan:
-        """Return which candidates share passes over the data, and why others do not.
+        """Plan of the search: the candidates that share passes over the data, and why others do not.
 
         Parameters
         ----------
         X, y, groups : as in `fit`, optional
             With them ``cv`` may be a splitter that needs them to say how many splits it makes.
+
+        Returns
+        -------
+        SearchPlan
         """
         own: Any = self
-        return plan_of(self._spec(), compute_n_splits(own.cv, X, y, groups), {})
+        return plan_of(self._spec(), compute_n_splits(own.cv, X, y, groups), RoutedParams())
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Self:
         """Fit and score all candidates on all splits, then the best on all rows.
@@ -66,7 +80,13 @@ class Search:
             A folder that keeps the scores of each finished fit: called again, an interrupted search repeats none. Fits
             that share passes are finished together.
         **params
-            For the estimator's ``fit``; ``sample_weight`` is split with the rows.
+            For the estimator's ``fit``; values with an entry for each row are split with them, and ``sample_weight``
+            counts in scores too. With scikit-learn's metadata routing enabled, for splitter, estimator and scorers, as
+            these request.
+
+        Returns
+        -------
+        self
 
         Raises
         ------
@@ -78,22 +98,41 @@ class Search:
         own: Any = self
         spec = self._spec()
         names = list(spec.scoring)
-        own.multimetric_ = names != [SINGLE]
         self._check_refit(names)
-        leading = own.refit if isinstance(own.refit, str) and own.multimetric_ else None
+        routed = self._routed(groups, params)
+        leading = own.refit if isinstance(own.refit, str) and names != [SINGLE] else None
         progress = SearchProgress(checkpoint, verbose=own.verbose, leading=leading)
-        try:
-            found = evaluate(spec, X, y, groups, own.cv, params, progress)
-        except KeyboardInterrupt:
-            self._keep_finished(spec, progress)
-            raise
-        self._conclude(spec, spec.candidates, found.plan, found.outcomes)
-        if own.refit:
-            self._refit(found, X, y, params)
+        with dask.config.set({} if own.scheduler is None else {"scheduler": own.scheduler}):
+            try:
+                found = evaluate(spec, X, y, own.cv, routed, progress)
+            except KeyboardInterrupt:
+                self._keep_finished(spec, progress)
+                raise
+            self._conclude(spec, spec.candidates, found.plan, found.outcomes, found.names)
+            if own.refit:
+                self._refit(found, X, y, routed.fit)
         return self
 
     def score(self, X: Any, y: Any = None, **params: Any) -> float:
-        """Return the score of the best estimator on the given data, a float also on Dask input."""
+        """Score of the best estimator on the given data.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : as X, optional
+        **params
+            For the scorer; only with data in memory.
+
+        Returns
+        -------
+        float
+            Also on Dask input.
+
+        Raises
+        ------
+        ValueError
+            Where ``refit`` names no scorer, or parameters are given for Dask input.
+        """
         own: Any = self
         if not is_dask(X):
             return float(super().score(X, y, **params))  # type: ignore[misc]
@@ -103,9 +142,18 @@ class Search:
             raise ValueError(f"score: {', '.join(params)} not supported on Dask input")
         name = own.refit if own.multimetric_ else SINGLE
         scoring = named_scoring(own.scoring)
+        if callable(own.scoring) and own.multimetric_:
+            return score_on(own.best_estimator_, X, y, lambda *given: own.scoring(*given)[name])
         if name not in scoring:
             raise ValueError(f"score: refit names no scorer, expected one of {list(scoring)}, got {name!r}")
         return score_on(own.best_estimator_, X, y, scoring[name])
+
+    def _routed(self, groups: Any, params: Mapping[str, Any]) -> RoutedParams:
+        if routing_enabled():
+            routed = process_routing(self, "fit", **params, **({} if groups is None else {"groups": groups}))
+            return RoutedParams(routed.splitter.split, routed.estimator.fit, routed.scorer.score)
+        weight = params.get("sample_weight")
+        return RoutedParams({"groups": groups}, params, {} if weight is None else {"sample_weight": weight})
 
     def _spec(self) -> EvaluationSpec:
         own: Any = self
@@ -116,16 +164,22 @@ class Search:
             )
         if not (own.error_score == "raise" or isinstance(own.error_score, (int, float))):
             raise ValueError(f"error_score: expected 'raise' or a number, got {own.error_score!r}")
+        if own.iid is not None:
+            message = "iid has no effect: as in scikit-learn, mean scores give each split the same weight"
+            warnings.warn(message, FutureWarning, stacklevel=3)
+        if not own.cache_cv:
+            message = "cache_cv=False has no effect: the rows of a split are taken once, and read by all of its fits"
+            warnings.warn(message, UserWarning, stacklevel=3)
         scoring = named_scoring(own.scoring)
         with_train = bool(own.return_train_score)
-        return EvaluationSpec(own.estimator, self.candidates(), scoring, own.error_score, with_train, own.n_jobs, True)
+        return EvaluationSpec(own.estimator, self.candidates(), scoring, own.error_score, with_train, own.n_jobs)
 
     def _check_refit(self, names: Sequence[str]) -> None:
         refit = getattr(self, "refit", True)
         if names != [SINGLE] and refit is not False and not callable(refit) and refit not in names:
             raise ValueError(
-                f"For multi-metric scoring, the parameter refit must be set to a scorer key or a callable, or False: "
-                f"expected one of {names}, got {refit!r}"
+                f"For multi-metric scoring, the parameter refit must be set to a scorer key or a callable to refit "
+                f"the best candidate, or to False: expected one of {names}, got {refit!r}"
             )
 
     def _keep_finished(self, spec: EvaluationSpec, progress: SearchProgress) -> None:
@@ -134,29 +188,37 @@ class Search:
         of = f"{len(numbers)} of {len(spec.candidates)} candidates"
         warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=3)
         if len(outcomes.errors) < len(outcomes):
-            fill_failures(outcomes, list(spec.scoring), spec.error_score, spec.with_train)
-            self._conclude(spec, [spec.candidates[number] for number in numbers], progress.plan, outcomes)
+            names = names_of(spec, outcomes)
+            fill_failures(outcomes, names, spec.error_score, spec.with_train)
+            self._conclude(spec, [spec.candidates[number] for number in numbers], progress.plan, outcomes, names)
 
     def _conclude(
-        self, spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]], plan: SearchPlan, outcomes: Outcomes
+        self,
+        spec: EvaluationSpec,
+        candidates: Sequence[Mapping[str, Any]],
+        plan: SearchPlan,
+        outcomes: Outcomes,
+        names: Sequence[str],
     ) -> None:
         own: Any = self
+        own.multimetric_ = names != [SINGLE]
+        self._check_refit(names)
         own.n_splits_, own.plan_ = plan.n_splits, plan
-        own.cv_results_ = tabulate(candidates, outcomes, list(spec.scoring), spec.with_train)
+        own.cv_results_ = tabulate(candidates, outcomes, names, spec.with_train)
         scorers = scorers_of(own.estimator, spec.scoring)
-        own.scorer_ = scorers if own.multimetric_ else scorers[SINGLE]
-        self._choose(list(spec.scoring))
+        own.scorer_ = scorers.get(SINGLE, scorers)
+        self._choose_best()
 
-    def _choose(self, names: Sequence[str]) -> None:
+    def _choose_best(self) -> None:
         own: Any = self
         if own.multimetric_ and own.refit is False:
             return
         if callable(own.refit):
             best = own.refit(own.cv_results_)
             if not isinstance(best, (int, np.integer)):
-                raise TypeError(f"refit: expected a callable that returns an integer, got {best!r}")
+                raise TypeError(f"refit: best_index_ returned is not an integer: {best!r}")
             if not 0 <= best < len(own.cv_results_["params"]):
-                raise IndexError(f"refit: the callable returned {best}, there are {len(own.cv_results_['params'])}")
+                raise IndexError(f"refit: best_index_ index out of range: {best} of {len(own.cv_results_['params'])}")
             own.best_index_ = int(best)
         else:
             name = own.refit if own.multimetric_ else SINGLE
@@ -169,8 +231,7 @@ class Search:
         started = time.perf_counter()
         best = found.whole.get(own.best_index_)
         if best is None:
-            chosen = clone(own.best_params_, safe=False)
-            best = refit_on_all(clone(own.estimator).set_params(**chosen), X, y, params)
+            best = refit_on_all(with_params(own.estimator, own.best_params_), X, y, params)
         own.best_estimator_ = best
         own.refit_time_ = time.perf_counter() - started
         if hasattr(best, "feature_names_in_"):
@@ -201,14 +262,28 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
     pre_dispatch : str
         Only scikit-learn's default.
     error_score : "raise" or float, default nan
+        Score of fits that fail.
     return_train_score : bool, default False
+    scheduler : str, callable or None
+        Dask's scheduler of the fits where there is no client, such as "threads" or "synchronous"; None is the
+        configured one.
+    cache_cv : bool, default True
+        Accepted from users of dask-ml: False warns, as the rows of a split are always taken once.
+    iid : bool, optional
+        Accepted from users of dask-ml: warns, as each split has the same weight.
 
     Attributes
     ----------
     cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
         As in scikit-learn.
     plan_ : SearchPlan
-        Which candidates shared passes.
+        Candidates that shared passes over the data, and why others did not.
+
+    See Also
+    --------
+    RandomizedSearchCV : Draws from distributions in place of a grid.
+    HyperbandSearchCV : Stops bad candidates early.
+    sklearn.model_selection.GridSearchCV : The same on data in memory.
 
     Examples
     --------
@@ -223,7 +298,44 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
       2 candidates share passes over the data
     """
 
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any,
+        *,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: str = PRE_DISPATCH,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        scheduler: Any = None,
+        cache_cv: bool = True,
+        iid: bool | None = None,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.scheduler, self.cache_cv, self.iid = scheduler, cache_cv, iid
+
     def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """Return every combination of the grid.
+
+        Returns
+        -------
+        ParameterGrid
+        """
         return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
 
 
@@ -239,7 +351,13 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
     n_iter : int, default 10
     scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
         As in `GridSearchCV`.
-    random_state : int, RandomState or None
+    random_state : int, RandomState, Generator or None
+    scheduler, cache_cv, iid
+        As in `GridSearchCV`.
+
+    See Also
+    --------
+    GridSearchCV : Every combination of a grid.
 
     Examples
     --------
@@ -252,5 +370,47 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
     4
     """
 
+    def __init__(
+        self,
+        estimator: Any,
+        param_distributions: Any,
+        *,
+        n_iter: int = 10,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: str = PRE_DISPATCH,
+        random_state: Any = None,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        scheduler: Any = None,
+        cache_cv: bool = True,
+        iid: bool | None = None,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_distributions,
+            n_iter=n_iter,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            random_state=random_state,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.scheduler, self.cache_cv, self.iid = scheduler, cache_cv, iid
+
     def candidates(self) -> Sequence[Mapping[str, Any]]:
-        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))
+        """Return ``n_iter`` draws from the distributions.
+
+        Returns
+        -------
+        list of dict
+        """
+        draw = legacy_random_state(self.random_state)
+        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple, TypeVar
 
+from sklearn.base import clone
+
 
 class SearchPlan(NamedTuple):
     """How the fits of a search run.
@@ -69,6 +71,18 @@ class SearchPlan(NamedTuple):
     def _repr_html_(self) -> Any:
         first, *others = map(escape, self.lines())
         return f"<div><b>{first}</b><ul>{''.join(f'<li>{line.strip()}</li>' for line in others)}</ul></div>"
+
+
+def with_params(estimator: Any, params: Mapping[str, Any]) -> Any:
+    """Return a clone of ``estimator`` with clones of the parameters of a candidate, which may be estimators.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> with_params(Ridge(), {"alpha": 2.0})
+    Ridge(alpha=2.0)
+    """
+    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
 
 
 Decision = TypeVar("Decision")

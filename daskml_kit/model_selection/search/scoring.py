@@ -38,7 +38,7 @@ def named_scoring(scoring: Any) -> dict[str, Any]:
         raise ValueError(f"scoring: expected a name, a callable, a list of names or a dict, got {scoring!r}")
     strange = [name for name in named if not isinstance(name, str)]
     if not named or strange:
-        raise ValueError(f"scoring: expected names of scorers, got {scoring!r}")
+        raise ValueError(f"scoring: names must be unique strings of predefined scorers, got {scoring!r}")
     return named
 
 

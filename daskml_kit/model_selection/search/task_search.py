@@ -15,8 +15,9 @@ import dask.array as da
 import numpy as np
 from distributed import rejoin, secede
 from sklearn import config_context, get_config
-from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.memory import array_bytes, fits
@@ -26,7 +27,7 @@ from daskml_kit.model_selection.search.cv_results import Outcome, Place
 from daskml_kit.model_selection.search.dispatcher import Dispatcher
 from daskml_kit.model_selection.search.fit_and_score import FitSpec, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
-from daskml_kit.model_selection.search.plan import decide_by_kind
+from daskml_kit.model_selection.search.plan import decide_by_kind, with_params
 from daskml_kit.model_selection.search.task_pool import ClusterPool, LocalPool
 from daskml_kit.model_selection.search.work_queue import WorkQueue, families_of
 from daskml_kit.model_selection.splits.folds import Folds
@@ -66,7 +67,7 @@ def distributed_candidates(estimator: Any, candidates: Sequence[Mapping[str, Any
     """
     if not isinstance(estimator, Pipeline):
         return list(range(len(candidates))) if is_distributed(estimator) else []
-    decisions = decide_by_kind(candidates, lambda params: is_distributed(clone(estimator).set_params(**params)))
+    decisions = decide_by_kind(candidates, lambda params: is_distributed(with_params(estimator, params)))
     return [number for number, decision in enumerate(decisions) if decision]
 
 
@@ -143,9 +144,7 @@ def _outcome(study: FitSpec, fold: Fold, targets: Sequence[Any], params: Mapping
     except Exception:
         if study.raises:
             raise
-        scores = dict.fromkeys(study.scorers, study.error_score)
-        train = dict(scores) if study.return_train_score else None
-        return Outcome(scores, train, time.perf_counter() - started, 0.0, n_test, format_exc())
+        return Outcome({}, None, time.perf_counter() - started, 0.0, n_test, format_exc())
     fit_time, started = time.perf_counter() - started, time.perf_counter()
     sides = _scored(study, estimator, fold, targets)
     test, score_time = next(sides), time.perf_counter() - started
@@ -163,7 +162,7 @@ def _fitted(estimator: Any, fold: Fold, params: Mapping[str, Any]) -> Any:
     given = (fold.X[0],) if target is None else (fold.X[0], target)
     workers = _workers()
     for n_lost in itertools.count():
-        model = clone(estimator).set_params(**clone(dict(params), safe=False))
+        model = with_params(estimator, params)
         try:
             model.fit(*given, **fold.fit_params)
             break
@@ -274,7 +273,7 @@ def run_tasks(
     [((0, 0), 1.0), ((0, 1), 1.0)]
     """
     study = FitSpec(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
-    data = FoldData.of(X, y, folds, fit_params, score_params)
+    data = FoldData.of(X, y, folds, fit_params, score_params, pairwise=get_tags(estimator).input_tags.pairwise)
     in_turn = distributed_candidates(estimator, candidates) if is_dask(X) else []
     fit_sequentially(study, candidates, in_turn, data, keep, known)
     if len(in_turn) == len(candidates):

@@ -262,6 +262,8 @@ class Folds(NamedTuple):
     splits : list of Split
     counts : tuple of lists of Delayed
         For each Dask column the rows of each id in each block, as in `IdColumn`.
+    orders : tuple of (train, test) or None
+        In memory, the row numbers of the splits that do not list them in ascending order.
 
     Examples
     --------
@@ -280,6 +282,7 @@ class Folds(NamedTuple):
     ids: tuple[Any, ...]
     splits: list[Split]
     counts: tuple[list[Delayed], ...] = ()
+    orders: tuple[tuple[Array, Array] | None, ...] = ()
 
     def __repr__(self) -> str:
         n_columns = len(self.ids)
@@ -305,7 +308,9 @@ class Folds(NamedTuple):
         split = self.splits[number]
         ids = self.ids[split.column]
         if not is_dask(ids) and not any(map(is_dask, collections)):
-            return _take_in_memory(ids, split, collections)
+            check_lengths([f"collection {i}" for i in range(len(collections))], collections, 0, len(ids))
+            sides = self.row_numbers(number)
+            return [take(part, rows) for part in collections for rows in sides]
         names = {f"collection {i}": collection for i, collection in enumerate(collections)}
         rows = align_rows({"folds": ids, **names})
         if isinstance(ids, da.Array):
@@ -321,8 +326,19 @@ class Folds(NamedTuple):
         counts = np.concatenate(compute_tasks(self.counts[split.column]))
         return _train_test(split, columns, _blocks(self.ids[split.column]), counts)
 
-    def numbers(self) -> Iterator[tuple[da.Array, da.Array]]:
-        """Yield the training and test row numbers of each split of Dask data, int64, ascending."""
+    def row_numbers(self, number: int) -> tuple[Array, Array]:
+        """Return the training and test row numbers of split ``number`` of ids in memory, in the splitter's order."""
+        if self.orders and self.orders[number] is not None:
+            return self.orders[number]  # type: ignore[return-value]
+        split = self.splits[number]
+        train, test = (np.flatnonzero(np.isin(self.ids[split.column], ids)) for ids in (split.train, split.test))
+        return train, test
+
+    def numbers(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the training and test row numbers of each split: of Dask data lazily, int64, ascending."""
+        if not self.counts:
+            yield from map(self.row_numbers, range(len(self.splits)))
+            return
         counts = [np.concatenate(compute_tasks(tasks)) for tasks in self.counts]
         for split in self.splits:
             ids = self.ids[split.column]
@@ -338,10 +354,3 @@ def _train_test(split: Split, columns: Sequence[Column], ids: Sequence[Delayed],
 def _blocks(ids: da.Array) -> list[Delayed]:
     # optimized, a block of ids would hide the labels it reads, and whoever takes their rows would read them again
     return list(ids.to_delayed(optimize_graph=False))
-
-
-def _take_in_memory(ids: Array, split: Split, collections: Sequence[Any]) -> list[Any]:
-    sides_of = [np.isin(ids, parts) for parts in (split.train, split.test)]
-    parts = [part if hasattr(part, "shape") else np.asarray(part) for part in collections]
-    check_lengths([f"collection {i}" for i in range(len(parts))], parts, 0, len(ids))
-    return [take(part, rows) for part in parts for rows in sides_of]

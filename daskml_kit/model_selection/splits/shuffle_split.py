@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
@@ -13,7 +13,17 @@ import sklearn.model_selection
 from daskml_kit.data.align import Rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import Splitter, column_of, seed_of, warn_of_groups
-from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, RowAssignment, Split, assign_rows
+from daskml_kit.model_selection.splits.folds import (
+    TEST,
+    TRAIN,
+    AssignedRows,
+    Folds,
+    IdColumn,
+    RowAssignment,
+    Split,
+    assign_blocks,
+    assign_rows,
+)
 from daskml_kit.model_selection.splits.group_k_fold import GroupFolds, assign_groups, count_groups
 from daskml_kit.model_selection.splits.stratify import ClassCounts, assign_classes, count_classes, largest_remainder
 from daskml_kit.numerics.permutation import key_of
@@ -103,6 +113,21 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
     Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.ShuffleSplit`. On
     Dask data the assignment of a row depends on the seed, its number and their number alone, however rows are blocked.
 
+    Parameters
+    ----------
+    n_splits : int, default 10
+    test_size, train_size : float in (0, 1), int or None
+        A fraction or a number of rows; None is the complement of the other, and 0.1 for testing where both are None.
+    random_state : int, RandomState, Generator or None
+    blockwise : bool, default False
+        Draw from each block of Dask data by itself, up to one row: each block is then in both parts. Data in memory is
+        one block.
+
+    See Also
+    --------
+    StratifiedShuffleSplit : With each class's proportion.
+    train_test_split : A single split.
+
     Examples
     --------
     >>> import dask.array as da
@@ -111,10 +136,25 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
     [(6, 2), (6, 2)]
     """
 
+    def __init__(
+        self,
+        n_splits: int = 10,
+        *,
+        test_size: Size = None,
+        train_size: Size = None,
+        random_state: Any = None,
+        blockwise: bool = False,
+    ) -> None:
+        super().__init__(n_splits, test_size=test_size, train_size=train_size, random_state=random_state)
+        self.blockwise = blockwise
+
     def folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
         seed, parts = seed_of(self.random_state), with_rest(sizes, rows.n_rows)
+        if self.blockwise:
+            columns = [assign_within_blocks(rows.lengths, sizes, seed, number) for number in range(self.n_splits)]
+            return Folds.of_columns(columns, one_split_per_column(self.n_splits))
         columns = [
             assign_rows(RowAssignment(parts, key_of(seed, number)), rows.lengths) for number in range(self.n_splits)
         ]
@@ -202,6 +242,13 @@ def class_sizes(counts: Array, sizes: SplitSizes, seed: tuple[int, ...]) -> Arra
     train = largest_remainder(counts, sizes.train, rng)
     test = largest_remainder(counts - train, sizes.test, rng)
     return np.stack([train, test, counts - train - test], axis=1)
+
+
+def assign_within_blocks(lengths: Sequence[int], sizes: SplitSizes, seed: int, number: int) -> IdColumn:
+    """Return the ids of a random split that draws from each block by itself."""
+    parts = class_sizes(np.asarray(lengths), sizes, (seed, number)).tolist()
+    drawn = [RowAssignment(tuple(part), key_of(seed, number, block)) for block, part in enumerate(parts)]
+    return assign_blocks([AssignedRows(rows, 0, length) for rows, length in zip(drawn, lengths, strict=True)])
 
 
 def with_rest(sizes: SplitSizes, n: int) -> tuple[int, ...]:

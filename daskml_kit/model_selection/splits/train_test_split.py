@@ -15,20 +15,16 @@ from daskml_kit.data.align import Rows, align_rows
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.indexing import take
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.splits.base import check_not_names, column_of, seed_of
+from daskml_kit.model_selection.splits.base import check_not_names, column_of, legacy_random_state, seed_of
 from daskml_kit.model_selection.splits.folds import (
-    AssignedRows,
     Folds,
-    IdColumn,
     RowAssignment,
-    assign_blocks,
     assign_rows,
 )
 from daskml_kit.model_selection.splits.shuffle_split import (
     GroupShuffleSplit,
     Size,
-    SplitSizes,
-    class_sizes,
+    assign_within_blocks,
     one_split_per_column,
     split_sizes,
     stratified,
@@ -64,7 +60,7 @@ def train_test_split(
     test_size, train_size : float in (0, 1), int or None
         A fraction or a number of rows; None is the complement of the other, and 0.25 for testing where both are
         None. With ``groups`` a fraction or a number of groups.
-    random_state : int, RandomState or None
+    random_state : int, RandomState, Generator or None
         With an int the same rows are drawn however they are blocked.
     shuffle : bool, optional
         By default True: rows are drawn at random. False: the first rows train, those after them test.
@@ -129,18 +125,12 @@ def _one_split(rows: Rows, test_size: Size, train_size: Size, random_state: Any,
     if ways == ["shuffle=False"]:
         column = assign_rows(RowAssignment(with_rest(sizes, rows.n_rows)), rows.lengths)
     elif ways:
-        column = _within_blocks(rows.lengths, sizes, seed_of(random_state))
+        column = assign_within_blocks(rows.lengths, sizes, seed_of(random_state), 0)
     else:
         column = assign_rows(
             RowAssignment(with_rest(sizes, rows.n_rows), key_of(seed_of(random_state), 0)), rows.lengths
         )
     return Folds.of_columns([column], one_split_per_column(1))
-
-
-def _within_blocks(lengths: Sequence[int], sizes: SplitSizes, seed: int) -> IdColumn:
-    parts = class_sizes(np.asarray(lengths), sizes, (seed, 0)).tolist()
-    cuts = [RowAssignment(tuple(part), key_of(seed, 0, block)) for block, part in enumerate(parts)]
-    return assign_blocks([AssignedRows(cut, 0, length) for cut, length in zip(cuts, lengths, strict=True)])
 
 
 def _in_memory(
@@ -152,7 +142,7 @@ def _in_memory(
     stratify: Any,
     groups: Any,
 ) -> list[Any]:
-    options = {"test_size": test_size, "train_size": train_size, "random_state": random_state}
+    options = {"test_size": test_size, "train_size": train_size, "random_state": legacy_random_state(random_state)}
     if groups is None:
         split = sklearn.model_selection.train_test_split
         return list(split(*arrays, shuffle=shuffle, stratify=stratify, **options))

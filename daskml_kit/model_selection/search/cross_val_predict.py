@@ -1,0 +1,242 @@
+"""Cross-validated predictions: cross_val_predict, each row by the model that has not seen it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from sklearn.utils import get_tags, indexable
+
+from daskml_kit.data.align import align_rows, check_lengths, collect
+from daskml_kit.data.collections import is_dask
+from daskml_kit.data.indexing import take
+from daskml_kit.exceptions import DataError
+from daskml_kit.model_selection.search.cross_validation import run_validation
+from daskml_kit.model_selection.search.evaluate import EvaluationSpec
+from daskml_kit.model_selection.search.scoring import SINGLE
+from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.typing import Array
+
+BY_CLASS = ("decision_function", "predict_proba", "predict_log_proba")
+
+
+def cross_val_predict(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    groups: Any = None,
+    cv: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    params: Mapping[str, Any] | None = None,
+    pre_dispatch: str = "2*n_jobs",
+    method: str = "predict",
+) -> Any:
+    """Cross-validated predictions: for each row that of the model which has not seen it.
+
+    Parameters
+    ----------
+    estimator, X, y, groups, cv, n_jobs, verbose, params, pre_dispatch
+        As in `cross_validate`.
+    method : str
+        The estimator's method: ``"predict"``, ``"predict_proba"``, ``"decision_function"``...
+
+    Returns
+    -------
+    array, sparse matrix or list of arrays, or lazy Dask array on Dask input
+        As ``method`` gives them, in the order of X; a list has the classes' columns of each of several outputs.
+
+    Raises
+    ------
+    ValueError
+        Where ``cv`` does not test each row once.
+
+    See Also
+    --------
+    cross_validate : Scores of these predictions, split by split.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from daskml_kit.linear_model import Ridge
+    >>> X = da.random.default_rng(0).normal(size=(100, 3), chunks=(25, 3))
+    >>> cross_val_predict(Ridge(), X, X.sum(axis=1)).shape
+    (100,)
+    """
+    classes = None
+    if y is not None and not is_dask(y) and method in BY_CLASS:
+        y, classes = _with_classes(y)
+    spec = EvaluationSpec(estimator, [{}], {SINGLE: _no_score}, "raise", False, n_jobs, with_models=True)
+    found = run_validation("cross_val_predict", spec, X, y, groups, cv, params, pre_dispatch, verbose)
+    models = [found.outcomes[0, s].estimator for s in range(found.plan.n_splits)]
+    return predict_test_rows(models, found.folds, X, method, classes)
+
+
+def _no_score(estimator: Any, X: Any, y: Any = None) -> float:
+    return 0.0
+
+
+def _with_classes(y: Any) -> tuple[Any, Any]:
+    """Return a target in memory and its classes; of several outputs the classes' numbers, as scikit-learn does."""
+    labels = np.asarray(y)
+    if labels.ndim == 1:
+        return y, np.unique(labels)
+    found = [np.unique(column, return_inverse=True) for column in labels.T]
+    return np.stack([codes for _, codes in found], axis=1), [np.arange(len(classes)) for classes, _ in found]
+
+
+def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, classes: Any = None) -> Any:
+    """Return ``method`` of each split's model for the rows that the split tests, in the order of X.
+
+    Parameters
+    ----------
+    models : sequence of estimators
+        One a split.
+    folds : Folds
+    X : as the models take, or a Dask collection
+    method : str
+    classes : array or list of arrays, optional
+        All classes of y; by default those that the models know.
+
+    Raises
+    ------
+    ValueError
+        Where a row is not tested once.
+    """
+    tested = [i for split in folds.splits for i in split.test]
+    if len(folds.ids) > 1 or len(set(tested)) < len(tested) or _leaves_out(folds):
+        raise ValueError("cross_val_predict only works for partitions: expected a cv that tests each row once")
+    bare = [model.to_sklearn() if hasattr(model, "to_sklearn") else model for model in models]
+    if method in BY_CLASS and classes is None and all(hasattr(model, "classes_") for model in bare):
+        classes = np.unique(np.concatenate([model.classes_ for model in bare]))
+    owners = {i: number for number, split in enumerate(folds.splits) for i in split.test}
+    predictor = TestRowPredictor(bare, owners, method, classes)
+    if not is_dask(X):
+        return predictor.predict_in_memory(indexable(X)[0], folds)
+    rows = align_rows({"X": X, "cv": folds.ids[0]})
+    first = rows.columns[0]
+    meta = predictor.meta(first.meta)
+    name = f"daskml-test-rows-{tokenize([b.key for c in rows.columns for b in c.blocks], bare, method)}"
+    layer: dict[Any, Any] = {(name, "predictor"): predictor}
+    for index, blocks in enumerate(zip(*(column.blocks for column in rows.columns), strict=True)):
+        layer[(name, index)] = (TestRowPredictor.predict, (name, "predictor"), index, *(b.key for b in blocks))
+    graph = HighLevelGraph.from_collections(
+        name, layer, dependencies=[block for column in rows.columns for block in column.blocks]
+    )
+    return collect(meta, graph, [(name, i) for i in range(len(rows.lengths))], rows.lengths, "daskml-predicted")
+
+
+class TestRowPredictor:
+    """Predicts each row by the model that owns its id.
+
+    Parameters
+    ----------
+    models : list of scikit-learn estimators
+    owners : dict of id to position among the models
+    method : str
+    classes : array or list of arrays, optional
+        All classes, where a result has a column for each and a model may not know all.
+    """
+
+    __test__ = False  # the name begins as those of tests do
+
+    def __init__(self, models: Sequence[Any], owners: dict[int, int], method: str, classes: Any) -> None:
+        self.models, self.owners, self.method, self.classes = models, owners, method, classes
+
+    def predict(self, index: int, X: Any, ids: Array) -> Any:
+        """Return the predictions of one block's rows."""
+        check_lengths(["X", "cv"], [X, ids], index, len(ids))
+        rows = [np.flatnonzero(ids == i) for i in np.unique(ids)]
+        models = [self.models[self.owners[int(i)]] for i in np.unique(ids)]
+        parts = [self._of(model, take(X, some)) for model, some in zip(models, rows, strict=True)]
+        return _join(parts, rows) if parts else self.meta(X)
+
+    def predict_in_memory(self, X: Any, folds: Folds) -> Any:
+        """Return the predictions of the test rows of each split."""
+        parts, tests = [], []
+        for number, model in enumerate(self.models):
+            train, test = folds.row_numbers(number)
+            rows = take(X, test)
+            parts.append(self._of(model, rows[:, train] if get_tags(model).input_tags.pairwise else rows))
+            tests.append(test)
+        return _join(parts, tests)
+
+    def meta(self, like: Any) -> Array:
+        """Return an empty result, for an X of this kind."""
+        one = like.iloc[:0] if isinstance(like, pd.DataFrame) else like[:0]
+        row = pd.DataFrame({n: np.zeros(1, np.float64) for n in one.columns}) if isinstance(one, pd.DataFrame) else None
+        sample = row if row is not None else np.zeros((1, like.shape[1]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            predicted = self._of(self.models[0], sample)
+        if isinstance(predicted, list):
+            raise DataError(f"{self.method}: of several outputs there are results only for data in memory")
+        return predicted[:0]  # type: ignore[no-any-return]
+
+    def _of(self, model: Any, X: Any) -> Any:
+        names = getattr(model, "feature_names_in_", None)
+        if names is not None and not isinstance(X, pd.DataFrame):
+            X = pd.DataFrame(X, columns=names)
+        predicted = getattr(model, self.method)(X)
+        if isinstance(predicted, list):
+            known, every = model.classes_, self.classes
+            return [_with_all_classes(*given, self.method) for given in zip(predicted, known, every, strict=True)]
+        predicted = predicted if sp.issparse(predicted) else np.asarray(predicted)
+        if self.classes is None or not hasattr(model, "classes_"):
+            return predicted
+        every = np.arange(len(self.classes)) if isinstance(self.classes, list) else self.classes
+        return _with_all_classes(predicted, model.classes_, every, self.method)
+
+
+def _with_all_classes(predicted: Array, known: Array, every: Array, method: str) -> Array:
+    """Return a column for each class, filled for those that a model has not seen."""
+    n_known = len(known)
+    if n_known == len(every):
+        return predicted
+    advice = "To fix this, use a cross-validation technique resulting in properly stratified folds"
+    warnings.warn(
+        f"Number of classes in training fold ({n_known}) does not match total number of classes ({len(every)}). "
+        f"Results may not be appropriate for your use case. {advice}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    if method == "decision_function" and predicted.ndim == 2 and predicted.shape[1] != n_known:
+        raise ValueError(
+            f"Output shape {predicted.shape} of {method} does not match number of classes ({n_known}) in fold. "
+            "Irregular decision_function outputs are not currently supported by cross_val_predict"
+        )
+    if method == "decision_function" and n_known <= 2:
+        raise ValueError(
+            f"Only {n_known} class/es in training fold, but {len(every)} in overall dataset. This is not supported for "
+            f"decision_function with imbalanced folds. {advice}"
+        )
+    fill = 0 if method == "predict_proba" else np.finfo(predicted.dtype).min
+    whole = np.full((len(predicted), len(every)), fill, predicted.dtype)
+    whole[:, np.searchsorted(every, known)] = predicted
+    return whole
+
+
+def _join(parts: Sequence[Any], rows: Sequence[Array]) -> Any:
+    """Return the predictions of all ``parts``, that are those of these rows, in the order of the rows."""
+    if isinstance(parts[0], list):
+        return [_join(output, rows) for output in zip(*parts, strict=True)]
+    order = np.argsort(np.concatenate(rows), kind="stable")
+    stacked = sp.vstack(parts, format=parts[0].format) if sp.issparse(parts[0]) else np.concatenate(parts)
+    return stacked[order]
+
+
+def _leaves_out(folds: Folds) -> bool:
+    tested = {i for split in folds.splits for i in split.test}
+    ids = folds.ids[0]
+    present = (
+        np.unique(dask.compute(ids.map_blocks(np.unique, chunks=(np.nan,)))[0]) if is_dask(ids) else np.unique(ids)
+    )
+    return not set(present.tolist()) <= tested
