@@ -221,7 +221,7 @@ def permutation_test_score(
         scores[number] = mean_score(_in_blocks_of(permuted, X) if is_dask(X) else permuted)
     if verbose:
         print(f"permutation test: {n_permutations} permutations, score {score}")
-    return score, scores, (np.sum(scores >= score) + 1.0) / (n_permutations + 1)
+    return score, scores, float((np.sum(scores >= score) + 1.0) / (n_permutations + 1))
 
 
 def _permutation(length: int, groups: Any, draw: np.random.RandomState) -> Array:
