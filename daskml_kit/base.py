@@ -496,28 +496,3 @@ def forget(transformer: Any) -> None:
     """Remove the fitted attributes of an earlier fit."""
     for name in [name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")]:
         delattr(transformer, name)
-
-
-class SklearnTwin:
-    """Mixin of estimators whose fitted state is handed to a scikit-learn estimator that they do not extend."""
-
-    def to_sklearn(self) -> Any:
-        """Return the fitted scikit-learn estimator, free of Dask."""
-        raise NotImplementedError(f"{type(self).__name__} has no scikit-learn counterpart")
-
-    def _hand_over(self, twin: Any, *attributes: str) -> Any:
-        """Return ``twin`` with the fitted ``attributes`` of this estimator, and the features it knows."""
-        check_is_fitted(self)
-        for name in (*attributes, "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(twin, name, getattr(self, name))
-        return twin
-
-    def _apply(self, method: str, X: Any, meta: Any) -> Any:
-        """Call ``method`` of the twin on ``X``: lazily on each block where X is on Dask, ``meta`` an empty result."""
-        check_is_fitted(self)
-        twin = self.to_sklearn()
-        if not is_dask(X):
-            return getattr(twin, method)(X)
-        check_features(self, X)
-        return map_rows(twin, method, X, meta)

@@ -14,7 +14,6 @@ from sklearn.utils import get_tags
 from daskml_kit.base import (
     DaskEstimator,
     DaskTransformer,
-    SklearnTwin,
     has_fit_steps,
     refuse_in_place,
     with_head,
@@ -70,7 +69,7 @@ def fits_by_reductions(estimator: Any) -> bool:
         return all(fits_by_reductions(part) for part in _parts(estimator))
     if isinstance(estimator, FrozenEstimator):
         return True
-    if isinstance(estimator, (DaskEstimator, SklearnTwin)) or not hasattr(estimator, "fit"):
+    if isinstance(estimator, DaskEstimator) or not hasattr(estimator, "fit"):
         return False
     return not get_tags(estimator).requires_fit
 
@@ -111,7 +110,7 @@ def to_sklearn(model: Any) -> Any:
     >>> type(to_sklearn(fitted)[0]).__module__.startswith("sklearn.")
     True
     """
-    if isinstance(model, (DaskEstimator, SklearnTwin)):
+    if isinstance(model, DaskEstimator):
         return model.to_sklearn()
     if isinstance(model, FrozenEstimator):
         return FrozenEstimator(to_sklearn(model.estimator))

@@ -1,38 +1,34 @@
-"""Linear classification by stochastic gradients."""
+"""Linear classification and regression by stochastic gradient descent."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 
+from daskml_kit.base import constructor, fitting
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.sgd_base import LinearClassifier, LinearRegressor, encode_targets
 from daskml_kit.linear_model.sgd_step import Preconditioner, ResidualTargets, TargetReader
-from daskml_kit.linear_model.sgd_training import BlockSummary, StochasticModel
+from daskml_kit.linear_model.sgd_training import BlockSummary, StochasticModel, check_parameters
 from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss
 from daskml_kit.numerics.targets import Numbers, OneVsRest
-from daskml_kit.parameter_server.training.config import Training
-from daskml_kit.reductions.summary import DataSummary
+from daskml_kit.reductions.summary import DataSummary, position_of
 from daskml_kit.typing import Array, Labels
 from daskml_kit.validation import check_fit
 
 LOSSES = (*MARGIN_LOSSES, *RESIDUAL_LOSSES)
+OWN = {"learning_rate": "auto", "eta0": None, "optimizer": "auto", "batch_size": None, "training": None}
+"""Parameters that scikit-learn has not, or with another default."""
 
 
-def _has_probabilities(model: SGDClassifier) -> bool:
-    if model.loss not in ("log_loss", "modified_huber"):
-        raise AttributeError(f"probability estimates are not available for loss={model.loss!r}")
-    return True
-
-
-class SGDClassifier(LinearClassifier, StochasticModel):
-    r"""One class against the rest by stochastic gradients, on one machine or a parameter server.
+class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # type: ignore[misc]
+    r"""Linear classifier, one class against the rest, by stochastic gradients on one machine or a parameter server.
 
     .. math:: \frac1n \sum_i s_i \, \ell(y_i, x_i^\top w + b) +
         \alpha \left(\rho \|w\|_1 + \tfrac{1 - \rho}{2} \|w\|_2^2\right)
@@ -47,43 +43,49 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     loss : str, default "hinge"
         "hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron", or a loss of `SGDRegressor`.
     penalty : {"l2", "l1", "elasticnet", None}, default "l2"
-        The l1 norm is a proximal step after each step.
+        Penalty of the coefficients; the l1 norm is a proximal step after each step.
     alpha : float, default 0.0001
+        Strength of the penalty.
     l1_ratio : float, default 0.15
         :math:`\rho` above with ``penalty="elasticnet"``; it is 0 with "l2", 1 with "l1".
     fit_intercept : bool, default True
+        Whether there is an intercept, which is not penalized.
     max_iter : int, default 1000
         Epochs at most.
-    tol : float, optional, default 1e-3
+    tol : float or None, default 1e-3
         Training ends when an epoch's mean objective has not become better by ``tol`` in ``n_iter_no_change`` epochs.
     shuffle : bool, default True
         Whether rows are visited in an order drawn anew each epoch, within their blocks.
     verbose : int, default 0
-        Above 0, print passes and a bar with loss and rows a second.
+        Above 0, print passes and a progress bar with loss and rows a second.
     epsilon : float, default 0.1
-        Of the losses of `SGDRegressor`.
+        Where "huber" and the losses that are insensitive change, in units of the target.
     n_jobs : int, optional
-        Threads where there is no cluster.
-    random_state : int or RandomState, optional
-    learning_rate : {"auto", "optimal", "constant", "invscaling"}, default "auto"
-        With ``optimizer="sgd"``, as in scikit-learn, where "auto" is "optimal"; a step is the mean of a minibatch, so
-        ``batch_size=1`` is scikit-learn's. The other optimizers have rates of their own.
+        Threads where there is no cluster; by default one a processor.
+    random_state : int, RandomState, Generator or None, optional
+        Seed of the orders of rows, and of the choice of validation rows.
+    learning_rate : str, default "auto"
+        "optimal", "constant", "invscaling", "adaptive", "pa1" or "pa2" with ``optimizer="sgd"``, as in scikit-learn; a
+        step is the mean of a minibatch, so ``batch_size=1`` is scikit-learn's. "auto" is scikit-learn's default there;
+        the other optimizers have rates of their own.
     eta0 : float, optional
         With ``optimizer="sgd"`` as in scikit-learn, 0.01 by default. With another, its rate, in place of the one that
-        the size of the data gives.
+        the scale of the data gives.
     power_t : float, default 0.5
         Of "invscaling".
     early_stopping : bool, default False
-        Whether the loss of rows held out decides in place of the objective.
+        Whether the loss of validation rows decides in place of the objective.
     validation_fraction : float, default 0.1
         The share of each block that is held out then.
     n_iter_no_change : int, default 5
-    class_weight : dict or "balanced", optional
+        Epochs without improvement after which training ends, or an adaptive rate is divided by 5.
     warm_start : bool, default False
-        ResumePoint from the last fit's coefficients.
+        Start from the last fit's coefficients.
     average : bool or int, default False
         Whether the coefficients are the mean over all steps, or those after so many rows. Each worker goes on with
         the running mean from where the servers have it.
+    class_weight : dict or "balanced", optional
+        Factors of the classes' rows; "balanced" is inversely proportional to their numbers of rows.
     optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
         "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
     batch_size : int, optional
@@ -95,14 +97,25 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     Attributes
     ----------
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
+        Coefficients; sparse after ``sparsify()``.
     intercept_ : array of shape (1,) or (n_classes,)
+        Intercepts.
     classes_ : array of shape (n_classes,)
+        The labels, sorted.
     n_iter_ : int
         Epochs.
     t_ : float
         One more than the rows visited.
     history_ : daskml_kit.parameter_server.History
+        Losses, pace and staleness of the training.
     profile_ : daskml_kit.engines.profile.Profile
+        Passes over the data.
+
+    See Also
+    --------
+    LogisticRegression, LinearSVC : Exact minima, in a few passes over the data.
+    SGDRegressor : For targets that are numbers.
+    daskml_kit.parameter_server.train : Training of other models.
 
     References
     ----------
@@ -120,77 +133,48 @@ class SGDClassifier(LinearClassifier, StochasticModel):
     True
     """
 
-    default_rate: ClassVar[str] = "optimal"
+    __init__ = constructor(sklearn.linear_model.SGDClassifier, **OWN)
+    default_rate = "optimal"
+    passive_aggressive_loss = "hinge"
+    classes_: Labels
 
-    def __init__(
-        self,
-        loss: str = "hinge",
-        *,
-        penalty: str | None = "l2",
-        alpha: float = 0.0001,
-        l1_ratio: float = 0.15,
-        fit_intercept: bool = True,
-        max_iter: int = 1000,
-        tol: float | None = 1e-3,
-        shuffle: bool = True,
-        verbose: int = 0,
-        epsilon: float = 0.1,
-        random_state: Any = None,
-        learning_rate: str = "auto",
-        eta0: float | None = None,
-        power_t: float = 0.5,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        class_weight: Any = None,
-        warm_start: bool = False,
-        average: bool | int = False,
-        n_jobs: int | None = None,
-        optimizer: str = "auto",
-        batch_size: int | None = None,
-        training: Training | None = None,
-    ) -> None:
-        self.loss = loss
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.max_iter = max_iter
-        self.tol = tol
-        self.shuffle = shuffle
-        self.verbose = verbose
-        self.epsilon = epsilon
-        self.random_state = random_state
-        self.learning_rate = learning_rate
-        self.eta0 = eta0
-        self.power_t = power_t
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.average = average
-        self.n_jobs = n_jobs
-        self.optimizer = optimizer
-        self.batch_size = batch_size
-        self.training = training
-
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, coef_init: Any = None, intercept_init: Any = None
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
     ) -> Self:
-        """Fit the model to X of shape (n_samples, n_features) and labels y of shape (n_samples,).
+        """Fit the model.
 
-        ``coef_init`` and ``intercept_init`` are where training starts.
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+            Features.
+        y : array, Series, list or Dask array of shape (n_samples,)
+            Labels of any one type.
+        coef_init : array of shape (n_classes, n_features), optional
+            The first coefficients.
+        intercept_init : array of shape (n_classes,), optional
+            The first intercepts.
+        sample_weight : array or Dask array of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        SGDClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
         """
-        self._check_parameters(LOSSES)
-        with self._fitting():
+        check_parameters(self, LOSSES)
+        with fitting(self):
             self.t_ = 1.0
             inputs = check_fit(self, X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                data = self._summarize(engine, labeled=True)
-                classes = self._classes(data.summary)
+                summary = self._summarize(engine, labeled=True)
+                classes = labels_of(summary.data)
                 start = self._start(_columns(classes), coef_init, intercept_init)
-                self._run(engine, data, classes, start, more=False)
+                self._fit_classes(engine, summary, classes, start, more=False)
         self._warn_unless_converged()
         return self
 
@@ -199,52 +183,46 @@ class SGDClassifier(LinearClassifier, StochasticModel):
 
         Parameters
         ----------
-        X, y, sample_weight : as in `fit`
+        X, y : see `fit`
+            Some rows.
         classes : array, optional
             All labels there will be; the first call needs them.
+        sample_weight : array or Dask array of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        SGDClassifier
+            Itself.
         """
-        self._check_parameters(LOSSES)
+        check_parameters(self, LOSSES)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight {self.class_weight!r} is not supported for partial_fit, which does not know how many "
                 "rows of each class will come: give a dict"
             )
-        with self._fitting():
+        with fitting(self):
             known = self._known_classes(classes)
             inputs = self._check_more(X, y, sample_weight, labeled=True)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                self._run(engine, self._summarize(engine, labeled=True), known, self._last(), more=True)
+                self._fit_classes(engine, self._summarize(engine, labeled=True), known, self._last(), more=True)
         return self
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each class, of shape (n_samples, n_classes), in the order of ``classes_``."""
-        return self._apply("predict_proba", X, self._empty_scores(binary_columns=2))
-
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
-    def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithm of `predict_proba`."""
-        return self._apply("predict_log_proba", X, self._empty_scores(binary_columns=2))
-
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.linear_model.SGDClassifier`."""
-        twin = sklearn.linear_model.SGDClassifier(**self._twin_settings(sklearn.linear_model.SGDClassifier))
-        return self._hand_over(twin, "coef_", "intercept_", "classes_", "n_iter_", "t_")
-
-    def _run(self, engine: Engine, data: BlockSummary, classes: Labels, start: Array | None, *, more: bool) -> None:
-        """Train on data that was looked at, and keep what comes of it."""
-        found_labels = data.summary.labels
-        if found_labels is None or not np.isin(found_labels, classes).all():
-            raise DataError(f"y: expected labels among classes, {classes.tolist()}, got {found_labels}")
-        target = self._target(classes, encode_targets(engine, data.summary._replace(labels=classes)), data.summary)
+    def _fit_classes(
+        self, engine: Engine, summary: BlockSummary, classes: Labels, start: Array | None, *, more: bool
+    ) -> None:
+        found = summary.data.labels
+        if found is None or not np.isin(found, classes).all():
+            raise DataError(f"y: expected labels among classes, {classes.tolist()}, got {found}")
+        target = self._target(classes, encode_targets(engine, summary.data._replace(labels=classes)), summary.data)
         coef = np.zeros((_columns(classes), self.n_features_in_ + 1)) if start is None else start
         loss = classifier_loss(self.loss, self.epsilon)
-        found = self._train(engine, data, loss, target, (self._precondition(data.summary), coef), more=more)
+        coef = self._train(engine, summary, loss, target, (self._precondition(summary.data), coef), more=more)
         self.classes_ = classes
-        self.coef_, self.intercept_ = found[:, :-1].copy(), found[:, -1].copy()
+        self.coef_, self.intercept_ = coef[:, :-1].copy(), coef[:, -1].copy()
 
     def _target(self, classes: Labels, stored: DataSummary, summary: DataSummary) -> TargetReader:
-        """Return how the targets are read, as the blocks have them now."""
+        """Return the reader of the targets, as the blocks have them now."""
         if stored.labels is None:
             raise TypeError("the summary was not asked for labels")
         labels, pair = (stored.labels[1:] if len(classes) == 2 else stored.labels), None
@@ -270,6 +248,42 @@ class SGDClassifier(LinearClassifier, StochasticModel):
         return given
 
 
+def labels_of(summary: DataSummary) -> Labels:
+    """Return the labels of the data.
+
+    Raises
+    ------
+    ValueError
+        Where there is one class only, or the target is continuous.
+    """
+    labels = summary.labels
+    if labels is None:
+        raise TypeError("the summary was not asked for labels")
+    check_classification_targets(labels)
+    weighted = labels if summary.label_weight is None else labels[summary.label_weight > 0]
+    if len(weighted) < 2:
+        raise ValueError(
+            "SGDClassifier needs samples of at least 2 classes in the data, with positive weight, but the data "
+            f"contains only one class: {weighted[0]!r}"
+        )
+    return labels
+
+
+def encode_targets(engine: Engine, summary: DataSummary) -> DataSummary:
+    """Make the targets cheap to compare inside a pass; return the summary with the labels as the blocks now have them.
+
+    Numbers stay as they are; other labels, strings for one, become their position among the labels, once.
+    """
+    labels = summary.labels
+    if labels is None or summary.sample_y is None:
+        raise TypeError("the summary was not asked for labels")
+    if labels.dtype.kind in "fiub":
+        return summary
+    encode = partial(position_of, labels)
+    engine.relabel(encode)
+    return summary._replace(sample_y=encode(summary.sample_y), labels=np.arange(len(labels)))
+
+
 def _columns(classes: Labels) -> int:
     return 1 if len(classes) == 2 else len(classes)
 
@@ -277,8 +291,8 @@ def _columns(classes: Labels) -> int:
 TARGET = Numbers(np.zeros(1, np.int64))
 
 
-class SGDRegressor(LinearRegressor, StochasticModel):
-    r"""Linear regression by stochastic gradients, on one machine or on a parameter server, with scikit-learn's losses.
+class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type: ignore[misc]
+    r"""Linear regression by stochastic gradients, on one machine or a parameter server, with scikit-learn's losses.
 
     .. math:: \frac1n \sum_i s_i \, \ell(y_i, x_i^\top w + b) +
         \alpha \left(\rho \|w\|_1 + \tfrac{1 - \rho}{2} \|w\|_2^2\right)
@@ -287,24 +301,77 @@ class SGDRegressor(LinearRegressor, StochasticModel):
 
     Parameters
     ----------
-    loss : {"squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"}
-    penalty, alpha, l1_ratio, fit_intercept, max_iter, tol, shuffle, verbose : see `SGDClassifier`
+    loss : {"squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"}, default "squared_error"
+        The loss of a row.
+    penalty : {"l2", "l1", "elasticnet", None}, default "l2"
+        Penalty of the coefficients; the l1 norm is a proximal step after each step.
+    alpha : float, default 0.0001
+        Strength of the penalty.
+    l1_ratio : float, default 0.15
+        :math:`\rho` above with ``penalty="elasticnet"``; it is 0 with "l2", 1 with "l1".
+    fit_intercept : bool, default True
+        Whether there is an intercept, which is not penalized.
+    max_iter : int, default 1000
+        Epochs at most.
+    tol : float or None, default 1e-3
+        Training ends when an epoch's mean objective has not become better by ``tol`` in ``n_iter_no_change`` epochs.
+    shuffle : bool, default True
+        Whether rows are visited in an order drawn anew each epoch, within their blocks.
+    verbose : int, default 0
+        Above 0, print passes and a progress bar with loss and rows a second.
     epsilon : float, default 0.1
-        Where the last three losses change, in units of the target.
-    random_state : see `SGDClassifier`
-    learning_rate : {"auto", "invscaling", "constant", "optimal"}, default "auto"
-        With ``optimizer="sgd"`` "auto" is "invscaling".
-    eta0, power_t, early_stopping, validation_fraction, n_iter_no_change, warm_start, average, n_jobs, optimizer, \
-batch_size, training : see `SGDClassifier`
+        Where "huber" and the losses that are insensitive change, in units of the target.
+    n_jobs : int, optional
+        Threads where there is no cluster; by default one a processor.
+    random_state : int, RandomState, Generator or None, optional
+        Seed of the orders of rows, and of the choice of validation rows.
+    learning_rate : str, default "auto"
+        "optimal", "constant", "invscaling", "adaptive", "pa1" or "pa2" with ``optimizer="sgd"``, as in scikit-learn; a
+        step is the mean of a minibatch, so ``batch_size=1`` is scikit-learn's. "auto" is scikit-learn's default there;
+        the other optimizers have rates of their own.
+    eta0 : float, optional
+        With ``optimizer="sgd"`` as in scikit-learn, 0.01 by default. With another, its rate, in place of the one that
+        the scale of the data gives.
+    power_t : float, default 0.25
+        Of "invscaling".
+    early_stopping : bool, default False
+        Whether the loss of validation rows decides in place of the objective.
+    validation_fraction : float, default 0.1
+        The share of each block that is held out then.
+    n_iter_no_change : int, default 5
+        Epochs without improvement after which training ends, or an adaptive rate is divided by 5.
+    warm_start : bool, default False
+        Start from the last fit's coefficients.
+    average : bool or int, default False
+        Whether the coefficients are the mean over all steps, or those after so many rows. Each worker goes on with
+        the running mean from where the servers have it.
+    optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
+        "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
+    batch_size : int, optional
+        Rows of a minibatch of one worker; by default 512, fewer where there are few rows.
+    training : Synchronous or Asynchronous, default ``Synchronous()``
+        Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
+        `daskml_kit.parameter_server.Synchronous`.
 
     Attributes
     ----------
     coef_ : array of shape (n_features,)
+        Coefficients; sparse after ``sparsify()``.
     intercept_ : array of shape (1,)
+        The intercept.
     n_iter_ : int
+        Epochs.
     t_ : float
+        One more than the rows visited.
     history_ : daskml_kit.parameter_server.History
+        Losses, pace and staleness of the training.
     profile_ : daskml_kit.engines.profile.Profile
+        Passes over the data.
+
+    See Also
+    --------
+    Ridge, ElasticNet, HuberRegressor : Exact minima, in a few passes over the data.
+    SGDClassifier : For labels.
 
     Examples
     --------
@@ -315,98 +382,74 @@ batch_size, training : see `SGDClassifier`
     (array([ 1., -2.]), array([7.]))
     """
 
-    default_rate: ClassVar[str] = "invscaling"
+    __init__ = constructor(sklearn.linear_model.SGDRegressor, **OWN, n_jobs=None)
+    default_rate = "invscaling"
+    passive_aggressive_loss = "epsilon_insensitive"
 
-    def __init__(
-        self,
-        loss: str = "squared_error",
-        *,
-        penalty: str | None = "l2",
-        alpha: float = 0.0001,
-        l1_ratio: float = 0.15,
-        fit_intercept: bool = True,
-        max_iter: int = 1000,
-        tol: float | None = 1e-3,
-        shuffle: bool = True,
-        verbose: int = 0,
-        epsilon: float = 0.1,
-        random_state: Any = None,
-        learning_rate: str = "auto",
-        eta0: float | None = None,
-        power_t: float = 0.25,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        warm_start: bool = False,
-        average: bool | int = False,
-        n_jobs: int | None = None,
-        optimizer: str = "auto",
-        batch_size: int | None = None,
-        training: Training | None = None,
-    ) -> None:
-        self.loss = loss
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.max_iter = max_iter
-        self.tol = tol
-        self.shuffle = shuffle
-        self.verbose = verbose
-        self.epsilon = epsilon
-        self.random_state = random_state
-        self.learning_rate = learning_rate
-        self.eta0 = eta0
-        self.power_t = power_t
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.average = average
-        self.n_jobs = n_jobs
-        self.optimizer = optimizer
-        self.batch_size = batch_size
-        self.training = training
-
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, coef_init: Any = None, intercept_init: Any = None
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
     ) -> Self:
-        """Fit the model to X of shape (n_samples, n_features) and y of shape (n_samples,).
+        """Fit the model.
 
-        ``coef_init`` and ``intercept_init`` are where training starts.
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+            Features.
+        y : array, Series, list or Dask array of shape (n_samples,)
+            Targets.
+        coef_init : array of shape (n_features,), optional
+            The first coefficients.
+        intercept_init : array of shape (1,), optional
+            The first intercept.
+        sample_weight : array or Dask array of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        SGDRegressor
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
         """
-        self._check_parameters(tuple(RESIDUAL_LOSSES))
-        with self._fitting():
+        check_parameters(self, tuple(RESIDUAL_LOSSES))
+        with fitting(self):
             self.t_ = 1.0
             inputs = check_fit(self, X, y, sample_weight)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                data = self._summarize(engine, labeled=False)
-                begin = self._begin(data.summary, self._start(1, coef_init, intercept_init))
-                loss = regressor_loss(self.loss, self.epsilon)
-                found = self._train(engine, data, loss, TARGET, begin, more=False)
-            self._keep(found)
+                self._fit_numbers(engine, self._start(1, coef_init, intercept_init), more=False)
         self._warn_unless_converged()
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch on some rows, from where the last call ended: coefficients and the optimizer's state."""
-        self._check_parameters(tuple(RESIDUAL_LOSSES))
-        with self._fitting():
+        """Train for one epoch on some rows, from where the last call ended: coefficients and the optimizer's state.
+
+        Parameters
+        ----------
+        X, y, sample_weight : see `fit`
+            Some rows.
+
+        Returns
+        -------
+        SGDRegressor
+            Itself.
+        """
+        check_parameters(self, tuple(RESIDUAL_LOSSES))
+        with fitting(self):
             inputs = self._check_more(X, y, sample_weight)
             with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                data = self._summarize(engine, labeled=False)
-                begin = self._begin(data.summary, self._last())
-                loss = regressor_loss(self.loss, self.epsilon)
-                found = self._train(engine, data, loss, TARGET, begin, more=True)
-            self._keep(found)
+                self._fit_numbers(engine, self._last(), more=True)
         return self
 
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.linear_model.SGDRegressor`."""
-        twin = sklearn.linear_model.SGDRegressor(**self._twin_settings(sklearn.linear_model.SGDRegressor))
-        return self._hand_over(twin, "coef_", "intercept_", "n_iter_", "t_")
+    def _fit_numbers(self, engine: Engine, start: Array | None, *, more: bool) -> None:
+        summary = self._summarize(engine, labeled=False)
+        begin, loss = self._initial(summary.data, start), regressor_loss(self.loss, self.epsilon)
+        coef = self._train(engine, summary, loss, TARGET, begin, more=more)
+        self.coef_, self.intercept_ = coef[0, :-1].copy(), coef[0, -1:].copy()
 
-    def _begin(self, summary: DataSummary, start: Array | None) -> tuple[Preconditioner, Array]:
+    def _initial(self, summary: DataSummary, start: Array | None) -> tuple[Preconditioner, Array]:
         """Return the preconditioner and the initial coefficients, by default with the mean of the targets."""
         y, weight = np.asarray(summary.sample_y, np.float64), summary.sample_weight
         mean = float(weight @ y / weight.sum()) if self.fit_intercept else 0.0
@@ -415,8 +458,5 @@ batch_size, training : see `SGDClassifier`
         if start is not None:
             return preconditioner, start
         coef = np.zeros((1, self.n_features_in_ + 1))
-        coef[0, -1] = mean if self._optimizer[0] != "sgd" else 0.0
+        coef[0, -1] = mean if self._rule_name != "sgd" else 0.0
         return preconditioner, coef
-
-    def _keep(self, found: Array) -> None:
-        self.coef_, self.intercept_ = found[0, :-1].copy(), found[0, -1:].copy()

@@ -144,8 +144,10 @@ def named_rule(learning_rate: str, eta0: float, power_t: float, alpha: float) ->
     >>> named_rule("optimal", 0.01, 0.5, 1e-4).rate(1)
     10.0
     """
-    if learning_rate == "constant":
+    if learning_rate in ("constant", "adaptive"):
         return sgd(constant(eta0))
+    if learning_rate in ("pa1", "pa2"):
+        return sgd(constant(1.0))
     if learning_rate == "invscaling":
         return sgd(inverse_scaling(eta0, power_t))
     return sgd(optimal(alpha, 1 / (alpha * alpha**-0.25)))
@@ -197,6 +199,44 @@ class ResidualTargets:
         return found._replace(y=-found.y)
 
 
+@dataclass(frozen=True)
+class PassiveAggressive:
+    r"""Passive-aggressive steps: as far as a row's loss asks for, in the direction of its gradient.
+
+    The step of a row is :math:`\min(C, \ell / \|x\|^2)` ("pa1") or :math:`\ell / (\|x\|^2 + 1 / 2C)` ("pa2").
+
+    Parameters
+    ----------
+    kind : {"pa1", "pa2"}
+    aggressiveness : float
+        C above.
+
+    References
+    ----------
+    K. Crammer et al., Online passive-aggressive algorithms, JMLR 7, 2006.
+
+    Examples
+    --------
+    >>> steps, X = PassiveAggressive("pa1", 1.0), np.array([[1.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
+    >>> steps.gradient(np.array([[0.0, 8.0, 1.0]]), np.array([[0.0, -1.0, -1.0]]), X)
+    array([[ 0.  , -1.  , -0.25]])
+    """
+
+    kind: str
+    aggressiveness: float
+
+    def gradient(self, loss: Array, gradient: Array, X: Matrix) -> Array:
+        """Return the gradient of each row, of shape (n_columns, n), whose unit step is the passive-aggressive one."""
+        squares = X.multiply(X).sum(axis=1) if sp.issparse(X) else np.einsum("ij,ij->i", X, X)
+        norms = np.asarray(squares, loss.dtype).reshape(-1)
+        if self.kind == "pa2":
+            step = loss / (norms + 0.5 / self.aggressiveness)
+        else:
+            bounded = np.divide(loss, norms, out=np.zeros_like(loss), where=norms > 0)
+            step = np.minimum(bounded, self.aggressiveness)
+        return np.asarray(step * np.sign(gradient))
+
+
 COEF, MEAN = "coef", "mean"
 
 
@@ -218,6 +258,10 @@ class LinearSgdStep(WorkerStep):
     fit_intercept : bool
     average_from : float, optional
         The first step whose result counts in the mean.
+    most_batches : int
+        The most minibatches between two pushes.
+    passive_aggressive : PassiveAggressive, optional
+        Steps in place of the gradients'; the penalty's then have the rate ``aggressiveness``.
     """
 
     row_loss: Loss
@@ -228,6 +272,7 @@ class LinearSgdStep(WorkerStep):
     fit_intercept: bool = True
     average_from: float | None = None
     most_batches: int = 64
+    passive_aggressive: PassiveAggressive | None = None
     local = True
 
     def start(self, coef: Array) -> dict[str, Array]:
@@ -259,9 +304,13 @@ class LinearSgdStep(WorkerStep):
                 gradients *= inverse
                 self._move(own, gradients, inverse)
                 n_rows += batch.n_rows
-            total = self.penalty.value((own[COEF] * inverse)[:, :-1])
+            total = 0.0 if self.passive_aggressive else self.penalty.value((own[COEF] * inverse)[:, :-1])
         moved = {name: own[name] - array for name, array in params.items()}
         return Contribution(loss / n_rows + total if n_rows else 0.0, float(n_rows), n_rows, moved, moved)
+
+    @property
+    def _penalty_rate(self) -> float:
+        return 1.0 if self.passive_aggressive is None else self.passive_aggressive.aggressiveness
 
     def _result(self, params: dict[str, Array]) -> Array:
         begun = self.average_from is not None and params[_name(0)] >= self.average_from
@@ -285,7 +334,7 @@ class LinearSgdStep(WorkerStep):
         if self.preconditioner.shift is not None:
             weights -= total[:, None] * self.preconditioner.shift
         if self.penalty.alpha:
-            weights += self.penalty.gradient(coef[:, :-1])
+            weights += self._penalty_rate * self.penalty.gradient(coef[:, :-1])
         out[:, -1] = total if self.fit_intercept else 0
         return float(value.sum())
 
@@ -296,9 +345,12 @@ class LinearSgdStep(WorkerStep):
             raise TypeError("rows without targets")
         y, weight = self.target.read(batch.y, batch.weight, raw.dtype)
         terms: Terms = self.row_loss.terms(raw, y, 1)
+        value, gradient = terms.value, terms.gradient
+        if self.passive_aggressive is not None:
+            gradient = self.passive_aggressive.gradient(value, gradient, X)
         if weight is None:
-            return terms.value, terms.gradient
-        return terms.value * weight, (terms.gradient * weight).astype(raw.dtype, copy=False)
+            return value, gradient
+        return value * weight, (gradient * weight).astype(raw.dtype, copy=False)
 
     def _predict(self, coef: Array, X: Matrix) -> Array:
         shift, offset = self.preconditioner.shift, coef[:, -1]
@@ -313,7 +365,7 @@ class LinearSgdStep(WorkerStep):
         coef = own[COEF]
         state = tuple(array for name, array in own.items() if name not in (COEF, MEAN))
         self.rule.apply(gradients, state, coef)
-        threshold = self.penalty.alpha * self.penalty.l1_ratio
+        threshold = self._penalty_rate * self.penalty.alpha * self.penalty.l1_ratio
         if threshold:
             lengths = np.broadcast_to(long_run_step(self.rule, state), coef.shape)
             coef[:, :-1] = shrink(coef[:, :-1], threshold * (lengths * inverse)[:, :-1])

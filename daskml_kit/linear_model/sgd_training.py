@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from daskml_kit.base import DaskEstimator, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.sgd_base import LinearModel, check_choice, check_number
+from daskml_kit.linear_model.base import require_rows
 from daskml_kit.linear_model.sgd_step import (
     OPTIMIZERS,
     LinearSgdStep,
+    PassiveAggressive,
     Preconditioner,
     TargetReader,
     identity,
@@ -29,32 +30,28 @@ from daskml_kit.linear_model.sgd_step import (
 )
 from daskml_kit.numerics.losses import Loss
 from daskml_kit.numerics.penalties import shrinkage
-from daskml_kit.optim import Update
-from daskml_kit.parameter_server import History, add
+from daskml_kit.parameter_server import History, Synchronous, add
 from daskml_kit.parameter_server.training.config import (
     VIRTUAL_WORKERS,
-    Synchronous,
     TrainingConfig,
     check_training,
     checked,
+    random_state_of,
 )
-from daskml_kit.parameter_server.training.coordinator import train_on
+from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
 from daskml_kit.parameter_server.training.evaluation import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
-from daskml_kit.validation import Inputs, check_features, check_fit
+from daskml_kit.validation import Inputs, check_choice, check_features, check_fit, check_number
 
-RATES = ("auto", "optimal", "constant", "invscaling")
-MISSING_RATES = {
-    "adaptive": "a rate that falls when training stalls is",
-    "pa1": "passive-aggressive steps are",
-    "pa2": "passive-aggressive steps are",
-}
+RATES = ("auto", "optimal", "constant", "invscaling", "adaptive", "pa1", "pa2")
+PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
-def check_numbers(model: Any) -> None:
-    """Raise where a parameter that is a number is none, or out of its range."""
+def check_parameters(model: Any, losses: tuple[str, ...]) -> None:
+    """Raise where a parameter is unknown, out of its range, or of no use beside the others."""
+    check_choice("loss", model.loss, losses)
     for name in ("alpha", "epsilon", "power_t"):
         check_number(name, getattr(model, name), low=0)
     for name in ("max_iter", "n_iter_no_change"):
@@ -69,21 +66,20 @@ def check_numbers(model: Any) -> None:
         check_number("average", model.average, low=0, integer=True)
     if model.early_stopping:
         check_number("validation_fraction", model.validation_fraction, low=0, strict=True)
-
-
-def check_rate(optimizer: str, learning_rate: str) -> None:
-    """Raise unless the optimizer takes the learning rate."""
-    check_choice("optimizer", optimizer, OPTIMIZERS)
-    if learning_rate in MISSING_RATES:
+    model._penalty()
+    check_choice("optimizer", model.optimizer, OPTIMIZERS)
+    check_choice("learning_rate", model.learning_rate, RATES)
+    if model.learning_rate != "auto" and model.optimizer not in ("auto", "sgd"):
         raise ValueError(
-            f"learning_rate={learning_rate!r} is not supported: {MISSING_RATES[learning_rate]} missing here"
+            f"learning_rate: expected 'auto' with optimizer={model.optimizer!r}, whose rate is its own or eta0, "
+            f"got {model.learning_rate!r}; optimizer='sgd' takes it"
         )
-    check_choice("learning_rate", learning_rate, RATES)
-    if learning_rate != "auto" and optimizer not in ("auto", "sgd"):
-        raise ValueError(
-            f"learning_rate: expected 'auto' with optimizer={optimizer!r}, whose rate is its own or eta0, "
-            f"got {learning_rate!r}; optimizer='sgd' takes it"
-        )
+    if model._rule_name == "sgd" and model._rate == "optimal" and not model.alpha:
+        raise ValueError("alpha: expected a number above 0, of which learning_rate='optimal' is made, got 0")
+    only = model.passive_aggressive_loss
+    if model.learning_rate in PASSIVE_AGGRESSIVE and model.loss != only:
+        raise ValueError(f"learning_rate={model.learning_rate!r}: expected loss={only!r}, got {model.loss!r}")
+    checked(model._config(MinibatchPlan(1, 1, 1, 1)))
 
 
 def check_validation_rows(fraction: float, sizes: Sequence[int]) -> None:
@@ -109,9 +105,9 @@ class MinibatchPlan(NamedTuple):
     ----------
     batch_size, virtual_workers : int
     push_every : int
-        In synchronous mode.
+        In synchronous training.
     most_batches : int
-        What it may grow to in the others.
+        Bound of ``push_every`` in asynchronous training.
     """
 
     batch_size: int
@@ -120,36 +116,33 @@ class MinibatchPlan(NamedTuple):
     most_batches: int
 
 
-def plan_minibatches(
-    summary: DataSummary, sizes: Sequence[int], virtual_workers: int, batch_size: int | None
-) -> MinibatchPlan:
-    """Return a plan for blocks of these ``sizes``; ``batch_size`` is decided here where it is None.
+class BlockSummary(NamedTuple):
+    """Summary of the data, and the number of rows of each block."""
 
-    Measured on a million rows of 28 features: with 4 pushes a virtual worker an epoch ends at the loss of 32 to 1e-5.
-    """
-    virtual_workers = min(virtual_workers, len(sizes))
-    rows = max(summary.n_rows // virtual_workers, 1)
-    batch = batch_size or int(np.clip(rows // STEPS, 8, BATCH))
-    most = int(np.clip(HELD_BYTES // (batch * _row_bytes(summary)), 1, MOST_BATCHES))
-    pushes = PUSHES if virtual_workers > 1 else 1
-    return MinibatchPlan(batch, virtual_workers, int(np.clip(-(-rows // (batch * pushes)), 1, most)), most)
+    data: DataSummary
+    sizes: Sequence[int]
 
+    def plan(self, virtual_workers: int, batch_size: int | None) -> MinibatchPlan:
+        """Return the minibatches of an epoch; ``batch_size`` is decided here where it is None.
 
-def _row_bytes(summary: DataSummary) -> int:
-    X = summary.sample_X
-    size = X.data.nbytes + X.indices.nbytes if sp.issparse(X) else X.nbytes
-    return max(int(size // max(X.shape[0], 1)), 1)
+        Measured on a million rows of 28 features: with 4 pushes a virtual worker an epoch ends at the loss of 32 to
+        1e-5.
+        """
+        virtual_workers = min(virtual_workers, len(self.sizes))
+        rows = max(self.data.n_rows // virtual_workers, 1)
+        batch = batch_size or int(np.clip(rows // STEPS, 8, BATCH))
+        X = self.data.sample_X
+        held = X.data.nbytes + X.indices.nbytes if sp.issparse(X) else X.nbytes
+        row_bytes = max(int(held // max(X.shape[0], 1)), 1)
+        most = int(np.clip(HELD_BYTES // (batch * row_bytes), 1, MOST_BATCHES))
+        pushes = PUSHES if virtual_workers > 1 else 1
+        return MinibatchPlan(batch, virtual_workers, int(np.clip(-(-rows // (batch * pushes)), 1, most)), most)
 
 
 SAMPLE = 4_000
 """Rows from which the scale of the features is taken."""
-
-
-class BlockSummary(NamedTuple):
-    """Summary of the data, and the number of rows of each block."""
-
-    summary: DataSummary
-    sizes: Sequence[int]
+LEAST_RATE = 1e-6
+"""An adaptive rate at or below this ends the training where it stalls, as in scikit-learn."""
 
 
 class SgdState(NamedTuple):
@@ -160,28 +153,107 @@ class SgdState(NamedTuple):
     params: dict[str, Array]
 
 
-class StochasticModel(LinearModel):
+@dataclass
+class AdaptiveRate:
+    """Adaptive learning rate, divided by 5 where training has stalled; a callback of the training.
+
+    Parameters
+    ----------
+    rate : float
+    tol : float, optional
+        None never stalls.
+    patience : int
+        Epochs without a loss that is lower by ``tol``, after which training has stalled.
+    """
+
+    rate: float
+    tol: float | None
+    patience: int
+    stopped: bool = False
+    _best: float = np.inf
+    _bad_epochs: int = 0
+
+    def __call__(self, history: History, params: dict[str, Array]) -> bool:
+        """Return whether training goes on with the same rate after an epoch."""
+        record = history.epochs[-1]
+        loss = record.loss if np.isnan(record.validation_loss) else record.validation_loss
+        if self.tol is None:
+            return True
+        self._bad_epochs = self._bad_epochs + 1 if loss > self._best - self.tol else 0
+        self._best = min(self._best, loss)
+        if self._bad_epochs < self.patience:
+            return True
+        self.stopped = self.rate <= LEAST_RATE
+        self.rate, self._bad_epochs = self.rate / 5, 0
+        return False
+
+
+class StochasticModel(DaskEstimator):
     """Base of the linear models that are trained by stochastic gradients."""
 
-    asks_questions = False
     default_rate: ClassVar[str]
+    passive_aggressive_loss: ClassVar[str]
 
+    penalty: Any
+    alpha: float
+    l1_ratio: float | None
+    fit_intercept: bool
+    max_iter: int
+    tol: float | None
+    shuffle: bool
+    verbose: int
+    random_state: Any
+    learning_rate: str
+    eta0: float | None
+    power_t: float
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    warm_start: bool
+    average: Any
+    optimizer: str
+    batch_size: int | None
+    training: Any
+
+    coef_: Any
+    intercept_: Array
+    n_features_in_: int
     n_iter_: int
     t_: float
     history_: History
     _state: SgdState
 
+    def to_sklearn(self) -> Any:
+        """Return the scikit-learn estimator with the same parameters and fitted state, free of Dask.
+
+        Returns
+        -------
+        estimator
+            `sklearn.linear_model.SGDClassifier` or `SGDRegressor`; its ``partial_fit`` goes on from here.
+        """
+        twin = super().to_sklearn()
+        for name in ("history_", "_state"):
+            vars(twin).pop(name, None)
+        if twin.average and hasattr(self, "coef_"):  # its partial_fit goes on averaging
+            twin._standard_coef, twin._standard_intercept = twin.coef_.copy(), twin.intercept_.copy()
+            twin._average_coef, twin._average_intercept = twin.coef_.copy(), twin.intercept_.copy()
+        return twin
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        shared = {name: getattr(self, name) for name in parameters_of(genuine)}
+        return {**shared, "learning_rate": self._rate, "eta0": 0.01 if self.eta0 is None else self.eta0}
+
     def _summarize(self, engine: Engine, *, labeled: bool) -> BlockSummary:
         """Summarize the data in one pass."""
         rows = min(SAMPLE, max(HELD_BYTES // (8 * self.n_features_in_), 100))
-        summary = Summary(labeled, rows, engine.n_blocks)
-        found = BlockSummary(*(answer for (answer,) in engine.answer(Joint((summary, BlockSizes())))))
-        self._require_rows(found.summary.n_rows, found.summary.weight)
+        summaries = Joint((Summary(labeled, rows, engine.n_blocks), BlockSizes()))
+        found = BlockSummary(*(answer for (answer,) in engine.answer(summaries)))
+        require_rows(found.data.n_rows, found.data.weight, self.n_features_in_)
         return found
 
     def _precondition(self, summary: DataSummary, target_scale: float = 1.0) -> Preconditioner:
         """Return the preconditioner that standardizes features; for plain descent none, as in scikit-learn."""
-        if self._optimizer[0] == "sgd":
+        if self._rule_name == "sgd":
             return identity(self.n_features_in_)
         X, weight = summary.sample_X, summary.sample_weight
         return standardized(X, weight, centered=bool(self.fit_intercept), target_scale=target_scale)
@@ -189,7 +261,7 @@ class StochasticModel(LinearModel):
     def _train(
         self,
         engine: Engine,
-        data: BlockSummary,
+        summary: BlockSummary,
         row_loss: Loss,
         target: TargetReader,
         start: tuple[Preconditioner, Array],
@@ -197,20 +269,28 @@ class StochasticModel(LinearModel):
         more: bool,
     ) -> Array:
         """Return the coefficients that training leads to; with ``more``, after one epoch from the last training."""
-        plan = plan_minibatches(*data, self._virtual_workers, self.batch_size)
+        plan = summary.plan(self._virtual_workers, self.batch_size)
         config = self._config(plan)
-        check_validation_rows(config.validation_fraction, data.sizes)
+        check_validation_rows(config.validation_fraction, summary.sizes)
+        adaptive = AdaptiveRate(self._eta0, self.tol, self.n_iter_no_change) if self._rate == "adaptive" else None
         if more:
-            config = config._replace(epochs=1, patience=None)
+            config = config._replace(epochs=1)
+        if more or adaptive:
+            config = config._replace(patience=None)
         state = self._resumed() if more else None
         preconditioner, coef = start if state is None else (state.preconditioner, start[1])
         step = self._step(preconditioner, row_loss, target, plan)
-        params = step.start(coef) if state is None else state.params
-        trained = train_on(engine, step, params, add(), config, sizes=data.sizes)
-        self._state = SgdState(preconditioner, self._optimizer, trained.params)
-        self.history_, self.n_iter_, self.profile_ = trained.history, len(trained.history.epochs), engine.profile
-        self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * data.summary.n_rows
-        return step.end(trained.params).astype(data.summary.precision)
+        params, history = step.start(coef) if state is None else state.params, History()
+        while True:
+            resume = ResumePoint(len(history.epochs), (), history)
+            params, history, _ = train_on(engine, step, params, add(), config, adaptive, resume, summary.sizes)
+            if adaptive is None or adaptive.stopped or len(history.epochs) == config.epochs:
+                break
+            step = replace(step, rule=named_rule("constant", adaptive.rate, 0.0, 0.0))
+        self._state = SgdState(preconditioner, self._optimizer, params)
+        self.history_, self.n_iter_, self.profile_ = history, len(history.epochs), engine.profile
+        self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * summary.data.n_rows
+        return step.end(params).astype(summary.data.precision)
 
     def _resumed(self) -> SgdState | None:
         """Return the state of the last training, unless it was with another optimizer, whose state is of no use."""
@@ -234,7 +314,8 @@ class StochasticModel(LinearModel):
         """Return the coefficients as they are, a column for the intercept."""
         if not hasattr(self, "coef_"):
             return None
-        coef = np.atleast_2d(self.coef_).astype(np.float64)
+        dense = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
+        coef = np.atleast_2d(dense).astype(np.float64)
         if coef.shape[1] != self.n_features_in_:
             raise DataError(f"warm_start: expected {coef.shape[1]} features as before, got {self.n_features_in_}")
         return np.hstack([coef, np.reshape(self.intercept_, (-1, 1)).astype(np.float64)])
@@ -253,27 +334,19 @@ class StochasticModel(LinearModel):
     def _step(
         self, preconditioner: Preconditioner, row_loss: Loss, target: TargetReader, plan: MinibatchPlan
     ) -> LinearSgdStep:
+        if self._rule_name == "sgd":
+            rule = named_rule(self._rate, self._eta0, self.power_t, self.alpha)
+        else:
+            rule = tuned_rule(self._rule_name, self.eta0, preconditioner)
+        passive = PassiveAggressive(self._rate, self._eta0) if self._rate in PASSIVE_AGGRESSIVE else None
+        first_averaged = max(int(self.average) / plan.batch_size, 1.0) if self.average else None
+        penalty, intercept = self._penalty(), bool(self.fit_intercept)
         return LinearSgdStep(
-            row_loss,
-            target,
-            shrinkage(self.penalty, self.alpha, self.l1_ratio),
-            self._rule(preconditioner),
-            preconditioner,
-            bool(self.fit_intercept),
-            max(int(self.average) / plan.batch_size, 1.0) if self.average else None,
-            plan.most_batches,
+            row_loss, target, penalty, rule, preconditioner, intercept, first_averaged, plan.most_batches, passive
         )
 
-    def _rule(self, preconditioner: Preconditioner) -> Update:
-        optimizer, _ = self._optimizer
-        if optimizer == "sgd":
-            return named_rule(self._rate, 0.01 if self.eta0 is None else self.eta0, self.power_t, self.alpha)
-        return tuned_rule(optimizer, self.eta0, preconditioner)
-
-    @property
-    def _virtual_workers(self) -> int:
-        training = check_training(self.training)
-        return (isinstance(training, Synchronous) and training.virtual_workers) or VIRTUAL_WORKERS
+    def _penalty(self) -> Any:
+        return shrinkage(self.penalty, self.alpha, 0.0 if self.l1_ratio is None else self.l1_ratio)
 
     def _config(self, plan: MinibatchPlan) -> TrainingConfig:
         training, batch_size = check_training(self.training), plan.batch_size
@@ -281,7 +354,7 @@ class StochasticModel(LinearModel):
             batch_size *= plan.virtual_workers
             if training.push_every is None:
                 training = replace(training, push_every=plan.push_every)
-        draw = check_random_state(self.random_state).randint(2**31 - 1)
+        draw = random_state_of(self.random_state).randint(2**31 - 1)
         return TrainingConfig(
             training=training,
             epochs=self.max_iter,
@@ -295,14 +368,29 @@ class StochasticModel(LinearModel):
         )
 
     @property
+    def _virtual_workers(self) -> int:
+        training = check_training(self.training)
+        return (isinstance(training, Synchronous) and training.virtual_workers) or VIRTUAL_WORKERS
+
+    @property
     def _optimizer(self) -> tuple[str, bool]:
-        """The optimizer, Adagrad by default and plain descent where a learning rate is named; whether it averages."""
-        named = "adagrad" if self.learning_rate == "auto" else "sgd"
-        return named if self.optimizer == "auto" else self.optimizer, bool(self.average)
+        """The name of the rule, and whether it averages: a state of one is of no use to another."""
+        return self._rule_name, bool(self.average)
+
+    @property
+    def _rule_name(self) -> str:
+        """The optimizer: by default Adagrad, and plain descent where a learning rate is named."""
+        if self.optimizer != "auto":
+            return str(self.optimizer)
+        return "adagrad" if self.learning_rate == "auto" else "sgd"
 
     @property
     def _rate(self) -> str:
-        return self.default_rate if self.learning_rate == "auto" else self.learning_rate
+        return self.default_rate if self.learning_rate == "auto" else str(self.learning_rate)
+
+    @property
+    def _eta0(self) -> float:
+        return 0.01 if self.eta0 is None else float(self.eta0)
 
     def _warn_unless_converged(self) -> None:
         if self.tol is not None and self.n_iter_ == self.max_iter:
@@ -312,20 +400,6 @@ class StochasticModel(LinearModel):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-    def _check_parameters(self, losses: tuple[str, ...]) -> None:
-        check_choice("loss", self.loss, losses)
-        check_numbers(self)
-        shrinkage(self.penalty, self.alpha, self.l1_ratio)
-        check_rate(self.optimizer, self.learning_rate)
-        if self._optimizer[0] == "sgd" and self._rate == "optimal" and not self.alpha:
-            raise ValueError("alpha: expected a number above 0, of which learning_rate='optimal' is made, got 0")
-        checked(self._config(MinibatchPlan(1, 1, 1, 1)))
-
-    def _twin_settings(self, twin: type) -> dict[str, Any]:
-        """Return the parameters that scikit-learn's estimator has too."""
-        shared = {name: value for name, value in self.get_params().items() if name in twin().get_params()}
-        return {**shared, "learning_rate": self._rate, "eta0": 0.01 if self.eta0 is None else self.eta0}
 
 
 def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:

@@ -7,34 +7,36 @@ from typing import Any, Self
 
 import numpy as np
 import sklearn.neural_network
-from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
 
+from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics import accuracy_score, r2_score
-from daskml_kit.neural_network.mlp_training import Perceptron
-from daskml_kit.neural_network.scores import ValidationAccuracy, ValidationR2
-from daskml_kit.parameter_server.training.config import Training
-from daskml_kit.reductions.summary import DataSummary
-from daskml_kit.typing import Array, Labels
+from daskml_kit.neural_network.mlp_training import MultiLayerPerceptron, is_stochastic
+from daskml_kit.neural_network.scores import IndicatorRange, ValidationAccuracy, ValidationR2
+from daskml_kit.reductions.summary import DataSummary, position_of
+from daskml_kit.typing import Labels
 from daskml_kit.validation import check_choice
 
 
-class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
-    r"""Multi-layer perceptron that minimizes the log-loss, with scikit-learn's parameters.
+class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):  # type: ignore[misc]
+    r"""Multi-layer perceptron classifier: minimizes the log-loss, with scikit-learn's parameters.
 
-    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads.
+    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. Targets are labels, or
+    of several columns of 0 and 1 (multilabel).
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer.
     activation : {"relu", "tanh", "logistic", "identity"}, default "relu"
         Of the hidden units.
-    solver : {"adam", "sgd"}, default "adam"
-        The rule of the steps. scikit-learn's "lbfgs" is not supported.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        Rule of the steps by minibatches; or L-BFGS on all rows, a pass over Dask data for each evaluation of the loss,
+        and scikit-learn's own on data in memory.
     alpha : float, default 0.0001
         Strength of the l2 penalty, divided by the rows of a minibatch.
     batch_size : int or "auto", default "auto"
@@ -43,15 +45,17 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         With ``solver="sgd"``; the others change the rate between epochs, by scikit-learn's rules.
     learning_rate_init : float, default 0.001
+        The first learning rate.
     power_t : float, default 0.5
         With ``learning_rate="invscaling"``.
     max_iter : int, default 200
-        The most epochs.
+        The most epochs, or iterations of L-BFGS.
     shuffle : bool, default True
         Whether rows are visited in an order drawn anew each epoch, block by block.
-    random_state : int or RandomState, optional
+    random_state : int, RandomState, Generator or None, optional
         Of the first coefficients, which are scikit-learn's, of the order of rows, and of what is held out.
     tol : float, default 1e-4
+        Least improvement of the loss or score that counts; with "lbfgs" the bound of the gradient.
     verbose : bool, default False
         Show a bar with loss and rows a second.
     warm_start : bool, default False
@@ -64,12 +68,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Hold rows out, stop by their score, and keep the coefficients that have the best.
     validation_fraction : float, default 0.1
         The share of each block's rows that is held out, drawn at random.
-    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
-        With ``solver="adam"``; epsilon is that of the paper's algorithm 1, scikit-learn's is not corrected for bias.
+    beta_1 : float, default 0.9
+        With ``solver="adam"``: decay of the mean of gradients.
+    beta_2 : float, default 0.999
+        With ``solver="adam"``: decay of the mean of their squares.
+    epsilon : float, default 1e-8
+        With ``solver="adam"``: that of the paper's algorithm 1; scikit-learn's is not corrected for bias.
     n_iter_no_change : int, default 10
         Training ends when more epochs than this in a row were no better by ``tol``.
-    max_fun : int
-        Belongs to "lbfgs": other values than the default are refused.
+    max_fun : int, default 15000
+        With ``solver="lbfgs"``: evaluations of the loss at most.
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace. By default
         each minibatch's gradient is pushed, and a synchronous step has one virtual worker for each 100 rows, at most 8.
@@ -79,17 +87,44 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : array of shape (n_classes,)
-    coefs_, intercepts_ : list of arrays
-    n_layers_, n_outputs_, n_iter_, t_ : int
-        ``t_`` is the number of rows trained on in all epochs.
+        The labels, sorted; with several columns of targets their numbers.
+    coefs_ : list of arrays of shape (inputs, units)
+        Weights of each layer.
+    intercepts_ : list of arrays of shape (units,)
+        Intercepts of each layer.
+    n_layers_ : int
+        Layers, the input's included.
+    n_outputs_ : int
+        Output units.
     out_activation_ : str
-    loss_, best_loss_ : float
+        Activation of the output units.
+    n_iter_ : int
+        Epochs of the last fit.
+    t_ : int
+        Rows trained on in all epochs.
+    loss_ : float
+        The last loss.
+    best_loss_ : float or None
+        The lowest; None with ``early_stopping``.
     loss_curve_ : list of float
         The mean loss over each epoch, each minibatch's at the coefficients that it met.
-    validation_scores_, best_validation_score_ : list of float, float
-        With ``early_stopping``.
+    validation_scores_ : list of float or None
+        With ``early_stopping``: the score after each epoch.
+    best_validation_score_ : float or None
+        With ``early_stopping``: the highest.
     history_ : daskml_kit.parameter_server.History
         Of the last fit: losses, pace, staleness, idle shares; ``history_.plot()`` draws them.
+    profile_ : daskml_kit.engines.profile.Profile
+        Passes over the data.
+
+    See Also
+    --------
+    MLPRegressor : For targets that are numbers.
+    daskml_kit.parameter_server.torch_model : Training of PyTorch modules.
+
+    References
+    ----------
+    D. Kingma & J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
 
     Examples
     --------
@@ -101,86 +136,49 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     ((3,), True)
     """
 
+    __init__ = constructor(sklearn.neural_network.MLPClassifier, training=None, n_jobs=None)
     classes_: Labels
     _scorer = ValidationAccuracy
-    _labeled = True
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        training: Training | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.training = training
-        self.n_jobs = n_jobs
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Fit the model.
 
         Parameters
         ----------
         X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : array or Series of shape (n_samples,)
-            Labels of any one type.
-        sample_weight : array of shape (n_samples,), optional
+            Features.
+        y : array, Series, list or Dask array of shape (n_samples,) or (n_samples, n_labels)
+            Labels of any one type, or 0 and 1 in each of several columns.
+        sample_weight : array or Dask array of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
 
         Raises
         ------
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        return self._fit(X, y, sample_weight, goes_on=False)
+        return self._fit_rows(X, y, sample_weight, labeled=not _is_multilabel(y))
 
+    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Go through the rows once, from where the last call ended; see `fit`.
+        """Train for one epoch on some rows, from where the last call ended.
 
-        ``classes`` are all labels that are to come, which the first call has to know.
+        Parameters
+        ----------
+        X, y, sample_weight : see `fit`
+            Some rows.
+        classes : array, optional
+            All labels there will be; the first call needs them.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
         """
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
@@ -188,39 +186,18 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         wanted = None if classes is None else unique_labels(classes)
         if wanted is not None and known is not None and not np.array_equal(wanted, known):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-        return self._fit(X, y, sample_weight, goes_on=True, classes=wanted)
+        labeled = not _is_multilabel(y)
+        return self._fit_rows(X, y, sample_weight, labeled=labeled, goes_on=True, classes=wanted)
 
-    def predict(self, X: Any) -> Any:
-        """Return the label of each row, of shape (n_samples,); lazily on Dask input."""
-        return self._apply("predict", X, np.empty(0, getattr(self, "classes_", np.empty(0)).dtype))
-
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each class, of shape (n_samples, n_classes), in the order of ``classes_``."""
-        return self._apply("predict_proba", X, self._empty())
-
-    def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithm of `predict_proba`."""
-        return self._apply("predict_log_proba", X, self._empty())
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on the given data, a float also on Dask input."""
-        if not is_dask(X) and not is_dask(y):
-            return float(super().score(X, y, sample_weight))
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
-
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.neural_network.MLPClassifier`, whose `partial_fit` can go on."""
-        check_is_fitted(self)
-        zeros = np.zeros((len(self.classes_), self.n_features_in_), self._precision)
-        return self._shaped(sklearn.neural_network.MLPClassifier, zeros, self.classes_, classes=self.classes_)
-
-    def _empty(self) -> Array:
-        return np.empty((0, len(getattr(self, "classes_", ()))), self._precision)
+    def _made_up_rows(self) -> tuple[Any, ...]:
+        zeros = np.zeros((len(self.classes_), self.n_features_in_), self.coefs_[0].dtype)
+        several = self.out_activation_ == "logistic" and self.n_outputs_ > 1
+        return zeros, np.eye(len(zeros), dtype=int) if several else self.classes_, None, self.classes_
 
     def _open(self, engine: Engine, summary: DataSummary, known: Any, *, exactly: bool) -> tuple[int, str]:
+        if summary.labels is None:
+            return self._open_multilabel(engine, len(summary.low), known)
         found = summary.labels
-        if found is None:
-            raise TypeError("the summary was not asked for labels")
         check_classification_targets(found)
         classes = found if known is None else known
         if set(found) - set(classes) or (exactly and len(found) != len(classes)):
@@ -234,14 +211,36 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.classes_ = classes
         return (1, "logistic") if len(classes) == 2 else (len(classes), "softmax")
 
+    def _open_multilabel(self, engine: Engine, n_labels: int, known: Any) -> tuple[int, str]:
+        if known is not None and len(known) != n_labels:
+            raise ValueError(f"y: expected {len(known)} columns of 0 and 1, got {n_labels}")
+        if not engine.answer(IndicatorRange())[0]:
+            raise ValueError("y: expected 0 and 1 in each of several columns, got other numbers")
+        self.classes_ = np.arange(n_labels)
+        return n_labels, "logistic"
 
-def position_of(labels: Labels, y: Array) -> Array:
-    """Return the position of each target among the sorted ``labels``."""
-    return np.searchsorted(labels, np.asarray(y, dtype=labels.dtype)).astype(np.int32)
+
+def _is_multilabel(y: Any) -> bool:
+    """Whether targets have several columns, which in memory must hold 0 and 1."""
+    if is_dask(y):
+        return len(y.shape) == 2 and int(y.shape[1]) > 1
+    targets = np.asarray(y)
+    if targets.ndim != 2 or targets.shape[1] < 2:
+        return False
+    if type_of_target(targets) != "multilabel-indicator":
+        raise ValueError(f"Unknown label type: {type_of_target(targets)}: expected several columns of 0 and 1")
+    return True
 
 
-class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignore[misc]
-    r"""Multi-layer perceptron that minimizes the squared error, with scikit-learn's parameters.
+def _raveled(y: Any) -> Any:
+    """Return one column of targets in memory as a vector, with scikit-learn's warning."""
+    if y is None or is_dask(y) or np.asarray(y).ndim != 2 or np.asarray(y).shape[1] != 1:
+        return y
+    return column_or_1d(y, warn=True)
+
+
+class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  # type: ignore[misc]
+    r"""Multi-layer perceptron regressor: minimizes the squared error, with scikit-learn's parameters.
 
     On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. The losses of
     several outputs are summed, as they are in scikit-learn's gradients, also in ``loss_``, where it has their mean.
@@ -251,10 +250,12 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     loss : {"squared_error", "poisson"}, default "squared_error"
         Half the squared error, or half the Poisson deviance of ``y >= 0`` with a log link.
     hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer.
     activation : {"relu", "tanh", "logistic", "identity"}, default "relu"
         Of the hidden units.
-    solver : {"adam", "sgd"}, default "adam"
-        The rule of the steps. scikit-learn's "lbfgs" is not supported.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        Rule of the steps by minibatches; or L-BFGS on all rows, a pass over Dask data for each evaluation of the loss,
+        and scikit-learn's own on data in memory.
     alpha : float, default 0.0001
         Strength of the l2 penalty, divided by the rows of a minibatch.
     batch_size : int or "auto", default "auto"
@@ -263,15 +264,17 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         With ``solver="sgd"``; the others change the rate between epochs, by scikit-learn's rules.
     learning_rate_init : float, default 0.001
+        The first learning rate.
     power_t : float, default 0.5
         With ``learning_rate="invscaling"``.
     max_iter : int, default 200
-        The most epochs.
+        The most epochs, or iterations of L-BFGS.
     shuffle : bool, default True
         Whether rows are visited in an order drawn anew each epoch, block by block.
-    random_state : int or RandomState, optional
+    random_state : int, RandomState, Generator or None, optional
         Of the first coefficients, which are scikit-learn's, of the order of rows, and of what is held out.
     tol : float, default 1e-4
+        Least improvement of the loss or score that counts; with "lbfgs" the bound of the gradient.
     verbose : bool, default False
         Show a bar with loss and rows a second.
     warm_start : bool, default False
@@ -284,12 +287,16 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
         Hold rows out, stop by their score, and keep the coefficients that have the best.
     validation_fraction : float, default 0.1
         The share of each block's rows that is held out, drawn at random.
-    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
-        With ``solver="adam"``; epsilon is that of the paper's algorithm 1, scikit-learn's is not corrected for bias.
+    beta_1 : float, default 0.9
+        With ``solver="adam"``: decay of the mean of gradients.
+    beta_2 : float, default 0.999
+        With ``solver="adam"``: decay of the mean of their squares.
+    epsilon : float, default 1e-8
+        With ``solver="adam"``: that of the paper's algorithm 1; scikit-learn's is not corrected for bias.
     n_iter_no_change : int, default 10
         Training ends when more epochs than this in a row were no better by ``tol``.
-    max_fun : int
-        Belongs to "lbfgs": other values than the default are refused.
+    max_fun : int, default 15000
+        With ``solver="lbfgs"``: evaluations of the loss at most.
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace. By default
         each minibatch's gradient is pushed, and a synchronous step has one virtual worker for each 100 rows, at most 8.
@@ -298,17 +305,39 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
 
     Attributes
     ----------
-    coefs_, intercepts_ : list of arrays
-    n_layers_, n_outputs_, n_iter_, t_ : int
-        ``t_`` is the number of rows trained on in all epochs.
+    coefs_ : list of arrays of shape (inputs, units)
+        Weights of each layer.
+    intercepts_ : list of arrays of shape (units,)
+        Intercepts of each layer.
+    n_layers_ : int
+        Layers, the input's included.
+    n_outputs_ : int
+        Output units.
     out_activation_ : str
-    loss_, best_loss_ : float
+        Activation of the output units.
+    n_iter_ : int
+        Epochs of the last fit.
+    t_ : int
+        Rows trained on in all epochs.
+    loss_ : float
+        The last loss.
+    best_loss_ : float or None
+        The lowest; None with ``early_stopping``.
     loss_curve_ : list of float
         The mean loss over each epoch, each minibatch's at the coefficients that it met.
-    validation_scores_, best_validation_score_ : list of float, float
-        With ``early_stopping``.
+    validation_scores_ : list of float or None
+        With ``early_stopping``: the score after each epoch.
+    best_validation_score_ : float or None
+        With ``early_stopping``: the highest.
     history_ : daskml_kit.parameter_server.History
         Of the last fit: losses, pace, staleness, idle shares; ``history_.plot()`` draws them.
+    profile_ : daskml_kit.engines.profile.Profile
+        Passes over the data.
+
+    See Also
+    --------
+    MLPClassifier : For labels.
+    daskml_kit.parameter_server.torch_model : Training of PyTorch modules.
 
     Examples
     --------
@@ -319,74 +348,25 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
     True
     """
 
+    __init__ = constructor(sklearn.neural_network.MLPRegressor, training=None, n_jobs=None)
     _scorer = ValidationR2
-    _labeled = False
 
-    def __init__(
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        training: Training | None = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.training = training
-        self.n_jobs = n_jobs
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Fit the model.
 
         Parameters
         ----------
         X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : array, Series or frame of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array of shape (n_samples,), optional
+            Features.
+        y : array, Series, frame, list or Dask array of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array or Dask array of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        MLPRegressor
+            Itself.
 
         Raises
         ------
@@ -394,30 +374,28 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, Perceptron):  # type: ignor
             Where the data cannot be used; it names the argument and the block.
         """
         check_choice("loss", self.loss, ("squared_error", "poisson"))
-        return self._fit(X, y, sample_weight, goes_on=False)
+        return self._fit_rows(X, _raveled(y), sample_weight, labeled=False)
 
+    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Go through the rows once, from where the last call ended; see `fit`."""
+        """Train for one epoch on some rows, from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight : see `fit`
+            Some rows.
+
+        Returns
+        -------
+        MLPRegressor
+            Itself.
+        """
         check_choice("loss", self.loss, ("squared_error", "poisson"))
-        return self._fit(X, y, sample_weight, goes_on=True)
+        return self._fit_rows(X, _raveled(y), sample_weight, labeled=False, goes_on=True)
 
-    def predict(self, X: Any) -> Any:
-        """Return predictions of shape (n_samples,) or (n_samples, n_outputs); lazily on Dask input."""
-        n_outputs = getattr(self, "n_outputs_", 1)
-        return self._apply("predict", X, np.empty(0 if n_outputs == 1 else (0, n_outputs), self._precision))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination on the given data, a float also on Dask input."""
-        if not is_dask(X) and not is_dask(y):
-            return float(super().score(X, y, sample_weight))
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
-
-    def to_sklearn(self) -> Any:
-        """Return the fitted `sklearn.neural_network.MLPRegressor`, whose `partial_fit` can go on."""
-        check_is_fitted(self)
-        zeros = np.zeros((1, self.n_features_in_), self._precision)
-        targets = np.zeros(1 if self.n_outputs_ == 1 else (1, self.n_outputs_), self._precision)
-        return self._shaped(sklearn.neural_network.MLPRegressor, zeros, targets)
+    def _made_up_rows(self) -> tuple[Any, ...]:
+        dtype, shape = self.coefs_[0].dtype, 1 if self.n_outputs_ == 1 else (1, self.n_outputs_)
+        return np.zeros((1, self.n_features_in_), dtype), np.zeros(shape, dtype)
 
     def _open(self, engine: Engine, summary: DataSummary, known: Any, *, exactly: bool) -> tuple[int, str]:
         if self.loss == "poisson" and summary.low.min() < 0:

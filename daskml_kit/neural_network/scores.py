@@ -54,8 +54,12 @@ class ValidationAccuracy(ValidationScorer):
     """Accuracy on the validation rows."""
 
     def score(self, predicted: Array, batch: Minibatch, weight: Array) -> Array:
-        code = predicted.argmax(axis=1) if predicted.shape[1] > 1 else predicted[:, 0] > 0.5
-        return np.array([weight.sum(), weight @ (code == batch.y), batch.n_rows])
+        y = np.asarray(batch.y)
+        if y.ndim == 2:  # multilabel: all labels of a row have to be right
+            hits = ((predicted > 0.5) == (y > 0)).all(axis=1)
+        else:
+            hits = (predicted.argmax(axis=1) if predicted.shape[1] > 1 else predicted[:, 0] > 0.5) == y
+        return np.array([weight.sum(), weight @ hits, batch.n_rows])
 
     def finalize(self, total: Any) -> list[ValidationScore]:
         if total is None:
@@ -101,3 +105,14 @@ class ValidationR2(ValidationScorer):
             scores = 1 - total.errors / total.squares
         constant = np.where(total.errors == 0, 1.0, 0.0)  # as scikit-learn scores a target that does not vary
         return [ValidationScore(float(np.where(total.squares == 0, constant, scores).mean()), total.n_rows)]
+
+
+class IndicatorRange(SingleReduction):
+    """Whether all targets are 0 or 1."""
+
+    def chunk(self, block: Block) -> bool:
+        y = np.asarray(block.y)
+        return bool(((y == 0) | (y == 1)).all())
+
+    def combine(self, a: bool, b: bool) -> bool:
+        return a and b

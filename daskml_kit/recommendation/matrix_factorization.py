@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from daskml_kit.blockwise import map_rows
@@ -16,7 +15,13 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import r2_score
 from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
 from daskml_kit.optim import Update, adagrad, adam, sgd
-from daskml_kit.parameter_server.training.config import Training, TrainingConfig, check_training, checked
+from daskml_kit.parameter_server.training.config import (
+    Training,
+    TrainingConfig,
+    check_training,
+    checked,
+    random_state_of,
+)
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
@@ -85,7 +90,8 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace.
     shuffle : bool, default True
-    random_state : int or RandomState, optional
+    random_state : int, RandomState, Generator or None, optional
+        Seed of the first factors and of the orders of ratings.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     verbose : int, default 0
@@ -186,7 +192,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             if not counts.n_rows:
                 raise DataError("X: expected at least one rating, got none")
             mean = counts.total / counts.n_rows
-            rng = check_random_state(self.random_state)
+            rng = random_state_of(self.random_state)
             params = self._drawn(counts, rng)
             step = RatingGradientStep(FactorizationLoss(self.regularization, mean), bool(self.biases))
             config = config._replace(random_state=int(rng.randint(2**31 - 1)))

@@ -224,6 +224,50 @@ def test_to_sklearn_is_free_of_dask_and_can_go_on(digits):
     assert_array_equal(other.to_sklearn().predict(X), other.predict(X))
 
 
+def test_lbfgs_is_scikit_learns_in_memory_and_reaches_as_low_a_loss_on_dask(digits):
+    options = {"hidden_layer_sizes": (12,), "solver": "lbfgs", "random_state": 0, "max_iter": 60, "alpha": 1.0}
+    expected = theirs.MLPClassifier(**options).fit(digits.X, digits.y)
+    model = MLPClassifier(**options).fit(digits.X, digits.y)
+    assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-6, atol=1e-8)
+    assert_array_equal(model.predict(digits.test), expected.predict(digits.test))
+    lazy = MLPClassifier(**options).fit(*blocks(digits.X, digits.y))
+    assert lazy.loss_ <= 1.1 * expected.loss_
+    assert lazy.score(digits.test, digits.expected) >= expected.score(digits.test, digits.expected) - 3 * POINT
+    assert not hasattr(model, "partial_fit")
+    assert clone(model).set_params(max_fun=5).fit(*blocks(digits.X, digits.y)).loss_ > lazy.loss_
+    warm = MLPClassifier(**{**options, "max_iter": 5, "warm_start": True}).fit(*blocks(digits.X, digits.y))
+    first = warm.loss_
+    assert warm.fit(*blocks(digits.X, digits.y)).loss_ < first
+    X, y = surface()
+    deep = MLPRegressor(hidden_layer_sizes=(12,), solver="lbfgs", random_state=0).fit(*blocks(X, y))
+    assert deep.score(X, y) > 0.95
+
+
+def test_several_labels_a_row(digits):
+    """Multilabel targets: columns of 0 and 1, of which the score counts rows with all right."""
+    y = np.column_stack([digits.y % 2, digits.y > 4, digits.y % 3 == 0]).astype(int)
+    options = {"hidden_layer_sizes": (30,), "max_iter": 25, "random_state": 0, "learning_rate_init": 0.01}
+    expected = theirs.MLPClassifier(**options).fit(digits.X, y).score(digits.X, y)
+    for arrays in ((digits.X, y), blocks(digits.X, y)):
+        model = MLPClassifier(**options).fit(*arrays)
+        assert (np.asarray(model.predict(arrays[0])) == y).all(axis=1).mean() >= expected - 2 * POINT
+    assert model.predict_proba(digits.test).shape == (450, 3)
+    assert model.classes_.tolist() == [0, 1, 2]
+    stopped = MLPClassifier(early_stopping=True, **options).fit(digits.X, y)
+    assert stopped.best_validation_score_ > 0.7
+    with pytest.raises(ValueError, match="0 and 1"):
+        MLPClassifier().fit(*blocks(digits.X, 2 * y))
+    with pytest.raises(ValueError, match="0 and 1"):
+        MLPClassifier().fit(digits.X, digits.X[:, :2])
+
+
+def test_each_kind_of_random_state(digits):
+    for state in (lambda: 1, lambda: np.random.RandomState(1), lambda: np.random.default_rng(1)):
+        one, two = (MLPClassifier((5,), max_iter=2, random_state=state()) for _ in range(2))
+        one.fit(digits.X.tolist(), digits.y.tolist())
+        assert_array_equal(one.coefs_[0], two.fit(digits.X, digits.y).coefs_[0])
+
+
 def test_it_says_when_it_has_not_converged(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -234,7 +278,8 @@ def test_it_says_when_it_has_not_converged(digits):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"solver": "lbfgs"}, "lbfgs"),
+        ({"solver": "lbfgs", "training": Synchronous()}, "training"),
+        ({"solver": "lbfgs", "early_stopping": True}, "early_stopping"),
         ({"max_fun": 10}, "max_fun"),
         ({"learning_rate": "adaptive"}, "learning_rate"),
         ({"solver": "sgd", "power_t": 0.3}, "power_t"),

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.base import DaskEstimator, SklearnTwin
+from daskml_kit.base import DaskEstimator
 from daskml_kit.blockwise import map_rows
 from daskml_kit.composition import unnamed
 from daskml_kit.data.align import align_rows
@@ -105,8 +105,8 @@ def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> A
 
 def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
     """Return the score of a fitted estimator on Dask collections."""
-    if scoring is None and isinstance(estimator, (DaskEstimator, SklearnTwin)):
-        return float(estimator.score(X, y))  # type: ignore[union-attr]
+    if scoring is None and isinstance(estimator, DaskEstimator):
+        return float(estimator.score(X, y))
     fused = None if isinstance(parts_of(estimator), str) else fused_scorer(scoring, estimator)
     if fused is None:
         scorer = scorers_of(estimator, {SINGLE: scoring})[SINGLE]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from daskml_kit.exceptions import DataError
 
@@ -193,10 +194,16 @@ def check_training(training: Any) -> Training:
     return training
 
 
+def random_state_of(random_state: Any) -> np.random.RandomState:
+    """Return scikit-learn's random state of an int, a RandomState or None; a Generator draws the seed of one."""
+    if isinstance(random_state, np.random.Generator):
+        return np.random.RandomState(random_state.integers(2**32))
+    found: np.random.RandomState = check_random_state(random_state)
+    return found
+
+
 def seed_of(random_state: Any) -> int:
-    """Return the seed of a training: an integer is one, a generator or RandomState draws one, None is a fresh one."""
+    """Return the seed of a training: an integer is one, anything else draws one."""
     if isinstance(random_state, (int, np.integer)):
         return int(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    return int(np.random.default_rng(random_state).integers(2**31 - 1))
+    return int(random_state_of(random_state).randint(2**31 - 1))
