@@ -45,6 +45,10 @@ def accuracy_score(
     DataError
         Where lengths differ, or labels are fractions, missing, or in more than one column.
 
+    See Also
+    --------
+    log_loss : Of probabilities.
+
     Examples
     --------
     >>> import dask.array as da
@@ -96,6 +100,10 @@ def log_loss(
     ------
     DataError
         Where lengths differ, probabilities leave [0, 1], or labels and columns are not equally many.
+
+    See Also
+    --------
+    brier_score_loss : More lenient towards small probabilities of the truth.
 
     Examples
     --------

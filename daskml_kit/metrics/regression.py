@@ -47,6 +47,10 @@ def mean_squared_error(
     DataError
         Where shapes or lengths differ, or a value is NaN or infinite; it names the argument and the block.
 
+    See Also
+    --------
+    mean_absolute_error : Less sensitive to outliers.
+
     Examples
     --------
     >>> import dask.array as da

@@ -68,10 +68,18 @@ def compute_n_splits(cv: Any, X: Any = None, y: Any = None, groups: Any = None) 
     X, y, groups : as in `daskml_kit.model_selection.GridSearchCV.fit`, optional
         For splitters that have to see them.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     ValueError
         Where that is known only once they are made.
+
+    See Also
+    --------
+    check_cv : The splitter itself.
 
     Examples
     --------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any, Self
 
 import dask
@@ -33,6 +34,20 @@ from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, sco
 from daskml_kit.model_selection.splits.base import legacy_random_state
 
 PRE_DISPATCH = "2*n_jobs"
+
+
+def with_dask_options(base: type) -> Callable[..., None]:
+    """Return the constructor of a scikit-learn search with the parameters of dask-ml's searches beside."""
+    theirs = signature(base.__init__)  # type: ignore[misc]
+    defaults = {"scheduler": None, "cache_cv": True, "iid": None}
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        vars(self).update({name: kwargs.pop(name, default) for name, default in defaults.items()})
+        base.__init__(self, *args, **kwargs)  # type: ignore[misc]
+
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in defaults.items()]
+    __init__.__signature__ = theirs.replace(parameters=[*theirs.parameters.values(), *added])  # type: ignore[attr-defined]
+    return __init__
 
 
 class Search:
@@ -298,36 +313,7 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
       2 candidates share passes over the data
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        param_grid: Any,
-        *,
-        scoring: Any = None,
-        n_jobs: int | None = None,
-        refit: Any = True,
-        cv: Any = None,
-        verbose: int = 0,
-        pre_dispatch: str = PRE_DISPATCH,
-        error_score: Any = np.nan,
-        return_train_score: bool = False,
-        scheduler: Any = None,
-        cache_cv: bool = True,
-        iid: bool | None = None,
-    ) -> None:
-        super().__init__(
-            estimator,
-            param_grid,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            refit=refit,
-            cv=cv,
-            verbose=verbose,
-            pre_dispatch=pre_dispatch,
-            error_score=error_score,
-            return_train_score=return_train_score,
-        )
-        self.scheduler, self.cache_cv, self.iid = scheduler, cache_cv, iid
+    __init__ = with_dask_options(sklearn.model_selection.GridSearchCV)
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
         """Return every combination of the grid.
@@ -370,40 +356,7 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
     4
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        param_distributions: Any,
-        *,
-        n_iter: int = 10,
-        scoring: Any = None,
-        n_jobs: int | None = None,
-        refit: Any = True,
-        cv: Any = None,
-        verbose: int = 0,
-        pre_dispatch: str = PRE_DISPATCH,
-        random_state: Any = None,
-        error_score: Any = np.nan,
-        return_train_score: bool = False,
-        scheduler: Any = None,
-        cache_cv: bool = True,
-        iid: bool | None = None,
-    ) -> None:
-        super().__init__(
-            estimator,
-            param_distributions,
-            n_iter=n_iter,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            refit=refit,
-            cv=cv,
-            verbose=verbose,
-            pre_dispatch=pre_dispatch,
-            random_state=random_state,
-            error_score=error_score,
-            return_train_score=return_train_score,
-        )
-        self.scheduler, self.cache_cv, self.iid = scheduler, cache_cv, iid
+    __init__ = with_dask_options(sklearn.model_selection.RandomizedSearchCV)
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
         """Return ``n_iter`` draws from the distributions.

@@ -63,6 +63,10 @@ class Splitter:
         ------
         DataError
             Where lengths differ, or labels or groups cannot be used, or are but the name of a column.
+
+        Returns
+        -------
+        Folds
         """
         check_not_names(y=y, groups=groups)
         given = {name: part for name, part in (("X", X), ("y", y), ("groups", groups)) if part is not None}

@@ -244,7 +244,18 @@ class Split(NamedTuple):
     Parameters
     ----------
     column : int
+        Position of the column among ``Folds.ids``.
     train, test : tuple of int
+        Ids of the training and test rows.
+
+    See Also
+    --------
+    Folds : Columns of ids and splits.
+
+    Examples
+    --------
+    >>> Split(0, train=(0, 2), test=(1,)).test
+    (1,)
     """
 
     column: int
@@ -264,6 +275,10 @@ class Folds(NamedTuple):
         For each Dask column the rows of each id in each block, as in `IdColumn`.
     orders : tuple of (train, test) or None
         In memory, the row numbers of the splits that do not list them in ascending order.
+
+    See Also
+    --------
+    KFold : One of the splitters, whose ``assign`` gives folds.
 
     Examples
     --------
@@ -304,6 +319,11 @@ class Folds(NamedTuple):
         ----------
         number : int
         *collections : collections of as many rows as were split
+
+        Returns
+        -------
+        list
+            Training rows and test rows of the first collection, of the second, ...
         """
         split = self.splits[number]
         ids = self.ids[split.column]

@@ -127,6 +127,20 @@ class GroupKFold(Splitter, sklearn.model_selection.GroupKFold):  # type: ignore[
     `sklearn.model_selection.GroupKFold`. One pass over the groups counts their rows; the distinct groups are
     gathered, so the client must have room for them, not for the rows.
 
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    shuffle : bool, default False
+        Whether groups are drawn at random.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    StratifiedGroupKFold : With balanced classes.
+    LeaveOneGroupOut : One group a fold.
+
     Examples
     --------
     >>> import dask.array as da
@@ -153,6 +167,20 @@ class StratifiedGroupKFold(Splitter, sklearn.model_selection.StratifiedGroupKFol
     Parameters, validation and results, on data in memory and on Dask data, shuffled or not, are those of
     `sklearn.model_selection.StratifiedGroupKFold`. One pass over y and groups counts each class in each group, a
     table that the client must have room for.
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    shuffle : bool, default False
+        Whether the order of groups is drawn at random.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    GroupKFold : Without classes.
+    StratifiedKFold : Without groups.
 
     Examples
     --------

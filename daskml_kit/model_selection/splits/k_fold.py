@@ -31,6 +31,20 @@ class KFold(Splitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     shuffle those on Dask data are too. With it the fold of a row depends on the seed, its number and their number
     alone, however rows are blocked.
 
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    shuffle : bool, default False
+        Whether rows are drawn at random.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    StratifiedKFold : With each class's proportion.
+    GroupKFold : Of whole groups.
+
     Examples
     --------
     >>> import dask.array as da
@@ -50,6 +64,19 @@ class RepeatedKFold(Splitter, sklearn.model_selection.RepeatedKFold):  # type: i
     """Shuffled `KFold`, several times over with other draws: one column of ids for each.
 
     Parameters are those of `sklearn.model_selection.RepeatedKFold`.
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    n_repeats : int, default 10
+        Times that the folds are drawn.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    KFold : A single repetition.
 
     Examples
     --------
@@ -73,6 +100,20 @@ class StratifiedKFold(Splitter, sklearn.model_selection.StratifiedKFold):  # typ
     without shuffle those on Dask data are too. One pass over y counts its classes; the rows of each class keep their
     rank, whatever the blocks.
 
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    shuffle : bool, default False
+        Whether the rows of each class are drawn at random.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    KFold : Without classes.
+    StratifiedGroupKFold : Of whole groups.
+
     Examples
     --------
     >>> import dask.array as da
@@ -95,6 +136,19 @@ class RepeatedStratifiedKFold(Splitter, sklearn.model_selection.RepeatedStratifi
     """Shuffled `StratifiedKFold`, several times over with other draws; y is read in one pass for all.
 
     Parameters are those of `sklearn.model_selection.RepeatedStratifiedKFold`.
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    n_repeats : int, default 10
+        Times that the folds are drawn.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    StratifiedKFold : A single repetition.
 
     Examples
     --------
@@ -140,6 +194,19 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
     Parameters, validation and results, on data in memory and on Dask data, are those of
     `sklearn.model_selection.TimeSeriesSplit`. All splits share one column of ids, whose parts end wherever a training
     or a test set begins or ends.
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of splits.
+    max_train_size, test_size : int, optional
+        Rows; by default all before the test rows, and ``n_samples // (n_splits + 1)``.
+    gap : int, default 0
+        Rows left out between training and test rows.
+
+    See Also
+    --------
+    KFold : For rows without an order.
 
     Examples
     --------

@@ -167,6 +167,20 @@ class StratifiedShuffleSplit(Splitter, sklearn.model_selection.StratifiedShuffle
     Parameters, validation and, on data in memory, results are those of
     `sklearn.model_selection.StratifiedShuffleSplit`. One pass over y counts its classes.
 
+    Parameters
+    ----------
+    n_splits : int, default 10
+        Number of splits.
+    test_size, train_size : float in (0, 1), int or None
+        A fraction or a number of rows; None is the complement of the other.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    ShuffleSplit : Without classes.
+    StratifiedKFold : Each row is tested once.
+
     Examples
     --------
     >>> import dask.array as da
@@ -187,6 +201,20 @@ class GroupShuffleSplit(Splitter, sklearn.model_selection.GroupShuffleSplit):  #
 
     Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.GroupShuffleSplit`.
     One pass over the groups finds them; the client must have room for the distinct ones.
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of splits.
+    test_size, train_size : float in (0, 1), int or None
+        A fraction or a number of groups; None is the complement of the other.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+
+    See Also
+    --------
+    GroupKFold : Each group is tested once.
+    ShuffleSplit : Without groups.
 
     Examples
     --------

@@ -85,6 +85,11 @@ def train_test_split(
         Where sizes are out of range, classes too small, or options do not go together; a `DataError` where lengths
         differ, or labels or groups cannot be used.
 
+    See Also
+    --------
+    ShuffleSplit : Several splits.
+    daskml_kit.partition.random_partition : Moves rows to random blocks.
+
     Examples
     --------
     >>> import dask.array as da
