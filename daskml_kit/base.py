@@ -23,7 +23,7 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score
 from daskml_kit.reductions.block_scores import BlockScores
-from daskml_kit.reductions.frames import Head, Numbers, first_rows, is_sparse
+from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
 from daskml_kit.solvers.run import run
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.validation import check_features, check_fit, like, plain_strings
@@ -72,7 +72,7 @@ class DaskEstimator:
 
     profile_: Profile
     _score_is: ClassVar[Literal["metric", "mean", "sum", "other"]] = "metric"
-    """Whether ``score`` is accuracy or R^2, or a mean over rows, or a sum over them, or none of these."""
+    """Kind of ``score``: accuracy or R^2, or a mean over rows, or a sum over them, or none of these."""
 
     predict = lazily("predict", "predictions")
     predict_proba = lazily("predict_proba", "probabilities of the classes")
@@ -390,7 +390,7 @@ def fitting(estimator: Any) -> Iterator[None]:
 
 
 def has_fit_steps(estimator: Any) -> bool:
-    """Whether an estimator writes a fit as a generator of reductions."""
+    """Return whether an estimator writes a fit as a generator of reductions."""
     return isinstance(estimator, DaskEstimator) and type(estimator)._fit_steps is not DaskEstimator._fit_steps
 
 
@@ -408,7 +408,7 @@ def with_head(spec: DataSpec, *reductions: Any) -> Generator[Any, Any, tuple[Any
 
 def numbers(spec: DataSpec, reduction: Any) -> Any:
     """Return a reduction over the rows as numbers, which rows of a table may not be yet."""
-    return reduction if spec.numeric else Numbers(reduction)
+    return reduction if spec.numeric else AsNumbers(reduction)
 
 
 def spec_of_table(table: Any) -> DataSpec:

@@ -60,7 +60,7 @@ def fit_steps(estimator: Any, spec: DataSpec) -> Fit:
 
 
 def fits_by_reductions(estimator: Any) -> bool:
-    """Whether `fit_steps` knows how to fit ``estimator``."""
+    """Return whether `fit_steps` knows how to fit ``estimator``."""
     if has_fit_steps(estimator):
         return True
     if isinstance(estimator, Pipeline) and (estimator.memory is not None or estimator.verbose):
@@ -75,7 +75,7 @@ def fits_by_reductions(estimator: Any) -> bool:
 
 
 def needs_many_passes(transformer: Any) -> bool:
-    """Whether a fit may read its input more than once."""
+    """Return whether a fit may read its input more than once."""
     if isinstance(transformer, DaskTransformer):
         return bool(transformer.many_passes)
     parts = _parts(transformer) if isinstance(transformer, (Pipeline, FeatureUnion)) else []
@@ -105,6 +105,7 @@ def to_sklearn(model: Any) -> Any:
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
     >>> from daskml_kit.preprocessing import StandardScaler
     >>> fitted = make_pipeline(StandardScaler(), "passthrough").fit(np.eye(3))
     >>> type(to_sklearn(fitted)[0]).__module__.startswith("sklearn.")

@@ -35,7 +35,7 @@ FLIGHT_NOTE = (
 )
 
 
-class Source(NamedTuple):
+class TableSource(NamedTuple):
     """Lazy table, its target, the numeric columns that are names of categories, and what a reader should know."""
 
     frame: dd.DataFrame
@@ -44,7 +44,7 @@ class Source(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def open_source(data: str, target: str | None) -> Source:
+def open_source(data: str, target: str | None) -> TableSource:
     """Return the table that ``data`` names: a path, a glob or URL of CSV or Parquet files, or ``flights``.
 
     Raises
@@ -60,7 +60,7 @@ def open_source(data: str, target: str | None) -> Source:
         frame = _plain_types(_open_files(data))
     if target not in frame.columns:
         raise JobError(f"--target: {data} has no column {target!r}{did_you_mean(target, map(str, frame.columns))}")
-    return Source(frame, target)
+    return TableSource(frame, target)
 
 
 def _open_files(data: str) -> dd.DataFrame:
@@ -101,7 +101,7 @@ def _plain_types(frame: dd.DataFrame) -> dd.DataFrame:
     return frame.astype(changed)
 
 
-def _open_flights(target: str) -> Source:
+def _open_flights(target: str) -> TableSource:
     if target not in FLIGHT_TARGETS:
         raise JobError(f"--target: flights has no target {target!r}{did_you_mean(target, FLIGHT_TARGETS)}")
     with naming_failures("flights", ImportError):
@@ -109,7 +109,7 @@ def _open_flights(target: str) -> Source:
     with naming_failures(f"cannot read {path}", OSError, ValueError):
         flights = load_flights(columns=[*FLIGHT_FEATURES, *FLIGHT_TIMES])
     frame = flights.map_partitions(_known_before, target)
-    return Source(frame, target, FLIGHT_CATEGORIES, [FLIGHT_NOTE])
+    return TableSource(frame, target, FLIGHT_CATEGORIES, [FLIGHT_NOTE])
 
 
 def _known_before(flights: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -145,7 +145,7 @@ class TrainingTable(NamedTuple):
         return [name for names in self.columns.values() for name in names]
 
 
-def load_table(source: Source, task: str | None) -> TrainingTable:
+def load_table(source: TableSource, task: str | None) -> TrainingTable:
     """Read the table once, and return it with its task, guessed where it is None.
 
     Raises
@@ -190,7 +190,7 @@ def _check_target(name: str, dtype: Any, contents: Contents, task: str) -> None:
 
 
 def _column_kinds(
-    frame: dd.DataFrame, source: Source, contents: Contents
+    frame: dd.DataFrame, source: TableSource, contents: Contents
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Return the columns of each kind, and why others are not used."""
     columns: dict[str, list[str]] = {"numeric": [], "categorical": [], "flags": []}

@@ -28,7 +28,7 @@ from daskml_kit.solvers.views import of_columns, seen
 from daskml_kit.validation import like
 
 
-class Part(NamedTuple):
+class ColumnStep(NamedTuple):
     """A transformer, its columns by name or otherwise, and where they are; one column given alone is an int."""
 
     name: str
@@ -38,19 +38,19 @@ class Part(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether there is something to fit."""
+        """Return whether there is something to fit."""
         return not isinstance(self.transformer, str) and self.positions != []
 
     @property
     def all_positions(self) -> list[int]:
         return [self.positions] if isinstance(self.positions, int) else self.positions
 
-    def moved(self, at: Mapping[int, int]) -> Part:
+    def moved(self, at: Mapping[int, int]) -> ColumnStep:
         """Return the part as it reads a table of fewer columns, if all of its are there."""
         return self._replace(positions=renumber(self.positions, at)) if self.fits else self
 
 
-def resolve(transformers: Sequence[tuple[str, Any, Any]], remainder: Any, rows: Any) -> list[Part]:
+def resolve(transformers: Sequence[tuple[str, Any, Any]], remainder: Any, rows: Any) -> list[ColumnStep]:
     """Return the parts, the remainder last, with clones of the transformers.
 
     Parameters
@@ -74,10 +74,10 @@ def resolve(transformers: Sequence[tuple[str, Any, Any]], remainder: Any, rows: 
     parts = []
     for name, transformer, columns in transformers:
         chosen = columns(rows) if callable(columns) else columns
-        parts.append(Part(name, _cloned(name, transformer), chosen, positions_of(chosen, rows)))
+        parts.append(ColumnStep(name, _cloned(name, transformer), chosen, positions_of(chosen, rows)))
     taken = {position for part in parts for position in part.all_positions}
     rest = [position for position in range(rows.shape[1]) if position not in taken]
-    return [*parts, Part("remainder", _cloned("remainder", remainder), rest, rest)]
+    return [*parts, ColumnStep("remainder", _cloned("remainder", remainder), rest, rest)]
 
 
 def positions_of(columns: Any, rows: Any) -> list[int] | int:
@@ -128,14 +128,16 @@ def _cloned(name: str, transformer: Any) -> Any:
 
 
 def _is_ours(transformer: Any) -> bool:
-    """Whether every step fits on Dask data, though not by reductions."""
+    """Return whether every step fits on Dask data, though not by reductions."""
     steps = getattr(transformer, "steps", None) or getattr(transformer, "transformer_list", None)
     if steps is None:
         return isinstance(transformer, DaskEstimator) or fits_by_reductions(transformer)
     return all(isinstance(step, str) or step is None or _is_ours(step) for _, step in steps)
 
 
-def density_of(parts: Sequence[Part], head: Any) -> Generator[tuple[Reduction, ...], tuple[Any, ...], float | None]:
+def density_of(
+    parts: Sequence[ColumnStep], head: Any
+) -> Generator[tuple[Reduction, ...], tuple[Any, ...], float | None]:
     """Return the share of stored numbers in the results of fitted parts; None where no result is sparse.
 
     It takes a pass only where the first rows, ``head``, do not tell: one-hot columns hold a one for each feature.
@@ -153,11 +155,11 @@ def density_of(parts: Sequence[Part], head: Any) -> Generator[tuple[Reduction, .
     return stored / (sum(passed) + sum(float(width) for _, width in sizes))
 
 
-def _passes(part: Part, head: Any) -> bool:
+def _passes(part: ColumnStep, head: Any) -> bool:
     return isinstance(part.transformer, str) and part.transformer == "passthrough" and is_sparse(head)
 
 
-def _model(part: Part) -> Any:
+def _model(part: ColumnStep) -> Any:
     return to_sklearn(part.transformer) if part.fits else FunctionTransformer().fit(np.zeros((1, 1)))
 
 
@@ -207,7 +209,7 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
 
     @property
     def many_passes(self) -> bool:
-        """Whether one pass over the data is not enough."""
+        """Return whether one pass over the data is not enough."""
         transformers = [*(transformer for _, transformer, _ in self.transformers), self.remainder]
         return any(isinstance(t, ColumnTransformer) or needs_many_passes(t) for t in transformers)
 
@@ -274,7 +276,7 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         if self.verbose:
             raise DataError("verbose: expected False on Dask input, where the transformers fit all at once")
 
-    def _fit_parts(self, spec: DataSpec, parts: Sequence[Part], complete: Callable[[Any], Any]) -> Fit:
+    def _fit_parts(self, spec: DataSpec, parts: Sequence[ColumnStep], complete: Callable[[Any], Any]) -> Fit:
         """Fit the parts together; ``complete`` makes rows of all columns of the first that are read."""
         inner = {p.name: replace(spec, n_features=len(p.all_positions), example=None) for p in parts}
         fits = {
@@ -330,7 +332,7 @@ def make_column_transformer(*transformers: tuple[Any, Any], **options: Any) -> C
     return ColumnTransformer(**named.get_params(deep=False))
 
 
-def _needed(parts: Sequence[Part], table: Any) -> list[int]:
+def _needed(parts: Sequence[ColumnStep], table: Any) -> list[int]:
     """Return the positions of the columns that some part reads to fit; of an array, which has one type, all."""
     if isinstance(table, da.Array):
         return list(range(table.shape[1]))

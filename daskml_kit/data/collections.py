@@ -165,7 +165,7 @@ def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
 
 
 def graphs_overlap(blocks: Sequence[Lazy]) -> bool:
-    """Whether loading block by block would compute much of the graph again for each block, as after a shuffle."""
+    """Return whether loading blocks one by one would compute much of the graph anew for each, as after a shuffle."""
     alone = sum(len(block.graph) for block in blocks)
     together = len({key for block in blocks for key in block.graph})
     return alone > 3 * together + len(blocks)

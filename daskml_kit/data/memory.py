@@ -1,4 +1,4 @@
-"""What fits in memory, here or on a cluster."""
+"""Memory limits: sizes of data, and the room for them here or on a cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIT_FRACTION = 0.5
 
 
 def fits(client: Client | None, n_bytes: float) -> bool:
-    """Whether so many bytes may be held in the free memory of the cluster, or of this machine."""
+    """Return whether so many bytes may be held in the free memory of the cluster, or of this machine."""
     return n_bytes <= FIT_FRACTION * free_memory(client)
 
 

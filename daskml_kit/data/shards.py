@@ -1,4 +1,4 @@
-"""Which worker reads which blocks."""
+"""Assignment of blocks to the workers that read them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where reductions are answered: local threads, or the workers of a Dask cluster."""
+"""Engines: reductions answered by local threads, or by the workers of a Dask cluster."""

@@ -1,4 +1,4 @@
-"""Where the time of a fit went."""
+"""Profiles of fits: passes, tasks and seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def print_pass(profile: Profile) -> None:
 
 @dataclass
 class Profile:
-    """What an engine did: passes, the seconds they took, and the seconds its threads computed.
+    """Work of an engine: passes, the seconds they took, and the seconds its threads computed.
 
     Examples
     --------

@@ -71,7 +71,7 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
 
     @property
     def many_passes(self) -> bool:
-        """Whether one pass over the data is not enough."""
+        """Return whether one pass over the data is not enough."""
         return bool(self.strategy == "median")
 
     def _fit_steps(self, spec: DataSpec) -> Fit:

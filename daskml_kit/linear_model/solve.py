@@ -38,7 +38,7 @@ def sample_rows(n_features: int, n_coefficients: int) -> int:
 
 
 class Pilot(NamedTuple):
-    """Where the fit of a sample ended, and the Hessian there."""
+    """End of the fit of a sample, and the Hessian there."""
 
     w: Array
     hess: Array

@@ -1,4 +1,4 @@
-"""Which values are missing."""
+"""Missing values: masks, and columns with indicators of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def is_nan(value: Any) -> bool:
 
 
 class Gaps(NamedTuple):
-    """Which columns have missing values, sorted, and the number that stands in each for those that are missing."""
+    """Columns with missing values, sorted, and the number that stands in each for those that are missing."""
 
     columns: Array
     base: Array

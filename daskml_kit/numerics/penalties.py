@@ -25,7 +25,7 @@ def least_slope(w: Array, grad: Array, l1: Array) -> Array:
 
 
 class Descent(NamedTuple):
-    """Where coordinate descent ended, its sweeps, and whether it settled."""
+    """End of coordinate descent: coefficients, sweeps, and whether it settled."""
 
     u: Array
     sweeps: int

@@ -1,4 +1,4 @@
-"""How a tile of stored targets becomes the numbers that a loss compares with."""
+"""Targets of losses: how a tile of stored targets becomes the numbers that a loss compares with."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MIN_ROWS, MAX_ROWS = 256, 32_768
 
 
 def tile_rows(X: Matrix, n_columns: int) -> int:
-    """How many rows of ``X``, beside ``n_columns`` temporaries a row, fit in `TILE_BYTES`."""
+    """Return the number of rows of ``X`` that, beside ``n_columns`` temporaries a row, fit in `TILE_BYTES`."""
     width = X.nnz / max(X.shape[0], 1) * 1.5 if sp.issparse(X) else X.shape[1]
     row_bytes = 8 * (width + 6 * n_columns)
     return int(min(max(TILE_BYTES / max(row_bytes, 1), MIN_ROWS), MAX_ROWS))

@@ -66,7 +66,7 @@ class Through(Delegate):
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers(Delegate):
+class AsNumbers(Delegate):
     """Ask about the rows as numbers, each missing one a NaN.
 
     Parameters
@@ -127,7 +127,7 @@ def columns_at(table: Any, positions: Sequence[int] | int) -> Any:
 
 
 def as_numbers(block: Block, *, nan: bool = True) -> Block:
-    """Return the block as numbers; see `Numbers`."""
+    """Return the block as numbers; see `AsNumbers`."""
     X: Any = block.X
     if isinstance(X, pd.DataFrame):
         X = _frame_numbers(X, block.index)

@@ -43,7 +43,7 @@ class ClassSums(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LinearScores(SingleReduction):
-    """What classification and regression scores of linear models are made of.
+    """Sums that classification and regression scores of linear models are made of.
 
     Parameters
     ----------

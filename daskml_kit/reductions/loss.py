@@ -26,7 +26,7 @@ class Eval(NamedTuple):
 
 
 class Within(NamedTuple):
-    """Which rows count at each of m points: those whose id, in a column of the blocks' folds, is kept.
+    """Rows that count at each of m points: those whose id, in a column of the blocks' folds, is kept.
 
     Parameters
     ----------

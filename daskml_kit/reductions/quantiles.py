@@ -19,8 +19,8 @@ LIMIT = 8192
 TOTAL_LIMIT, LEAST_LIMIT = 4_000_000, 1024
 
 
-class Within(NamedTuple):
-    """What lies in a bracket of one column: distinct values in order, and how many values each stands for.
+class BracketSummary(NamedTuple):
+    """Summary of a bracket of one column: distinct values in order, and how many values each stands for.
 
     ``below`` counts the values under the bracket, and ``n_seen`` all that are not missing. The weights of the values up
     to any point sum to their true number within ``error``; 0 says that every value is here.
@@ -45,35 +45,35 @@ class Brackets(SingleReduction):
     high: Array | float = np.inf
     limit: int = LIMIT
 
-    def chunk(self, block: Block) -> list[Within]:
+    def chunk(self, block: Block) -> list[BracketSummary]:
         columns: Any = block.X
         columns = columns.tocsc() if is_sparse(columns) else columns
         d = columns.shape[1]
         bounds = zip(np.broadcast_to(self.low, d), np.broadcast_to(self.high, d), strict=True)
         return [self._within(columns, j, low, high) for j, (low, high) in enumerate(bounds)]
 
-    def combine(self, a: list[Within], b: list[Within]) -> list[Within]:
+    def combine(self, a: list[BracketSummary], b: list[BracketSummary]) -> list[BracketSummary]:
         return [self._join(x, y, len(a)) for x, y in zip(a, b, strict=True)]
 
-    def _within(self, columns: Any, position: int, low: float, high: float) -> Within:
+    def _within(self, columns: Any, position: int, low: float, high: float) -> BracketSummary:
         if low > high:
-            return Within(0, 0, np.empty(0), np.empty(0), 0.0)
+            return BracketSummary(0, 0, np.empty(0), np.empty(0), 0.0)
         column = columns[:, [position]].toarray()[:, 0] if is_sparse(columns) else columns[:, position]
         seen = column[~np.isnan(column)]
         values, counts = np.unique(seen[(seen >= low) & (seen <= high)].astype(np.float64), return_counts=True)
-        here = Within(int((seen < low).sum()), len(seen), values, counts.astype(np.float64), 0.0)
+        here = BracketSummary(int((seen < low).sum()), len(seen), values, counts.astype(np.float64), 0.0)
         return _thin(here, self._room(columns.shape[1]))
 
-    def _join(self, a: Within, b: Within, n_columns: int) -> Within:
+    def _join(self, a: BracketSummary, b: BracketSummary, n_columns: int) -> BracketSummary:
         values, weights = _merged(np.concatenate([a.values, b.values]), np.concatenate([a.weights, b.weights]))
-        both = Within(a.below + b.below, a.n_seen + b.n_seen, values, weights, a.error + b.error)
+        both = BracketSummary(a.below + b.below, a.n_seen + b.n_seen, values, weights, a.error + b.error)
         return _thin(both, self._room(n_columns))
 
     def _room(self, n_columns: int) -> int:
         return max(min(self.limit, TOTAL_LIMIT // n_columns), LEAST_LIMIT)
 
 
-def medians(limit: int = LIMIT) -> Generator[Reduction, list[Within], Array]:
+def medians(limit: int = LIMIT) -> Generator[Reduction, list[BracketSummary], Array]:
     """Ask for brackets until each column's median is known, and return them; NaN where nothing was seen.
 
     The first bracket is everything. Each further one is what the summary's error leaves open, a few thousandths of the
@@ -109,7 +109,7 @@ def medians(limit: int = LIMIT) -> Generator[Reduction, list[Within], Array]:
         answer = yield Brackets(low.copy(), high.copy(), limit)
 
 
-def _median(here: Within) -> float:
+def _median(here: BracketSummary) -> float:
     if not here.n_seen:
         return float("nan")
     ranks = np.array([(here.n_seen - 1) // 2, here.n_seen // 2]) - here.below
@@ -120,7 +120,7 @@ def _median(here: Within) -> float:
     return float(lower if lower == upper else (lower + upper) / 2)
 
 
-def _narrowed(here: Within, low: float, high: float) -> tuple[float, float]:
+def _narrowed(here: BracketSummary, low: float, high: float) -> tuple[float, float]:
     """Return the bracket in which both middle values must lie."""
     ends = np.cumsum(here.weights)
     lower, upper = (here.n_seen - 1) // 2 - here.below, here.n_seen // 2 - here.below
@@ -137,7 +137,7 @@ def _merged(values: Array, weights: Array) -> tuple[Array, Array]:
     return values[first], np.add.reduceat(weights[order], first) if len(first) else weights
 
 
-def _thin(run: Within, limit: int) -> Within:
+def _thin(run: BracketSummary, limit: int) -> BracketSummary:
     """Keep at most ``limit`` values: the heavy ones, and of the others those at evenly spaced ranks."""
     if len(run.values) <= limit:
         return run
@@ -150,4 +150,4 @@ def _thin(run: Within, limit: int) -> Within:
     values = np.concatenate([run.values[heavy], light[at]])
     weights = np.concatenate([run.weights[heavy], np.full(n_keep, step)])
     order = np.argsort(values, kind="stable")
-    return Within(run.below, run.n_seen, values[order], weights[order], run.error + step)
+    return BracketSummary(run.below, run.n_seen, values[order], weights[order], run.error + step)

@@ -19,7 +19,7 @@ class Reduction(Protocol):
 
     @property
     def answer_type(self) -> Callable[..., Any] | None:
-        """What builds an answer from its named fields."""
+        """Type of the answer, built from its named fields."""
 
     def fusion_key(self) -> Hashable:
         """Return a key; reductions with equal keys may be fused."""

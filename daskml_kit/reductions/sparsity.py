@@ -1,4 +1,4 @@
-"""How full the results of transformers are."""
+"""Density of the results of transformers."""
 
 from __future__ import annotations
 

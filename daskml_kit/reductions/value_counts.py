@@ -1,4 +1,4 @@
-"""How often each value of each column comes."""
+"""Counts of the distinct values of each column."""
 
 from __future__ import annotations
 

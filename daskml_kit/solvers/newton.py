@@ -102,18 +102,18 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
 
 
 def settled(here: Eval, w: Array, l1: Array, gain: float, tol: float) -> bool:
-    """Whether gradients and predicted gain are small enough to stop."""
+    """Return whether gradients and predicted gain are small enough to stop."""
     steepest = float(np.abs(least_slope(w, here.grad, l1)).max(initial=0))
     return steepest <= tol and gain <= DECREMENT * tol * max(abs(here.value), 1e-300)
 
 
 def stalled(here: Eval, gain: float) -> bool:
-    """Whether no step gains because the objective is at the limit of its digits."""
+    """Return whether no step gains because the objective is at the limit of its digits."""
     return gain <= 1e-12 * max(abs(here.value), 1e-300)
 
 
 def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain: float) -> bool:
-    """Whether a step that should gain nothing in the objective's digits did not flatten the gradients either."""
+    """Return whether a step that should gain nothing in the objective's digits did not flatten the gradients either."""
     if gain > 1e-15 * abs(before[1].value):
         return False
     steepest = [float(np.abs(least_slope(w, here.grad, l1)).max(initial=0)) for w, here in (before, after)]
