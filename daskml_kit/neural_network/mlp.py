@@ -221,7 +221,7 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
 
 
 def _is_multilabel(y: Any) -> bool:
-    """Whether targets have several columns, which in memory must hold 0 and 1."""
+    """Return whether targets have several columns, which in memory must hold 0 and 1."""
     if is_dask(y):
         return len(y.shape) == 2 and int(y.shape[1]) > 1
     targets = np.asarray(y)

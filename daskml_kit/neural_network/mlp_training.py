@@ -170,7 +170,7 @@ class MlpProgress:
     best: dict[str, Array] | None = None
     epochs: int = 0
     stopped: bool = False
-    """Whether it ended because it became no better."""
+    """Return whether it ended because it became no better."""
     _bad: int = 0
 
     def goes_on(self, history: History, params: dict[str, Array]) -> bool:

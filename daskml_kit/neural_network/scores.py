@@ -108,7 +108,7 @@ class ValidationR2(ValidationScorer):
 
 
 class IndicatorRange(SingleReduction):
-    """Whether all targets are 0 or 1."""
+    """Return whether all targets are 0 or 1."""
 
     def chunk(self, block: Block) -> bool:
         y = np.asarray(block.y)
