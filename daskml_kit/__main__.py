@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 from daskml_kit.cli.errors import JobError, naming_failures
 from daskml_kit.cli.model_report import format_report
 from daskml_kit.cli.table import MODELS, TASKS
-from daskml_kit.cli.train_command import MODEL, REPORT, TrainOptions, train
+from daskml_kit.cli.train_command import MODEL, REPORT, train
 
 CONNECT_SECONDS = 10
 BAD_USAGE, INTERRUPTED = 2, 130
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["train", "no-such-file.csv", "--target", "price"])
     2
     """
-    options = make_parser().parse_args(argv, TrainOptions())
+    options = make_parser().parse_args(argv)
     try:
         with _cluster(options) as where:
             report = train(options, where)
@@ -94,7 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _cluster(options: TrainOptions) -> Iterator[str]:
+def _cluster(options: argparse.Namespace) -> Iterator[str]:
     """Make the cluster that was asked for the current one, and return its description."""
     workers, scheduler = options.workers, options.scheduler
     if workers is not None:

@@ -36,27 +36,13 @@ STAGES = ("read", "prepare", "fit", "test", "save")
 BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of training"}
 
 
-class TrainOptions(argparse.Namespace):
-    """Arguments of ``daskml-kit train``."""
-
-    data: str
-    target: str | None
-    task: str | None
-    model: str | None
-    out: Path
-    test_size: float
-    seed: int
-    quiet: bool
-    scheduler: str | None
-    workers: int | None
-
-
-def train(options: TrainOptions, where: str) -> dict[str, Any]:
+def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
     """Train on the current Dask client, or here where there is none, and save what comes of it.
 
     Parameters
     ----------
-    options : TrainOptions
+    options : argparse.Namespace
+        Arguments of ``daskml-kit train``.
     where : str
         Description of the cluster, for the report.
 

@@ -58,37 +58,57 @@ def make_classification(
 
     Parameters
     ----------
-    n_samples, n_features : int
-    n_informative, n_redundant, n_repeated : int
-        Features of each kind; the other ones are noise.
-    n_classes, n_clusters_per_class : int
-    weights : sequence of float, optional
+    n_samples : int, default=100
+        Rows.
+    n_features : int, default=20
+        Columns of X.
+    n_informative : int, default=2
+        Features that the clusters lie in.
+    n_redundant : int, default=2
+        Features that are combinations of the informative ones.
+    n_repeated : int, default=0
+        Features that repeat informative or redundant ones; the others are noise.
+    n_classes : int, default=2
+        Classes.
+    n_clusters_per_class : int, default=2
+        Clusters of each class.
+    weights : sequence of float, default=None
         Share of each class, of which the last may be left out; by default they are alike.
-    flip_y : float from 0 to 1
-        Share of the rows whose class is drawn at random.
-    class_sep : float
+    flip_y : float, default=0.01
+        Share of the rows, from 0 to 1, whose class is drawn at random.
+    class_sep : float, default=1.0
         Half the length of the sides of the hypercube.
-    hypercube : bool
+    hypercube : bool, default=True
         Put the clusters on the vertices of a hypercube, else of a random polytope.
-    shift, scale : float or array of shape (n_features,), optional
-        Added to the features, then multiplied by; None draws them at random.
-    shuffle : bool
+    shift : float or array of shape (n_features,), default=0.0
+        Added to the features; None draws it at random.
+    scale : float or array of shape (n_features,), default=1.0
+        Factor of the features, once they are shifted; None draws it at random.
+    shuffle : bool, default=True
         Mix rows and features; else the rows follow one another by cluster, and the features are in the order named
         above.
-    random_state : int, RandomState or None
-    chunks : int or tuple of int, optional
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn; the same int gives the same rows.
+    chunks : int or tuple of int, default=None
         Rows a block, or the rows of each; by default blocks of about 16 MiB. The rows are the same for any.
 
     Returns
     -------
     X : dask array of shape (n_samples, n_features), float64
+        The features.
     y : dask array of shape (n_samples,), int64
-        From 0 up to ``n_classes``.
+        The class of each row, from 0 up to ``n_classes``.
 
     Raises
     ------
     ValueError
         Where an argument is out of range, or they contradict each other.
+
+    See Also
+    --------
+    make_classification_df : The same as data frames, of two classes.
+    make_blobs : Clusters in all features.
+    sklearn.datasets.make_classification : The same model in memory.
 
     Examples
     --------
@@ -236,27 +256,29 @@ def make_blobs(
 
     Parameters
     ----------
-    n_samples : int or sequence of int
+    n_samples : int or sequence of int, default=100
         Rows, divided equally among the blobs; or the rows of each blob.
-    n_features : int
+    n_features : int, default=2
         Columns of X; those of ``centers`` where they are given.
-    centers : int or array of shape (n_centers, n_features), optional
-        By default 3, or as many as ``n_samples`` has entries.
-    cluster_std : float or sequence of float
+    centers : int or array of shape (n_centers, n_features), default=None
+        Number of centers that are drawn, or the centers; by default 3, or as many as ``n_samples`` has entries.
+    cluster_std : float or sequence of float, default=1.0
         Standard deviation of all blobs, or of each.
-    center_box : pair of float
+    center_box : pair of float, default=(-10.0, 10.0)
         Bounds of the centers that are drawn.
-    shuffle : bool
+    shuffle : bool, default=True
         Mix the blobs; else the rows of a blob follow one another.
-    random_state : int, RandomState or None
-    chunks : int or tuple of int, optional
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn; the same int gives the same rows.
+    chunks : int or tuple of int, default=None
         Rows a block, or the rows of each; by default blocks of about 16 MiB. The rows are the same for any.
-    return_centers : bool
+    return_centers : bool, default=False
         Return the centers, too.
 
     Returns
     -------
     X : dask array of shape (n_samples, n_features), float64
+        The rows.
     y : dask array of shape (n_samples,), int64
         The blob of each row.
     centers : array of shape (n_centers, n_features)
@@ -266,6 +288,11 @@ def make_blobs(
     ------
     ValueError
         Where an argument is out of range, or lengths do not fit.
+
+    See Also
+    --------
+    make_classification : Clusters with noise features and shared classes.
+    sklearn.datasets.make_blobs : The same model in memory.
 
     Examples
     --------
@@ -322,28 +349,36 @@ def make_classification_df(
 
     Parameters
     ----------
-    n_samples : int
-    response_rate : float from 0 to 1
-        Share of the rows of class 1.
-    predictability : float from 0 to 1
-        Share of the rows whose class is not drawn at random: 1 is easiest.
-    random_state : int, RandomState or None
-    chunks : int or tuple of int, optional
+    n_samples : int, default=10000
+        Rows.
+    response_rate : float, default=0.5
+        Share of the rows, from 0 to 1, that are of class 1.
+    predictability : float, default=0.1
+        Share of the rows, from 0 to 1, whose class is not drawn at random: 1 is easiest.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn; the same int gives the same rows.
+    chunks : int or tuple of int, default=None
         Rows a partition, or the rows of each; by default partitions of about 16 MiB. The rows are the same for any.
-    dates : pair of date or datetime, optional
+    dates : pair of date or datetime, default=None
         Adds a column ``date``, uniform from the first up to the second, to the second.
     **kwargs
-        Of `make_classification`.
+        Further parameters of `make_classification`.
 
     Returns
     -------
-    X : dask DataFrame with the columns ``var0``, ``var1`` and so on, float64, and ``date`` with ``dates``
-    y : dask Series ``target``, int64
+    X : dask DataFrame
+        The columns ``var0``, ``var1`` and so on, float64, and ``date`` with ``dates``.
+    y : dask Series
+        The classes, called ``target``, int64.
 
     Raises
     ------
     ValueError
         Where an argument is out of range.
+
+    See Also
+    --------
+    make_classification : The same as arrays, of any number of classes.
 
     Examples
     --------

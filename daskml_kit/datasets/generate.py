@@ -125,24 +125,20 @@ def row_chunks(chunks: Chunks, rows: RandomRows) -> tuple[int, ...]:
     if chunks is None:
         tile = rows.tile_rows
         chunks = max(BLOCK_BYTES // (8 * rows.width * tile), 1) * tile
-    along_rows: Any = chunks if _is_count(chunks) or _fits(chunks, rows.n_rows) else _of_shape(chunks, rows)
-    if _is_count(along_rows) and (along_rows > 0 or along_rows == -1):
-        each = rows.n_rows if along_rows == -1 else min(int(along_rows), rows.n_rows)
-        left = rows.n_rows % each
-        return (each,) * (rows.n_rows // each) + ((left,) if left else ())
-    if _fits(along_rows, rows.n_rows):
-        return tuple(int(size) for size in along_rows)
-    raise ValueError(
-        f"chunks: expected the rows of a block, or of each block, {rows.n_rows} in all, and whole rows, got {chunks!r}"
-    )
-
-
-def _of_shape(chunks: Any, rows: RandomRows) -> Any:
-    """Return what the shape ``chunks`` says along the rows, or None where it is none or cuts rows."""
+    sizes: Any = chunks
     part = rows.empty()[0]
-    if part.ndim != 2 or not isinstance(chunks, Sequence) or len(chunks) != 2:
-        return None
-    return chunks[0] if chunks[1] in (part.shape[1], -1, (part.shape[1],)) else None
+    if isinstance(chunks, Sequence) and len(chunks) == 2 and part.ndim == 2 and not _fits(chunks, rows.n_rows):
+        sizes = chunks[0] if chunks[1] in (part.shape[1], -1, (part.shape[1],)) else None  # None: rows would be cut
+    if _is_count(sizes) and (sizes > 0 or sizes == -1):
+        each = rows.n_rows if sizes == -1 else min(int(sizes), rows.n_rows)
+        left = rows.n_rows % each
+        sizes = [each] * (rows.n_rows // each) + ([left] if left else [])
+    if not _fits(sizes, rows.n_rows):
+        raise ValueError(
+            f"chunks: expected the rows of a block, or of each block, {rows.n_rows} in all, and whole rows, "
+            f"got {chunks!r}"
+        )
+    return tuple(int(size) for size in sizes)
 
 
 def _fits(chunks: Any, n_rows: int) -> bool:

@@ -141,23 +141,32 @@ def make_ratings(
 
     Parameters
     ----------
-    n_users, n_items, n_ratings, n_factors : int
-    noise : float
+    n_users : int, default=1000
+        Users, numbered from 0.
+    n_items : int, default=500
+        Items, numbered from 0.
+    n_ratings : int, default=50_000
+        Rows, at most one for each pair of a user and an item.
+    n_factors : int, default=8
+        Rank of the model.
+    noise : float, default=0.1
         Standard deviation of the noise, in units of the ratings.
-    rating_range : pair of float, optional
+    rating_range : pair of float, default=(1.0, 5.0)
         Bounds of the ratings: their middle is the mean, they lie two standard deviations from it, and what is outside
         is clipped. With None the mean is 0, the standard deviation 1, and nothing is clipped.
-    popularity : float
+    popularity : float, default=1.0
         Exponent of the items' popularity: 0 makes them alike, 1 is Zipf's law.
-    random_state : int, RandomState or None
-    chunks : int or tuple of int, optional
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn; the same int gives the same rows.
+    chunks : int or tuple of int, default=None
         Rows a partition, or the rows of each; by default partitions of about 16 MiB. The rows are the same for any.
-    return_factors : bool
+    return_factors : bool, default=False
         Return the factors, too.
 
     Returns
     -------
-    ratings : dask DataFrame with the columns ``user`` and ``item``, int64 from 0, and ``rating``, float64
+    ratings : dask DataFrame
+        The columns ``user`` and ``item``, int64 from 0, and ``rating``, float64.
     user_factors : array of shape (n_users, n_factors)
         If ``return_factors``.
     item_factors : array of shape (n_items, n_factors)
@@ -167,6 +176,10 @@ def make_ratings(
     ------
     ValueError
         Where an argument is out of range, or there are more ratings than pairs.
+
+    See Also
+    --------
+    daskml_kit.recommendation.MatrixFactorization : The model that finds such factors.
 
     Examples
     --------

@@ -38,30 +38,37 @@ def make_regression(
 
     Parameters
     ----------
-    n_samples : int
-    n_features : int
-    n_informative : int
+    n_samples : int, default=100
+        Rows.
+    n_features : int, default=100
+        Columns of X.
+    n_informative : int, default=10
         Features with coefficients that are not zero; at most all.
-    n_targets : int
-    bias : float or array of shape (n_targets,)
-    effective_rank : int, optional
+    n_targets : int, default=1
+        Columns of y.
+    bias : float or array of shape (n_targets,), default=0.0
+        Added to y.
+    effective_rank : int, default=None
         About how many singular vectors explain most of X; by default its columns are independent.
-    tail_strength : float from 0 to 1
-        Weight of the fat tail of the singular values, with ``effective_rank``.
-    noise : float
+    tail_strength : float, default=0.5
+        Weight, from 0 to 1, of the fat tail of the singular values, with ``effective_rank``.
+    noise : float, default=0.0
         Standard deviation of the noise on y.
-    shuffle : bool
+    shuffle : bool, default=True
         Mix the features; else the informative ones come first. Rows are alike, and need no mixing.
-    coef : bool
+    coef : bool, default=False
         Return the coefficients, too.
-    random_state : int, RandomState or None
-    chunks : int or tuple of int, optional
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn; the same int gives the same rows.
+    chunks : int or tuple of int, default=None
         Rows a block, or the rows of each; by default blocks of about 16 MiB. The rows are the same for any.
 
     Returns
     -------
     X : dask array of shape (n_samples, n_features), float64
+        The features.
     y : dask array of shape (n_samples,) or (n_samples, n_targets), float64
+        The targets.
     coef : array of shape (n_features,) or (n_features, n_targets)
         If ``coef``.
 
@@ -69,6 +76,11 @@ def make_regression(
     ------
     ValueError
         Where an argument is out of range.
+
+    See Also
+    --------
+    make_counts : Counts that depend on a few features.
+    sklearn.datasets.make_regression : The same model in memory.
 
     Examples
     --------
@@ -138,25 +150,34 @@ def make_counts(
 
     Parameters
     ----------
-    n_samples : int
-    n_features : int
-    n_informative : int
+    n_samples : int, default=1000
+        Rows.
+    n_features : int, default=100
+        Columns of X.
+    n_informative : int, default=2
         Features that the counts depend on.
-    scale : float
+    scale : float, default=1.0
         Size of the coefficients.
-    chunks : int or tuple of int, optional
+    chunks : int or tuple of int, default=None
         Rows a block, or the rows of each; by default blocks of about 16 MiB. The rows are the same for any.
-    random_state : int, RandomState or None
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is drawn; the same int gives the same rows.
 
     Returns
     -------
     X : dask array of shape (n_samples, n_features), float64
+        The features.
     y : dask array of shape (n_samples,), int64
+        The counts.
 
     Raises
     ------
     ValueError
         Where an argument is out of range; when computed, where ``scale`` makes counts too large for an int64.
+
+    See Also
+    --------
+    make_regression : A linear model with normal noise.
 
     Examples
     --------

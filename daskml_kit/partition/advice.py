@@ -46,17 +46,14 @@ def called(value: Any) -> str:
 
 def _of_blocks(report: PartitionReport) -> Iterator[str]:
     rows, keyed = report.blocks["rows"], _is_keyed(report)
+    fewer = " with fewer npartitions" if keyed or report.n_rows < len(rows) else ""
     if report.n_empty:
-        fewer = "with fewer npartitions " if report.n_rows < len(rows) else ""
-        mend = "hash_partition(...) with fewer npartitions leaves fewer"
-        if not keyed:
-            mend = f"random_partition(...) {fewer}makes equal ones"
-        yield f"empty blocks: {report.n_empty} of {len(rows)}: {mend}"
+        mend = f"{_partition(report)}(...){fewer} {'leaves fewer' if keyed else 'makes equal ones'}"
+        yield f"no rows in {report.n_empty} of {len(rows)} blocks: {mend}"
     largest = rows.max() * (rows > 0).sum() / max(rows.sum(), 1)
     if largest > SKEW:
-        mend = "random_partition(...) makes equal ones"
-        if keyed:
-            mend = "hash_partition(...) with fewer npartitions, or on_skew='split', makes less uneven ones"
+        split = "with fewer npartitions, or on_skew='split', makes less uneven ones"
+        mend = f"{_partition(report)}(...) {split if keyed else 'makes equal ones'}"
         yield f"block {rows.idxmax()} has {largest:.1f} times the rows of the mean block with rows: {mend}"
 
 
@@ -72,10 +69,8 @@ def _of_workers(report: PartitionReport) -> Iterator[str]:
         yield f"worker {fullest} holds {workers['share'].max():.1%} of the bytes: rebalance(...) moves some"
     apart = int(report.blocks["apart"].sum())
     if apart:
-        yield (
-            f"blocks whose parts lie on different workers, so that each pass moves some: {apart}: place(...) brings "
-            "them together"
-        )
+        where = f"in {apart} of {n_blocks} blocks, so that each pass moves some"
+        yield f"parts of the same rows on different workers {where}: place(...) brings them together"
 
 
 def _of_labels(report: PartitionReport) -> Iterator[str]:
@@ -90,10 +85,8 @@ def _of_labels(report: PartitionReport) -> Iterator[str]:
     distances = report.blocks["label_distance"]
     odd = distances > np.maximum(DISTANCE, BY_CHANCE * _chance(report.labels))
     if odd.any():
-        yield (
-            f"blocks whose class shares are far from those of all rows, by up to {distances.max():.1%}: {odd.sum()}: "
-            f"{_mixing(report)}"
-        )
+        far = f"class shares far from those of all rows, by up to {distances.max():.1%},"
+        yield f"{far} in {odd.sum()} of {len(distances)} blocks: {_mixing(report)}"
     yield from _of_absent(report, report.labels.loc[:, known])
 
 
@@ -106,20 +99,17 @@ def _of_absent(report: PartitionReport, labels: pd.DataFrame) -> Iterator[str]:
     more = f" (other classes missing from some: {others})" if others else ""
     mend = _mixing(report)
     if total < ENOUGH * len(filled):
-        mend = f"with rows as few as {total} it wants {_partition(report)}(..., npartitions=...) with fewer blocks"
+        mend = f"with {total:,} rows in all it wants {_partition(report)}(..., npartitions=...) with fewer blocks"
     yield f"class {called(name)} is missing from {absent.max()} of {len(filled)} blocks{more}: {mend}"
 
 
 def _of_keys(report: PartitionReport) -> Iterator[str]:
-    if report.hash_skew is None or report.hot_keys is None or report.hash_skew <= HASH_SKEW:
+    if report.hot_keys is None or report.hash_skew is None or report.hash_skew <= HASH_SKEW:
         return
-    if _is_keyed(report) and report.skew <= SKEW:
-        return
-    key, share = report.hot_keys.index[0], report.hot_keys["share"].iloc[0]
-    yield (
-        f"key {called(key)} alone is {share:.1%} of all rows, {report.hash_skew:.1f} times the mean block: "
-        "hash_partition(..., max_skew=..., on_skew='split') spreads it"
-    )
+    if not _is_keyed(report) or report.skew > SKEW:
+        key, share = report.hot_keys.index[0], report.hot_keys["share"].iloc[0]
+        hot = f"key {called(key)} alone is {share:.1%} of all rows, {report.hash_skew:.1f} times the mean block"
+        yield f"{hot}: hash_partition(..., max_skew=..., on_skew='split') spreads it"
 
 
 def _is_keyed(report: PartitionReport) -> bool:

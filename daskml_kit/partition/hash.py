@@ -40,24 +40,30 @@ def hash_partition(
     by : column name, list of column names, or collection
         Columns of the first DataFrame among ``collections``, or the keys themselves, of one column or several:
         numbers, strings, categories or times, none missing.
-    npartitions : int, optional
+    npartitions : int, default=None
         Blocks of the results; by default as many as the first Dask collection has.
-    max_skew : float, optional
+    max_skew : float, default=None
         The rows of the largest block over the mean, above 1. If given, the keys are read beforehand (twice where a
         block is too large, and again where few keys are frequent), and the lengths of the resulting blocks are known.
-    on_skew : {"raise", "split", "warn"}
+    on_skew : {"raise", "split", "warn"}, default="raise"
         What to do about a larger block: raise an error that names the hot keys; take rows of the most frequent keys
         away until it is not too large (such a key then lies in several blocks); or warn.
 
     Returns
     -------
     Dask collection, or a tuple of them where several are given
+        The collections with their rows in the new blocks; unless ``max_skew`` is given, their lengths are not known.
 
     Raises
     ------
     DataError
         Where a key column is not there, a key is missing (when the rows are read), lengths differ, or a block gets
         too large.
+
+    See Also
+    --------
+    random_partition : Shuffle all rows into equal blocks.
+    partition_report : See the hot keys, and the skew that they make.
 
     Examples
     --------

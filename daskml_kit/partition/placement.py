@@ -101,17 +101,18 @@ def place(*collections: Any, strategy: Strategy = "least_loaded", random_state: 
     *collections : Dask array, DataFrame or Series, NumPy array, pandas object or CSR matrix
         Of equal length; or one list of them. What is not persisted yet is computed. Together they have to fit in the
         cluster's memory.
-    strategy : {"least_loaded", "round_robin", "random", "weighted"}
+    strategy : {"least_loaded", "round_robin", "random", "weighted"}, default="least_loaded"
         ``"round_robin"``: one block after the other to one worker after the other. ``"random"``: to workers drawn at
         random. ``"least_loaded"``: the largest block first, to the worker whose threads have the fewest bytes to
         read, counting what it holds of other data. ``"weighted"``: a pass over the blocks measures how fast each
         worker is now, all at once; each gets bytes in proportion, and as few blocks as possible are moved.
-    random_state : int, RandomState or None
-        For ``"random"``.
+    random_state : int, RandomState instance or None, default=None
+        Seed for ``"random"``.
 
     Returns
     -------
     Persisted Dask collection, or a tuple (for a list, a list) of them
+        The collections with each block on its worker.
 
     Raises
     ------
@@ -119,6 +120,11 @@ def place(*collections: Any, strategy: Strategy = "least_loaded", random_state: 
         Where the strategy is not known, or lengths differ.
     RuntimeError
         Without a Dask client.
+
+    See Also
+    --------
+    rebalance : Move few blocks after workers joined.
+    partition_report : See the blocks and bytes of each worker.
 
     Examples
     --------
@@ -154,17 +160,23 @@ def rebalance(*collections: Any, strategy: Literal["least_loaded", "weighted"] =
     ----------
     *collections
         As in `place`.
-    strategy : {"least_loaded", "weighted"}
+    strategy : {"least_loaded", "weighted"}, default="least_loaded"
         Whether each worker gets bytes in proportion to its threads, or to its measured speed.
 
     Returns
     -------
     Persisted Dask collection, or a tuple (for a list, a list) of them
+        The collections, of which no more blocks have moved than had to.
 
     Raises
     ------
     DataError, RuntimeError
         As `place`.
+
+    See Also
+    --------
+    place : Put blocks on workers by turns, at random, by load or by speed.
+    partition_report : See the blocks and bytes of each worker.
 
     Examples
     --------

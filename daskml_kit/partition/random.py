@@ -53,19 +53,25 @@ def random_partition(*collections: Any, npartitions: int | None = None, random_s
     ----------
     *collections : Dask array, DataFrame or Series, NumPy array, pandas object or CSR matrix
         Of equal length; unknown block lengths are counted, by a pass over the cheapest. DataFrames keep their index.
-    npartitions : int, optional
+    npartitions : int, default=None
         Blocks of the results; by default as many as the first Dask collection has.
-    random_state : int, RandomState or None
+    random_state : int, RandomState instance or None, default=None
         As in scikit-learn: an int gives the same order each time.
 
     Returns
     -------
     Dask collection, or a tuple of them where several are given
+        The collections with their rows in the new order; blocks differ by at most one row.
 
     Raises
     ------
     DataError
         Where lengths differ, the number of blocks is not positive, or nothing is given.
+
+    See Also
+    --------
+    hash_partition : Bring the rows of a key together.
+    partition_report : See how rows lie in blocks.
 
     References
     ----------

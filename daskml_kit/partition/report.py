@@ -57,6 +57,10 @@ class PartitionReport:
         In how many blocks keys of several rows are, over in how many they would be if rows were shuffled: about 1
         where blocks and keys have nothing to do with each other, the less the more rows of a key lie together.
 
+    See Also
+    --------
+    partition_report : Makes one.
+
     Examples
     --------
     >>> import dask.array as da
@@ -173,6 +177,7 @@ class PartitionReport:
         Returns
         -------
         matplotlib.figure.Figure
+            One panel, with a dashed line at the mean.
 
         Raises
         ------
@@ -333,24 +338,31 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
         Rows of the same data: X, y, ... If all are in memory they are one block. If some are cut in other places than
         the others, all are reported as cut like the first Dask collection (then lengths that are not known are
         counted by passes of their own).
-    labels : column name or collection, optional
+    labels : column name or collection, default=None
         The class of each row: a column of the first DataFrame, or an array or Series, of at most 1000 distinct values,
         at most 20 if some are fractions. A DataFrame whose column is named is read once; ``frame["y"]`` is a
         collection of its own.
-    by : column name, list of column names, or collection, optional
+    by : column name, list of column names, or collection, default=None
         The key of each row, as in `hash_partition`: the most frequent ones are reported. With more than 4096 distinct
         keys a count may be too low, by less than a 4096th of all rows: ``key_error`` says by how much at most.
-    top : int
-        Keys to report.
+    top : int, default=10
+        Number of keys to report.
 
     Returns
     -------
     PartitionReport
+        Tables of blocks, workers, classes and keys, with their text, HTML and plot.
 
     Raises
     ------
     DataError
         Where a column is not there, lengths differ, or labels are no classes.
+
+    See Also
+    --------
+    random_partition : Make equal blocks of mixed rows.
+    hash_partition : Bring the rows of a key together.
+    place, rebalance : Put blocks on workers.
 
     Examples
     --------
@@ -368,7 +380,7 @@ def partition_report(*collections: Any, labels: Any = None, by: Any = None, top:
     class 0         2    2 25.0%
           1         2    6 75.0%
     <BLANKLINE>
-    ! empty blocks: 1 of 3: random_partition(...) makes equal ones
+    ! no rows in 1 of 3 blocks: random_partition(...) makes equal ones
     """
     if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1:
         raise DataError(f"top: expected a number of keys, at least 1, got {top!r}")

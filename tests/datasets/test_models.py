@@ -31,18 +31,17 @@ def test_classes_have_the_numbers_of_rows_of_scikit_learn(options):
     assert y.dtype == np.int64
 
 
-@pytest.mark.parametrize("sep", [0.5, 1.0, 2.0])
-def test_classes_are_as_hard_to_tell_as_scikit_learns(sep):
+def test_classes_are_as_hard_to_tell_as_scikit_learns():
     def accuracy(make, seed):
         X, y = dask.compute(
-            *make(1500, 12, n_informative=5, n_redundant=3, n_repeated=1, n_classes=3, class_sep=sep, random_state=seed)
+            *make(1000, 12, n_informative=5, n_redundant=3, n_repeated=1, n_classes=3, class_sep=1.5, random_state=seed)
         )
         return LogisticRegression().fit(X, y).score(X, y)
 
     def adapted(n_samples, n_features, **options):
         return sklearn.datasets.make_classification(n_samples, n_features, **options)
 
-    ours, theirs = ([accuracy(make, seed) for seed in range(25)] for make in (make_classification, adapted))
+    ours, theirs = ([accuracy(make, seed) for seed in range(20)] for make in (make_classification, adapted))
     error = np.hypot(stats.sem(ours), stats.sem(theirs))
     assert abs(np.mean(ours) - np.mean(theirs)) < 3 * error < 0.1
 
