@@ -184,16 +184,29 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
     transformers : list of (name, transformer, columns)
         On Dask input the transformers of daskml_kit, those of scikit-learn that learn nothing, such as `Normalizer`,
         fitted ones in a `FrozenEstimator`, and Pipelines and FeatureUnions of all these.
-    remainder : 'drop', 'passthrough' or transformer, default='drop'
-    sparse_threshold : float, default=0.3
+    remainder : "drop", "passthrough" or transformer, default "drop"
+        For the columns that no transformer takes.
+    sparse_threshold : float, default 0.3
         The result is CSR where a transformer's is and no more than this share of all numbers is stored.
-    n_jobs : int, default=None
+    n_jobs : int, default None
         Must be None on Dask input, where the scheduler decides.
-    transformer_weights : dict, default=None
-    verbose : bool, default=False
+    transformer_weights : dict, default None
+        Factors of the results of transformers, by name.
+    verbose : bool, default False
         Must be False on Dask input, where transformers fit all at once.
-    verbose_feature_names_out : bool, str or callable, default=True
-    force_int_remainder_cols : default='deprecated'
+    verbose_feature_names_out : bool, str or callable, default True
+        Whether names of output columns begin with the name of their transformer, or how they are made.
+
+    Attributes
+    ----------
+    transformers_ : list of (name, fitted transformer, columns)
+    output_indices_ : dict of str to slice
+        Output columns of each transformer.
+    sparse_output_ : bool
+
+    See Also
+    --------
+    make_column_transformer : The same, with names made of types.
 
     Examples
     --------
@@ -221,6 +234,13 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         X : Dask DataFrame or array, or anything that scikit-learn takes
         y : array, Dask array or Series, optional
             Given to those transformers of daskml_kit that look at it.
+        **params
+            For transformers in memory, by scikit-learn's metadata routing.
+
+        Returns
+        -------
+        ColumnTransformer
+            Itself.
 
         Raises
         ------
@@ -251,7 +271,13 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         return (yield from self._fit_parts(spec, parts, lambda head: head))
 
     def to_sklearn(self) -> Any:
-        """Return scikit-learn's ColumnTransformer of scikit-learn's transformers, free of Dask."""
+        """Return scikit-learn's ColumnTransformer of scikit-learn's transformers, free of Dask.
+
+        Returns
+        -------
+        sklearn.compose.ColumnTransformer
+            Fitted where this one is.
+        """
         if not hasattr(self, "transformers_"):
             return self._twin([transformer for _, transformer, _ in self.transformers], self.remainder)
         fitted = {name: (transformer, columns) for name, transformer, columns in self.transformers_}
@@ -321,6 +347,15 @@ def make_column_transformer(*transformers: tuple[Any, Any], **options: Any) -> C
     ----------
     *transformers : tuples of (transformer, columns)
     **options : parameters of `ColumnTransformer`
+
+    Returns
+    -------
+    ColumnTransformer
+        Not fitted.
+
+    See Also
+    --------
+    ColumnTransformer : The same, with names of one's own.
 
     Examples
     --------

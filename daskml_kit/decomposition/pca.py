@@ -31,8 +31,16 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
         Whether `transform` gives components of variance 1.
     svd_solver : {"auto", "full", "covariance_eigh", "arpack", "randomized"}, default "auto"
         All give the exact components here.
-    tol, iterated_power, n_oversamples, power_iteration_normalizer, random_state
-        Of scikit-learn's approximate solvers, none of which is needed.
+    tol : float, default 0.0
+        Of scikit-learn's iterative solvers, none of which is needed: not used.
+    iterated_power : int or "auto", default "auto"
+        Not used.
+    n_oversamples : int, default 10
+        Not used.
+    power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default "auto"
+        Not used.
+    random_state : int, RandomState or None, optional
+        Not used.
 
     Attributes
     ----------

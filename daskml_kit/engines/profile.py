@@ -13,7 +13,26 @@ _watchers: ContextVar[tuple[Callable[[Profile], None], ...]] = ContextVar("watch
 
 @contextmanager
 def watching(watcher: Callable[[Profile], None]) -> Iterator[None]:
-    """Call ``watcher`` with the profile after each pass of this thread's fits, for progress displays."""
+    """Call a function after each pass of this thread's fits, for progress displays.
+
+    Parameters
+    ----------
+    watcher : callable
+        Takes the `Profile` of the engine.
+
+    Yields
+    ------
+    None
+        While the context is open, passes are told.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskml_kit.linear_model import Ridge
+    >>> with watching(lambda profile: print(profile.passes, "pass")):
+    ...     model = Ridge().fit(np.eye(2), [1.0, 2.0])
+    1 pass
+    """
     token = _watchers.set((*_watchers.get(), watcher))
     try:
         yield
@@ -31,6 +50,24 @@ def print_pass(profile: Profile) -> None:
 class Profile:
     """Work of an engine: passes, the seconds they took, and the seconds its threads computed.
 
+    Parameters
+    ----------
+    n_threads : int, default 1
+        Threads of the engine, on all its workers together.
+    passes : int, default 0
+    tasks : int, default 0
+        Tasks of all passes.
+    computing : float, default 0.0
+        Seconds that the threads computed, together.
+    seconds : float, default 0.0
+        Seconds from the opening of the engine to its closing.
+    started : float
+        Clock of the opening, of `time.perf_counter`.
+
+    See Also
+    --------
+    watching : Calls a function after each pass.
+
     Examples
     --------
     >>> Profile(n_threads=2, passes=1, computing=1.5, seconds=1.0).overhead()
@@ -45,7 +82,15 @@ class Profile:
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, computing: float, tasks: int) -> None:
-        """Count one pass whose threads computed for ``computing`` seconds together."""
+        """Count one pass.
+
+        Parameters
+        ----------
+        computing : float
+            Seconds that its threads computed, together.
+        tasks : int
+            Number of its tasks.
+        """
         self.passes += 1
         self.tasks += tasks
         self.computing += computing
@@ -53,9 +98,16 @@ class Profile:
             watcher(self)
 
     def stop(self) -> None:
+        """Take the time at which the engine closes."""
         self.seconds = time.perf_counter() - self.started
 
     def overhead(self) -> float:
-        """Return the share of the engine's threads' time in the fit that was not spent computing, from 0 to 1."""
+        """Return the share of the engine's threads' time in the fit that was not spent computing, from 0 to 1.
+
+        Returns
+        -------
+        float
+            0 where all threads computed all the time.
+        """
         capacity = self.seconds * self.n_threads
         return max(0.0, 1.0 - self.computing / capacity) if capacity else 0.0

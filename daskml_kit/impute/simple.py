@@ -46,18 +46,32 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
 
     Parameters
     ----------
-    missing_values : number, str, np.nan, None or pd.NA, default=np.nan
+    missing_values : number, str, np.nan, None or pd.NA, default np.nan
         What counts as missing. In the string columns of a Dask DataFrame pd.NA is read as NaN.
-    strategy : {'mean', 'median', 'most_frequent', 'constant'}, default='mean'
+    strategy : {"mean", "median", "most_frequent", "constant"}, default "mean"
         A callable needs the whole column, and is refused on Dask input.
-    fill_value : str or number, default=None
+    fill_value : str or number, default None
         The constant; by default 0 for numbers and "missing_value" for others.
-    copy : bool, default=True
+    copy : bool, default True
         On Dask input a copy is always made: False is refused there.
-    add_indicator : bool, default=False
+    add_indicator : bool, default False
         Whether to append a column for each that had missing values, which says where.
-    keep_empty_features : bool, default=False
+    keep_empty_features : bool, default False
         Whether to keep columns without any value.
+
+    Attributes
+    ----------
+    statistics_ : array of shape (n_features,)
+        What is filled in; NaN for a column without any value.
+    indicator_ : sklearn.impute.MissingIndicator or None
+
+    See Also
+    --------
+    daskml_kit.preprocessing.StandardScaler : The usual next step before a linear model.
+
+    References
+    ----------
+    Manku, Rajagopalan and Lindsay, "Approximate medians and other quantiles in one pass and with limited memory", 1998.
 
     Examples
     --------

@@ -39,6 +39,7 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
     Parameters
     ----------
     alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
     l1_ratio : float, default 0.5
         :math:`\rho` above, from 0 to 1.
     fit_intercept : bool, default True
@@ -56,14 +57,26 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
     random_state : int, RandomState, Generator or None, optional
         Seed of the random order.
     selection : {"cyclic", "random"}, default "cyclic"
+        Order of the coordinates in a sweep.
 
     Attributes
     ----------
     coef_ : array of shape (n_features,) or (n_outputs, n_features)
     intercept_ : float or array of shape (n_outputs,)
     n_iter_ : int or list of int
+        Sweeps, for each output.
     dual_gap_ : float or array of shape (n_outputs,)
     profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    Lasso : The l1 penalty alone.
+    Ridge : The l2 penalty alone, its alpha not multiplied by the number of rows.
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani, "Regularization paths for generalized linear models via coordinate descent", 2010.
 
     Examples
     --------
@@ -142,7 +155,47 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
 
 
 class Lasso(ElasticNet, sklearn.linear_model.Lasso):  # type: ignore[misc]
-    """Linear regression with an l1 penalty: `ElasticNet` with ``l1_ratio=1``, and its parameters but that.
+    """Linear regression with an l1 penalty: `ElasticNet` with ``l1_ratio=1``.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
+    fit_intercept : bool, default True
+    precompute : bool or array, default False
+        The Gram matrix is made in any case, in one pass, up to 4000 features; one that is given is not used.
+    copy_X : bool, default True
+        X is never written to, whatever this says.
+    max_iter : int, default 1000
+        Sweeps.
+    tol : float, default 1e-4
+        It has converged when the duality gap is at most ``tol`` times the squared norm of the centered target.
+    warm_start : bool, default False
+        Start from the last fit's coefficients.
+    positive : bool, default False
+        Keep the coefficients at or above zero.
+    random_state : int, RandomState, Generator or None, optional
+        Seed of the random order.
+    selection : {"cyclic", "random"}, default "cyclic"
+        Order of the coordinates in a sweep.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,) or (n_outputs, n_features)
+    intercept_ : float or array of shape (n_outputs,)
+    n_iter_ : int or list of int
+        Sweeps, for each output.
+    dual_gap_ : float or array of shape (n_outputs,)
+    profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    ElasticNet : A mixture of both penalties.
+
+    References
+    ----------
+    Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
 
     Examples
     --------

@@ -127,6 +127,7 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
     Parameters
     ----------
     alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
     fit_intercept : bool, default True
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
         scikit-learn's other names, and dask-ml's, stand for one of these: the minimum is the same.
@@ -135,6 +136,7 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
         It has converged when no gradient is above ``tol`` and the next step would gain less than a thousandth of
         ``tol`` of the objective.
     warm_start : bool, default False
+        Start from the last fit's coefficients.
     verbose : int, default 0
         Above 0, print a line for each pass.
 
@@ -144,6 +146,16 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
     intercept_ : float
     n_iter_ : int
     profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    TweedieRegressor : Other distributions, and other links.
+    PoissonRegression : The same with an inverse strength ``C`` and dask-ml's parameters.
+
+    References
+    ----------
+    Nelder and Wedderburn, "Generalized linear models", 1972.
 
     Examples
     --------
@@ -163,7 +175,41 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
 
 
 class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor):  # type: ignore[misc]
-    """Gamma regression with log link; parameters and attributes are those of `PoissonRegressor`.
+    """Gamma regression with log link.
+
+    The objective is that of `PoissonRegressor`, with the unit deviance of the Gamma distribution; targets are positive.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
+    fit_intercept : bool, default True
+    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
+        As in `PoissonRegressor`.
+    max_iter : int, default 100
+    tol : float, default 1e-4
+        As in `PoissonRegressor`.
+    warm_start : bool, default False
+        Start from the last fit's coefficients.
+    verbose : int, default 0
+        Above 0, print a line for each pass.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,)
+    intercept_ : float
+    n_iter_ : int
+    profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    PoissonRegressor : Counts.
+    TweedieRegressor : Distributions between Poisson and Gamma.
+
+    References
+    ----------
+    Nelder and Wedderburn, "Generalized linear models", 1972.
 
     Examples
     --------
@@ -193,10 +239,30 @@ class PoissonRegression(PoissonRegressor):
     penalty : {"l2", None}, default "l2"
     C : float, default 1.0
         Inverse strength of the penalty.
-    fit_intercept, solver, max_iter, tol, warm_start, verbose
+    fit_intercept : bool, default True
+    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
         As in `PoissonRegressor`.
+    max_iter : int, default 100
+    tol : float, default 1e-4
+        As in `PoissonRegressor`.
+    warm_start : bool, default False
+        Start from the last fit's coefficients.
+    verbose : int, default 0
+        Above 0, print a line for each pass.
     solver_kwargs : dict, optional
         Of dask-ml's solvers; not used, which a warning says.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,)
+    intercept_ : float
+    n_iter_ : int
+    profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    PoissonRegressor : scikit-learn's name and parameters for the same.
 
     Examples
     --------
@@ -245,15 +311,45 @@ class PoissonRegression(PoissonRegressor):
 
 
 class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegressor):  # type: ignore[misc]
-    """Regression for a Tweedie distribution; parameters beyond those below are `PoissonRegressor`'s.
+    """Regression for a Tweedie distribution.
+
+    The objective is that of `PoissonRegressor`, with the unit deviance of the distribution and the inverse of the link.
 
     Parameters
     ----------
     power : float, default 0.0
         0 is the normal distribution, 1 Poisson, between 1 and 2 compound Poisson-Gamma, 2 Gamma, 3 inverse Gaussian;
         between 0 and 1 there is none.
+    alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
+    fit_intercept : bool, default True
     link : {"auto", "identity", "log"}, default "auto"
         "auto" is the identity up to power 0, and the logarithm above.
+    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
+        As in `PoissonRegressor`.
+    max_iter : int, default 100
+    tol : float, default 1e-4
+        As in `PoissonRegressor`.
+    warm_start : bool, default False
+        Start from the last fit's coefficients.
+    verbose : int, default 0
+        Above 0, print a line for each pass.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,)
+    intercept_ : float
+    n_iter_ : int
+    profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    PoissonRegressor, GammaRegressor : Powers 1 and 2.
+
+    References
+    ----------
+    Jorgensen, "The theory of dispersion models", 1997.
 
     Examples
     --------

@@ -25,7 +25,9 @@ class HuberRegressor(LinearRegressor, sklearn.linear_model.HuberRegressor):  # t
         Residuals beyond this many scales count linearly; at least 1.
     max_iter : int, default 100
     alpha : float, default 1e-4
+        Strength of the penalty; the intercept is not penalized.
     warm_start : bool, default False
+        Start from the last fit's coefficients.
     fit_intercept : bool, default True
     tol : float, default 1e-5
         On the gradients of the mean objective; see `LogisticRegression`.
@@ -35,8 +37,18 @@ class HuberRegressor(LinearRegressor, sklearn.linear_model.HuberRegressor):  # t
     coef_ : array of shape (n_features,)
     intercept_ : float
     scale_ : float
+        :math:`\sigma` above.
     n_iter_ : int
     profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    Ridge : The squared loss.
+
+    References
+    ----------
+    Huber, "Robust statistics", 1981. Owen, "A robust hybrid of lasso and ridge regression", 2007.
 
     Notes
     -----

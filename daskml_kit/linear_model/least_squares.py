@@ -132,7 +132,9 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
         Threads of a fit that needs no cluster; by default one a processor.
     positive : bool, default False
         Keep the coefficients at or above zero.
-    solver, solver_kwargs : optional
+    solver : str, default "auto"
+        Of dask-ml; not used, which a warning says.
+    solver_kwargs : dict, optional
         Of dask-ml; not used, which a warning says.
 
     Attributes
@@ -144,6 +146,15 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
     singular_ : array
         Singular values of the centered data, as far as `rank_` is there.
     profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    Ridge : The same with an l2 penalty.
+
+    References
+    ----------
+    Demmel, Grigori, Hoemmen and Langou, "Communication-optimal parallel and sequential QR and LU factorizations", 2012.
 
     Examples
     --------
@@ -236,6 +247,7 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
     Parameters
     ----------
     alpha : float or array of shape (n_outputs,), default 1.0
+        Strength of the penalty; the intercept is not penalized.
     fit_intercept : bool, default True
     copy_X : bool, default True
         X is never written to, whatever this says.
@@ -258,7 +270,18 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
     n_iter_ : array of shape (n_outputs,)
         1 where the solution is direct.
     solver_ : str
+        The solver that "auto" chose.
     profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    RidgeClassifier : Classification with the same penalty.
+    Lasso, ElasticNet : An l1 penalty.
+
+    References
+    ----------
+    Hoerl and Kennard, "Ridge regression: biased estimation for nonorthogonal problems", 1970.
 
     Examples
     --------
@@ -283,6 +306,7 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     Parameters
     ----------
     alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
     fit_intercept : bool, default True
     copy_X : bool, default True
         X is never written to, whatever this says.
@@ -291,11 +315,13 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     tol : float, default 1e-4
         Not used: the solution is direct.
     class_weight : dict or "balanced", optional
+        Factors of the weights of each class's rows.
     solver : {"auto", "cholesky"}, default "auto"
         scikit-learn's other names stand for "auto".
     positive : bool, default False
         Keep the coefficients at or above zero.
     random_state : int, RandomState, Generator or None, optional
+        Not used: the solution is direct.
 
     Attributes
     ----------

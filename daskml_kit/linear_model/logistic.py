@@ -53,6 +53,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
     intercept_scaling : float, default 1
         Other values belong to liblinear, which penalizes the intercept: not supported.
     class_weight : dict or "balanced", optional
+        Factors of the weights of each class's rows.
     random_state : int, RandomState, Generator or None, optional
         Seed of the sample of rows that the first guess is made from.
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
@@ -78,6 +79,17 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
     n_iter_ : array of shape (1,)
     profile_ : daskml_kit.engines.profile.Profile
         Passes, seconds, and the share of overhead of the last fit.
+
+    See Also
+    --------
+    LinearSVC : The squared hinge in place of the log-loss.
+    SGDClassifier : Small steps, for data of very many rows.
+
+    References
+    ----------
+    Byrd, Chin, Neveitt and Nocedal, "On the use of stochastic Hessian information in optimization methods for machine
+    learning", 2011: Newton steps with the Hessian of a sample. Liu and Nocedal, "On the limited memory BFGS method for
+    large scale optimization", 1989.
 
     Examples
     --------

@@ -79,13 +79,13 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
         The share of each block that is held out then.
     n_iter_no_change : int, default 5
         Epochs without improvement after which training ends, or an adaptive rate is divided by 5.
+    class_weight : dict or "balanced", optional
+        Factors of the classes' rows; "balanced" is inversely proportional to their numbers of rows.
     warm_start : bool, default False
         Start from the last fit's coefficients.
     average : bool or int, default False
         Whether the coefficients are the mean over all steps, or those after so many rows. Each worker goes on with
         the running mean from where the servers have it.
-    class_weight : dict or "balanced", optional
-        Factors of the classes' rows; "balanced" is inversely proportional to their numbers of rows.
     optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
         "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
     batch_size : int, optional
@@ -321,8 +321,6 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
         Above 0, print passes and a progress bar with loss and rows a second.
     epsilon : float, default 0.1
         Where "huber" and the losses that are insensitive change, in units of the target.
-    n_jobs : int, optional
-        Threads where there is no cluster; by default one a processor.
     random_state : int, RandomState, Generator or None, optional
         Seed of the orders of rows, and of the choice of validation rows.
     learning_rate : str, default "auto"
@@ -352,6 +350,8 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
         `daskml_kit.parameter_server.Synchronous`.
+    n_jobs : int, optional
+        Threads where there is no cluster; by default one a processor.
 
     Attributes
     ----------

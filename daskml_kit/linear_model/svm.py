@@ -33,15 +33,18 @@ class LinearSVC(LinearClassifier, sklearn.svm.LinearSVC):  # type: ignore[misc]
     loss : {"squared_hinge"}, default "squared_hinge"
         The hinge itself is not smooth: not supported.
     dual : {"auto", False}, default "auto"
+        The primal is solved; True is not supported.
     tol : float, default 1e-4
         On the gradients of the mean objective; see `LogisticRegression`.
     C : float, default 1.0
+        Inverse strength of the penalty.
     multi_class : {"ovr"}, default "ovr"
     fit_intercept : bool, default True
     intercept_scaling : float, default 1
         The intercept is never penalized here, where scikit-learn's liblinear penalizes it unless this is large; so only
         1 is accepted.
     class_weight : dict or "balanced", optional
+        Factors of the weights of each class's rows.
     verbose : int, default 0
         Above 0, print a line for each pass.
     random_state : int, RandomState, Generator or None, optional
@@ -55,6 +58,16 @@ class LinearSVC(LinearClassifier, sklearn.svm.LinearSVC):  # type: ignore[misc]
     classes_ : array of shape (n_classes,)
     n_iter_ : int
     profile_ : daskml_kit.engines.profile.Profile
+        Passes and seconds of the last fit.
+
+    See Also
+    --------
+    LogisticRegression : The log-loss, with probabilities.
+    SGDClassifier : The hinge itself, by small steps.
+
+    References
+    ----------
+    Fan, Chang, Hsieh, Wang and Lin, "LIBLINEAR: a library for large linear classification", 2008.
 
     Examples
     --------

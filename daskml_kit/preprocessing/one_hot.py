@@ -25,18 +25,33 @@ class OneHotEncoder(DaskTransformer, sklearn.preprocessing.OneHotEncoder):  # ty
 
     Parameters
     ----------
-    categories : 'auto' or list of array, default='auto'
-    drop : {'first', 'if_binary'} or array of shape (n_features,), default=None
-    sparse_output : bool, default=True
+    categories : "auto" or list of array, default "auto"
+        Categories of each column, sorted; by default those that are there.
+    drop : {"first", "if_binary"} or array of shape (n_features,), default None
+        A category of each column that gets no output column.
+    sparse_output : bool, default True
         Whether `transform` gives CSR; on Dask input an array of CSR blocks.
-    dtype : number type, default=float64
-    handle_unknown : {'error', 'ignore', 'infrequent_if_exist', 'warn'}, default='error'
+    dtype : number type, default float64
+        Type of the result.
+    handle_unknown : {"error", "ignore", "infrequent_if_exist", "warn"}, default "error"
         On Dask input an unknown category raises when the result is computed.
-    min_frequency : int or float, default=None
+    min_frequency : int or float, default None
         Categories with fewer rows than this, or than this share of all rows, become one infrequent category.
-    max_categories : int, default=None
+    max_categories : int, default None
         The most columns that one feature may get; the rarest categories become one infrequent category.
-    feature_name_combiner : 'concat' or callable, default='concat'
+    feature_name_combiner : "concat" or callable, default "concat"
+        Makes the name of an output column of a column's name and a category.
+
+    Attributes
+    ----------
+    categories_ : list of array
+        Categories of each column, sorted.
+    infrequent_categories_ : list of array
+        Those that share an output column, where ``min_frequency`` or ``max_categories`` is given.
+
+    See Also
+    --------
+    daskml_kit.compose.ColumnTransformer : Encoding of some columns, in one pass with what others need.
 
     Examples
     --------

@@ -27,10 +27,24 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
 
     Parameters
     ----------
-    copy : bool, default=True
+    copy : bool, default True
         On Dask input a copy is always made: False is refused there.
-    with_mean, with_std : bool, default=True
+    with_mean, with_std : bool, default True
         Whether to subtract the mean, and to divide by the standard deviation. CSR blocks need ``with_mean=False``.
+
+    Attributes
+    ----------
+    mean_, var_, scale_ : array of shape (n_features,) or None
+    n_samples_seen_ : int or array of shape (n_features,)
+        Rows that are not missing, by feature where the features differ; with weights their sum.
+
+    See Also
+    --------
+    daskml_kit.impute.SimpleImputer : Values for those that are missing.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
 
     Examples
     --------
@@ -49,6 +63,11 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
         y : ignored
         sample_weight : array or Dask array of shape (n_samples,), optional
 
+        Returns
+        -------
+        StandardScaler
+            Itself.
+
         Raises
         ------
         DataError
@@ -61,7 +80,24 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
         return self.partial_fit(X, y, sample_weight)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Go on learning means and scales from more rows; see `fit`."""
+        """Go on learning means and scales from more rows.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array or Dask array of shape (n_samples,), optional
+
+        Returns
+        -------
+        StandardScaler
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where a column is not numeric or a value is infinite; it names the block.
+        """
         if not is_dask(X):
             super().partial_fit(X, y, sample_weight)
             return self._remember(X)
