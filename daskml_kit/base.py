@@ -189,7 +189,9 @@ class DaskEstimator:
         made_up = self._made_up()
         if made_up is not None:
             twin.fit(*made_up)
-        vars(twin).update({name: value for name, value in vars(self).items() if name not in ours})
+        vars(twin).update(
+            {name: value for name, value in vars(self).items() if name not in ours and not is_dask(value)}
+        )
         return twin
 
     def _made_up(self) -> tuple[Any, ...] | None:

@@ -348,8 +348,9 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     def _fit_steps(self, spec: DataSpec) -> Fit:
         if self.solver == "lbfgs" or spec.n_features > GRAM_FEATURES:
             raise ValueError(f"RidgeClassifier is solved directly: up to {GRAM_FEATURES} features, and not by 'lbfgs'")
-        _, classes = yield from self._summarize_classes(spec)
-        targets = ClassTargets(Gram(), classes.stored, classes.factors(self.class_weight))
+        summary, classes = yield from self._summarize_classes(spec)
+        rows = classes._replace(weight=np.asarray(summary.label_rows))  # "balanced" counts rows here, not their weights
+        targets = ClassTargets(Gram(), classes.stored, rows.factors(self.class_weight))
         n_targets = 1 if len(classes.labels) == 2 else len(classes.labels)
         coef, intercept, n_iter, solver = yield from self._fit_ridge(spec, targets, n_targets)
         intercept = intercept.astype(spec.dtype) if self.fit_intercept else 0.0

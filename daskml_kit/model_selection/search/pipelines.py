@@ -104,7 +104,7 @@ def fit_prefix(parts: Parts, spec: DataSpec) -> Fit:
     views: list[View] = []
     for name, step in parts.before:
         own = ours(deepcopy(step))
-        own._keep((yield from _seen_through(views, own._fit_steps(spec))))
+        own._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, own._fit_steps(spec)))})
         if isinstance(own, SimpleImputer) and spec.example is not None:
             own.to_sklearn().transform(spec.example)  # warns of columns that it drops, refuses what it cannot fill in
         view, spec = view_of(own, spec)
