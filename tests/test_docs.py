@@ -95,3 +95,10 @@ def test_the_estimator_of_contributing_agrees_with_scikit_learn(contributed):
 
 def test_the_estimator_of_contributing_shares_passes(contributed):
     assert "2 candidates share passes" in str(contributed["search"].plan_)
+
+
+def test_the_code_of_readme_runs(capsys):
+    names: dict[str, Any] = {"__name__": "readme"}
+    for block in code_blocks("README.md"):
+        exec(block, names)
+    assert "10 candidates share passes" in capsys.readouterr().out
