@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
-from daskml_kit.engines.open import Tables, open_engine
+from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.engines.profile import Profile, print_pass, watching
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
@@ -267,7 +267,8 @@ class DaskTransformer(DaskEstimator):
             super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
             return self._remember(X)
         table = prepare(self, X)
-        return self._fit_tables(Tables(table, keep=self.many_passes), self._fit_steps(spec_of_table(table)))
+        with open_table(table, keep=self.many_passes) as engine:
+            return self._fit_tables(engine, self._fit_steps(spec_of_table(table)))
 
     def transform(self, X: Any, **params: Any) -> Any:
         """Transform X: at once in memory, lazily on Dask.

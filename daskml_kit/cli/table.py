@@ -16,7 +16,7 @@ from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures
 from daskml_kit.compose import ColumnTransformer
 from daskml_kit.data.memory import blocks_bytes, fits
 from daskml_kit.datasets.flights import flights_path, load_flights
-from daskml_kit.engines.open import Tables, find_client
+from daskml_kit.engines.open import find_client, open_table
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 from daskml_kit.reductions.value_counts import Columns, Contents
@@ -157,7 +157,8 @@ def load_table(source: TableSource, task: str | None) -> TrainingTable:
     with naming_failures("cannot read the data", OSError, ValueError):
         if fits(find_client(), blocks_bytes(frame.to_delayed())):  # going by the first partition
             frame = frame.persist()
-        contents: Contents = Tables(frame).answer(Columns(target, MOST_CLASSES))[0]
+        with open_table(frame) as engine:
+            contents: Contents = engine.answer(Columns(target, MOST_CLASSES))[0]
     n_known = int(contents.present[list(frame.columns).index(target)])
     if not n_known:
         raise JobError(f"--target: column {target!r} is missing in all {contents.n_rows:,} rows")

@@ -26,7 +26,7 @@ from daskml_kit.cli.errors import JobError, naming_failures, shortened
 from daskml_kit.cli.model_report import finite_or_none, largest_coefficients, score_classifier, score_regressor
 from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_preparation, open_source
 from daskml_kit.composition import to_sklearn
-from daskml_kit.engines.open import Tables
+from daskml_kit.engines.open import open_table
 from daskml_kit.engines.profile import Profile, watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.value_counts import Shares
@@ -90,7 +90,8 @@ def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
 def _target_facts(y: Any, task: str) -> Any:
     """Return the rows of each class, or the (count, mean) of a number."""
     if task == "classification":
-        return Tables(y.to_frame()).answer(Shares())[0]
+        with open_table(y.to_frame()) as engine:
+            return engine.answer(Shares())[0]
     count, mean = dask.compute(y.count(), y.mean())
     return int(count), float(mean)
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
 from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, to_sklearn
 from daskml_kit.data.collections import is_dask
-from daskml_kit.engines.open import Tables
+from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.frames import columns_at, is_sparse
 from daskml_kit.reductions.reduction import Reduction
@@ -255,11 +255,12 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         needed = _needed(parts, table)
         at = {position: number for number, position in enumerate(needed)}
         direct = [part for part in parts if part.fits and not fits_by_reductions(part.transformer)]
-        tables = Tables(pick(table, needed), keep=self.many_passes or bool(direct))
-        for part in direct:
-            part.transformer.fit(pick(tables.collection(), renumber(part.positions, at)), y)
         moved = [part.moved(at) for part in parts]
-        return self._fit_tables(tables, self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table)))
+        with open_table(pick(table, needed), keep=self.many_passes or bool(direct)) as engine:
+            for part in direct:
+                part.transformer.fit(pick(engine.collection(), renumber(part.positions, at)), y)
+            steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
+            return self._fit_tables(engine, steps)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, _ = yield from with_head(spec)

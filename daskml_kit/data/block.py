@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,13 @@ import scipy.sparse as sp
 
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Array, Matrix
+
+
+class Run(NamedTuple):
+    """The caller's blocks that were merged into one: the first's position, and the rows of each."""
+
+    first: int
+    lengths: tuple[int, ...]
 
 
 class Block(NamedTuple):
@@ -25,6 +34,8 @@ class Block(NamedTuple):
         Position in the data set: partial answers combine in this order.
     fold : int array of shape (n_rows, n_columns), optional
         The ids by which the splits of a cross-validation tell the rows, one column a repetition.
+    run : Run, optional
+        The caller's blocks that a merged block is made of.
     """
 
     X: Matrix
@@ -32,10 +43,18 @@ class Block(NamedTuple):
     weight: Array | None = None
     index: int = 0  # type: ignore[assignment]  # a tuple has a method of this name, which nothing here calls
     fold: Array | None = None
+    run: Run | None = None
 
     @property
     def n_rows(self) -> int:
         return int(self.X.shape[0])
+
+    def unmerged(self) -> Iterator[Block]:
+        """Yield the caller's blocks that this one was merged from, by their own positions; none if it was not."""
+        first, lengths = self.run or Run(0, ())
+        for index, (start, stop) in enumerate(pairwise(accumulate(lengths, initial=0)), first):
+            y, weight, fold = (None if part is None else part[start:stop] for part in (self.y, self.weight, self.fold))
+            yield Block(self.X[start:stop], y, weight, index, fold)
 
 
 def as_block(
@@ -46,6 +65,7 @@ def as_block(
     *,
     index: int = 0,
     n_features: int | None = None,
+    run: Run | None = None,
 ) -> Block:
     """Return the parts as a checked `Block`.
 
@@ -70,7 +90,8 @@ def as_block(
             raise DataError(f"{name}: expected {matrix.shape[0]} rows as in X, got {part.shape[0]} {where}")
     if weights is not None and weights.ndim != 1:
         raise DataError(f"sample_weight: expected one dimension, got shape {weights.shape} {where}")
-    return Block(matrix, target, weights, index, None if fold is None else _as_ids(fold, matrix.shape[0], where))
+    ids = None if fold is None else _as_ids(fold, matrix.shape[0], where)
+    return Block(matrix, target, weights, index, ids, run)
 
 
 def check_finite(block: Block) -> None:

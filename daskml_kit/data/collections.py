@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dask
@@ -14,7 +14,7 @@ import pandas as pd
 import scipy.sparse as sp
 from dask.optimization import cull
 
-from daskml_kit.data.block import Block, as_block
+from daskml_kit.data.block import Block, Run, as_block
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Array
 
@@ -24,19 +24,34 @@ BLOCK_BYTES = 4 * 2**20
 MAX_BLOCKS = 64
 
 
+class Place(NamedTuple):
+    """The position of a block, the width that its X must have, and the caller's blocks that it was merged from.
+
+    A block without width is a raw one: X is a frame or an array of any values, and is not checked.
+    """
+
+    index: int  # type: ignore[assignment]  # as in Block
+    n_features: int | None = None
+    run: Run | None = None
+
+    def block(self, parts: Iterable[Any]) -> Block:
+        """Return the checked block of ``parts``, which are X, y, the weights and the fold."""
+        if self.n_features is None:
+            return Block(next(iter(parts)), index=self.index)
+        return as_block(*parts, index=self.index, n_features=self.n_features, run=self.run)
+
+
 class Lazy(NamedTuple):
     """A block that its graph computes each time it is loaded."""
 
     graph: Mapping[Any, Any]
     keys: tuple[Any, ...]
-    index: int  # type: ignore[assignment]  # as in Block
-    n_features: int
+    place: Place
 
     def load(self) -> Block:
         present = [key for key in self.keys if key is not None]
         found = iter(dask.get(self.graph, present))  # in one run, which reads what the parts share once
-        parts = (None if key is None else next(found) for key in self.keys)
-        return as_block(*parts, index=self.index, n_features=self.n_features)
+        return self.place.block(None if key is None else next(found) for key in self.keys)
 
 
 def is_dask(value: object) -> bool:
@@ -148,20 +163,29 @@ def with_lengths(array: da.Array) -> da.Array:
     return known
 
 
-def lazy_blocks(aligned: Mapping[str, da.Array]) -> list[Lazy]:
+def lazy_blocks(columns: Mapping[str, Sequence[Any]], graph: Mapping[Any, Any], places: Sequence[Place]) -> list[Lazy]:
     """Return blocks that are computed at each use, each with the part of the graph that it needs.
 
     The graph is not optimized: that would fuse what X and the targets share, such as a file, into each of them.
+
+    Parameters
+    ----------
+    columns : mapping
+        The keys of each part's blocks.
+    graph : mapping
+    places : sequence of Place
     """
-    arrays = list(aligned.values())
-    graph = {key: task for array in arrays for key, task in dict(array.__dask_graph__()).items()}
-    names = {name: block_keys(array) for name, array in zip(aligned, arrays, strict=True)}
     blocks = []
-    for index in range(arrays[0].numblocks[0]):
-        keys = tuple(names[name][index] if name in names else None for name in PARTS)
+    for keys, place in zip(rows_of(columns), places, strict=True):
         part, _ = cull(graph, [key for key in keys if key is not None])
-        blocks.append(Lazy(part, keys, index, arrays[0].shape[1]))
+        blocks.append(Lazy(part, keys, place))
     return blocks
+
+
+def rows_of(columns: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Return the parts of each block in the order of `PARTS`, None where the data has no such part."""
+    empty = [None] * len(columns["X"])
+    return list(zip(*(columns.get(name, empty) for name in PARTS), strict=True))
 
 
 def graphs_overlap(blocks: Sequence[Lazy]) -> bool:

@@ -8,20 +8,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import CancelledError, Client, Future, get_worker
 
-from daskml_kit.data.block import Block, as_block
-from daskml_kit.data.collections import Lazy
+from daskml_kit.data.block import Block
+from daskml_kit.data.collections import Lazy, Place
 from daskml_kit.data.memory import size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, runs
-from daskml_kit.engines.engine import load
+from daskml_kit.engines.engine import chunk_of, load
 from daskml_kit.engines.profile import Profile
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.reductions.reduction import Node, Reduction, reduce_nodes
+from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
@@ -29,14 +32,13 @@ SHARD_MEMORY = 0.2
 
 
 class Remote(NamedTuple):
-    """A block whose parts are futures."""
+    """A block whose parts are futures, or keys of the engine's graph."""
 
-    X: Future
+    X: Any
     y: Future | None
     weight: Future | None
     fold: Future | None
-    index: int  # type: ignore[assignment]  # as in Block
-    n_features: int
+    place: Place
 
 
 class FuturesEngine(AbstractContextManager["FuturesEngine"]):
@@ -51,10 +53,14 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         A synchronous client.
     blocks : sequence of Remote or Lazy
         Futures of persisted data, or blocks that a worker loads anew in each pass.
+    graph : HighLevelGraph, optional
+        The parts of the blocks are keys of this graph, which the scheduler carries out anew in each pass.
     """
 
-    def __init__(self, client: Client, blocks: Sequence[Remote] | Sequence[Lazy]) -> None:
-        self.client = client
+    def __init__(
+        self, client: Client, blocks: Sequence[Remote] | Sequence[Lazy], graph: HighLevelGraph | None = None
+    ) -> None:
+        self.client, self.graph = client, graph
         self.blocks: list[Remote | Lazy] = list(blocks)
         self.n_blocks = len(self.blocks)
         self.change: Callable[[Any], Any] | None = None
@@ -62,6 +68,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._sources: list[Any] = []
         self._paces: dict[str, Pace] = {}
         self._threads: Mapping[str, int] = {}
+        self._name, self._passes = uuid.uuid4().hex, count()
         self.profile = Profile()
         self._follow_workers()
 
@@ -74,31 +81,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             Where a block was lost that cannot be computed again, as scattered data cannot.
         """
         self._follow_workers()
-        name = f"daskml-{type(reduction).__name__.lower()}-{uuid.uuid4().hex}"
-        futures: list[Future] = []
+        graph, top = self._graph(reduction)
+        futures = self.client.get(graph, top, sync=False)
         try:
-            for number, (shard, sources) in enumerate(zip(self._shards, self._sources, strict=True)):
-                futures.append(
-                    self._submit(
-                        answer_shard,
-                        reduction,
-                        sources,
-                        self.change,
-                        self.n_blocks,
-                        key=f"{name}-{number}",
-                        worker=shard.worker,
-                    )
-                )
-            n_tasks = len(futures)
-            top = futures
-            while len(top) > MERGE_WIDTH:
-                groups = [top[i : i + MERGE_WIDTH] for i in range(0, len(top), MERGE_WIDTH)]
-                top = [
-                    self.client.submit(merge_shards, reduction, group, self.n_blocks, pure=False) for group in groups
-                ]
-                futures += top
-                n_tasks += len(top)
-            parts = self.client.gather(top)
+            parts = self.client.gather(futures)
         except CancelledError as error:
             raise LostDataError(
                 "a block of the data was lost with its worker and cannot be computed again: persist data, or read it "
@@ -109,8 +95,30 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             raise
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)
-        self.profile.add(sum(pace.seconds for pace in self._paces.values()), n_tasks)
+        self.profile.add(sum(pace.seconds for pace in self._paces.values()), len(graph) - len(self.graph or ()))
         return reduction.finalize(nodes[0].partial)
+
+    def _graph(self, reduction: Reduction) -> tuple[HighLevelGraph, list[Any]]:
+        """Return the tasks of a pass, which are sent as one message, and those of them that are gathered."""
+        name = f"daskml-{type(reduction).__name__.lower()}-{self._name}-{next(self._passes)}"
+        answer = partial(answer_shard, reduction, self.change, self.n_blocks)
+        tasks = {(name, number): (answer, sources) for number, sources in enumerate(self._sources)}
+        workers = {key: [shard.worker] for key, shard in zip(tasks, self._shards, strict=True)}
+        placed = None if self.graph else {"workers": workers.__getitem__, "allow_other_workers": True}
+        layers = {name: MaterializedLayer(tasks, annotations=placed)}
+        merge, top = partial(merge_shards, reduction, self.n_blocks), list(tasks)
+        merges: dict[tuple[str, int], Any] = {}
+        while len(top) > MERGE_WIDTH:
+            groups = [top[i : i + MERGE_WIDTH] for i in range(0, len(top), MERGE_WIDTH)]
+            top = [(f"{name}-merge", len(merges) + i) for i in range(len(groups))]
+            merges.update({key: (merge, group) for key, group in zip(top, groups, strict=True)})
+        if merges:
+            layers[f"{name}-merge"] = MaterializedLayer(merges)
+        dependencies = {layer: {name} - {layer} for layer in layers}
+        if self.graph:
+            dependencies[name] = set(self.graph.layers)
+            layers, dependencies = {**self.graph.layers, **layers}, {**self.graph.dependencies, **dependencies}
+        return HighLevelGraph(layers, dependencies), top
 
     def homes(self) -> list[str]:
         """Return for each block a worker that holds it, or is to load it."""
@@ -120,7 +128,12 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         """Return some blocks as an argument of a task, which `loads_of` takes."""
         blocks = [self.blocks[position] for position in positions]
         recipes = [block for block in blocks if isinstance(block, Lazy)]
-        return Recipes(recipes) if recipes else [tuple(block) for block in blocks]
+        if recipes:
+            return Recipes(recipes)
+        return [
+            Places([block.place for block in blocks]),
+            *([*column] for column in zip(*(block[:4] for block in blocks), strict=True)),
+        ]
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         if any(isinstance(block, Lazy) for block in self.blocks):
@@ -161,14 +174,15 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             n_threads = self._threads.get(home, 1)
             total = sum(sizes[p] for p in positions)
             share = SHARD_MEMORY * limits.get(home, 0) / n_threads
-            n_shards = min(len(positions), max(n_threads, int(-(-total // share)) if share else 1))
+            wanted = len(positions) if self.graph else max(n_threads, int(-(-total // share)) if share else 1)
+            n_shards = min(len(positions), wanted)
             self._shards += [Shard(home, run) for run in runs(positions, n_shards)]
         self._shards.sort(key=lambda shard: shard.positions[0])
         self._collect()
 
     def _homes(self) -> tuple[list[str], list[int]]:
         workers = sorted(self._threads)
-        if isinstance(self.blocks[0], Lazy):
+        if self.graph or isinstance(self.blocks[0], Lazy):
             return [workers[p * len(workers) // self.n_blocks] for p in range(self.n_blocks)], [0] * self.n_blocks
         futures = [block.X for block in self.blocks if isinstance(block, Remote)]
         holders: Mapping[Any, Sequence[str]] = self.client.who_has(futures)
@@ -198,6 +212,13 @@ class Recipes:
 
     def __init__(self, blocks: Sequence[Lazy]) -> None:
         self.blocks = blocks
+
+
+class Places:
+    """The places of blocks in one opaque value; their parts lie beside it as flat lists of futures."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
 
 
 class Pace(NamedTuple):
@@ -235,28 +256,29 @@ def add_paces(paces: Iterable[Mapping[str, Pace]]) -> dict[str, Pace]:
     return total
 
 
-def answer_shard(reduction: Reduction, sources: Any, change: Callable[[Any], Any] | None, n_blocks: int) -> Part:
+def answer_shard(reduction: Reduction, change: Callable[[Any], Any] | None, n_blocks: int, sources: Any) -> Part:
     """Answer ``reduction`` for one shard, on its worker, one block after another."""
     started = time.perf_counter()
-    nodes: list[Node] = []
+    tree = Tree(reduction, n_blocks)
     n_bytes = 0.0
     with computing():
         for loaded in loads_of(sources, change):
             block = loaded()
-            n_bytes += size_of(block.X)
-            nodes = reduce_nodes(reduction, [*nodes, Node(0, block.index, reduction.chunk(block))], n_blocks)
+            n_bytes += 8 * np.prod(block.X.shape) if isinstance(block.X, pd.DataFrame) else size_of(block.X)
+            tree.add(Node(0, block.index, chunk_of(reduction, block)))
             del block
-    return Part(nodes, {get_worker().address: Pace(n_bytes, time.perf_counter() - started)})
+    return Part(tree.nodes(), {get_worker().address: Pace(n_bytes, time.perf_counter() - started)})
 
 
 def loads_of(sources: Any, change: Callable[[Any], Any] | None) -> list[Callable[[], Block]]:
     """Return what loads each block of a task's argument, on its worker."""
     if isinstance(sources, Recipes):
         return [partial(load, recipe, change) for recipe in sources.blocks]
-    return [partial(_assemble, *source) for source in sources]
+    places, *columns = sources
+    return [partial(place.block, parts) for place, *parts in zip(places.places, *columns, strict=True)]
 
 
-def merge_shards(reduction: Reduction, parts: Sequence[Part], n_blocks: int) -> Part:
+def merge_shards(reduction: Reduction, n_blocks: int, parts: Sequence[Part]) -> Part:
     """Combine the answers of some shards, on a worker."""
     nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], n_blocks)
     return Part(nodes, add_paces(part.paces for part in parts))
@@ -264,7 +286,3 @@ def merge_shards(reduction: Reduction, parts: Sequence[Part], n_blocks: int) -> 
 
 def _hold(recipes: Recipes) -> Recipes:
     return recipes
-
-
-def _assemble(X: Any, y: Any, weight: Any, fold: Any, index: int, n_features: int) -> Block:
-    return as_block(X, y, weight, fold, index=index, n_features=n_features)

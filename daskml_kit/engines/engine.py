@@ -15,9 +15,11 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.profile import Profile
 from daskml_kit.engines.runtime import computing
-from daskml_kit.reductions.reduction import Node, Reduction, reduce_nodes
+from daskml_kit.reductions.reduction import Node, Reduction, Tree
 
 INLINE_ELEMENTS = 50_000
+SUBMISSIONS = 16
+"""The runs of blocks that each thread is given in a pass, where there are more blocks: one costs as much as a block."""
 
 
 class Engine(Protocol):
@@ -27,7 +29,7 @@ class Engine(Protocol):
 
     @property
     def profile(self) -> Profile:
-        """What the engine has done so far."""
+        """Passes and seconds of the engine so far."""
 
     def answer(self, reduction: Reduction) -> list[Any]:
         """Return one answer for each reduction fused in ``reduction``."""
@@ -65,15 +67,17 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         A partial is combined as soon as its sibling in the tree is there, so that the memory of a pass holds few.
         """
         spent = 0.0
-        nodes: list[Node] = []
+        tree = Tree(reduction, self.n_blocks)
+        length = run_length(self.n_blocks, SUBMISSIONS * self.profile.n_threads)
+        starts = range(0, self.n_blocks, length)
         apply = self._pool.map if self._pool else map
         with computing():  # also where one thread works: BLAS's own split of the sums would change their bits
-            results = apply(self._chunk, [reduction] * self.n_blocks, self.blocks)
-            for position, (partial, seconds) in enumerate(results):
+            for nodes, seconds in apply(lambda start: self._answer_run(reduction, start, start + length), starts):
                 spent += seconds
-                nodes = reduce_nodes(reduction, [*nodes, Node(0, position, partial)], self.n_blocks)
+                for node in nodes:
+                    tree.add(node)
         self.profile.add(spent, self.n_blocks)
-        return reduction.finalize(nodes[0].partial)
+        return reduction.finalize(tree.nodes()[0].partial)
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
         self.change = change
@@ -84,10 +88,34 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def _chunk(self, reduction: Reduction, source: Block | Lazy) -> tuple[Any, float]:
+    def _answer_run(self, reduction: Reduction, start: int, stop: int) -> tuple[list[Node], float]:
         started = time.perf_counter()
-        block = source if isinstance(source, Block) else load(source, self.change)
-        return reduction.chunk(block), time.perf_counter() - started
+        tree = Tree(reduction, self.n_blocks)
+        for position, source in enumerate(self.blocks[start:stop], start):
+            block = source if isinstance(source, Block) else load(source, self.change)
+            tree.add(Node(0, position, chunk_of(reduction, block)))
+        return tree.nodes(), time.perf_counter() - started
+
+
+def chunk_of(reduction: Reduction, block: Block) -> Any:
+    """Return the reduction's partial answer of a block; an error about a merged block names the caller's own block."""
+    try:
+        return reduction.chunk(block)
+    except (TypeError, ValueError):
+        for own in block.unmerged():
+            reduction.chunk(own)  # raises what names the block and the row as the caller knows them
+        raise
+
+
+def run_length(n_blocks: int, n_runs: int) -> int:
+    """Return a power of two of blocks, a subtree of the reduction tree, so that there are about ``n_runs`` runs.
+
+    Examples
+    --------
+    >>> run_length(4096, 32), run_length(100, 32), run_length(3, 32)
+    (128, 2, 1)
+    """
+    return 1 << max(n_blocks // n_runs, 1).bit_length() - 1
 
 
 def load(source: Lazy, change: Callable[[Any], Any] | None) -> Block:

@@ -1,10 +1,21 @@
-"""Open the engine that suits the data: where it lies, and how large it is."""
+"""Open the engine that suits the data: where it lies, and how large it is.
+
+| case | the data | its blocks | without a cluster | on a cluster |
+|---|---|---|---|---|
+| memory | NumPy, CSR | views of some megabytes | threads here | threads here |
+| persisted | futures | as they lie | | a task a worker thread beside them; up to 16 MB threads here |
+| fits | lazy, half the free memory at most | computed once, held | threads here | as persisted |
+| streams | lazy, larger or not to be kept | computed in each pass | threads here | a task a worker thread |
+
+`open_engine` opens numbers: aligned with their targets and weights, checked, runs of tiny blocks merged. `open_table`
+opens frames and arrays of any values as they come. What it does not keep is streamed by the scheduler, a task a block,
+since such blocks often share work or rest on futures.
+"""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,30 +24,35 @@ import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
-import pandas as pd
 from dask.array.utils import meta_from_array
+from dask.dataframe.utils import make_meta
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, futures_of, get_client, get_worker, rejoin, secede, wait
 
-from daskml_kit.data.block import Block, as_block
+from daskml_kit.data.block import Block
 from daskml_kit.data.collections import (
-    PARTS,
+    Place,
     align,
     block_keys,
     dask_matrix,
     dask_vector,
     graphs_overlap,
+    has_unknown,
     is_dask,
     lazy_blocks,
     memory_blocks,
+    rows_of,
 )
 from daskml_kit.data.memory import array_bytes, blocks_bytes, fits
+from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine
-from daskml_kit.engines.runtime import computing
+from daskml_kit.engines.profile import Profile
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
-from daskml_kit.reductions.reduction import Node, Reduction, reduce_nodes
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
 
 LOCAL_BYTES = 16 * 2**20
@@ -78,17 +94,26 @@ def open_engine(
     DataError
         Where the parts do not fit together.
     """
-    inside = in_task()
     client = find_client() if is_dask(X) else None
+    with (
+        _outside_of_tasks(client) as inside,
+        _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside)) as engine,
+    ):
+        if checkpoint is None:
+            yield engine
+        else:
+            with Transcript(engine, checkpoint, fingerprint_of(X, y, sample_weight, setting)) as transcript:
+                yield transcript
+
+
+@contextmanager
+def _outside_of_tasks(client: Client | None) -> Iterator[bool]:
+    """Give a task's thread back to its worker, for the passes of an engine on its cluster; yield whether it is one."""
+    inside = in_task()
     if inside and client is not None:
-        secede()  # else this task would hold the thread that its own passes need
+        secede()
     try:
-        with _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside)) as engine:
-            if checkpoint is None:
-                yield engine
-            else:
-                with Transcript(engine, checkpoint, fingerprint_of(X, y, sample_weight, setting)) as transcript:
-                    yield transcript
+        yield inside
     finally:
         if inside and client is not None:
             rejoin()
@@ -129,23 +154,42 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_
     arrays = {name: part for name, part in parts.items() if isinstance(part, da.Array)}
     held = client is not None and all(_is_persisted(array) for array in arrays.values())
     if not held and not fits(client, sum(array_bytes(array) for array in arrays.values())):
-        blocks = lazy_blocks(align(parts, trust=True))
-        streams = client is None or not (graphs_overlap(blocks) or any(futures_of(a) for a in arrays.values()))
-        if streams:
-            return LocalEngine(blocks, n_threads) if client is None else FuturesEngine(client, blocks)
-    aligned = align({**parts, **_persist(client, arrays)}, trust=False)
+        aligned, places = _merge(align(parts, trust=True))
+        graph = {key: task for array in aligned.values() for key, task in dict(array.__dask_graph__()).items()}
+        blocks = lazy_blocks({name: block_keys(array) for name, array in aligned.items()}, graph, places)
+        if client is None:
+            return LocalEngine(blocks, n_threads)
+        if not (graphs_overlap(blocks) or any(futures_of(array) for array in arrays.values())):
+            return FuturesEngine(client, blocks)
+    if any(has_unknown(array) for array in arrays.values()):
+        arrays = _persist(client, arrays)  # else lengths would be counted by computing what is to be held
+    aligned, places = _merge(align({**parts, **arrays}, trust=False))
     aligned = _persist(client, aligned)
     if client is None:
-        held_values = [dask.get(dict(array.__dask_graph__()), block_keys(array)) for array in aligned.values()]
-        return LocalEngine(_held_blocks(aligned, held_values), n_threads)
-    futures = {name: _block_futures(array) for name, array in aligned.items()}
-    if sum(client.nbytes([f.key for f in futures["X"]], summary=False).values()) <= LOCAL_BYTES:
-        values = client.gather(list(futures.values()))
-        return LocalEngine(_held_blocks(aligned, values), n_threads)
-    n_features = aligned["X"].shape[1]
-    empty = [None] * len(futures["X"])
-    rows = zip(*(futures.get(name, empty) for name in PARTS), strict=True)
-    return FuturesEngine(client, [Remote._make((*row, index, n_features)) for index, row in enumerate(rows)])
+        values = {name: dask.get(dict(a.__dask_graph__()), block_keys(a)) for name, a in aligned.items()}
+        return _over_values(values, places, n_threads)
+    return _over_futures(client, {name: _block_futures(array) for name, array in aligned.items()}, places, n_threads)
+
+
+def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[Place]]:
+    arrays, runs = merge_tiny(aligned)
+    n_blocks, n_features = arrays["X"].numblocks[0], arrays["X"].shape[1]
+    return arrays, [Place(index, n_features, runs[index] if runs else None) for index in range(n_blocks)]
+
+
+def _over_futures(
+    client: Client, columns: Mapping[str, Sequence[Future]], places: Sequence[Place], n_threads: int | None
+) -> Engine:
+    """Read the blocks beside the workers that hold them, or here where they are small."""
+    if sum(client.nbytes([future.key for future in columns["X"]], summary=False).values()) <= LOCAL_BYTES:
+        values = dict(zip(columns, client.gather(list(columns.values())), strict=True))
+        return _over_values(values, places, n_threads)
+    rows = zip(rows_of(columns), places, strict=True)
+    return FuturesEngine(client, [Remote._make((*parts, place)) for parts, place in rows])
+
+
+def _over_values(columns: Mapping[str, Sequence[Any]], places: Sequence[Place], n_threads: int | None) -> LocalEngine:
+    return LocalEngine([place.block(parts) for parts, place in zip(rows_of(columns), places, strict=True)], n_threads)
 
 
 def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da.Array]:
@@ -172,14 +216,6 @@ def _block_futures(array: da.Array) -> list[Future]:
     return [by_key[key] for key in block_keys(array)]
 
 
-def _held_blocks(aligned: dict[str, da.Array], values: Sequence[Sequence[Any]]) -> list[Block]:
-    n_features = aligned["X"].shape[1]
-    columns = dict(zip(aligned, values, strict=True))
-    empty = [None] * len(columns["X"])
-    rows = zip(*(columns.get(name, empty) for name in PARTS), strict=True)
-    return [as_block(*row, index=index, n_features=n_features) for index, row in enumerate(rows)]
-
-
 def _memory(values: Any) -> Array | None:
     return None if values is None else np.asarray(values)
 
@@ -201,44 +237,62 @@ def _threads(n_jobs: int | None, inside: bool) -> int | None:
     return n_jobs if n_jobs > 0 else None
 
 
-RUN_LENGTH = 32
-"""The most blocks that one task reads, of those that a worker holds."""
-MERGE_WIDTH = 8
-"""Blocks of one merging task; a power of two, so that merging keeps to the binary tree."""
+@contextmanager
+def open_table(X: Any, *, keep: bool = False) -> Iterator[TableEngine]:
+    """Open an engine over the row blocks of a Dask DataFrame or array of any values, and close it in the end.
 
-
-class Tables:
-    """Answers reductions about a Dask DataFrame or array, its values of any type, block by block.
-
-    Nothing is held but the partial answers. Blocks without rows are passed over.
+    See the module's table for where the blocks are read.
 
     Parameters
     ----------
     X : Dask DataFrame or array
-    keep : bool
-        Whether to hold the data where it fits in memory: then several passes read the source once.
+    keep : bool, default=False
+        Whether to hold the data where it fits in memory: then several passes read the source once. Without it, nothing
+        is held but the partial answers and what lies in a cluster's memory already.
+
+    Yields
+    ------
+    TableEngine
+        Answers reductions whose blocks have frames or arrays as they come, unchecked.
 
     Examples
     --------
-    >>> import dask.dataframe as dd
+    >>> import pandas as pd
     >>> from daskml_kit.reductions.frames import Head
     >>> frame = dd.from_pandas(pd.DataFrame({"a": ["x", "y", "z"]}), npartitions=2)
-    >>> Tables(frame).answer(Head(1))
+    >>> with open_table(frame) as engine:
+    ...     engine.answer(Head(1))
     [   a
     0  x]
     """
-
-    def __init__(self, X: Any, *, keep: bool = False) -> None:
-        self._client = find_client()
-        self._X = X
+    client = find_client()
+    with _outside_of_tasks(client) as inside:
         if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
-        self._blocks = list(np.ravel(X.to_delayed()))
-        self.n_blocks = len(self._blocks)
-        if self._client is not None and _lies_in_memory(X, self.n_blocks):
-            self._blocks = list(dask.persist(*self._blocks))  # the same futures, by the names of the blocks
-        elif keep:
-            self._hold()
+        blocks, kept = _keep(client, X, list(np.ravel(X.to_delayed())), keep)
+        with _open_raw(client, blocks, kept, _threads(None, inside)) as engine:
+            yield TableEngine(engine, X, blocks)
+
+
+class TableEngine:
+    """Answers reductions about a table of any values; its blocks without rows are passed over.
+
+    Parameters
+    ----------
+    engine : Engine
+        Over raw blocks.
+    X : Dask DataFrame or array
+    blocks : list of Delayed
+        The blocks of X, those that are held as what is held.
+    """
+
+    def __init__(self, engine: Engine, X: Any, blocks: Sequence[Delayed]) -> None:
+        self.engine, self.n_blocks, self._X, self._blocks = engine, engine.n_blocks, X, blocks
+
+    @property
+    def profile(self) -> Profile:
+        """Passes and seconds so far."""
+        return self.engine.profile
 
     def answer(self, reduction: Reduction) -> list[Any]:
         """Return one answer for each reduction fused in ``reduction``.
@@ -246,82 +300,72 @@ class Tables:
         Raises
         ------
         DataError
-            Where no block has rows.
+            Where no block has rows, or a block cannot be used; the message names it.
         """
-        shared = dask.delayed(reduction, traverse=False)
-        answer, merge = dask.delayed(_answer), dask.delayed(_merge)
-        parts = [answer(shared, [self._blocks[at] for at in run], run, self.n_blocks) for run in self._runs()]
-        while len(parts) > 1:
-            groups = [parts[i : i + MERGE_WIDTH] for i in range(0, len(parts), MERGE_WIDTH)]
-            parts = [merge(shared, group, self.n_blocks) for group in groups]
-        (nodes,) = dask.compute(parts[0])
-        if nodes[0].partial is None:
-            shape = (0, self._X.shape[1])
-            raise DataError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
-        return reduction.finalize(nodes[0].partial)
+        return self.engine.answer(_OfTable(reduction, self._X.shape[1]))
 
     def collection(self) -> Any:
         """Return the data as a Dask collection, which reads what is held rather than the source."""
         if isinstance(self._X, dd.DataFrame):
-            meta = pd.DataFrame(columns=self._X.columns).astype(self._X.dtypes)
-            return dd.from_delayed(self._blocks, meta=meta)
+            return dd.from_delayed(self._blocks, meta=make_meta(self._X))
         meta, width = meta_from_array(self._X), self._X.shape[1]
         rows = zip(self._blocks, self._X.chunks[0], strict=True)
         parts = [da.from_delayed(block, (length, width), meta=meta) for block, length in rows]
         return da.concatenate(parts, allow_unknown_chunksizes=True)
 
-    def _runs(self) -> list[list[int]]:
-        """Return which blocks one task reads: of those in a cluster's memory many that lie together, else one."""
-        held = {future.key: future for future in futures_of(self._blocks)}
-        if self._client is None or not all(block.key in held for block in self._blocks):
-            return [[position] for position in range(self.n_blocks)]
-        wait(list(held.values()))
-        places = self._client.who_has(list(held.values()))
-        homes = defaultdict(list)
-        for position, block in enumerate(self._blocks):
-            homes[min(places.get(block.key) or [""])].append(position)
-        return [home[i : i + RUN_LENGTH] for home in homes.values() for i in range(0, len(home), RUN_LENGTH)]
 
-    def _hold(self) -> None:
-        first = dask.persist(self._blocks[0])
-        if fits(self._client, blocks_bytes([*first, *self._blocks[1:]])):
-            self._blocks = [*first, *dask.persist(*self._blocks[1:])]
+def _keep(client: Client | None, X: Any, blocks: list[Delayed], keep: bool) -> tuple[list[Delayed], bool]:
+    """Hold the blocks where that is asked for and they fit; return them, and whether they are held."""
+    if client is not None and len(futures_of(X)) == len(blocks) and len(X.__dask_graph__()) <= 2 * len(blocks):
+        return list(dask.persist(*blocks)), True  # the same futures, by the names of the blocks
+    if keep:
+        first = dask.persist(blocks[0])
+        blocks = [*first, *blocks[1:]]
+        if fits(client, blocks_bytes(blocks)):
+            return [*first, *dask.persist(*blocks[1:])], True
+    return blocks, False
 
 
-def _lies_in_memory(X: Any, n_blocks: int) -> bool:
-    """Whether a cluster holds X, as after ``persist``, so that its graph is but futures and their other names."""
-    return len(futures_of(X)) == n_blocks and len(X.__dask_graph__()) <= 2 * n_blocks
-
-
-def _answer(reduction: Reduction, tables: list[Any], positions: list[int], n_blocks: int) -> list[Node]:
-    """Answer ``reduction`` for some blocks, one after another, as far combined as the tree allows."""
-    nodes: list[Node] = []
-    for table, position in zip(tables, positions, strict=True):
-        nodes = reduce_nodes(_Skipping(reduction), [*nodes, *_answer_block(reduction, table, position)], n_blocks)
-    return nodes
-
-
-def _answer_block(reduction: Reduction, table: Any, index: int) -> list[Node]:
-    if table.shape[0] == 0:
-        return [Node(0, index, None)]
-    try:
-        with computing():
-            return [Node(0, index, reduction.chunk(Block(table, index=index)))]
-    except DataError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise (DataError if isinstance(error, ValueError) else TypeError)(f"{error} (in block {index})") from error
-
-
-def _merge(reduction: Reduction, parts: list[list[Node]], n_blocks: int) -> list[Node]:
-    return reduce_nodes(_Skipping(reduction), [node for part in parts for node in part], n_blocks)
+def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_threads: int | None) -> Engine:
+    keys, places = [block.key for block in blocks], [Place(index) for index in range(len(blocks))]
+    graph = HighLevelGraph.merge(*(block.__dask_graph__() for block in blocks))
+    if client is not None and held:
+        futures = {future.key: future for future in futures_of(blocks)}
+        wait(list(futures.values()))
+        return _over_futures(client, {"X": [futures[key] for key in keys]}, places, n_threads)
+    if client is not None:
+        return FuturesEngine(
+            client, [Remote(key, None, None, None, place) for key, place in zip(keys, places, strict=True)], graph
+        )
+    lazy = lazy_blocks({"X": keys}, graph.to_dict(), places)
+    if held or graphs_overlap(lazy):  # what blocks share, as after a shuffle, would be computed for each of them
+        return _over_values({"X": dask.compute(*blocks)}, places, n_threads)
+    return LocalEngine(lazy, n_threads)
 
 
 @dataclass(frozen=True, eq=False)
-class _Skipping(Delegate):
-    """A reduction's ``combine``, where a block without rows has no partial answer."""
+class _OfTable(Delegate):
+    """A reduction about a table, in which a block without rows has no partial answer."""
+
+    width: int
+
+    def chunk(self, block: Block) -> Any:
+        if block.n_rows == 0:
+            return None
+        try:
+            return self.reduction.chunk(block)
+        except DataError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = DataError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{error} (in block {block.index})") from error
 
     def combine(self, a: Any, b: Any) -> Any:
         if a is None or b is None:
             return b if a is None else a
         return self.reduction.combine(a, b)
+
+    def finalize(self, total: Any) -> list[Any]:
+        if total is None:
+            raise DataError(f"Found array with 0 sample(s) (shape={(0, self.width)}) while a minimum of 1 is required.")
+        return self.reduction.finalize(total)

@@ -10,7 +10,7 @@ import sklearn.preprocessing
 
 from daskml_kit.base import DaskTransformer, forget, numbers, prepare, spec_of_table, with_head, without_names
 from daskml_kit.data.collections import is_dask
-from daskml_kit.engines.open import Tables, open_engine
+from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.linalg import scale_of
 from daskml_kit.reductions.frames import is_sparse
@@ -105,7 +105,9 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
         spec = spec_of_table(table)
         if sample_weight is None or np.ndim(sample_weight) == 0:
             factor = 1.0 if sample_weight is None else float(sample_weight)
-            return self._fit_tables(Tables(table), self._fit_steps(spec, factor, weighted=sample_weight is not None))
+            with open_table(table) as engine:
+                steps = self._fit_steps(spec, factor, weighted=sample_weight is not None)
+                return self._fit_tables(engine, steps)
         with open_engine(X, None, sample_weight) as engine:
             return self._fit_tables(engine, self._fit_steps(spec, weighted=True))
 

@@ -62,11 +62,60 @@ class Node(NamedTuple):
     partial: Any
 
 
-def reduce_nodes(reduction: Reduction, nodes: Iterable[Node], n_blocks: int) -> list[Node]:
-    """Combine ``nodes`` as far as they are siblings in the binary tree over the ``n_blocks`` block positions.
+class Tree:
+    """Binary reduction tree over ``n_blocks`` block positions that combines two siblings as soon as both are there.
 
-    The tree depends on the number of blocks alone, so the same blocks give the same bits however they are shared
-    out. With every block present one node is left, the root.
+    It depends on the number of blocks alone, so the same blocks give the same bits however they are shared out, and in
+    whatever order they come. A block costs a constant number of steps on the average; of blocks that come in order at
+    most ``log2(n_blocks)`` partials are held.
+
+    Parameters
+    ----------
+    reduction : Reduction
+        Its ``combine`` joins two siblings, the left one first.
+    n_blocks : int
+
+    Examples
+    --------
+    >>> class Sum(SingleReduction):
+    ...     def combine(self, a, b): return a + b
+    >>> tree = Tree(Sum(), 5)
+    >>> for i in (0, 1, 3): tree.add(Node(0, i, i))
+    >>> tree.nodes()
+    [Node(level=0, position=3, partial=3), Node(level=1, position=0, partial=1)]
+    """
+
+    def __init__(self, reduction: Reduction, n_blocks: int) -> None:
+        self.reduction, self.last = reduction, n_blocks - 1
+        self._waiting: dict[tuple[int, int], Any] = {}
+
+    def add(self, node: Node) -> None:
+        """Add the partial of a block, or of a subtree, and combine it with the siblings that wait for it."""
+        level, position, partial = node
+        while last := self.last >> level:
+            if position & 1:
+                if (level, position - 1) not in self._waiting:
+                    break
+                partial = self.reduction.combine(self._waiting.pop((level, position - 1)), partial)
+            elif position < last:
+                if (level, position + 1) not in self._waiting:
+                    break
+                partial = self.reduction.combine(partial, self._waiting.pop((level, position + 1)))
+            level, position = level + 1, position >> 1
+        self._waiting[level, position] = partial
+
+    def nodes(self) -> list[Node]:
+        """Return the partials that have no sibling yet; the root alone once every block has come."""
+        return [Node(*place, self._waiting[place]) for place in sorted(self._waiting)]
+
+
+def reduce_nodes(reduction: Reduction, nodes: Iterable[Node], n_blocks: int) -> list[Node]:
+    """Combine ``nodes`` as far as they are siblings in the `Tree` over the ``n_blocks`` block positions.
+
+    Returns
+    -------
+    list of Node
+        The root alone, where every block is present.
 
     Examples
     --------
@@ -74,21 +123,11 @@ def reduce_nodes(reduction: Reduction, nodes: Iterable[Node], n_blocks: int) -> 
     ...     def combine(self, a, b): return a + b
     >>> reduce_nodes(Sum(), [Node(0, i, i) for i in range(5)], 5)
     [Node(level=3, position=0, partial=10)]
-    >>> reduce_nodes(Sum(), [Node(0, i, i) for i in (0, 1, 3)], 5)
-    [Node(level=0, position=3, partial=3), Node(level=1, position=0, partial=1)]
     """
-    known = {(node.level, node.position): node.partial for node in nodes}
-    level = 0
-    while (n_blocks - 1) >> level:
-        last = (n_blocks - 1) >> level
-        for position in sorted(p for (at, p) in known if at == level and p % 2 == 0):
-            if position == last:
-                known[level + 1, position // 2] = known.pop((level, position))
-            elif (level, position + 1) in known:
-                left, right = known.pop((level, position)), known.pop((level, position + 1))
-                known[level + 1, position // 2] = reduction.combine(left, right)
-        level += 1
-    return [Node(at, position, known[at, position]) for at, position in sorted(known)]
+    tree = Tree(reduction, n_blocks)
+    for node in nodes:
+        tree.add(node)
+    return tree.nodes()
 
 
 @dataclass(frozen=True, eq=False)
