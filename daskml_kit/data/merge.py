@@ -124,4 +124,5 @@ class _Join:
                 )
             if n_rows(part) != length:
                 raise DataError(f"{self.name}: expected {length} rows, got {n_rows(part)} in block {index}")
-        return join(parts)
+        rows = join(parts)
+        return rows if sp.issparse(rows) else np.ascontiguousarray(rows)  # one order, whatever that of the parts: bits

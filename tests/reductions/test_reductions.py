@@ -18,7 +18,7 @@ from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
 from daskml_kit.reductions.gram import Gram, Triangle
 from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.reduction import Node, SingleReduction, reduce_nodes
+from daskml_kit.reductions.reduction import Node, SingleReduction, Tree, reduce_nodes
 from daskml_kit.reductions.summary import Summary
 
 NUMBERS = st.floats(-100, 100, allow_nan=False, width=32)
@@ -137,6 +137,48 @@ def test_a_survey_counts_all_rows_and_samples_without_bias(case):
 class Concatenate(SingleReduction):
     def combine(self, a, b):
         return f"({a}{b})"
+
+
+def reference(reduction, nodes, n_blocks):
+    """The tree written plainly: level after level, each left child with the sibling that is there."""
+    known = {(node.level, node.position): node.partial for node in nodes}
+    level = 0
+    while (n_blocks - 1) >> level:
+        last = (n_blocks - 1) >> level
+        for position in sorted(p for (at, p) in known if at == level and p % 2 == 0):
+            if position == last:
+                known[level + 1, position // 2] = known.pop((level, position))
+            elif (level, position + 1) in known:
+                left, right = known.pop((level, position)), known.pop((level, position + 1))
+                known[level + 1, position // 2] = reduction.combine(left, right)
+        level += 1
+    return [Node(at, position, known[at, position]) for at, position in sorted(known)]
+
+
+@given(st.integers(1, 200), st.data())
+def test_the_tree_is_that_of_the_plain_reference(n, data):
+    order = data.draw(st.lists(st.integers(0, n - 1), unique=True, min_size=1))
+    nodes = [Node(0, i, f"{i},") for i in order]
+    tree = Tree(Concatenate(), n)
+    for node in nodes:
+        tree.add(node)
+    assert tree.nodes() == reduce_nodes(Concatenate(), nodes, n) == reference(Concatenate(), nodes, n)
+
+
+def test_the_tree_takes_as_many_steps_as_blocks():
+    combined = []
+
+    class Count(SingleReduction):
+        def combine(self, a, b):
+            combined.append(None)
+            return a + b
+
+    tree = Tree(Count(), 5000)
+    for position in range(5000):
+        tree.add(Node(0, position, 1))
+        assert len(tree.nodes()) <= 13
+    assert tree.nodes()[0].partial == 5000
+    assert len(combined) == 4999
 
 
 @given(st.integers(1, 40), st.data())
