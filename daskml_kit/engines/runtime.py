@@ -1,72 +1,79 @@
-"""How a process is set while it computes: one BLAS thread a task, and freed memory kept for the next step."""
+"""BLAS threads of a process while it computes, and a worker plugin that keeps freed memory for the next pass."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from distributed import Worker, WorkerPlugin
 from threadpoolctl import ThreadpoolController
 
-TRIM_VARIABLE, MMAP_VARIABLE = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-MMAP_BYTES = 2**17
-"""Without its variable: glibc asks the system anew for what is larger."""
-KEPT_BYTES = 2**23
-"""The largest temporaries of tiles and of boosting are about as large; each worker keeps some times as much."""
-KEPT_SECONDS = 1.0
-"""Passes and calls follow each other: what one has freed the next one takes."""
+DEFAULT_BYTES = 2**17
+"""glibc's threshold for both: what is larger is asked of the system anew, and given back at once."""
 
 
-class Heap:
-    """Keeps blocks of up to `KEPT_BYTES` that are freed, where the environment says to give them back at once.
+class KeepFreedMemory(WorkerPlugin):  # type: ignore[misc]
+    """Worker plugin that keeps freed blocks of memory for the next task (glibc's malloc thresholds); off by default.
 
-    It does so on Dask's workers (``distributed.nanny.pre-spawn-environ``). Each temporary of a tile, and each message,
-    would be new memory then, and the first touch of its pages takes as long as what is done with it.
+    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_=65536`` (``distributed.nanny.pre-spawn-environ``), so each
+    temporary of more than 128 kB is new memory from the system, whose pages cost as much to touch as what is done with
+    them. With the plugin a worker keeps freed blocks up to ``n_bytes``, and at most twice as much at the top of each
+    arena, so a worker holds some times ``n_bytes`` more. Where the libc is not glibc, it changes nothing and logs
+    an event on the scheduler that says so.
+
+    Parameters
+    ----------
+    n_bytes : int, default=8388608
+        Bytes of the largest block that is kept; the temporaries of a tile of rows are about as large.
+
+    See Also
+    --------
+    distributed.Client.register_plugin : Starts a plugin on each worker, also on those that join.
+
+    References
+    ----------
+    ``mallopt(3)``: ``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD``.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     client.register_plugin(KeepFreedMemory())
     """
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users, self.until = 0, 0.0
-        self.watch: threading.Thread | None = None
-        trim = os.environ.get(TRIM_VARIABLE, "")
-        limited = sys.platform.startswith("linux") and trim.isdecimal() and MMAP_VARIABLE not in os.environ
-        self.libc = ctypes.CDLL(None) if limited else None
-        self.trim = int(trim) if limited else 0
-        if not hasattr(self.libc, "mallopt"):  # another libc than glibc
-            self.libc = None
+    name = "daskml-keep-freed-memory"
+    idempotent = True
 
-    def keep(self, more_users: int = 0) -> None:
-        """Keep what is freed for `KEPT_SECONDS`, and for as long as there are users."""
-        if self.libc is None:
-            return
-        with self.lock:
-            self.users += more_users
-            self.until = time.monotonic() + KEPT_SECONDS
-            if self.watch is None:
-                self.libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-                self.libc.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
-                self.watch = threading.Thread(target=self._give_back_in_time, name="daskml-heap", daemon=True)
-                self.watch.start()
+    def __init__(self, n_bytes: int = 2**23) -> None:
+        self.n_bytes = n_bytes
 
-    def _give_back_in_time(self) -> None:
-        left = KEPT_SECONDS
-        while self.libc is not None:
-            time.sleep(max(left, KEPT_SECONDS / 4))
-            with self.lock:
-                left = self.until - time.monotonic()
-                if left <= 0 and not self.users:
-                    self.libc.mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
-                    self.libc.mallopt(M_TRIM_THRESHOLD, self.trim)
-                    self.libc.malloc_trim(0)
-                    self.watch = None
-                    return
+    def setup(self, worker: Worker) -> None:
+        """Raise the thresholds of the worker's process."""
+        if not _set_thresholds(self.n_bytes, 2 * self.n_bytes):
+            worker.log_event(self.name, "the C library is not glibc: memory is kept as it decides")
+
+    def teardown(self, worker: Worker) -> None:
+        """Set the thresholds that the process was started with, and give back what is kept."""
+        _set_thresholds(
+            int(os.environ.get("MALLOC_MMAP_THRESHOLD_", DEFAULT_BYTES)),
+            int(os.environ.get("MALLOC_TRIM_THRESHOLD_", DEFAULT_BYTES)),
+        )
+
+
+def _set_thresholds(mmap: int, trim: int) -> bool:
+    libc = ctypes.CDLL(None)
+    if not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
+        return False
+    libc.mallopt(M_MMAP_THRESHOLD, mmap)
+    libc.mallopt(M_TRIM_THRESHOLD, trim)
+    libc.malloc_trim(0)
+    return True
 
 
 class Blas:
@@ -91,27 +98,17 @@ class Blas:
                 self.restore.__exit__(None, None, None)
 
 
-_heap, _blas = Heap(), Blas()
+_blas = Blas()
 
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Limit BLAS to one thread, and keep freed memory, while any thread of this process is inside.
-
-    Memory is kept a second longer, for who comes in next.
-    """
-    _heap.keep(1)
+    """Limit BLAS to one thread while any thread of this process is inside."""
     _blas.enter()
     try:
         yield
     finally:
         _blas.leave()
-        _heap.keep(-1)
-
-
-def keep_freed_memory() -> None:
-    """Keep freed memory for the next second, for calls that follow each other."""
-    _heap.keep()
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from daskml_kit.numerics.tiles import scratch
 from daskml_kit.typing import Array
 
 
@@ -46,8 +47,8 @@ class Logistic:
 
     def terms(self, raw: Array, y: Array, order: int) -> Terms:
         margin = np.multiply(raw, y, out=raw)
-        growth = np.exp(margin)
-        total = growth + 1
+        growth = np.exp(margin, out=scratch("growth", margin.shape, margin.dtype))
+        total = np.add(growth, 1, out=scratch("total", margin.shape, margin.dtype))
         wrong = np.divide(growth, total, out=growth)
         value = np.log(total, out=total)
         if not np.isfinite(value.max(initial=0)):  # the plain formulas overflow only for margins of hundreds

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from daskml_kit.numerics.tiles import scratch
 from daskml_kit.typing import Array, Labels
 
 
@@ -76,7 +77,10 @@ class OneVsRest:
         if factors is not None:
             factor = np.where(chosen, factors[:, 1:], factors[:, :1])
             weight = factor if weight is None else factor * weight
-        return Read(np.where(chosen, dtype.type(-1), dtype.type(1)), weight)
+        signs = scratch("signs", chosen.shape, dtype)
+        signs.fill(1)
+        np.copyto(signs, -1, where=chosen)
+        return Read(signs, weight)
 
     def join(self, others: Sequence[Target]) -> Target:
         every = [t for t in (self, *others) if isinstance(t, OneVsRest)]

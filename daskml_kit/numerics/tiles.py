@@ -6,7 +6,10 @@ than the outer cache costs (measured: 27 ms a pass at 8,000 rows of 28 features,
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +18,41 @@ from daskml_kit.typing import Array, Matrix
 
 TILE_BYTES = 8 * 2**20
 MIN_ROWS, MAX_ROWS = 256, 32_768
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.open, self.buffers = False, dict[str, Array]()
+
+
+_scratch = _Scratch()
+
+
+@contextmanager
+def scratch_memory() -> Iterator[None]:
+    """Let `scratch` take memory that this thread keeps, while inside.
+
+    A thread keeps about a tile's temporaries. New memory for each of them, which an allocator gives back to the system
+    at once, takes as long to touch for the first time as what is computed in it (measured on Dask workers: a fifth of
+    a logistic fit's processor time).
+    """
+    before, _scratch.open = _scratch.open, True
+    try:
+        yield
+    finally:
+        _scratch.open = before
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Return an array to be written; inside of `scratch_memory` it is valid until the same ``name`` is taken again."""
+    size, dtype = math.prod(shape), np.dtype(dtype)
+    n_bytes = size * dtype.itemsize
+    if not _scratch.open or n_bytes > TILE_BYTES:
+        return np.empty(shape, dtype)
+    buffer = _scratch.buffers.get(name)
+    if buffer is None or buffer.nbytes < n_bytes:
+        buffer = _scratch.buffers[name] = np.empty(n_bytes, np.uint8)
+    return buffer[:n_bytes].view(dtype).reshape(shape)
 
 
 def tile_rows(X: Matrix, n_columns: int) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from daskml_kit.engines.runtime import keep_freed_memory
 from daskml_kit.exceptions import DataError
 from daskml_kit.parameter_server.buffers import Buffers
 from daskml_kit.parameter_server.layout import Layout, check_rows, cut, non_finite
@@ -289,7 +288,6 @@ class WorkerClient:
         return [ReadRequest(self.name, version + after, nothing=nothing) for version in versions]
 
     def _send(self, messages: Sequence[list[Message]], wanted: list[ReadRequest]) -> list[Pending]:
-        keep_freed_memory()
         pairs = zip(messages, wanted, strict=True)
         return [self.servers.send(server, own, request) for server, (own, request) in enumerate(pairs)]
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 from distributed import Actor
 
-from daskml_kit.engines.runtime import keep_freed_memory
 from daskml_kit.exceptions import StaleEpochError
 from daskml_kit.parameter_server.buffers import Buffers
 from daskml_kit.parameter_server.protocol import Message, Reply, Request
@@ -92,7 +91,6 @@ class ServerActor:
         ``applied`` counts the primary's messages up to here: those that come again, after a broken connection, are left
         out.
         """
-        keep_freed_memory()
         if self.is_primary or epoch < self.epoch:
             raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
         if (epoch, applied) <= (self.epoch, self._applied):
@@ -105,7 +103,6 @@ class ServerActor:
 
     async def accept(self, request: Request) -> Reply:
         """Apply messages, once each, and reply when they are safe and what is wanted may be read."""
-        keep_freed_memory()
         epoch, messages, wanted = request
         self._check(epoch)
         for message in messages:

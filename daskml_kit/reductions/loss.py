@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.losses import Loss
 from daskml_kit.numerics.targets import Read, Target
-from daskml_kit.numerics.tiles import MAX_ROWS, rows_by_id, tile_rows, tiles
+from daskml_kit.numerics.tiles import MAX_ROWS, rows_by_id, scratch, scratch_memory, tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.typing import Array, Matrix
 
@@ -113,7 +113,7 @@ class LossAt:
         """
         if block.y is None:
             raise TypeError("a loss needs targets")
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), scratch_memory():
             sums = self._sums(block) if self.within is None else self._sums_within(block, self.within)
         if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):
             check_finite(block)
@@ -161,7 +161,12 @@ class LossAt:
 
     def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
         m, k, _ = self.coef.shape
-        raw = np.add(np.asarray(tile @ coef[:, :-1].T).T, coef[:, -1:], order="C")  # BLAS prefers the long side first
+        shape, slopes = (len(coef), tile.shape[0]), coef[:, :-1].T  # BLAS prefers the long side first
+        if isinstance(tile, np.ndarray):
+            product = np.matmul(tile, slopes, out=scratch("product", shape[::-1], coef.dtype))
+        else:
+            product = np.asarray(tile @ slopes)
+        raw = np.add(product.T, coef[:, -1:], out=scratch("raw", shape, coef.dtype))
         if k == 1:
             value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
@@ -172,7 +177,7 @@ class LossAt:
                 for problem in range(m):
                     sums.hess[problem] += gram_with_ones(tile, weighted[problem])
         else:
-            gradient = np.empty_like(raw)
+            gradient = scratch("gradient", shape, coef.dtype)
             for problem in range(m):
                 part = slice(problem * k, (problem + 1) * k)
                 gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read)
