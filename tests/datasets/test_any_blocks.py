@@ -81,10 +81,11 @@ def test_tiles_are_less_than_the_rows_tested_above():
 
 
 def test_workers_draw_the_same_rows(client):
-    here = computed([part for generate in GENERATORS.values() for part in generate(random_state=5, chunks=N)])
-    lazy = [part for generate in GENERATORS.values() for part in generate(random_state=5, chunks=200)]
-    for part, expected in zip(client.gather(client.compute(lazy)), here, strict=True):
-        np.testing.assert_array_equal(np.asarray(part), expected)
+    made = {name: client.compute(list(generate(random_state=5, chunks=200))) for name, generate in GENERATORS.items()}
+    for name, there in made.items():
+        here = computed(GENERATORS[name](random_state=5, chunks=N))
+        for part, expected in zip(client.gather(there), here, strict=True):
+            np.testing.assert_array_equal(np.asarray(part), expected)
 
 
 def test_parts_that_are_computed_together_are_drawn_once(generate, draws):

@@ -41,7 +41,7 @@ def test_classes_are_as_hard_to_tell_as_scikit_learns():
     def adapted(n_samples, n_features, **options):
         return sklearn.datasets.make_classification(n_samples, n_features, **options)
 
-    ours, theirs = ([accuracy(make, seed) for seed in range(20)] for make in (make_classification, adapted))
+    ours, theirs = ([accuracy(make, seed) for seed in range(15)] for make in (make_classification, adapted))
     error = np.hypot(stats.sem(ours), stats.sem(theirs))
     assert abs(np.mean(ours) - np.mean(theirs)) < 3 * error < 0.1
 
