@@ -154,7 +154,13 @@ class WorkerClient:
         return self._read(self._send_all([], self._read_requests()))
 
     def await_version(self, version: int) -> None:
-        """Let the next read wait until so many synchronous steps have been taken."""
+        """Let the next read wait until so many synchronous steps have been taken.
+
+        Parameters
+        ----------
+        version : int
+            The number of steps.
+        """
         self._versions = [max(version, own) for own in self._versions]
 
     def push(self, gradients: Mapping[str, Any], weight: float = 1.0) -> None:
@@ -182,6 +188,7 @@ class WorkerClient:
         Parameters
         ----------
         gradients, weight : see `push`
+            Gradients by name, and their weight in a synchronous step.
 
         Returns
         -------
@@ -197,6 +204,7 @@ class WorkerClient:
         Parameters
         ----------
         gradients, weight : see `push`
+            Gradients by name, and their weight in a synchronous step.
         at : int, optional
             The number of the push within its assignment: by default the next.
         """
@@ -226,6 +234,7 @@ class WorkerClient:
         Parameters
         ----------
         parts : list of (virtual worker, weight, gradients)
+            Without gradients, a virtual worker has no more rows.
         read : bool, default True
             Whether the parameters after the step are returned.
 

@@ -24,7 +24,7 @@ from daskml_kit.parameter_server.state_machine import StateMachine, check_state,
 from daskml_kit.typing import Array
 
 SERVER_BYTES = 4 * 2**20
-"""What servers="auto" gives to a server at least."""
+"""Least size of a range with servers="auto"."""
 
 
 class ParameterServer(AbstractContextManager["ParameterServer"]):
@@ -137,6 +137,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         update : Update
             The rule that the snapshot's state belongs to.
         servers, replicas, client : see `ParameterServer`
+            Where the parameters are held now.
 
         Returns
         -------
@@ -159,7 +160,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     @property
     def address(self) -> Address | LocalServers:
-        """How workers reach the servers."""
+        """Address by which workers reach the servers."""
         return self._local or self._remote.address(self.layout)
 
     def worker(self, name: str, *, virtual_worker: int = 0) -> WorkerClient:
@@ -189,6 +190,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         Parameters
         ----------
         names, rows : see `WorkerClient.pull`
+            Parameters, or rows of parameters, to read.
 
         Returns
         -------
@@ -203,6 +205,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         Parameters
         ----------
         gradients, weight : see `WorkerClient.push`
+            Gradients by name, and their weight in a synchronous step.
         """
         self._own.push(gradients, weight)
 

@@ -69,12 +69,15 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     n_factors : int, default 16
+        Length of the factors of a user or an item.
     regularization : float, default 0.02
         :math:`\lambda` above.
     learning_rate : float, default 0.05
+        Of the update rule.
     max_iter : int, default 20
         The most epochs.
     biases : bool, default True
+        Whether users and items have biases.
     optimizer : {"sgd", "adagrad", "adam"}, default "sgd"
         The rule of the steps, which moves the rows that have a gradient only.
     batch_size : int, default 1000
@@ -85,16 +88,19 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     init_std : float, default 0.1
         Standard deviation that factors are drawn with.
     tol : float, default 1e-4
+        Used with ``n_iter_no_change``.
     n_iter_no_change : int, optional
         Training ends when the mean loss has not become better by ``tol`` in so many epochs; by default it does not.
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace.
     shuffle : bool, default True
+        Whether ratings are visited in an order drawn anew each epoch, within their blocks.
     random_state : int, RandomState, Generator or None, optional
         Seed of the first factors and of the orders of ratings.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     verbose : int, default 0
+        Above 0, a progress bar with loss and ratings a second.
 
     Attributes
     ----------
@@ -104,8 +110,17 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Zero without ``biases``.
     mean_ : float
         The mean rating.
-    n_users_, n_items_, n_iter_ : int
+    n_users_, n_items_ : int
+        Rows of the tables.
+    n_iter_ : int
+        Epochs.
     history_ : daskml_kit.parameter_server.History
+        Losses, pace and staleness of the training.
+
+    See Also
+    --------
+    daskml_kit.datasets.make_ratings : Generates ratings.
+    daskml_kit.parameter_server.train : Training of other models.
 
     References
     ----------
@@ -175,7 +190,13 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X : Dask array or DataFrame, NumPy array or pandas DataFrame, of shape (n_ratings, 2)
             The numbers of user and item, whole and from 0.
-        y : array or Series of shape (n_ratings,)
+        y : array, Series or Dask array of shape (n_ratings,)
+            The ratings.
+
+        Returns
+        -------
+        MatrixFactorization
+            Itself.
 
         Raises
         ------
@@ -204,6 +225,16 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the rating of each pair of a user and an item, of shape (n,); lazily on Dask input.
 
         A user or an item that had no rating counts nothing: what is left is the mean rating and the other's bias.
+
+        Parameters
+        ----------
+        X : array, Dask array or frame of shape (n, 2)
+            Numbers of users and items.
+
+        Returns
+        -------
+        array or Dask array of shape (n,)
+            The predicted ratings.
         """
         check_is_fitted(self)
         if not is_dask(X):
@@ -213,7 +244,22 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return map_rows(self._ratings(), "predict", X, np.empty(0, self.user_factors_.dtype))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination on the given data, a float also on Dask input."""
+        """Return the coefficient of determination on the given data, a float also on Dask input.
+
+        Parameters
+        ----------
+        X : array, Dask array or frame of shape (n, 2)
+            Numbers of users and items.
+        y : array, Series or Dask array of shape (n,)
+            Their ratings.
+        sample_weight : array of shape (n,), optional
+            Weights of the ratings.
+
+        Returns
+        -------
+        float
+            At most 1.
+        """
         if not is_dask(X) and not is_dask(y):
             return float(super().score(X, y, sample_weight))
         return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
@@ -226,6 +272,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         users : array of int of shape (n,)
             Those that had no rating get the items in the order of their biases.
         k : int, default 10
+            Items for each user.
         exclude : array of shape (m, 2), optional
             Pairs of a user and an item that are left out, such as those of `fit`, in memory.
 

@@ -23,7 +23,7 @@ def check_integer(name: str, value: Any, least: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Servers:
-    """Where the parameters are held, and how often workers push."""
+    """Base of the training objects: placement of the parameters, and how often workers push."""
 
     push_every: int | None = None
     servers: int | str = "auto"
@@ -44,11 +44,6 @@ class Synchronous(_Servers):
 
     Parameters
     ----------
-    virtual_workers : int, optional
-        Contributions to a step, and so the most real workers that can take part. The result depends on it. By default
-        8; `MLPClassifier` and `MLPRegressor` take one for each 100 rows of a minibatch, at most 8.
-    backup_workers : int, default 0
-        Contributions that a step does not wait for, those of stragglers; the result then depends on who is late.
     push_every : int, optional
         Minibatches between two pushes. By default 1; `SGDClassifier` and `SGDRegressor` push four times an epoch, but
         after at most 64 minibatches.
@@ -58,6 +53,11 @@ class Synchronous(_Servers):
         Copies of each server's parameters on other Dask workers.
     snapshot : path, optional
         A directory where the state is written after each epoch, for `ParameterServer.restore`.
+    virtual_workers : int, optional
+        Contributions to a step, and so the most real workers that can take part. The result depends on it. By default
+        8; `MLPClassifier` and `MLPRegressor` take one for each 100 rows of a minibatch, at most 8.
+    backup_workers : int, default 0
+        Contributions that a step does not wait for, those of stragglers; the result then depends on who is late.
 
     Raises
     ------
@@ -96,19 +96,19 @@ class Asynchronous(_Servers):
 
     Parameters
     ----------
-    staleness : int or numpy.inf, default numpy.inf
-        How many pushes a worker may be ahead of the slowest (stale-synchronous parallel); infinity is no bound.
     push_every : int, optional
         Minibatches between two pushes. By default as many as it takes to hide the time of a push; `MLPClassifier` and
         `MLPRegressor` push each.
-    top_k : float, optional
-        Share of a gradient's rows that is pushed, above 0 and at most 1; the rest is added to the next push.
     servers : int or "auto", default "auto"
         Servers on a cluster; "auto" is one for each 4 MiB of parameters.
     replicas : {0, 1}, default 1
         Copies of each server's parameters on other Dask workers.
     snapshot : path, optional
         A directory where the state is written after each epoch, for `ParameterServer.restore`.
+    staleness : int or numpy.inf, default numpy.inf
+        How many pushes a worker may be ahead of the slowest (stale-synchronous parallel); infinity is no bound.
+    top_k : float, optional
+        Share of a gradient's rows that is pushed, above 0 and at most 1; the rest is added to the next push.
 
     Raises
     ------

@@ -50,7 +50,7 @@ class AssignmentRecord(NamedTuple):
 class History:
     """History of a training, which `train` returns and estimators keep as ``history_``.
 
-    Attributes
+    Parameters
     ----------
     epochs : list of EpochRecord
         Loss, validation loss, seconds, rows and pushes of each epoch.
@@ -58,14 +58,14 @@ class History:
         A finer record: of each assignment of blocks to a worker.
     staleness_counts : Counter
         Number of pushes by their staleness, the updates that the parameters they were computed with had missed.
-    idle : dict of str to float
-        The share of its time that each Dask worker waited, from 0 to 1.
     skipped : int
         Gradients left out for a NaN or an infinity.
     late : int
         Contributions of stragglers that came after their step had gone on without them.
     failovers : int
         Servers that were lost, whose replica took over.
+    started : float
+        When the training began, by the monotonic clock.
 
     See Also
     --------
@@ -87,12 +87,13 @@ class History:
     late: int = 0
     failovers: int = 0
     started: float = field(default_factory=time.monotonic)
-    _busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _sums: dict[int, WorkerReport] = field(default_factory=lambda: defaultdict(WorkerReport))
+    _busy: dict[str, float] = field(init=False, default_factory=lambda: defaultdict(float))
+    _waited: dict[str, float] = field(init=False, default_factory=lambda: defaultdict(float))
+    _sums: dict[int, WorkerReport] = field(init=False, default_factory=lambda: defaultdict(WorkerReport))
 
     @property
     def idle(self) -> dict[str, float]:
+        """Share of its time that each Dask worker waited, from 0 to 1, by its address."""
         total = {worker: self._busy[worker] + self._waited[worker] for worker in self._busy}
         return {worker: self._waited[worker] / seconds if seconds else 0.0 for worker, seconds in total.items()}
 
@@ -107,7 +108,15 @@ class History:
         return sum(epoch.n_rows for epoch in self.epochs) / self.seconds if self.seconds else 0.0
 
     def add(self, assignment: Assignment, report: WorkerReport) -> None:
-        """Record an assignment that has ended."""
+        """Record an assignment that has ended.
+
+        Parameters
+        ----------
+        assignment : Assignment
+            The blocks that were visited.
+        report : WorkerReport
+            Sums over their rows.
+        """
         self._busy[report.address] += report.computing
         self._waited[report.address] += report.waiting
         self.skipped += report.skipped
@@ -125,7 +134,20 @@ class History:
             self.assignments.append(record)
 
     def end(self, epoch: int, validation_loss: float) -> EpochRecord:
-        """Record the end of an epoch, and return the record."""
+        """Record the end of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Its number.
+        validation_loss : float
+            Mean loss of the validation rows; NaN where there are none.
+
+        Returns
+        -------
+        EpochRecord
+            The record that is added.
+        """
         sums = self._sums.pop(epoch)
         if sums.virtual_workers:  # one by one in their order: real workers and their number must not show in the bits
             parts = sorted(sums.virtual_workers)
