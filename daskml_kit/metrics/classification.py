@@ -39,6 +39,7 @@ def accuracy_score(
     Returns
     -------
     float
+        1 where all are correct; with ``normalize=False`` their weight.
 
     Raises
     ------

@@ -41,6 +41,7 @@ def mean_squared_error(
     Returns
     -------
     float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+        The smaller the better, in the squared unit of y.
 
     Raises
     ------
@@ -75,12 +76,15 @@ def root_mean_squared_error(
     ----------
     y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
     sample_weight : array-like or Dask collection of shape (n,), optional
-    multioutput, compute
+    multioutput : {"raw_values", "uniform_average"} or array-like of shape (n_outputs,), default "uniform_average"
         As in `mean_squared_error`.
+    compute : bool, default True
+        False gives a Delayed in place of the number.
 
     Returns
     -------
     float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+        The smaller the better, in the unit of y.
 
     See Also
     --------
@@ -110,12 +114,15 @@ def mean_absolute_error(
     ----------
     y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
     sample_weight : array-like or Dask collection of shape (n,), optional
-    multioutput, compute
+    multioutput : {"raw_values", "uniform_average"} or array-like of shape (n_outputs,), default "uniform_average"
         As in `mean_squared_error`.
+    compute : bool, default True
+        False gives a Delayed in place of the number.
 
     Returns
     -------
     float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+        The smaller the better, in the unit of y.
 
     See Also
     --------
@@ -179,6 +186,7 @@ def r2_score(
     Returns
     -------
     float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
+        1 for perfect predictions, 0 for those of the mean.
 
     See Also
     --------

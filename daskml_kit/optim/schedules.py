@@ -39,7 +39,27 @@ class Optimal:
 
 
 def constant(rate: float) -> Schedule:
-    """Constant learning rate: the schedule that is ``rate`` at each step."""
+    """Constant learning rate: the schedule that is ``rate`` at each step.
+
+    Parameters
+    ----------
+    rate : float
+        At least 0.
+
+    Returns
+    -------
+    Schedule
+        A function of the step, which counts from 1.
+
+    See Also
+    --------
+    inverse_scaling : A rate that falls.
+
+    Examples
+    --------
+    >>> constant(0.1)(5)
+    0.1
+    """
     return Constant(at_least("learning_rate", rate, 0))
 
 
@@ -80,6 +100,19 @@ def optimal(alpha: float, start: float) -> Schedule:
         The strength of the penalty, above 0.
     start : float
         :math:`t_0` above 0: the first rate is ``1 / (alpha * start)``.
+
+    Returns
+    -------
+    Schedule
+        A function of the step, which counts from 1.
+
+    See Also
+    --------
+    inverse_scaling : A rate that falls more slowly.
+
+    References
+    ----------
+    Bottou, "Stochastic gradient descent tricks", 2012.
 
     Examples
     --------

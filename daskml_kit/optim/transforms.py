@@ -76,6 +76,16 @@ def is_elementwise(update: Update) -> bool:
 
     A rule says that it is not by an attribute ``elementwise`` that is False.
 
+    Parameters
+    ----------
+    update : Update
+        The rule.
+
+    Returns
+    -------
+    bool
+        False where a rule needs the whole gradient, as `clip_norm` does.
+
     Examples
     --------
     >>> from daskml_kit.optim import clip, clip_norm, sgd
@@ -177,6 +187,13 @@ def apply_rows(update: Update, rows: Array, grad_rows: Array, state: State, w: A
     state : State
         Its arrays of shape () belong to all rows, the others have a row for each row of ``w``.
     w : array of shape (n, ...)
+
+    Returns
+    -------
+    w : array of shape (n, ...)
+        The parameters after the step.
+    state : State
+        The state after it.
 
     Raises
     ------

@@ -44,9 +44,23 @@ def cross_val_predict(
 
     Parameters
     ----------
-    estimator, X, y, groups, cv, n_jobs, verbose, params, pre_dispatch
-        As in `cross_validate`.
-    method : str
+    estimator : estimator
+        Not changed.
+    X : Dask array or DataFrame, or anything in memory that the estimator takes
+    y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
+    groups : as X, of shape (n_samples,), optional
+        For splitters that keep the rows of a group together.
+    cv : int, splitter, iterable of (train, test), Folds or None, default None
+        Splits; an integer is the number of folds, None is 5.
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    verbose : int, default 0
+        Above 0, print how the fits run.
+    params : dict, optional
+        For ``fit``, splitter and scorers; see `cross_validate`.
+    pre_dispatch : str, default "2*n_jobs"
+        Only scikit-learn's default.
+    method : str, default "predict"
         The estimator's method: ``"predict"``, ``"predict_proba"``, ``"decision_function"``...
 
     Returns

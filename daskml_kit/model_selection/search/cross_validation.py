@@ -48,18 +48,30 @@ def cross_validate(
     estimator : estimator
         Not changed.
     X : Dask array or DataFrame, or anything in memory that the estimator takes
-    y, groups : as X, of shape (n_samples,), optional
-    scoring, cv, error_score, return_train_score, return_estimator, return_indices
-        As in scikit-learn; ``cv`` may be a splitter of ours.
+    y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
+    groups : as X, of shape (n_samples,), optional
+        For splitters that keep the rows of a group together.
+    scoring : str, callable, list, tuple, dict or None, default None
+        One scorer or several, as in scikit-learn; None is the estimator's own ``score``.
+    cv : int, splitter, iterable of (train, test), Folds or None, default None
+        Splits; an integer is the number of folds, None is 5.
     n_jobs : int, optional
         Threads where there is no cluster.
-    verbose : int
+    verbose : int, default 0
         Above 0, print how the fits run.
     params : dict, optional
         For ``fit``; values with an entry for each row are split with them. With scikit-learn's metadata routing
         enabled, for splitter, estimator and scorers, as these request.
-    pre_dispatch : str
+    pre_dispatch : str, default "2*n_jobs"
         Only scikit-learn's default.
+    return_train_score : bool, default False
+        Whether training rows are scored too.
+    return_estimator : bool, default False
+        Whether the fitted estimators are returned.
+    return_indices : bool, default False
+        Whether the row numbers of the splits are returned.
+    error_score : "raise" or number, default nan
+        Score of a fit that fails.
 
     Returns
     -------
@@ -121,10 +133,26 @@ def cross_val_score(
 
     Parameters
     ----------
-    estimator, X, y, groups, cv, n_jobs, verbose, params, pre_dispatch, error_score
-        As in `cross_validate`.
-    scoring : str, callable or None
+    estimator : estimator
+        Not changed.
+    X : Dask array or DataFrame, or anything in memory that the estimator takes
+    y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
+    groups : as X, of shape (n_samples,), optional
+        For splitters that keep the rows of a group together.
+    scoring : str, callable or None, default None
         A single scorer that returns a number; None is the estimator's own ``score``.
+    cv : int, splitter, iterable of (train, test), Folds or None, default None
+        Splits; an integer is the number of folds, None is 5.
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    verbose : int, default 0
+        Above 0, print how the fits run.
+    params : dict, optional
+        For ``fit``, splitter and scorers; see `cross_validate`.
+    pre_dispatch : str, default "2*n_jobs"
+        Only scikit-learn's default.
+    error_score : "raise" or number, default nan
+        Score of a fit that fails.
 
     Returns
     -------
@@ -167,18 +195,30 @@ def permutation_test_score(
     scoring: Any = None,
     params: Mapping[str, Any] | None = None,
 ) -> tuple[float, Array, float]:
-    """Permutation test of a cross-validated score: is it better than with permuted targets?
+    """Permutation test: a cross-validated score beside those with permuted targets.
 
     Parameters
     ----------
-    estimator, X, groups, cv, n_jobs, verbose, params
-        As in `cross_validate`.
+    estimator : estimator
+        Not changed.
+    X : Dask array or DataFrame, or anything in memory that the estimator takes
     y : as X, of shape (n_samples,) or (n_samples, n_outputs)
         Of Dask data it is fetched, to be permuted.
+    groups : as X, of shape (n_samples,), optional
+        For splitters; targets are permuted within them.
+    cv : int, splitter, iterable of (train, test), Folds or None, default None
+        Splits; an integer is the number of folds, None is 5.
     n_permutations : int, default 100
+    n_jobs : int, optional
+        Threads where there is no cluster.
     random_state : int, RandomState, Generator or None, default 0
-    scoring : str, callable or None
-        A single scorer.
+        Seed of the permutations.
+    verbose : int, default 0
+        Above 0, print how the fits run.
+    scoring : str, callable or None, default None
+        A single scorer that returns a number; None is the estimator's own ``score``.
+    params : dict, optional
+        For ``fit``, splitter and scorers; see `cross_validate`.
 
     Returns
     -------
@@ -189,13 +229,13 @@ def permutation_test_score(
     pvalue : float
         ``(C + 1) / (n_permutations + 1)``, with C permutations that score at least as well.
 
-    References
-    ----------
-    Ojala and Garriga, "Permutation Tests for Studying Classifier Performance", JMLR 11 (2010).
-
     See Also
     --------
     cross_val_score : The scores alone.
+
+    References
+    ----------
+    Ojala and Garriga, "Permutation Tests for Studying Classifier Performance", JMLR 11 (2010).
 
     Examples
     --------

@@ -49,11 +49,30 @@ def validation_curve(
 
     Parameters
     ----------
+    estimator : estimator
+        Not changed.
+    X : Dask array or DataFrame, or anything in memory that the estimator takes
+    y : as X, of shape (n_samples,) or (n_samples, n_outputs)
     param_name : str
+        Name of the parameter.
     param_range : sequence
         Its values.
-    estimator, X, y, groups, cv, scoring, n_jobs, pre_dispatch, verbose, error_score, params
-        As in `cross_validate`, with one scorer.
+    groups : as X, of shape (n_samples,), optional
+        For splitters that keep the rows of a group together.
+    cv : int, splitter, iterable of (train, test), Folds or None, default None
+        Splits; an integer is the number of folds, None is 5.
+    scoring : str, callable or None, default None
+        A single scorer that returns a number; None is the estimator's own ``score``.
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    pre_dispatch : str, default "all"
+        Only scikit-learn's default.
+    verbose : int, default 0
+        Above 0, print how the fits run.
+    error_score : "raise" or number, default nan
+        Score of a fit that fails.
+    params : dict, optional
+        For ``fit``, splitter and scorers; see `cross_validate`.
 
     Returns
     -------
@@ -105,18 +124,36 @@ def learning_curve(
 
     Parameters
     ----------
-    train_sizes : sequence of float or int
+    estimator : estimator
+        Not changed.
+    X : Dask array or DataFrame, or anything in memory that the estimator takes
+    y : as X, of shape (n_samples,) or (n_samples, n_outputs)
+    groups : as X, of shape (n_samples,), optional
+        For splitters that keep the rows of a group together.
+    train_sizes : sequence of float or int, default (0.1, 0.325, 0.55, 0.775, 1.0)
         Fractions of the training rows of the first split, or numbers of rows.
+    cv : int, splitter, iterable of (train, test), Folds or None, default None
+        Splits; an integer is the number of folds, None is 5.
+    scoring : str, callable or None, default None
+        A single scorer that returns a number; None is the estimator's own ``score``.
     exploit_incremental_learning : bool, default False
         Train one model a split by ``partial_fit``, on the rows that each size adds, in place of one a size.
-    shuffle : bool
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    pre_dispatch : str, default "all"
+        Only scikit-learn's default.
+    verbose : int, default 0
+        Above 0, print how the fits run.
+    shuffle : bool, default False
         Whether the training rows are drawn at random instead of taken from the first on.
-    random_state : int, RandomState, Generator or None
+    random_state : int, RandomState, Generator or None, optional
         Seed of ``shuffle``.
-    return_times : bool
+    error_score : "raise" or number, default nan
+        Score of a fit that fails.
+    return_times : bool, default False
         Whether fit and score times are returned too.
-    estimator, X, y, groups, cv, scoring, n_jobs, pre_dispatch, verbose, error_score, params
-        As in `cross_validate`, with one scorer.
+    params : dict, optional
+        For ``fit``, splitter and scorers; see `cross_validate`.
 
     Returns
     -------

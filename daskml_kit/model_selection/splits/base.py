@@ -48,7 +48,7 @@ class Splitter:
         """
         if not any(map(is_dask, (X, y, groups))):
             check_not_names(y=y, groups=groups)
-            return self.split_in_memory(X, y, groups)
+            return self._split_in_memory(X, y, groups)
         return self.assign(X, y, groups).numbers()
 
     def assign(self, X: Any, y: Any = None, groups: Any = None) -> Folds:
@@ -59,23 +59,24 @@ class Splitter:
         X : Dask collection, or anything that scikit-learn takes
         y, groups : as X, optional
 
+        Returns
+        -------
+        Folds
+            Columns of ids, and the ids that train and test in each split.
+
         Raises
         ------
         DataError
             Where lengths differ, or labels or groups cannot be used, or are but the name of a column.
-
-        Returns
-        -------
-        Folds
         """
         check_not_names(y=y, groups=groups)
         given = {name: part for name, part in (("X", X), ("y", y), ("groups", groups)) if part is not None}
         if not any(map(is_dask, given.values())):
             first = next(iter(given.values()))
-            return self.folds_in_memory(n_rows(first), self.split_in_memory(X, y, groups))
-        return self.folds(align_rows(given))
+            return self._folds_in_memory(n_rows(first), self._split_in_memory(X, y, groups))
+        return self._folds(align_rows(given))
 
-    def split_in_memory(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Array, Array]]:
+    def _split_in_memory(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Array, Array]]:
         """Return scikit-learn's own splits; beside its seeds ``random_state`` may be a `numpy.random.Generator`."""
         own = self
         if isinstance(getattr(self, "random_state", None), np.random.Generator):
@@ -83,11 +84,11 @@ class Splitter:
             own.random_state = legacy_random_state(self.random_state)  # type: ignore[attr-defined]
         return super(Splitter, own).split(X, y, groups)  # type: ignore[misc, no-any-return]
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         """Return the folds of aligned Dask collections named X, y and groups."""
         raise NotImplementedError
 
-    def folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
+    def _folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
         """Return the folds of data in memory, of which scikit-learn makes these ``splits``."""
         return folds_in_memory(n_rows, splits)
 

@@ -264,7 +264,7 @@ class Split(NamedTuple):
 
 
 class Folds(NamedTuple):
-    """What a splitter makes of data: columns of ids, and which of them train and test in each split.
+    """Folds of data: columns of ids, and the ids that train and test in each split.
 
     Parameters
     ----------
@@ -306,7 +306,19 @@ class Folds(NamedTuple):
 
     @classmethod
     def of_columns(cls, columns: Iterable[IdColumn], splits: list[Split]) -> Self:
-        """Return the folds of lazy columns."""
+        """Make the folds of lazy columns.
+
+        Parameters
+        ----------
+        columns : iterable of IdColumn
+            One a repetition.
+        splits : list of Split
+
+        Returns
+        -------
+        Folds
+            In the blocks of the columns.
+        """
         ids, counts = zip(*columns, strict=True)
         return cls(ids, splits, counts)
 
@@ -341,13 +353,36 @@ class Folds(NamedTuple):
         return _train_test(split, rows.columns[1:], rows.columns[0].blocks, counts)
 
     def take_columns(self, number: int, columns: Sequence[Column]) -> list[Any]:
-        """Return training and test rows of split ``number`` of columns that are in the blocks of the Dask ids."""
+        """Return training and test rows of a split, of columns that are in the blocks of the Dask ids.
+
+        Parameters
+        ----------
+        number : int
+            Number of the split.
+        columns : sequence of Column
+
+        Returns
+        -------
+        list of Dask collections
+            Training rows and test rows of the first column, of the second, ...
+        """
         split = self.splits[number]
         counts = np.concatenate(compute_tasks(self.counts[split.column]))
         return _train_test(split, columns, _blocks(self.ids[split.column]), counts)
 
     def row_numbers(self, number: int) -> tuple[Array, Array]:
-        """Return the training and test row numbers of split ``number`` of ids in memory, in the splitter's order."""
+        """Return the training and test row numbers of a split of ids in memory, in the splitter's order.
+
+        Parameters
+        ----------
+        number : int
+            Number of the split.
+
+        Returns
+        -------
+        train, test : array of int
+            Row numbers.
+        """
         if self.orders and self.orders[number] is not None:
             return self.orders[number]  # type: ignore[return-value]
         split = self.splits[number]
@@ -355,7 +390,13 @@ class Folds(NamedTuple):
         return train, test
 
     def numbers(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the training and test row numbers of each split: of Dask data lazily, int64, ascending."""
+        """Yield the training and test row numbers of each split.
+
+        Yields
+        ------
+        train, test : array or Dask array of int64
+            Of Dask data lazy and ascending.
+        """
         if not self.counts:
             yield from map(self.row_numbers, range(len(self.splits)))
             return

@@ -149,7 +149,7 @@ class GroupKFold(Splitter, sklearn.model_selection.GroupKFold):  # type: ignore[
     [[9, 9, 9], [7, 8, 7]]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         check_n_rows(rows, self.n_splits)
         counted = count_groups(column_of(rows, "groups"), rows.lengths)
         _check_n_groups(counted, self.n_splits)
@@ -191,7 +191,7 @@ class StratifiedGroupKFold(Splitter, sklearn.model_selection.StratifiedGroupKFol
     [[1, 1, 3, 3], [2, 2]]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         check_n_rows(rows, self.n_splits)
         labels = column_of(rows, "y")
         counted = count_groups(column_of(rows, "groups"), rows.lengths, labels)

@@ -54,7 +54,7 @@ class KFold(Splitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     [0 1 2] [3 4]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         seed = (seed_of(self.random_state), 0) if self.shuffle else None
         return Folds.of_columns([_equal_folds(rows, self.n_splits, seed)], k_fold_splits(self.n_splits))
@@ -86,7 +86,7 @@ class RepeatedKFold(Splitter, sklearn.model_selection.RepeatedKFold):  # type: i
     (3, 6)
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         n_splits, seed = self.cvargs["n_splits"], seed_of(self.random_state)
         columns = [_equal_folds(rows, n_splits, (seed, repeat)) for repeat in range(self.n_repeats)]
@@ -124,7 +124,7 @@ class StratifiedKFold(Splitter, sklearn.model_selection.StratifiedKFold):  # typ
     ['a' 'b' 'b']
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         counted = _classes(rows, self.n_splits)
         seed = (seed_of(self.random_state), 0) if self.shuffle else None
@@ -159,7 +159,7 @@ class RepeatedStratifiedKFold(Splitter, sklearn.model_selection.RepeatedStratifi
     (3, 6)
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         n_splits, seed = self.cvargs["n_splits"], seed_of(self.random_state)
         counted = _classes(rows, n_splits)
@@ -217,12 +217,12 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
     [0 1 2] [4 5]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         assignment, splits = _assign_windows(self._windows(rows.n_rows), rows.n_rows)
         return Folds.of_columns([assign_rows(assignment, rows.lengths)], splits)
 
-    def folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
+    def _folds_in_memory(self, n_rows: int, splits: Iterator[tuple[Array, Array]]) -> Folds:
         windows = [(train[0], train[-1] + 1, test[0], test[-1] + 1) for train, test in splits]
         assignment, shared = _assign_windows(windows, n_rows)
         return Folds((assignment.ids(0, n_rows),), shared)

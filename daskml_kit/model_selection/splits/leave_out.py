@@ -18,8 +18,8 @@ from daskml_kit.model_selection.splits.group_k_fold import GroupFolds, assign_gr
 class RowNumberSplitter(Splitter):
     """Splitter whose splits follow from the number of rows alone."""
 
-    def folds(self, rows: Rows) -> Folds:
-        return folds_in_memory(rows.n_rows, self.split_in_memory(np.empty((rows.n_rows, 0))))
+    def _folds(self, rows: Rows) -> Folds:
+        return folds_in_memory(rows.n_rows, self._split_in_memory(np.empty((rows.n_rows, 0))))
 
 
 class LeaveOneOut(RowNumberSplitter, sklearn.model_selection.LeaveOneOut):  # type: ignore[misc]
@@ -79,10 +79,10 @@ class PredefinedSplit(RowNumberSplitter, sklearn.model_selection.PredefinedSplit
     [0 2] [1 3]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         if rows.n_rows != len(self.test_fold):
             raise DataError(f"test_fold: expected {rows.n_rows} rows as in X, got {len(self.test_fold)}")
-        return super().folds(rows)
+        return super()._folds(rows)
 
 
 class LeavePGroupsOut(Splitter, sklearn.model_selection.LeavePGroupsOut):  # type: ignore[misc]
@@ -108,7 +108,7 @@ class LeavePGroupsOut(Splitter, sklearn.model_selection.LeavePGroupsOut):  # typ
     [[1, 1, 2], [1, 1, 3], [2, 3]]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         return _leave_groups_out(rows, self.n_groups)
 
 
@@ -130,7 +130,7 @@ class LeaveOneGroupOut(Splitter, sklearn.model_selection.LeaveOneGroupOut):  # t
     [['a', 'a'], ['b'], ['c']]
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         return _leave_groups_out(rows, 1)
 
 

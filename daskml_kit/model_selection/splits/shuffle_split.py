@@ -148,7 +148,7 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
         super().__init__(n_splits, test_size=test_size, train_size=train_size, random_state=random_state)
         self.blockwise = blockwise
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
         seed, parts = seed_of(self.random_state), with_rest(sizes, rows.n_rows)
@@ -190,7 +190,7 @@ class StratifiedShuffleSplit(Splitter, sklearn.model_selection.StratifiedShuffle
     array([1, 1, 1])
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
         return stratified(count_classes(column_of(rows, "y"), rows.lengths), sizes, self.n_splits, self.random_state)
@@ -225,7 +225,7 @@ class GroupShuffleSplit(Splitter, sklearn.model_selection.GroupShuffleSplit):  #
     (1, 3)
     """
 
-    def folds(self, rows: Rows) -> Folds:
+    def _folds(self, rows: Rows) -> Folds:
         groups = column_of(rows, "groups")
         counted = count_groups(groups, rows.lengths)
         n_groups, seed = len(counted.groups), seed_of(self.random_state)

@@ -123,7 +123,7 @@ def _one_split(rows: Rows, test_size: Size, train_size: Size, random_state: Any,
     if test_size is None and train_size is None:
         test_size = DEFAULT_TEST_SIZE
     if ways == ["groups"]:
-        return GroupShuffleSplit(1, test_size=test_size, train_size=train_size, random_state=random_state).folds(rows)
+        return GroupShuffleSplit(1, test_size=test_size, train_size=train_size, random_state=random_state)._folds(rows)
     sizes = split_sizes(rows.n_rows, test_size, train_size, DEFAULT_TEST_SIZE)
     if ways == ["stratify"]:
         return stratified(count_classes(column_of(rows, "stratify"), rows.lengths), sizes, 1, random_state)
