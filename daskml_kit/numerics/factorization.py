@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.numerics.row_sparse import SparseRows
-from daskml_kit.numerics.tiles import tiles
+from daskml_kit.numerics.targets import tiles
 from daskml_kit.typing import Array
 
 GATHERED = 8192

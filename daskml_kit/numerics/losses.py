@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from daskml_kit.numerics.tiles import scratch
+from daskml_kit.numerics.targets import scratch
 from daskml_kit.typing import Array
 
 

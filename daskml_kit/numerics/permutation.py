@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskml_kit.numerics.tiles import tiles
+from daskml_kit.numerics.targets import tiles
 from daskml_kit.typing import Array
 
 TILE_ROWS = 16_384

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from daskml_kit.numerics.tiles import tiles
+from daskml_kit.numerics.targets import tiles
 from daskml_kit.typing import Array
 
 State: TypeAlias = tuple[Array, ...]

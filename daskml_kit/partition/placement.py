@@ -22,7 +22,7 @@ from daskml_kit.data.shards import balance, choose_holders
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError, LostDataError
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.partition.shuffle import named
 
 SECONDS = 0.5

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.numerics.factorization import FactorizationLoss
-from daskml_kit.numerics.tiles import tiles
+from daskml_kit.numerics.targets import tiles
 from daskml_kit.recommendation.factor_step import whole_pairs
 from daskml_kit.typing import Array
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Labels

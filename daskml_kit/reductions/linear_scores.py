@@ -10,7 +10,7 @@ import numpy as np
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.losses import Logistic, Softmax
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_within
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.residuals import Residuals, ResidualTotals

@@ -11,8 +11,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.losses import Loss
-from daskml_kit.numerics.targets import Read, Target
-from daskml_kit.numerics.tiles import MAX_ROWS, rows_by_id, scratch, scratch_memory, tile_rows, tiles
+from daskml_kit.numerics.targets import MAX_ROWS, Read, Target, rows_by_id, scratch, scratch_memory, tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.typing import Array, Matrix
 

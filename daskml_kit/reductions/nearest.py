@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.utils.extmath import row_norms
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
 

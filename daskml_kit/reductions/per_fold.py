@@ -12,7 +12,7 @@ import numpy as np
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Indicated
-from daskml_kit.numerics.tiles import rows_by_id
+from daskml_kit.numerics.targets import rows_by_id
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
 from daskml_kit.reductions.summary import Summary

@@ -10,7 +10,7 @@ import numpy as np
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.deviance import generator, outside, tweedie_deviance
-from daskml_kit.numerics.tiles import tile_rows, tiles
+from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.class_losses import predictions, require_finite, weights_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array

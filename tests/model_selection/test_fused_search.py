@@ -26,7 +26,7 @@ from daskml_kit.data import memory as capacity
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.profile import watching
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.search.cv import folds_of
+from daskml_kit.model_selection.search.evaluate import folds_of
 from daskml_kit.model_selection.search.fused import run_fused
 from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
 from daskml_kit.model_selection.search.task_search import run_tasks

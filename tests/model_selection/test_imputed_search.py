@@ -30,7 +30,7 @@ from daskml_kit.linear_model import base as linear_models
 from daskml_kit.model_selection.search.fused import run_fused
 from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
 from daskml_kit.model_selection.search.task_search import run_tasks
-from daskml_kit.numerics import tiles
+from daskml_kit.numerics import targets as tiles
 from daskml_kit.preprocessing import StandardScaler
 
 N_ROWS, WIDTH = 120, 4

@@ -6,8 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes
-from daskml_kit.model_selection.search.plan import SearchPlan
+from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, SearchPlan
 from daskml_kit.model_selection.search.progress import SearchProgress
 
 

@@ -18,9 +18,8 @@ from sklearn.utils import check_random_state, get_tags, indexable
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.indexing import join
 from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, run_validation
-from daskml_kit.model_selection.search.cv import folds_of
 from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.evaluate import EvaluationSpec, RoutedParams, evaluate, route
+from daskml_kit.model_selection.search.evaluate import EvaluationSpec, RoutedParams, evaluate, folds_of, route
 from daskml_kit.model_selection.search.fit_and_score import FitSpec, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of

@@ -3,15 +3,126 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 
 from daskml_kit.typing import Array
+
+
+class SearchPlan(NamedTuple):
+    """How the fits of a search run.
+
+    Parameters
+    ----------
+    n_splits : int
+    reasons : list of str or None
+        For each candidate why its fits cannot share passes; None where they do.
+
+    Examples
+    --------
+    >>> print(SearchPlan(5, [None, None]))
+    10 fits: 2 candidates on 5 splits
+      2 candidates share passes over the data
+    """
+
+    n_splits: int
+    reasons: Sequence[str | None]
+
+    @property
+    def fused(self) -> list[int]:
+        """The numbers of the candidates whose fits share passes."""
+        return [number for number, reason in enumerate(self.reasons) if reason is None]
+
+    @property
+    def alone(self) -> dict[str, list[int]]:
+        """The numbers of the other candidates, by the reason."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for number, reason in enumerate(self.reasons):
+            if reason is not None:
+                found[reason].append(number)
+        return dict(found)
+
+    def without(self, reasons: Mapping[int, str]) -> SearchPlan:
+        """Return the plan where these candidates, by their numbers, do not share passes.
+
+        Examples
+        --------
+        >>> SearchPlan(5, [None, None]).without({1: "it is shy"}).alone
+        {'it is shy': [1]}
+        """
+        return self._replace(reasons=[reasons.get(number, why) for number, why in enumerate(self.reasons)])
+
+    def lines(self) -> list[str]:
+        n = len(self.reasons)
+        lines = [f"{n * self.n_splits} fits: {n} candidates on {self.n_splits} splits"]
+        if self.fused:
+            lines.append(f"  {len(self.fused)} candidates share passes over the data")
+        return lines + [
+            f"  {len(numbers)} candidates are fitted each by itself: {why}" for why, numbers in self.alone.items()
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> Any:
+        first, *others = map(escape, self.lines())
+        return f"<div><b>{first}</b><ul>{''.join(f'<li>{line.strip()}</li>' for line in others)}</ul></div>"
+
+
+def with_params(estimator: Any, params: Mapping[str, Any]) -> Any:
+    """Return a clone of ``estimator`` with clones of the parameters of a candidate, which may be estimators.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> with_params(Ridge(), {"alpha": 2.0})
+    Ridge(alpha=2.0)
+    """
+    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
+
+
+Decision = TypeVar("Decision")
+
+
+def decide_by_kind(
+    candidates: Iterable[Mapping[str, Any]], decide: Callable[[Mapping[str, Any]], Decision]
+) -> list[Decision]:
+    """Return for each candidate what ``decide`` says of the first of its kind.
+
+    Of one kind are those that set the same parameters, and among them the same words and the same estimators.
+
+    Examples
+    --------
+    >>> grid = [{"C": 1.0}, {"C": 2.0}, {"C": 2.0, "penalty": "l1"}]
+    >>> decide_by_kind(grid, lambda params: params["C"])
+    [1.0, 1.0, 2.0]
+    """
+    known: dict[Hashable, tuple[Mapping[str, Any], Decision]] = {}
+    found = []
+    for params in candidates:
+        kind = tuple((name, _identity(params[name])) for name in sorted(params))
+        if kind not in known:
+            known[kind] = params, decide(params)  # of parameters that are kept no other takes the id
+        found.append(known[kind][1])
+    return found
+
+
+def _identity(value: Any) -> Hashable:
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if hasattr(value, "get_params"):
+        return id(value)
+    return type(value).__module__, type(value).__qualname__
 
 
 def warn_failures(errors: Sequence[str], total: int, error_score: Any, stacklevel: int) -> None:

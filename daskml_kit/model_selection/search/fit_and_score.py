@@ -18,10 +18,9 @@ from sklearn.metrics import check_scoring
 from threadpoolctl import ThreadpoolController
 
 from daskml_kit.engines.runtime import computing
-from daskml_kit.model_selection.search.cv_results import Outcome
+from daskml_kit.model_selection.search.cv_results import Outcome, with_params
 from daskml_kit.model_selection.search.fold import Fold
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, own, share, shares, unshare
-from daskml_kit.model_selection.search.plan import with_params
 from daskml_kit.model_selection.search.scoring import SINGLE
 
 

@@ -17,18 +17,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import check_refitted, of_best, refit_on_all, score_on
-from daskml_kit.model_selection.search.cv import compute_n_splits
-from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures, tabulate
+from daskml_kit.model_selection.search.cv_results import Outcomes, SearchPlan, fill_failures, tabulate, with_params
 from daskml_kit.model_selection.search.evaluate import (
     Evaluation,
     EvaluationSpec,
     RoutedParams,
+    compute_n_splits,
     evaluate,
     names_of,
     plan_of,
     routing_enabled,
 )
-from daskml_kit.model_selection.search.plan import SearchPlan, with_params
 from daskml_kit.model_selection.search.progress import SearchProgress
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
 from daskml_kit.model_selection.splits.base import legacy_random_state

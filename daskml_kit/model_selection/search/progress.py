@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from daskml_kit.engines.profile import Profile, watching
 from daskml_kit.exceptions import CheckpointError
-from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, Place
-from daskml_kit.model_selection.search.plan import SearchPlan
+from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, Place, SearchPlan
 
 
 class FitProgress(NamedTuple):

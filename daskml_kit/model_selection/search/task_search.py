@@ -23,11 +23,10 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.data.memory import array_bytes, fits
 from daskml_kit.engines.open import find_client, in_task
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.search.cv_results import Outcome, Place
+from daskml_kit.model_selection.search.cv_results import Outcome, Place, decide_by_kind, with_params
 from daskml_kit.model_selection.search.dispatcher import Dispatcher
 from daskml_kit.model_selection.search.fit_and_score import FitSpec, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
-from daskml_kit.model_selection.search.plan import decide_by_kind, with_params
 from daskml_kit.model_selection.search.task_pool import ClusterPool, LocalPool
 from daskml_kit.model_selection.search.work_queue import WorkQueue, families_of
 from daskml_kit.model_selection.splits.folds import Folds
