@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.engines.engine import Profile, print_pass, watching
 from daskml_kit.engines.open import open_engine, open_table
-from daskml_kit.engines.profile import Profile, print_pass, watching
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_array, check_consistent_length, valid
 
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.frames import is_sparse
 
 
 class Inputs(NamedTuple):
@@ -210,9 +209,9 @@ def like(example: Any, X: Any) -> Any:
     meta = meta_from_array(X)
     fits = example is not None and example.shape[1] == X.shape[1]
     rows: Any = example if fits else np.zeros((1, X.shape[1]), X.dtype)
-    if is_sparse(meta):
+    if sp.issparse(meta):
         return type(meta)(rows)
-    if is_sparse(rows):  # as the blocks were in fit
+    if sp.issparse(rows):  # as the blocks were in fit
         return rows
     rows = np.asarray(rows)
     return rows.astype(X.dtype) if _castable(rows, X.dtype) else rows
@@ -239,7 +238,7 @@ def _column(example: Any, position: int, dtypes: pd.Series[Any]) -> Any:
     if example is None or example.shape[1] != len(dtypes):
         return None
     column: Any = example[:, [position]]
-    return (column.toarray() if is_sparse(column) else column)[:, 0]
+    return (column.toarray() if sp.issparse(column) else column)[:, 0]
 
 
 def _castable(values: Any, dtype: Any) -> bool:

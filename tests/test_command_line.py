@@ -200,7 +200,7 @@ def test_three_classes(tmp_path):
 def test_a_table_that_does_not_fit_in_memory_is_read_in_each_pass(table, tmp_path, monkeypatch):
     order = ["train", str(table), "--target", "kind", "--quiet", "--out"]
     assert main([*order, str(tmp_path / "held")]) == 0
-    monkeypatch.setattr("daskml_kit.data.memory.FIT_FRACTION", 0)
+    monkeypatch.setattr("daskml_kit.data.collections.FIT_FRACTION", 0)
     assert main([*order, str(tmp_path / "read")]) == 0
     assert report_of(tmp_path / "read")["test"] == report_of(tmp_path / "held")["test"]
 

@@ -28,7 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from daskml_kit.cluster import KMeans
 from daskml_kit.decomposition import PCA
 from daskml_kit.engines import open as opening
-from daskml_kit.engines.profile import watching
+from daskml_kit.engines.engine import watching
 from daskml_kit.linear_model import RidgeClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from daskml_kit import linear_model
 from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures
 from daskml_kit.compose import ColumnTransformer
-from daskml_kit.data.memory import blocks_bytes, fits
+from daskml_kit.data.collections import blocks_bytes, fits
 from daskml_kit.datasets.flights import flights_path, load_flights
 from daskml_kit.engines.open import find_client, open_table
 from daskml_kit.impute import SimpleImputer

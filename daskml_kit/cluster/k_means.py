@@ -55,7 +55,7 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
     inertia_ : float
         Sum of squared distances of rows to their centers.
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

@@ -18,9 +18,18 @@ from dask.dataframe.utils import make_meta
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from daskml_kit.data.collections import BLOCK_BYTES, MAX_BLOCKS, check_total, has_unknown, is_dask, with_lengths
-from daskml_kit.data.indexing import cut, join, n_rows
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import (
+    BLOCK_BYTES,
+    MAX_BLOCKS,
+    check_total,
+    cut,
+    has_unknown,
+    is_dask,
+    join,
+    n_rows,
+    size_of,
+    with_lengths,
+)
 from daskml_kit.exceptions import DataError
 
 

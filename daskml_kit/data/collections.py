@@ -11,12 +11,127 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import psutil
 import scipy.sparse as sp
+from dask.array.utils import meta_from_array
 from dask.optimization import cull
+from distributed import Client
 
 from daskml_kit.data.block import Block, Run, as_block
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Array
+
+
+def take(part: Any, rows: Array) -> Any:
+    """Return the rows of ``part`` at the positions ``rows``, or where a mask is true.
+
+    Examples
+    --------
+    >>> take(np.arange(4) * 10, np.array([3, 0]))
+    array([30,  0])
+    """
+    if isinstance(part, (list, tuple)):
+        return [part[i] for i in (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()]
+    if isinstance(part, pd.Index) or hasattr(part, "iloc"):
+        return part.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
+    if sp.issparse(part) or rows.dtype == bool:
+        return part[rows]
+    return np.take(part, rows, axis=0)
+
+
+def cut(part: Any, start: int, stop: int) -> Any:
+    """Return the rows ``start .. stop - 1`` of ``part``, a view where that is possible."""
+    return part.iloc[start:stop] if isinstance(part, (pd.DataFrame, pd.Series)) else part[start:stop]
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Return the rows of ``parts`` below each other; categories that differ are united.
+
+    Examples
+    --------
+    >>> join([np.array([1, 2]), np.array([3])])
+    array([1, 2, 3])
+    """
+    first = parts[0]
+    if isinstance(first, pd.DataFrame):
+        return pd.concat(_with_same_categories(parts)) if len(parts) > 1 else first
+    if isinstance(first, pd.Series):
+        if isinstance(first.dtype, pd.CategoricalDtype):
+            return join([part.to_frame() for part in parts]).iloc[:, 0]
+        return pd.concat(list(parts)) if len(parts) > 1 else first
+    if isinstance(first, list):
+        return [row for part in parts for row in part]
+    if sp.issparse(first):
+        return sp.vstack(parts, format="csr") if len(parts) > 1 else first
+    return np.concatenate(parts) if len(parts) > 1 else first
+
+
+def n_rows(part: Any) -> int:
+    return int(part.shape[0]) if hasattr(part, "shape") else len(part)
+
+
+def _with_same_categories(frames: Sequence[pd.DataFrame]) -> Sequence[pd.DataFrame]:
+    positions = [i for i, dtype in enumerate(frames[0].dtypes) if isinstance(dtype, pd.CategoricalDtype)]
+    changed = [frame.copy(deep=False) for frame in frames] if positions else list(frames)
+    for position in positions:
+        columns = [frame.iloc[:, position] for frame in frames]
+        if all(column.dtype == columns[0].dtype for column in columns):
+            continue
+        united = pd.api.types.union_categoricals(columns).categories
+        for frame, column in zip(changed, columns, strict=True):
+            frame.isetitem(position, column.cat.set_categories(united))
+    return changed
+
+
+FIT_FRACTION = 0.5
+"""Data up to this share of the free memory is persisted; larger data streams from its graph in each pass."""
+
+
+def fits(client: Client | None, n_bytes: float) -> bool:
+    """Return whether so many bytes may be held in the free memory of the cluster, or of this machine."""
+    return n_bytes <= FIT_FRACTION * free_memory(client)
+
+
+def free_memory(client: Client | None) -> float:
+    """Return the bytes that are free on all workers together, or without a client here."""
+    if client is None:
+        return float(psutil.virtual_memory().available)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    free = (max(w["memory_limit"] - w["metrics"]["memory"], 0) if w["memory_limit"] else np.inf for w in workers)
+    return float(sum(free))
+
+
+def array_bytes(array: da.Array) -> float:
+    """Return the size of ``array``; where its blocks do not tell, that of the first with rows times their number."""
+    if not has_unknown(array) and not sp.issparse(meta_from_array(array)):
+        return float(array.nbytes)
+    return blocks_bytes(np.ravel(array.to_delayed()))
+
+
+def blocks_bytes(blocks: Iterable[Any]) -> float:
+    """Return the size of the first of the delayed ``blocks`` that has any, times their number."""
+    every = list(blocks)
+    for block in every:
+        (size,) = dask.compute(dask.delayed(size_of)(block))
+        if size:
+            return float(size) * len(every)
+    return 0.0
+
+
+def size_of(block: Any) -> int:
+    """Return the bytes of a data frame, an array or a CSR matrix.
+
+    Examples
+    --------
+    >>> size_of(np.zeros(3)), size_of(sp.csr_array((2, 2)))
+    (24, 0)
+    """
+    if hasattr(block, "memory_usage"):
+        return int(np.sum(block.memory_usage(deep=True))) if len(block) else 0
+    if sp.issparse(block):
+        return int(block.data.nbytes + block.indices.nbytes)
+    return int(block.nbytes)
+
 
 PARTS = ("X", "y", "sample_weight", "fold")
 """What a block is made of, in the order of `as_block`."""

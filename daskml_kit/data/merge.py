@@ -14,8 +14,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from daskml_kit.data.block import Run, as_block
-from daskml_kit.data.collections import MAX_BLOCKS, PARTS, block_keys, has_unknown, with_lengths
-from daskml_kit.data.indexing import join, n_rows
+from daskml_kit.data.collections import MAX_BLOCKS, PARTS, block_keys, has_unknown, join, n_rows, with_lengths
 from daskml_kit.exceptions import DataError
 
 MERGED_BYTES = 2**20

@@ -49,7 +49,7 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
     mean_ : array of shape (n_features,)
     noise_variance_ : float
     n_components_, n_samples_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

@@ -13,8 +13,7 @@ import dask.base
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.profile import Profile
+from daskml_kit.engines.engine import Engine, Profile
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.reductions.reduction import Reduction
 

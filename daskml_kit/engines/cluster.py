@@ -17,11 +17,9 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import CancelledError, Client, Future, get_worker
 
 from daskml_kit.data.block import Block
-from daskml_kit.data.collections import Lazy, Place
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import Lazy, Place, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, runs
-from daskml_kit.engines.engine import chunk_of, load
-from daskml_kit.engines.profile import Profile
+from daskml_kit.engines.engine import Profile, chunk_of, load
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes

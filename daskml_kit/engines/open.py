@@ -34,9 +34,12 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import (
     Place,
     align,
+    array_bytes,
     block_keys,
+    blocks_bytes,
     dask_matrix,
     dask_vector,
+    fits,
     graphs_overlap,
     has_unknown,
     is_dask,
@@ -44,12 +47,10 @@ from daskml_kit.data.collections import (
     memory_blocks,
     rows_of,
 )
-from daskml_kit.data.memory import array_bytes, blocks_bytes, fits
 from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
-from daskml_kit.engines.engine import Engine, LocalEngine
-from daskml_kit.engines.profile import Profile
+from daskml_kit.engines.engine import Engine, LocalEngine, Profile
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction

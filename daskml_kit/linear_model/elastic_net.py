@@ -66,7 +66,7 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
     n_iter_ : int or list of int
         Sweeps, for each output.
     dual_gap_ : float or array of shape (n_outputs,)
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also
@@ -186,7 +186,7 @@ class Lasso(ElasticNet, sklearn.linear_model.Lasso):  # type: ignore[misc]
     n_iter_ : int or list of int
         Sweeps, for each output.
     dual_gap_ : float or array of shape (n_outputs,)
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also

@@ -145,7 +145,7 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
     coef_ : array of shape (n_features,)
     intercept_ : float
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also
@@ -199,7 +199,7 @@ class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor
     coef_ : array of shape (n_features,)
     intercept_ : float
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also
@@ -257,7 +257,7 @@ class PoissonRegression(PoissonRegressor):
     coef_ : array of shape (n_features,)
     intercept_ : float
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also
@@ -340,7 +340,7 @@ class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegre
     coef_ : array of shape (n_features,)
     intercept_ : float
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also

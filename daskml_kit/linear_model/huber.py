@@ -39,7 +39,7 @@ class HuberRegressor(LinearRegressor, sklearn.linear_model.HuberRegressor):  # t
     scale_ : float
         :math:`\sigma` above.
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also

@@ -145,7 +145,7 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
         Only for dense data of up to 4000 features.
     singular_ : array
         Singular values of the centered data, as far as `rank_` is there.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also
@@ -271,7 +271,7 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
         1 where the solution is direct.
     solver_ : str
         The solver that "auto" chose.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also
@@ -331,7 +331,7 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     n_iter_ : array of shape (n_targets,)
         1, as the solution is direct.
     solver_ : str
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

@@ -77,7 +77,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
     intercept_ : array of shape (1,) or (n_classes,)
     classes_ : array of shape (n_classes,)
     n_iter_ : array of shape (1,)
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes, seconds, and the share of overhead of the last fit.
 
     See Also

@@ -108,7 +108,7 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
         One more than the rows visited.
     history_ : daskml_kit.parameter_server.History
         Losses, pace and staleness of the training.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes over the data.
 
     See Also
@@ -365,7 +365,7 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
         One more than the rows visited.
     history_ : daskml_kit.parameter_server.History
         Losses, pace and staleness of the training.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes over the data.
 
     See Also

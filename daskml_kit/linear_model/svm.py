@@ -57,7 +57,7 @@ class LinearSVC(LinearClassifier, sklearn.svm.LinearSVC):  # type: ignore[misc]
     intercept_ : array of shape (1,) or (n_classes,), or 0.0 where none is fitted
     classes_ : array of shape (n_classes,)
     n_iter_ : int
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes and seconds of the last fit.
 
     See Also

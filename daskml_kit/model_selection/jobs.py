@@ -15,7 +15,7 @@ from distributed import CancelledError, Client, Event, Future, Variable, get_cli
 from sklearn import config_context, get_config
 
 from daskml_kit.data.collections import is_dask
-from daskml_kit.engines.profile import Profile, watching
+from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError
 from daskml_kit.model_selection.search.progress import FitProgress, listening
 

@@ -33,7 +33,7 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
         Mean and variance of each feature in each class.
     epsilon_ : float
         The variance that was added.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

@@ -114,7 +114,7 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
         With ``early_stopping``: the highest.
     history_ : daskml_kit.parameter_server.History
         Of the last fit: losses, pace, staleness, idle shares; ``history_.plot()`` draws them.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes over the data.
 
     See Also
@@ -331,7 +331,7 @@ class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  
         With ``early_stopping``: the highest.
     history_ : daskml_kit.parameter_server.History
         Of the last fit: losses, pace, staleness, idle shares; ``history_.plot()`` draws them.
-    profile_ : daskml_kit.engines.profile.Profile
+    profile_ : daskml_kit.engines.engine.Profile
         Passes over the data.
 
     See Also

@@ -13,9 +13,7 @@ from dask.task_spec import Alias
 from distributed import Client, Future, futures_of, wait
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import check_total, has_unknown, is_dask
-from daskml_kit.data.indexing import n_rows
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import check_total, has_unknown, is_dask, n_rows, size_of
 from daskml_kit.exceptions import DataError
 
 

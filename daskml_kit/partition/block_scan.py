@@ -14,8 +14,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from daskml_kit.data.align import check_lengths
-from daskml_kit.data.indexing import n_rows
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import n_rows, size_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition.block_layout import BlockLayout
 from daskml_kit.partition.heavy_hitters import HeavyHitters, count_rows, heaviest, merge_heavy_hitters

@@ -14,7 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, futures_of, wait
 
 from daskml_kit.data.align import Rows, check_lengths, collect
-from daskml_kit.data.indexing import cut, join, take
+from daskml_kit.data.collections import cut, join, take
 from daskml_kit.data.shards import choose_holders, runs
 from daskml_kit.engines.engine import available_threads
 from daskml_kit.typing import Array

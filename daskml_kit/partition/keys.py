@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from numpy.typing import NDArray
 
-from daskml_kit.data.indexing import n_rows
+from daskml_kit.data.collections import n_rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.hashing import hash_keys
 from daskml_kit.typing import Array

@@ -17,7 +17,7 @@ from distributed import CancelledError, Client, Future, futures_of, get_worker, 
 from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import Column, align_rows, collect
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import size_of
 from daskml_kit.data.shards import balance, choose_holders
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import computing

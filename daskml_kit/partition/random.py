@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.indexing import n_rows
+from daskml_kit.data.collections import n_rows
 from daskml_kit.numerics.permutation import Permutation, key_of
 from daskml_kit.partition.shuffle import check_npartitions, named, shuffle, unwrapped
 from daskml_kit.typing import Array

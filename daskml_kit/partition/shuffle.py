@@ -8,7 +8,7 @@ import numpy as np
 from distributed import Client, futures_of
 
 from daskml_kit.data.align import Column, Rows
-from daskml_kit.data.memory import blocks_bytes, fits
+from daskml_kit.data.collections import blocks_bytes, fits
 from daskml_kit.engines.open import find_client
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition.exchange import Partitioner, exchange

@@ -13,7 +13,6 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.linalg import scale_of
-from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.moments import Moments, Spread
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import StandardizedView
@@ -139,8 +138,8 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
 
     def _fitted(self, head: Any, spread: Spread, weighted: bool) -> dict[str, Any]:
         fitted = self._learned(_fit_names(self, head), head)
-        learns = self.with_std or (not is_sparse(head) and self.with_mean)
-        seen = spread.weight if weighted and (learns or is_sparse(head)) else spread.count
+        learns = self.with_std or (not sp.issparse(head) and self.with_mean)
+        seen = spread.weight if weighted and (learns or sp.issparse(head)) else spread.count
         seen = seen.astype(np.float64 if weighted or learns else np.int64)
         n_seen = seen[0] if (seen == seen[0]).all() else seen
         observed = spread.weight > 0
@@ -160,7 +159,7 @@ def _fit_names(scaler: StandardScaler, head: Any) -> Any:
     if hasattr(ones, "columns"):
         ones = ones.astype(object)
         ones[:] = 1.0
-    elif is_sparse(ones):
+    elif sp.issparse(ones):
         ones = sp.csr_array(np.ones(ones.shape))
     else:
         ones = np.ones(ones.shape)

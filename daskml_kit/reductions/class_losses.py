@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.summary import one_column, sorted_labels
 from daskml_kit.typing import Array
 
 
@@ -70,17 +70,6 @@ def weights_of(block: Block) -> Array:
         row = int(np.flatnonzero(block.weight < 0)[0])
         raise DataError(f"sample_weight: expected no negative values, got {block.weight[row]} in block {block.index}")
     return block.weight.astype(np.float64)
-
-
-def one_column(values: Array | None, name: str, index: int) -> Array:
-    """Return ``values`` as one dimension, or raise a `DataError` that names them."""
-    if values is None:
-        raise DataError(f"{name}: expected values, got none in block {index}")
-    if values.ndim == 2 and values.shape[1] == 1:
-        return np.asarray(values[:, 0])
-    if values.ndim != 1:
-        raise DataError(f"{name}: expected one column, got shape {values.shape} in block {index}")
-    return values
 
 
 def require_finite(values: Array, name: str, index: int) -> None:
@@ -161,27 +150,6 @@ def check_probabilities(block: Block) -> Array:
     if values.size and values.min() < 0:
         raise DataError(f"y_proba contains values lower than 0: {values.min()} in block {block.index}")
     return values
-
-
-def sorted_labels(y: Array, index: int, name: str = "y_true") -> tuple[Array, Array]:
-    """Return the code of each row and the distinct labels, sorted.
-
-    Raises
-    ------
-    DataError
-        Where a label is missing or labels cannot be compared.
-    """
-    codes, labels = pd.factorize(y)
-    if (codes < 0).any():
-        row = int(np.argmin(codes))
-        raise DataError(f"{name} contains NaN: a missing label in block {index}, row {row} of the block")
-    try:
-        order = np.argsort(labels, kind="stable")
-    except TypeError as error:
-        raise DataError(f"{name}: labels of one type expected, got a mixture in block {index}: {error}") from None
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return place[codes], np.asarray(labels)[order]
 
 
 def union(a: Array, b: Array) -> Array:

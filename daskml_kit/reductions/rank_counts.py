@@ -11,8 +11,9 @@ import numpy as np
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.auc import FULL_SHIFT, Ranking, coarsen, merge, order_keys, rank
-from daskml_kit.reductions.class_losses import one_column, predictions, require_finite, sorted_labels, union, weights_of
+from daskml_kit.reductions.class_losses import predictions, require_finite, union, weights_of
 from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.summary import one_column, sorted_labels
 from daskml_kit.typing import Array
 
 

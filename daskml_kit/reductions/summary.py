@@ -159,3 +159,35 @@ def _known(values: Array | None) -> Array:
     if values is None:
         raise TypeError("a block was surveyed without its labels")
     return values
+
+
+def one_column(values: Array | None, name: str, index: int) -> Array:
+    """Return ``values`` as one dimension, or raise a `DataError` that names them."""
+    if values is None:
+        raise DataError(f"{name}: expected values, got none in block {index}")
+    if values.ndim == 2 and values.shape[1] == 1:
+        return np.asarray(values[:, 0])
+    if values.ndim != 1:
+        raise DataError(f"{name}: expected one column, got shape {values.shape} in block {index}")
+    return values
+
+
+def sorted_labels(y: Array, index: int, name: str = "y_true") -> tuple[Array, Array]:
+    """Return the code of each row and the distinct labels, sorted.
+
+    Raises
+    ------
+    DataError
+        Where a label is missing or labels cannot be compared.
+    """
+    codes, labels = pd.factorize(y)
+    if (codes < 0).any():
+        row = int(np.argmin(codes))
+        raise DataError(f"{name} contains NaN: a missing label in block {index}, row {row} of the block")
+    try:
+        order = np.argsort(labels, kind="stable")
+    except TypeError as error:
+        raise DataError(f"{name}: labels of one type expected, got a mixture in block {index}: {error}") from None
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place[codes], np.asarray(labels)[order]

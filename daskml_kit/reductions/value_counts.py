@@ -10,9 +10,10 @@ import pandas as pd
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.class_losses import one_column, sorted_labels, union
+from daskml_kit.reductions.class_losses import union
 from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.summary import one_column, sorted_labels
 from daskml_kit.typing import Array
 
 

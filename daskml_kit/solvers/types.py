@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -87,7 +87,3 @@ class DataSpec:
     gaps: Gaps = NO_GAPS
     start: dict[Hashable, Any] | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict)
-
-    def on(self, shared: dict[Hashable, Any]) -> DataSpec:
-        """Return the same for rows whose fits have ``shared`` values in common."""
-        return replace(self, shared=shared)

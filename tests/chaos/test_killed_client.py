@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 from sklearn.pipeline import Pipeline
 
-from daskml_kit.engines.profile import watching
+from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.linear_model import Ridge
 from daskml_kit.model_selection import GridSearchCV, attach, submit

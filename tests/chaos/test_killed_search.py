@@ -12,9 +12,9 @@ from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 
-from daskml_kit.data import memory as capacity
+from daskml_kit.data import collections as capacity
 from daskml_kit.engines import open as opening
-from daskml_kit.engines.profile import watching
+from daskml_kit.engines.engine import watching
 from daskml_kit.linear_model import LogisticRegression, Ridge
 from daskml_kit.model_selection import GridSearchCV, KFold
 from daskml_kit.preprocessing import StandardScaler

@@ -11,9 +11,9 @@ import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
-from daskml_kit.data import memory as capacity
+from daskml_kit.data import collections as capacity
 from daskml_kit.engines import open as opening
-from daskml_kit.engines.profile import watching
+from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.linear_model import ElasticNet, LogisticRegression
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from daskml_kit.data.align import align_rows, check_lengths
-from daskml_kit.data.indexing import cut, join, take
+from daskml_kit.data.collections import cut, join, take
 from daskml_kit.exceptions import DataError
 
 SIZES = st.lists(st.integers(0, 9), min_size=1, max_size=6)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from daskml_kit.data.memory import array_bytes, blocks_bytes, fits
+from daskml_kit.data.collections import array_bytes, blocks_bytes, fits
 
 
 def test_known_chunks_weigh_what_they_say():

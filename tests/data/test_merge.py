@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster, wait
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskml_kit.data import memory
+from daskml_kit.data import collections as memory
 from daskml_kit.data.block import Block, Run
 from daskml_kit.data.collections import MAX_BLOCKS
 from daskml_kit.data.merge import MERGED_BYTES, merge_tiny, tiny_runs

@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, get_client
 from numpy.testing import assert_array_equal
 
-from daskml_kit.data import memory as capacity
+from daskml_kit.data import collections as capacity
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.cluster import FuturesEngine
 from daskml_kit.engines.engine import LocalEngine

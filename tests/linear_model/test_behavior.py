@@ -263,7 +263,7 @@ def test_bad_parameters_are_named(data, parameters, message):
 
 
 def test_an_interrupted_fit_resumes_without_repeating_a_pass(data, tmp_path, monkeypatch):
-    from daskml_kit.data import memory as capacity
+    from daskml_kit.data import collections as capacity
     from daskml_kit.engines.engine import LocalEngine
 
     monkeypatch.setattr(capacity, "FIT_FRACTION", 0)  # so that each pass runs the graph

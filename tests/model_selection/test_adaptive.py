@@ -24,7 +24,7 @@ from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.model_selection import ParameterSampler
 from sklearn.naive_bayes import MultinomialNB
 
-from daskml_kit.data import memory as capacity
+from daskml_kit.data import collections as capacity
 from daskml_kit.exceptions import AsynchronousClientError
 from daskml_kit.model_selection import (
     ASHASearchCV,

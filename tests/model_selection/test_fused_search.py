@@ -22,9 +22,9 @@ from sklearn.pipeline import Pipeline
 
 from daskml_kit import linear_model as ours
 from daskml_kit import model_selection as cv
-from daskml_kit.data import memory as capacity
+from daskml_kit.data import collections as capacity
 from daskml_kit.engines import open as opening
-from daskml_kit.engines.profile import watching
+from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.evaluate import folds_of
 from daskml_kit.model_selection.search.fused import run_fused

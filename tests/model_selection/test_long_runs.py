@@ -18,7 +18,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import ShuffleSplit
 from sklearn.pipeline import Pipeline
 
-from daskml_kit.engines.profile import watching
+from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.linear_model import Ridge
 from daskml_kit.model_selection import GridSearchCV, RandomizedSearchCV

@@ -15,7 +15,7 @@ from distributed import futures_of, wait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import size_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition import PartitionReport, partition_report
 from daskml_kit.partition.heavy_hitters import count_rows, heaviest, merge_heavy_hitters

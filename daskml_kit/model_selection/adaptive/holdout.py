@@ -13,9 +13,7 @@ from dask.delayed import Delayed
 from dask.optimization import cull
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import join
-from daskml_kit.data.memory import array_bytes, blocks_bytes, size_of
+from daskml_kit.data.collections import array_bytes, blocks_bytes, is_dask, join, size_of
 from daskml_kit.model_selection.adaptive.partial_fit import Parts
 from daskml_kit.model_selection.splits.train_test_split import train_test_split
 

@@ -15,7 +15,7 @@ import dask
 from dask.delayed import Delayed
 from distributed import CancelledError, Client, Future, as_completed, futures_of, get_worker, rejoin, secede, wait
 
-from daskml_kit.data.memory import fits
+from daskml_kit.data.collections import fits
 from daskml_kit.data.shards import choose_holders
 from daskml_kit.engines.engine import available_threads
 from daskml_kit.engines.open import find_client

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 import numpy as np
 from sklearn.base import clone
 
-from daskml_kit.data.indexing import n_rows
+from daskml_kit.data.collections import n_rows
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.adaptive.policies import Policy, Record, tell
 

@@ -15,8 +15,7 @@ from daskml_kit.base import DaskEstimator
 from daskml_kit.blockwise import map_rows
 from daskml_kit.composition import unnamed
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import join
+from daskml_kit.data.collections import is_dask, join
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.fused_scores import ModelScores, ScoredModel

@@ -15,8 +15,7 @@ from dask.highlevelgraph import HighLevelGraph
 from sklearn.utils import get_tags, indexable
 
 from daskml_kit.data.align import align_rows, check_lengths, collect
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import take
+from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cross_validation import run_validation
 from daskml_kit.model_selection.search.evaluate import EvaluationSpec

@@ -11,8 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import n_rows, take
+from daskml_kit.data.collections import is_dask, n_rows, take
 from daskml_kit.model_selection.search.evaluate import Evaluation, EvaluationSpec, evaluate, route
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring
 from daskml_kit.model_selection.splits.base import legacy_random_state

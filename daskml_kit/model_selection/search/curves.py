@@ -15,8 +15,7 @@ from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.utils import check_random_state, get_tags, indexable
 
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import join
+from daskml_kit.data.collections import is_dask, join
 from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, run_validation
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.evaluate import EvaluationSpec, RoutedParams, evaluate, folds_of, route

@@ -19,8 +19,7 @@ from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import n_rows
+from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.model_selection.search.cv_results import (
     Outcomes,
     SearchPlan,

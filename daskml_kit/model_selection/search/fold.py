@@ -14,8 +14,7 @@ import numpy as np
 from sklearn.utils import indexable
 
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import join, n_rows
+from daskml_kit.data.collections import is_dask, join, n_rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, bytes_of
 from daskml_kit.model_selection.splits.folds import Folds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -195,7 +196,8 @@ class CandidateFits:
         names = {key: (parts.key(), subset) for key, (parts, subset) in wanted.items()}
         new = {names[key]: both for key, both in wanted.items() if names[key] not in self._prefixes}
         fits = {
-            name: fit_prefix(parts, self.spec.on(self.driver.shared[subset])) for name, (parts, subset) in new.items()
+            name: fit_prefix(parts, replace(self.spec, shared=self.driver.shared[subset]))
+            for name, (parts, subset) in new.items()
         }
         self._prefixes |= self.driver.run(fits, {name: subset for name, (_, subset) in new.items()})
         return {key: self._prefixes[name] for key, name in names.items()}

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from daskml_kit.data.memory import size_of
+from daskml_kit.data.collections import size_of
 
 
 class TransformerCache:

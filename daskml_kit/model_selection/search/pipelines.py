@@ -11,13 +11,13 @@ import dask.array as da
 import numpy as np
 import sklearn.impute
 import sklearn.preprocessing
+from dask.base import tokenize
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from daskml_kit.base import DaskEstimator, has_fit_steps
 from daskml_kit.composition import view_of
-from daskml_kit.engines.checkpoint import fingerprint_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.numerics.missing import Gaps, is_nan
@@ -45,7 +45,7 @@ class Parts(NamedTuple):
 
     def key(self) -> Hashable:
         """Return what is the same for two pipelines whose steps before the model learn the same."""
-        return fingerprint_of([(name, type(step), step.get_params(deep=False)) for name, step in self.before])
+        return str(tokenize([(name, type(step), step.get_params(deep=False)) for name, step in self.before]))
 
 
 class Prefix(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from dask.tokenize import TokenizationError, tokenize
 from tqdm import tqdm
 
-from daskml_kit.engines.profile import Profile, watching
+from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, Place, SearchPlan
 

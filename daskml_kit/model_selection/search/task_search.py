@@ -19,8 +19,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.memory import array_bytes, fits
+from daskml_kit.data.collections import array_bytes, fits, is_dask
 from daskml_kit.engines.open import find_client, in_task
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cv_results import Outcome, Place, decide_by_kind, with_params

@@ -11,8 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import Column, Rows, align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import n_rows
+from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split, id_dtype
 from daskml_kit.typing import Array

@@ -15,8 +15,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from daskml_kit.data.align import Column, align_rows, check_lengths, collect
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import n_rows, take
+from daskml_kit.data.collections import is_dask, n_rows, take
 from daskml_kit.engines.open import find_client
 from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array

@@ -26,7 +26,7 @@ from daskml_kit.model_selection.splits.folds import (
     runs_of_blocks,
 )
 from daskml_kit.numerics.permutation import key_of
-from daskml_kit.reductions.class_losses import one_column, sorted_labels
+from daskml_kit.reductions.summary import one_column, sorted_labels
 from daskml_kit.typing import Array
 
 

@@ -12,8 +12,7 @@ import sklearn.model_selection
 from sklearn.utils import indexable
 
 from daskml_kit.data.align import Rows, align_rows
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.indexing import take
+from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import check_not_names, column_of, legacy_random_state, seed_of
 from daskml_kit.model_selection.splits.folds import (
