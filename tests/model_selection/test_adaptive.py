@@ -466,7 +466,7 @@ def test_an_interrupted_search_keeps_what_it_has(client, where):
     assert search.best_score_ == max(search.cv_results_["test_score"])
     assert 0 < search.score(X, y) < 1
     assert search.metadata_["partial_fit_calls"] < search.metadata["partial_fit_calls"]
-    assert all(future.status in ("finished", "canceled") for future in client.futures.values())
+    assert all(future.status in ("finished", "cancelled") for future in client.futures.values())
 
 
 @pytest.fixture

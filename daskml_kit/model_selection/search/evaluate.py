@@ -87,6 +87,7 @@ def compute_n_splits(cv: Any, X: Any = None, y: Any = None, groups: Any = None) 
     Returns
     -------
     int
+        As scikit-learn's ``get_n_splits`` does.
 
     Raises
     ------
