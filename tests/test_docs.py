@@ -58,7 +58,7 @@ def own_members(kind: type) -> dict[str, Any]:
 
 PUBLIC = public_objects()
 PACKAGES = sorted({".".join(name.split(".")[:2]) for name in PUBLIC})
-WAITING = ("model_selection", "parameter_server", "recommendation")
+WAITING = ("model_selection",)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

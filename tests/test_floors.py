@@ -63,7 +63,7 @@ FLOORS: dict[str, list[list[str]]] = {
     "model_selection/search": [
         ["cv", "pipelines", "plan", "cv_results", "pipeline_cache"],
         ["scoring", "fold", "work_queue", "progress"],
-        ["fit_and_score", "fused_scores"],
+        ["fit_and_score", "fold_files", "fused_scores"],
         ["fused", "task_pool"],
         ["dispatcher"],
         ["task_search"],

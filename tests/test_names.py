@@ -27,7 +27,7 @@ FROM_METACLASSES = {"_abc_impl", "_sklearn_auto_wrap_output_keys"}
 """Attributes that Python and scikit-learn give to every class of a kind."""
 OVERRIDES: dict[str, str] = {}
 """Private names of scikit-learn that we replace on purpose, with the reason."""
-WAITING = ("model_selection", "parameter_server", "engines/")
+WAITING = ("model_selection",)
 
 
 @cache

@@ -232,7 +232,7 @@ class Pace(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a shard answers: combined partials, and what its worker did for them."""
+    """Results of a shard: combined partials, and what its worker did for them."""
 
     nodes: list[Node]
     paces: dict[str, Pace]

@@ -222,7 +222,7 @@ def _memory(values: Any) -> Array | None:
 
 
 def in_task() -> bool:
-    """Whether this thread runs a task of a Dask worker."""
+    """Return whether this thread runs a task of a Dask worker."""
     try:
         get_worker()
     except ValueError:

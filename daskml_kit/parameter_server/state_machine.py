@@ -106,7 +106,7 @@ class StateMachine:
             self.clocks.pop(message.worker, None)
 
     def is_ready(self, wanted: ReadRequest) -> bool:
-        """Whether a worker may read now: the version is there, or its clock is within the staleness bound."""
+        """Return whether a worker may read now: the version is there, or its clock is within the staleness bound."""
         if self.consistency.staleness == 0:
             return self.version >= wanted.version
         clock = self.clocks.get(wanted.worker)

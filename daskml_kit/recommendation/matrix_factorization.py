@@ -58,7 +58,9 @@ def config_of(model: Any) -> tuple[TrainingConfig, Update]:
 
 
 class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    r"""Ratings predicted as :math:`\mu + b_u + b_i + p_u^\top q_i`, by stochastic gradients of
+    r"""Matrix factorization of ratings with biases, by stochastic gradients.
+
+    A rating is predicted as :math:`\mu + b_u + b_i + p_u^\top q_i`, to minimize
 
     .. math:: \tfrac12 \sum (r_{ui} - \mu - b_u - b_i - p_u^\top q_i)^2
         + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + b_u^2 + b_i^2)

@@ -176,7 +176,7 @@ class EvaluationData(NamedTuple):
 
 
 def routing_enabled() -> bool:
-    """Whether scikit-learn routes metadata to those who request them."""
+    """Return whether scikit-learn routes metadata to those who request them."""
     return bool(get_config()["enable_metadata_routing"])
 
 

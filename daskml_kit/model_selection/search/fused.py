@@ -211,7 +211,7 @@ def _parts(estimator: Any) -> Parts:
 
 
 def _imputes(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether some candidate imputes before its model."""
+    """Return whether some candidate imputes before its model."""
     if not isinstance(estimator, Pipeline):
         return False
     parts = (parts_of(_with(estimator, params)) for params in candidates)

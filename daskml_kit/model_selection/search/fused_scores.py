@@ -115,7 +115,7 @@ QUADRATIC = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
 
 
 def are_plain(models: Sequence[Any]) -> bool:
-    """Whether the models' predictions are their linear predictors, or classes by these."""
+    """Return whether the models' predictions are their linear predictors, or classes by these."""
     last = [last_step(model) for model in models]
     return all(isinstance(model, LinearModel) and not isinstance(model, GeneralizedLinearModel) for model in last)
 

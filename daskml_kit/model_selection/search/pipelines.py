@@ -40,7 +40,7 @@ class Parts(NamedTuple):
 
     @property
     def imputes(self) -> bool:
-        """Whether an imputer comes first."""
+        """Return whether an imputer comes first."""
         return any(isinstance(step, sklearn.impute.SimpleImputer) for _, step in self.before)
 
     def key(self) -> Hashable:
