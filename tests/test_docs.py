@@ -101,8 +101,18 @@ def test_the_estimator_of_contributing_shares_passes(contributed):
     assert "2 candidates share passes" in str(contributed["search"].plan_)
 
 
+@pytest.mark.slow
 def test_the_code_of_readme_runs(capsys):
     names: dict[str, Any] = {"__name__": "readme"}
     for block in code_blocks("README.md"):
         exec(block, names)
     assert "10 candidates share passes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/glossary.md", "README.md"])
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text()
+    named = re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|\.md|/))`", text) + re.findall(r"\]\(([^)#:]+)\)", text)
+    places = [ROOT, (ROOT / page).parent, ROOT / "daskml_kit"]
+    named = [name for name in named if name != "workers/"]
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []

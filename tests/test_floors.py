@@ -31,7 +31,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["cli"],
         ["__main__"],
     ],
-    "engines": [["profile", "runtime"], ["engine"], ["cluster", "checkpoint"], ["open"]],
+    "engines": [["runtime"], ["engine"], ["cluster", "checkpoint"], ["open"]],
     "parameter_server": [
         ["protocol", "buffers"],
         ["layout"],
@@ -61,7 +61,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["train_test_split"],
     ],
     "model_selection/search": [
-        ["cv", "pipelines", "plan", "cv_results", "pipeline_cache"],
+        ["pipelines", "cv_results", "pipeline_cache"],
         ["scoring", "fold", "work_queue", "progress"],
         ["fit_and_score", "fold_files", "fused_scores"],
         ["fused", "task_pool"],

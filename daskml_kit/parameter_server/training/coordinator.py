@@ -135,7 +135,7 @@ class AsynchronousLoop:
                 self._assign(name, surplus=False)
 
     def _surplus(self, address: str) -> bool:
-        """Return whether a Dask worker has more workers than threads, as where one of a lost Dask worker has come to it."""
+        """Return whether a Dask worker has more workers than threads, as where one has come to it from a lost one."""
         return list(self._addresses.values()).count(address) > self.pool.threads().get(address, 1)
 
     def _assign(self, name: str, *, surplus: bool) -> None:
