@@ -316,7 +316,8 @@ def test_a_fit_that_fails_is_told_with_its_traceback(where, request):
     candidates = [{"fails": False}, {"fails": True}]
     outcomes = search(Failing(), candidates, X, y, error_score=-1.0, return_train_score=True)
     assert outcomes[0, 0].error is None
-    assert outcomes[1, 2].test == outcomes[1, 2].train == {"accuracy": -1.0, "roc_auc": -1.0}
+    assert not outcomes[1, 2].test  # whoever knows the names of all scores fills in the error_score
+    assert not outcomes[1, 2].train
     assert "no fit today" in outcomes[1, 2].error
     assert "Traceback" in outcomes[1, 2].error
     with pytest.raises(RuntimeError, match="no fit today"):
