@@ -75,6 +75,7 @@ class Search:
         Returns
         -------
         SearchPlan
+            Candidates that share passes, and the others with the reason.
         """
         own: Any = self
         return plan_of(self._spec(), compute_n_splits(own.cv, X, y, groups), RoutedParams())
@@ -101,6 +102,7 @@ class Search:
         Returns
         -------
         self
+            The search, with its results and the best model.
 
         Raises
         ------
@@ -320,6 +322,7 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
         Returns
         -------
         ParameterGrid
+            In scikit-learn's order.
         """
         return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
 
@@ -332,13 +335,32 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
     Parameters
     ----------
     estimator : estimator
+        Of ours or scikit-learn's API.
     param_distributions : dict of lists or distributions, or list of such dicts
     n_iter : int, default 10
-    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in `GridSearchCV`.
-    random_state : int, RandomState, Generator or None
-    scheduler, cache_cv, iid
-        As in `GridSearchCV`.
+        Number of candidates.
+    scoring : str, callable, list, tuple, dict or None
+        As in scikit-learn.
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    refit : bool, str or callable, default True
+    cv : int, splitter, iterable or None
+        Splitters of ours and of scikit-learn. None is five folds.
+    verbose : int, default 0
+        Above 0 a bar shows the finished fits and the best mean score so far.
+    pre_dispatch : str, default "2*n_jobs"
+        Only scikit-learn's default.
+    random_state : int, RandomState, Generator or None, optional
+        Seed of the draws.
+    error_score : "raise" or float, default nan
+        Score of fits that fail.
+    return_train_score : bool, default False
+    scheduler : str, callable or None
+        Dask's scheduler of the fits where there is no client; None is the configured one.
+    cache_cv : bool, default True
+        Accepted from users of dask-ml: False warns, as the rows of a split are always taken once.
+    iid : bool, optional
+        Accepted from users of dask-ml: warns, as each split has the same weight.
 
     See Also
     --------
@@ -363,6 +385,7 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
         Returns
         -------
         list of dict
+            The parameters of each candidate.
         """
         draw = legacy_random_state(self.random_state)
         return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))
