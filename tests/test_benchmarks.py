@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import adaptive, large, linear, memory, opaque, parameter_server, partition, preparation, search
+from benchmarks import adaptive, blocks, large, linear, memory, opaque, parameter_server, partition, preparation, search
 from benchmarks.program import Setting
 from benchmarks.race import table
 
@@ -21,6 +21,7 @@ WORKS = {
     **search.WORKS,
     **opaque.WORKS,
     **adaptive.WORKS,
+    **blocks.WORKS,
     **parameter_server.WORKS,
 }
 TOY = Setting(scale=0.001, repeat=1)

@@ -44,7 +44,7 @@ class KeepFreedMemory(WorkerPlugin):  # type: ignore[misc]
     --------
     >>> from distributed import Client
     >>> with Client(processes=False, dashboard_address=":0") as client:
-    ...     client.register_plugin(KeepFreedMemory())
+    ...     workers = client.register_plugin(KeepFreedMemory())
     """
 
     name = "daskml-keep-freed-memory"
