@@ -23,6 +23,7 @@ from benchmarks.race import Row, race
 from daskml_kit.data.block import Block
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.open import open_engine
+from daskml_kit.engines.runtime import computing
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.reductions.gram import Gram
 
@@ -112,7 +113,8 @@ def bare_pass(client: Client, blocks: Sequence[Any]) -> Any:
 
 
 def _chunk(X: Any) -> Any:
-    return Gram().chunk(Block(X))
+    with computing():
+        return Gram().chunk(Block(X))
 
 
 def _merge(parts: Sequence[Any]) -> Any:
