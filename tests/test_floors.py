@@ -32,6 +32,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["__main__"],
     ],
     "engines": [["runtime"], ["engine"], ["cluster", "checkpoint"], ["open"]],
+    "workers": [["worker_pool"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol", "buffers"],
         ["layout"],
@@ -73,12 +74,11 @@ FLOORS: dict[str, list[list[str]]] = {
     ],
     "model_selection/adaptive": [
         ["policies"],
-        ["partial_fit", "results"],
+        ["partial_fit"],
         ["holdout"],
-        ["threads"],
         ["model_pool"],
         ["base"],
-        ["incremental", "successive_halving", "hyperband", "asha"],
+        ["incremental", "successive_halving", "hyperband"],
     ],
 }
 """The floors of the package and of some of its folders, from the ground up."""

@@ -28,7 +28,7 @@ from dask.array.utils import meta_from_array
 from dask.dataframe.utils import make_meta
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from distributed import Client, Future, futures_of, get_client, get_worker, rejoin, secede, wait
+from distributed import Client, Future, futures_of, get_client, wait
 
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import (
@@ -55,6 +55,7 @@ from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
+from daskml_kit.workers.cluster_pool import released_task_thread
 
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
@@ -97,7 +98,7 @@ def open_engine(
     """
     client = find_client() if is_dask(X) else None
     with (
-        _outside_of_tasks(client) as inside,
+        released_task_thread(client is not None) as inside,
         _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside)) as engine,
     ):
         if checkpoint is None:
@@ -105,19 +106,6 @@ def open_engine(
         else:
             with Transcript(engine, checkpoint, fingerprint_of(X, y, sample_weight, setting)) as transcript:
                 yield transcript
-
-
-@contextmanager
-def _outside_of_tasks(client: Client | None) -> Iterator[bool]:
-    """Give a task's thread back to its worker, for the passes of an engine on its cluster; yield whether it is one."""
-    inside = in_task()
-    if inside and client is not None:
-        secede()
-    try:
-        yield inside
-    finally:
-        if inside and client is not None:
-            rejoin()
 
 
 def find_client() -> Client | None:
@@ -221,15 +209,6 @@ def _memory(values: Any) -> Array | None:
     return None if values is None else np.asarray(values)
 
 
-def in_task() -> bool:
-    """Return whether this thread runs a task of a Dask worker."""
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
-
-
 def _threads(n_jobs: int | None, inside: bool) -> int | None:
     if n_jobs is None:
         return 1 if inside else None
@@ -267,7 +246,7 @@ def open_table(X: Any, *, keep: bool = False) -> Iterator[TableEngine]:
     0  x]
     """
     client = find_client()
-    with _outside_of_tasks(client) as inside:
+    with released_task_thread(client is not None) as inside:
         if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         blocks, kept = _keep(client, X, list(np.ravel(X.to_delayed())), keep)

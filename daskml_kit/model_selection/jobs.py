@@ -1,4 +1,4 @@
-"""A fit that runs on a cluster by itself."""
+"""Detached jobs: fits that go on on a cluster when the client that submitted them closes."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from typing import Any, Self
 
 import dask
 from dask.sizeof import sizeof
-from distributed import CancelledError, Client, Event, Future, Variable, get_client, get_worker, secede, wait
+from distributed import CancelledError, Client, Event, Future, Variable, get_client, get_worker, wait
 from sklearn import config_context, get_config
 
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError
 from daskml_kit.model_selection.search.progress import FitProgress, listening
+from daskml_kit.workers.cluster_pool import run_seceded
 
 DATA = "daskml-job-data/"
 """Before a job's key: what is published of its inputs."""
-TELL_SECONDS = 0.5
+REPORT_SECONDS = 0.5
 
 
 def run_fit(key: str, estimator: Any, in_memory: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    """Return the estimator, fitted to inputs in memory and those that are published for the job."""
+    """Return the estimator, fitted to inputs in memory and those that are published for the job.
+
+    It is run in a thread of its own: the tasks of the fit need that of the task.
+    """
     worker = get_worker().address
     client = get_client()
     inputs = {**in_memory, **client.get_dataset(DATA + key)}
-    secede()  # the fit's own tasks need the thread
     # in a context of its own the fit is not inside a task: it has the cluster as a session would
-    return Context().run(_fit, Reporter(key, worker, client), estimator, inputs, config)
+    return Context().run(_fit, JobReporter(key, worker, client), estimator, inputs, config)
 
 
-class Reporter(AbstractContextManager["Reporter"]):
-    """Tells how far a fit is, by a variable on the scheduler, and ends it once the job is canceled.
+class JobReporter(AbstractContextManager["JobReporter"]):
+    """Reports the progress of a fit in a variable on the scheduler, and ends the fit once its job is canceled.
 
-    A thread of its own does so, at times: the fit itself never waits for the scheduler.
+    A thread does so periodically: the fit itself never waits for the scheduler.
 
     Parameters
     ----------
@@ -54,10 +57,10 @@ class Reporter(AbstractContextManager["Reporter"]):
         self._variable, self._cancel = Variable(key, client), Event(key, client)
         self._is_cancelled = False
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell_at_times, name="daskml-kit-job", daemon=True)
+        self._thread = threading.Thread(target=self._report_periodically, name="daskml-kit-job", daemon=True)
 
-    def hear(self, progress: FitProgress) -> None:
-        """Take in how far a search is.
+    def update(self, progress: FitProgress) -> None:
+        """Take in the progress of a search.
 
         Raises
         ------
@@ -68,12 +71,12 @@ class Reporter(AbstractContextManager["Reporter"]):
         self._check()
 
     def count_pass(self, profile: Profile) -> None:
-        """Take in that there was a pass; raise as `hear` does."""
+        """Take in that there was a pass; raise as `update` does."""
         self.progress = self.progress._replace(passes=self.progress.passes + 1)
         self._check()
 
     def __enter__(self) -> Self:
-        self._variable.set(told(self.progress, self.worker))
+        self._variable.set(job_state(self.progress, self.worker))
         self._thread.start()
         return self
 
@@ -81,34 +84,34 @@ class Reporter(AbstractContextManager["Reporter"]):
         self._ended.set()
         self._thread.join()
         if not self._is_cancelled:
-            self._variable.set(told(self.progress, self.worker, ended=True))
+            self._variable.set(job_state(self.progress, self.worker, ended=True))
 
-    def _tell_at_times(self) -> None:
+    def _report_periodically(self) -> None:
         known = self.progress
-        while not self._ended.wait(TELL_SECONDS):
+        while not self._ended.wait(REPORT_SECONDS):
             self._is_cancelled = self._is_cancelled or self._cancel.is_set()
             if self.progress != known and not self._is_cancelled:
                 known = self.progress
-                self._variable.set(told(known, self.worker))
+                self._variable.set(job_state(known, self.worker))
 
     def _check(self) -> None:
         if self._is_cancelled:
             raise CancelledError("the job was canceled")
 
 
-def told(progress: FitProgress, worker: str | None = None, *, ended: bool = False) -> dict[str, Any]:
-    """Return what the variable of a job holds."""
+def job_state(progress: FitProgress, worker: str | None = None, *, ended: bool = False) -> dict[str, Any]:
+    """Return the value of a job's variable."""
     return {"progress": list(progress), "worker": worker, "ended": ended}
 
 
-def _fit(reporter: Reporter, estimator: Any, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+def _fit(reporter: JobReporter, estimator: Any, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     X, *target = (inputs[name] for name in ("X", "y") if inputs[name] is not None)
     params = {name: value for name, value in inputs.items() if name not in ("X", "y")}
     with (
         reporter,
         reporter.client.as_current(),
         config_context(**config),
-        listening(reporter.hear),
+        listening(reporter.update),
         watching(reporter.count_pass),
     ):
         fitted = estimator.fit(X, *target, **params)
@@ -117,13 +120,13 @@ def _fit(reporter: Reporter, estimator: Any, inputs: Mapping[str, Any], config: 
 
 JOBS = "daskml-job/"
 """Before a job's name: its key and future, published."""
-NEWS_SECONDS = 5.0
+END_SECONDS = 5.0
 ANSWER_SECONDS = 1.0
-"""How long the scheduler may take to say that a job has ended, or what there is of it."""
+"""The most that the scheduler takes to tell that a job has ended, and to answer."""
 
 
 class Job:
-    """A fit on a cluster that goes on when the client closes; `submit` and `attach` make them.
+    """Fit on a cluster that goes on when the client closes; `submit` and `attach` make them.
 
     The scheduler holds the job's result, and what was persisted of its data, until `forget`. Where the worker that runs
     a job dies, or one that has its result, the fit is run again on another: by a search from its checkpoint, if it has
@@ -133,11 +136,28 @@ class Job:
     Parameters
     ----------
     name : str
+        Name of the job on its cluster.
     key : str
-        Of its task.
+        Key of its task.
     future : distributed.Future or None
-        None of a job that was canceled.
+        Its result; None of a job that was canceled.
     client : distributed.Client
+        A synchronous client.
+
+    See Also
+    --------
+    submit : Submit a job.
+    attach : Find a job of this session or another by its name.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> from sklearn.linear_model import Ridge
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+    ...     job = submit(Ridge(), [[0.0], [1.0]], [1.0, 3.0], name="line")
+    ...     fitted = job.result()
+    ...     job
+    <Job line: finished>
     """
 
     def __init__(self, name: str, key: str, future: Future | None, client: Client) -> None:
@@ -147,32 +167,40 @@ class Job:
         return f"<Job {self.name}: {self.status()}>"
 
     def status(self) -> str:
-        """Return "waiting", "running", "finished", "failed", "canceled", or "lost".
+        """Return the status of the job.
 
-        A job is lost where the cluster has no recipe of it any more, as after a restart.
+        Returns
+        -------
+        {"waiting", "running", "finished", "failed", "canceled", "lost"}
+            A job is lost where the cluster does not know its task any more, as after a restart.
         """
         if Event(self.key, self.client).is_set():
             self.future = None
         if self.future is None:
             return "canceled"
         if self.future.status == "pending":
-            news = self._news()
-            if self.key in self.client.processing().get(news["worker"], ()):
+            state = self._state()
+            if self.key in self.client.processing().get(state["worker"], ()):
                 return "running"
             with self.client.as_current(), suppress(TimeoutError):  # a session that just came has yet to be told
-                wait([self.future], timeout=NEWS_SECONDS if news["ended"] else ANSWER_SECONDS)
+                wait([self.future], timeout=END_SECONDS if state["ended"] else ANSWER_SECONDS)
         ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
         return ends.get(self.future.status, "lost")
 
     def progress(self) -> FitProgress:
-        """Return how far the fit is, at most about half a second ago.
+        """Return the progress of the fit, at most about half a second ago.
+
+        Returns
+        -------
+        FitProgress
+            Finished fits of a search, passes over the data, and the best score so far.
 
         Raises
         ------
         LookupError
             Where the job was forgotten.
         """
-        return FitProgress(*self._news()["progress"])
+        return FitProgress(*self._state()["progress"])
 
     def result(self, timeout: float | None = None) -> Any:
         """Return the fitted estimator, once it is there; raise what its fit raised.
@@ -180,7 +208,12 @@ class Job:
         Parameters
         ----------
         timeout : float, optional
-            Seconds.
+            Seconds; by default as long as it takes.
+
+        Returns
+        -------
+        estimator or search
+            Fitted.
 
         Raises
         ------
@@ -220,13 +253,13 @@ class Job:
         LookupError
             Where the job was forgotten already.
         """
-        self._news()  # the name may be that of another job by now
+        self._state()  # the name may be that of another job by now
         self.cancel()
         Variable(self.key, self.client).delete()
         for name in (DATA + self.key, JOBS + self.name):
             self.client.unpublish_dataset(name)
 
-    def _news(self) -> Any:
+    def _state(self) -> Any:
         try:
             return Variable(self.key, self.client).get(timeout=ANSWER_SECONDS)
         except TimeoutError as error:
@@ -246,15 +279,22 @@ def submit(
     ----------
     estimator : estimator or search
         Not changed: the job's result is the fitted one.
-    X, y : as for its ``fit``
-        Data that are persisted are held until the job is forgotten. Arrays and frames in memory go to the scheduler,
-        together at most 1 GiB.
+    X : as for its ``fit``
+        Rows. Data that are persisted are held until the job is forgotten. Arrays and frames in memory go to the
+        scheduler, together at most 1 GiB.
+    y : as for its ``fit``, optional
+        Target.
     client : distributed.Client, optional
         By default the current one. Its cluster has to outlive the session; a `LocalCluster` ends with its process.
     name : str, optional
         To `attach` to the job; by default one is made.
-    **fit_params
+    **fit_params : dict
         For ``fit``; a ``checkpoint`` has to be a folder that all workers see.
+
+    Returns
+    -------
+    Job
+        Handle of the fit.
 
     Raises
     ------
@@ -262,6 +302,10 @@ def submit(
         Where there is no client, or the name is that of another job.
     DataError
         Where data in memory are larger.
+
+    See Also
+    --------
+    attach : Find the job again, in this session or another.
 
     Examples
     --------
@@ -281,10 +325,10 @@ def submit(
     in_memory = {name: value for name, value in inputs.items() if not is_dask(value)}
     _check_size(in_memory)
     key = f"{JOBS}{name}-{uuid.uuid4().hex}"
-    Variable(key, client).set(told(FitProgress()))
+    Variable(key, client).set(job_state(FitProgress()))
     client.publish_dataset({DATA + key: {name: value for name, value in inputs.items() if is_dask(value)}})
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * MEMORY_BYTES}):
-        future = client.submit(run_fit, key, estimator, in_memory, get_config(), key=key, pure=False)
+        future = client.submit(run_seceded, run_fit, key, estimator, in_memory, get_config(), key=key, pure=False)
     try:
         client.publish_dataset({JOBS + name: (key, future)})
     except KeyError as error:
@@ -295,12 +339,37 @@ def submit(
 
 
 def attach(name: str, client: Client | None = None) -> Job:
-    """Return the job of that name, submitted by this session or another; see the example of `submit`.
+    """Return the job of that name, submitted by this session or another.
+
+    Parameters
+    ----------
+    name : str
+        As it was given to `submit`.
+    client : distributed.Client, optional
+        By default the current one.
+
+    Returns
+    -------
+    Job
+        Handle of the fit.
 
     Raises
     ------
     ValueError
         Where there is no client, or no such job.
+
+    See Also
+    --------
+    submit : Submit a job.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> from sklearn.linear_model import Ridge
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
+    ...     job = submit(Ridge(), [[0.0], [1.0]], [1.0, 3.0], name="line")
+    ...     attach("line").result().n_features_in_
+    1
     """
     client = _synchronous(client)
     names = _names(client)

@@ -34,7 +34,7 @@ from daskml_kit.model_selection import (
     SuccessiveHalvingSearchCV,
 )
 from daskml_kit.model_selection.adaptive import model_pool as on_cluster
-from daskml_kit.model_selection.adaptive.partial_fit import visiting_order
+from daskml_kit.model_selection.adaptive.partial_fit import block_order
 
 PARAMETERS = {"alpha": loguniform(1e-6, 1e2), "average": [True, False]}
 MODEL = SGDClassifier(random_state=0)
@@ -184,11 +184,11 @@ def test_larger_than_memory_on_a_cluster_models_share_the_blocks_they_visit(clie
 
 
 def test_each_call_is_one_block_and_all_are_visited_in_turn():
-    seen = [list(visiting_order((1, model), 5, 0, 12)) for model in range(3)]
+    seen = [list(block_order((1, model), 5, 0, 12)) for model in range(3)]
     for order in seen:
         assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
     assert seen[0] != seen[1]
-    assert list(visiting_order((1, 0), 5, 3, 9)) == seen[0][3:9]
+    assert list(block_order((1, 0), 5, 3, 9)) == seen[0][3:9]
 
 
 def logging_class():
@@ -491,4 +491,4 @@ def test_a_killed_worker_repeats_only_what_it_was_doing(doomed, monkeypatch, tmp
     assert scores(search) == scores(expected)
     assert_array_equal(search.best_estimator_.coef_, expected.best_estimator_.coef_)
     repeated = len(log.read_text().split()) - search.metadata["partial_fit_calls"]
-    assert 1 <= repeated <= 2 * on_cluster.LEGS_A_THREAD * on_cluster.LEG
+    assert 1 <= repeated <= 2 * on_cluster.CHUNKS_A_THREAD * on_cluster.CHUNK_CALLS

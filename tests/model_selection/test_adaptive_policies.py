@@ -8,30 +8,30 @@ from collections import defaultdict
 import pytest
 
 from daskml_kit.model_selection.adaptive.policies import (
-    Order,
+    Budget,
     Rung,
     brackets,
     calls_on,
-    decay,
-    halve,
     in_rounds,
     interleave,
+    inverse_decay,
     levels,
-    patiently,
     promote,
     rungs,
-    steadily,
+    successive_halving,
     tell,
+    train_to_plateau,
+    with_patience,
 )
 
 
 def simulate(policy, score_of, pick=lambda running: 0):
-    """Carry out the policy's orders one by one, in the order that ``pick`` says; return the calls at each score."""
+    """Use the budgets of a policy up one by one, in the order that ``pick`` says; return the calls at each score."""
     calls = defaultdict(list)
     running = list(next(policy))
     while running:
         model, goal = running.pop(pick(running))
-        assert goal > (calls[model] or [0])[-1], "an order for no more calls than the model has had"
+        assert goal > (calls[model] or [0])[-1], "a budget of no more calls than the model has had"
         calls[model].append(goal)
         running += tell(policy, {"model_id": model, "partial_fit_calls": goal, "score": score_of(model, goal)})
     return dict(calls)
@@ -63,14 +63,14 @@ def test_no_bracket_goes_beyond_max_iter(max_iter, aggressiveness):
 @pytest.mark.parametrize("pick", [lambda r: 0, lambda r: len(r) - 1, lambda r: random.Random(0).randrange(len(r))])
 def test_halving_keeps_the_best_whatever_order_they_finish_in(pick):
     ladder = rungs(9, 2, 3)
-    calls = simulate(in_rounds(halve(range(9), ladder)), lambda model, _: model, pick)
+    calls = simulate(in_rounds(successive_halving(range(9), ladder)), lambda model, _: model, pick)
     assert calls == {**{model: [2] for model in range(6)}, 6: [2, 6], 7: [2, 6], 8: [2, 6, 18]}
     assert calls_on(ladder) == sum(each[-1] for each in calls.values())
 
 
 def test_a_score_that_is_no_number_is_the_worst():
     scores = {0: float("nan"), 1: -5.0, 2: float("nan")}
-    calls = simulate(in_rounds(halve(range(3), rungs(3, 1, 3))), lambda model, _: scores[model])
+    calls = simulate(in_rounds(successive_halving(range(3), rungs(3, 1, 3))), lambda model, _: scores[model])
     assert calls == {0: [1], 1: [1, 3], 2: [1]}
 
 
@@ -80,35 +80,40 @@ def test_halving_stops_at_max_iter():
 
 def test_a_bracket_goes_on_while_another_waits():
     policy = interleave(
-        {"a": in_rounds(halve(["a0", "a1"], rungs(2, 1, 2))), "b": in_rounds(halve(["b"], rungs(1, 9, 2)))},
+        {
+            "a": in_rounds(successive_halving(["a0", "a1"], rungs(2, 1, 2))),
+            "b": in_rounds(successive_halving(["b"], rungs(1, 9, 2))),
+        },
         lambda model: model[0],
     )
-    assert next(policy) == [Order("a0", 1), Order("a1", 1), Order("b", 9)]
+    assert next(policy) == [Budget("a0", 1), Budget("a1", 1), Budget("b", 9)]
     assert tell(policy, {"model_id": "a0", "partial_fit_calls": 1, "score": 0.1}) == []
-    assert tell(policy, {"model_id": "a1", "partial_fit_calls": 1, "score": 0.2}) == [Order("a1", 2)]
+    assert tell(policy, {"model_id": "a1", "partial_fit_calls": 1, "score": 0.2}) == [Budget("a1", 2)]
 
 
 def test_models_that_plateau_are_left_where_they_are():
     def score(model, calls):
         return calls if model == "better" else 0.5
 
-    rounds = patiently(halve(["flat", "better"], [Rung(2, 9), Rung(2, 20)]), 4, 0.01)
+    rounds = with_patience(successive_halving(["flat", "better"], [Rung(2, 9), Rung(2, 20)]), 4, 0.01)
     calls = simulate(in_rounds(rounds), score)
     assert calls == {"flat": [4, 8], "better": [4, 8, 9, 13, 17, 20]}
 
 
 def test_tol_none_turns_patience_off():
-    calls = simulate(steadily(["flat"], 2, 7, 4, None), lambda model, calls: 0.5)
+    calls = simulate(train_to_plateau(["flat"], 2, 7, 4, None), lambda model, calls: 0.5)
     assert calls == {"flat": [2, 4, 6, 7]}
 
 
 def test_models_trained_steadily_do_not_wait_for_each_other():
-    calls = simulate(steadily("ab", 1, 6, 3, 0.01), lambda model, calls: calls if model == "a" else 0, lambda r: -1)
+    calls = simulate(
+        train_to_plateau("ab", 1, 6, 3, 0.01), lambda model, calls: calls if model == "a" else 0, lambda r: -1
+    )
     assert calls == {"a": [1, 2, 3, 4, 5, 6], "b": [1, 2, 3]}
 
 
 def test_decay_gives_models_up_in_the_inverse_of_the_time():
-    calls = simulate(in_rounds(decay(range(20), 1.0, 100)), lambda model, _: model)
+    calls = simulate(in_rounds(inverse_decay(range(20), 1.0, 100)), lambda model, _: model)
     left = [sum(1 for each in calls.values() if each[-1] > k) for k in range(5)]
     assert left == [20, 5, 4, 3, 2]
     assert calls[19][-1] == max(each[-1] for each in calls.values())
@@ -116,7 +121,7 @@ def test_decay_gives_models_up_in_the_inverse_of_the_time():
 
 @pytest.mark.parametrize(("rate", "n_models", "longest"), [(0.0, 4, 3), (1.0, 1, None)])
 def test_decay_ends_at_max_iter(rate, n_models, longest):
-    calls = simulate(in_rounds(decay(range(n_models), rate, 10, longest)), lambda model, _: 0.0)
+    calls = simulate(in_rounds(inverse_decay(range(n_models), rate, 10, longest)), lambda model, _: 0.0)
     assert {each[-1] for each in calls.values()} == {10}
 
 
@@ -128,7 +133,7 @@ def test_asha_keeps_every_slot_busy_while_there_are_models_to_begin():
         assert len(running) == 4
         model, calls = running.pop(rng.randrange(4))
         new = tell(policy, {"model_id": model, "partial_fit_calls": calls, "score": rng.random()})
-        begun += sum(order.calls == 1 for order in new)
+        begun += sum(budget.calls == 1 for budget in new)
         running += new
     assert len(running) == 4
 

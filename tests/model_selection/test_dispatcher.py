@@ -14,8 +14,8 @@ from daskml_kit.exceptions import LostDataError
 from daskml_kit.model_selection.search import dispatcher as dispatcher_module
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher
-from daskml_kit.model_selection.search.fit_and_score import Report
-from daskml_kit.model_selection.search.task_pool import Done
+from daskml_kit.model_selection.search.fit_and_score import BatchReport
+from daskml_kit.model_selection.search.task_pool import FinishedBatch
 from daskml_kit.model_selection.search.work_queue import WorkQueue
 
 
@@ -49,7 +49,7 @@ class MadeUpPool:
             seconds += self.seconds[number]
         done = self.now + seconds + shared
         heapq.heappush(
-            self.running, (done, next(self.numbers), Done(batch, slot, fold, None), seconds + shared, shared)
+            self.running, (done, next(self.numbers), FinishedBatch(batch, slot, fold, None), seconds + shared, shared)
         )
 
     def next(self):
@@ -62,22 +62,22 @@ class MadeUpPool:
             self.held.discard(done.fold)
             return done
         outcomes = [(n, Outcome({"score": 0.0}, fit_time=self.seconds[n])) for n in done.batch.numbers.tolist()]
-        return done._replace(report=Report(outcomes, seconds, shared, []))
+        return done._replace(report=BatchReport(outcomes, seconds, shared, []))
 
     def release(self, fold):
         self.held.discard(fold)
 
 
-def run(pool, families, n_splits, is_open):
+def run(pool, groups, n_splits, is_open):
     done = []
-    agenda = WorkQueue([np.array(family, np.int32) for family in families], n_splits, is_open=is_open)
-    Dispatcher(pool, agenda, lambda key, _: done.append(key)).run()
+    queue = WorkQueue([np.array(family, np.int32) for family in groups], n_splits, is_open=is_open)
+    Dispatcher(pool, queue, lambda key, _: done.append(key)).run()
     return done
 
 
 @pytest.fixture(autouse=True)
-def workers_are_followed_at_once(monkeypatch):
-    monkeypatch.setattr(dispatcher_module, "LOOK_SECONDS", 0.0)
+def workers_are_polled_at_once(monkeypatch):
+    monkeypatch.setattr(dispatcher_module, "POLL_SECONDS", 0.0)
 
 
 def everything(n_candidates, n_splits):
@@ -104,9 +104,9 @@ def test_each_fit_is_done_once_whoever_comes_and_goes(machines, others, sizes, n
     n_candidates = sum(sizes)
     seconds = np.random.default_rng(seed).exponential(size=n_candidates) * 2
     family_of = np.repeat(np.arange(len(sizes)), sizes)
-    families = [np.arange(n_candidates)] if is_open else [np.flatnonzero(family_of == i) for i in range(len(sizes))]
+    groups = [np.arange(n_candidates)] if is_open else [np.flatnonzero(family_of == i) for i in range(len(sizes))]
     pool = MadeUpPool(machines, seconds, family_of, 0.3, losses, {change: others})
-    done = run(pool, families, n_splits, is_open)
+    done = run(pool, groups, n_splits, is_open)
     assert sorted(done) == everything(n_candidates, n_splits)
 
 

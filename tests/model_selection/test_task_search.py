@@ -30,7 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 import daskml_kit.linear_model
 import daskml_kit.preprocessing
 from daskml_kit.model_selection import KFold
-from daskml_kit.model_selection.search.task_pool import ClusterPool
+from daskml_kit.model_selection.search.task_pool import ClusterFitPool
 from daskml_kit.model_selection.search.task_search import run_tasks
 
 N_ROWS, N_SPLITS = 240, 3
@@ -199,7 +199,7 @@ def test_frames_stay_frames_with_their_columns(lazy, where, request):
 
 @pytest.mark.parametrize("kind", ["array", "frame"])
 def test_workers_that_see_no_files_of_the_client_are_sent_its_data(kind, client, monkeypatch):
-    monkeypatch.setattr(ClusterPool, "_visible_folder", lambda self: None)
+    monkeypatch.setattr(ClusterFitPool, "_visible_folder", lambda self: None)
     before = files_of(client)
     X, y = problem() if kind == "array" else (table()[0][["a", "b"]], table()[1])
     outcomes = search(LogisticRegression(), ParameterGrid({"C": [0.1, 1.0]}), X, y, return_train_score=True)

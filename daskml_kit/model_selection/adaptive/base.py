@@ -1,131 +1,332 @@
-"""What adaptive searches have in common: how a fit goes, and what is left of it."""
+"""Base class of adaptive searches: parameters, the fit, and its results."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import dask
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.blockwise import map_rows
-from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask
 from daskml_kit.linear_model.base import check_number
-from daskml_kit.model_selection.adaptive.holdout import hold_out, joined
-from daskml_kit.model_selection.adaptive.model_pool import free_of_task, open_bench
-from daskml_kit.model_selection.adaptive.partial_fit import Bench, Candidate, Lesson, Score, carry_out, judge
-from daskml_kit.model_selection.adaptive.policies import Policy, Record
-from daskml_kit.model_selection.adaptive.results import Narrator, by_model, printing, tabulate
-from daskml_kit.model_selection.search.cv_results import warn_failures
+from daskml_kit.model_selection.adaptive.holdout import hold_out
+from daskml_kit.model_selection.adaptive.model_pool import open_model_pool
+from daskml_kit.model_selection.adaptive.partial_fit import Candidate, ModelPool, ModelScore, TrainingSpec, run_policy
+from daskml_kit.model_selection.adaptive.policies import Policy, Record, Rounds, comparable, in_rounds, with_patience
+from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, score_joined
+from daskml_kit.model_selection.search.cv_results import parameter_columns, warn_failures
+from daskml_kit.model_selection.search.progress import FitProgress, notify
 from daskml_kit.model_selection.splits.base import seed_of
-from daskml_kit.validation import check_features, like
+from daskml_kit.workers.cluster_pool import released_task_thread
+
+SEEDS = 2**32
+logger = logging.getLogger("daskml_kit.model_selection")
 
 
-def has(method: str) -> Callable[[Any], bool]:
-    """Return the check that the best model, or before a fit the estimator, has a method."""
+@dataclass(eq=False, repr=False)
+class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the adaptive searches: they differ in the candidates that they draw, and in the policy of training them.
 
-    def check(search: Any) -> bool:
-        return hasattr(getattr(search, "best_estimator_", search.estimator), method)
+    The constructor is made of the annotated parameters below and those of the subclass.
+    """
 
-    return check
+    estimator: Any
+    parameters: Any
+    _: KW_ONLY
+    test_size: Any = None
+    random_state: Any = None
+    scoring: Any = None
+    verbose: Any = False
+    prefix: str = ""
+    predict_meta: Any = None
+    predict_proba_meta: Any = None
+    transform_meta: Any = None
+    error_score: Any = np.nan
 
+    def _plan(self, seed: int) -> dict[Any, Candidate]:
+        """Return the candidates to train, after a check of the parameters that say how many."""
+        raise NotImplementedError
 
-class BestModel:
-    """Mixin of searches: what comes after ``fit`` is the best model's, lazily on Dask input."""
+    def _policy(self, candidates: Mapping[Any, Candidate], slots: int) -> Policy:
+        """Return the policy of training them, ``slots`` at a time."""
+        raise NotImplementedError
 
-    best_estimator_: Any
-    scorer_: Any
-    predict_meta: Any
-    predict_proba_meta: Any
-    transform_meta: Any
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Train candidates block by block, as far as they do well on rows held out.
+
+        Interrupted by the keyboard, the search keeps the scores so far and the best model.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, or an array, CSR matrix or data frame in memory, of shape (n_samples, n_features)
+            Each block that a model visits is one call of its ``partial_fit``; in memory blocks are of some megabytes.
+        y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
+            Target.
+        **fit_params : dict
+            For each call of ``partial_fit``, the same: ``classes`` for one, which classifiers need.
+
+        Returns
+        -------
+        self : object
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            Where parameters are out of range, scoring is not known, or all models fail.
+        TypeError
+            Where the estimator has no ``partial_fit``.
+        """
+        share = check_verbose(self.verbose)
+        check_estimator(self.estimator)
+        check_error_score(self.error_score)
+        if "sample_weight" in fit_params:
+            raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
+        seed = integer_seed(self.random_state)
+        candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
+        log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
+        with released_task_thread(on_dask), printed_log(bool(self.verbose)):
+            spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
+            split = hold_out(X, y, self.test_size, seed)
+            with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:
+                self._search(candidates, pool, log)
+        return self
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the score of the best model by ``scoring``.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Rows; on Dask input one worker has to have room for them.
+        y : as in `fit`, optional
+            Target.
+
+        Returns
+        -------
+        float
+            Score, higher is better.
+        """
+        check_is_fitted(self)
+        return score_joined(self.scorer_, self.best_estimator_, X, y)
+
+    def to_sklearn(self) -> Any:
+        """Return the best model, free of Dask.
+
+        Returns
+        -------
+        estimator
+            ``best_estimator_``.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_
 
     @property
     def classes_(self) -> Any:
-        """The classes of the best model."""
+        """Classes of the best model."""
         return self._fitted().classes_
 
     @property
     def n_features_in_(self) -> int:
-        """The number of features of the best model."""
+        """Number of features of the best model."""
         return int(self._fitted().n_features_in_)
 
     @property
     def feature_names_in_(self) -> Any:
-        """The names of the features of the best model, where it was trained on data frames."""
+        """Names of the features of the best model, where it was trained on data frames."""
         return self._fitted().feature_names_in_
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "best_estimator_")
 
-    def to_sklearn(self) -> Any:
-        """Return the best model, a scikit-learn estimator free of Dask."""
-        check_is_fitted(self)
-        return self.best_estimator_
-
-    @available_if(has("predict"))  # type: ignore[untyped-decorator]
-    def predict(self, X: Any) -> Any:
-        """Predict with the best model."""
-        return self._best("predict", X, self.predict_meta)
-
-    @available_if(has("predict_proba"))  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probabilities of the classes."""
-        return self._best("predict_proba", X, self.predict_proba_meta)
-
-    @available_if(has("predict_log_proba"))  # type: ignore[untyped-decorator]
-    def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithms of the probabilities of the classes."""
-        return self._best("predict_log_proba", X, self.predict_proba_meta)
-
-    @available_if(has("decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Any) -> Any:
-        """Return the values by which the best model decides."""
-        return self._best("decision_function", X, None)
-
-    @available_if(has("transform"))  # type: ignore[untyped-decorator]
-    def transform(self, X: Any) -> Any:
-        """Transform with the best model."""
-        return self._best("transform", X, self.transform_meta)
-
-    @available_if(has("inverse_transform"))  # type: ignore[untyped-decorator]
-    def inverse_transform(self, X: Any) -> Any:
-        """Undo `transform` of data in memory."""
-        return self.to_sklearn().inverse_transform(X)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the best model's score by ``scoring``; of Dask data, which one worker has to have room for."""
-        model = self.to_sklearn()
-        given = {name: part for name, part in (("X", X), ("y", y)) if part is not None}
-        if not any(map(is_dask, given.values())):
-            return judge(model, tuple(given.values()), self.scorer_)[0]
-        blocks = list(zip(*(column.blocks for column in align_rows(given).columns), strict=True))
-        (score,) = dask.compute(dask.delayed(_score)(model, blocks, self.scorer_))
-        return float(score)
-
-    def _best(self, method: str, X: Any, meta: Any) -> Any:
-        model = self.to_sklearn()
-        if not is_dask(X):
-            return getattr(model, method)(X)
-        if hasattr(model, "n_features_in_"):
-            check_features(model, X)
-        return map_rows(model, method, X, getattr(model, method)(like(None, X))[:0] if meta is None else meta)
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.estimator_type, tags.classifier_tags = inner.estimator_type, inner.classifier_tags
+        tags.regressor_tags = inner.regressor_tags
+        return tags
 
     def _fitted(self) -> Any:
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"{type(self).__name__} is not fitted yet")
         return self.best_estimator_
 
+    def _search(self, candidates: Mapping[Any, Candidate], pool: ModelPool, log: ProgressLogger) -> None:
+        history: list[Record] = []
+        errors: dict[Any, str] = {}
+        started = time.perf_counter()
 
-def _score(model: Any, blocks: Any, scorer: Any) -> float:
-    return judge(model, joined(blocks), scorer)[0]
+        def record_score(score: ModelScore) -> Record:
+            record = _record(score, candidates[score.model], time.perf_counter() - started)
+            history.append(record)
+            if score.error is not None:
+                errors[score.model] = score.error
+            log.add(record if score.error is None else {**record, "score": np.nan})
+            return record
+
+        try:
+            run_policy(self._policy(candidates, pool.slots), pool, record_score)
+        except KeyboardInterrupt:
+            if any(record["model_id"] not in errors for record in history):
+                self._set_results(history, candidates, pool, errors)
+            raise
+        self._set_results(history, candidates, pool, errors)
+
+    def _set_results(
+        self, history: list[Record], models: Iterable[Hashable], pool: ModelPool, errors: Mapping[Any, str]
+    ) -> None:
+        """Set the fitted attributes; the best model is, of those that did not fail, that of the highest last score."""
+        by_model: dict[Any, list[Record]] = {model: [] for model in models}
+        for record in history:
+            by_model[record["model_id"]].append(record)
+        self.history_ = history
+        self.model_history_ = {model: records for model, records in by_model.items() if records}
+        warn_failures(list(errors.values()), len(self.model_history_), self.error_score, stacklevel=4)
+        self.cv_results_ = results_table(self.model_history_, errors)
+        failed = [model in errors for model in self.model_history_]
+        self.best_index_ = int(np.lexsort((failed, self.cv_results_["rank_test_score"]))[0])
+        self.best_score_ = float(self.cv_results_["test_score"][self.best_index_])
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+        self.best_estimator_ = pool.trained(list(self.model_history_)[self.best_index_])
+        self.n_splits_ = 1
+        self.multimetric_ = False
+
+    def _totals(self) -> dict[str, int]:
+        """Return the calls of all models, how many models there are, and the calls of the longest trained."""
+        check_is_fitted(self)
+        calls = [int(records[-1]["partial_fit_calls"]) for records in self.model_history_.values()]
+        return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
+
+
+@dataclass(eq=False, repr=False)
+class EarlyStoppingSearchCV(AdaptiveSearchCV):
+    """Base of the adaptive searches that can stop models on a plateau."""
+
+    _: KW_ONLY
+    patience: Any = False
+    tol: float | None = 0.001
+
+    def _in_rounds(self, rounds: Rounds, patience: int) -> Policy:
+        return in_rounds(with_patience(rounds, patience, self.tol) if patience else rounds)
+
+
+def _record(score: ModelScore, candidate: Candidate, elapsed: float) -> Record:
+    record = {
+        "model_id": score.model,
+        "params": dict(candidate.params),
+        "partial_fit_calls": score.calls,
+        "partial_fit_time": score.fit_time,
+        "score": score.score,
+        "score_time": score.score_time,
+        "elapsed_wall_time": elapsed,
+    }
+    return record if candidate.bracket is None else {**record, "bracket": candidate.bracket}
+
+
+def results_table(histories: Mapping[Any, Sequence[Record]], failed: Collection[Hashable] = ()) -> dict[str, Any]:
+    """Return ``cv_results_``, a row for each model; those that failed rank last.
+
+    Examples
+    --------
+    >>> record = {"model_id": 0, "params": {"a": 1}, "partial_fit_calls": 3, "score": 0.5}
+    >>> table = results_table({0: [{**record, "partial_fit_time": 1.0, "score_time": 2.0}]})
+    >>> int(table["param_a"][0]), table["test_score"], table["rank_test_score"]
+    (1, array([0.5]), array([1]))
+    """
+    last = [records[-1] for records in histories.values()]
+    table: dict[str, Any] = {}
+    for name in ("partial_fit_time", "score_time"):
+        times = [[record[name] for record in records] for records in histories.values()]
+        table[f"mean_{name}"] = np.array([np.mean(each) for each in times])
+        table[f"std_{name}"] = np.array([np.std(each) for each in times])
+    scores = np.array([-np.inf if r["model_id"] in failed else comparable(r["score"]) for r in last])
+    table["test_score"] = np.array([record["score"] for record in last])
+    table["rank_test_score"] = rankdata(-scores, method="min").astype(int)
+    for name in ("model_id", "partial_fit_calls", "bracket"):
+        if name in last[0]:
+            table[name] = np.array([record[name] for record in last])
+    table["params"] = np.fromiter((record["params"] for record in last), object, len(last))
+    return {**table, **parameter_columns(table["params"])}
+
+
+class ProgressLogger:
+    """Logs a share of the scores as they come, and the best so far; listeners to progress are told each.
+
+    Parameters
+    ----------
+    share : float from 0 to 1
+    prefix : str
+    """
+
+    def __init__(self, share: float, prefix: str) -> None:
+        self._every = round(1 / share) if share else 0
+        self._prefix = prefix
+        self._n = 0
+        self._best = -float("inf")
+
+    def add(self, record: Record) -> None:
+        self._n += 1
+        self._best = max(self._best, comparable(record["score"]))
+        if self._every and self._n % self._every == 0:
+            logger.info(
+                "[CV%s] validation score of %0.4f received after %d partial_fit calls (best so far %0.4f)",
+                self._prefix,
+                record["score"],
+                record["partial_fit_calls"],
+                self._best,
+            )
+        notify(FitProgress(self._n, best=self._best if self._best > -float("inf") else None))
+
+
+@contextmanager
+def printed_log(verbose: bool) -> Iterator[None]:
+    """Print what is logged inside, if ``verbose``."""
+    if not verbose:
+        yield
+        return
+    handler, before = logging.StreamHandler(sys.stdout), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def draw_candidates(parameters: Any, n_models: Any, seed: int) -> dict[Any, Candidate]:
+    """Return so many candidates with parameters drawn at random, or with ``"grid"`` all of the grid.
+
+    Raises
+    ------
+    ValueError
+        Where ``n_models`` is neither.
+    """
+    if isinstance(n_models, str) and n_models == "grid":
+        drawn = list(ParameterGrid(parameters))
+    elif isinstance(n_models, str):
+        raise ValueError(f"n_initial_parameters: expected an integer of at least 1 or 'grid', got {n_models!r}")
+    else:
+        n_models = check_integer("n_initial_parameters", n_models, 1)
+        drawn = list(ParameterSampler(parameters, n_models, random_state=seed))
+    return {number: Candidate(params, (seed, number)) for number, params in enumerate(drawn)}
+
+
+def integer_seed(random_state: Any) -> int:
+    """Return an integer seed; one that is given stays, so that parameters are drawn as scikit-learn draws them."""
+    given = isinstance(random_state, (int, np.integer))
+    return (int(random_state) if given else seed_of(random_state)) % SEEDS
 
 
 def check_estimator(estimator: Any) -> None:
@@ -161,11 +362,6 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> i
     return int(value)
 
 
-def check_aggressiveness(value: Any) -> None:
-    """Raise unless the parameter is a number of at least 2."""
-    check_number("aggressiveness", value, low=2)
-
-
 def check_patience(value: Any) -> int:
     """Return how many calls without improvement are borne; 0 where there is no limit."""
     if value is False:
@@ -188,142 +384,3 @@ def check_verbose(value: Any) -> float:
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"verbose={value!r} does not satisfy 0 <= verbose <= 1")
     return float(value)
-
-
-SEEDS = 2**32
-
-
-class AdaptiveSearch(BestModel, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
-    """Base of the searches: they differ in which models they make, and in the policy of training them."""
-
-    history_: list[Record]
-    model_history_: dict[Any, list[Record]]
-    cv_results_: dict[str, Any]
-
-    def _plan(self, seed: int) -> dict[Any, Candidate]:
-        """Return the models to train, after a check of the parameters that say how many."""
-        raise NotImplementedError
-
-    def _policy(self, models: Mapping[Any, Candidate], slots: int) -> Policy:
-        """Return the policy of training them, ``slots`` at a time."""
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Train models block by block, as far as they do well on rows held out.
-
-        Interrupted by the keyboard, the search keeps the scores so far and the best model.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or an array, CSR matrix or data frame in memory
-            Each block that a model visits is one call of its ``partial_fit``; in memory blocks are of some megabytes.
-        y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
-        **fit_params
-            For each call of ``partial_fit``, the same: ``classes`` for one, which classifiers need.
-
-        Raises
-        ------
-        ValueError
-            Where parameters are out of range, scoring is not known, or all models fail.
-        TypeError
-            Where the estimator has no ``partial_fit``.
-        """
-        own: Any = self
-        share = check_verbose(own.verbose)
-        check_estimator(own.estimator)
-        check_error_score(own.error_score)
-        if "sample_weight" in fit_params:
-            raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
-        seed = seed_for(own.random_state)
-        candidates, scorer = self._plan(seed), scorer_for(own.estimator, own.scoring)
-        narrator, lazy = Narrator(share, own.prefix), is_dask(X) or is_dask(y)
-        self.scorer_ = scorer
-        with free_of_task(lazy), printing(bool(own.verbose)):
-            lesson = Lesson(own.estimator, dask.compute(fit_params)[0], scorer, own.error_score)
-            sides = hold_out(X, y, own.test_size, seed)
-            with open_bench(lesson, candidates, sides, lazy) as bench:
-                self._search(candidates, bench, narrator)
-        return self
-
-    def _search(self, candidates: Mapping[Any, Candidate], bench: Bench, narrator: Narrator) -> None:
-        history: list[Record] = []
-        errors: dict[Any, str] = {}
-        started = time.perf_counter()
-
-        def note(score: Score) -> Record:
-            record = self._record(score, candidates[score.model], time.perf_counter() - started)
-            history.append(record)
-            if score.error is not None:
-                errors[score.model] = score.error
-            narrator.hear(record if score.error is None else {**record, "score": np.nan})
-            return record
-
-        try:
-            carry_out(self._policy(candidates, bench.slots), bench, note)
-        except KeyboardInterrupt:
-            if any(record["model_id"] not in errors for record in history):
-                self._conclude(history, candidates, bench, errors)
-            raise
-        self._conclude(history, candidates, bench, errors)
-
-    def _record(self, score: Score, candidate: Candidate, elapsed: float) -> Record:
-        return {
-            "model_id": score.model,
-            "params": dict(candidate.params),
-            "partial_fit_calls": score.calls,
-            "partial_fit_time": score.fit_time,
-            "score": score.score,
-            "score_time": score.score_time,
-            "elapsed_wall_time": elapsed,
-        }
-
-    def _conclude(
-        self, history: list[Record], models: Mapping[Any, Candidate], bench: Bench, errors: Mapping[Any, str]
-    ) -> None:
-        """Set the fitted attributes; the best model is, of those that did not fail, that of the highest last score."""
-        own: Any = self
-        histories = by_model(history, models)
-        warn_failures(list(errors.values()), len(histories), own.error_score, stacklevel=4)
-        self.history_, self.model_history_ = history, histories
-        self.cv_results_ = tabulate(histories, errors)
-        sound = [model not in errors for model in histories]
-        self.best_index_ = int(np.lexsort((np.logical_not(sound), self.cv_results_["rank_test_score"]))[0])
-        self.best_score_ = float(self.cv_results_["test_score"][self.best_index_])
-        self.best_params_ = self.cv_results_["params"][self.best_index_]
-        self.best_estimator_ = bench.trained(list(self.model_history_)[self.best_index_])
-        self.n_splits_ = 1
-        self.multimetric_ = False
-
-    def __sklearn_tags__(self) -> Any:
-        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
-        tags.estimator_type, tags.classifier_tags, tags.regressor_tags = (
-            inner.estimator_type,
-            inner.classifier_tags,
-            inner.regressor_tags,
-        )
-        return tags
-
-
-def numbered(parameters: Any, n_models: Any, seed: int) -> dict[Any, Candidate]:
-    """Return so many models with parameters drawn at random, or with ``"grid"`` all of the grid.
-
-    Raises
-    ------
-    ValueError
-        Where ``n_models`` is neither.
-    """
-    if isinstance(n_models, str) and n_models == "grid":
-        drawn = list(ParameterGrid(parameters))
-    elif isinstance(n_models, str):
-        raise ValueError(f"n_initial_parameters: expected an integer of at least 1 or 'grid', got {n_models!r}")
-    else:
-        n_models = check_integer("n_initial_parameters", n_models, 1)
-        drawn = list(ParameterSampler(parameters, n_models, random_state=seed))
-    return {number: Candidate(params, (seed, number)) for number, params in enumerate(drawn)}
-
-
-def seed_for(random_state: Any) -> int:
-    """Return an integer seed; one that is given stays, so that parameters are drawn as scikit-learn draws them."""
-    if isinstance(random_state, (int, np.integer)):
-        return int(random_state) % SEEDS
-    return seed_of(random_state) % SEEDS

@@ -4,53 +4,83 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from sklearn.model_selection import ParameterSampler
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.model_selection.adaptive.base import SEEDS, AdaptiveSearch, check_integer, check_patience, seed_for
-from daskml_kit.model_selection.adaptive.partial_fit import Candidate, Score
+from daskml_kit.model_selection.adaptive.base import (
+    SEEDS,
+    EarlyStoppingSearchCV,
+    check_integer,
+    check_patience,
+    integer_seed,
+)
+from daskml_kit.model_selection.adaptive.partial_fit import Candidate
 from daskml_kit.model_selection.adaptive.policies import (
     Bracket,
     Policy,
-    Record,
     brackets,
     calls_on,
-    halve,
-    in_rounds,
     interleave,
-    patiently,
+    successive_halving,
 )
 
 
-class HyperbandSearchCV(AdaptiveSearch):
-    """Train models by several successive halvings at a time, which differ in how soon they give models up.
+@dataclass(eq=False, repr=False)
+class HyperbandSearchCV(EarlyStoppingSearchCV):
+    """Train models by several successive halvings at a time, which differ in how soon they stop models.
 
-    The algorithm is that of Li et al. (JMLR 18, 2018), and needs no choice between many models and long training.
+    The algorithm is that of Li et al. [1]_, and needs no choice between many models and long training.
     All brackets run side by side, on one split of the data. Attributes and the way of working are those of
     `IncrementalSearchCV`; ``model_id`` is, for one, ``"bracket=2-7"``.
 
     Parameters
     ----------
-    estimator, parameters, test_size, tol, random_state, scoring, verbose, prefix, predict_meta, predict_proba_meta, \
-transform_meta, error_score
-        As in `IncrementalSearchCV`.
+    estimator : estimator with ``partial_fit``
+        Cloned, never changed.
+    parameters : dict of lists or distributions, or list of such dicts
+        Space that candidates are drawn from.
     max_iter : int, default 81
         Calls of ``partial_fit`` of the longest trained models.
     aggressiveness : int of at least 2, default 3
         Its inverse is the share of the models that is kept each time.
-    patience : int or bool
+    test_size : float, int or None, default None
+        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
+        which needs room for them.
+    random_state : int, RandomState or None, default None
+        Seed of the candidates, of the rows held out, and of the order of the blocks.
+    scoring : str, callable or None, default None
+        As in scikit-learn; None is the estimator's own ``score``.
+    verbose : bool or float from 0 to 1, default False
+        True prints each score, a float such a share of them.
+    prefix : str, default ""
+        Part of what is logged.
+    predict_meta : array, Series or DataFrame without rows, optional
+        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
+    predict_proba_meta : array, Series or DataFrame without rows, optional
+        Type of probabilities and of their logarithms.
+    transform_meta : array, Series or DataFrame without rows, optional
+        Type of transformed rows.
+    error_score : float or "raise", default nan
+        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
+        `FitFailedWarning` tells how many there are.
+    patience : int or bool, default False
         As in `IncrementalSearchCV`; True is ``max_iter // aggressiveness``, and a smaller number than that is warned
         of.
+    tol : float or None, default 0.001
+        Rise of the score that counts; None turns ``patience`` off.
 
-    Attributes
+    See Also
+    --------
+    SuccessiveHalvingSearchCV : One bracket.
+    ASHASearchCV : Asynchronous successive halving, for many workers.
+
+    References
     ----------
-    metadata, metadata_ : dict
-        ``n_models`` and ``partial_fit_calls`` of all together, and ``brackets``: for each the same two, the numbers of
-        calls at which it makes ``decisions``, and the ``SuccessiveHalvingSearchCV params`` it amounts to. As planned,
-        and as done, which may be less with ``patience``.
+    .. [1] L. Li, K. Jamieson, G. DeSalvo, A. Rostamizadeh, A. Talwalkar, "Hyperband: a novel bandit-based approach to
+       hyperparameter optimization", JMLR 18, 2018.
 
     Examples
     --------
@@ -67,44 +97,17 @@ transform_meta, error_score
     True
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        parameters: Any,
-        max_iter: int = 81,
-        aggressiveness: int = 3,
-        patience: Any = False,
-        tol: float | None = 0.001,
-        test_size: Any = None,
-        random_state: Any = None,
-        scoring: Any = None,
-        verbose: Any = False,
-        prefix: str = "",
-        predict_meta: Any = None,
-        predict_proba_meta: Any = None,
-        transform_meta: Any = None,
-        error_score: Any = np.nan,
-    ) -> None:
-        self.estimator = estimator
-        self.parameters = parameters
-        self.max_iter = max_iter
-        self.aggressiveness = aggressiveness
-        self.patience = patience
-        self.tol = tol
-        self.test_size = test_size
-        self.random_state = random_state
-        self.scoring = scoring
-        self.verbose = verbose
-        self.prefix = prefix
-        self.predict_meta = predict_meta
-        self.predict_proba_meta = predict_proba_meta
-        self.transform_meta = transform_meta
-        self.error_score = error_score
+    max_iter: int = 81
+    aggressiveness: int = 3
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the search is going to do."""
-        seed = seed_for(self.random_state)
+        """Plan: ``n_models`` and ``partial_fit_calls`` of all together, and ``brackets``.
+
+        Of each bracket there are the same two, the numbers of calls at which it makes ``decisions``, and the
+        ``SuccessiveHalvingSearchCV params`` it amounts to.
+        """
+        seed = integer_seed(self.random_state)
         planned = []
         for bracket in self._brackets():
             decisions = [rung.calls for rung in bracket.ladder]
@@ -113,7 +116,7 @@ transform_meta, error_score
 
     @property
     def metadata_(self) -> dict[str, Any]:
-        """What the search has done."""
+        """Work done, as in ``metadata``; it may be less with ``patience``."""
         check_is_fitted(self)
         done = []
         for bracket in self._brackets():
@@ -161,25 +164,21 @@ transform_meta, error_score
                 UserWarning,
                 stacklevel=3,
             )
-        models = {}
+        candidates = {}
         for bracket in found:
             own = _seed_of(bracket.number, seed)
             for number, params in enumerate(ParameterSampler(self.parameters, bracket.n_models, random_state=own)):
-                models[f"bracket={bracket.number}-{number}"] = Candidate(
+                candidates[f"bracket={bracket.number}-{number}"] = Candidate(
                     params, (seed, bracket.number, number), bracket.number
                 )
-        return models
+        return candidates
 
-    def _policy(self, models: Mapping[Any, Candidate], slots: int) -> Policy:
+    def _policy(self, candidates: Mapping[Any, Candidate], slots: int) -> Policy:
         patience, policies = self._patience(), {}
         for bracket in self._brackets():
-            own = [model for model, candidate in models.items() if candidate.bracket == bracket.number]
-            rounds = halve(own, bracket.ladder)
-            policies[bracket.number] = in_rounds(patiently(rounds, patience, self.tol) if patience else rounds)
-        return interleave(policies, lambda model: models[model].bracket)
-
-    def _record(self, score: Score, candidate: Candidate, elapsed: float) -> Record:
-        return {**super()._record(score, candidate, elapsed), "bracket": candidate.bracket}
+            own = [model for model, candidate in candidates.items() if candidate.bracket == bracket.number]
+            policies[bracket.number] = self._in_rounds(successive_halving(own, bracket.ladder), patience)
+        return interleave(policies, lambda model: candidates[model].bracket)
 
 
 def _seed_of(bracket: int, seed: int) -> int:

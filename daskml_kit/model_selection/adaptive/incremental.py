@@ -1,19 +1,24 @@
-"""A search that trains all models to the end."""
+"""Incremental search, which trains all models to the end, and its inverse decay variant, which drops most of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import numpy as np
-
 from daskml_kit.linear_model.base import check_number
-from daskml_kit.model_selection.adaptive.base import AdaptiveSearch, check_integer, check_patience, numbered
+from daskml_kit.model_selection.adaptive.base import (
+    EarlyStoppingSearchCV,
+    check_integer,
+    check_patience,
+    draw_candidates,
+)
 from daskml_kit.model_selection.adaptive.partial_fit import Candidate
-from daskml_kit.model_selection.adaptive.policies import Policy, decay, in_rounds, patiently, steadily
+from daskml_kit.model_selection.adaptive.policies import Policy, inverse_decay, train_to_plateau
 
 
-class IncrementalSearchCV(AdaptiveSearch):
+@dataclass(eq=False, repr=False)
+class IncrementalSearchCV(EarlyStoppingSearchCV):
     """Train models drawn at random block by block, each until it does not improve any more.
 
     Parameters are dask-ml's. A model's state moves to the blocks, which stay where they are; on a cluster they are
@@ -26,40 +31,52 @@ class IncrementalSearchCV(AdaptiveSearch):
     estimator : estimator with ``partial_fit``
         Cloned, never changed.
     parameters : dict of lists or distributions, or list of such dicts
+        Space that candidates are drawn from.
     n_initial_parameters : int or "grid", default 10
-        Models to draw; ``"grid"`` makes one of each combination.
-    decay_rate : None
-        `InverseDecaySearchCV` has it; here it is refused.
-    test_size : float, int or None
+        Number of candidates; ``"grid"`` makes one of each combination.
+    test_size : float, int or None, default None
         Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
         which needs room for them.
-    patience : int or False
+    random_state : int, RandomState or None, default None
+        Seed of the candidates, of the rows held out, and of the order of the blocks.
+    scoring : str, callable or None, default None
+        As in scikit-learn; None is the estimator's own ``score``.
+    verbose : bool or float from 0 to 1, default False
+        True prints each score, a float such a share of them.
+    prefix : str, default ""
+        Part of what is logged.
+    predict_meta : array, Series or DataFrame without rows, optional
+        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
+    predict_proba_meta : array, Series or DataFrame without rows, optional
+        Type of probabilities and of their logarithms.
+    transform_meta : array, Series or DataFrame without rows, optional
+        Type of transformed rows.
+    error_score : float or "raise", default nan
+        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
+        `FitFailedWarning` tells how many there are.
+    patience : int or False, default False
         A model whose score has not risen by more than ``tol`` in so many calls is not trained further.
-    tol : float or None
-        None turns ``patience`` off.
+    tol : float or None, default 0.001
+        Rise of the score that counts; None turns ``patience`` off.
     fits_per_score : int, default 1
         Calls of ``partial_fit`` between scores, at most ``patience`` of them.
     max_iter : int, default 100
         Calls of each model at the most.
-    random_state : int, RandomState or None
-    scoring : str, callable or None
-        As in scikit-learn; None is the estimator's own ``score``.
-    verbose : bool or float from 0 to 1
-        True prints each score, a float such a share of them.
-    prefix : str
-        Part of what is logged.
+    decay_rate : None
+        `InverseDecaySearchCV` has it; here it is refused.
     scores_per_fit : None
-        dask-ml's former name of ``fits_per_score``; refused.
-    predict_meta, predict_proba_meta, transform_meta : array, Series or DataFrame without rows, optional
-        Types of the results on Dask input, where a try on a row of zeros does not tell them.
-    error_score : float or "raise", default nan
-        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
-        `FitFailedWarning` tells how many there are.
+        Former name of ``fits_per_score`` in dask-ml; refused.
 
     Attributes
     ----------
-    best_estimator_, best_score_, best_params_, best_index_
-        Of the model whose last score is the highest; the index is its row in ``cv_results_``.
+    best_estimator_ : estimator
+        Model whose last score is the highest.
+    best_score_ : float
+        Its last score.
+    best_params_ : dict
+        Its parameters.
+    best_index_ : int
+        Its row in ``cv_results_``.
     cv_results_ : dict of arrays
         A row for each model: last ``test_score`` and rank, times, ``model_id``, ``partial_fit_calls``, parameters.
     history_ : list of dict
@@ -69,6 +86,11 @@ class IncrementalSearchCV(AdaptiveSearch):
         The same by model.
     scorer_, n_splits_, multimetric_
         As in scikit-learn.
+
+    See Also
+    --------
+    InverseDecaySearchCV : Drops most of the models on the way.
+    HyperbandSearchCV : Needs no choice between many models and long training.
 
     Examples
     --------
@@ -84,76 +106,84 @@ class IncrementalSearchCV(AdaptiveSearch):
     ((500, 500, 500, 500),)
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        parameters: Any,
-        n_initial_parameters: Any = 10,
-        decay_rate: None = None,
-        test_size: Any = None,
-        patience: Any = False,
-        tol: float | None = 0.001,
-        fits_per_score: int = 1,
-        max_iter: int = 100,
-        random_state: Any = None,
-        scoring: Any = None,
-        verbose: Any = False,
-        prefix: str = "",
-        scores_per_fit: None = None,
-        predict_meta: Any = None,
-        predict_proba_meta: Any = None,
-        transform_meta: Any = None,
-        error_score: Any = np.nan,
-    ) -> None:
-        self.estimator = estimator
-        self.parameters = parameters
-        self.n_initial_parameters = n_initial_parameters
-        self.decay_rate = decay_rate
-        self.test_size = test_size
-        self.patience = patience
-        self.tol = tol
-        self.fits_per_score = fits_per_score
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.scoring = scoring
-        self.verbose = verbose
-        self.prefix = prefix
-        self.scores_per_fit = scores_per_fit
-        self.predict_meta = predict_meta
-        self.predict_proba_meta = predict_proba_meta
-        self.transform_meta = transform_meta
-        self.error_score = error_score
+    n_initial_parameters: Any = 10
+    _: KW_ONLY
+    fits_per_score: int = 1
+    max_iter: int = 100
+    decay_rate: float | None = None
+    scores_per_fit: None = None
 
     def _plan(self, seed: int) -> dict[Any, Candidate]:
-        if self.decay_rate is not None:
-            raise ValueError(f"decay_rate: InverseDecaySearchCV has it, here it must be None, got {self.decay_rate!r}")
+        self._check_decay_rate()
         if self.scores_per_fit is not None:
             raise ValueError(f"scores_per_fit: it is called fits_per_score now, got {self.scores_per_fit!r}")
         check_integer("max_iter", self.max_iter, 1)
         check_integer("fits_per_score", self.fits_per_score, 1)
         check_patience(self.patience)
-        return numbered(self.parameters, self.n_initial_parameters, seed)
+        return draw_candidates(self.parameters, self.n_initial_parameters, seed)
 
-    def _policy(self, models: Mapping[Any, Candidate], slots: int) -> Policy:
+    def _check_decay_rate(self) -> None:
+        if self.decay_rate is not None:
+            raise ValueError(f"decay_rate: InverseDecaySearchCV has it, here it must be None, got {self.decay_rate!r}")
+
+    def _policy(self, candidates: Mapping[Any, Candidate], slots: int) -> Policy:
         patience = check_patience(self.patience)
         step = min(self.fits_per_score, patience or self.max_iter)
-        return steadily(list(models), step, self.max_iter, patience, self.tol)
+        return train_to_plateau(list(candidates), step, self.max_iter, patience, self.tol)
 
 
-class InverseDecaySearchCV(AdaptiveSearch):
+@dataclass(eq=False, repr=False)
+class InverseDecaySearchCV(IncrementalSearchCV):
     """Train models drawn at random block by block, and keep a share of them that falls in the inverse of the time.
 
     After ``k`` calls a share of ``1 / (1 + k) ** decay_rate`` of the models is left, the best; the search ends with
-    one. Parameters, attributes and the way of working are those of `IncrementalSearchCV`, but for one.
+    one. Attributes and the way of working are those of `IncrementalSearchCV`.
 
     Parameters
     ----------
-    estimator, parameters, n_initial_parameters, test_size, patience, tol, max_iter, random_state, scoring, verbose, \
-prefix, predict_meta, predict_proba_meta, transform_meta, error_score
-        As in `IncrementalSearchCV`.
+    estimator : estimator with ``partial_fit``
+        Cloned, never changed.
+    parameters : dict of lists or distributions, or list of such dicts
+        Space that candidates are drawn from.
+    n_initial_parameters : int or "grid", default 10
+        Number of candidates; ``"grid"`` makes one of each combination.
+    test_size : float, int or None, default None
+        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
+        which needs room for them.
+    random_state : int, RandomState or None, default None
+        Seed of the candidates, of the rows held out, and of the order of the blocks.
+    scoring : str, callable or None, default None
+        As in scikit-learn; None is the estimator's own ``score``.
+    verbose : bool or float from 0 to 1, default False
+        True prints each score, a float such a share of them.
+    prefix : str, default ""
+        Part of what is logged.
+    predict_meta : array, Series or DataFrame without rows, optional
+        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
+    predict_proba_meta : array, Series or DataFrame without rows, optional
+        Type of probabilities and of their logarithms.
+    transform_meta : array, Series or DataFrame without rows, optional
+        Type of transformed rows.
+    error_score : float or "raise", default nan
+        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
+        `FitFailedWarning` tells how many there are.
+    patience : int or False, default False
+        A model whose score has not risen by more than ``tol`` in so many calls is not trained further.
+    tol : float or None, default 0.001
+        Rise of the score that counts; None turns ``patience`` off.
     fits_per_score : int, default 1
         With ``patience``, or where ``decay_rate`` is 0, the calls between scores at the most.
+    max_iter : int, default 100
+        Calls of each model at the most.
     decay_rate : float, default 1.0
+        Exponent of the decay; with 0 all models are kept.
+    scores_per_fit : None
+        Former name of ``fits_per_score`` in dask-ml; refused.
+
+    See Also
+    --------
+    IncrementalSearchCV : Trains all models to the end.
+    SuccessiveHalvingSearchCV : Keeps a fixed share of the models each time.
 
     Examples
     --------
@@ -166,53 +196,13 @@ prefix, predict_meta, predict_proba_meta, transform_meta, error_score
     array([0, 8, 2])
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        parameters: Any,
-        n_initial_parameters: Any = 10,
-        test_size: Any = None,
-        patience: Any = False,
-        tol: float | None = 0.001,
-        fits_per_score: int = 1,
-        max_iter: int = 100,
-        random_state: Any = None,
-        scoring: Any = None,
-        verbose: Any = False,
-        prefix: str = "",
-        decay_rate: float = 1.0,
-        predict_meta: Any = None,
-        predict_proba_meta: Any = None,
-        transform_meta: Any = None,
-        error_score: Any = np.nan,
-    ) -> None:
-        self.estimator = estimator
-        self.parameters = parameters
-        self.n_initial_parameters = n_initial_parameters
-        self.test_size = test_size
-        self.patience = patience
-        self.tol = tol
-        self.fits_per_score = fits_per_score
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.scoring = scoring
-        self.verbose = verbose
-        self.prefix = prefix
-        self.decay_rate = decay_rate
-        self.predict_meta = predict_meta
-        self.predict_proba_meta = predict_proba_meta
-        self.transform_meta = transform_meta
-        self.error_score = error_score
+    _: KW_ONLY
+    decay_rate: float | None = 1.0
 
-    def _plan(self, seed: int) -> dict[Any, Candidate]:
-        check_integer("max_iter", self.max_iter, 1)
-        check_integer("fits_per_score", self.fits_per_score, 1)
-        check_patience(self.patience)
+    def _check_decay_rate(self) -> None:
         check_number("decay_rate", self.decay_rate, low=0)
-        return numbered(self.parameters, self.n_initial_parameters, seed)
 
-    def _policy(self, models: Mapping[Any, Candidate], slots: int) -> Policy:
-        patience = check_patience(self.patience)
-        longest = self.fits_per_score if patience or not self.decay_rate else None
-        rounds = decay(list(models), self.decay_rate, self.max_iter, longest)
-        return in_rounds(patiently(rounds, patience, self.tol) if patience else rounds)
+    def _policy(self, candidates: Mapping[Any, Candidate], slots: int) -> Policy:
+        patience, rate = check_patience(self.patience), float(self.decay_rate or 0)
+        longest = self.fits_per_score if patience or not rate else None
+        return self._in_rounds(inverse_decay(list(candidates), rate, self.max_iter, longest), patience)

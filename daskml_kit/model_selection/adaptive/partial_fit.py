@@ -1,13 +1,14 @@
-"""What is done to one model: it visits blocks of rows, one after another, and is scored."""
+"""Incremental training of candidates by ``partial_fit``, block after block, as a policy says."""
 
 from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from traceback import format_exc
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from sklearn.base import clone
@@ -21,16 +22,16 @@ Parts: TypeAlias = tuple[Any, ...]
 
 
 class Candidate(NamedTuple):
-    """A model to train.
+    """Candidate of an adaptive search.
 
     Parameters
     ----------
     params : mapping
-        What is set on a clone of the estimator.
+        Set on a clone of the estimator.
     seed : tuple of int
-        Decides in which order it visits the blocks.
+        Of the order in which it visits the blocks.
     bracket : int, optional
-        To which of several policies it belongs.
+        Of Hyperband.
     """
 
     params: Mapping[str, Any]
@@ -38,8 +39,8 @@ class Candidate(NamedTuple):
     bracket: int | None = None
 
 
-class Lesson(NamedTuple):
-    """How models are trained and scored.
+class TrainingSpec(NamedTuple):
+    """Settings of the training and scoring of all candidates.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ class Lesson(NamedTuple):
         return isinstance(self.error_score, str)
 
 
-class Score(NamedTuple):
-    """A model was trained until ``calls``, of which those since its last score took ``fit_time`` each on average.
+class ModelScore(NamedTuple):
+    """Score of a model after ``calls``, of which those since its last score took ``fit_time`` seconds on average.
 
     ``error`` is the traceback of a call that failed, its last, or of its scoring.
     """
@@ -77,126 +78,127 @@ class Score(NamedTuple):
     error: str | None = None
 
 
-def beginner(lesson: Lesson, candidate: Candidate) -> Any:
+def initial_model(spec: TrainingSpec, candidate: Candidate) -> Any:
     """Return the candidate's model before its first call; parameters that are estimators are cloned."""
-    return clone(lesson.estimator).set_params(**clone(dict(candidate.params), safe=False))
+    return clone(spec.estimator).set_params(**clone(dict(candidate.params), safe=False))
 
 
-def visiting_order(seed: Sequence[int], n_blocks: int, start: int, stop: int) -> Iterator[int]:
+def block_order(seed: Sequence[int], n_blocks: int, start: int, stop: int) -> Iterator[int]:
     """Yield the numbers of the blocks that calls ``start .. stop - 1`` of a model visit.
 
     Each time around, all blocks are visited in another random order.
 
     Examples
     --------
-    >>> sorted(visiting_order((7, 0), 3, 3, 6))
+    >>> sorted(block_order((7, 0), 3, 3, 6))
     [0, 1, 2]
     """
     for call in range(start, stop):
-        turn, place = divmod(call, n_blocks)
-        if place == 0 or call == start:
-            order = np.random.default_rng((*seed, turn)).permutation(n_blocks)
-        yield int(order[place])
+        epoch, position = divmod(call, n_blocks)
+        if position == 0 or call == start:
+            order = np.random.default_rng((*seed, epoch)).permutation(n_blocks)
+        yield int(order[position])
 
 
-def visit(model: Any, parts: Parts, fit_params: Mapping[str, Any]) -> float:
-    """Train ``model`` by one call of ``partial_fit``; return the seconds it took."""
-    started = time.perf_counter()
-    if n_rows(parts[0]):  # scikit-learn refuses to train on no rows
-        try:
-            with computing():
-                model.partial_fit(*parts, **fit_params)
-        except Exception as error:
-            error.add_note(f"in partial_fit of {model!r}")
-            raise
-    return time.perf_counter() - started
+def partial_fit_step(model: Any, parts: Parts, fit_params: Mapping[str, Any], raises: bool) -> tuple[float, str | None]:
+    """Train ``model`` by one call of ``partial_fit``.
 
-
-def attempt(action: Callable[[], Any], raises: bool) -> tuple[Any, str | None]:
-    """Return what ``action`` returns, or else the traceback of what it raises, unless that is to be raised.
-
-    Examples
-    --------
-    >>> attempt(lambda: 1, raises=False)
-    (1, None)
-    >>> attempt(lambda: 1 / 0, raises=False)[1].splitlines()[-1]
-    'ZeroDivisionError: division by zero'
+    Returns
+    -------
+    seconds : float
+    error : str or None
+        The traceback where the call failed, unless that is to be raised.
     """
+    started = time.perf_counter()
+    if not n_rows(parts[0]):  # scikit-learn refuses to train on no rows
+        return 0.0, None
     try:
-        return action(), None
-    except Exception:
+        with computing():
+            model.partial_fit(*parts, **fit_params)
+    except Exception as error:
+        error.add_note(f"in partial_fit of {model!r}")
         if raises:
             raise
-        return None, format_exc()
+        return 0.0, format_exc()
+    return time.perf_counter() - started, None
 
 
-def judge(model: Any, test: Parts, scorer: Callable[..., float]) -> tuple[float, float]:
-    """Return the score of ``model``, and the seconds it took.
+def score_model(model: Any, test: Parts, spec: TrainingSpec) -> tuple[float, float, str | None]:
+    """Score ``model`` on held-out rows.
 
-    Raises
-    ------
-    ValueError
-        Where it is not one number.
+    Returns
+    -------
+    score, seconds : float
+    error : str or None
+        The traceback where scoring failed; then the score is the ``error_score``, unless that is "raise".
     """
     started = time.perf_counter()
-    with computing():
-        score = scorer(model, *test)
-    if not np.isscalar(score):
-        raise ValueError(f"scoring: expected one number to compare models by, got {score!r}")
-    return float(score), time.perf_counter() - started  # type: ignore[arg-type]
+    try:
+        with computing():
+            score = spec.scorer(model, *test)
+        if not np.isscalar(score):
+            raise ValueError(f"scoring: expected one number to compare models by, got {score!r}")
+    except Exception:
+        if spec.raises:
+            raise
+        return spec.error_score, 0.0, format_exc()
+    return float(score), time.perf_counter() - started, None  # type: ignore[arg-type]
 
 
-class Bench(Protocol):
-    """Where models are trained: threads of this process, or the workers of a cluster."""
+class ModelPool(ABC):
+    """Pool in which models are trained: on threads of this process, or on the workers of a cluster."""
 
     slots: int
-    """How many models can be in training without waiting for each other."""
+    """Number of models that can be in training without waiting for each other."""
 
+    @abstractmethod
     def start(self, model: Any, calls: int) -> None:
         """Begin to train a model until it has had ``calls`` in all."""
 
-    def finished(self) -> Score:
-        """Wait for the next model that is trained and scored, or has failed; raise where that ends the search."""
+    @abstractmethod
+    def next(self) -> ModelScore:
+        """Wait for the next model that is trained and scored, or has failed; raise an error that ends the search."""
 
+    @abstractmethod
     def trained(self, model: Any) -> Any:
         """Return a model as it was when it was scored last."""
 
-    def __enter__(self) -> Self: ...
+    @abstractmethod
+    def close(self) -> None:
+        """Cancel the training of models that has not ended."""
 
-    def __exit__(self, *details: object) -> None: ...
 
-
-def carry_out(policy: Policy, bench: Bench, note: Callable[[Score], Record]) -> None:
+def run_policy(policy: Policy, pool: ModelPool, record_score: Callable[[ModelScore], Record]) -> None:
     """Train models as ``policy`` says, until it ends.
 
-    Of a model that has failed the policy hears that its score is not a number, whatever is noted, and so again without
-    any training where it orders more.
+    Of a model that has failed the policy is told that its score is not a number, whatever is recorded, and so again
+    without any training where it has another budget for it.
 
     Parameters
     ----------
     policy : Policy
-    bench : Bench
-    note : callable
-        Is given each score as it comes, and returns what the policy is told.
+    pool : ModelPool
+    record_score : callable
+        Takes each score as it comes, and returns the record of it for the policy.
     """
-    orders = deque(next(policy, []))
+    budgets = deque(next(policy, []))
     running: dict[Any, int] = {}
     failed: set[Any] = set()
-    while orders or running:
-        if not orders:
-            score = bench.finished()
-            goal, record = running.pop(score.model), note(score)
+    while budgets or running:
+        if not budgets:
+            score = pool.next()
+            target, record = running.pop(score.model), record_score(score)
             if score.error is not None:
                 failed.add(score.model)
-                record = _failure(score.model, goal)
-            orders.extend(tell(policy, record))
+                record = _failure(score.model, target)
+            budgets.extend(tell(policy, record))
             continue
-        order = orders.popleft()
-        if order.model in failed:
-            orders.extend(tell(policy, _failure(*order)))
+        budget = budgets.popleft()
+        if budget.model in failed:
+            budgets.extend(tell(policy, _failure(*budget)))
         else:
-            bench.start(order.model, order.calls)
-            running[order.model] = order.calls
+            pool.start(budget.model, budget.calls)
+            running[budget.model] = budget.calls
 
 
 def _failure(model: Any, calls: int) -> Record:

@@ -1,4 +1,4 @@
-"""What a policy says and hears: orders to train models, and records of those that were trained."""
+"""Policies of adaptive searches: how long each model is trained, decided by the scores of all so far."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ Record: TypeAlias = dict[str, Any]
 Histories: TypeAlias = Mapping[Hashable, Sequence[Record]]
 
 
-class Order(NamedTuple):
-    """Train a model until it has had so many calls of ``partial_fit`` in all, then score it."""
+class Budget(NamedTuple):
+    """Budget of a model: it is trained until it has had so many calls of ``partial_fit`` in all, then scored."""
 
     model: Hashable
     calls: int
 
 
-Policy: TypeAlias = Generator[list[Order], Record, None]
-"""Yields orders to add to those that run, and is sent each record as it comes; ends when none runs."""
-Rounds: TypeAlias = Generator[list[Order], Histories, None]
-"""Yields orders, and is sent the histories of all models when all of them are carried out."""
+Policy: TypeAlias = Generator[list[Budget], Record, None]
+"""Generator of budgets to add to those that run, which is sent each record as it comes; it ends when none runs."""
+Rounds: TypeAlias = Generator[list[Budget], Histories, None]
+"""Generator of budgets, which is sent the histories of all models when all of them are used up."""
 
 
 def in_rounds(rounds: Rounds) -> Policy:
-    """Return the policy that waits for all orders of a round before it asks for the next.
+    """Return the policy that waits for all budgets of a round before it asks for the next.
 
     Examples
     --------
     >>> def two_rounds():
-    ...     histories = yield [Order("a", 1), Order("b", 1)]
-    ...     yield [Order(best_first("ab", histories)[0], 2)]
+    ...     histories = yield [Budget("a", 1), Budget("b", 1)]
+    ...     yield [Budget(best_first("ab", histories)[0], 2)]
     >>> policy = in_rounds(two_rounds())
     >>> next(policy)
-    [Order(model='a', calls=1), Order(model='b', calls=1)]
+    [Budget(model='a', calls=1), Budget(model='b', calls=1)]
     >>> tell(policy, {"model_id": "b", "partial_fit_calls": 1, "score": 0.9})
     []
     >>> tell(policy, {"model_id": "a", "partial_fit_calls": 1, "score": 0.3})
-    [Order(model='b', calls=2)]
+    [Budget(model='b', calls=2)]
     """
     histories: dict[Hashable, list[Record]] = defaultdict(list)
-    orders = next(rounds, [])
-    while orders:
-        new = orders
-        for _ in orders:
+    budgets = next(rounds, [])
+    while budgets:
+        new = budgets
+        for _ in budgets:
             record = yield new
             new = []
             histories[record["model_id"]].append(record)
         try:
-            orders = rounds.send(histories)
+            budgets = rounds.send(histories)
         except StopIteration:
             return
 
 
-def tell(policy: Policy, record: Record) -> list[Order]:
-    """Return the orders with which ``policy`` answers a record; none where it has ended."""
+def tell(policy: Policy, record: Record) -> list[Budget]:
+    """Return the budgets with which ``policy`` answers a record; none where it has ended."""
     try:
         return policy.send(record)
     except StopIteration:
@@ -89,10 +89,11 @@ def levels(n_calls: int, aggressiveness: float, max_iter: int) -> list[int]:
 
 
 def promote(models: Sequence[Hashable], calls: Sequence[int], aggressiveness: float, slots: int) -> Policy:
-    """Keep ``slots`` models in training, and never wait for a rung (Li et al., MLSys 2020, algorithm 2).
+    """Policy of asynchronous successive halving (ASHA; Li et al., MLSys 2020, algorithm 2).
 
-    A free place goes to a model that is among the best share of ``1 / aggressiveness`` of its rung, from the highest
-    rung on, or else to a model that was not trained yet. Which models are promoted depends on which finish first.
+    ``slots`` models are in training, and none waits for its rung to be full. A free slot goes to a model that is among
+    the best share of ``1 / aggressiveness`` of its rung, from the highest rung on, or else to a model that was not
+    trained yet. Which models are promoted depends on which finish first.
 
     Parameters
     ----------
@@ -102,40 +103,40 @@ def promote(models: Sequence[Hashable], calls: Sequence[int], aggressiveness: fl
     aggressiveness : float above 1
     slots : int
     """
-    fresh = deque(models)
-    seen: list[dict[Hashable, list[Record]]] = [{} for _ in calls]
+    untrained = deque(models)
+    scored: list[dict[Hashable, list[Record]]] = [{} for _ in calls]
     promoted: list[set[Hashable]] = [set() for _ in calls]
     running = 0
     while True:
-        orders: list[Order] = []
-        while running < slots and (order := _next_order(fresh, seen, promoted, calls, aggressiveness)):
-            orders.append(order)
+        budgets: list[Budget] = []
+        while running < slots and (budget := _next_budget(untrained, scored, promoted, calls, aggressiveness)):
+            budgets.append(budget)
             running += 1
         if not running:
             return
-        record = yield orders
+        record = yield budgets
         running -= 1
-        seen[calls.index(record["partial_fit_calls"])][record["model_id"]] = [record]
+        scored[calls.index(record["partial_fit_calls"])][record["model_id"]] = [record]
 
 
-def _next_order(
-    fresh: deque[Hashable],
-    seen: Sequence[dict[Hashable, list[Record]]],
+def _next_budget(
+    untrained: deque[Hashable],
+    scored: Sequence[dict[Hashable, list[Record]]],
     promoted: Sequence[set[Hashable]],
     calls: Sequence[int],
     aggressiveness: float,
-) -> Order | None:
+) -> Budget | None:
     for rung in range(len(calls) - 2, -1, -1):
-        best = best_first(seen[rung], seen[rung])[: int(len(seen[rung]) / aggressiveness)]
+        best = best_first(scored[rung], scored[rung])[: int(len(scored[rung]) / aggressiveness)]
         for model in best:
             if model not in promoted[rung]:
                 promoted[rung].add(model)
-                return Order(model, calls[rung + 1])
-    return Order(fresh.popleft(), calls[0]) if fresh else None
+                return Budget(model, calls[rung + 1])
+    return Budget(untrained.popleft(), calls[0]) if untrained else None
 
 
-def decay(models: Sequence[Hashable], rate: float, max_iter: int, longest: int | None = None) -> Rounds:
-    """After ``k`` calls keep a share of ``1 / (1 + k) ** rate`` of the models, until one is left.
+def inverse_decay(models: Sequence[Hashable], rate: float, max_iter: int, longest: int | None = None) -> Rounds:
+    """Policy of inverse decay: after ``k`` calls a share of ``1 / (1 + k) ** rate`` of the models goes on, until one.
 
     Parameters
     ----------
@@ -145,11 +146,11 @@ def decay(models: Sequence[Hashable], rate: float, max_iter: int, longest: int |
     max_iter : int
         Calls of each model at the most.
     longest : int, optional
-        Calls from one score to the next at the most; by default models are scored where some are given up.
+        Calls from one score to the next at the most; by default models are scored where some are stopped.
     """
     kept, calls = list(models), 1
     while True:
-        histories = yield [Order(model, calls) for model in kept]
+        histories = yield [Budget(model, calls) for model in kept]
         if calls >= max_iter:
             return
         following = next_cut(len(models), calls, rate, max_iter if longest is None else longest)
@@ -186,7 +187,7 @@ def next_cut(n_models: int, calls: int, rate: float, longest: int) -> int:
 
 
 class Rung(NamedTuple):
-    """So many models are trained until each has had so many calls."""
+    """Rung of a successive halving: so many models are trained until each has had so many calls."""
 
     n_models: int
     calls: int
@@ -239,17 +240,17 @@ def calls_on(ladder: Sequence[Rung]) -> int:
     return sum(rung.n_models * (rung.calls - done) for rung, done in zip(ladder, before, strict=False))
 
 
-def halve(models: Sequence[Hashable], ladder: Sequence[Rung]) -> Rounds:
-    """Train as many of the models as there are on each rung, the best of the rung before."""
+def successive_halving(models: Sequence[Hashable], ladder: Sequence[Rung]) -> Rounds:
+    """Policy of successive halving: on each rung train as many models as it has, the best of the rung before."""
     kept = list(models)
     for rung in ladder:
         kept = kept[: rung.n_models]
-        histories = yield [Order(model, rung.calls) for model in kept]
+        histories = yield [Budget(model, rung.calls) for model in kept]
         kept = best_first(kept, histories)
 
 
 class Bracket(NamedTuple):
-    """One successive halving: bracket 0 gives no model up, those of higher numbers do so sooner."""
+    """Bracket of Hyperband, a successive halving: number 0 stops no model early, higher numbers do so sooner."""
 
     number: int
     ladder: list[Rung]
@@ -293,21 +294,21 @@ def brackets(max_iter: int, aggressiveness: int) -> list[Bracket]:
 
 
 def interleave(policies: Mapping[Any, Policy], policy_of: Callable[[Any], Hashable]) -> Policy:
-    """Return the policy that carries out several at the same time.
+    """Return the policy that runs several at the same time.
 
     Parameters
     ----------
     policies : mapping
         Each over models of its own.
     policy_of : callable
-        Says to which policy a model belongs.
+        Returns the key of the policy that a model belongs to.
     """
-    orders = [order for policy in policies.values() for order in next(policy, [])]
-    running = len(orders)
+    budgets = [budget for policy in policies.values() for budget in next(policy, [])]
+    running = len(budgets)
     while running:
-        record = yield orders
-        orders = tell(policies[policy_of(record["model_id"])], record)
-        running += len(orders) - 1
+        record = yield budgets
+        budgets = tell(policies[policy_of(record["model_id"])], record)
+        running += len(budgets) - 1
 
 
 def plateaued(history: Sequence[Record], patience: int, tol: float | None) -> bool:
@@ -326,19 +327,19 @@ def plateaued(history: Sequence[Record], patience: int, tol: float | None) -> bo
     return bool(later) and not max(later) > first + tol
 
 
-def patiently(rounds: Rounds, patience: int, tol: float | None) -> Rounds:
-    """Return the rounds with a score after each ``patience`` calls; a model that has plateaued gets no more calls.
+def with_patience(rounds: Rounds, patience: int, tol: float | None) -> Rounds:
+    """Rounds with early stopping: a score after each ``patience`` calls, and no more calls for models on a plateau.
 
     It stays among those that the rounds compare, with its last score.
     """
-    orders = next(rounds, [])
+    budgets = next(rounds, [])
     histories: Histories = {}
-    while orders:
-        goals: dict[Hashable, int] = dict(orders)
-        while due := _due(goals, histories, patience, tol):
+    while budgets:
+        targets: dict[Hashable, int] = dict(budgets)
+        while due := _due(targets, histories, patience, tol):
             histories = yield due
         try:
-            orders = rounds.send(histories)
+            budgets = rounds.send(histories)
         except StopIteration:
             return
 
@@ -348,27 +349,27 @@ def calls_of(history: Sequence[Record]) -> int:
     return int(history[-1]["partial_fit_calls"]) if history else 0
 
 
-def _due(goals: dict[Hashable, int], histories: Histories, patience: int, tol: float | None) -> list[Order]:
+def _due(targets: dict[Hashable, int], histories: Histories, patience: int, tol: float | None) -> list[Budget]:
     due = []
-    for model, goal in goals.items():
+    for model, target in targets.items():
         history = histories.get(model, ())
-        if calls_of(history) < goal and not plateaued(history, patience, tol):
-            due.append(Order(model, min(goal, calls_of(history) + patience)))
+        if calls_of(history) < target and not plateaued(history, patience, tol):
+            due.append(Budget(model, min(target, calls_of(history) + patience)))
     return due
 
 
-def steadily(models: Sequence[Hashable], step: int, max_iter: int, patience: int, tol: float | None) -> Policy:
-    """Train each model for ``step`` calls between scores, until it has had ``max_iter`` or has plateaued.
+def train_to_plateau(models: Sequence[Hashable], step: int, max_iter: int, patience: int, tol: float | None) -> Policy:
+    """Policy that trains each model, ``step`` calls between scores, until ``max_iter`` calls or a plateau.
 
     No model waits for another.
     """
     histories: dict[Hashable, list[Record]] = defaultdict(list)
-    orders = [Order(model, min(step, max_iter)) for model in models]
-    running = len(orders)
+    budgets = [Budget(model, min(step, max_iter)) for model in models]
+    running = len(budgets)
     while running:
-        record = yield orders
+        record = yield budgets
         model, calls = record["model_id"], record["partial_fit_calls"]
         histories[model].append(record)
         done = calls >= max_iter or plateaued(histories[model], patience, tol)
-        orders = [] if done else [Order(model, min(calls + step, max_iter))]
+        budgets = [] if done else [Budget(model, min(calls + step, max_iter))]
         running -= done

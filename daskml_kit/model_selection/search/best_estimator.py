@@ -25,33 +25,70 @@ from daskml_kit.model_selection.search.task_search import ComputedPredictions, i
 from daskml_kit.validation import check_features, like, plain_strings
 
 
-def of_best(method: str, what: str) -> Any:
-    """Return a method of a search that is that of its best estimator, and is there where this has it."""
+def best_estimator_method(method: str, result: str, meta: str | None = None) -> Any:
+    """Return a method of a search that is that of its best estimator, and is there where this has it.
+
+    Parameters
+    ----------
+    method : str
+    result : str
+        For the docstring.
+    meta : str, optional
+        The attribute of searches that gives the type of the result on Dask input, if it is not None.
+    """
 
     def apply(search: Any, X: Any) -> Any:
         check_is_fitted(search)
-        return apply_lazily(search.best_estimator_, method, X)
+        return apply_lazily(search.best_estimator_, method, X, getattr(search, meta, None) if meta else None)
 
     def has(search: Any) -> bool:
         check_refitted(search, method)
         getattr(getattr(search, "best_estimator_", search.estimator), method)  # raises the estimator's own error
         return True
 
-    apply.__name__, apply.__doc__ = method, f"Return the best estimator's {what}; lazily on Dask input."
+    apply.__name__, apply.__doc__ = method, METHOD_DOC.format(method=method, result=result)
     return available_if(has)(apply)
+
+
+METHOD_DOC = """Return the best estimator's {result}; lazily on Dask input.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, or anything in memory that the estimator takes
+            Rows, of shape (n_samples, n_features).
+
+        Returns
+        -------
+        array, Series or DataFrame, or a Dask collection of them
+            Result of the best estimator's ``{method}``; on Dask input a block for each block of X.
+        """
+
+
+class BestEstimatorMethods:
+    """Mixin of searches: the methods of the best estimator, lazily on Dask input."""
+
+    predict = best_estimator_method("predict", "predictions", "predict_meta")
+    predict_proba = best_estimator_method("predict_proba", "probabilities of the classes", "predict_proba_meta")
+    predict_log_proba = best_estimator_method(
+        "predict_log_proba", "logarithms of the probabilities of the classes", "predict_proba_meta"
+    )
+    decision_function = best_estimator_method("decision_function", "values by which it decides")
+    score_samples = best_estimator_method("score_samples", "scores of the rows")
+    transform = best_estimator_method("transform", "transform of the rows", "transform_meta")
+    inverse_transform = best_estimator_method("inverse_transform", "undone transform")
 
 
 def check_refitted(search: Any, method: str) -> None:
     """Raise where the search keeps no best estimator."""
-    if not search.refit:
+    if not getattr(search, "refit", True):
         raise AttributeError(
             f"This {type(search).__name__} instance was initialized with `refit=False`. {method} is available only "
             "after refitting on the best parameters: set refit, or fit an estimator with the best_params_"
         )
 
 
-def apply_lazily(model: Any, method: str, X: Any) -> Any:
-    """Return ``model.method(X)``: on Dask input a lazy collection, each block a call.
+def apply_lazily(model: Any, method: str, X: Any, meta: Any = None) -> Any:
+    """Return ``model.method(X)``: on Dask input a lazy collection, each block a call; ``meta`` is its type, if known.
 
     Raises
     ------
@@ -71,7 +108,7 @@ def apply_lazily(model: Any, method: str, X: Any) -> Any:
     X = plain_strings(X)
     if hasattr(model, "n_features_in_") and method != "inverse_transform":
         check_features(model, X)
-    return map_rows(model, method, X, _empty(model, method, X))
+    return map_rows(model, method, X, _empty(model, method, X) if meta is None else meta)
 
 
 def _empty(model: Any, method: str, X: Any) -> Any:
@@ -112,16 +149,23 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
         if is_distributed(estimator) and not hasattr(estimator, "to_sklearn"):
             return float(scorer(ComputedPredictions(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
         bare = estimator.to_sklearn() if hasattr(estimator, "to_sklearn") else estimator
-        names = {"X": X} if y is None else {"X": X, "y": y}
-        parts = {column.name: column.blocks for column in align_rows(names).columns}
-        (score,) = dask.compute(dask.delayed(_score_joined)(scorer, bare, parts))
-        return float(score)
+        return score_joined(scorer, bare, X, y)
     with open_engine(X, y) as engine:
         (answers,) = engine.answer(ModelScores([ScoredModel(unnamed(estimator))], {SINGLE: fused}))
     found = finalize_score(fused, answers[0][SINGLE], getattr(estimator, "classes_", None))
     if isinstance(found, MissingScore):
         raise DataError(f"score: {found.reason}")
     return found
+
+
+def score_joined(scorer: Any, estimator: Any, X: Any, y: Any) -> float:
+    """Return the score of a fitted estimator; on Dask input the blocks are joined, on a worker if there is one."""
+    given = {name: part for name, part in (("X", X), ("y", y)) if part is not None}
+    if not any(map(is_dask, given.values())):
+        return float(scorer(estimator, *given.values()))
+    parts = {column.name: column.blocks for column in align_rows(given).columns}
+    (score,) = dask.compute(dask.delayed(_score_joined)(scorer, estimator, parts))
+    return float(score)
 
 
 def _fit_joined(estimator: Any, parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
@@ -132,5 +176,4 @@ def _fit_joined(estimator: Any, parts: Mapping[str, Any], rest: Mapping[str, Any
 
 
 def _score_joined(scorer: Any, estimator: Any, parts: Mapping[str, Any]) -> float:
-    joined = {name: join(blocks) for name, blocks in parts.items()}
-    return float(scorer(estimator, joined["X"], joined.get("y")))
+    return float(scorer(estimator, *map(join, parts.values())))

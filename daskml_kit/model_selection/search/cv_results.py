@@ -1,4 +1,4 @@
-"""The table of a search's results, as scikit-learn lays it out."""
+"""Results of a search: outcomes of its fits, and the table ``cv_results_`` as scikit-learn lays it out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from daskml_kit.typing import Array
 
 
 class SearchPlan(NamedTuple):
-    """How the fits of a search run.
+    """Plan of the fits of a search, as its ``plan`` method and its attribute ``plan_`` give it.
 
     Parameters
     ----------
     n_splits : int
-    reasons : list of str or None
+        Number of splits of the data.
+    reasons : sequence of str or None
         For each candidate why its fits cannot share passes; None where they do.
+
+    See Also
+    --------
+    GridSearchCV.plan : Returns the plan of a search before it is fitted.
 
     Examples
     --------
@@ -37,12 +42,12 @@ class SearchPlan(NamedTuple):
 
     @property
     def fused(self) -> list[int]:
-        """The numbers of the candidates whose fits share passes."""
+        """Numbers of the candidates whose fits share passes."""
         return [number for number, reason in enumerate(self.reasons) if reason is None]
 
     @property
     def alone(self) -> dict[str, list[int]]:
-        """The numbers of the other candidates, by the reason."""
+        """Numbers of the other candidates, by the reason."""
         found: dict[str, list[int]] = defaultdict(list)
         for number, reason in enumerate(self.reasons):
             if reason is not None:
@@ -50,7 +55,17 @@ class SearchPlan(NamedTuple):
         return dict(found)
 
     def without(self, reasons: Mapping[int, str]) -> SearchPlan:
-        """Return the plan where these candidates, by their numbers, do not share passes.
+        """Return the plan where some more candidates do not share passes.
+
+        Parameters
+        ----------
+        reasons : mapping of int to str
+            By the numbers of these candidates.
+
+        Returns
+        -------
+        SearchPlan
+            New plan.
 
         Examples
         --------
@@ -60,6 +75,13 @@ class SearchPlan(NamedTuple):
         return self._replace(reasons=[reasons.get(number, why) for number, why in enumerate(self.reasons)])
 
     def lines(self) -> list[str]:
+        """Return the plan as text.
+
+        Returns
+        -------
+        list of str
+            Lines.
+        """
         n = len(self.reasons)
         lines = [f"{n * self.n_splits} fits: {n} candidates on {self.n_splits} splits"]
         if self.fused:
@@ -150,12 +172,12 @@ def warn_failures(errors: Sequence[str], total: int, error_score: Any, stackleve
     )
 
 
-Place = tuple[int, int]
-"""The number of a candidate, and of a split."""
+FitKey = tuple[int, int]
+"""Numbers of a candidate and of a split."""
 
 
 class Outcome(NamedTuple):
-    """Scores by scorer's name, seconds, and the number of test rows.
+    """Outcome of a fit: scores by scorer's name, seconds, and the number of test rows.
 
     Parameters
     ----------
@@ -180,7 +202,7 @@ class Outcome(NamedTuple):
     estimator: Any = None
 
 
-class Outcomes(Mapping[Place, Outcome]):
+class Outcomes(Mapping[FitKey, Outcome]):
     """Outcomes by (candidate, split), in columns: some 40 bytes a fit, as there may be millions.
 
     Parameters
@@ -197,48 +219,48 @@ class Outcomes(Mapping[Place, Outcome]):
 
     def __init__(self, n_candidates: int, n_splits: int) -> None:
         self.shape = n_candidates, n_splits
-        self.errors: dict[Place, str] = {}
+        self.errors: dict[FitKey, str] = {}
         self._there, self._trained = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
         self._n = 0
         self._numbers = {name: np.zeros(self.shape) for name in ("fit_time", "score_time")}
         self._n_test = np.zeros(self.shape, np.int64)
         self._scores: dict[tuple[str, str], Array] = {}
-        self._estimators: dict[Place, Any] = {}
+        self._estimators: dict[FitKey, Any] = {}
 
-    def __setitem__(self, place: Place, outcome: Outcome) -> None:
-        self._n += not self._there[place]
-        self._there[place], self._trained[place] = True, outcome.train is not None
+    def __setitem__(self, key: FitKey, outcome: Outcome) -> None:
+        self._n += not self._there[key]
+        self._there[key], self._trained[key] = True, outcome.train is not None
         for name, column in self._numbers.items():
-            column[place] = getattr(outcome, name)
-        self._n_test[place] = outcome.n_test
+            column[key] = getattr(outcome, name)
+        self._n_test[key] = outcome.n_test
         for column in self._scores.values():
-            column[place] = np.nan
+            column[key] = np.nan
         for side in ("test", "train"):
             for name, score in (getattr(outcome, side) or {}).items():
                 if (side, name) not in self._scores:
                     self._scores[side, name] = np.full(self.shape, np.nan)
-                self._scores[side, name][place] = score
+                self._scores[side, name][key] = score
         for kept, value in ((self.errors, outcome.error), (self._estimators, outcome.estimator)):
             if value is None:
-                kept.pop(place, None)
+                kept.pop(key, None)
             else:
-                kept[place] = value
+                kept[key] = value
 
-    def __getitem__(self, place: Place) -> Outcome:
-        if place not in self:
-            raise KeyError(place)
+    def __getitem__(self, key: FitKey) -> Outcome:
+        if key not in self:
+            raise KeyError(key)
         sides: dict[str, dict[str, float]] = {"test": {}, "train": {}}
         for (side, name), column in self._scores.items():
-            sides[side][name] = float(column[place])
-        times = {name: float(column[place]) for name, column in self._numbers.items()}
-        train = sides["train"] if self._trained[place] else None
-        n_test, error = int(self._n_test[place]), self.errors.get(place)
-        return Outcome(sides["test"], train, **times, n_test=n_test, error=error, estimator=self._estimators.get(place))
+            sides[side][name] = float(column[key])
+        times = {name: float(column[key]) for name, column in self._numbers.items()}
+        train = sides["train"] if self._trained[key] else None
+        n_test, error = int(self._n_test[key]), self.errors.get(key)
+        return Outcome(sides["test"], train, **times, n_test=n_test, error=error, estimator=self._estimators.get(key))
 
-    def __contains__(self, place: object) -> bool:
-        return bool(self._there[place])  # type: ignore[call-overload]
+    def __contains__(self, key: object) -> bool:
+        return bool(self._there[key])  # type: ignore[call-overload]
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[FitKey]:
         return ((candidate, split) for candidate, split in np.argwhere(self._there).tolist())
 
     def __len__(self) -> int:
@@ -269,10 +291,10 @@ class Outcomes(Mapping[Place, Outcome]):
     def of(self, candidates: Sequence[int] | Array) -> Outcomes:
         """Return the outcomes of some candidates, by their places in this list."""
         chosen = Outcomes(len(candidates), self.shape[1])
-        for place, candidate in enumerate(np.asarray(candidates).tolist()):
+        for position, candidate in enumerate(np.asarray(candidates).tolist()):
             for split in range(self.shape[1]):
                 if (candidate, split) in self:
-                    chosen[place, split] = self[candidate, split]
+                    chosen[position, split] = self[candidate, split]
         return chosen
 
 
@@ -283,7 +305,7 @@ def tabulate(
     table: dict[str, Any] = {}
     for name in ("fit_time", "score_time"):
         _add(table, name, outcomes.times(name))
-    table.update(_parameters(candidates))
+    table.update(parameter_columns(candidates))
     table["params"] = [dict(candidate) for candidate in candidates]
     for name in names:
         for side in ("test", "train")[: 1 + with_train]:
@@ -308,8 +330,8 @@ def fill_failures(outcomes: Outcomes, names: Sequence[str], error_score: Any, wi
     warn_failures(list(outcomes.errors.values()), len(outcomes), error_score, stacklevel=4)
     constant = dict.fromkeys(names, error_score)
     train = constant if with_train else None
-    for place in list(outcomes.errors):
-        outcomes[place] = outcomes[place]._replace(test=constant, train=train)
+    for key in list(outcomes.errors):
+        outcomes[key] = outcomes[key]._replace(test=constant, train=train)
 
 
 def _add(table: dict[str, Any], name: str, values: Array) -> Array:
@@ -325,7 +347,7 @@ def _ranks(means: Array) -> Array:
     return np.asarray(rankdata(-np.where(np.isnan(means), worst, means), method="min"), np.int32)
 
 
-def _parameters(candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def parameter_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a masked array for each parameter, masked where a candidate does not set it."""
     found: dict[str, dict[int, Any]] = {}
     for number, candidate in enumerate(candidates):

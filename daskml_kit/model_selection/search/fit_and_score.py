@@ -20,12 +20,18 @@ from threadpoolctl import ThreadpoolController
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.cv_results import Outcome, with_params
 from daskml_kit.model_selection.search.fold import Fold
-from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, own, share, shares, unshare
+from daskml_kit.model_selection.search.pipeline_cache import (
+    TransformerCache,
+    cache_transformers,
+    is_cacheable,
+    restore_transformers,
+    writable_copy,
+)
 from daskml_kit.model_selection.search.scoring import SINGLE
 
 
 class FitSpec(NamedTuple):
-    """What is to be done with each candidate; the names are those of scikit-learn's ``cross_validate``."""
+    """Settings of the fits and scores of all candidates; the names are those of scikit-learn's ``cross_validate``."""
 
     estimator: Any
     scorers: Mapping[str, Callable[..., Any]]
@@ -39,8 +45,8 @@ class FitSpec(NamedTuple):
         return isinstance(self.error_score, str)
 
 
-class Report(NamedTuple):
-    """What a batch of candidates gave: ``shared`` of its ``seconds`` went into transformers that others may use."""
+class BatchReport(NamedTuple):
+    """Outcomes of a batch of candidates; ``shared`` of its ``seconds`` went into transformers that others may use."""
 
     outcomes: list[tuple[int, Outcome]]
     seconds: float
@@ -49,23 +55,23 @@ class Report(NamedTuple):
 
 
 def fit_candidates(
-    study: FitSpec,
+    spec: FitSpec,
     fold: Fold,
-    memo: TransformerCache,
+    cache: TransformerCache,
     candidates: Sequence[tuple[int, Mapping[str, Any]]],
     stopped: threading.Event | None = None,
-) -> Report:
+) -> BatchReport:
     """Fit and score numbered candidates; of those left when ``stopped`` is set there are no outcomes."""
     started, outcomes, shared = time.perf_counter(), [], 0.0
     warned: list[str] = []
-    memo.take_seconds()
-    with config_context(**study.config), computing(), one_openmp_thread():
+    cache.take_seconds()
+    with config_context(**spec.config), computing(), one_openmp_thread():
         for number, params in candidates:
             if stopped is not None and stopped.is_set():
                 break
-            outcomes.append((number, _outcome(study, fold, memo, params, warned)))
-            shared += memo.take_seconds()
-    return Report(outcomes, time.perf_counter() - started, shared, warned)
+            outcomes.append((number, _outcome(spec, fold, cache, params, warned)))
+            shared += cache.take_seconds()
+    return BatchReport(outcomes, time.perf_counter() - started, shared, warned)
 
 
 @contextmanager
@@ -80,42 +86,70 @@ def _controller(n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()  # costs milliseconds: looked for anew only where something was imported
 
 
-def _outcome(
-    study: FitSpec, fold: Fold, memo: TransformerCache, params: Mapping[str, Any], warned: list[str]
+def outcome_of(
+    spec: FitSpec,
+    fold: Fold,
+    estimator: Any,
+    fit: Callable[[], tuple[Any, Fold]],
+    score_side: Callable[[Any, Fold, int], dict[str, float]],
 ) -> Outcome:
-    estimator = with_params(study.estimator, params)
+    """Time the fit of a candidate and its scores; a fit that fails has none.
+
+    Parameters
+    ----------
+    spec : FitSpec
+    fold : Fold
+    estimator : estimator
+        Not fitted.
+    fit : callable
+        Returns the fitted estimator, and the fold that it was fitted on.
+    score_side : callable
+        Is called with these two, and 1 for the scores on test rows or 0 for those on training rows.
+    """
     started = time.perf_counter()
     try:
-        fitted, fold = _fitted(estimator, fold, memo)
+        fitted, fold = fit()
     except Exception:
-        if study.raises:
+        if spec.raises:
             raise
-        kept = estimator if study.return_estimator else None
+        kept = estimator if spec.return_estimator else None
         return Outcome({}, None, time.perf_counter() - started, 0.0, fold.n_test, format_exc(), kept)
     fit_time, started = time.perf_counter() - started, time.perf_counter()
-    test = score(study, fitted, fold.X[1], fold.side("y", 1), fold.score_params(1), warned)
+    test = score_side(fitted, fold, 1)
     score_time = time.perf_counter() - started
-    train = None
-    if study.return_train_score:
-        train = score(study, fitted, fold.X[0], fold.side("y", 0), fold.score_params(0), warned)
-    kept = unshare(fitted) if study.return_estimator else None
+    train = score_side(fitted, fold, 0) if spec.return_train_score else None
+    kept = restore_transformers(fitted) if spec.return_estimator else None
     return Outcome(test, train, fit_time, score_time, fold.n_test, None, kept)
 
 
-def _fitted(estimator: Any, fold: Fold, memo: TransformerCache) -> tuple[Any, Fold]:
+def _outcome(
+    spec: FitSpec, fold: Fold, cache: TransformerCache, params: Mapping[str, Any], warned: list[str]
+) -> Outcome:
+    estimator = with_params(spec.estimator, params)
+
+    def score_side(fitted: Any, fold: Fold, side: int) -> dict[str, float]:
+        return score(spec, fitted, fold.X[side], fold.side("y", side), fold.score_params(side), warned)
+
+    return outcome_of(spec, fold, estimator, lambda: _fitted(estimator, fold, cache), score_side)
+
+
+def _fitted(estimator: Any, fold: Fold, cache: TransformerCache) -> tuple[Any, Fold]:
     """Return the fitted estimator, and the fold that it was fitted on.
 
-    What an estimator is given others read, too; one that writes to it gets a copy of its own.
+    Candidates share the arrays that they are given; an estimator that writes to them gets a copy of its own.
     """
-    lent = fold.lent(memo)
-    fit_params, y = lent.fit_params, lent.side("y", 0)
+    protected = fold.protected(cache)
+    fit_params, y = protected.fit_params, protected.side("y", 0)
     try:
-        shared = share(estimator, memo, "fold") if shares(estimator) else estimator
-        return _fit(shared, lent.X[0], y, fit_params), lent
+        shared = cache_transformers(estimator, cache, "fold") if is_cacheable(estimator) else estimator
+        return _fit(shared, protected.X[0], y, fit_params), protected
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-    mine = Fold({name: (own(train), own(test)) for name, (train, test) in fold.sides.items()}, fold.constants)
+    mine = Fold(
+        {name: (writable_copy(train), writable_copy(test)) for name, (train, test) in fold.sides.items()},
+        fold.constants,
+    )
     return _fit(clone(estimator), mine.X[0], mine.side("y", 0), mine.fit_params), mine
 
 
@@ -124,31 +158,29 @@ def _fit(estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
     return estimator if fitted is None else fitted
 
 
-def score(
-    study: FitSpec, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]
-) -> dict[str, float]:
+def score(spec: FitSpec, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]) -> dict[str, float]:
     """Return each scorer's score; one that fails gives ``error_score``, unless that is "raise"."""
-    found = _raw_scores(study, fitted, (X,) if y is None else (X, y), params, warned)
+    found = _raw_scores(spec, fitted, (X,) if y is None else (X, y), params, warned)
     scores = {}
     for name, value in found.items():
         if isinstance(value, str):  # the traceback of a scorer that failed
             warned.append(
                 "Scoring failed. The score on this train-test partition for these parameters will be set to "
-                f"{study.error_score}. Details: \n{value}"
+                f"{spec.error_score}. Details: \n{value}"
             )
-            value = study.error_score
+            value = spec.error_score
         scores[name] = _number(name, value)
     return scores
 
 
 def _raw_scores(
-    study: FitSpec, fitted: Any, given: tuple[Any, ...], params: Mapping[str, Any], warned: list[str]
+    spec: FitSpec, fitted: Any, given: tuple[Any, ...], params: Mapping[str, Any], warned: list[str]
 ) -> Mapping[str, Any]:
     """Return the scores by name, or tracebacks; a single scorer may itself return a dict of scores."""
-    if list(study.scorers) != [SINGLE]:
-        scorers = check_scoring(fitted, scoring=dict(study.scorers), raise_exc=study.raises)
+    if list(spec.scorers) != [SINGLE]:
+        scorers = check_scoring(fitted, scoring=dict(spec.scorers), raise_exc=spec.raises)
         return scorers(fitted, *given, **params)  # type: ignore[no-any-return]
-    scorer = study.scorers[SINGLE]
+    scorer = spec.scorers[SINGLE]
     try:
         value = scorer(fitted, *given, **params)
     except Exception as error:
@@ -158,8 +190,8 @@ def _raw_scores(
                 "results when fitting with sample_weight."
             )
             unweighted = {name: part for name, part in params.items() if name != "sample_weight"}
-            return _raw_scores(study, fitted, given, unweighted, warned)
-        if study.raises:
+            return _raw_scores(spec, fitted, given, unweighted, warned)
+        if spec.raises:
             raise
         value = format_exc()
     return value if isinstance(value, Mapping) else {SINGLE: value}

@@ -1,12 +1,9 @@
-"""Training and test rows of one split, in memory or in memory-mapped files that the processes of a machine share."""
+"""Training and test rows of one split."""
 
 from __future__ import annotations
 
-import os
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import dask
@@ -18,9 +15,6 @@ from daskml_kit.data.collections import is_dask, join, n_rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, bytes_of
 from daskml_kit.model_selection.splits.folds import Folds
-from daskml_kit.typing import Array
-
-ALIGNMENT = 64
 
 
 class Fold:
@@ -43,26 +37,27 @@ class Fold:
 
     @property
     def n_test(self) -> int:
-        return n_rows(self.X[1])
+        X = self.X[1]
+        return len(X) if hasattr(X, "divisions") else n_rows(X)
 
     @property
     def fit_params(self) -> dict[str, Any]:
         return self._params("fit.", 0)
 
     def score_params(self, side: int) -> dict[str, Any]:
-        """Return what the scorers are given for training rows (0) or test rows (1)."""
+        """Return the parameters of scorers for training rows (0) or test rows (1)."""
         return self._params("score.", side)
 
     def side(self, name: str, side: int) -> Any:
         """Return training rows (0) or test rows (1) of a part; None where there is no such part."""
         return self.sides[name][side] if name in self.sides else None
 
-    def lent(self, memo: TransformerCache) -> Fold:
-        """Return the fold such that nobody can change it for others; ``memo`` knows its X."""
-        lent = {
-            name: tuple(memo.name(part, (name, i)) for i, part in enumerate(side)) for name, side in self.sides.items()
+    def protected(self, cache: TransformerCache) -> Fold:
+        """Return the fold read-only, its X known to ``cache``."""
+        sides = {
+            name: tuple(cache.name(part, (name, i)) for i, part in enumerate(side)) for name, side in self.sides.items()
         }
-        return Fold(lent, self.constants)
+        return Fold(sides, self.constants)
 
     @cached_property
     def n_bytes(self) -> float:
@@ -72,83 +67,6 @@ class Fold:
         rows = {name: parts[side] for name, parts in self.sides.items()}
         every = {**self.constants, **rows}
         return {name.removeprefix(prefix): value for name, value in every.items() if name.startswith(prefix)}
-
-
-class ArrayFile(NamedTuple):
-    """A dense array in a file."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, folder: str) -> Array:
-        if 0 in self.shape:
-            return np.empty(self.shape, self.dtype)
-        return np.asarray(np.memmap(Path(folder, self.name), self.dtype, "r", shape=self.shape))
-
-
-class PickleFile(NamedTuple):
-    """Anything else: pickled, but for its arrays, which are in a file."""
-
-    name: str
-    header: bytes
-    spans: list[tuple[int, int]]
-
-    def read(self, folder: str) -> Any:
-        size = max((stop for _, stop in self.spans), default=0)
-        file = np.memmap(Path(folder, self.name), np.uint8, "r") if size else np.empty(0, np.uint8)
-        return pickle.loads(self.header, buffers=[file[start:stop] for start, stop in self.spans])
-
-
-class FoldFiles(NamedTuple):
-    """A fold in the files of a folder."""
-
-    folder: str
-    sides: Mapping[str, tuple[ArrayFile | PickleFile, ArrayFile | PickleFile]]
-
-    def read(self, constants: Mapping[str, Any]) -> Fold:
-        """Map the files into memory.
-
-        Raises
-        ------
-        FileNotFoundError
-            Where they are gone, or were written on another machine.
-        """
-        sides = {name: (train.read(self.folder), test.read(self.folder)) for name, (train, test) in self.sides.items()}
-        return Fold(sides, constants)
-
-
-def write_rows(folder: str, rows: ArrayFile, start: int, part: Array) -> str:
-    """Write rows from number ``start`` on; return the folder, or "" where there is none of that name here.
-
-    Blocks may be written by several processes at a time.
-    """
-    if not Path(folder).is_dir():
-        return ""
-    if part.size:
-        file = os.open(Path(folder, rows.name), os.O_RDWR | os.O_CREAT, 0o600)
-        with open(file, "r+b") as sized:
-            sized.truncate(int(np.prod(rows.shape)) * rows.dtype.itemsize)
-        np.memmap(Path(folder, rows.name), rows.dtype, "r+", shape=rows.shape)[start : start + len(part)] = part
-    return folder
-
-
-def write_pickle(folder: str, name: str, parts: Sequence[Any]) -> PickleFile | None:
-    """Write the rows of ``parts``, joined; None where there is no folder of that name here."""
-    if not Path(folder).is_dir():
-        return None
-    buffers: list[pickle.PickleBuffer] = []
-    header = pickle.dumps(join(list(parts)), protocol=5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    edges = [0]
-    for view in raw:
-        edges.append(edges[-1] + -(-view.nbytes // ALIGNMENT) * ALIGNMENT)
-    with open(Path(folder, name), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        for view, stop in zip(raw, edges[1:], strict=True):
-            file.write(view)
-            file.seek(stop)
-        file.truncate(edges[-1])
-    return PickleFile(name, header, [(start, start + view.nbytes) for start, view in zip(edges, raw, strict=False)])
 
 
 class FoldData(NamedTuple):

@@ -16,7 +16,12 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.data.collections import is_dask
-from daskml_kit.model_selection.search.best_estimator import check_refitted, of_best, refit_on_all, score_on
+from daskml_kit.model_selection.search.best_estimator import (
+    BestEstimatorMethods,
+    check_refitted,
+    refit_on_all,
+    score_on,
+)
 from daskml_kit.model_selection.search.cv_results import Outcomes, SearchPlan, fill_failures, tabulate, with_params
 from daskml_kit.model_selection.search.evaluate import (
     Evaluation,
@@ -49,20 +54,12 @@ def with_dask_options(base: type) -> Callable[..., None]:
     return __init__
 
 
-class Search:
+class Search(BestEstimatorMethods):
     """Mixin, before a scikit-learn search, that runs its fits here."""
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
         """Return the parameters to try."""
         raise NotImplementedError
-
-    predict = of_best("predict", "predictions")
-    predict_proba = of_best("predict_proba", "probabilities of the classes")
-    predict_log_proba = of_best("predict_log_proba", "logarithms of the probabilities of the classes")
-    decision_function = of_best("decision_function", "values by which it decides")
-    score_samples = of_best("score_samples", "scores of the rows")
-    transform = of_best("transform", "transform of the rows")
-    inverse_transform = of_best("inverse_transform", "undone transform")
 
     def plan(self, X: Any = None, y: Any = None, groups: Any = None) -> SearchPlan:
         """Plan of the search: the candidates that share passes over the data, and why others do not.
@@ -116,8 +113,8 @@ class Search:
         names = list(spec.scoring)
         self._check_refit(names)
         routed = self._routed(groups, params)
-        leading = own.refit if isinstance(own.refit, str) and names != [SINGLE] else None
-        progress = SearchProgress(checkpoint, verbose=own.verbose, leading=leading)
+        main_score = own.refit if isinstance(own.refit, str) and names != [SINGLE] else None
+        progress = SearchProgress(checkpoint, verbose=own.verbose, main_score=main_score)
         with dask.config.set({} if own.scheduler is None else {"scheduler": own.scheduler}):
             try:
                 found = evaluate(spec, X, y, own.cv, routed, progress)

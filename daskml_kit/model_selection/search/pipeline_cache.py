@@ -1,4 +1,4 @@
-"""Pipelines whose transformers are fitted once for all candidates that have them in common."""
+"""Cache of the fitted transformers that the candidates of a search have in common in their pipelines."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from daskml_kit.data.collections import size_of
 
 
 class TransformerCache:
-    """Values by key, each made by the first thread that asks; the others wait for it.
+    """Cache (LRU) of values by key, each made by the first thread that asks; the others wait for it.
 
-    What was not used for longest is forgotten where they take more than ``max_bytes``. `name` and `name_of` tell a
+    The least recently used are dropped where they take more than ``max_bytes``. `name` and `name_of` recognize a
     value that comes back as an argument, so that what is made of it has a key, too.
 
     Parameters
@@ -34,8 +34,8 @@ class TransformerCache:
 
     Examples
     --------
-    >>> memo = TransformerCache(1e6)
-    >>> memo.get("a", lambda: np.zeros(2)) is memo.get("a", lambda: np.ones(2))
+    >>> cache = TransformerCache(1e6)
+    >>> cache.get("a", lambda: np.zeros(2)) is cache.get("a", lambda: np.ones(2))
     True
     """
 
@@ -43,14 +43,14 @@ class TransformerCache:
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
-        self._making: dict[Hashable, threading.Lock] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
         self._names: dict[int, tuple[weakref.ref[Any], Hashable]] = {}
         self._seconds: dict[int, float] = {}
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return the value of ``key``; of what `make` raises, nothing is kept."""
         with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
+            making = self._locks.setdefault(key, threading.Lock())
         with making:
             with self._lock:
                 if key in self._values:
@@ -62,7 +62,7 @@ class TransformerCache:
                     self._values[key] = value, bytes_of(value)
                     self._trim()
             finally:
-                self._making.pop(key, None)
+                self._locks.pop(key, None)
         return value
 
     def take_seconds(self) -> float:
@@ -70,8 +70,8 @@ class TransformerCache:
         return self._seconds.pop(threading.get_ident(), 0.0)
 
     def name(self, value: Any, name: Hashable) -> Any:
-        """Return ``value``, known by that name as long as it lives; what is lent cannot be written to."""
-        lent = lend(value)
+        """Return ``value``, known by that name as long as it lives, and read-only."""
+        lent = read_only(value)
         try:
             reference = weakref.ref(lent)
         except TypeError:  # such as a list
@@ -101,8 +101,8 @@ class TransformerCache:
             total -= size
 
 
-def lend(value: Any) -> Any:
-    """Return ``value`` such that whoever gets it cannot change it for others.
+def read_only(value: Any) -> Any:
+    """Return ``value`` such that no consumer can change it for the others.
 
     Of a data frame that is a shallow copy, which pandas copies on writing; arrays become read-only.
     """
@@ -115,7 +115,7 @@ def lend(value: Any) -> Any:
     return value
 
 
-def own(value: Any) -> Any:
+def writable_copy(value: Any) -> Any:
     """Return a copy that may be written to."""
     return value.copy() if hasattr(value, "copy") and hasattr(value, "shape") else value
 
@@ -139,18 +139,18 @@ def bytes_of(value: Any) -> float:
 
 
 class CachedTransformer:
-    """Stands in a pipeline for a transformer whose fit and output are looked up by key.
+    """Transformer of a pipeline whose fit and output are looked up in a cache.
 
     Parameters
     ----------
     transformer : estimator
-    memo : TransformerCache
+    cache : TransformerCache
     key : hashable
-        Tells the transformer with its parameters, and what it is fitted on.
+        Of the transformer with its parameters, and of the data that it is fitted on.
     """
 
-    def __init__(self, transformer: Any, memo: TransformerCache, key: Hashable) -> None:
-        self.transformer, self.memo, self.key = transformer, memo, key
+    def __init__(self, transformer: Any, cache: TransformerCache, key: Hashable) -> None:
+        self.transformer, self.cache, self.key = transformer, cache, key
         self.fitted: Any = None
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> CachedTransformer:
@@ -158,18 +158,18 @@ class CachedTransformer:
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
-        self.fitted, out = self.memo.get(self.key, lambda: _fit(self.transformer, X, y, params))
-        return self.memo.name(out, (self.key, "fitted"))
+        self.fitted, out = self.cache.get(self.key, lambda: _fit(self.transformer, X, y, params))
+        return self.cache.name(out, (self.key, "fitted"))
 
     def transform(self, X: Any) -> Any:
-        known = self.memo.name_of(X)
+        known = self.cache.name_of(X)
         if known is None:
             return self.fitted.transform(X)
         name = (self.key, known)
-        return self.memo.name(self.memo.get(name, lambda: self.fitted.transform(X)), name)
+        return self.cache.name(self.cache.get(name, lambda: self.fitted.transform(X)), name)
 
     def __sklearn_clone__(self) -> CachedTransformer:
-        return CachedTransformer(self.transformer, self.memo, self.key)
+        return CachedTransformer(self.transformer, self.cache, self.key)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.fitted is not None
@@ -180,7 +180,7 @@ class CachedTransformer:
         return getattr(self.transformer if self.fitted is None else self.fitted, name)
 
 
-def shares(estimator: Any) -> bool:
+def is_cacheable(estimator: Any) -> bool:
     """Whether candidates of ``estimator`` may have transformers in common.
 
     That is a `Pipeline` with a transformer in it, unless it has a cache of its own, or metadata are routed.
@@ -189,47 +189,54 @@ def shares(estimator: Any) -> bool:
     return plain and not get_config()["enable_metadata_routing"]
 
 
-def share(estimator: Any, memo: TransformerCache, source: Hashable) -> Any:
-    """Return ``estimator`` with its transformers shared.
+def cache_transformers(estimator: Any, cache: TransformerCache, source: Hashable) -> Any:
+    """Return ``estimator`` with its transformers cached.
 
     Parameters
     ----------
     estimator : Pipeline
         Not fitted.
-    memo : TransformerCache
+    cache : TransformerCache
     source : hashable
-        Tells the training data.
+        Key of the training data.
     """
-    if not shares(estimator):
+    if not is_cacheable(estimator):
         return estimator
     steps = []
     for name, step in estimator.steps[:-1]:
-        shared = _shared(step, memo, source)
-        source = getattr(shared, "key", source)
-        steps.append((name, shared))
+        cached = _cached(step, cache, source)
+        source = getattr(cached, "key", source)
+        steps.append((name, cached))
     name, last = estimator.steps[-1]
-    return _with(estimator, steps=[*steps, (name, share(last, memo, source))])
+    return _with(estimator, steps=[*steps, (name, cache_transformers(last, cache, source))])
 
 
-def unshare(estimator: Any) -> Any:
+def restore_transformers(estimator: Any) -> Any:
     """Return a fitted estimator with the transformers themselves."""
     if isinstance(estimator, CachedTransformer):
-        return unshare(estimator.fitted)
-    if type(estimator) is Pipeline:
-        return _with(estimator, steps=[(name, unshare(step)) for name, step in estimator.steps])
-    if type(estimator) is FeatureUnion:
-        return _with(estimator, transformer_list=[(name, unshare(part)) for name, part in estimator.transformer_list])
+        return restore_transformers(estimator.fitted)
+    if type(estimator) is Pipeline or type(estimator) is FeatureUnion:
+        return _map_parts(estimator, restore_transformers)
     if type(estimator) is ColumnTransformer:
-        return _with(
-            estimator,
-            transformers=[(name, _original(part), columns) for name, part, columns in estimator.transformers],
-            transformers_=[(name, unshare(part), columns) for name, part, columns in estimator.transformers_],
-        )
+        fitted = [(name, restore_transformers(part), *columns) for name, part, *columns in estimator.transformers_]
+        given = _map_parts(estimator, lambda part, _: part.transformer if isinstance(part, CachedTransformer) else part)
+        return _with(given, transformers_=fitted)
     return estimator
 
 
+PARTS = {Pipeline: "steps", FeatureUnion: "transformer_list", ColumnTransformer: "transformers"}
+"""The parameter that holds the parts of an estimator, as tuples of name, part and perhaps columns."""
+
+
+def _map_parts(estimator: Any, function: Callable[..., Any]) -> Any:
+    """Return a copy of the estimator whose parts are replaced by ``function`` of them, and of their columns if any."""
+    name = PARTS[type(estimator)]
+    parts = [(key, function(part, *columns), *columns) for key, part, *columns in getattr(estimator, name)]
+    return _with(estimator, **{name: parts})
+
+
 def step_key(value: Any) -> Hashable:
-    """Return what tells an estimator that is not fitted, or a parameter.
+    """Return a cache key of an estimator that is not fitted, or of a parameter.
 
     Of estimators that draw without a seed, those of like parameters are the same.
 
@@ -248,25 +255,22 @@ def step_key(value: Any) -> Hashable:
     return type(value), tokenize(value)
 
 
-def _shared(step: Any, memo: TransformerCache, source: Hashable) -> Any:
-    """Return ``step``, fitted on what ``source`` tells, and its parts shared; words such as "passthrough" stay."""
+def _cached(step: Any, cache: TransformerCache, source: Hashable) -> Any:
+    """Return ``step`` and its parts cached, for training data of key ``source``; "passthrough" and the like stay."""
     if step is None or isinstance(step, str):
         return step
     key = source, step_key(step)
-    if shares(step):
-        *inner, (name, last) = share(step, memo, source).steps
+    if is_cacheable(step):
+        *inner, (name, last) = cache_transformers(step, cache, source).steps
         at = next((part.key for _, part in reversed(inner) if isinstance(part, CachedTransformer)), source)
-        step = _with(step, steps=[*inner, (name, _shared(last, memo, at))])
-    elif type(step) is FeatureUnion and step.n_jobs in (None, 1):
-        parts = [(name, _shared(part, memo, source)) for name, part in step.transformer_list]
-        step = _with(step, transformer_list=parts)
-    elif type(step) is ColumnTransformer and step.n_jobs in (None, 1):
-        named = [
-            (name, _shared(part, memo, (source, step_key(columns))), columns)
-            for name, part, columns in step.transformers
-        ]
-        step = _with(step, transformers=named)
-    return CachedTransformer(step, memo, key)
+        step = _with(step, steps=[*inner, (name, _cached(last, cache, at))])
+    elif type(step) in (FeatureUnion, ColumnTransformer) and step.n_jobs in (None, 1):
+
+        def cached(part: Any, *columns: Any) -> Any:
+            return _cached(part, cache, (source, *map(step_key, columns)) if columns else source)
+
+        step = _map_parts(step, cached)
+    return CachedTransformer(step, cache, key)
 
 
 def _fit(transformer: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
@@ -276,10 +280,6 @@ def _fit(transformer: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any,
     else:
         out = fitted.fit(X, y, **params).transform(X)
     return fitted, out
-
-
-def _original(part: Any) -> Any:
-    return part.transformer if isinstance(part, CachedTransformer) else part
 
 
 def _with(estimator: Any, **attributes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How far a search is, and who is told."""
+"""Progress of a search, its listeners, and its checkpoint log."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tqdm import tqdm
 
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError
-from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, Place, SearchPlan
+from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes, SearchPlan
 
 
 class FitProgress(NamedTuple):
-    """How far a fit is.
+    """Progress of a fit.
 
     Parameters
     ----------
     fits : int
         Fits of candidates on splits that are finished; of adaptive searches, scores.
     of : int, optional
-        All there are; None of what is not a search.
+        Number of all fits of a grid or random search.
     passes : int
         Passes over the data.
     best : float, optional
@@ -59,7 +59,13 @@ _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=(
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call ``listener`` with the progress of this thread's searches, after each finished fit and each pass."""
+    """Call ``listener`` with the progress of searches in this thread, after each finished fit and each pass.
+
+    Parameters
+    ----------
+    listener : callable of FitProgress
+        An exception that it raises ends the search.
+    """
     token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
@@ -68,13 +74,19 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def notify(progress: FitProgress) -> None:
-    """Call this thread's listeners."""
+    """Call this thread's listeners.
+
+    Parameters
+    ----------
+    progress : FitProgress
+        New progress.
+    """
     for listener in _listeners.get():
         listener(progress)
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
-    """A bar of finished fits, in a terminal or a notebook; it is a listener."""
+    """Progress bar of finished fits, in a terminal or a notebook; it is a listener."""
 
     def __init__(self, progress: FitProgress) -> None:
         self._bar: Any = tqdm(desc="fits", unit="fit", initial=progress.fits, total=progress.of)
@@ -91,9 +103,9 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
 
 
 class CheckpointLog(AbstractContextManager["CheckpointLog"]):
-    """Outcomes by (candidate, split), in a file of JSON lines that is only ever added to.
+    """Checkpoint log: outcomes by (candidate, split), in a file of JSON lines that is only ever added to.
 
-    The first line says which search it is. Lines are written whole, each by one call of the system, so they outlive
+    The first line is the fingerprint of the search. Lines are written whole, each by one system call, so they outlive
     a process that is killed; the end of a line cut off, as by a machine that fails, is dropped.
 
     Parameters
@@ -101,7 +113,7 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
     folder : path
         Made where it does not exist.
     fingerprint : str
-        Says which data, splits and parameters the outcomes belong to.
+        Of the data, splits and parameters that the outcomes belong to.
 
     Raises
     ------
@@ -129,14 +141,14 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
             os.close(self._file)
             raise
 
-    def write(self, outcomes: Mapping[Place, Outcome]) -> None:
+    def write(self, outcomes: Mapping[FitKey, Outcome]) -> None:
         """Add outcomes, all or none of them."""
-        self._append(*(_line(place, outcome) for place, outcome in outcomes.items()))
+        self._append(*(_line(key, outcome) for key, outcome in outcomes.items()))
 
     def __exit__(self, *details: object) -> None:
         os.close(self._file)
 
-    def _read(self, fingerprint: str) -> dict[Place, Outcome]:
+    def _read(self, fingerprint: str) -> dict[FitKey, Outcome]:
         whole, _, rest = self.path.read_bytes().rpartition(b"\n")
         if rest:
             os.truncate(self._file, len(whole) + 1 if whole else 0)
@@ -163,14 +175,24 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
             text = text[os.write(self._file, text) :]
 
 
-def _line(place: Place, outcome: Outcome) -> dict[str, Any]:
+def _line(key: FitKey, outcome: Outcome) -> dict[str, Any]:
     fields = outcome._asdict()
     del fields["estimator"]
-    return {"candidate": place[0], "split": place[1], **fields}
+    return {"candidate": key[0], "split": key[1], **fields}
 
 
 def fingerprint_of(*values: Any) -> str:
     """Return a hash that is the same in other processes: of data in memory by content, of Dask collections by name.
+
+    Parameters
+    ----------
+    *values : object
+        Data, splits and parameters.
+
+    Returns
+    -------
+    str
+        Fingerprint.
 
     Raises
     ------
@@ -184,14 +206,15 @@ def fingerprint_of(*values: Any) -> str:
 
 
 class SearchProgress(AbstractContextManager["SearchProgress"]):
-    """Takes outcomes in as they come; those that a checkpoint has are there from the start.
+    """Progress of a search: takes in outcomes as they come; those of a checkpoint are there from the start.
 
     Parameters
     ----------
     checkpoint : path, optional
+        Folder of the checkpoint log.
     verbose : int
         Above 0 there is a bar.
-    leading : str, optional
+    main_score : str, optional
         The score by which candidates are compared; by default the first.
 
     Attributes
@@ -209,16 +232,16 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
     """
 
     def __init__(
-        self, checkpoint: str | os.PathLike[str] | None = None, *, verbose: int = 0, leading: str | None = None
+        self, checkpoint: str | os.PathLike[str] | None = None, *, verbose: int = 0, main_score: str | None = None
     ) -> None:
-        self.checkpoint, self.verbose, self.leading = checkpoint, verbose, leading
+        self.checkpoint, self.verbose, self.main_score = checkpoint, verbose, main_score
         self.plan, self.outcomes = SearchPlan(0, []), Outcomes(0, 0)
         self.current = FitProgress()
         self._log: CheckpointLog | None = None
         self._stack = ExitStack()
 
     def begin(self, plan: SearchPlan, fingerprint: Callable[[], str] = str) -> None:
-        """Say which fits there are; a checkpoint needs a fingerprint of data, splits and parameters.
+        """Begin with the plan of all fits; a checkpoint needs a fingerprint of data, splits and parameters.
 
         Raises
         ------
@@ -235,8 +258,8 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
         self._stack.enter_context(watching(self._count_pass))
         notify(self.current)
 
-    def keep(self, outcomes: Mapping[Place, Outcome]) -> None:
-        """Take in what came of fits, together."""
+    def keep(self, outcomes: Mapping[FitKey, Outcome]) -> None:
+        """Take in the outcomes of fits, together."""
         if self._log is not None:
             self._log.write(outcomes)
         self._take_in(outcomes)
@@ -251,12 +274,12 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
     def __exit__(self, *details: object) -> None:
         self._stack.close()
 
-    def _take_in(self, outcomes: Mapping[Place, Outcome]) -> None:
+    def _take_in(self, outcomes: Mapping[FitKey, Outcome]) -> None:
         best = self.current.best
         for (candidate, split), outcome in outcomes.items():
             self.outcomes[candidate, split] = outcome
             if self.outcomes.is_finished(candidate):
-                name = self.leading or next(iter(outcome.test), "")
+                name = self.main_score or next(iter(outcome.test), "")
                 mean = float(self.outcomes.scores("test", name)[candidate].mean())
                 best = mean if best is None or mean > best else best
                 best = None if np.isnan(best) else best

@@ -1,0 +1,165 @@
+"""Worker pool on a Dask cluster: retries, lost workers, cancellation, and tasks that give their thread back."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakValueDictionary
+
+import dask
+import joblib
+from distributed import CancelledError, Client, Future, KilledWorker, get_worker, rejoin, secede
+
+from daskml_kit.exceptions import LostDataError
+from daskml_kit.workers.worker_pool import WorkerPool
+
+LOST_BLOCK = (
+    "a block of the data was lost with its worker and cannot be computed again: persist data, or read it from storage; "
+    "data that was scattered has no recipe"
+)
+
+
+class ClusterPool(WorkerPool):
+    """Pool of the workers of a Dask cluster.
+
+    A task goes to the worker that it is submitted to, unless that is lost or others have time. Where a worker is lost,
+    Dask runs its tasks again elsewhere, and computes again what they need. A task that was on several workers when
+    they were lost, ``distributed.scheduler.allowed-failures`` of them, is taken to have killed them, and raises
+    `distributed.KilledWorker`, but for so many ``retries``.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    retries : int, default 0
+        Deaths of workers beyond those that the scheduler allows a task.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client, ClusterPool(client) as pool:
+    ...     base = pool.start(int, "2")
+    ...     _ = pool.submit(pow, base, 5, tag="power")
+    ...     pool.next()
+    Finished(tag='power', value=32)
+    """
+
+    def __init__(self, client: Client, retries: int = 0) -> None:
+        super().__init__()
+        self.client, self.retries = client, retries
+        self._deaths: Counter[Hashable] = Counter()
+        self._started: WeakValueDictionary[Hashable, Future] = WeakValueDictionary()
+
+    def threads(self) -> Mapping[str, int]:
+        found: Mapping[str, int] = self.client.nthreads()
+        return found
+
+    def slots(self) -> Mapping[str, list[str]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for address, worker in self.client.scheduler_info(n_workers=-1)["workers"].items():
+            found[worker["host"]] += [address] * worker["nthreads"]
+        return found
+
+    def start(self, function: Callable[..., Any], *args: Any, worker: str | None = None) -> Future:
+        """Start a task whose result stays on the cluster, as an argument of tasks that are submitted.
+
+        Parameters
+        ----------
+        function : callable
+            Called on a worker.
+        *args : object
+            Futures among them are replaced by their values.
+        worker : str, optional
+            Address of the worker that is to run the task if it can.
+
+        Returns
+        -------
+        distributed.Future
+            Result, on the cluster.
+        """
+        placed = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
+        future = self.client.submit(function, *args, pure=False, **placed)
+        self._started[future.key] = future
+        return future
+
+    def submit(
+        self, function: Callable[..., Any], *args: Any, tag: Any, worker: str | None = None, secede: bool = False
+    ) -> Future:
+        call = (run_seceded, function) if secede else (function,)
+        future = self.start(*call, *args, worker=worker)
+        self._watch(future.key, tag, future)
+        return future
+
+    def close(self) -> None:
+        self.client.cancel([*self._started.values()])
+
+    def _retried(self, key: Hashable, future: Future) -> bool:
+        if self._deaths[key] == self.retries or future.status != "error":
+            return False
+        if not isinstance(future.exception(), KilledWorker):
+            return False
+        self._deaths[key] += 1
+        future.retry()  # with it the tasks that it depends on
+        self._watch(key, self._running[key][0], future)
+        return True
+
+    def _result(self, future: Future) -> Any:
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise LostDataError(LOST_BLOCK) from error
+
+
+def run_seceded(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a Dask task, in a thread that the worker no longer counts as one of its own."""
+    secede()
+    return function(*args)
+
+
+@contextmanager
+def released_task_thread(needed: bool = True) -> Iterator[bool]:
+    """Give the thread of the Dask task that this runs in, if any, to the tasks that it waits for inside.
+
+    Parameters
+    ----------
+    needed : bool, default True
+        Whether tasks are waited for.
+
+    Yields
+    ------
+    bool
+        Whether this runs in a task.
+    """
+    inside = in_task()
+    if inside and needed:
+        secede()
+    try:
+        yield inside
+    finally:
+        if inside and needed:
+            rejoin()
+
+
+def in_task() -> bool:
+    """Whether this thread runs a task of a Dask worker."""
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+def local_threads() -> int:
+    """Return the threads of a local pool by default.
+
+    Returns
+    -------
+    int
+        One inside a Dask task, or where ``dask.config`` names a synchronous scheduler; else its ``num_workers``, or as
+        many as there are processors that this process may use.
+    """
+    if in_task() or dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded"):
+        return 1
+    return int(dask.config.get("num_workers", None) or joblib.cpu_count())
