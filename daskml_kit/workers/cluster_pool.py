@@ -143,7 +143,7 @@ def released_task_thread(needed: bool = True) -> Iterator[bool]:
 
 
 def in_task() -> bool:
-    """Whether this thread runs a task of a Dask worker."""
+    """Tell whether this thread runs a task of a Dask worker."""
     try:
         get_worker()
     except ValueError:

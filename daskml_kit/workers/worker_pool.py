@@ -130,7 +130,7 @@ class WorkerPool(ABC):
         future.add_done_callback(lambda _: self._ended.put(key))
 
     def _retried(self, key: Hashable, future: Any) -> bool:
-        """Whether a task that has failed was started again."""
+        """Tell whether a task that has failed was started again."""
         return False
 
     def _result(self, future: Any) -> Any:
