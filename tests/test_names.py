@@ -27,7 +27,6 @@ FROM_METACLASSES = {"_abc_impl", "_sklearn_auto_wrap_output_keys"}
 """Attributes that Python and scikit-learn give to every class of a kind."""
 OVERRIDES: dict[str, str] = {}
 """Private names of scikit-learn that we replace on purpose, with the reason."""
-WAITING = ("model_selection",)
 
 
 @cache
@@ -39,17 +38,13 @@ def short(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def is_waiting(place: str) -> bool:
-    return place.startswith(WAITING)
-
-
 def test_a_class_name_is_used_once():
     places = defaultdict(list)
     for path in MODULES:
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(short(path))
-    assert {name: where for name, where in places.items() if len([w for w in where if not is_waiting(w)]) > 1} == {}
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_a_module_name_is_used_once():
@@ -67,7 +62,7 @@ def docstrings() -> Iterator[tuple[str, str, str | None]]:
 
 
 def test_docstrings_begin_with_a_noun_or_a_verb():
-    first_words = [(path, name, doc.split()[0]) for path, name, doc in docstrings() if doc and not is_waiting(path)]
+    first_words = [(path, name, doc.split()[0]) for path, name, doc in docstrings() if doc]
     assert [found for found in first_words if found[2].strip(",.:").lower() in QUESTIONS] == []
 
 

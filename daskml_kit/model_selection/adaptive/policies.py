@@ -312,7 +312,7 @@ def interleave(policies: Mapping[Any, Policy], policy_of: Callable[[Any], Hashab
 
 
 def plateaued(history: Sequence[Record], patience: int, tol: float | None) -> bool:
-    """Whether no score of the last ``patience`` calls is above the first of them by more than ``tol``.
+    """Return whether no score of the last ``patience`` calls is above the first of them by more than ``tol``.
 
     Examples
     --------

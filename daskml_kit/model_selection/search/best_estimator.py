@@ -37,9 +37,9 @@ def best_estimator_method(method: str, result: str, meta: str | None = None) -> 
         The attribute of searches that gives the type of the result on Dask input, if it is not None.
     """
 
-    def apply(search: Any, X: Any) -> Any:
-        check_is_fitted(search)
-        return apply_lazily(search.best_estimator_, method, X, getattr(search, meta, None) if meta else None)
+    def apply(self: Any, X: Any) -> Any:
+        check_is_fitted(self)
+        return apply_lazily(self.best_estimator_, method, X, getattr(self, meta, None) if meta else None)
 
     def has(search: Any) -> bool:
         check_refitted(search, method)

@@ -281,7 +281,7 @@ class Outcomes(Mapping[FitKey, Outcome]):
         return [name for side, name in self._scores if side == "test"]
 
     def is_finished(self, candidate: int) -> bool:
-        """Whether the candidate has outcomes on all splits."""
+        """Return whether the candidate has outcomes on all splits."""
         return bool(self._there[candidate].all())
 
     def finished(self) -> Array:

@@ -181,7 +181,7 @@ class CachedTransformer:
 
 
 def is_cacheable(estimator: Any) -> bool:
-    """Whether candidates of ``estimator`` may have transformers in common.
+    """Return whether candidates of ``estimator`` may have transformers in common.
 
     That is a `Pipeline` with a transformer in it, unless it has a cache of its own, or metadata are routed.
     """

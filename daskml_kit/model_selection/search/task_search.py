@@ -117,7 +117,7 @@ def run_tasks(
 
 
 def is_distributed(estimator: Any) -> bool:
-    """Whether the estimator takes Dask data; in a pipeline each step has to.
+    """Return whether the estimator takes Dask data; in a pipeline each step has to.
 
     Examples
     --------
@@ -249,7 +249,7 @@ def _fitted(estimator: Any, fold: Fold) -> Any:
 
 
 def _lost_any(workers: set[str]) -> bool:
-    """Whether one of these workers is gone; a fit may hear of it before the scheduler does, by a broken connection."""
+    """Return whether one of these workers is gone, which a fit may hear before the scheduler does."""
     deadline = time.monotonic() + (NOTICED_AFTER if workers else 0)
     while workers <= _workers():
         if time.monotonic() > deadline:

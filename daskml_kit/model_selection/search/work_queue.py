@@ -53,7 +53,7 @@ class CandidateGroup:
         return max(self.seconds - self.shared, 0.0) / self.n_done if self.n_done else None
 
     def may_be_taken(self, process: str) -> bool:
-        """Whether ``process`` may take of the group: joining another must be worth it."""
+        """Return whether ``process`` may take of the group: joining another must be worth it."""
         if not self.n_left:
             return False
         if self.is_open or self.owner in (None, process):
@@ -99,7 +99,7 @@ class WorkQueue:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to be taken."""
+        """Return whether nothing is left to be taken."""
         return not self.waiting and not any(group.n_left for groups in self.started.values() for group in groups)
 
     def next_split(self, process: str, active: Collection[int | None]) -> int | None:
