@@ -31,7 +31,7 @@ ROWS, WIDTH = 400_000, 20
 BLOCKS = (8, 64, 512, 4096)
 WORKERS = (1, 16, 64, 128)
 ROWS_A_WORKER = 3_500
-"""A block of more than half of what the blocks of a merged run have together, so that each worker has its own."""
+"""Just too many to be merged with others, so that each worker has its own block."""
 MERGE_WIDTH = 8
 PASSES = 5
 WANTED = 1.5

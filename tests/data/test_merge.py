@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskml_kit.data import collections as memory
+from daskml_kit.data import merge
 from daskml_kit.data.block import Block, Run
 from daskml_kit.data.collections import MAX_BLOCKS
-from daskml_kit.data.merge import MERGED_BYTES, merge_tiny, tiny_runs
+from daskml_kit.data.merge import TINY_BYTES, merge_tiny, tiny_runs
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.cluster import FuturesEngine
 from daskml_kit.engines.open import open_engine
@@ -28,9 +29,9 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.reductions.gram import Gram
 
-WIDTH = 400
+WIDTH = 40
 ROWS = [100, 0, 60, 1, 300, 7] * 30
-"""Of 180 blocks; a megabyte has 327 rows, so that one of 300 takes those of one row and seven with it at most."""
+"""Of 180 blocks; merged ones have 327 rows at most, so that one of 300 takes those of one row and of seven with it."""
 
 
 def tiny(seed=0):
@@ -43,6 +44,13 @@ def bits(X, y=None):
         (scatter,) = engine.answer(Gram())
         assert engine.n_blocks < len(ROWS)
     return scatter.product.tobytes() + scatter.mean.tobytes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "MERGED_BYTES", 327 * WIDTH * 8)
+        yield
 
 
 @pytest.fixture
@@ -68,7 +76,7 @@ def test_runs_hold_all_blocks_and_as_many_rows_as_they_may(lengths, most):
 def test_few_blocks_and_large_ones_stay_as_they_are():
     few = da.zeros((MAX_BLOCKS, 3), chunks=(1, 3))
     assert merge_tiny({"X": few}) == ({"X": few}, [])
-    rows = MERGED_BYTES // 16 + 1
+    rows = TINY_BYTES // 8 + 1
     large = da.zeros((100 * rows, 1), chunks=(rows, 1))
     assert merge_tiny({"X": large}) == ({"X": large}, [])
 
@@ -76,7 +84,7 @@ def test_few_blocks_and_large_ones_stay_as_they_are():
 def test_csr_weighs_as_sparse():
     X = da.from_array(np.eye(700), chunks=(7, 700)).map_blocks(sp.csr_array, meta=sp.csr_array((0, 700)))
     arrays, runs = merge_tiny({"X": X})
-    assert [run.first for run in runs] == [0]
+    assert [run.first for run in runs] == list(range(0, 100, 14))  # a row counts as 128 columns
     assert (arrays["X"].compute() != sp.eye_array(700)).nnz == 0
 
 
