@@ -142,9 +142,8 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
     def _n_starts(self) -> int:
         if not isinstance(self.init, str) and not callable(self.init):
             return 1
-        if self.n_init == "auto":
-            return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
-        return int(self.n_init)
+        plus = isinstance(self.init, str) and self.init == "k-means++"
+        return int(self.n_init) if self.n_init != "auto" else 1 if plus else 10
 
     def _made_up(self) -> tuple[Any, ...] | None:
         return (np.asarray(self.cluster_centers_),) if hasattr(self, "cluster_centers_") else None

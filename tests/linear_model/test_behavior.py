@@ -244,7 +244,7 @@ def test_lengths_that_differ_inside_a_block_are_found_there():
     [
         ({"C": 0}, "C: expected a number above 0, got 0"),
         ({"C": "1"}, "C: expected a number above 0, got '1'"),
-        ({"solver": "admm"}, "solver: expected one of"),
+        ({"solver": "simplex"}, "solver: expected one of"),
         ({"penalty": "l3"}, "penalty: expected one of"),
         ({"dual": True}, "dual=True is not supported"),
         ({"intercept_scaling": 2}, "intercept_scaling"),
