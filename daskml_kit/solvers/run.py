@@ -169,13 +169,9 @@ class Driver:
 
     def answer(self, reduction: Reduction, subset: Subset | None = None) -> Any:
         """Return the result of a reduction that is no `LossAt` over a subset, by default over all rows."""
-        if self._recalled(reduction, subset) is None:
+        if self.recalled(reduction, subset) is None:
             self._keep_partials(reduction, subset)
-        return self._recalled(reduction, subset)
-
-    def recalled(self, reduction: Reduction, subset: Subset) -> Any:
-        """Return the result over a subset where some fit has asked for the reduction; None where none has."""
-        return self._recalled(reduction, subset)
+        return self.recalled(reduction, subset)
 
     def ask(self, reductions: Sequence[Any]) -> list[list[Any]]:
         """Return the results of each reduction, all in one pass."""
@@ -219,7 +215,7 @@ class Driver:
                     self.engine.relabel(partial(position_of, asked.labels))
                     reply = None
                     continue
-                known = [self._recalled(part, subset) for part in _parts(asked)]
+                known = [self.recalled(part, subset) for part in _parts(asked)]
                 if any(answer is None for answer in known):
                     asking[key] = asked
                     return
@@ -229,7 +225,8 @@ class Driver:
         except Exception as error:
             ended[key] = Returned(None, error)
 
-    def _recalled(self, reduction: Any, subset: Subset | None) -> Any:
+    def recalled(self, reduction: Any, subset: Subset | None) -> Any:
+        """Return the result over a subset where some fit has asked for the reduction; None where none has."""
         name = identity(reduction) if self.n_ids else None
         if name is None:
             return None
@@ -288,11 +285,11 @@ class Driver:
         if self.n_ids and identity(parts[0]) is not None:
             column = _column(subsets[0])
             if (identity(parts[0]), column) in self._partials:
-                return [], lambda _: [self._recalled(p, s) for p, s in zip(parts, subsets, strict=True)]
+                return [], lambda _: [self.recalled(p, s) for p, s in zip(parts, subsets, strict=True)]
 
             def finish(given: list[list[Any]]) -> list[Any]:
                 self._partials[identity(parts[0]), column] = given[0][0]
-                return [self._recalled(part, subset) for part, subset in zip(parts, subsets, strict=True)]
+                return [self.recalled(part, subset) for part, subset in zip(parts, subsets, strict=True)]
 
             return [PerFold(parts[0], column, self.n_ids[column])], finish
         first, subset = parts[0], subsets[0]
