@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import dask
@@ -79,21 +80,26 @@ class ClusterPool(WorkerPool):
         distributed.Future
             Result, on the cluster.
         """
-        placed = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
-        future = self.client.submit(function, *args, pure=False, **placed)
-        self._started[future.key] = future
-        return future
+        return self._start(function, function, *args, worker=worker)
 
     def submit(
         self, function: Callable[..., Any], *args: Any, tag: Any, worker: str | None = None, secede: bool = False
     ) -> Future:
         call = (run_seceded, function) if secede else (function,)
-        future = self.start(*call, *args, worker=worker)
+        future = self._start(function, *call, *args, worker=worker)
         self._watch(future.key, tag, future)
         return future
 
     def close(self) -> None:
         self.client.cancel([*self._started.values()])
+
+    def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
+        # The first function's name is the one that the dashboard shows: not that of the wrapper that secedes.
+        key = f"{getattr(named, '__name__', type(named).__name__)}-{uuid4().hex}"
+        placed = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
+        future = self.client.submit(function, *args, key=key, **placed)
+        self._started[key] = future
+        return future
 
     def _retried(self, key: Hashable, future: Future) -> bool:
         if self._deaths[key] == self.retries or future.status != "error":

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import SGDClassifier
 from daskml_kit.parameter_server import Synchronous
+from daskml_kit.parameter_server.training.trainer_pool import carry_out
 
 
 @pytest.fixture
@@ -31,10 +32,13 @@ def make():
 
 
 def kill_when_training(client, victim, killed):
-    """Kill a Dask worker soon after training began."""
+    """Kill a Dask worker soon after training began, which the name of its tasks tells."""
     pids = client.run(os.getpid)
     address = sorted(pids)[victim]
-    while not any("carry_out" in key for keys in client.processing().values() for key in map(str, keys)):
+    late = time.monotonic() + 120
+    while not any(str(key).startswith(carry_out.__name__) for keys in client.processing().values() for key in keys):
+        if time.monotonic() > late:
+            return
         time.sleep(0.01)
     time.sleep(0.1)
     os.kill(pids[address], signal.SIGKILL)
