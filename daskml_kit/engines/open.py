@@ -51,11 +51,11 @@ from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
+from daskml_kit.engines.runtime import released_task_thread
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
-from daskml_kit.workers.cluster_pool import released_task_thread
 
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""

@@ -1,4 +1,4 @@
-"""BLAS threads of a process while it computes, and a worker plugin that keeps freed memory for the next pass."""
+"""Threads of a process while it computes (BLAS, Dask tasks), and a plugin that keeps freed memory for the next pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from distributed import Worker, WorkerPlugin
+import dask
+import joblib
+from distributed import Worker, WorkerPlugin, get_worker, rejoin, secede
 from threadpoolctl import ThreadpoolController
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -114,3 +116,50 @@ def computing() -> Iterator[None]:
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()  # looking for the libraries costs milliseconds: once a process
+
+
+@contextmanager
+def released_task_thread(needed: bool = True) -> Iterator[bool]:
+    """Give the thread of the Dask task that this runs in, if any, to the tasks that it waits for inside.
+
+    Parameters
+    ----------
+    needed : bool, default True
+        Whether tasks are waited for.
+
+    Yields
+    ------
+    bool
+        Whether this runs in a task.
+    """
+    inside = in_task()
+    if inside and needed:
+        secede()
+    try:
+        yield inside
+    finally:
+        if inside and needed:
+            rejoin()
+
+
+def in_task() -> bool:
+    """Tell whether this thread runs a task of a Dask worker."""
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+def local_threads() -> int:
+    """Return the threads of a local pool by default.
+
+    Returns
+    -------
+    int
+        One inside a Dask task, or where ``dask.config`` names a synchronous scheduler; else its ``num_workers``, or as
+        many as there are processors that this process may use.
+    """
+    if in_task() or dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded"):
+        return 1
+    return int(dask.config.get("num_workers", None) or joblib.cpu_count())

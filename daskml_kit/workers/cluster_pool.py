@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-import dask
-import joblib
-from distributed import CancelledError, Client, Future, KilledWorker, get_worker, rejoin, secede
+from distributed import CancelledError, Client, Future, KilledWorker, secede
 
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.workers.worker_pool import WorkerPool
@@ -122,50 +119,3 @@ def run_seceded(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function in a Dask task, in a thread that the worker no longer counts as one of its own."""
     secede()
     return function(*args)
-
-
-@contextmanager
-def released_task_thread(needed: bool = True) -> Iterator[bool]:
-    """Give the thread of the Dask task that this runs in, if any, to the tasks that it waits for inside.
-
-    Parameters
-    ----------
-    needed : bool, default True
-        Whether tasks are waited for.
-
-    Yields
-    ------
-    bool
-        Whether this runs in a task.
-    """
-    inside = in_task()
-    if inside and needed:
-        secede()
-    try:
-        yield inside
-    finally:
-        if inside and needed:
-            rejoin()
-
-
-def in_task() -> bool:
-    """Tell whether this thread runs a task of a Dask worker."""
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
-
-
-def local_threads() -> int:
-    """Return the threads of a local pool by default.
-
-    Returns
-    -------
-    int
-        One inside a Dask task, or where ``dask.config`` names a synchronous scheduler; else its ``num_workers``, or as
-        many as there are processors that this process may use.
-    """
-    if in_task() or dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded"):
-        return 1
-    return int(dask.config.get("num_workers", None) or joblib.cpu_count())

@@ -11,8 +11,9 @@ import dask
 import pytest
 from distributed import Client, KilledWorker, LocalCluster, get_client
 
+from daskml_kit.engines.runtime import in_task, released_task_thread
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.workers.cluster_pool import ClusterPool, in_task, released_task_thread
+from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.worker_pool import LocalPool
 
 

@@ -20,6 +20,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.data.collections import is_dask
+from daskml_kit.engines.runtime import released_task_thread
 from daskml_kit.linear_model.base import check_number
 from daskml_kit.model_selection.adaptive.holdout import hold_out
 from daskml_kit.model_selection.adaptive.model_pool import open_model_pool
@@ -29,7 +30,6 @@ from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethod
 from daskml_kit.model_selection.search.cv_results import parameter_columns, warn_failures
 from daskml_kit.model_selection.search.progress import FitProgress, notify
 from daskml_kit.model_selection.splits.base import seed_of
-from daskml_kit.workers.cluster_pool import released_task_thread
 
 SEEDS = 2**32
 logger = logging.getLogger("daskml_kit.model_selection")

@@ -15,6 +15,7 @@ from distributed import Client, Future
 
 from daskml_kit.data.collections import fits
 from daskml_kit.engines.open import find_client
+from daskml_kit.engines.runtime import local_threads
 from daskml_kit.model_selection.adaptive.holdout import HoldOut, TrainingBlocks, joined, load
 from daskml_kit.model_selection.adaptive.partial_fit import (
     Candidate,
@@ -27,7 +28,7 @@ from daskml_kit.model_selection.adaptive.partial_fit import (
     partial_fit_step,
     score_model,
 )
-from daskml_kit.workers.cluster_pool import ClusterPool, local_threads
+from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.worker_pool import LocalPool
 
 CHUNK_CALLS = 4

@@ -18,13 +18,14 @@ from distributed import Client, Future
 
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.engines.open import find_client
+from daskml_kit.engines.runtime import in_task, local_threads, released_task_thread
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitSpec, fit_candidates
 from daskml_kit.model_selection.search.fold import Fold, FoldData
 from daskml_kit.model_selection.search.fold_files import FoldFiles, dump_fold, dump_fold_lazily, remove_folders
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache
 from daskml_kit.model_selection.search.work_queue import FitBatch
-from daskml_kit.workers.cluster_pool import ClusterPool, in_task, local_threads, released_task_thread
+from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
 CACHE_BYTES = 64 * 2**20
