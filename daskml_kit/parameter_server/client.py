@@ -27,6 +27,9 @@ from daskml_kit.parameter_server.state_machine import GradientSum
 from daskml_kit.reductions.reduction import Node, reduce_nodes
 from daskml_kit.typing import Array
 
+ACKNOWLEDGEMENT = ReadRequest(rows=())
+"""A request that any server answers at once, with no parameters."""
+
 
 class WorkerClient:
     """Client handle of one worker, which computes gradients; `ParameterServer.worker` makes it.
@@ -121,11 +124,11 @@ class WorkerClient:
 
     def enter(self) -> None:
         """Join: where staleness is bounded, the servers wait for this worker from now on."""
-        self._send_all([Enter(self.name)], self._read_requests(nothing=True))
+        self._send_all([Enter(self.name)], self._read_requests(rows=()))
 
     def leave(self) -> None:
         """Leave: no worker waits for this one any more."""
-        self._send_all([Leave(self.name)], [ReadRequest(nothing=True)] * self.layout.n_servers)
+        self._send_all([Leave(self.name)], [ACKNOWLEDGEMENT] * self.layout.n_servers)
 
     def pull(self, names: tuple[str, ...] | None = None, rows: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """Return the parameters as they are now.
@@ -148,10 +151,12 @@ class WorkerClient:
             Where there is no such parameter, or no such row.
         """
         if rows is not None:
-            return self._pull_rows({name: check_rows(self.layout.field(name), rows[name]) for name in rows})
-        if names is not None:
-            return self._pull_names([self.layout.field(name).name for name in names])
-        return self._read(self._send_all([], self._read_requests()))
+            return self._pull_rows({name: check_rows(self.layout.field(name), rows[name]) for name in rows})[0]
+        if names is None:
+            return self._read(self._send_all([], self._read_requests()))
+        found, replies = self._pull_rows(dict.fromkeys(names))
+        self._versions = [reply.version for reply in replies]
+        return found
 
     def await_version(self, version: int) -> None:
         """Let the next read wait until so many synchronous steps have been taken.
@@ -180,7 +185,7 @@ class WorkerClient:
         """
         self._wait()
         messages = self._messages(gradients, weight)
-        _results(self._send(messages, [ReadRequest(nothing=True)] * len(messages)))
+        _results(self._send(messages, [ACKNOWLEDGEMENT] * len(messages)))
 
     def push_pull(self, gradients: Mapping[str, Any], weight: float = 1.0) -> dict[str, Array]:
         """Push, and pull the parameters as soon as this worker may go on, in one message a server.
@@ -243,19 +248,9 @@ class WorkerClient:
         dict of str to array
             The parameters after the step; empty without ``read``.
         """
-        nodes: list[list[Node]] = [[] for _ in self._versions]
-        for virtual_worker, weight, gradients in parts:
-            cuts = None if gradients is None else self._cut(gradients)
-            for server, own in enumerate(nodes):
-                nothing = WeightedGradient(weight if gradients is None else 0.0, None)
-                own.append(Node(0, virtual_worker, nothing if cuts is None else _weighted(cuts[server], weight)))
-        n_virtual = self.consistency.virtual_workers
-        messages: list[list[Message]] = [
-            [StepParts(version, tuple(reduce_nodes(GradientSum(), own, n_virtual)))]
-            for version, own in zip(self._versions, nodes, strict=True)
-        ]
+        messages = self._step_messages(parts)
         self._wait()
-        replies = _results(self._send(messages, self._read_requests(after=1, nothing=not read)))
+        replies = _results(self._send(messages, self._read_requests(rows=None if read else ())))
         if read:
             return self._read(replies)
         self._versions = [reply.version for reply in replies]
@@ -264,22 +259,30 @@ class WorkerClient:
     def _messages(self, gradients: Mapping[str, Any], weight: float) -> list[list[Message]]:
         if not 0 <= weight < np.inf:
             raise DataError(f"weight: expected a finite number of at least 0, got {weight!r}")
-        cuts = self._cut(gradients)
         if self.consistency.staleness == 0:
-            nothing = [WeightedGradient(0.0, None)] * len(self._versions)
-            totals = nothing if cuts is None else [_weighted(part, weight) for part in cuts]
-            steps = list(self._versions)
-            self._versions = [version + 1 for version in steps]  # what is read next has seen this step
-            return [
-                [StepParts(step, (Node(0, self.virtual_worker, total),))]
-                for step, total in zip(steps, totals, strict=True)
-            ]
+            return self._step_messages([(self.virtual_worker, weight, gradients)])
+        cuts = self._cut(gradients)
         if weight != 1:
             raise DataError(f"weight: expected 1 with staleness={self.consistency.staleness:g}, which takes no means")
         self._sent += 1
         number = (self.assignment, self._sent)
         parts = cuts or [None] * len(self._versions)
         return [[Push(self.name, number, g, seen)] for g, seen in zip(parts, self._versions, strict=True)]
+
+    def _step_messages(self, parts: Sequence[tuple[int, float, Mapping[str, Any] | None]]) -> list[list[Message]]:
+        """Return the contributions of virtual workers to a step; what is read next has seen this step."""
+        nodes: list[list[Node]] = [[] for _ in self._versions]
+        for virtual_worker, weight, gradients in parts:
+            cuts = None if gradients is None else self._cut(gradients)
+            for server, own in enumerate(nodes):
+                nothing = WeightedGradient(weight if gradients is None else 0.0, None)
+                own.append(Node(0, virtual_worker, nothing if cuts is None else _weighted(cuts[server], weight)))
+        steps, self._versions = self._versions, [version + 1 for version in self._versions]
+        n_virtual = self.consistency.virtual_workers
+        return [
+            [StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)))]
+            for step, own in zip(steps, nodes, strict=True)
+        ]
 
     def _cut(self, gradients: Mapping[str, Any]) -> list[Gradient] | None:
         """Return the part of each server; None where the gradients are skipped for a NaN."""
@@ -292,9 +295,9 @@ class WorkerClient:
         self.skipped += 1
         return None
 
-    def _read_requests(self, *, after: int = 0, nothing: bool = False) -> list[ReadRequest]:
+    def _read_requests(self, rows: tuple[()] | None = None) -> list[ReadRequest]:
         versions = self._versions if self.consistency.staleness == 0 else [0] * len(self._versions)
-        return [ReadRequest(self.name, version + after, nothing=nothing) for version in versions]
+        return [ReadRequest(self.name, version, rows) for version in versions]
 
     def _send(self, messages: Sequence[list[Message]], wanted: list[ReadRequest]) -> list[Pending]:
         pairs = zip(messages, wanted, strict=True)
@@ -316,34 +319,25 @@ class WorkerClient:
         # NumPy would multiply unaligned parameters, as they come off the wire, by other routines that round otherwise
         return self.layout.unflatten(vector if vector.flags.aligned else self._buffers.copy(vector))
 
-    def _pull_names(self, names: list[str]) -> dict[str, Array]:
-        replies = self._send_all([], [request._replace(names=tuple(names)) for request in self._read_requests()])
-        self._versions = [reply.version for reply in replies]
-        parts: dict[str, list[Array]] = {name: [np.empty(0, self.layout.dtype)] for name in names}
-        for server, reply in enumerate(replies):
-            spans = [span for span in self.layout.spans(server) if span.name in parts]
-            for span, values in zip(spans, reply.values, strict=True):
-                parts[span.name].append(values)
-        fields = [self.layout.field(name) for name in names]
-        return {f.name: np.concatenate(parts[f.name]).reshape(f.shape).astype(f.dtype, copy=False) for f in fields}
-
-    def _pull_rows(self, rows: Mapping[str, Array]) -> dict[str, Array]:
-        asked: list[list[tuple[str, Array, Array]]] = [[] for _ in range(self.layout.n_servers)]
+    def _pull_rows(self, rows: Mapping[str, Array | None]) -> tuple[dict[str, Array], list[Reply]]:
+        """Return the rows of parameters with these numbers, all where they are None, and the servers' replies."""
+        found: dict[str, Array] = {}
+        asked: list[list[tuple[str, Array | slice]]] = [[] for _ in self._versions]
+        places: list[list[tuple[Array, Array | slice]]] = [[] for _ in self._versions]
         for name, numbers in rows.items():
+            field = self.layout.field(name)
+            n_rows = field.n_rows if numbers is None else len(numbers)
+            table = np.empty((n_rows, field.width), field.dtype)
+            found[name] = table.reshape(field.shape if numbers is None else (n_rows, *field.shape[1:]))
             for server, positions, own in self.layout.locate(name, numbers):
-                asked[server].append((name, positions, own))
-        wanted = [
-            request._replace(rows=tuple((name, own) for name, _, own in parts), nothing=not parts)
-            for request, parts in zip(self._read_requests(), asked, strict=True)
-        ]
-        fields = {name: self.layout.field(name) for name in rows}
-        found = {
-            name: np.empty((len(numbers), fields[name].width), fields[name].dtype) for name, numbers in rows.items()
-        }
-        for parts, reply in zip(asked, self._send_all([], wanted), strict=True):
-            for (name, positions, _), values in zip(parts, reply.values, strict=True):
-                found[name][positions] = values
-        return {name: values.reshape(len(values), *fields[name].shape[1:]) for name, values in found.items()}
+                asked[server].append((name, own))
+                places[server].append((table, positions))
+        wanted = [request._replace(rows=tuple(own)) for request, own in zip(self._read_requests(), asked, strict=True)]
+        replies = self._send_all([], wanted)
+        for own_places, reply in zip(places, replies, strict=True):
+            for (table, positions), values in zip(own_places, reply.values, strict=True):
+                table[positions] = values
+        return found, replies
 
 
 def _results(calls: list[Pending]) -> list[Reply]:

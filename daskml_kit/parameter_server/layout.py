@@ -159,14 +159,19 @@ class Layout(NamedTuple):
             for field in self.fields
         }
 
-    def locate(self, name: str, rows: Array) -> Iterator[tuple[int, Array, Array]]:
-        """Yield the servers of some ``rows`` of a field: server, positions in ``rows``, and its own numbers of them."""
-        for server in range(self.n_servers):
-            for span in self.spans(server):
-                if span.name == name:
-                    positions = np.flatnonzero((rows >= span.first) & (rows < span.last))
-                    if len(positions):
-                        yield server, positions, rows[positions] - span.first
+    def locate(self, name: str, rows: Array | None) -> Iterator[tuple[int, Any, Any]]:
+        """Yield the servers of some ``rows`` of a field: server, positions in ``rows``, and its own numbers of them.
+
+        None stands for all rows, and gives slices.
+        """
+        own = ((server, span) for server in range(self.n_servers) for span in self.spans(server) if span.name == name)
+        for server, span in own:
+            if rows is None:
+                yield server, slice(span.first, span.last), slice(None)
+                continue
+            positions = np.flatnonzero((rows >= span.first) & (rows < span.last))
+            if len(positions):
+                yield server, positions, rows[positions] - span.first
 
 
 def check_real(array: Array, argument: str) -> None:

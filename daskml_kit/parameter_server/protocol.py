@@ -99,19 +99,14 @@ class ReadRequest(NamedTuple):
         The one whose clock must not be too far ahead; "" reads at once.
     version : int
         In a synchronous run: after this many updates.
-    names : tuple of str, optional
-        Fields; by default all.
     rows : tuple of (name, rows), optional
-        Rows of the server's part, in place of whole fields.
-    nothing : bool
-        An acknowledgement is enough.
+        Rows of the server's part of some fields, by default all that it has. An empty tuple: an acknowledgement is
+        enough.
     """
 
     worker: str = ""
     version: int = 0
-    names: tuple[str, ...] | None = None
-    rows: tuple[tuple[str, Array], ...] | None = None
-    nothing: bool = False
+    rows: tuple[tuple[str, Array | slice], ...] | None = None
 
 
 class ServerCounts(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from distributed import Client, Variable, get_client
 
@@ -19,25 +20,6 @@ POLL_SECONDS = 0.2
 """Seconds without an answer after which a call looks whether another server is the primary."""
 GIVE_UP = 120.0
 """Seconds without any answer after which a call fails."""
-
-
-class Pending(Protocol):
-    """A call that is on its way."""
-
-    def result(self) -> Any:
-        """Wait for its answer, and return it."""
-
-
-class Servers(Protocol):
-    """The servers of all ranges, on a cluster or in this process."""
-
-    layout: Layout
-
-    def send(self, server: int, messages: list[Message], wanted: ReadRequest) -> Pending:
-        """Start to hand messages to a server; the answer is a `Reply`, when it is ready."""
-
-    def ask(self, server: int, question: str, *args: Any) -> Any:
-        """Return what this method of a server's state machine returns: ``number``, ``counts`` or ``copy``."""
 
 
 class Address(NamedTuple):
@@ -68,10 +50,16 @@ class ClusterServers:
         self._actors: dict[int, tuple[int, Any]] = {}
         self.refresh()
 
-    def send(self, server: int, messages: list[Message], wanted: ReadRequest) -> PollingCall:
-        return PollingCall(self, server, messages, wanted)
+    def send(self, server: int, messages: list[Message], wanted: ReadRequest) -> Call:
+        """Start to hand messages to a server; the result is a `Reply`, when it is ready."""
+
+        def ask(messages: list[Message], epoch: int, actor: Any) -> Any:
+            return actor.accept(Request(epoch, messages, wanted))
+
+        return Call(self, server, partial(ask, messages), partial(ask, []))
 
     def ask(self, server: int, question: str, *args: Any) -> Any:
+        """Return what this method of a server's state machine returns: ``number``, ``counts`` or ``copy``."""
         found = Call(self, server, lambda epoch, actor: actor.ask(epoch, question, *args)).result()
         return tuple(found) if question == "number" else found  # a tuple comes over the wire as a list
 
@@ -99,14 +87,16 @@ class ClusterServers:
 
 
 class Call:
-    """Call of a server's primary, made again where the primary changes."""
+    """Call of a server's primary, made again where the primary changes, and as ``again`` where it is not ready yet."""
 
-    def __init__(self, servers: ClusterServers, server: int, ask: Callable[[int, Any], Any]) -> None:
-        self._servers, self._server, self._ask = servers, server, ask
+    def __init__(
+        self, servers: ClusterServers, server: int, ask: Callable[..., Any], again: Callable[..., Any] | None = None
+    ) -> None:
+        self._servers, self._server, self._ask, self._again = servers, server, ask, again
         self._begin()
 
     def result(self) -> Any:
-        """Return the answer.
+        """Wait for the answer, and return it.
 
         Raises
         ------
@@ -118,7 +108,11 @@ class Call:
             try:
                 if self._future is None:
                     raise StaleEpochError
-                return self._future.result(timeout=POLL_SECONDS)
+                answer = self._future.result(timeout=POLL_SECONDS)
+                if self._again is None or answer.ready:
+                    return answer
+                started, self._ask = time.monotonic(), self._again
+                self._begin()
             except TimeoutError:
                 self._servers.refresh()
                 if self._servers.primary(self._server)[0] != self._epoch:
@@ -136,27 +130,6 @@ class Call:
             self._future = self._ask(self._epoch, actor)
         except RuntimeError:  # the client has heard that the actor is lost
             self._future = None
-
-
-class PollingCall:
-    """Call that asks again, as the reply may say to, until the wanted parameters may be read."""
-
-    def __init__(self, servers: ClusterServers, server: int, messages: list[Message], wanted: ReadRequest) -> None:
-        self._servers, self._server, self._wanted = servers, server, wanted
-        self._call = self._ask(messages)
-
-    def result(self) -> Reply:
-        """Return the reply."""
-        while True:
-            reply: Reply = self._call.result()
-            if reply.ready:
-                return reply
-            self._call = self._ask([])
-
-    def _ask(self, messages: list[Message]) -> Call:
-        return Call(
-            self._servers, self._server, lambda epoch, actor: actor.accept(Request(epoch, messages, self._wanted))
-        )
 
 
 class LocalCall(NamedTuple):
@@ -212,3 +185,9 @@ class LocalServers:
     def _require_running(self) -> None:
         if self._stopped:  # a worker that waited for one that has failed would else push the same step for ever
             raise StaleEpochError("the servers have been closed")
+
+
+Servers: TypeAlias = ClusterServers | LocalServers
+"""The servers of all ranges, on a cluster or in this process."""
+Pending: TypeAlias = Call | LocalCall
+"""A call that is on its way; ``result`` waits for its answer."""

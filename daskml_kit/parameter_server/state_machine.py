@@ -114,15 +114,9 @@ class StateMachine:
 
     def read(self, wanted: ReadRequest, copy: Callable[[Array], Array] = np.copy) -> Reply:
         """Return copies of the wanted parameters, that of the whole range made by ``copy``."""
-        if wanted.nothing:
-            return Reply(True, self.version)
-        if wanted.rows is not None:
-            found = [self._view(name)[rows] for name, rows in wanted.rows]
-        elif wanted.names is not None:
-            found = [self.vector[span.slice].copy() for span in self.spans if span.name in wanted.names]
-        else:
-            found = [copy(self.vector)]
-        return Reply(True, self.version, tuple(found))
+        if wanted.rows is None:
+            return Reply(True, self.version, (copy(self.vector),))
+        return Reply(True, self.version, tuple(np.array(self._view(name)[rows]) for name, rows in wanted.rows))
 
     def number(self, worker: str) -> tuple[int, int]:
         """Return the number of a worker's last push."""

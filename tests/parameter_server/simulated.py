@@ -95,9 +95,7 @@ class World:
         machine = self.machine(np.zeros(size), add(), [FieldRange("w", 0, size, 0, 1)], Consistency(self.staleness))
         self.primary, self.replica = self._new(machine), ""
         await self._name()
-        entered = [
-            self._call_until_answered([Enter(f"t{i}")], ReadRequest(nothing=True)) for i in range(self.n_workers)
-        ]
+        entered = [self._call_until_answered([Enter(f"t{i}")], ReadRequest(rows=())) for i in range(self.n_workers)]
         await asyncio.gather(*entered)
         fate = asyncio.create_task(self._fate())
         await asyncio.gather(*(self._train(i) for i in range(self.n_workers)))
@@ -120,7 +118,7 @@ class World:
             gradient = (RowGradient("w", np.array([element]), np.ones((1, 1))),)
         pulls = self.rng.random() < 0.5
         done = self.history.begin(name, self._now(), pushed=element, reads=pulls)
-        wanted = ReadRequest(name, nothing=not pulls)
+        wanted = ReadRequest(name, rows=None if pulls else ())
         done(self._now, await self._call_until_answered([Push(name, (0, number), gradient)], wanted))
 
     async def _read(self, name: str) -> None:

@@ -231,6 +231,6 @@ def test_a_skipped_gradient_counts_for_the_pace_only():
 
 def test_reads_are_copies():
     _, (machine,) = make(add())
-    for wanted in (ReadRequest(), ReadRequest(names=("u",)), ReadRequest(rows=(("u", np.array([0])),))):
+    for wanted in (ReadRequest(), ReadRequest(rows=(("u", slice(None)),)), ReadRequest(rows=(("u", np.array([0])),))):
         machine.read(wanted).values[0][...] = np.nan
     assert np.isfinite(machine.vector).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from daskml_kit.data.shards import balance, runs
 from daskml_kit.engines.cluster import FuturesEngine
-from daskml_kit.engines.engine import Engine, LocalEngine
+from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.optim import State, Update
@@ -21,18 +22,15 @@ from daskml_kit.parameter_server.training.config import VIRTUAL_WORKERS, Asynchr
 from daskml_kit.parameter_server.training.evaluation import BlockSizes, ValidationLoss
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
-from daskml_kit.parameter_server.training.trainer_pool import ClusterTrainingPool, LocalTrainingPool, TrainingPool
+from daskml_kit.parameter_server.training.trainer_pool import TrainingPool
 from daskml_kit.parameter_server.training.updates import WorkerStep
-from daskml_kit.parameter_server.training.worker_loop import Assignment, WorkerConfig
+from daskml_kit.parameter_server.training.worker_loop import Assignment, WorkerConfig, WorkerReport
 from daskml_kit.typing import Array
 
 BLOCK_ORDER = 2
 """Purpose of an order of blocks in the key that it is drawn with, beside those of rows."""
 POLL_SECONDS = 0.25
 """Seconds between two looks at whether Dask workers have joined."""
-
-EpochEnd = Callable[[int], bool]
-"""Is called with an epoch that has ended; returns whether training goes on."""
 
 
 class BlockScheduler:
@@ -80,147 +78,6 @@ class BlockScheduler:
         return [int(block) for block in rng.permutation(self.n_blocks)]
 
 
-@dataclass
-class AsynchronousLoop:
-    """Asynchronous training loop: one worker a thread of the pool; Dask workers that join get theirs.
-
-    Parameters
-    ----------
-    pool : TrainingPool
-    config : WorkerConfig
-    scheduler : BlockScheduler
-    history : History
-    ended : callable
-    leave : callable
-        Is called with the name of a worker that has no more to do.
-    """
-
-    pool: TrainingPool
-    config: WorkerConfig
-    scheduler: BlockScheduler
-    history: History
-    ended: EpochEnd
-    leave: Callable[[str], None]
-    _addresses: dict[str, str] = field(default_factory=dict)
-    """Address of the Dask worker of each worker that is at work."""
-    _left: dict[int, int] = field(default_factory=dict)
-    """Number of blocks of each epoch that no report has come of."""
-    _n_workers: int = 0
-    _n_assignments: int = 0
-    _epoch: int = 0
-
-    def run(self, first_epoch: int = 0) -> None:
-        """Train until all blocks of all epochs are visited."""
-        self._epoch = first_epoch
-        self._holders = self.pool.holders()
-        self._fill_threads()
-        while self._addresses:
-            done = self.pool.finished(POLL_SECONDS)
-            self._fill_threads()
-            if done is None:
-                continue
-            assignment, report = done
-            self.history.add(assignment, report)
-            self._addresses[assignment.worker] = report.address
-            self._close(assignment)
-            self._assign(assignment.worker, surplus=self._surplus(report.address))
-
-    def _fill_threads(self) -> None:
-        """Let each thread of a Dask worker have a worker."""
-        for address, n_threads in self.pool.threads().items():
-            for _ in range(n_threads - list(self._addresses.values()).count(address)):
-                name = f"worker-{self._n_workers}"
-                self._n_workers += 1
-                self._addresses[name] = address
-                self._assign(name, surplus=False)
-
-    def _surplus(self, address: str) -> bool:
-        """Return whether a Dask worker has more workers than threads, as where one has come to it from a lost one."""
-        return list(self._addresses.values()).count(address) > self.pool.threads().get(address, 1)
-
-    def _assign(self, name: str, *, surplus: bool) -> None:
-        address = self._addresses[name]
-        near = {position for position, holder in enumerate(self._holders) if holder == address}
-        taken = None if surplus else self.scheduler.take(near, len(self._addresses))
-        if taken is None:
-            del self._addresses[name]
-            if np.isfinite(self.config.consistency.staleness):
-                self.leave(name)
-            return
-        epoch, blocks = taken
-        self._left.setdefault(epoch, self.scheduler.n_blocks)
-        self.pool.start(Assignment(name, self._n_assignments, epoch, blocks), address)
-        self._n_assignments += 1
-
-    def _close(self, assignment: Assignment) -> None:
-        """Count the blocks of an assignment, and end the epochs that have none left."""
-        self._left[assignment.epoch] -= len(assignment.blocks)
-        while self._left.get(self._epoch) == 0:
-            if not self.ended(self._epoch):
-                self.scheduler.stop()
-            self._epoch += 1
-
-
-@dataclass
-class SynchronousLoop:
-    """Synchronous training loop: virtual workers take each step together; real workers only carry them out.
-
-    Parameters
-    ----------
-    pool : TrainingPool
-    config : WorkerConfig
-    sizes : sequence of int
-        The rows of each block.
-    history : History
-    ended : callable
-    """
-
-    pool: TrainingPool
-    config: WorkerConfig
-    sizes: Sequence[int]
-    history: History
-    ended: EpochEnd
-
-    def run(self, epochs: int, first_epoch: int = 0) -> None:
-        """Train through the epochs."""
-        blocks = runs(range(len(self.sizes)), self.config.consistency.virtual_workers)
-        n_steps = [sum(self.config.n_steps(self.sizes[position]) for position in own) for own in blocks]
-        done = 0  # the servers are new, also where the epochs go on from others
-        for epoch in range(first_epoch, epochs):
-            running = self._start(epoch, blocks, n_steps, done)
-            while running:
-                ended = self.pool.finished(POLL_SECONDS)
-                if ended is not None:
-                    self.history.add(*ended)
-                    running -= 1
-            done += max(n_steps)
-            if not self.ended(epoch):
-                return
-
-    def _start(self, epoch: int, blocks: Sequence[Sequence[int]], n_steps: Sequence[int], done: int) -> int:
-        """Start an assignment a thread, of virtual workers with blocks that lie there and about as many steps."""
-        threads, holders = self.pool.threads(), self.pool.holders()
-        homes = [max(sorted({holders[p] for p in own}), key=[holders[p] for p in own].count) for own in blocks]
-        held: dict[str, list[int]] = defaultdict(list)
-        for number, address in enumerate(balance(homes, n_steps, threads)):
-            held[address].append(number)
-        parts = [(address, own) for address in held for own in runs(held[address], threads.get(address, 1))]
-        for number, (address, own) in enumerate(parts):
-            positions = tuple(position for virtual_worker in own for position in blocks[virtual_worker])
-            assignment = Assignment(
-                f"worker-{number}",
-                epoch,
-                epoch,
-                positions,
-                virtual_workers=tuple((virtual_worker, tuple(blocks[virtual_worker])) for virtual_worker in own),
-                sizes=tuple(self.sizes[position] for position in positions),
-                n_steps=max(n_steps),
-                first=done,
-            )
-            self.pool.start(assignment, address)
-        return len(parts)
-
-
 class TrainingResult(NamedTuple):
     """Result of a training.
 
@@ -250,6 +107,181 @@ class ResumePoint(NamedTuple):
 NEW = ResumePoint()
 EpochCallback = Callable[[History, dict[str, Array]], bool]
 """Is called with history and parameters after each epoch; returns whether training goes on."""
+
+
+@dataclass
+class TrainingRun(ABC):
+    """Run of a training on a server and a pool."""
+
+    engine: Engine
+    pool: TrainingPool
+    worker_config: WorkerConfig
+    server: ParameterServer
+    config: TrainingConfig
+    sizes: Sequence[int]
+    callback: EpochCallback | None
+    history: History
+    _best: float = np.inf
+    _bad_epochs: int = 0
+    _bar: Any = None
+
+    def run(self, first_epoch: int) -> TrainingResult:
+        """Train, and return the result."""
+        config, order = self.config, self.worker_config.order
+        total = sum(n - order.n_validation(n) for n in self.sizes) * (config.epochs - first_epoch)
+        with tqdm(total=total, unit="row", unit_scale=True, disable=config.verbose < 1) as self._bar:
+            try:
+                self._visit_epochs(first_epoch)
+            except BaseException:
+                self.server.close()  # workers that wait for others end
+                raise
+            finally:
+                self.pool.tasks.close()
+        params = self.server.pull()
+        self.history.staleness_counts += self.server.staleness_counts
+        self.history.late += self.server.late
+        self.history.failovers += self.server.failovers
+        return TrainingResult(params, self.history, self.server.state)
+
+    @abstractmethod
+    def _visit_epochs(self, first_epoch: int) -> None:
+        """Let workers visit the blocks of all epochs, and call `_end_epoch` after each."""
+
+    def _next_report(self) -> tuple[Assignment, WorkerReport] | None:
+        """Record an assignment that has ended, and return it with its report; None if none ends for a while."""
+        done = self.pool.tasks.next(POLL_SECONDS)
+        if done is None:
+            return None
+        self.history.add(done.tag, done.value)
+        return done.tag, done.value
+
+    def _end_epoch(self, epoch: int) -> bool:
+        """Record an epoch that has ended, and return whether training goes on."""
+        config = self.config
+        validates = config.validation_fraction > 0
+        params = self.server.pull() if validates or self.callback is not None else {}
+        validation = ValidationLoss(self.worker_config.step, self.worker_config.order, params)
+        record = self.history.end(epoch, self.engine.answer(validation)[0] if validates else np.nan)
+        if config.training.snapshot is not None:
+            self.server.snapshot(config.training.snapshot)
+        self._bar.update(record.n_rows)
+        self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", validation=f"{record.validation_loss:.4g}")
+        if not np.isfinite(record.loss):
+            raise DataError(f"the loss is {record.loss} in epoch {epoch}: smaller steps, or scaled features, may help")
+        goes_on = self.callback is None or self.callback(self.history, params)
+        return goes_on and self._improves(record.validation_loss if validates else record.loss)
+
+    def _improves(self, loss: float) -> bool:
+        """Return whether the loss has become better by ``tol`` within ``patience`` epochs."""
+        if self.config.patience is None:
+            return True
+        self._bad_epochs = 0 if loss < self._best - self.config.tol else self._bad_epochs + 1
+        self._best = min(self._best, loss)
+        return self._bad_epochs < self.config.patience
+
+
+@dataclass
+class AsynchronousRun(TrainingRun):
+    """Asynchronous training: one worker a thread of the pool; Dask workers that join get theirs."""
+
+    _addresses: dict[str, str] = field(default_factory=dict)
+    """Address of the Dask worker of each worker that is at work."""
+    _left: dict[int, int] = field(default_factory=dict)
+    """Number of blocks of each epoch that no report has come of."""
+    _n_workers: int = 0
+    _n_assignments: int = 0
+    _epoch: int = 0
+
+    def _visit_epochs(self, first_epoch: int) -> None:
+        config = self.config
+        self._scheduler = BlockScheduler(len(self.sizes), config.epochs, config.random_state, first_epoch)
+        self._epoch = first_epoch
+        self._holders = self.pool.holders()
+        self._fill_threads()
+        while self._addresses:
+            done = self._next_report()
+            self._fill_threads()
+            if done is None:
+                continue
+            assignment, report = done
+            self._addresses[assignment.worker] = report.address
+            self._close(assignment)
+            self._assign(assignment.worker, surplus=self._surplus(report.address))
+
+    def _fill_threads(self) -> None:
+        """Let each thread of a Dask worker have a worker."""
+        for address, n_threads in self.pool.tasks.threads().items():
+            for _ in range(n_threads - list(self._addresses.values()).count(address)):
+                name = f"worker-{self._n_workers}"
+                self._n_workers += 1
+                self._addresses[name] = address
+                self._assign(name, surplus=False)
+
+    def _surplus(self, address: str) -> bool:
+        """Return whether a Dask worker has more workers than threads, as where one has come to it from a lost one."""
+        return list(self._addresses.values()).count(address) > self.pool.tasks.threads().get(address, 1)
+
+    def _assign(self, name: str, *, surplus: bool) -> None:
+        address = self._addresses[name]
+        near = {position for position, holder in enumerate(self._holders) if holder == address}
+        taken = None if surplus else self._scheduler.take(near, len(self._addresses))
+        if taken is None:
+            del self._addresses[name]
+            if np.isfinite(self.server.consistency.staleness):
+                self.server.leave(name)
+            return
+        epoch, blocks = taken
+        self._left.setdefault(epoch, self._scheduler.n_blocks)
+        self.pool.start(Assignment(name, self._n_assignments, epoch, blocks), address)
+        self._n_assignments += 1
+
+    def _close(self, assignment: Assignment) -> None:
+        """Count the blocks of an assignment, and end the epochs that have none left."""
+        self._left[assignment.epoch] -= len(assignment.blocks)
+        while self._left.get(self._epoch) == 0:
+            if not self._end_epoch(self._epoch):
+                self._scheduler.stop()
+            self._epoch += 1
+
+
+@dataclass
+class SynchronousRun(TrainingRun):
+    """Synchronous training: virtual workers take each step together; real workers only carry them out."""
+
+    def _visit_epochs(self, first_epoch: int) -> None:
+        blocks = runs(range(len(self.sizes)), self.server.consistency.virtual_workers)
+        n_steps = [sum(self.worker_config.n_steps(self.sizes[position]) for position in own) for own in blocks]
+        done = 0  # the servers are new, also where the epochs go on from others
+        for epoch in range(first_epoch, self.config.epochs):
+            running = self._start(epoch, blocks, n_steps, done)
+            while running:
+                running -= self._next_report() is not None
+            done += max(n_steps)
+            if not self._end_epoch(epoch):
+                return
+
+    def _start(self, epoch: int, blocks: Sequence[Sequence[int]], n_steps: Sequence[int], done: int) -> int:
+        """Start an assignment a thread, of virtual workers with blocks that lie there and about as many steps."""
+        threads, holders = self.pool.tasks.threads(), self.pool.holders()
+        homes = [max(sorted({holders[p] for p in own}), key=[holders[p] for p in own].count) for own in blocks]
+        held: dict[str, list[int]] = defaultdict(list)
+        for number, address in enumerate(balance(homes, n_steps, threads)):
+            held[address].append(number)
+        parts = [(address, own) for address in held for own in runs(held[address], threads.get(address, 1))]
+        for number, (address, own) in enumerate(parts):
+            positions = tuple(position for virtual_worker in own for position in blocks[virtual_worker])
+            assignment = Assignment(
+                f"worker-{number}",
+                epoch,
+                epoch,
+                positions,
+                virtual_workers=tuple((virtual_worker, tuple(blocks[virtual_worker])) for virtual_worker in own),
+                sizes=tuple(self.sizes[position] for position in positions),
+                n_steps=max(n_steps),
+                first=done,
+            )
+            self.pool.start(assignment, address)
+        return len(parts)
 
 
 def train_on(
@@ -301,84 +333,6 @@ def train_on(
             share=1 / n_workers if step.local and isinstance(training, Asynchronous) else 1.0,
             top_k=training.top_k if isinstance(training, Asynchronous) else None,
         )
-        pool: TrainingPool
-        if isinstance(engine, FuturesEngine):
-            pool = ClusterTrainingPool(engine, worker_config)
-        elif isinstance(engine, LocalEngine):
-            pool = LocalTrainingPool(engine, worker_config, n_workers)
-        else:
-            raise TypeError(f"{type(engine).__name__} has no blocks to train on")
-        history = start.history or History()
-        return TrainingRun(engine, pool, worker_config, server, config, sizes, callback, history).run(start.epoch)
-
-
-@dataclass
-class TrainingRun:
-    """Run of a training on a server and a pool."""
-
-    engine: Engine
-    pool: TrainingPool
-    worker_config: WorkerConfig
-    server: ParameterServer
-    config: TrainingConfig
-    sizes: Sequence[int]
-    callback: EpochCallback | None
-    history: History
-    _best: float = np.inf
-    _bad_epochs: int = 0
-    _bar: Any = None
-
-    def run(self, first_epoch: int) -> TrainingResult:
-        """Train, and return the result."""
-        config, order = self.config, self.worker_config.order
-        total = sum(n - order.n_validation(n) for n in self.sizes) * (config.epochs - first_epoch)
-        with tqdm(total=total, unit="row", unit_scale=True, disable=config.verbose < 1) as self._bar:
-            try:
-                if isinstance(config.training, Synchronous):
-                    synchronous = SynchronousLoop(
-                        self.pool, self.worker_config, self.sizes, self.history, self._end_epoch
-                    )
-                    synchronous.run(config.epochs, first_epoch)
-                else:
-                    scheduler = BlockScheduler(len(self.sizes), config.epochs, config.random_state, first_epoch)
-                    AsynchronousLoop(
-                        self.pool, self.worker_config, scheduler, self.history, self._end_epoch, self.server.leave
-                    ).run(first_epoch)
-            except BaseException:
-                self.server.close()  # workers that wait for others end
-                raise
-            finally:
-                self.pool.stop()
-        params = self.server.pull()
-        self.history.staleness_counts += self.server.staleness_counts
-        self.history.late += self.server.late
-        self.history.failovers += self.server.failovers
-        return TrainingResult(params, self.history, self.server.state)
-
-    def _end_epoch(self, epoch: int) -> bool:
-        """Record an epoch that has ended, and return whether training goes on."""
-        config = self.config
-        validates = config.validation_fraction > 0
-        params = self.server.pull() if validates or self.callback is not None else {}
-        loss = self._validation_loss(params) if validates else np.nan
-        record = self.history.end(epoch, loss)
-        if config.training.snapshot is not None:
-            self.server.snapshot(config.training.snapshot)
-        self._bar.update(record.n_rows)
-        self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", validation=f"{record.validation_loss:.4g}")
-        if not np.isfinite(record.loss):
-            raise DataError(f"the loss is {record.loss} in epoch {epoch}: smaller steps, or scaled features, may help")
-        goes_on = self.callback is None or self.callback(self.history, params)
-        return goes_on and self._improves(record.validation_loss if validates else record.loss)
-
-    def _validation_loss(self, params: dict[str, Array]) -> float:
-        loss: float = self.engine.answer(ValidationLoss(self.worker_config.step, self.worker_config.order, params))[0]
-        return loss
-
-    def _improves(self, loss: float) -> bool:
-        """Return whether the loss has become better by ``tol`` within ``patience`` epochs."""
-        if self.config.patience is None:
-            return True
-        self._bad_epochs = 0 if loss < self._best - self.config.tol else self._bad_epochs + 1
-        self._best = min(self._best, loss)
-        return self._bad_epochs < self.config.patience
+        run = SynchronousRun if isinstance(training, Synchronous) else AsynchronousRun
+        pool, history = TrainingPool(engine, worker_config), start.history or History()
+        return run(engine, pool, worker_config, server, config, sizes, callback, history).run(start.epoch)
