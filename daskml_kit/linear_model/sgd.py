@@ -10,17 +10,15 @@ import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from daskml_kit.base import constructor, fitting
+from daskml_kit.base import constructor
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.sgd_step import Preconditioner, ResidualTargets, TargetReader
-from daskml_kit.linear_model.sgd_training import BlockSummary, StochasticModel, check_parameters
+from daskml_kit.linear_model.sgd_step import ResidualTargets
+from daskml_kit.linear_model.sgd_training import LinearProblem, StochasticModel
 from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifier_loss, regressor_loss
 from daskml_kit.numerics.targets import Numbers, OneVsRest
 from daskml_kit.reductions.summary import DataSummary, position_of
-from daskml_kit.typing import Array, Labels
-from daskml_kit.validation import check_fit
+from daskml_kit.typing import Labels
 
 LOSSES = (*MARGIN_LOSSES, *RESIDUAL_LOSSES)
 OWN = {"learning_rate": "auto", "eta0": None, "optimizer": "auto", "batch_size": None, "training": None}
@@ -134,9 +132,9 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
     """
 
     __init__ = constructor(sklearn.linear_model.SGDClassifier, **OWN)
+    losses = LOSSES
     default_rate = "optimal"
     passive_aggressive_loss = "hinge"
-    classes_: Labels
 
     def fit(  # type: ignore[override]
         self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
@@ -166,17 +164,7 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        check_parameters(self, LOSSES)
-        with fitting(self):
-            self.t_ = 1.0
-            inputs = check_fit(self, X, y, sample_weight, labeled=True)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                summary = self._summarize(engine, labeled=True)
-                classes = labels_of(summary.data)
-                start = self._start(_columns(classes), coef_init, intercept_init)
-                self._fit_classes(engine, summary, classes, start, more=False)
-        self._warn_unless_converged()
-        return self
+        return self._fit_rows(X, y, sample_weight, coef_init, intercept_init)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on some rows, from where the last call ended: coefficients and the optimizer's state.
@@ -195,45 +183,31 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
         SGDClassifier
             Itself.
         """
-        check_parameters(self, LOSSES)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight {self.class_weight!r} is not supported for partial_fit, which does not know how many "
                 "rows of each class will come: give a dict"
             )
-        with fitting(self):
-            known = self._known_classes(classes)
-            inputs = self._check_more(X, y, sample_weight, labeled=True)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                self._fit_classes(engine, self._summarize(engine, labeled=True), known, self._last(), more=True)
-        return self
+        return self._fit_rows(X, y, sample_weight, more=True, classes=self._known_classes(classes))
 
-    def _fit_classes(
-        self, engine: Engine, summary: BlockSummary, classes: Labels, start: Array | None, *, more: bool
-    ) -> None:
-        found = summary.data.labels
-        if found is None or not np.isin(found, classes).all():
+    def _problem(self, engine: Engine, summary: DataSummary, classes: Labels | None) -> LinearProblem:
+        found = labels_of(summary)
+        if classes is None:
+            classes = require_classes(found, summary)
+        elif not np.isin(found, classes).all():
             raise DataError(f"y: expected labels among classes, {classes.tolist()}, got {found}")
-        target = self._target(classes, encode_targets(engine, summary.data._replace(labels=classes)), summary.data)
-        coef = np.zeros((_columns(classes), self.n_features_in_ + 1)) if start is None else start
-        loss = classifier_loss(self.loss, self.epsilon)
-        coef = self._train(engine, summary, loss, target, (self._precondition(summary.data), coef), more=more)
         self.classes_ = classes
-        self.coef_, self.intercept_ = coef[:, :-1].copy(), coef[:, -1].copy()
-
-    def _target(self, classes: Labels, stored: DataSummary, summary: DataSummary) -> TargetReader:
-        """Return the reader of the targets, as the blocks have them now."""
-        if stored.labels is None:
-            raise TypeError("the summary was not asked for labels")
-        labels, pair = (stored.labels[1:] if len(classes) == 2 else stored.labels), None
+        stored, pair = encode_targets(engine, classes), None
         if self.class_weight is not None:
             weights = compute_class_weight(
-                self.class_weight, classes=classes, y=summary.labels, sample_weight=summary.label_rows
+                self.class_weight, classes=classes, y=found, sample_weight=summary.label_rows
             )
             # as in scikit-learn, the rest of more than two classes weighs one
             pair = np.array([weights]) if len(classes) == 2 else np.column_stack([np.ones(len(classes)), weights])
-        signs = OneVsRest(labels, pair)
-        return signs if self.loss in MARGIN_LOSSES else ResidualTargets(signs)
+        signs = OneVsRest(stored[1:] if len(classes) == 2 else stored, pair)
+        target = signs if self.loss in MARGIN_LOSSES else ResidualTargets(signs)
+        coef = np.zeros((1 if len(classes) == 2 else len(classes), self.n_features_in_ + 1))
+        return LinearProblem(classifier_loss(self.loss, self.epsilon), target, self._precondition(summary), coef)
 
     def _known_classes(self, classes: Any) -> Labels:
         """Return the labels of this and all later calls."""
@@ -249,6 +223,13 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
 
 
 def labels_of(summary: DataSummary) -> Labels:
+    """Return the labels of the data, which the summary must have been asked for."""
+    if summary.labels is None:
+        raise TypeError("the summary was not asked for labels")
+    return summary.labels
+
+
+def require_classes(labels: Labels, summary: DataSummary) -> Labels:
     """Return the labels of the data.
 
     Raises
@@ -256,9 +237,6 @@ def labels_of(summary: DataSummary) -> Labels:
     ValueError
         Where there is one class only, or the target is continuous.
     """
-    labels = summary.labels
-    if labels is None:
-        raise TypeError("the summary was not asked for labels")
     check_classification_targets(labels)
     weighted = labels if summary.label_weight is None else labels[summary.label_weight > 0]
     if len(weighted) < 2:
@@ -269,23 +247,15 @@ def labels_of(summary: DataSummary) -> Labels:
     return labels
 
 
-def encode_targets(engine: Engine, summary: DataSummary) -> DataSummary:
-    """Make the targets cheap to compare inside a pass; return the summary with the labels as the blocks now have them.
+def encode_targets(engine: Engine, labels: Labels) -> Labels:
+    """Make the targets cheap to compare inside a pass; return the labels as the blocks now have them.
 
     Numbers stay as they are; other labels, strings for one, become their position among the labels, once.
     """
-    labels = summary.labels
-    if labels is None or summary.sample_y is None:
-        raise TypeError("the summary was not asked for labels")
     if labels.dtype.kind in "fiub":
-        return summary
-    encode = partial(position_of, labels)
-    engine.relabel(encode)
-    return summary._replace(sample_y=encode(summary.sample_y), labels=np.arange(len(labels)))
-
-
-def _columns(classes: Labels) -> int:
-    return 1 if len(classes) == 2 else len(classes)
+        return labels
+    engine.relabel(partial(position_of, labels))
+    return np.arange(len(labels))
 
 
 TARGET = Numbers(np.zeros(1, np.int64))
@@ -383,6 +353,7 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
     """
 
     __init__ = constructor(sklearn.linear_model.SGDRegressor, **OWN, n_jobs=None)
+    losses = tuple(RESIDUAL_LOSSES)
     default_rate = "invscaling"
     passive_aggressive_loss = "epsilon_insensitive"
 
@@ -414,14 +385,7 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        check_parameters(self, tuple(RESIDUAL_LOSSES))
-        with fitting(self):
-            self.t_ = 1.0
-            inputs = check_fit(self, X, y, sample_weight)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                self._fit_numbers(engine, self._start(1, coef_init, intercept_init), more=False)
-        self._warn_unless_converged()
-        return self
+        return self._fit_rows(X, y, sample_weight, coef_init, intercept_init)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on some rows, from where the last call ended: coefficients and the optimizer's state.
@@ -436,27 +400,13 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
         SGDRegressor
             Itself.
         """
-        check_parameters(self, tuple(RESIDUAL_LOSSES))
-        with fitting(self):
-            inputs = self._check_more(X, y, sample_weight)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
-                self._fit_numbers(engine, self._last(), more=True)
-        return self
+        return self._fit_rows(X, y, sample_weight, more=True)
 
-    def _fit_numbers(self, engine: Engine, start: Array | None, *, more: bool) -> None:
-        summary = self._summarize(engine, labeled=False)
-        begin, loss = self._initial(summary.data, start), regressor_loss(self.loss, self.epsilon)
-        coef = self._train(engine, summary, loss, TARGET, begin, more=more)
-        self.coef_, self.intercept_ = coef[0, :-1].copy(), coef[0, -1:].copy()
-
-    def _initial(self, summary: DataSummary, start: Array | None) -> tuple[Preconditioner, Array]:
-        """Return the preconditioner and the initial coefficients, by default with the mean of the targets."""
+    def _problem(self, engine: Engine, summary: DataSummary, classes: None) -> LinearProblem:
         y, weight = np.asarray(summary.sample_y, np.float64), summary.sample_weight
         mean = float(weight @ y / weight.sum()) if self.fit_intercept else 0.0
         spread = float(np.sqrt(weight @ (y - mean) ** 2 / weight.sum()))
         preconditioner = self._precondition(summary, spread or 1.0)
-        if start is not None:
-            return preconditioner, start
         coef = np.zeros((1, self.n_features_in_ + 1))
         coef[0, -1] = mean if self._rule_name != "sgd" else 0.0
-        return preconditioner, coef
+        return LinearProblem(regressor_loss(self.loss, self.epsilon), TARGET, preconditioner, coef)

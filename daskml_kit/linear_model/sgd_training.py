@@ -5,16 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import validate_data
 
-from daskml_kit.base import DaskEstimator, parameters_of
+from daskml_kit.base import DaskEstimator, fitting, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.linear_model.sgd_step import (
@@ -43,15 +45,15 @@ from daskml_kit.parameter_server.training.evaluation import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
-from daskml_kit.validation import Inputs, check_choice, check_features, check_fit, check_number
+from daskml_kit.validation import check_choice, check_features, check_fit, check_number
 
 RATES = ("auto", "optimal", "constant", "invscaling", "adaptive", "pa1", "pa2")
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
-def check_parameters(model: Any, losses: tuple[str, ...]) -> None:
+def check_parameters(model: Any) -> None:
     """Raise where a parameter is unknown, out of its range, or of no use beside the others."""
-    check_choice("loss", model.loss, losses)
+    check_choice("loss", model.loss, model.losses)
     for name in ("alpha", "epsilon", "power_t"):
         check_number(name, getattr(model, name), low=0)
     for name in ("max_iter", "n_iter_no_change"):
@@ -188,40 +190,21 @@ class AdaptiveRate:
         return False
 
 
-class StochasticModel(DaskEstimator):
+class LinearProblem(NamedTuple):
+    """Problem of a fit: the loss of a row, its targets, the preconditioner, and the first coefficients."""
+
+    row_loss: Loss
+    target: TargetReader
+    preconditioner: Preconditioner
+    coef: Array
+
+
+class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
     """Base of the linear models that are trained by stochastic gradients."""
 
+    losses: ClassVar[tuple[str, ...]]
     default_rate: ClassVar[str]
     passive_aggressive_loss: ClassVar[str]
-
-    penalty: Any
-    alpha: float
-    l1_ratio: float | None
-    fit_intercept: bool
-    max_iter: int
-    tol: float | None
-    shuffle: bool
-    verbose: int
-    random_state: Any
-    learning_rate: str
-    eta0: float | None
-    power_t: float
-    early_stopping: bool
-    validation_fraction: float
-    n_iter_no_change: int
-    warm_start: bool
-    average: Any
-    optimizer: str
-    batch_size: int | None
-    training: Any
-
-    coef_: Any
-    intercept_: Array
-    n_features_in_: int
-    n_iter_: int
-    t_: float
-    history_: History
-    _state: SgdState
 
     def to_sklearn(self) -> Any:
         """Return the scikit-learn estimator with the same parameters and fitted state, free of Dask.
@@ -258,17 +241,48 @@ class StochasticModel(DaskEstimator):
         X, weight = summary.sample_X, summary.sample_weight
         return standardized(X, weight, centered=bool(self.fit_intercept), target_scale=target_scale)
 
-    def _train(
+    def _problem(self, engine: Engine, summary: DataSummary, classes: Any) -> LinearProblem:
+        """Make the targets ready, whose classes are known beforehand or None, and return what is to be minimized."""
+        raise NotImplementedError
+
+    def _fit_rows(
         self,
-        engine: Engine,
-        summary: BlockSummary,
-        row_loss: Loss,
-        target: TargetReader,
-        start: tuple[Preconditioner, Array],
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        coef_init: Any = None,
+        intercept_init: Any = None,
         *,
-        more: bool,
-    ) -> Array:
-        """Return the coefficients that training leads to; with ``more``, after one epoch from the last training."""
+        more: bool = False,
+        classes: Any = None,
+    ) -> Self:
+        """Check and open the data, and train: from the start, or with ``more`` for one epoch from the last training."""
+        check_parameters(self)
+        with fitting(self):
+            if more:
+                self._check_more(X)
+            else:
+                self.t_ = 1.0
+            labeled = is_classifier(self)
+            inputs = check_fit(self, X, y, sample_weight, labeled=labeled)
+            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
+                summary = self._summarize(engine, labeled=labeled)
+                problem = self._problem(engine, summary.data, classes)
+                start = self._last() if more else self._start(len(problem.coef), coef_init, intercept_init)
+                coef = self._train(engine, summary, problem if start is None else problem._replace(coef=start), more)
+            self.coef_ = coef[:, :-1].copy() if labeled else coef[0, :-1].copy()
+            self.intercept_ = coef[:, -1].copy()
+        if not more and self.tol is not None and self.n_iter_ == self.max_iter:
+            warnings.warn(
+                f"Maximum number of iteration reached before convergence (max_iter={self.max_iter}, tol={self.tol}). "
+                "Consider increasing max_iter to improve the fit.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return self
+
+    def _train(self, engine: Engine, summary: BlockSummary, problem: LinearProblem, more: bool) -> Array:
+        """Return the coefficients that training leads to."""
         plan = summary.plan(self._virtual_workers, self.batch_size)
         config = self._config(plan)
         check_validation_rows(config.validation_fraction, summary.sizes)
@@ -277,25 +291,25 @@ class StochasticModel(DaskEstimator):
             config = config._replace(epochs=1)
         if more or adaptive:
             config = config._replace(patience=None)
-        state = self._resumed() if more else None
-        preconditioner, coef = start if state is None else (state.preconditioner, start[1])
-        step = self._step(preconditioner, row_loss, target, plan)
-        params, history = step.start(coef) if state is None else state.params, History()
+        # the state of the last training is of no use to another optimizer
+        optimizer, state = (self._rule_name, bool(self.average)), getattr(self, "_state", None) if more else None
+        if state is not None and state.optimizer == optimizer:
+            step = self._step(problem._replace(preconditioner=state.preconditioner), plan)
+            params = state.params
+        else:
+            step = self._step(problem, plan)
+            params = step.start(problem.coef)
+        history = History()
         while True:
             resume = ResumePoint(len(history.epochs), (), history)
             params, history, _ = train_on(engine, step, params, add(), config, adaptive, resume, summary.sizes)
             if adaptive is None or adaptive.stopped or len(history.epochs) == config.epochs:
                 break
             step = replace(step, rule=named_rule("constant", adaptive.rate, 0.0, 0.0))
-        self._state = SgdState(preconditioner, self._optimizer, params)
+        self._state = SgdState(step.preconditioner, optimizer, params)
         self.history_, self.n_iter_, self.profile_ = history, len(history.epochs), engine.profile
         self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * summary.data.n_rows
         return step.end(params).astype(summary.data.precision)
-
-    def _resumed(self) -> SgdState | None:
-        """Return the state of the last training, unless it was with another optimizer, whose state is of no use."""
-        state: SgdState | None = getattr(self, "_state", None)
-        return state if state is not None and state.optimizer == self._optimizer else None
 
     def _start(self, n_columns: int, coef_init: Any, intercept_init: Any) -> Array | None:
         """Return the initial coefficients that a fit is given, if any."""
@@ -314,14 +328,14 @@ class StochasticModel(DaskEstimator):
         """Return the coefficients as they are, a column for the intercept."""
         if not hasattr(self, "coef_"):
             return None
-        dense = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
-        coef = np.atleast_2d(dense).astype(np.float64)
+        held: Any = self.coef_
+        coef = np.atleast_2d(held.toarray() if sp.issparse(held) else held).astype(np.float64)
         if coef.shape[1] != self.n_features_in_:
             raise DataError(f"warm_start: expected {coef.shape[1]} features as before, got {self.n_features_in_}")
         return np.hstack([coef, np.reshape(self.intercept_, (-1, 1)).astype(np.float64)])
 
-    def _check_more(self, X: Any, y: Any, sample_weight: Any, *, labeled: bool = False) -> Inputs:
-        """Check the inputs of ``partial_fit``, which must have the features of those before."""
+    def _check_more(self, X: Any) -> None:
+        """Check the X of ``partial_fit``, which must have the features of those before."""
         if self.early_stopping:
             raise ValueError("early_stopping should be False with partial_fit")
         if hasattr(self, "n_features_in_"):
@@ -329,11 +343,9 @@ class StochasticModel(DaskEstimator):
                 check_features(self, X)
             else:
                 validate_data(self, X, reset=False, skip_check_array=True)
-        return check_fit(self, X, y, sample_weight, labeled=labeled)
 
-    def _step(
-        self, preconditioner: Preconditioner, row_loss: Loss, target: TargetReader, plan: MinibatchPlan
-    ) -> LinearSgdStep:
+    def _step(self, problem: LinearProblem, plan: MinibatchPlan) -> LinearSgdStep:
+        row_loss, target, preconditioner, _ = problem
         if self._rule_name == "sgd":
             rule = named_rule(self._rate, self._eta0, self.power_t, self.alpha)
         else:
@@ -373,11 +385,6 @@ class StochasticModel(DaskEstimator):
         return (isinstance(training, Synchronous) and training.virtual_workers) or VIRTUAL_WORKERS
 
     @property
-    def _optimizer(self) -> tuple[str, bool]:
-        """The name of the rule, and whether it averages: a state of one is of no use to another."""
-        return self._rule_name, bool(self.average)
-
-    @property
     def _rule_name(self) -> str:
         """The optimizer: by default Adagrad, and plain descent where a learning rate is named."""
         if self.optimizer != "auto":
@@ -391,15 +398,6 @@ class StochasticModel(DaskEstimator):
     @property
     def _eta0(self) -> float:
         return 0.01 if self.eta0 is None else float(self.eta0)
-
-    def _warn_unless_converged(self) -> None:
-        if self.tol is not None and self.n_iter_ == self.max_iter:
-            warnings.warn(
-                f"Maximum number of iteration reached before convergence (max_iter={self.max_iter}, tol={self.tol}). "
-                "Consider increasing max_iter to improve the fit.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
 
 def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> Array:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -41,24 +42,18 @@ SCHEDULES = ("constant", "invscaling", "adaptive")
 SOLVERS = ("adam", "sgd", "lbfgs")
 AUTO_BATCH = 200
 ROWS_PER_VIRTUAL_WORKER = 100
-UNUSED: dict[str, tuple[Any, str, Callable[[Any], bool]]] = {
-    "learning_rate": ("constant", "solver='sgd'", lambda model: model.solver == "sgd"),
-    "momentum": (0.9, "solver='sgd'", lambda model: model.solver == "sgd"),
-    "nesterovs_momentum": (True, "solver='sgd'", lambda model: model.solver == "sgd"),
-    "power_t": (0.5, "learning_rate='invscaling'", lambda model: model.learning_rate == "invscaling"),
-    "beta_1": (0.9, "solver='adam'", lambda model: model.solver == "adam"),
-    "beta_2": (0.999, "solver='adam'", lambda model: model.solver == "adam"),
-    "epsilon": (1e-8, "solver='adam'", lambda model: model.solver == "adam"),
-    "validation_fraction": (0.1, "early_stopping=True", lambda model: model.early_stopping),
-    "early_stopping": (False, "solver='adam' or 'sgd'", lambda model: model.solver != "lbfgs"),
-    "training": (None, "solver='adam' or 'sgd'", lambda model: model.solver != "lbfgs"),
-    "batch_size": ("auto", "solver='adam' or 'sgd'", lambda model: model.solver != "lbfgs"),
-    "shuffle": (True, "solver='adam' or 'sgd'", lambda model: model.solver != "lbfgs"),
-    "learning_rate_init": (0.001, "solver='adam' or 'sgd'", lambda model: model.solver != "lbfgs"),
-    "n_iter_no_change": (10, "solver='adam' or 'sgd'", lambda model: model.solver != "lbfgs"),
-    "max_fun": (15000, "solver='lbfgs'", lambda model: model.solver == "lbfgs"),
+UNUSED: dict[str, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
+    "solver='sgd'": (("learning_rate", "momentum", "nesterovs_momentum"), lambda model: model.solver == "sgd"),
+    "learning_rate='invscaling'": (("power_t",), lambda model: model.learning_rate == "invscaling"),
+    "solver='adam'": (("beta_1", "beta_2", "epsilon"), lambda model: model.solver == "adam"),
+    "early_stopping=True": (("validation_fraction",), lambda model: model.early_stopping),
+    "solver='adam' or 'sgd'": (
+        ("early_stopping", "training", "batch_size", "shuffle", "learning_rate_init", "n_iter_no_change"),
+        lambda model: model.solver != "lbfgs",
+    ),
+    "solver='lbfgs'": (("max_fun",), lambda model: model.solver == "lbfgs"),
 }
-"""Parameters that only some settings use: their defaults, what uses them, and whether it does."""
+"""Settings that parameters are used with only: these parameters, and whether a model has the setting."""
 
 
 def check_parameters(model: Any) -> None:
@@ -80,10 +75,12 @@ def check_parameters(model: Any) -> None:
     check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=model.n_iter_no_change != np.inf)
     if model.batch_size != "auto":
         check_number("batch_size", model.batch_size, low=1, integer=True)
-    for name, (default, used_by, is_used) in UNUSED.items():
-        value = getattr(model, name)
-        if value != default and not is_used(model):
-            raise ValueError(f"{name}: expected {default!r}, since it is used with {used_by} only, got {value!r}")
+    defaults = type(model)().get_params()
+    for setting, (names, is_set) in UNUSED.items():
+        for name in names:
+            value, default = getattr(model, name), defaults[name]
+            if value != default and not is_set(model):
+                raise ValueError(f"{name}: expected {default!r}, since it is used with {setting} only, got {value!r}")
     config_of(model, batch_size=AUTO_BATCH, seed=0, epochs=1)
 
 
@@ -146,67 +143,61 @@ Scorer = Callable[[dict[str, Array]], ValidationScore]
 
 @dataclass
 class MlpProgress:
-    """Losses and validation scores so far, and scikit-learn's stopping rules.
+    """Training between its epochs: scikit-learn's stopping rules, and the fitted attributes that change with epochs.
 
     Parameters
     ----------
     model : perceptron
-        Whose parameters say when to stop.
+        Whose parameters say when to stop, and whose attributes are kept up to date.
     rate : float
         The learning rate of the epochs to come.
     scorer : callable, optional
         Where rows are held out.
-    losses, scores, best_loss, seen : results of earlier fits, where this one goes on from them
+    best : dict of arrays, optional
+        The parameters with the highest validation score.
     """
 
     model: Any
     rate: float
     scorer: Scorer | None = None
-    losses: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    best_loss: float = np.inf
-    seen: int = 0
-    best_score: float = -np.inf
     best: dict[str, Array] | None = None
-    epochs: int = 0
     stopped: bool = False
-    """Return whether it ended because it became no better."""
+    """Whether training ended because it became no better."""
     _bad: int = 0
 
     def goes_on(self, history: History, params: dict[str, Array]) -> bool:
         """Take note of an epoch; return whether the next has the same rate, and there is one."""
-        self.epochs += 1
-        self.seen += history.epochs[-1].n_rows
-        self.losses.append(float(history.epochs[-1].loss))
-        is_better = self._scored(params) if self.scorer else self._loss_fell()
-        self._bad = 0 if is_better else self._bad + 1
+        model, record = self.model, history.epochs[-1]
+        model.n_iter_ += 1
+        model.t_ += record.n_rows
+        model.loss_ = float(record.loss)
+        model.loss_curve_.append(model.loss_)
+        self._bad = 0 if self._is_better(params) else self._bad + 1
         before = self.rate
-        if self.model.learning_rate == "invscaling":
-            self.rate = self.model.learning_rate_init / (self.seen + 1) ** self.model.power_t
-        if self._bad > self.model.n_iter_no_change:
+        if model.learning_rate == "invscaling":
+            self.rate = model.learning_rate_init / (model.t_ + 1) ** model.power_t
+        if self._bad > model.n_iter_no_change:
             self._bad = 0
-            self.stopped = self.model.learning_rate != "adaptive" or self.rate <= LEAST_RATE
+            self.stopped = model.learning_rate != "adaptive" or self.rate <= LEAST_RATE
             self.rate /= 1 if self.stopped else 5
-        goes_on: bool = not self.stopped and self.rate == before
-        return goes_on
+        return not self.stopped and self.rate == before
 
-    def _loss_fell(self) -> bool:
-        fell: bool = self.losses[-1] <= self.best_loss - self.model.tol
-        self.best_loss = min(self.best_loss, self.losses[-1])
-        return fell
-
-    def _scored(self, params: dict[str, Array]) -> bool:
-        score, n_rows = self.scorer(params) if self.scorer else ValidationScore(np.nan, 0)
+    def _is_better(self, params: dict[str, Array]) -> bool:
+        model = self.model
+        if self.scorer is None:
+            best, model.best_loss_ = model.best_loss_, min(model.best_loss_, model.loss_)
+            return bool(model.loss_ <= best - model.tol)
+        score, n_rows = self.scorer(params)
         if n_rows < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: a share "
                 f"of each block is held out, {n_rows} rows in all"
             )
-        self.scores.append(score)
-        rose: bool = not score < self.best_score + self.model.tol
-        if score > self.best_score:
-            self.best_score, self.best = score, {name: array.copy() for name, array in params.items()}
-        return rose
+        model.validation_scores_.append(score)
+        best = model.best_validation_score_
+        if score > best:
+            model.best_validation_score_, self.best = score, {name: array.copy() for name, array in params.items()}
+        return not score < best + model.tol
 
 
 class OptimizerState(NamedTuple):
@@ -231,26 +222,11 @@ def fitted_attributes(model: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(model).items() if name.endswith("_") and name[0] != "_"}
 
 
-class MultiLayerPerceptron(DaskEstimator):
+class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
     """Base of the multi-layer perceptrons: training by minibatches, or by L-BFGS on all rows."""
 
-    hidden_layer_sizes: Any
-    activation: str
-    solver: str
-    alpha: float
-    learning_rate_init: float
-    max_iter: int
-    max_fun: int
-    tol: float
-    random_state: Any
-    early_stopping: bool
-    warm_start: bool
-    n_jobs: int | None
-
-    coefs_: list[Array]
-    intercepts_: list[Array]
-    n_features_in_: int
-    history_: History
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
     _scorer: type[ValidationScorer]
 
     def to_sklearn(self) -> Any:
@@ -282,7 +258,7 @@ class MultiLayerPerceptron(DaskEstimator):
         """Fit data in memory by scikit-learn's own L-BFGS."""
         twin = self._unfitted() if anew else self.to_sklearn()
         with computing():
-            vars(self).update(fitted_attributes(twin.fit(*inputs)))
+            self.__dict__.update(fitted_attributes(twin.fit(*inputs)))
         self.history_, self._optimizer_state = History(), OptimizerState((), float(self.learning_rate_init))
         return self
 
@@ -327,11 +303,11 @@ class MultiLayerPerceptron(DaskEstimator):
         drawn = glorot(sizes, self.activation, rng, summary.precision)
         params = drawn if anew else self._known(drawn)
         loss = NetworkLoss(self.activation, self.out_activation_, float(self.alpha))
-        progress = self._progress(params, anew=anew, goes_on=goes_on)
+        progress = self._begin(params, anew=anew, goes_on=goes_on)
         if self.solver == "lbfgs":
             self._minimize(engine, loss, params, progress)
         else:
-            epochs = len(progress.losses) + (1 if goes_on else self.max_iter)
+            epochs = len(self.loss_curve_) + (1 if goes_on else self.max_iter)
             batch_size, seed = batch_rows(self, summary.n_rows), int(rng.randint(2**31 - 1))
             config = config_of(self, batch_size=batch_size, seed=seed, epochs=epochs)
             state = self._optimizer_state.state if goes_on and not anew else ()
@@ -348,9 +324,8 @@ class MultiLayerPerceptron(DaskEstimator):
         """Train on all rows at once."""
         limits: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "max_fun": self.max_fun}
         found = minimize_network(engine, loss, params, **limits)
-        progress.epochs, progress.stopped, progress.best = found.n_iter, found.converged, found.params
-        self._remember(progress, History(), OptimizerState((), progress.rate))
-        self.loss_ = found.loss
+        self.n_iter_, self.loss_, progress.stopped = found.n_iter, found.loss, found.converged
+        self._remember(found.params, History(), OptimizerState((), progress.rate))
 
     def _descend(
         self,
@@ -366,25 +341,29 @@ class MultiLayerPerceptron(DaskEstimator):
             order = MinibatchOrder(config.random_state, config.batch_size, config.validation_fraction, config.shuffle)
             progress.scorer = partial(self._score_validation, engine, order, loss)
         history, step = History(), GradientStep(loss)
-        while len(progress.losses) < config.epochs and not progress.stopped:
-            start, rule = ResumePoint(len(progress.losses), state, history), rule_of(self, progress.rate)
+        while len(self.loss_curve_) < config.epochs and not progress.stopped:
+            start, rule = ResumePoint(len(self.loss_curve_), state, history), rule_of(self, progress.rate)
             params, history, state = train_on(engine, step, params, rule, config, progress.goes_on, start)
-        progress.best = params if progress.best is None else progress.best
-        self._remember(progress, history, OptimizerState(state, progress.rate))
-
-    def _progress(self, params: dict[str, Array], *, anew: bool, goes_on: bool) -> MlpProgress:
-        """Return the progress before the first epoch."""
-        if anew:
-            return MlpProgress(self, float(self.learning_rate_init))
-        rate = self._optimizer_state.rate if goes_on else float(self.learning_rate_init)
-        progress = MlpProgress(
-            self, rate, None, list(self.loss_curve_), list(self.validation_scores_ or []), seen=self.t_
+        self._remember(
+            params if progress.best is None else progress.best, history, OptimizerState(state, progress.rate)
         )
-        if self.best_loss_ is not None:
-            progress.best_loss = self.best_loss_
-        if self.early_stopping and self.best_validation_score_ is not None:
-            progress.best_score, progress.best = self.best_validation_score_, params
-        return progress
+
+    def _begin(self, params: dict[str, Array], *, anew: bool, goes_on: bool) -> MlpProgress:
+        """Give the attributes that epochs change the values before the first, and return the progress."""
+        if anew:
+            self.loss_curve_, self.validation_scores_, self.t_ = [], [], 0
+            self.best_loss_ = self.best_validation_score_ = None
+        scored = self.early_stopping and self.best_validation_score_ is not None
+        self.n_iter_, self.loss_curve_ = 0, [*self.loss_curve_]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.inf
+        if self.early_stopping:
+            self.best_loss_, self.validation_scores_ = None, [*(self.validation_scores_ or ())]
+            self.best_validation_score_ = self.best_validation_score_ if scored else -np.inf
+        else:
+            self.best_loss_ = np.inf if self.best_loss_ is None else self.best_loss_
+            self.validation_scores_ = self.best_validation_score_ = None
+        rate = self._optimizer_state.rate if goes_on and not anew else float(self.learning_rate_init)
+        return MlpProgress(self, rate, best=params if scored else None)
 
     def _score_validation(
         self, engine: Engine, order: MinibatchOrder, loss: NetworkLoss, params: dict[str, Array]
@@ -401,19 +380,11 @@ class MultiLayerPerceptron(DaskEstimator):
             raise ValueError(f"expected the last fit's coefficients to have shapes {shapes}: the layers have changed")
         return {name: held[name].astype(array.dtype, copy=False) for name, array in drawn.items()}
 
-    def _remember(self, progress: MlpProgress, history: History, optimizer: OptimizerState) -> None:
-        best: dict[str, Array] = progress.best or {}
-        layers = range(len(best) // 2)
-        self.coefs_ = [np.array(best[f"coefs_{i}"]) for i in layers]
-        self.intercepts_ = [np.array(best[f"intercepts_{i}"]) for i in layers]
-        self.n_layers_, self.n_iter_, self.t_ = len(layers) + 1, progress.epochs, progress.seen
-        self.loss_curve_ = progress.losses
-        self.loss_ = progress.losses[-1] if progress.losses else np.inf
-        stops = self.early_stopping
-        self.best_loss_ = None if stops else progress.best_loss
-        self.validation_scores_ = progress.scores if stops else None
-        self.best_validation_score_ = progress.best_score if stops else None
-        self.history_, self._optimizer_state = history, optimizer
+    def _remember(self, params: dict[str, Array], history: History, optimizer: OptimizerState) -> None:
+        layers = range(len(params) // 2)
+        self.coefs_ = [np.array(params[f"coefs_{i}"]) for i in layers]
+        self.intercepts_ = [np.array(params[f"intercepts_{i}"]) for i in layers]
+        self.n_layers_, self.history_, self._optimizer_state = len(layers) + 1, history, optimizer
 
     def _check_known(self, X: Any) -> None:
         """Check that X has the features of the last fit."""

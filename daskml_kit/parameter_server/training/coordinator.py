@@ -255,7 +255,8 @@ class SynchronousRun(TrainingRun):
         for epoch in range(first_epoch, self.config.epochs):
             running = self._start(epoch, blocks, n_steps, done)
             while running:
-                running -= self._next_report() is not None
+                if self._next_report() is not None:
+                    running -= 1
             done += max(n_steps)
             if not self._end_epoch(epoch):
                 return

@@ -76,10 +76,11 @@ def carry_out(config: WorkerConfig, assignment: Assignment, sources: Any, change
 
 def carry_out_here(config: WorkerConfig, assignment: Assignment, sources: Any, change: Any) -> WorkerReport:
     """Carry out an assignment in a thread of this process."""
-    loads = [
-        partial(load, source, change) if isinstance(source, Lazy) else partial(Block, *source) for source in sources
-    ]
-    return _run(config, assignment, loads, HERE)
+    return _run(config, assignment, [partial(_load_here, source, change) for source in sources], HERE)
+
+
+def _load_here(source: Block | Lazy, change: Any) -> Block:
+    return load(source, change) if isinstance(source, Lazy) else source
 
 
 def _run(config: WorkerConfig, assignment: Assignment, loads: Sequence[Load], address: str) -> WorkerReport:

@@ -80,17 +80,20 @@ class GradientStep(WorkerStep):
             value, grads = evaluated(self.loss_and_grad, params, batches[0])
             return Contribution(value, batches[0].mass, batches[0].n_rows, grads)
         loss = weight = 0.0
-        n_rows, total = 0, None
+        n_rows = 0
+        total: dict[str, Any] = {}
         for batch in batches:
             value, grads = evaluated(self.loss_and_grad, params, batch)
             mass = batch.mass
-            if total is None and mass == 0:
+            if not total and mass == 0:
                 continue
             loss, weight, n_rows = loss + value * mass, weight + mass, n_rows + batch.n_rows
-            total = _added(total, grads, mass)
-        if total is None or not weight:
+            for name, grad in grads.items():
+                part = scaled(grad, mass)
+                total[name] = _sum(total[name], part) if name in total else part
+        if not weight:
             return Contribution(0.0, 0.0, 0, {})
-        return Contribution(loss / weight, weight, n_rows, {name: _scaled(g, 1 / weight) for name, g in total.items()})
+        return Contribution(loss / weight, weight, n_rows, {name: scaled(g, 1 / weight) for name, g in total.items()})
 
 
 @dataclass(frozen=True)
@@ -136,24 +139,19 @@ def evaluated(function: LossAndGradient, params: dict[str, Array], batch: Miniba
     return float(answer[0]), answer[1]
 
 
-def _added(total: dict[str, Any] | None, grads: Mapping[str, Any], mass: float) -> dict[str, Any]:
-    scaled = {name: _scaled(grad, mass) for name, grad in grads.items()}
-    if total is None:
-        return scaled
-    both = {name: _sum(total[name], scaled[name]) for name in total if name in scaled}
-    return {**total, **scaled, **both}
-
-
 def _sum(a: Any, b: Any) -> Any:
     if isinstance(a, SparseRows) and isinstance(b, SparseRows):
         return SparseRows(np.concatenate([a.rows, b.rows]), np.concatenate([a.values, b.values]))
     return a + b
 
 
-def _scaled(gradient: Any, by: float) -> Any:
+def scaled(gradient: Any, factor: float) -> Any:
+    """Return a multiple of a gradient, an array or `SparseRows`."""
+    if factor == 1:
+        return gradient
     if isinstance(gradient, SparseRows):
-        return SparseRows(gradient.rows, np.asarray(gradient.values) * by)
-    return np.asarray(gradient) * by
+        return SparseRows(gradient.rows, np.asarray(gradient.values) * factor)
+    return np.asarray(gradient) * factor
 
 
 class TopK:

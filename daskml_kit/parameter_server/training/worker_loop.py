@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.row_sparse import SparseRows
 from daskml_kit.parameter_server.buffers import RowBuffer
 from daskml_kit.parameter_server.client import WorkerClient
 from daskml_kit.parameter_server.protocol import Consistency
 from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.training.minibatches import Minibatch, MinibatchOrder, ShuffledBlock
-from daskml_kit.parameter_server.training.updates import Contribution, TopK, WorkerStep
+from daskml_kit.parameter_server.training.updates import Contribution, TopK, WorkerStep, scaled
 from daskml_kit.typing import Array
 
 Load = Callable[[], Block]
@@ -188,7 +187,7 @@ class AsyncWorker:
         return self.report._replace(skipped=self.client.skipped)
 
     def _push(self, contribution: Contribution, at: int, *, some_rows: bool) -> None:
-        arrays = {name: _scaled(array, self.config.share) for name, array in contribution.arrays.items()}
+        arrays = {name: scaled(array, self.config.share) for name, array in contribution.arrays.items()}
         fresh = self.client.finish() if self._in_flight else self._params
         self.client.start(self._top_k.compress(arrays) if self._top_k else arrays, at=at)
         self._in_flight = not self._bounded
@@ -228,7 +227,7 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
             contribution = _compute(config.step, own, batches, block)
             if row_sparse:  # gradients of rows add up: of so many virtual workers, each has an equal part in the mean
                 n_virtual = config.consistency.virtual_workers
-                arrays = {name: _scaled(array, n_virtual) for name, array in contribution.arrays.items()}
+                arrays = {name: scaled(array, n_virtual) for name, array in contribution.arrays.items()}
                 parts.append((number, 1.0, arrays))
             else:
                 parts.append((number, contribution.weight, contribution.arrays))
@@ -287,11 +286,3 @@ def _compute(step: WorkerStep, params: dict[str, Array], batches: list[Minibatch
     if not np.isfinite(contribution.loss):
         check_finite(block)
     return contribution
-
-
-def _scaled(array: Any, factor: float) -> Any:
-    if factor == 1:
-        return array
-    return (
-        SparseRows(array.rows, array.values * factor) if isinstance(array, SparseRows) else np.asarray(array) * factor
-    )
