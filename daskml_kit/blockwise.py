@@ -10,6 +10,7 @@ import dask.dataframe as dd
 import pandas as pd
 
 from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.encoding import transform_rows
 from daskml_kit.reductions.frames import is_sparse
 
 
@@ -38,7 +39,7 @@ def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any =
     if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
         return meta_.copy()
     try:
-        return getattr(model, method)(block)
+        return transform_rows(model, block) if method == "transform" else getattr(model, method)(block)
     except ValueError as error:
         number = block_id[0] if block_id else partition_info["number"] if partition_info else None
         raise DataError(f"{error} (in block {number})") from error

@@ -81,9 +81,6 @@ def as_block(
     target = None if y is None else np.asarray(y)
     if target is not None and target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
-    if not sp.issparse(matrix) and not matrix.flags.aligned:
-        # NumPy would multiply unaligned rows, as they come off the wire, by other routines that round otherwise
-        matrix = matrix.copy()
     weights = None if weight is None else _as_numbers(np.asarray(weight), "sample_weight", where)
     for name, part in (("y", target), ("sample_weight", weights)):
         if part is not None and part.shape[0] != matrix.shape[0]:
@@ -91,7 +88,19 @@ def as_block(
     if weights is not None and weights.ndim != 1:
         raise DataError(f"sample_weight: expected one dimension, got shape {weights.shape} {where}")
     ids = None if fold is None else _as_ids(fold, matrix.shape[0], where)
-    return Block(matrix, target, weights, index, ids, run)
+    return Block(_aligned(matrix), _aligned(target), _aligned(weights), index, _aligned(ids), run)
+
+
+def _aligned(part: Any) -> Any:
+    """Return a part in aligned memory: what comes off the wire may not be, and other routines round otherwise there."""
+    if part is None:
+        return None
+    if sp.issparse(part):
+        arrays = (part.data, part.indices, part.indptr)
+        if all(array.flags.aligned for array in arrays):
+            return part
+        return type(part)(tuple(map(_aligned, arrays)), shape=part.shape)
+    return part if part.flags.aligned else part.copy()
 
 
 def check_finite(block: Block) -> None:

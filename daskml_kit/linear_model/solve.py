@@ -108,6 +108,8 @@ DENSE_COEFFICIENTS = 1200
 """Up to this many coefficients a Hessian of the sample is made and factored; beyond, only its diagonal is used."""
 CHEAP_HESSIANS = 300
 """Up to this many coefficients a Hessian of all rows is made, where the sample tells too little."""
+SHORT_ROW = 32
+"""Up to so many stored numbers a row, as encoded categories have, a Hessian costs little more than a gradient."""
 
 
 def minimize(
@@ -159,7 +161,7 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
 
 def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
     size, sampled = max(len(p.free) for p in problems.values()), len(summary.sample_weight)
-    cheap = size <= CHEAP_HESSIANS
+    cheap = size <= (DENSE_COEFFICIENTS if _has_short_rows(summary.sample_X) else CHEAP_HESSIANS)
     tells = sampled >= 5 * size and _rarest(summary) >= 30
     if cheap and sp.issparse(summary.sample_X):
         # one-hot columns that the sample hardly has would take the place of one exact Hessian by many gradients
@@ -167,6 +169,10 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
     if size <= DENSE_COEFFICIENTS and tells and summary.n_rows >= 2 * sampled:
         return "pilot"
     return "newton-cholesky" if cheap else "lbfgs"
+
+
+def _has_short_rows(X: Any) -> bool:
+    return bool(sp.issparse(X) and X.nnz <= SHORT_ROW * X.shape[0])
 
 
 def _thinnest(summary: DataSummary) -> int:

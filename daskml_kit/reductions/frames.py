@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, as_block
 from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.encoding import transform_rows
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
 
 
@@ -52,7 +53,7 @@ class Through(Delegate):
 
     def view(self, block: Block) -> Block:
         if block.X.shape[0]:
-            return block._replace(X=self.model.transform(block.X))
+            return block._replace(X=transform_rows(self.model, block.X))
         X = block.X  # scikit-learn refuses to work on no rows
         zeros: Any = np.zeros((1, X.shape[1]), X.dtype if hasattr(X, "dtype") else None)
         rows = (

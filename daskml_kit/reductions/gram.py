@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
+from daskml_kit.numerics.csr import sandwich
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -94,9 +95,9 @@ def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
     ones = np.ones((block.n_rows, 1))
     dense = ones if y is None else np.hstack([y.astype(np.float64), ones])
     weight = np.ones(block.n_rows) if block.weight is None else block.weight
-    weighted = X.multiply(weight[:, None]).tocsr()
-    corner = weighted.T @ dense
-    total = np.block([[(weighted.T @ X).toarray(), corner], [corner.T, dense.T @ (dense * weight[:, None])]])
+    weighted = dense * weight[:, None]
+    corner = X.T @ weighted
+    total = np.block([[sandwich(X, weight), corner], [corner.T, dense.T @ weighted]])
     return _centered(total, block, np.zeros(total.shape[0] - 1))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
+from daskml_kit.numerics.csr import add_upper, has_many_pairs, mirror, row_slice, sandwich
 from daskml_kit.numerics.losses import Loss
 from daskml_kit.numerics.targets import MAX_ROWS, Read, Target, rows_by_id, scratch, scratch_memory, tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_of
@@ -151,21 +152,26 @@ class LossAt:
         coef = self.coef.reshape(m * k, width).astype(dtype)
         sums = self._zeros()
         size = tile_rows(X, m * k * (k if self.order > 1 else 1))
+        sparse = sp.issparse(X)
+        halves = self.order > 1 and sparse and has_many_pairs(X)  # of the whole block: bits depend on it
         for rows in tiles(block.n_rows, size):
-            tile = X[rows] if X.dtype == dtype else X[rows].astype(dtype)
+            tile = row_slice(X, rows) if sparse else X[rows]
+            tile = tile if tile.dtype == dtype else tile.astype(dtype)
             weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
             read = self.target.read(y[rows], weight, dtype)  # type: ignore[index]  # `chunk` has looked
-            self._add(sums, tile, coef, read)
+            self._add(sums, tile, coef, read, halves)
+        if sums.hess is not None:
+            _complete(sums.hess.reshape(m, k, width, k, width), halves)
         return sums
 
-    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read) -> None:
+    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read, halves: bool) -> None:
         m, k, _ = self.coef.shape
         shape, slopes = (len(coef), tile.shape[0]), coef[:, :-1].T  # BLAS prefers the long side first
         if isinstance(tile, np.ndarray):
-            product = np.matmul(tile, slopes, out=scratch("product", shape[::-1], coef.dtype))
+            linear = np.matmul(tile, slopes, out=scratch("product", shape[::-1], coef.dtype))
         else:
-            product = np.asarray(tile @ slopes)
-        raw = np.add(product.T, coef[:, -1:], out=scratch("raw", shape, coef.dtype))
+            linear = np.asarray(tile @ slopes)
+        raw = np.add(linear.T, coef[:, -1:], out=scratch("raw", shape, coef.dtype))
         if k == 1:
             value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
@@ -174,17 +180,17 @@ class LossAt:
             if hessian is not None and sums.hess is not None:
                 weighted = hessian if read.weight is None else hessian * read.weight
                 for problem in range(m):
-                    sums.hess[problem] += gram_with_ones(tile, weighted[problem])
+                    add_gram(sums.hess[problem], tile, weighted[problem], halves)
         else:
             gradient = scratch("gradient", shape, coef.dtype)
             for problem in range(m):
                 part = slice(problem * k, (problem + 1) * k)
-                gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read)
+                gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read, halves)
         flat = sums.grad.reshape(m * k, -1)
         flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sp.issparse(tile) else gradient @ tile)
         flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
 
-    def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read) -> Array:
+    def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read, halves: bool) -> Array:
         k, width = self.coef.shape[1:]
         value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
         if read.weight is not None:
@@ -196,11 +202,28 @@ class LossAt:
             hess = sums.hess[problem].reshape(k, width, k, width)
             for a in range(k):
                 for b in range(a + 1):
-                    piece = gram_with_ones(tile, hessian[a, b])
-                    hess[a, :, b, :] += piece
-                    if a != b:
-                        hess[b, :, a, :] += piece.T
+                    add_gram(hess[a, :, b, :], tile, hessian[a, b], halves)
         return gradient
+
+
+def add_gram(hess: Array, tile: Matrix, weight: Array, halves: bool) -> None:
+    """Add Z' diag(weight) Z, where Z is ``tile`` with a last column of ones; by ``halves`` only above the diagonal."""
+    if not halves:
+        hess += gram_with_ones(tile, weight)
+        return
+    add_upper(tile, weight, hess)
+    hess[:-1, -1] += tile.T @ weight
+    hess[-1, -1] += weight.sum(dtype=np.float64)
+
+
+def _complete(hess: Array, halves: bool) -> None:
+    """Fill in what is symmetric: of Hessians (m, k, d + 1, k, d + 1) only pairs of outputs a >= b have been added."""
+    for a in range(hess.shape[1]):
+        for b in range(a + 1):
+            if halves:
+                mirror(hess[:, a, :, b, :])
+            if a != b:
+                hess[:, b, :, a, :] = hess[:, a, :, b, :].swapaxes(1, 2)
 
 
 def gram_with_ones(tile: Matrix, weight: Array) -> Array:
@@ -210,9 +233,8 @@ def gram_with_ones(tile: Matrix, weight: Array) -> Array:
     d = tile.shape[1]
     gram = np.empty((d + 1, d + 1))
     if sp.issparse(tile):
-        scaled = sp.csr_array(tile).multiply(weight[:, None]).tocsr()
-        gram[:d, :d] = (scaled.T @ tile).toarray()
-        edge = np.asarray(scaled.sum(axis=0)).ravel()
+        gram[:d, :d] = sandwich(tile, weight)
+        edge = tile.T @ weight
     else:
         if weight.min(initial=0) >= 0:  # the symmetric product costs half of the general one
             root = tile * np.sqrt(weight)[:, None]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.encoding import codes_of, first_rows_of
 from daskml_kit.reductions.class_losses import union
 from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.reduction import SingleReduction
@@ -45,26 +46,23 @@ class Counts(SingleReduction):
 
 def _tally(values: Any, weight: Array) -> Tally:
     """Sum the weights of equal values."""
+    codes, distinct = codes_of(values) or _code_objects(values)
+    if isinstance(distinct.dtype, pd.CategoricalDtype):  # blocks may know different categories
+        plain = np.asarray(distinct)
+        distinct = pd.Series(plain, name=distinct.name, dtype=plain.dtype)
+    return Tally(distinct, np.bincount(codes, weight, minlength=len(distinct)).astype(np.int64))
+
+
+def _code_objects(values: Any) -> tuple[Array, Any]:
+    """Give the missing values, of which objects may hold several kinds, codes of their own."""
     codes = np.array(pd.factorize(values)[0])
-    missing = codes < 0
-    if missing.any():
-        _code_missing(values, codes, np.flatnonzero(missing))
-    n_values = int(codes.max(initial=-1)) + 1
-    first = np.empty(n_values, np.intp)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    distinct = values.iloc[first] if hasattr(values, "iloc") else values[first]
-    return Tally(distinct, np.bincount(codes, weight, minlength=n_values).astype(np.int64))
-
-
-def _code_missing(values: Any, codes: Array, rows: Array) -> None:
-    """Give the missing values codes of their own; objects may hold several kinds of them."""
+    rows = np.flatnonzero(codes < 0)
     last = codes.max(initial=-1)
-    if values.dtype != object:
-        codes[rows] = last + 1
-        return
     kinds = [_kind(value) for value in (values.iloc[rows] if hasattr(values, "iloc") else values[rows])]
     order = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
     codes[rows] = last + np.array([order[kind] for kind in kinds])
+    first = first_rows_of(codes)
+    return codes, values.iloc[first] if hasattr(values, "iloc") else values[first]
 
 
 def _kind(value: Any) -> str:
@@ -76,11 +74,7 @@ def _column(table: Any, position: int) -> Any:
         return table[:, [position]].toarray()[:, 0]
     if not hasattr(table, "iloc"):
         return table[:, position]
-    column = table.iloc[:, position]
-    if isinstance(column.dtype, pd.CategoricalDtype):  # blocks may know different categories
-        plain = np.asarray(column)
-        return pd.Series(plain, name=column.name, dtype=plain.dtype)
-    return column
+    return table.iloc[:, position]
 
 
 def _joined(a: Tally, b: Tally) -> Tally:

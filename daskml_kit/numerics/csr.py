@@ -1,0 +1,101 @@
+"""Sandwich products of CSR matrices, which Hessians of linear predictors are: compiled where there is much to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from daskml_kit.typing import Array
+
+MANY_PAIRS = 2_000_000
+"""Pairs of numbers that are stored in a row, over all rows, from which compiled loops pay.
+
+Below, SciPy takes milliseconds, and the first call would wait for the compiler, or for its cache on disk.
+"""
+
+
+def row_slice(X: Any, rows: slice) -> Any:
+    """Return rows of a CSR matrix that follow each other, by slices of its arrays; SciPy goes over their numbers.
+
+    Examples
+    --------
+    >>> X = sp.csr_array(np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]]))
+    >>> row_slice(X, slice(1, 3)).toarray()
+    array([[0., 2.],
+           [3., 0.]])
+    """
+    edges = X.indptr[rows.start : rows.stop + 1]
+    stored = slice(int(edges[0]), int(edges[-1]))
+    part = type(X)((X.data[stored], X.indices[stored], edges - edges[0]), shape=(len(edges) - 1, X.shape[1]))
+    part.has_canonical_format = X.has_canonical_format  # found out once, not for each slice
+    return part
+
+
+def has_many_pairs(X: Any) -> bool:
+    """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays."""
+    counts = np.diff(X.indptr).astype(np.float64)
+    return float(counts @ counts) >= MANY_PAIRS
+
+
+def add_upper(X: Any, weight: Array, out: Array) -> None:
+    """Add the upper triangle of X' diag(weight) X to that of ``out``, compiled; the triangle below is left as it is.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+        Of any sign.
+    out : float64 array of shape (n_features, n_features)
+    """
+    from daskml_kit.numerics.compiled import add_upper  # Numba takes a second to import: only where much is to do
+
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    add_upper(X.indptr, X.indices, X.data, weight, out)
+
+
+def mirror(square: Array) -> None:
+    """Copy the upper triangle of a square matrix, or of each of a stack, to the lower.
+
+    Examples
+    --------
+    >>> square = np.array([[1, 2], [0, 3]])
+    >>> mirror(square)
+    >>> square
+    array([[1, 2],
+           [2, 3]])
+    """
+    for row in range(1, square.shape[-1]):
+        square[..., row, :row] = square[..., :row, row]
+
+
+def sandwich(X: Any, weight: Array) -> Array:
+    """Return X' diag(weight) X of a CSR matrix, in double precision.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_rows, n_features)
+        Indices may be unsorted, and may repeat.
+    weight : array of shape (n_rows,)
+        Of any sign.
+
+    Returns
+    -------
+    array of shape (n_features, n_features)
+
+    Examples
+    --------
+    >>> sandwich(sp.csr_array(np.array([[1.0, 2.0], [0.0, 3.0]])), np.array([1.0, 2.0]))
+    array([[ 1.,  2.],
+           [ 2., 22.]])
+    """
+    if not has_many_pairs(X):
+        scaled = sp.csr_array(X).multiply(weight[:, None]).tocsr()
+        return np.asarray((scaled.T @ X).toarray())
+    out = np.zeros((X.shape[1], X.shape[1]))
+    add_upper(X, weight, out)
+    mirror(out)
+    return out

@@ -1,0 +1,146 @@
+"""Transformation of blocks by fitted scikit-learn transformers, with one look at each distinct value of a category."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import sklearn
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import OneHotEncoder
+
+from daskml_kit.typing import Array
+
+
+def transform_rows(model: Any, rows: Any) -> Any:
+    """Return ``model.transform(rows)``; of a data frame's one-hot columns, codes are looked up rather than values.
+
+    Parameters
+    ----------
+    model : scikit-learn transformer
+        Fitted.
+    rows : array, CSR matrix or DataFrame
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"city": pd.Categorical(["Oslo", "Rome", "Oslo"])})
+    >>> transform_rows(OneHotEncoder().fit(frame), frame).toarray()
+    array([[1., 0.],
+           [0., 1.],
+           [1., 0.]])
+    """
+    found = None
+    if isinstance(rows, pd.DataFrame) and len(rows) and sklearn.get_config()["transform_output"] == "default":
+        if isinstance(model, FrozenEstimator):
+            return transform_rows(model.estimator, rows)
+        if isinstance(model, OneHotEncoder):
+            found = _one_hot(model, rows)
+        elif isinstance(model, ColumnTransformer):
+            found = _side_by_side(model, rows)
+    return model.transform(rows) if found is None else found
+
+
+def codes_of(values: Any) -> tuple[Array, Any] | None:
+    """Return a code of each value, and the distinct values in the order they come; None where they are of no one kind.
+
+    None, NaN and pd.NA are several kinds of missing values, which only columns of objects hold side by side.
+
+    Examples
+    --------
+    >>> codes, distinct = codes_of(pd.Series(["b", "a", "b"]))
+    >>> codes, distinct.tolist()
+    (array([0, 1, 0]), ['b', 'a'])
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, numbers = pd.factorize(np.asarray(values.cat.codes))
+        return codes, pd.Series(pd.Categorical.from_codes(numbers, dtype=values.dtype), name=values.name)
+    codes, _ = pd.factorize(values)
+    missing = codes < 0
+    if missing.any():
+        if values.dtype == object:
+            return None
+        codes[missing] = codes.max() + 1
+    first = first_rows_of(codes)
+    return codes, values.iloc[first] if hasattr(values, "iloc") else values[first]
+
+
+def first_rows_of(codes: Array) -> Array:
+    """Return the first row of each code from 0 on."""
+    first = np.empty(int(codes.max(initial=-1)) + 1, np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first
+
+
+def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
+    """Return the encoded rows as CSR; None where scikit-learn has to do it."""
+    if not encoder.sparse_output or frame.shape[1] != encoder.n_features_in_:
+        return None
+    coded = [codes_of(frame.iloc[:, position]) for position in range(frame.shape[1])]
+    if any(column is None for column in coded):
+        return None
+    codes, distinct = zip(*coded, strict=True)
+    n_rows = max(map(len, distinct))
+    columns = [values.iloc[np.resize(np.arange(len(values)), n_rows)].reset_index(drop=True) for values in distinct]
+    # scikit-learn encodes each distinct value: unknown, missing, dropped and infrequent ones are its affair
+    known = encoder.transform(pd.concat(columns, axis=1).set_axis(frame.columns, axis=1))
+    edges = np.cumsum([0, *_widths(encoder)])
+    if edges[-1] != known.shape[1]:
+        return None
+    value, column = known.nonzero()
+    feature = np.searchsorted(edges, column, side="right") - 1
+    places = np.full((frame.shape[1], n_rows), -1, np.int32)
+    places[feature, value] = column
+    indices = np.stack([places[j][own] for j, own in enumerate(codes)], axis=1)
+    given = indices >= 0
+    starts = np.zeros(len(frame) + 1, np.int32 if indices.size < 2**31 else np.int64)
+    np.cumsum(given.sum(axis=1), out=starts[1:])
+    columns_of_rows = indices.ravel() if given.all() else indices[given]
+    data = np.ones(len(columns_of_rows), known.dtype)
+    return type(known)((data, columns_of_rows.astype(starts.dtype, copy=False), starts), (len(frame), known.shape[1]))
+
+
+def _widths(encoder: OneHotEncoder) -> list[int]:
+    """Return the number of output columns of each feature."""
+    widths = [len(categories) for categories in encoder.categories_]
+    for position, rare in enumerate(getattr(encoder, "infrequent_categories_", None) or []):
+        widths[position] -= 0 if rare is None else len(rare) - 1
+    for position, dropped in enumerate([] if encoder.drop_idx_ is None else encoder.drop_idx_):
+        widths[position] -= dropped is not None
+    return widths
+
+
+def _side_by_side(model: ColumnTransformer, frame: pd.DataFrame) -> Any:
+    """Return the results of the parts of a sparse `ColumnTransformer`; None where scikit-learn has to do it."""
+    names = getattr(model, "feature_names_in_", None)
+    if not model.sparse_output_ or model.transformer_weights or names is None or list(names) != list(frame.columns):
+        return None
+    parts = []
+    for _, part, columns in model.transformers_:
+        if isinstance(part, str) and part == "drop":
+            continue
+        chosen = _chosen(frame, columns)
+        if chosen is None:
+            return None
+        if chosen.ndim == 1 or chosen.shape[1]:
+            parts.append(chosen if isinstance(part, str) else transform_rows(part, chosen))
+    sparse = [part for part in parts if sp.issparse(part)]
+    if len(parts) == len(sparse) or not all(sp.issparse(part) or _is_numeric(part) for part in parts):
+        return None
+    kind = sp.csr_matrix if all(isinstance(part, sp.spmatrix) for part in sparse) else sp.csr_array
+    return sp.hstack([part if sp.issparse(part) else kind(np.asarray(part)) for part in parts], format="csr")
+
+
+def _chosen(frame: pd.DataFrame, columns: Any) -> Any:
+    if isinstance(columns, str):
+        return frame[columns]
+    if isinstance(columns, (list, np.ndarray, pd.Index)) and all(isinstance(name, str) for name in columns):
+        return frame[list(columns)]
+    return None
+
+
+def _is_numeric(part: Any) -> bool:
+    kinds = part.dtypes if isinstance(part, pd.DataFrame) else [part.dtype]
+    return getattr(part, "ndim", 0) == 2 and all(isinstance(kind, np.dtype) and kind.kind in "fiub" for kind in kinds)

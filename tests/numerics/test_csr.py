@@ -1,0 +1,86 @@
+"""Compiled loops over CSR matrices, and slices of their rows, against SciPy."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from daskml_kit.data.block import Block
+from daskml_kit.numerics import csr
+from daskml_kit.numerics.losses import Logistic, Softmax
+from daskml_kit.numerics.targets import Codes, OneVsRest
+from daskml_kit.reductions.gram import Gram
+from daskml_kit.reductions.loss import LossAt
+
+
+def random_csr(seed, n_rows, n_features, dtype, canonical):
+    draw = np.random.default_rng(seed)
+    X = sp.random_array((n_rows, n_features), density=0.3, format="csr", dtype=dtype, rng=draw)
+    if canonical:
+        return X
+    # every row's numbers backwards, and each as the sum of two
+    backwards = [np.arange(b - 1, a - 1, -1) for a, b in pairwise(X.indptr)]
+    order = np.concatenate([np.empty(0, int), *backwards])
+    data, indices = np.repeat(X.data[order] / 2, 2), np.repeat(X.indices[order], 2)
+    return sp.csr_array((data, indices, 2 * X.indptr), shape=X.shape)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(
+    seed=st.integers(0, 99),
+    n_rows=st.integers(0, 30),
+    n_features=st.integers(1, 12),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    canonical=st.booleans(),
+)
+def test_the_compiled_sandwich_is_scipys(seed, n_rows, n_features, dtype, canonical):
+    X = random_csr(seed, n_rows, n_features, dtype, canonical)
+    weight = np.random.default_rng(seed).normal(size=n_rows)
+    given_X = [part.copy() for part in (X.data, X.indices, X.indptr)]
+    expected = csr.sandwich(X, weight)
+    found = np.zeros((n_features, n_features))
+    csr.add_upper(X, weight, found)
+    csr.mirror(found)
+    assert_allclose(found, expected, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-6)
+    assert_array_equal(found, found.T)
+    for before, part in zip(given_X, (X.data, X.indices, X.indptr), strict=True):
+        assert_array_equal(part, before)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 20), start=st.integers(0, 9), stop=st.integers(0, 12), canonical=st.booleans())
+def test_rows_that_follow_each_other(seed, start, stop, canonical):
+    X = random_csr(seed, 10, 5, np.float64, canonical)
+    part = csr.row_slice(X, slice(start, max(start, stop)))
+    assert_array_equal(part.toarray(), X[start : max(start, stop)].toarray())
+    assert part.has_canonical_format == X.has_canonical_format
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_reductions_are_the_same_compiled(monkeypatch, n_classes, weighted):
+    draw = np.random.default_rng(0)
+    X, y = random_csr(1, 400, 9, np.float64, False), draw.integers(0, n_classes, 400)
+    block = Block(X, y, draw.random(400) if weighted else None)
+    if n_classes == 2:
+        asked = LossAt(Logistic(), OneVsRest(np.array([1])), draw.normal(size=(3, 1, 10)), 2)
+    else:
+        asked = LossAt(Softmax(n_classes), Codes(np.arange(n_classes)), draw.normal(size=(2, n_classes, 10)), 2)
+    expected, gram = asked.chunk(block), Gram().chunk(block)
+    monkeypatch.setattr(csr, "MANY_PAIRS", 0)
+    found, compiled = asked.chunk(block), Gram().chunk(block)
+    for a, b in zip(found, expected, strict=True):
+        assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    assert_allclose(compiled.product, gram.product, rtol=1e-10, atol=1e-10)
+
+
+def test_little_work_needs_no_compiler():
+    X = random_csr(1, 400, 9, np.float64, True)
+    assert not csr.has_many_pairs(X)
+    assert csr.has_many_pairs(sp.csr_array((np.ones(2_000_000), np.zeros(2_000_000, int), np.arange(2_000_001))))
