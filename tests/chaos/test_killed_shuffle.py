@@ -66,7 +66,7 @@ SHUFFLES = {
 }
 
 
-@pytest.mark.parametrize("shuffle", SHUFFLES)
+@pytest.mark.parametrize(("way", "shuffle"), [("spill", "random"), ("exchange", "hash")], indirect=["way"])
 def test_a_worker_that_dies_reading_loses_no_row(doomed, way, fatal, shuffle):
     X, row = make()
     with dask.config.set(scheduler="sync"), pytest.MonkeyPatch.context() as patch:
@@ -80,7 +80,7 @@ def test_a_worker_that_dies_reading_loses_no_row(doomed, way, fatal, shuffle):
     assert_array_equal(order, expected[1])
 
 
-@pytest.mark.parametrize("shuffle", SHUFFLES)
+@pytest.mark.parametrize(("way", "shuffle"), [("exchange", "random"), ("spill", "hash")], indirect=["way"])
 def test_a_worker_that_dies_with_its_share_of_the_rows_loses_none(doomed, way, fatal, shuffle):
     X, row = doomed.persist(make())
     wait([X, row])

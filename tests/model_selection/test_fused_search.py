@@ -215,7 +215,7 @@ def some_layout(draw, model, X):
 
 
 @settings(
-    max_examples=50,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # to shrink searches takes minutes, and tells little

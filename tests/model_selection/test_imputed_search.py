@@ -150,7 +150,7 @@ def problems(draw):
 
 
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # to shrink searches takes minutes, and tells little

@@ -164,8 +164,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize(("lazy", "where"), [(False, "threads"), (True, "cluster")], ids=["memory", "cluster"])
 def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
     if where == "cluster":
         request.getfixturevalue("client")
@@ -176,8 +175,7 @@ def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
     assert_like_sklearn(outcomes, estimator, grid, X, y)
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize(("lazy", "where"), [(True, "threads"), (False, "cluster")], ids=["threads", "cluster"])
 def test_frames_stay_frames_with_their_columns(lazy, where, request):
     if where == "cluster":
         request.getfixturevalue("client")
@@ -416,8 +414,7 @@ def test_candidates_are_asked_for_a_window_at_a_time(where, request):
     assert max(ahead) < len(candidates)
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
-def test_a_killed_worker_costs_only_what_it_was_doing(lazy, tmp_path):
+def test_a_killed_worker_costs_only_what_it_was_doing(tmp_path):
     X, y = problem()
     grid = {"C": [0.1, 0.3, 1.0, 3.0]}
     done = []
@@ -426,9 +423,7 @@ def test_a_killed_worker_costs_only_what_it_was_doing(lazy, tmp_path):
         Client(cluster) as client,
         dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
     ):
-        data = (X, y)
-        if lazy:
-            data = client.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
+        data = client.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
         killer = Killer(str(tmp_path / "killed"))
         outcomes = search(
             killer, ParameterGrid(grid), *data, return_train_score=True, finished=lambda key, _: done.append(key)
@@ -471,8 +466,7 @@ class TheirsInMemory(LogisticRegression):
         return super().fit(X, y)
 
 
-@pytest.mark.parametrize("first", [OursOnDask, TheirsInMemory])
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize(("first", "where"), [(OursOnDask, "threads"), (TheirsInMemory, "cluster")])
 def test_a_grid_that_swaps_steps_is_decided_candidate_by_candidate(first, where, request):
     if where == "cluster":
         request.getfixturevalue("client")

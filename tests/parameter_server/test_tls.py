@@ -19,7 +19,7 @@ from daskml_kit.parameter_server import Asynchronous, ParameterServer, SparseRow
 def encrypted(monkeypatch):
     pytest.importorskip("cryptography")
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    sizes = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    sizes = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     _, of_others = tcp(os.getpid())
     with LocalCluster(security=Security.temporary(), **sizes) as cluster, Client(cluster) as client:
         yield client, of_others
