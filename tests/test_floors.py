@@ -58,8 +58,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["base"],
         ["stratify"],
         ["k_fold", "group_k_fold"],
-        ["shuffle_split", "leave_out"],
-        ["train_test_split"],
+        ["shuffle_split"],
     ],
     "model_selection/search": [
         ["pipelines", "cv_results", "pipeline_cache"],

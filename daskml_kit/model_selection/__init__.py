@@ -13,23 +13,28 @@ from daskml_kit.model_selection.search.cv_results import SearchPlan
 from daskml_kit.model_selection.search.evaluate import compute_n_splits
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
 from daskml_kit.model_selection.splits.folds import Folds, Split
-from daskml_kit.model_selection.splits.group_k_fold import GroupKFold, StratifiedGroupKFold
+from daskml_kit.model_selection.splits.group_k_fold import (
+    GroupKFold,
+    LeaveOneGroupOut,
+    LeavePGroupsOut,
+    StratifiedGroupKFold,
+)
 from daskml_kit.model_selection.splits.k_fold import (
     KFold,
+    LeaveOneOut,
+    LeavePOut,
+    PredefinedSplit,
     RepeatedKFold,
     RepeatedStratifiedKFold,
     StratifiedKFold,
     TimeSeriesSplit,
 )
-from daskml_kit.model_selection.splits.leave_out import (
-    LeaveOneGroupOut,
-    LeaveOneOut,
-    LeavePGroupsOut,
-    LeavePOut,
-    PredefinedSplit,
+from daskml_kit.model_selection.splits.shuffle_split import (
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedShuffleSplit,
+    train_test_split,
 )
-from daskml_kit.model_selection.splits.shuffle_split import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
-from daskml_kit.model_selection.splits.train_test_split import train_test_split
 
 __all__ = [
     "ASHASearchCV",

@@ -17,7 +17,7 @@ from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import array_bytes, blocks_bytes, fits, is_dask, join, size_of
 from daskml_kit.data.shards import choose_holders
 from daskml_kit.model_selection.adaptive.partial_fit import Parts
-from daskml_kit.model_selection.splits.train_test_split import train_test_split
+from daskml_kit.model_selection.splits.shuffle_split import train_test_split
 
 LARGEST_TEST = 0.2
 """By default one block's worth of rows is held out, and no greater share than this."""

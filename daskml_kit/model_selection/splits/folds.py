@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import dask
 import dask.array as da
@@ -152,18 +152,8 @@ class IdColumn(NamedTuple):
     counts: list[Delayed]
 
 
-class AssignedRows(NamedTuple):
-    """The positions ``start .. stop - 1`` of an assignment: those of the rows of a block."""
-
-    assignment: RowAssignment
-    start: int
-    stop: int
-
-    def ids(self) -> Array:
-        return self.assignment.ids(self.start, self.stop)
-
-    def counts(self) -> Array:
-        return self.assignment.counts(self.start, self.stop)
+Span: TypeAlias = tuple[RowAssignment, int, int]
+"""The positions ``start .. stop - 1`` of an assignment: those of the rows of a block."""
 
 
 def id_column(tasks: Sequence[Delayed], counts: list[Delayed], lengths: Sequence[int], n_ids: int) -> IdColumn:
@@ -174,22 +164,19 @@ def id_column(tasks: Sequence[Delayed], counts: list[Delayed], lengths: Sequence
 
 def assign_rows(assignment: RowAssignment, lengths: Sequence[int]) -> IdColumn:
     """Return the ids of rows whose positions are their row numbers: no data is read."""
-    edges = [0, *np.cumsum(lengths).tolist()]
-    return assign_blocks(
-        [AssignedRows(assignment, start, start + length) for start, length in zip(edges, lengths, strict=False)]
-    )
+    return assign_blocks([(assignment, start, stop) for start, stop in pairwise(accumulate(lengths, initial=0))])
 
 
-def assign_blocks(spans: Sequence[AssignedRows]) -> IdColumn:
+def assign_blocks(spans: Sequence[Span]) -> IdColumn:
     """Return the ids of blocks that have these positions of these assignments."""
-    tasks = block_tasks("daskml-fold-ids", [partial(AssignedRows.ids, span) for span in spans])
-    lengths = [span.stop - span.start for span in spans]
+    tasks = block_tasks("daskml-fold-ids", [partial(RowAssignment.ids, *span) for span in spans])
+    lengths = [stop - start for _, start, stop in spans]
     counts = block_tasks("daskml-count", [partial(_counts, spans[run]) for run in runs_of_blocks(lengths)])
-    return id_column(tasks, counts, lengths, len(spans[0].assignment.sizes))
+    return id_column(tasks, counts, lengths, len(spans[0][0].sizes))
 
 
-def _counts(spans: Sequence[AssignedRows]) -> Array:
-    return np.stack([span.counts() for span in spans])
+def _counts(spans: Sequence[Span]) -> Array:
+    return np.stack([RowAssignment.counts(*span) for span in spans])
 
 
 def select_rows(columns: Sequence[Column], ids: Sequence[Delayed], counts: Array, parts: Sequence[int]) -> list[Any]:
@@ -304,14 +291,15 @@ class Folds(NamedTuple):
         return f"<Folds: {len(self.splits)} splits of {self.ids[0].shape[0]:,} rows, {columns}>"
 
     @classmethod
-    def of_columns(cls, columns: Iterable[IdColumn], splits: list[Split]) -> Self:
+    def of_columns(cls, columns: Iterable[IdColumn], splits: list[Split] | None = None) -> Self:
         """Make the folds of lazy columns.
 
         Parameters
         ----------
         columns : iterable of IdColumn
             One a repetition.
-        splits : list of Split
+        splits : list of Split, optional
+            By default one a column.
 
         Returns
         -------
@@ -319,7 +307,7 @@ class Folds(NamedTuple):
             In the blocks of the columns.
         """
         ids, counts = zip(*columns, strict=True)
-        return cls(ids, splits, counts)
+        return cls(ids, splits or [Split(column, (TRAIN,), (TEST,)) for column in range(len(ids))], counts)
 
     def take(self, number: int, *collections: Any) -> list[Any]:
         """Return training and test rows of split ``number`` of each collection, as `train_test_split` does.

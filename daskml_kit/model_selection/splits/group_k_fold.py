@@ -1,9 +1,10 @@
-"""Folds of whole groups."""
+"""Folds of whole groups: k of them, or all but some groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import dask
@@ -18,6 +19,7 @@ from daskml_kit.model_selection.splits.folds import (
     Folds,
     IdColumn,
     RowAssignment,
+    Split,
     block_tasks,
     compute_tasks,
     fold_sizes,
@@ -52,13 +54,6 @@ class GroupCounts(NamedTuple):
     counts: Array
 
 
-class GroupFolds(NamedTuple):
-    """Fold of each of the sorted ``groups``."""
-
-    groups: Array
-    folds: Array
-
-
 def count_groups(groups: Column, lengths: Sequence[int], labels: Column | None = None) -> GroupCounts:
     """Count the rows of each group, and of each class in it, in one pass; the blocks' counts are merged in a tree.
 
@@ -83,10 +78,9 @@ def count_groups(groups: Column, lengths: Sequence[int], labels: Column | None =
     return counted
 
 
-def assign_groups(groups: Column, lengths: Sequence[int], group_folds: GroupFolds, n_folds: int) -> IdColumn:
-    """Return the column in which each row is in the fold of its group."""
-    group_folds = group_folds._replace(folds=group_folds.folds.astype(id_dtype(n_folds)))
-    shared = dask.delayed(group_folds, traverse=False, pure=True)
+def assign_groups(groups: Column, lengths: Sequence[int], every: Array, folds: Array, n_folds: int) -> IdColumn:
+    """Return the column in which each row is in the fold of its group; ``folds`` are those of ``every`` one, sorted."""
+    shared = dask.delayed((every, folds.astype(id_dtype(n_folds))), traverse=False, pure=True)
     ids = [partial(_ids, groups.name, index, length) for index, length in enumerate(lengths)]
     tasks = block_tasks("daskml-group", ids, groups.blocks, shared=shared)
     counts = block_tasks("daskml-count", [partial(_counts, n_folds)] * len(tasks), tasks)
@@ -115,9 +109,10 @@ def _merge(names: Sequence[str], *parts: GroupCounts) -> GroupCounts:
     return GroupCounts(groups, classes, counts)
 
 
-def _ids(name: str, index: int, length: int, part: Any, group_folds: GroupFolds) -> Array:
+def _ids(name: str, index: int, length: int, part: Any, group_folds: tuple[Array, Array]) -> Array:
     codes, groups = encode(part, name, index, length)
-    return group_folds.folds[label_codes(groups, group_folds.groups, name, index)][codes]
+    every, folds = group_folds
+    return folds[label_codes(groups, every, name, index)][codes]
 
 
 class GroupKFold(Splitter, sklearn.model_selection.GroupKFold):  # type: ignore[misc]
@@ -212,5 +207,66 @@ def _check_n_groups(counted: GroupCounts, n_splits: int) -> None:
 
 
 def _folds(rows: Rows, counted: GroupCounts, folds: Array, n_splits: int) -> Folds:
-    column = assign_groups(column_of(rows, "groups"), rows.lengths, GroupFolds(counted.groups, folds), n_splits)
+    column = assign_groups(column_of(rows, "groups"), rows.lengths, counted.groups, folds, n_splits)
     return Folds.of_columns([column], k_fold_splits(n_splits))
+
+
+class LeavePGroupsOut(Splitter, sklearn.model_selection.LeavePGroupsOut):  # type: ignore[misc]
+    """Leave-p-groups-out cross-validation: every combination of ``n_groups`` groups is a test set once.
+
+    One pass over the groups finds them; the client must have room for the distinct ones.
+
+    Parameters
+    ----------
+    n_groups : int
+        Groups of each test set.
+
+    See Also
+    --------
+    LeaveOneGroupOut : The case of one group.
+    GroupKFold : Fewer splits, of several groups each.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> groups = da.from_array(np.array([1, 1, 2, 3]), chunks=2)
+    >>> [groups[test].compute().tolist() for _, test in LeavePGroupsOut(2).split(groups, groups=groups)]
+    [[1, 1, 2], [1, 1, 3], [2, 3]]
+    """
+
+    def _folds(self, rows: Rows) -> Folds:
+        return _leave_groups_out(rows, self.n_groups)
+
+
+class LeaveOneGroupOut(Splitter, sklearn.model_selection.LeaveOneGroupOut):  # type: ignore[misc]
+    """Leave-one-group-out cross-validation: each group is the test set once.
+
+    One pass over the groups finds them; the client must have room for the distinct ones.
+
+    See Also
+    --------
+    LeavePGroupsOut : Test sets of several groups.
+    GroupKFold : Fewer splits, of several groups each.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> groups = da.from_array(np.array(["a", "a", "b", "c"]), chunks=2)
+    >>> [groups[test].compute().tolist() for _, test in LeaveOneGroupOut().split(groups, groups=groups)]
+    [['a', 'a'], ['b'], ['c']]
+    """
+
+    def _folds(self, rows: Rows) -> Folds:
+        return _leave_groups_out(rows, 1)
+
+
+def _leave_groups_out(rows: Rows, n_out: int) -> Folds:
+    groups = column_of(rows, "groups")
+    found = count_groups(groups, rows.lengths).groups
+    if len(found) <= n_out:
+        raise DataError(f"groups: expected more than {n_out} different groups, got {found.tolist()}")
+    every = range(len(found))
+    column = assign_groups(groups, rows.lengths, found, np.asarray(every), len(found))
+    tests = combinations(every, n_out)
+    splits = [Split(0, tuple(i for i in every if i not in test), test) for test in tests]
+    return Folds.of_columns([column], splits)

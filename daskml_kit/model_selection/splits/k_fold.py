@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import sklearn.model_selection
@@ -14,17 +15,52 @@ from daskml_kit.model_selection.splits.base import (
     check_class_counts,
     check_n_rows,
     column_of,
+    folds_in_memory,
     k_fold_splits,
     seed_of,
     warn_of_groups,
 )
 from daskml_kit.model_selection.splits.folds import Folds, IdColumn, RowAssignment, Split, assign_rows, fold_sizes
-from daskml_kit.model_selection.splits.stratify import ClassCounts, assign_classes, count_classes, deal_classes
+from daskml_kit.model_selection.splits.stratify import assign_classes, count_classes, deal_classes
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
 
+Seed: TypeAlias = tuple[int, ...] | None
 
-class KFold(Splitter, sklearn.model_selection.KFold):  # type: ignore[misc]
+
+class KFoldSplitter(Splitter):
+    """Splitter whose folds are each tested once, or once a repetition; the folds have equal sizes up to one row."""
+
+    def _folds(self, rows: Rows) -> Folds:
+        own: Any = self
+        warn_of_groups(self, rows)
+        n_repeats = getattr(self, "n_repeats", None)
+        n_splits = own.n_splits if n_repeats is None else own.cvargs["n_splits"]
+        check_n_rows(rows, n_splits)
+        assign, seeds = self._assigner(rows, n_splits), list[Seed]([None])
+        if n_repeats is not None or own.shuffle:
+            seed = seed_of(own.random_state)
+            seeds = [(seed, repeat) for repeat in range(n_repeats or 1)]
+        return Folds.of_columns(map(assign, seeds), k_fold_splits(n_splits, len(seeds)))
+
+    def _assigner(self, rows: Rows, n_splits: int) -> Callable[[Seed], IdColumn]:
+        """Return a function of a seed that assigns the rows to folds."""
+        sizes = fold_sizes(rows.n_rows, n_splits)
+        return lambda seed: assign_rows(RowAssignment(sizes, None if seed is None else key_of(*seed)), rows.lengths)
+
+
+class StratifiedSplitter(KFoldSplitter):
+    """Splitter whose folds have the same proportion of each class, up to one row."""
+
+    def _assigner(self, rows: Rows, n_splits: int) -> Callable[[Seed], IdColumn]:
+        counted = count_classes(column_of(rows, "y"), rows.lengths)
+        check_class_counts(counted.classes, counted.counts, n_splits)
+        sizes = np.empty((len(counted.classes), n_splits), np.int64)
+        sizes[counted.appearance] = deal_classes(counted.counts[counted.appearance], n_splits)
+        return lambda seed: assign_classes(counted, sizes, seed)
+
+
+class KFold(KFoldSplitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     """Folds of rows that follow each other, or with ``shuffle`` of rows drawn at random, of equal sizes up to one.
 
     Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.KFold`; without
@@ -54,13 +90,8 @@ class KFold(Splitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     [0 1 2] [3 4]
     """
 
-    def _folds(self, rows: Rows) -> Folds:
-        warn_of_groups(self, rows)
-        seed = (seed_of(self.random_state), 0) if self.shuffle else None
-        return Folds.of_columns([_equal_folds(rows, self.n_splits, seed)], k_fold_splits(self.n_splits))
 
-
-class RepeatedKFold(Splitter, sklearn.model_selection.RepeatedKFold):  # type: ignore[misc]
+class RepeatedKFold(KFoldSplitter, sklearn.model_selection.RepeatedKFold):  # type: ignore[misc]
     """Shuffled `KFold`, several times over with other draws: one column of ids for each.
 
     Parameters are those of `sklearn.model_selection.RepeatedKFold`.
@@ -86,14 +117,8 @@ class RepeatedKFold(Splitter, sklearn.model_selection.RepeatedKFold):  # type: i
     (3, 6)
     """
 
-    def _folds(self, rows: Rows) -> Folds:
-        warn_of_groups(self, rows)
-        n_splits, seed = self.cvargs["n_splits"], seed_of(self.random_state)
-        columns = [_equal_folds(rows, n_splits, (seed, repeat)) for repeat in range(self.n_repeats)]
-        return Folds.of_columns(columns, k_fold_splits(n_splits, self.n_repeats))
 
-
-class StratifiedKFold(Splitter, sklearn.model_selection.StratifiedKFold):  # type: ignore[misc]
+class StratifiedKFold(StratifiedSplitter, sklearn.model_selection.StratifiedKFold):  # type: ignore[misc]
     """Folds with the same proportion of each class, up to one row.
 
     Parameters, validation and, on data in memory, results are those of `sklearn.model_selection.StratifiedKFold`;
@@ -124,15 +149,8 @@ class StratifiedKFold(Splitter, sklearn.model_selection.StratifiedKFold):  # typ
     ['a' 'b' 'b']
     """
 
-    def _folds(self, rows: Rows) -> Folds:
-        warn_of_groups(self, rows)
-        counted = _classes(rows, self.n_splits)
-        seed = (seed_of(self.random_state), 0) if self.shuffle else None
-        columns = [assign_classes(counted, _deal_by_appearance(counted, self.n_splits), seed)]
-        return Folds.of_columns(columns, k_fold_splits(self.n_splits))
 
-
-class RepeatedStratifiedKFold(Splitter, sklearn.model_selection.RepeatedStratifiedKFold):  # type: ignore[misc]
+class RepeatedStratifiedKFold(StratifiedSplitter, sklearn.model_selection.RepeatedStratifiedKFold):  # type: ignore[misc]
     """Shuffled `StratifiedKFold`, several times over with other draws; y is read in one pass for all.
 
     Parameters are those of `sklearn.model_selection.RepeatedStratifiedKFold`.
@@ -158,34 +176,6 @@ class RepeatedStratifiedKFold(Splitter, sklearn.model_selection.RepeatedStratifi
     >>> len(folds.ids), len(folds.splits)
     (3, 6)
     """
-
-    def _folds(self, rows: Rows) -> Folds:
-        warn_of_groups(self, rows)
-        n_splits, seed = self.cvargs["n_splits"], seed_of(self.random_state)
-        counted = _classes(rows, n_splits)
-        sizes = _deal_by_appearance(counted, n_splits)
-        columns = [assign_classes(counted, sizes, (seed, repeat)) for repeat in range(self.n_repeats)]
-        return Folds.of_columns(columns, k_fold_splits(n_splits, self.n_repeats))
-
-
-def _equal_folds(rows: Rows, n_splits: int, seed: tuple[int, ...] | None) -> IdColumn:
-    check_n_rows(rows, n_splits)
-    return assign_rows(
-        RowAssignment(fold_sizes(rows.n_rows, n_splits), None if seed is None else key_of(*seed)), rows.lengths
-    )
-
-
-def _classes(rows: Rows, n_splits: int) -> ClassCounts:
-    check_n_rows(rows, n_splits)
-    counted = count_classes(column_of(rows, "y"), rows.lengths)
-    check_class_counts(counted.classes, counted.counts, n_splits)
-    return counted
-
-
-def _deal_by_appearance(counted: ClassCounts, n_splits: int) -> Array:
-    sizes = np.empty((len(counted.classes), n_splits), np.int64)
-    sizes[counted.appearance] = deal_classes(counted.counts[counted.appearance], n_splits)
-    return sizes
 
 
 class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # type: ignore[misc]
@@ -251,3 +241,73 @@ def _assign_windows(windows: Sequence[tuple[int, int, int, int]], n_rows: int) -
     parts = np.searchsorted(edges, windows).tolist()
     splits = [Split(0, tuple(range(a, b)), tuple(range(c, d))) for a, b, c, d in parts]
     return RowAssignment(tuple(np.diff(edges).tolist())), splits
+
+
+class RowNumberSplitter(Splitter):
+    """Splitter whose splits follow from the number of rows alone."""
+
+    def _folds(self, rows: Rows) -> Folds:
+        return folds_in_memory(rows.n_rows, self._split_in_memory(np.empty((rows.n_rows, 0))))
+
+
+class LeaveOneOut(RowNumberSplitter, sklearn.model_selection.LeaveOneOut):  # type: ignore[misc]
+    """Leave-one-out cross-validation: each row is the test set once; there are as many splits as rows.
+
+    See Also
+    --------
+    KFold : Fewer, larger test sets.
+    sklearn.model_selection.LeaveOneOut : The same on data in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> [test.tolist() for _, test in LeaveOneOut().split(da.zeros((3, 1), chunks=2))]
+    [[0], [1], [2]]
+    """
+
+
+class LeavePOut(RowNumberSplitter, sklearn.model_selection.LeavePOut):  # type: ignore[misc]
+    """Leave-p-out cross-validation: every combination of ``p`` rows is a test set once.
+
+    Parameters
+    ----------
+    p : int
+        Rows of each test set.
+
+    See Also
+    --------
+    LeaveOneOut : The case of one row.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> [test.tolist() for _, test in LeavePOut(2).split(da.zeros((3, 1), chunks=2))]
+    [[0, 1], [0, 2], [1, 2]]
+    """
+
+
+class PredefinedSplit(RowNumberSplitter, sklearn.model_selection.PredefinedSplit):  # type: ignore[misc]
+    """Cross-validation with a given test fold for each row.
+
+    Parameters
+    ----------
+    test_fold : array-like or Dask array of shape (n_samples,)
+        Number of the split that tests the row; -1 for rows that only train. A Dask array is fetched.
+
+    See Also
+    --------
+    KFold : Folds of equal sizes.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> for train, test in PredefinedSplit([0, 1, -1, 1]).split(da.zeros((4, 1), chunks=2)):
+    ...     print(train, test)
+    [1 2 3] [0]
+    [0 2] [1 3]
+    """
+
+    def _folds(self, rows: Rows) -> Folds:
+        if rows.n_rows != len(self.test_fold):
+            raise DataError(f"test_fold: expected {rows.n_rows} rows as in X, got {len(self.test_fold)}")
+        return super()._folds(rows)

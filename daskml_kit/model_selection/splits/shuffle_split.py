@@ -1,30 +1,31 @@
-"""Random train/test splits of exact sizes: of rows, stratified by class, and of whole groups."""
+"""Random train/test splits of exact sizes: of rows, stratified by class, and of whole groups; train_test_split."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import sklearn.model_selection
+from sklearn.utils import indexable
 
-from daskml_kit.data.align import Rows
+from daskml_kit.data.align import Rows, align_rows
+from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.splits.base import Splitter, column_of, seed_of, warn_of_groups
-from daskml_kit.model_selection.splits.folds import (
-    TEST,
-    TRAIN,
-    AssignedRows,
-    Folds,
-    IdColumn,
-    RowAssignment,
-    Split,
-    assign_blocks,
-    assign_rows,
+from daskml_kit.model_selection.splits.base import (
+    Splitter,
+    check_not_names,
+    column_of,
+    legacy_random_state,
+    seed_of,
+    warn_of_groups,
 )
-from daskml_kit.model_selection.splits.group_k_fold import GroupFolds, assign_groups, count_groups
+from daskml_kit.model_selection.splits.folds import Folds, IdColumn, RowAssignment, assign_blocks, assign_rows
+from daskml_kit.model_selection.splits.group_k_fold import assign_groups, count_groups
 from daskml_kit.model_selection.splits.stratify import ClassCounts, assign_classes, count_classes, largest_remainder
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
@@ -33,10 +34,11 @@ Size: TypeAlias = float | int | None
 
 
 class SplitSizes(NamedTuple):
-    """Numbers of training and test rows (or groups) of a split."""
+    """Numbers of rows (or groups) that train, that test, and that do neither."""
 
     train: int
     test: int
+    rest: int
 
 
 def split_sizes(n: int, test_size: Size, train_size: Size, default: float, unit: str = "samples") -> SplitSizes:
@@ -60,7 +62,7 @@ def split_sizes(n: int, test_size: Size, train_size: Size, default: float, unit:
     Examples
     --------
     >>> split_sizes(10, 0.25, None, 0.1)
-    SplitSizes(train=7, test=3)
+    SplitSizes(train=7, test=3, rest=0)
     """
     if test_size is None and train_size is None:
         test_size = default
@@ -72,19 +74,19 @@ def split_sizes(n: int, test_size: Size, train_size: Size, default: float, unit:
             "Reduce test_size and/or train_size."
         )
     test = None if test_size is None else _count(test_size, n, math.ceil)
-    train = None if train_size is None else _count(train_size, n, math.floor)
-    sizes = SplitSizes(n - (test or 0) if train is None else train, n - (train or 0) if test is None else test)
-    if sum(sizes) > n:
+    train = n - (test or 0) if train_size is None else _count(train_size, n, math.floor)
+    test = n - train if test is None else test
+    if train + test > n:
         raise ValueError(
-            f"The sum of train_size and test_size = {sum(sizes)}, should be smaller than the number of {unit} {n}. "
+            f"The sum of train_size and test_size = {train + test}, should be smaller than the number of {unit} {n}. "
             "Reduce test_size and/or train_size."
         )
-    if sizes.train == 0:
+    if train == 0:
         raise ValueError(
             f"With n_{unit}={n}, test_size={test_size} and train_size={train_size}, the resulting train set will be "
             "empty. Adjust any of the aforementioned parameters."
         )
-    return sizes
+    return SplitSizes(train, test, n - train - test)
 
 
 def _check(name: str, size: Size, n: int, unit: str) -> None:
@@ -151,14 +153,12 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
     def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
-        seed, parts = seed_of(self.random_state), with_rest(sizes, rows.n_rows)
+        seed, numbers = seed_of(self.random_state), range(self.n_splits)
         if self.blockwise:
-            columns = [assign_within_blocks(rows.lengths, sizes, seed, number) for number in range(self.n_splits)]
-            return Folds.of_columns(columns, one_split_per_column(self.n_splits))
-        columns = [
-            assign_rows(RowAssignment(parts, key_of(seed, number)), rows.lengths) for number in range(self.n_splits)
-        ]
-        return Folds.of_columns(columns, one_split_per_column(self.n_splits))
+            return Folds.of_columns(assign_within_blocks(rows.lengths, sizes, seed, number) for number in numbers)
+        return Folds.of_columns(
+            assign_rows(RowAssignment(sizes, key_of(seed, number)), rows.lengths) for number in numbers
+        )
 
 
 class StratifiedShuffleSplit(Splitter, sklearn.model_selection.StratifiedShuffleSplit):  # type: ignore[misc]
@@ -229,12 +229,12 @@ class GroupShuffleSplit(Splitter, sklearn.model_selection.GroupShuffleSplit):  #
         groups = column_of(rows, "groups")
         counted = count_groups(groups, rows.lengths)
         n_groups, seed = len(counted.groups), seed_of(self.random_state)
-        parts = with_rest(split_sizes(n_groups, self.test_size, self.train_size, 0.2, "groups"), n_groups)
+        sizes = split_sizes(n_groups, self.test_size, self.train_size, 0.2, "groups")
         columns = []
         for number in range(self.n_splits):
-            group_folds = GroupFolds(counted.groups, RowAssignment(parts, key_of(seed, number)).ids(0, n_groups))
-            columns.append(assign_groups(groups, rows.lengths, group_folds, len(parts)))
-        return Folds.of_columns(columns, one_split_per_column(self.n_splits))
+            folds = RowAssignment(sizes, key_of(seed, number)).ids(0, n_groups)
+            columns.append(assign_groups(groups, rows.lengths, counted.groups, folds, len(sizes)))
+        return Folds.of_columns(columns)
 
 
 def stratified(counted: ClassCounts, sizes: SplitSizes, n_splits: int, random_state: Any) -> Folds:
@@ -252,16 +252,15 @@ def stratified(counted: ClassCounts, sizes: SplitSizes, n_splits: int, random_st
             "of groups for any class cannot be less than 2. Classes with too few members are: "
             f"{counted.classes[counted.counts < 2].tolist()}"
         )
-    for part, size in sizes._asdict().items():
+    for part, size in (("train", sizes.train), ("test", sizes.test)):
         if size < len(counted.classes):
             raise DataError(
                 f"The {part}_size = {size} should be greater or equal to the number of classes = {len(counted.classes)}"
             )
     seed = seed_of(random_state)
-    columns = [
+    return Folds.of_columns(
         assign_classes(counted, class_sizes(counted.counts, sizes, (seed, i)), (seed, i)) for i in range(n_splits)
-    ]
-    return Folds.of_columns(columns, one_split_per_column(n_splits))
+    )
 
 
 def class_sizes(counts: Array, sizes: SplitSizes, seed: tuple[int, ...]) -> Array:
@@ -276,13 +275,126 @@ def assign_within_blocks(lengths: Sequence[int], sizes: SplitSizes, seed: int, n
     """Return the ids of a random split that draws from each block by itself."""
     parts = class_sizes(np.asarray(lengths), sizes, (seed, number)).tolist()
     drawn = [RowAssignment(tuple(part), key_of(seed, number, block)) for block, part in enumerate(parts)]
-    return assign_blocks([AssignedRows(rows, 0, length) for rows, length in zip(drawn, lengths, strict=True)])
+    return assign_blocks([(rows, 0, length) for rows, length in zip(drawn, lengths, strict=True)])
 
 
-def with_rest(sizes: SplitSizes, n: int) -> tuple[int, ...]:
-    """Return the numbers that train, that test, and that do neither."""
-    return (*sizes, n - sum(sizes))
+DEFAULT_TEST_SIZE = 0.25
 
 
-def one_split_per_column(n_splits: int) -> list[Split]:
-    return [Split(column, (TRAIN,), (TEST,)) for column in range(n_splits)]
+def train_test_split(
+    *arrays: Any,
+    test_size: Size = None,
+    train_size: Size = None,
+    random_state: Any = None,
+    shuffle: bool | None = None,
+    stratify: Any = None,
+    groups: Any = None,
+    blockwise: bool = False,
+    convert_mixed_types: bool = False,
+) -> list[Any]:
+    """Split collections into rows to train on and rows to test on.
+
+    In memory this is `sklearn.model_selection.train_test_split`. Of Dask collections the parts are lazy and of exact
+    sizes, and nothing but ``stratify`` and ``groups`` is read to find them: which rows are drawn follows from their
+    numbers. Rows keep their order and stay in their blocks; `daskml_kit.partition.random_partition` moves them.
+
+    Parameters
+    ----------
+    *arrays : Dask arrays, DataFrames or Series, NumPy arrays, pandas objects or CSR matrices
+        Of the same rows. Beside a Dask collection the others become Dask collections too.
+    test_size, train_size : float in (0, 1), int or None
+        A fraction or a number of rows; None is the complement of the other, and 0.25 for testing where both are
+        None. With ``groups`` a fraction or a number of groups.
+    random_state : int, RandomState, Generator or None
+        With an int the same rows are drawn however they are blocked.
+    shuffle : bool, optional
+        By default True: rows are drawn at random. False: the first rows train, those after them test.
+    stratify : collection of one column, optional
+        Both parts have each class's proportion, up to one row. It is read once here, once with the parts.
+    groups : collection of one column, optional
+        Rows of one group stay together. It is read twice here. There must be room for the distinct groups.
+    blockwise : bool
+        Draw the fraction from each block by itself, up to one row: every block is then in both parts.
+    convert_mixed_types : bool
+        Where there are arrays and frames, return arrays for all. By default each collection keeps its kind.
+
+    Returns
+    -------
+    list
+        Training and test rows of each of ``arrays``. Dask arrays have known chunk sizes. Blocks
+        without rows of a part are left out.
+
+    Raises
+    ------
+    ValueError
+        Where sizes are out of range, classes too small, or options do not go together; a `DataError` where lengths
+        differ, or labels or groups cannot be used.
+
+    See Also
+    --------
+    ShuffleSplit : Several splits.
+    daskml_kit.partition.random_partition : Moves rows to random blocks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X, y = da.arange(20, chunks=8).reshape(20, 1), np.arange(20) % 2
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
+    >>> X_train.shape, np.bincount(y_test.compute())
+    ((16, 1), array([2, 2]))
+    """
+    if not arrays:
+        raise ValueError("At least one array required as input")
+    check_not_names(stratify=stratify, groups=groups)
+    ways = [name for name, on in (("stratify", stratify is not None), ("groups", groups is not None)) if on]
+    ways += [name for name, on in (("shuffle=False", not _shuffles(shuffle)), ("blockwise=True", blockwise)) if on]
+    if len(ways) > 1:
+        hint = "; StratifiedGroupKFold splits by both" if ways == ["stratify", "groups"] else ""
+        raise DataError(f"{ways[0]} and {ways[1]} are not implemented together, use one of them{hint}")
+    if convert_mixed_types:
+        arrays = _as_arrays(arrays)
+    test_size = DEFAULT_TEST_SIZE if test_size is None and train_size is None else test_size
+    options = {"test_size": test_size, "train_size": train_size, "random_state": legacy_random_state(random_state)}
+    if not any(map(is_dask, (*arrays, stratify, groups))):
+        if blockwise:
+            raise DataError("blockwise=True: expected a Dask collection, data in memory has no blocks")
+        if groups is None:
+            split = sklearn.model_selection.train_test_split
+            return list(split(*arrays, shuffle=_shuffles(shuffle), stratify=stratify, **options))
+        arrays = tuple(array if hasattr(array, "shape") else np.asarray(array) for array in indexable(*arrays))
+        splitter = sklearn.model_selection.GroupShuffleSplit(1, **options)
+        ((train, test),) = splitter.split(arrays[0], groups=groups)
+        return [take(array, side) for array in arrays for side in (train, test)]
+    named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
+    by = {name: part for name, part in (("stratify", stratify), ("groups", groups)) if part is not None}
+    rows = align_rows({**named, **by})
+    folds = _one_split(rows, options, ways)
+    return folds.take_columns(0, rows.columns[: len(arrays)])
+
+
+def _one_split(rows: Rows, options: Mapping[str, Any], ways: Sequence[str]) -> Folds:
+    if ways == ["groups"]:
+        return GroupShuffleSplit(1, **options)._folds(rows)
+    if ways in ([], ["blockwise=True"]):
+        return ShuffleSplit(1, **options, blockwise=bool(ways))._folds(rows)
+    sizes = split_sizes(rows.n_rows, options["test_size"], options["train_size"], DEFAULT_TEST_SIZE)
+    if ways == ["stratify"]:
+        return stratified(count_classes(column_of(rows, "stratify"), rows.lengths), sizes, 1, options["random_state"])
+    return Folds.of_columns([assign_rows(RowAssignment(sizes), rows.lengths)])
+
+
+def _shuffles(shuffle: bool | None) -> bool:
+    if shuffle not in (None, True, False):
+        raise DataError(f"shuffle: expected True, False or None, got {shuffle!r}")
+    return shuffle is None or bool(shuffle)
+
+
+def _as_arrays(collections: Sequence[Any]) -> tuple[Any, ...]:
+    kinds = dd.DataFrame, dd.Series, pd.DataFrame, pd.Series
+    if all(isinstance(c, kinds) for c in collections):
+        return tuple(collections)
+    return tuple(_as_array(c) if isinstance(c, kinds) else c for c in collections)
+
+
+def _as_array(frame: Any) -> Any:
+    return frame.to_dask_array() if is_dask(frame) else frame.to_numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,10 +15,10 @@ from daskml_kit.data.align import Column, check_lengths
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import k_fold_splits
 from daskml_kit.model_selection.splits.folds import (
-    AssignedRows,
     Folds,
     IdColumn,
     RowAssignment,
+    Span,
     block_tasks,
     compute_tasks,
     id_column,
@@ -90,6 +90,10 @@ class BlockClassRanks(NamedTuple):
     counts: Array
     before: Array
 
+    @property
+    def stops(self) -> Array:
+        return self.before + self.counts
+
 
 class ClassCounts(NamedTuple):
     """The classes of all rows, from one pass over their labels.
@@ -120,14 +124,11 @@ class ClassAssignment(NamedTuple):
     sizes: Array
     seed: tuple[int, ...] | None = None
 
-    def span(self, code: int, start: int, stop: int) -> AssignedRows:
-        key = None if self.seed is None else key_of(*self.seed, code)
-        return AssignedRows(RowAssignment(tuple(self.sizes[code].tolist()), key), start, stop)
-
-    def spans(self, run: BlockClassRanks) -> list[AssignedRows]:
-        """Return the places, within their class, of a block's rows of each class."""
-        stops = run.before + run.counts
-        return [self.span(*one) for one in zip(run.codes.tolist(), run.before.tolist(), stops.tolist(), strict=True)]
+    def spans(self, run: BlockClassRanks) -> Iterator[Span]:
+        """Yield the places, within their class, of a block's rows of each class."""
+        for code, start, stop in zip(run.codes.tolist(), run.before.tolist(), run.stops.tolist(), strict=True):
+            key = None if self.seed is None else key_of(*self.seed, code)
+            yield RowAssignment(tuple(self.sizes[code].tolist()), key), start, stop
 
 
 def count_classes(labels: Column, lengths: Sequence[int]) -> ClassCounts:
@@ -186,7 +187,7 @@ def _ids(run: BlockClassRanks, name: str, index: int, part: Any, plan: ClassAssi
     ids = np.empty(len(codes), id_dtype(plan.sizes.shape[1]))
     order = np.argsort(codes.astype(np.uint16), kind="stable")  # 16 bits are sorted by radix, in linear time
     for rows, span in zip(np.split(order, np.cumsum(counts)[:-1]), plan.spans(run), strict=False):
-        ids[rows] = span.ids()
+        ids[rows] = RowAssignment.ids(*span)
     return ids
 
 
@@ -194,7 +195,7 @@ def _counts(runs: Sequence[BlockClassRanks], plan: ClassAssignment) -> Array:
     counts = np.zeros((len(runs), plan.sizes.shape[1]), np.int64)
     for total, run in zip(counts, runs, strict=True):
         for span in plan.spans(run):
-            total += span.counts()
+            total += RowAssignment.counts(*span)
     return counts
 
 
