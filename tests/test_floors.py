@@ -47,7 +47,7 @@ FLOORS: dict[str, list[list[str]]] = {
     "parameter_server/training": [
         ["config", "minibatches"],
         ["updates"],
-        ["evaluation", "worker_loop"],
+        ["worker_loop"],
         ["history", "trainer_pool"],
         ["coordinator"],
         ["train"],

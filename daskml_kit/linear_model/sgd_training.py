@@ -41,7 +41,7 @@ from daskml_kit.parameter_server.training.config import (
     random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
-from daskml_kit.parameter_server.training.evaluation import BlockSizes
+from daskml_kit.parameter_server.training.updates import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array

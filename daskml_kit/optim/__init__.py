@@ -1,8 +1,7 @@
 """Update rules of stochastic training: small pairs of ``init`` and ``apply`` that know neither data nor cluster."""
 
-from daskml_kit.optim.base import State, Transform, Update
+from daskml_kit.optim.base import Schedule, State, Transform, Update, constant, inverse_scaling, optimal
 from daskml_kit.optim.rules import adagrad, adam, add, momentum, sgd
-from daskml_kit.optim.schedules import Schedule, constant, inverse_scaling, optimal
 from daskml_kit.optim.transforms import apply_rows, chain, clip, clip_norm, is_elementwise
 
 __all__ = [

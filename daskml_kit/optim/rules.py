@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from daskml_kit.optim.base import (
+    Schedule,
     State,
     Update,
     above,
+    as_schedule,
     below_one,
     check_floats,
     count_step,
@@ -18,7 +20,6 @@ from daskml_kit.optim.base import (
     new_count,
     parts,
 )
-from daskml_kit.optim.schedules import Schedule, as_schedule
 from daskml_kit.typing import Array
 
 

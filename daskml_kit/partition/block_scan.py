@@ -1,4 +1,4 @@
-"""Scan of blocks in one pass: rows, bytes, classes and frequent keys of each."""
+"""Scan of blocks in one pass: rows, bytes, classes and the most frequent keys of each, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,104 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
+import dask
 import numpy as np
 import pandas as pd
-from dask.base import is_dask_collection, tokenize
-from dask.delayed import Delayed
-from dask.highlevelgraph import HighLevelGraph
+from dask.base import is_dask_collection
 
 from daskml_kit.data.align import check_lengths
 from daskml_kit.data.collections import n_rows, size_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition.block_layout import BlockLayout
-from daskml_kit.partition.heavy_hitters import HeavyHitters, count_rows, heaviest, merge_heavy_hitters
 from daskml_kit.partition.keys import Keys
+
+CAPACITY = 4096
+ROWS = "rows"
+BLOCKS = "blocks"
+
+
+class HeavyHitters(NamedTuple):
+    """Frequent keys with their rows, the most frequent first.
+
+    A key has at least the rows that are written here, and at most ``error`` more, as has each key that is missing; it
+    is in at least the blocks that are written here.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        A row for each key: the columns of the key, called 0, 1, ..., its ``rows``, and how many ``blocks`` it is in.
+    error : int
+    """
+
+    counts: pd.DataFrame
+    error: int
+
+
+def count_rows(columns: Sequence[Any]) -> pd.DataFrame:
+    """Return the distinct rows of the ``columns`` of a block and how often each comes, in the order they first come.
+
+    Missing values of any kind are one value.
+
+    Examples
+    --------
+    >>> count_rows([np.array([3, 1, 3])])
+       0  rows  blocks
+    0  3     2       1
+    1  1     1       1
+    """
+    frame = pd.DataFrame({number: _plain(column) for number, column in enumerate(columns)})
+    return _summed(frame.assign(**{ROWS: 1, BLOCKS: 1})).assign(**{BLOCKS: 1})
+
+
+def heaviest(counts: pd.DataFrame, error: int = 0, capacity: int = CAPACITY) -> HeavyHitters:
+    """Return at most ``capacity`` of the counted keys.
+
+    What the first key left out has is taken from all: of ``capacity + 1`` keys each loses as much, so over any
+    number of blocks and merges ``error`` stays below rows / (capacity + 1) (Misra and Gries).
+
+    References
+    ----------
+    P. Agarwal et al.: Mergeable summaries, PODS 2012.
+
+    Examples
+    --------
+    >>> kept, error = heaviest(count_rows([np.array(list("aaabbc"))]), capacity=1)
+    >>> kept[0].tolist(), kept["rows"].tolist(), error
+    (['a'], [1], 2)
+    """
+    ordered = counts.sort_values(ROWS, ascending=False, kind="stable", ignore_index=True)
+    if len(ordered) <= capacity:
+        return HeavyHitters(ordered, error)
+    least = int(ordered[ROWS].iloc[capacity])
+    kept = ordered[ordered[ROWS] > least]
+    return HeavyHitters(kept.assign(**{ROWS: kept[ROWS] - least}), error + least)
+
+
+def merge_heavy_hitters(parts: Sequence[HeavyHitters], capacity: int = CAPACITY) -> HeavyHitters:
+    """Return the keys of several blocks, as `heaviest` keeps them."""
+    return heaviest(_sum_counts([part.counts for part in parts]), sum(part.error for part in parts), capacity)
+
+
+def _sum_counts(counts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the sum of counts, as of one `count_rows`; empty ones have no say in the types."""
+    filled = [part for part in counts if len(part)]
+    if not filled:
+        return counts[0]
+    return _summed(pd.concat(filled, ignore_index=True))
+
+
+def _summed(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return the distinct keys, in the order they first come, with the sums of their counts."""
+    keys = [name for name in counts.columns if name not in (ROWS, BLOCKS)]
+    return counts.groupby(keys, sort=False, dropna=False, observed=True, as_index=False)[[ROWS, BLOCKS]].sum()
+
+
+def _plain(column: Any) -> Any:
+    """Return categories as the values they stand for: the blocks' own lists of them may differ."""
+    if isinstance(column, pd.Series) and not isinstance(column.dtype, pd.CategoricalDtype):
+        return column.array
+    return np.asarray(column)
+
 
 MAX_CLASSES = 1000
 MAX_NUMBERS = 20
@@ -78,19 +164,11 @@ def scan_blocks(layouts: Sequence[BlockLayout], labels: Keys | None, by: Keys | 
 
 
 def _compute(scans: Sequence[Any], blocks: Sequence[Sequence[list[Any]]]) -> BlockScan:
-    needed = [piece for block in blocks for pieces in block for piece in pieces]
-    name = f"daskml-scan-{tokenize(scans, [piece.key for piece in needed])}"
-    layer: dict[Any, Any] = {
-        (name, 0, i): (scan, [[piece.key for piece in pieces] for pieces in block])
-        for i, (scan, block) in enumerate(zip(scans, blocks, strict=True))
-    }
-    top, level = list(layer), 0
+    merge = dask.delayed(merge_scans)
+    top = [dask.delayed(scan)(block) for scan, block in zip(scans, blocks, strict=True)]
     while len(top) > 1:
-        level += 1
-        groups = [top[i : i + MERGE_WIDTH] for i in range(0, len(top), MERGE_WIDTH)]
-        top = [(name, level, i) for i in range(len(groups))]
-        layer.update({key: (merge_scans, group) for key, group in zip(top, groups, strict=True)})
-    found: BlockScan = Delayed(top[0], HighLevelGraph.from_collections(name, layer, needed), layer=name).compute()
+        top = [merge(top[i : i + MERGE_WIDTH]) for i in range(0, len(top), MERGE_WIDTH)]
+    found: BlockScan = top[0].compute()
     return found
 
 

@@ -13,7 +13,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, futures_of, wait
 
-from daskml_kit.data.align import Rows, check_lengths, collect
+from daskml_kit.data.align import Rows, check_lengths
 from daskml_kit.data.collections import cut, join, take
 from daskml_kit.data.shards import choose_holders, runs
 from daskml_kit.engines.engine import available_threads
@@ -50,8 +50,8 @@ class RowSlice(NamedTuple):
     parts: list[Any]
 
 
-def exchange(rows: Rows, partitioner: Partitioner, client: Client | None) -> list[Any]:
-    """Return the collections of ``rows``, lazy, cut and ordered as ``partitioner`` says.
+def exchange(rows: Rows, partitioner: Partitioner, client: Client | None) -> tuple[HighLevelGraph, list[list[Any]]]:
+    """Return the graph that cuts and orders ``rows`` as ``partitioner`` says, and the keys of each column's blocks.
 
     Of n worker threads each splits its blocks into n pieces and joins n pieces to its share of the result: about
     n^2 + blocks tasks, whatever the number of blocks.
@@ -76,13 +76,9 @@ def exchange(rows: Rows, partitioner: Partitioner, client: Client | None) -> lis
         layer[(name, "group", g)] = (gather, partitioner.edges[group[0] : group[-1] + 2], pieces)
         for position, partition in enumerate(group):
             for c in range(len(names)):
-                layer[(name, "pick", partition, c)] = (pick, (name, "group", g), position, c)
+                layer[(name, "pick", partition, c)] = (getitem, (getitem, (name, "group", g), position), c)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=sources)
-    keys = [[(name, "pick", p, c) for p in range(len(partitioner.edges) - 1)] for c in range(len(names))]
-    return [
-        collect(column.meta, graph, keys[c], partitioner.lengths, "daskml-partition")
-        for c, column in enumerate(rows.columns)
-    ]
+    return graph, [[(name, "pick", p, c) for p in range(len(partitioner.edges) - 1)] for c in range(len(names))]
 
 
 def split(
@@ -121,10 +117,6 @@ def gather(edges: Array, pieces: Sequence[Sequence[RowSlice]]) -> list[list[Any]
             joined = [take(part, order) for part in joined]
         blocks.append(joined)  # else the rows come in the order of their places: by block, and by row
     return blocks
-
-
-def pick(group: list[list[Any]], position: int, column: int) -> Any:
-    return group[position][column]
 
 
 def _shards(rows: Rows, client: Client | None) -> list[list[int]]:

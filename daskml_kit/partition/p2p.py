@@ -16,7 +16,7 @@ from dask.base import tokenize
 from dask.dataframe.utils import has_known_categories
 from dask.highlevelgraph import HighLevelGraph
 
-from daskml_kit.data.align import Rows, check_lengths, collect
+from daskml_kit.data.align import Rows, check_lengths
 from daskml_kit.partition.exchange import Partitioner
 from daskml_kit.typing import Array
 
@@ -115,7 +115,7 @@ def _to_bytes(values: Array, ends: Array) -> Any:
 
 def _from_bytes(column: pd.Series[Any], dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Return the values of all rows, and where those of each row end, beginning with 0."""
-    rows = pa.chunked_array(pa.array(column)) if isinstance(pa.array(column), pa.ChunkedArray) else pa.array(column)
+    rows = pa.array(column)
     rows = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
     _, offsets, data = rows.buffers()
     ends = np.frombuffer(offsets, np.int64)[rows.offset : rows.offset + len(rows) + 1]
@@ -123,8 +123,8 @@ def _from_bytes(column: pd.Series[Any], dtype: np.dtype[Any]) -> tuple[Array, Ar
     return values.view(dtype).copy(), (ends - ends[0]) // dtype.itemsize
 
 
-def shuffle_through_disk(rows: Rows, partitioner: Partitioner) -> list[Any]:
-    """Return the collections of ``rows``, lazy, cut and ordered as ``partitioner`` says.
+def shuffle_through_disk(rows: Rows, partitioner: Partitioner) -> tuple[HighLevelGraph, list[list[Any]]]:
+    """Return the graph that cuts and orders ``rows`` as ``partitioner`` says, and the keys of each column's blocks.
 
     All collections travel as one frame, sorted by place: `dask.dataframe.DataFrame.set_index` with the edges of the
     partitioner as divisions, which on a cluster goes from worker to worker and spills, with as many tasks as blocks.
@@ -142,18 +142,9 @@ def shuffle_through_disk(rows: Rows, partitioner: Partitioner) -> list[Any]:
     edges = [int(edge) for edge in partitioner.edges]
     shuffled = dd.from_delayed(packed, meta=meta).set_index(PLACE, divisions=edges, sort=True).to_delayed()
     name = f"daskml-unpack-{tokenize([part.key for part in shuffled])}"
-    layer = {
-        (name, position, c): (unpack, part.key, c, column.meta)
-        for position, part in enumerate(shuffled)
-        for c, column in enumerate(rows.columns)
-    }
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=list(shuffled))
-    return [
-        collect(
-            column.meta, graph, [(name, i, c) for i in range(len(shuffled))], partitioner.lengths, "daskml-partition"
-        )
-        for c, column in enumerate(rows.columns)
-    ]
+    keys = [[(name, position, c) for position in range(len(shuffled))] for c in range(len(metas))]
+    layer = {(name, i, c): (unpack, shuffled[i].key, c, metas[c]) for own in keys for name, i, c in own}
+    return HighLevelGraph.from_collections(name, layer, dependencies=list(shuffled)), keys
 
 
 def _pack(

@@ -17,8 +17,7 @@ from daskml_kit.engines.open import find_client
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition.advice import advice, called
 from daskml_kit.partition.block_layout import BlockLayout, block_layouts, total_bytes
-from daskml_kit.partition.block_scan import BlockScan, require_classes, scan_blocks
-from daskml_kit.partition.heavy_hitters import BLOCKS, ROWS, HeavyHitters
+from daskml_kit.partition.block_scan import BLOCKS, ROWS, BlockScan, HeavyHitters, require_classes, scan_blocks
 from daskml_kit.partition.keys import find_keys, key_names
 from daskml_kit.partition.shuffle import named
 from daskml_kit.typing import Array

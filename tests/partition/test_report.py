@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from daskml_kit.data.collections import size_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition import PartitionReport, partition_report
-from daskml_kit.partition.heavy_hitters import count_rows, heaviest, merge_heavy_hitters
+from daskml_kit.partition.block_scan import count_rows, heaviest, merge_heavy_hitters
 
 LENGTHS = st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any)
 
