@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -110,7 +109,6 @@ def config_of(model: Any, *, batch_size: int, seed: int, epochs: int) -> Trainin
             shuffle=bool(model.shuffle),
             validation_fraction=float(model.validation_fraction) if model.early_stopping else 0.0,
             random_state=seed,
-            n_jobs=model.n_jobs,
             verbose=int(model.verbose),
         )
     )
@@ -339,7 +337,7 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         """Train by minibatches, with the rate of the moment, until the stopping rule ends it."""
         if self.early_stopping:
             order = MinibatchOrder(config.random_state, config.batch_size, config.validation_fraction, config.shuffle)
-            progress.scorer = partial(self._score_validation, engine, order, loss)
+            progress.scorer = lambda params: engine.answer(self._scorer(order, loss, params))[0]
         history, step = History(), GradientStep(loss)
         while len(self.loss_curve_) < config.epochs and not progress.stopped:
             start, rule = ResumePoint(len(self.loss_curve_), state, history), rule_of(self, progress.rate)
@@ -364,12 +362,6 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
             self.validation_scores_ = self.best_validation_score_ = None
         rate = self._optimizer_state.rate if goes_on and not anew else float(self.learning_rate_init)
         return MlpProgress(self, rate, best=params if scored else None)
-
-    def _score_validation(
-        self, engine: Engine, order: MinibatchOrder, loss: NetworkLoss, params: dict[str, Array]
-    ) -> ValidationScore:
-        found: ValidationScore = engine.answer(self._scorer(order, loss, params))[0]
-        return found
 
     def _known(self, drawn: dict[str, Array]) -> dict[str, Array]:
         """Return the coefficients of the last fit by the names of those drawn."""

@@ -76,29 +76,6 @@ class Transform(Protocol):
         """Return the transformed gradient, of the same shape."""
 
 
-def new_count() -> Array:
-    """Return a count of steps, at 0."""
-    return np.zeros((), np.int64)
-
-
-def count_step(count: Array) -> int:
-    """Return the number of the step that begins now, from 1."""
-    count += 1
-    return int(count)
-
-
-def check_floats(w: Array) -> None:
-    """Raise a TypeError where ``w`` are not real floating point numbers: steps would be rounded away."""
-    if not np.issubdtype(w.dtype, np.floating):
-        raise TypeError(f"w: expected floating point numbers, got {w.dtype}")
-
-
-def moments_like(w: Array) -> Array:
-    """Return zeros, one for each element of ``w``, which must be floats."""
-    check_floats(w)
-    return np.zeros(w.shape, w.dtype)
-
-
 def at_least(name: str, value: float, bound: float) -> float:
     """Return ``value``, or raise a ValueError if it is below ``bound`` or not finite."""
     if not (math.isfinite(value) and value >= bound):

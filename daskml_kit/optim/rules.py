@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from daskml_kit.optim.base import (
-    Schedule,
-    State,
-    Update,
-    above,
-    as_schedule,
-    below_one,
-    check_floats,
-    count_step,
-    moments_like,
-    new_count,
-    parts,
-)
+from daskml_kit.optim.base import Schedule, State, Update, above, as_schedule, below_one, parts
 from daskml_kit.typing import Array
 
 
 @dataclass(frozen=True)
-class Sgd:
+class Rule(ABC):
+    """Base of the rules with a learning rate: their state is the count of steps, and some moments of gradients."""
+
     rate: Schedule
+    n_moments: ClassVar[int] = 0
 
     def init(self, w: Array) -> State:
-        check_floats(w)
-        return (new_count(),)
+        if not np.issubdtype(w.dtype, np.floating):  # steps would be rounded away
+            raise TypeError(f"w: expected floating point numbers, got {w.dtype}")
+        return np.zeros((), np.int64), *(np.zeros(w.shape, w.dtype) for _ in range(self.n_moments))
 
     def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
-        rate = self.rate(count_step(*state))
-        for g, scratch, part in parts(grad, w):
-            part -= np.multiply(g, rate, out=scratch)
+        count, *moments = state
+        count += 1
+        self.move(int(count), parts(grad, w, *moments))
         return w, state
+
+    @abstractmethod
+    def move(self, step: int, pieces: Iterator[tuple[Array, ...]]) -> None:
+        """Take a step, which is numbered from 1, in each of the `parts`."""
+
+
+@dataclass(frozen=True)
+class Sgd(Rule):
+    def move(self, step: int, pieces: Iterator[tuple[Array, ...]]) -> None:
+        rate = self.rate(step)
+        for g, scratch, part in pieces:
+            part -= np.multiply(g, rate, out=scratch)
 
 
 def sgd(learning_rate: float | Schedule) -> Update:
@@ -71,24 +78,19 @@ def sgd(learning_rate: float | Schedule) -> Update:
 
 
 @dataclass(frozen=True)
-class Adagrad:
-    rate: Schedule
+class Adagrad(Rule):
     eps: float
+    n_moments = 1
 
-    def init(self, w: Array) -> State:
-        return new_count(), moments_like(w)
-
-    def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
-        count, squares = state
-        rate = self.rate(count_step(count))
-        for g, scratch, part, s in parts(grad, w, squares):
+    def move(self, step: int, pieces: Iterator[tuple[Array, ...]]) -> None:
+        rate = self.rate(step)
+        for g, scratch, part, s in pieces:
             s += np.multiply(g, g, out=scratch)
             np.sqrt(s, out=scratch)
             scratch += self.eps
             np.divide(g, scratch, out=scratch)
             scratch *= rate
             part -= scratch
-        return w, state
 
 
 def adagrad(learning_rate: float | Schedule, eps: float = 1e-10) -> Update:
@@ -126,21 +128,16 @@ def adagrad(learning_rate: float | Schedule, eps: float = 1e-10) -> Update:
 
 
 @dataclass(frozen=True)
-class Adam:
-    rate: Schedule
+class Adam(Rule):
     b1: float
     b2: float
     eps: float
+    n_moments = 2
 
-    def init(self, w: Array) -> State:
-        return new_count(), moments_like(w), moments_like(w)
-
-    def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
-        count, mean, square = state
-        step = count_step(count)
+    def move(self, step: int, pieces: Iterator[tuple[Array, ...]]) -> None:
         root = math.sqrt(1 - self.b2**step)  # both corrections of bias as two numbers, not two arrays
         rate, eps = self.rate(step) * root / (1 - self.b1**step), self.eps * root
-        for g, scratch, part, m, v in parts(grad, w, mean, square):
+        for g, scratch, part, m, v in pieces:
             m *= self.b1
             m += np.multiply(g, 1 - self.b1, out=scratch)
             v *= self.b2
@@ -152,7 +149,6 @@ class Adam:
             np.divide(m, scratch, out=scratch)
             scratch *= rate
             part -= scratch
-        return w, state
 
 
 def adam(learning_rate: float | Schedule = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Update:
@@ -228,27 +224,22 @@ def add() -> Update:
 
 
 @dataclass(frozen=True)
-class Momentum:
-    rate: Schedule
+class Momentum(Rule):
     decay: float
     nesterov: bool
+    n_moments = 1
 
-    def init(self, w: Array) -> State:
-        return new_count(), moments_like(w)
-
-    def apply(self, grad: Array, state: State, w: Array) -> tuple[Array, State]:
-        count, velocity = state
-        rate = self.rate(count_step(count))
-        for g, step, part, v in parts(grad, w, velocity):
-            np.multiply(g, rate, out=step)
+    def move(self, step: int, pieces: Iterator[tuple[Array, ...]]) -> None:
+        rate = self.rate(step)
+        for g, scratch, part, v in pieces:
+            np.multiply(g, rate, out=scratch)
             v *= self.decay
-            v -= step
+            v -= scratch
             if self.nesterov:
-                part -= step
-                part += np.multiply(v, self.decay, out=step)
+                part -= scratch
+                part += np.multiply(v, self.decay, out=scratch)
             else:
                 part += v
-        return w, state
 
 
 def momentum(learning_rate: float | Schedule, decay: float = 0.9, nesterov: bool = False) -> Update:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 import uuid
@@ -239,7 +240,7 @@ class FailoverSupervisor:
 
     def _publish(self, view: ServerView) -> None:
         self.view = view
-        self._variable.set(view.packed())
+        self._variable.set(pickle.dumps(view))
         used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}
         for key in [key for key in self._held if key not in used]:
             del self._held[key]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from distributed import Actor
 
@@ -204,13 +204,3 @@ class ServerView(NamedTuple):
 
     servers: tuple[ReplicaGroup, ...]
     failure: str = ""
-
-    def packed(self) -> list[Any]:
-        """Return it in lists and strings, as a `distributed.Variable` takes it."""
-        servers = [[s.epoch, list(s.primary), list(s.replica) if s.replica else None] for s in self.servers]
-        return [servers, self.failure]
-
-    @classmethod
-    def unpacked(cls, packed: Any) -> Self:
-        servers, failure = packed
-        return cls(tuple(ReplicaGroup(e, ActorRef(*p), ActorRef(*r) if r else None) for e, p, r in servers), failure)

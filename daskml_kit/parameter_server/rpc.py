@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -72,7 +73,7 @@ class ClusterServers:
             Where there are no servers any more.
         """
         try:
-            self._view = ServerView.unpacked(self._variable.get(timeout=5))
+            self._view = pickle.loads(self._variable.get(timeout=5))
         except TimeoutError:
             raise LostServerError("the parameter server was closed") from None
         if self._view.failure:

@@ -62,7 +62,7 @@ class TorchLoss:
         dtype = next(iter(tensors.values())).dtype
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()} if first else {}
         output = torch.func.functional_call(module, tensors, (_inputs("X", X, dtype),))
-        changed = [name for name, buffer in module.named_buffers() if first and not _alike(buffer, buffers[name])]
+        changed = [name for name, buffer in module.named_buffers() if first and not torch.equal(buffer, buffers[name])]
         if changed:
             raise _no_buffers(changed)
         target = _inputs("y", y, dtype)
@@ -216,10 +216,6 @@ def _mean(loss: Any, n_rows: int, weight: Array | None) -> Any:
         return rows.mean()
     mass = _tensor(weight).to(rows.dtype)
     return (rows * mass).sum() / mass.sum()
-
-
-def _alike(a: Any, b: Any) -> bool:
-    return bool(import_torch().equal(a, b))
 
 
 def _no_buffers(names: list[str]) -> DataError:

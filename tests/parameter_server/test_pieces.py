@@ -157,7 +157,7 @@ def test_settings_that_cannot_be(make, config, message):
     ("training", "staleness"), [(Synchronous(), 0), (Asynchronous(staleness=4), 4), (Asynchronous(), np.inf)]
 )
 def test_the_staleness_that_servers_allow(training, staleness):
-    assert checked(TrainingConfig(training)).staleness == staleness
+    assert checked(TrainingConfig(training)).training.staleness == staleness
 
 
 def test_seeds_of_each_kind_of_random_state():

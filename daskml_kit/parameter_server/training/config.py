@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -82,6 +82,8 @@ class Synchronous(_Servers):
 
     virtual_workers: int | None = None
     backup_workers: int = 0
+    staleness: ClassVar[float] = 0.0
+    top_k: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,6 +136,8 @@ class Asynchronous(_Servers):
 
     staleness: float = np.inf
     top_k: float | None = None
+    virtual_workers: ClassVar[int] = 1
+    backup_workers: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,13 +162,7 @@ class TrainingConfig(NamedTuple):
     tol: float = 1e-4
     on_nan: str = "raise"
     random_state: int = 0
-    n_jobs: int | None = None
     verbose: int = 0
-
-    @property
-    def staleness(self) -> float:
-        """The staleness that servers allow, 0 in synchronous training."""
-        return float(self.training.staleness) if isinstance(self.training, Asynchronous) else 0.0
 
 
 def checked(config: TrainingConfig) -> TrainingConfig:

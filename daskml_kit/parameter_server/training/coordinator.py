@@ -302,18 +302,15 @@ def train_on(
     if not sum(sizes):
         raise DataError("X: expected at least one row, got none")
     training = config.training
-    n_virtual, backup_workers = 1, 0
-    if isinstance(training, Synchronous):
-        n_virtual, backup_workers = training.virtual_workers or VIRTUAL_WORKERS, training.backup_workers
-        n_virtual = min(n_virtual, len(sizes))
+    n_virtual = min(training.virtual_workers or VIRTUAL_WORKERS, len(sizes))
     with ParameterServer(
         params,
         rule,
-        config.staleness,
+        float(training.staleness),
         training.servers if isinstance(engine, FuturesEngine) else "auto",
         training.replicas,
         virtual_workers=n_virtual,
-        backup_workers=backup_workers,
+        backup_workers=training.backup_workers,
         on_nan=config.on_nan,
         state=start.state,
         client=engine.client if isinstance(engine, FuturesEngine) else "local",
@@ -331,7 +328,7 @@ def train_on(
             server.address,
             server.consistency,
             share=1 / n_workers if step.local and isinstance(training, Asynchronous) else 1.0,
-            top_k=training.top_k if isinstance(training, Asynchronous) else None,
+            top_k=training.top_k,
         )
         run = SynchronousRun if isinstance(training, Synchronous) else AsynchronousRun
         pool, history = TrainingPool(engine, worker_config), start.history or History()

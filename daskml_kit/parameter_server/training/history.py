@@ -150,8 +150,8 @@ class History:
         """
         sums = self._sums.pop(epoch)
         if sums.virtual_workers:  # one by one in their order: real workers and their number must not show in the bits
-            parts = sorted(sums.virtual_workers)
-            sums = sums._replace(loss=sum(part.loss for part in parts), weight=sum(part.weight for part in parts))
+            _, losses, weights = zip(*sorted(sums.virtual_workers), strict=True)
+            sums = sums._replace(loss=sum(losses), weight=sum(weights))
         loss = sums.loss / sums.weight if sums.weight else float("nan")
         seconds = time.monotonic() - self.started
         self.epochs.append(EpochRecord(epoch, loss, validation_loss, seconds, sums.n_rows, sums.pushes))

@@ -131,7 +131,6 @@ def train(
             tol=tol,
             on_nan=on_nan,
             random_state=seed_of(random_state),
-            n_jobs=n_jobs,
             verbose=verbose,
         )
     )

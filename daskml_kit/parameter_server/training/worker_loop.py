@@ -84,18 +84,6 @@ class Assignment:
     first: int = 0
 
 
-class VirtualWorkerLoss(NamedTuple):
-    """Sum of the losses of a virtual worker's rows, and their weight."""
-
-    virtual_worker: int
-    loss: float = 0.0
-    weight: float = 0.0
-
-    def add(self, done: Contribution) -> VirtualWorkerLoss:
-        """Return the sums with those of a contribution."""
-        return self._replace(loss=self.loss + done.loss * done.weight, weight=self.weight + done.weight)
-
-
 class WorkerReport(NamedTuple):
     """Report on an assignment: sums over its rows, by virtual worker in a synchronous run, and seconds spent.
 
@@ -110,7 +98,8 @@ class WorkerReport(NamedTuple):
     computing: float = 0.0
     waiting: float = 0.0
     address: str = ""
-    virtual_workers: tuple[VirtualWorkerLoss, ...] = ()
+    virtual_workers: tuple[tuple[int, float, float], ...] = ()
+    """Number, sum of losses and weight of each."""
 
     def add(self, done: Contribution, computing: float = 0.0, waiting: float = 0.0) -> WorkerReport:
         """Return the report with one more contribution."""
@@ -211,7 +200,7 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
         for number, positions in assignment.virtual_workers
     }
     report = WorkerReport()
-    losses = {number: VirtualWorkerLoss(number) for number in virtual_workers}
+    own_reports = dict.fromkeys(virtual_workers, WorkerReport())
     row_sparse = config.step.row_sparse
     params = client.pull(() if row_sparse else None)
     while (step := client.version - assignment.first) < assignment.n_steps:
@@ -232,13 +221,14 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
             else:
                 parts.append((number, contribution.weight, contribution.arrays))
             report = report.add(contribution)
-            losses[number] = losses[number].add(contribution)
+            own_reports[number] = own_reports[number].add(contribution)
         computed = time.perf_counter()
         params = client.push_step(parts, read=not row_sparse)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
-    return report._replace(skipped=client.skipped, virtual_workers=tuple(losses.values()))
+    sums = tuple((number, own.loss, own.weight) for number, own in own_reports.items())
+    return report._replace(skipped=client.skipped, virtual_workers=sums)
 
 
 class SizedLoad(NamedTuple):
