@@ -34,7 +34,7 @@ FLOORS: dict[str, list[list[str]]] = {
     "engines": [["runtime"], ["engine"], ["cluster", "checkpoint"], ["open"]],
     "workers": [["worker_pool"], ["cluster_pool"]],
     "parameter_server": [
-        ["protocol", "buffers"],
+        ["protocol"],
         ["layout"],
         ["state_machine"],
         ["replica", "snapshots"],
@@ -48,7 +48,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["config", "minibatches"],
         ["updates"],
         ["worker_loop"],
-        ["history", "trainer_pool"],
+        ["history"],
         ["coordinator"],
         ["train"],
     ],

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.parameter_server.buffers import Buffers
 from daskml_kit.parameter_server.layout import Layout, check_rows, cut, non_finite
 from daskml_kit.parameter_server.protocol import (
     Consistency,
@@ -22,6 +21,7 @@ from daskml_kit.parameter_server.protocol import (
     StepParts,
     WeightedGradient,
 )
+from daskml_kit.parameter_server.replica import Buffers
 from daskml_kit.parameter_server.rpc import Address, LocalServers, Pending, Servers
 from daskml_kit.parameter_server.state_machine import GradientSum
 from daskml_kit.reductions.reduction import Node, reduce_nodes

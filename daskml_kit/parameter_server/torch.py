@@ -187,7 +187,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError('torch_model required_rows PyTorch: pip install "daskml_kit[torch]"') from error
+        raise ImportError('torch_model needs PyTorch: pip install "daskml_kit[torch]"') from error
     return torch
 
 

@@ -65,7 +65,7 @@ def max_rows(loads: Array, max_skew: float) -> float:
 
 
 def even_out(skew: Skew, max_skew: float) -> tuple[Array, HotKeyPlan]:
-    """HotKeyPlan hot keys until no block is too large; return the loads, and how.
+    """Spread hot keys until no block is too large; return the loads, and how.
 
     From a block that is too large its most frequent keys leave, no more rows than have to; they go where there is
     most room.

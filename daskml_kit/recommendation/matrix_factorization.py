@@ -54,7 +54,7 @@ def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) 
     biases : array of shape (n_items,)
     k : int
     seen : array of integers of shape (m, 2)
-        SparseRows of ``users`` and numbers of items that are left out.
+        Rows of ``users`` and numbers of items that are left out.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import SGDClassifier
 from daskml_kit.parameter_server import Synchronous
-from daskml_kit.parameter_server.training.trainer_pool import carry_out
+from daskml_kit.parameter_server.training.worker_loop import carry_out
 
 
 @pytest.fixture

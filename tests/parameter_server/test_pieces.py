@@ -12,11 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.row_sparse import SparseRows
-from daskml_kit.parameter_server.buffers import RowBuffer
 from daskml_kit.parameter_server.protocol import Consistency
 from daskml_kit.parameter_server.training.config import Asynchronous, Synchronous, TrainingConfig, checked, seed_of
 from daskml_kit.parameter_server.training.coordinator import BlockScheduler
-from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
+from daskml_kit.parameter_server.training.minibatches import MinibatchOrder, RowBuffer
 from daskml_kit.parameter_server.training.updates import TopK
 from daskml_kit.parameter_server.training.worker_loop import SizedLoad, VirtualWorker, WorkerConfig
 

@@ -21,9 +21,8 @@ from daskml_kit.parameter_server.server import ParameterServer
 from daskml_kit.parameter_server.training.config import VIRTUAL_WORKERS, Asynchronous, Synchronous, TrainingConfig
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
-from daskml_kit.parameter_server.training.trainer_pool import TrainingPool
 from daskml_kit.parameter_server.training.updates import BlockSizes, ValidationLoss, WorkerStep
-from daskml_kit.parameter_server.training.worker_loop import Assignment, WorkerConfig, WorkerReport
+from daskml_kit.parameter_server.training.worker_loop import Assignment, TrainingPool, WorkerConfig, WorkerReport
 from daskml_kit.typing import Array
 
 BLOCK_ORDER = 2
