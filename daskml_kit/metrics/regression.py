@@ -20,12 +20,7 @@ from daskml_kit.typing import Array
 
 @in_memory_by(sklearn.metrics.mean_squared_error)
 def mean_squared_error(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    sample_weight: Any = None,
-    multioutput: Any = "uniform_average",
-    compute: bool = True,
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
 ) -> Any:
     """Mean squared error, weighted.
 
@@ -63,12 +58,7 @@ def mean_squared_error(
 
 @in_memory_by(sklearn.metrics.root_mean_squared_error)
 def root_mean_squared_error(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    sample_weight: Any = None,
-    multioutput: Any = "uniform_average",
-    compute: bool = True,
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
 ) -> Any:
     """Root mean squared error, output by output.
 
@@ -101,12 +91,7 @@ def root_mean_squared_error(
 
 @in_memory_by(sklearn.metrics.mean_absolute_error)
 def mean_absolute_error(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    sample_weight: Any = None,
-    multioutput: Any = "uniform_average",
-    compute: bool = True,
+    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
 ) -> Any:
     """Mean absolute error, weighted.
 

@@ -1,17 +1,7 @@
 """Parameter server: synchronous, stale-synchronous and asynchronous training on parameters that servers hold."""
 
 from daskml_kit.numerics.row_sparse import SparseRows
-from daskml_kit.optim import (
-    adagrad,
-    adam,
-    add,
-    chain,
-    clip,
-    clip_norm,
-    inverse_scaling,
-    momentum,
-    sgd,
-)
+from daskml_kit.optim import adagrad, adam, add, chain, clip, clip_norm, inverse_scaling, momentum, sgd
 from daskml_kit.parameter_server.client import WorkerClient
 from daskml_kit.parameter_server.server import ParameterServer
 from daskml_kit.parameter_server.torch import load_into, torch_model

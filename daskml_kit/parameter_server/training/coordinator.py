@@ -318,10 +318,7 @@ def train_on(
         worker_config = WorkerConfig(
             step,
             MinibatchOrder(
-                config.random_state,
-                max(config.batch_size // n_virtual, 1),
-                config.validation_fraction,
-                config.shuffle,
+                config.random_state, max(config.batch_size // n_virtual, 1), config.validation_fraction, config.shuffle
             ),
             training.push_every,
             server.address,
