@@ -31,6 +31,7 @@ from benchmarks.memory import calling, watching_memory
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, Timed, race
 from daskml_kit.model_selection import KFold
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
 from daskml_kit.model_selection.search.task_search import run_tasks
 
 ROWS = 1_000_000
@@ -110,19 +111,8 @@ def searched(estimator: Any, candidates: Sequence[Mapping[str, Any]], X: Any, y:
     """Return the test scores by candidate and split."""
     scorer = get_scorer(scoring) if scoring else Instant.score
     outcomes: dict[Any, Any] = {}
-    run_tasks(
-        estimator,
-        candidates,
-        X,
-        y,
-        KFold(N_SPLITS).assign(X, y),
-        {"score": scorer},
-        fit_params={},
-        score_params={},
-        keep=outcomes.__setitem__,
-        return_train_score=False,
-        error_score="raise",
-    )
+    spec = EvaluationSpec(estimator, candidates, {"score": scorer}, "raise")
+    run_tasks(spec, EvaluationData(X, y, KFold(N_SPLITS).assign(X, y)), outcomes.__setitem__)
     return outcomes
 
 
@@ -212,21 +202,10 @@ def first_of(model: Any, candidates: Any, X: Any, y: Any, n: int) -> tuple[float
             raise KeyboardInterrupt
 
     started = time.perf_counter()
-    folds = KFold(N_SPLITS).assign(X, y)
+    spec = EvaluationSpec(model, candidates, {"score": type(model).score}, "raise")
+    data = EvaluationData(X, y, KFold(N_SPLITS).assign(X, y))
     with suppress(KeyboardInterrupt):
-        run_tasks(
-            model,
-            candidates,
-            X,
-            y,
-            folds,
-            {"score": type(model).score},
-            fit_params={},
-            score_params={},
-            keep=keep,
-            return_train_score=False,
-            error_score="raise",
-        )
+        run_tasks(spec, data, keep)
     return times[0] - started, times[-1] - times[0]
 
 

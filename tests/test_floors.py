@@ -62,8 +62,10 @@ FLOORS: dict[str, list[list[str]]] = {
     ],
     "model_selection/search": [
         ["pipelines", "cv_results", "pipeline_cache"],
-        ["scoring", "fold", "work_queue", "progress"],
-        ["fit_and_score", "fold_files", "fused_scores"],
+        ["scoring"],
+        ["search_plan"],
+        ["fold", "progress"],
+        ["fit_and_score", "fused_scores"],
         ["fused", "task_pool"],
         ["dispatcher"],
         ["task_search"],

@@ -9,9 +9,9 @@ from daskml_kit.model_selection.jobs import Job, attach, submit
 from daskml_kit.model_selection.search.cross_val_predict import cross_val_predict
 from daskml_kit.model_selection.search.cross_validation import cross_val_score, cross_validate, permutation_test_score
 from daskml_kit.model_selection.search.curves import learning_curve, validation_curve
-from daskml_kit.model_selection.search.cv_results import SearchPlan
 from daskml_kit.model_selection.search.evaluate import compute_n_splits
 from daskml_kit.model_selection.search.grid import GridSearchCV, RandomizedSearchCV
+from daskml_kit.model_selection.search.search_plan import SearchPlan
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.model_selection.splits.group_k_fold import (
     GroupKFold,

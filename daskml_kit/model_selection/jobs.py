@@ -17,6 +17,7 @@ from sklearn import config_context, get_config
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError
+from daskml_kit.model_selection.search.fit_and_score import fit_estimator
 from daskml_kit.model_selection.search.progress import FitProgress, listening
 from daskml_kit.workers.cluster_pool import run_seceded
 
@@ -105,8 +106,6 @@ def job_state(progress: FitProgress, worker: str | None = None, *, ended: bool =
 
 
 def _fit(reporter: JobReporter, estimator: Any, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    X, *target = (inputs[name] for name in ("X", "y") if inputs[name] is not None)
-    params = {name: value for name, value in inputs.items() if name not in ("X", "y")}
     with (
         reporter,
         reporter.client.as_current(),
@@ -114,8 +113,7 @@ def _fit(reporter: JobReporter, estimator: Any, inputs: Mapping[str, Any], confi
         listening(reporter.update),
         watching(reporter.count_pass),
     ):
-        fitted = estimator.fit(X, *target, **params)
-    return estimator if fitted is None else fitted
+        return fit_estimator(estimator, **inputs)
 
 
 JOBS = "daskml-job/"

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.model_selection.search import dispatcher as dispatcher_module
 from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.dispatcher import Dispatcher
+from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue
 from daskml_kit.model_selection.search.fit_and_score import BatchReport
-from daskml_kit.model_selection.search.task_pool import FinishedBatch
-from daskml_kit.model_selection.search.work_queue import WorkQueue
 
 
 class MadeUpPool:
@@ -48,21 +46,20 @@ class MadeUpPool:
                 shared += self.shared
             seconds += self.seconds[number]
         done = self.now + seconds + shared
-        heapq.heappush(
-            self.running, (done, next(self.numbers), FinishedBatch(batch, slot, fold, None), seconds + shared, shared)
-        )
+        heapq.heappush(self.running, (done, next(self.numbers), (batch, slot, fold), seconds + shared, shared))
 
     def next(self):
         self.now, _, done, seconds, shared = heapq.heappop(self.running)
         self.n_batches += 1
         self.machines = self.changes.pop(self.n_batches, self.machines)
+        batch, _, fold = done
         if self.n_batches in self.losses:
-            self.gone.add(done.fold)
-        if done.fold in self.gone:
-            self.held.discard(done.fold)
-            return done
-        outcomes = [(n, Outcome({"score": 0.0}, fit_time=self.seconds[n])) for n in done.batch.numbers.tolist()]
-        return done._replace(report=BatchReport(outcomes, seconds, shared, []))
+            self.gone.add(fold)
+        if fold in self.gone:
+            self.held.discard(fold)
+            return *done, None
+        outcomes = [(n, Outcome({"score": 0.0}, fit_time=self.seconds[n])) for n in batch.numbers.tolist()]
+        return *done, BatchReport(outcomes, seconds, shared, [])
 
     def release(self, fold):
         self.held.discard(fold)
@@ -70,7 +67,7 @@ class MadeUpPool:
 
 def run(pool, groups, n_splits, is_open):
     done = []
-    queue = WorkQueue([np.array(family, np.int32) for family in groups], n_splits, is_open=is_open)
+    queue = WorkQueue([np.array(family, np.int32) for family in groups], is_open, n_splits)
     Dispatcher(pool, queue, lambda key, _: done.append(key)).run()
     return done
 

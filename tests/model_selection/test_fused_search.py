@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn.linear_model as skl
 import sklearn.model_selection as skm
+import sklearn.naive_bayes
 import sklearn.preprocessing
 import sklearn.svm
 from hypothesis import HealthCheck, Phase, given, settings
@@ -28,8 +29,10 @@ from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.evaluate import folds_of
 from daskml_kit.model_selection.search.fused import run_fused
-from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
+from daskml_kit.model_selection.search.scoring import named_scoring
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, RoutedParams
 from daskml_kit.model_selection.search.task_search import run_tasks
+from daskml_kit.naive_bayes import GaussianNB
 from daskml_kit.preprocessing import StandardScaler
 
 N_ROWS, WIDTH = 150, 4
@@ -276,21 +279,12 @@ def test_fused_is_one_by_one(model, grid, kind, scoring):
     X, y = sklearn.preprocessing.scale(X), targets[kind]
     folds = cv.KFold(3, shuffle=True, random_state=0).assign(X)
     candidates, scoring = list(skm.ParameterGrid(grid)), named_scoring(scoring)
-    options = {"return_train_score": True, "error_score": "raise"}
-    together = run_fused(model, candidates, X, y, folds, scoring, sample_weight=weight, weighted_scores=True, **options)
+    spec = EvaluationSpec(model, candidates, scoring, "raise", with_train=True)
+    weights = {"sample_weight": weight}
+    data = EvaluationData(X, y, folds, RoutedParams({}, weights, weights))
+    together = run_fused(spec, data)
     alone = {}
-    run_tasks(
-        model,
-        candidates,
-        X,
-        y,
-        folds,
-        scorers_of(model, scoring),
-        fit_params={"sample_weight": weight},
-        score_params={"sample_weight": weight},
-        keep=alone.__setitem__,
-        **options,
-    )
+    run_tasks(spec, data, alone.__setitem__)
     assert together.outcomes.keys() == alone.keys()
     for place, outcome in alone.items():
         assert together.outcomes[place].test == pytest.approx(dict(outcome.test), rel=1e-5, abs=1e-5)
@@ -316,13 +310,23 @@ def test_on_a_cluster(client, monkeypatch, stream):
     assert there.score(*blocks) == pytest.approx(here.score(X, y), abs=1e-6)
 
 
+def test_probabilities_of_a_model_that_is_not_linear_are_scored():
+    X, targets, _ = make(0)
+    options = {"scoring": list(CLASSES), "refit": False, "cv": skm.KFold(3), "return_train_score": True}
+    search = cv.GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-2]}, **options).fit(X, targets["classes"])
+    assert len(search.plan_.fused) == 2
+    expected = skm.GridSearchCV(sklearn.naive_bayes.GaussianNB(), {"var_smoothing": [1e-9, 1e-2]}, **options)
+    assert_same_scores(search.cv_results_, expected.fit(X, targets["classes"]).cv_results_)
+
+
 def test_least_squares_on_all_folds_cost_one_pass():
     X, targets, _ = make(0)
     folds = cv.KFold(5).assign(X)
     for model in (ours.Ridge(), ours.Lasso(), scaled(ours.Ridge(), StandardScaler())):
         name = "model__alpha" if isinstance(model, Pipeline) else "alpha"
         candidates = [{name: alpha} for alpha in np.logspace(-3, 2, 30)]
-        found = run_fused(model, candidates, X, targets["number"], folds, {"score": "r2"})
+        spec = EvaluationSpec(model, candidates, {"score": "r2"})
+        found = run_fused(spec, EvaluationData(X, targets["number"], folds))
         assert found.passes == (2 if isinstance(model, Pipeline) else 1)  # moments, products
 
 
@@ -332,8 +336,8 @@ def test_more_candidates_and_folds_cost_hardly_more_passes():
     def passes(n_candidates, n_folds):
         candidates = [{"C": C} for C in np.logspace(-2, 2, n_candidates)]
         folds = cv.KFold(n_folds).assign(X)
-        model = ours.LogisticRegression()
-        return run_fused(model, candidates, X, targets["binary"], folds, {"score": "neg_log_loss"}).passes
+        spec = EvaluationSpec(ours.LogisticRegression(), candidates, {"score": "neg_log_loss"})
+        return run_fused(spec, EvaluationData(X, targets["binary"], folds)).passes
 
     few, many = passes(2, 2), passes(12, 5)
     assert many <= few + 6 < 25

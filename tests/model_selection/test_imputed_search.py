@@ -28,7 +28,8 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.linear_model import base as linear_models
 from daskml_kit.model_selection.search.fused import run_fused
-from daskml_kit.model_selection.search.scoring import named_scoring, scorers_of
+from daskml_kit.model_selection.search.scoring import named_scoring
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
 from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.numerics import targets as tiles
 from daskml_kit.preprocessing import StandardScaler
@@ -72,7 +73,6 @@ SPLITTERS = [
     skm.ShuffleSplit(2, test_size=0.3, train_size=0.5, random_state=0),
     skm.TimeSeriesSplit(2),
 ]
-NOTHING = {"fit_params": {}, "score_params": {}, "return_train_score": False, "error_score": "raise"}
 STRATEGIES = ["mean", "median", "most_frequent", "constant"]
 THEIRS = {SimpleImputer: sklearn.impute.SimpleImputer, StandardScaler: skp.StandardScaler}
 
@@ -171,9 +171,10 @@ def test_a_search_is_scikit_learns_and_that_of_single_fits(problem, layout, spli
     scoring = named_scoring(scoring)
     folds = cv.KFold(2, shuffle=True, random_state=1).assign(X)
     candidates = list(skm.ParameterGrid(grid))[:3]
-    together = run_fused(model, candidates, X, y, folds, scoring, error_score="raise")
+    spec, data = EvaluationSpec(model, candidates, scoring, "raise"), EvaluationData(X, y, folds)
+    together = run_fused(spec, data)
     alone = {}
-    run_tasks(model, candidates, X, y, folds, scorers_of(model, scoring), keep=alone.__setitem__, **NOTHING)
+    run_tasks(spec, data, alone.__setitem__)
     for place, outcome in alone.items():
         assert together.outcomes[place].test == pytest.approx(dict(outcome.test), rel=1e-5, abs=1e-5)
 
@@ -296,10 +297,11 @@ def test_passes_are_few():
 
     def passes(strategies, y="number", model=None, grid="ridge__alpha"):
         candidates = [{grid: a, "simpleimputer__strategy": s} for a in alphas for s in strategies]
-        return run_fused(pipeline(model), candidates, X, targets[y], folds, {"score": None}).passes
+        spec = EvaluationSpec(pipeline(model), candidates, {"score": None})
+        return run_fused(spec, EvaluationData(X, targets[y], folds)).passes
 
     assert passes(["mean"]) == 2  # moments, products
-    assert passes(STRATEGIES) == 3  # moments with what is present and values in order, products
+    assert passes(STRATEGIES) == 2  # moments with what is present, values in order with products
     logistic = ours.LogisticRegression()
     assert passes(["mean", "constant"], "binary", logistic, "logisticregression__C") <= 26
 

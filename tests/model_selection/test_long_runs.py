@@ -22,7 +22,7 @@ from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.linear_model import Ridge
 from daskml_kit.model_selection import GridSearchCV, RandomizedSearchCV
-from daskml_kit.model_selection.search import work_queue
+from daskml_kit.model_selection.search import dispatcher
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.progress import CheckpointLog, FitProgress, listening
 
@@ -185,7 +185,7 @@ def test_a_journal_gives_back_what_it_was_given(tmp_path):
 
 @pytest.mark.parametrize(("at", "n_kept"), [(1, 0), (7, 2), (9, 4)], ids=["at once", "on the way", "in the refit"])
 def test_an_interrupt_keeps_finished_candidates(tmp_path, monkeypatch, at, n_kept):
-    monkeypatch.setattr(work_queue, "MAX_BATCH", 1)
+    monkeypatch.setattr(dispatcher, "MAX_BATCH", 1)
     X, y = make()
     search = GridSearchCV(Counted(), {"alpha": ALPHAS}, cv=2, n_jobs=1)
     full = sklearn.model_selection.GridSearchCV(sklearn.linear_model.Ridge(), {"alpha": ALPHAS}, cv=2).fit(X, y)
@@ -212,7 +212,7 @@ def test_an_interrupt_keeps_finished_candidates(tmp_path, monkeypatch, at, n_kep
 
 @pytest.mark.filterwarnings("default")  # of what other tests left
 def test_an_interrupt_where_all_failed_stays_one(monkeypatch):
-    monkeypatch.setattr(work_queue, "MAX_BATCH", 1)
+    monkeypatch.setattr(dispatcher, "MAX_BATCH", 1)
     X, y = make()
     Counted.interrupt_at = 4
     search = GridSearchCV(Counted(solver="unknown"), {"alpha": ALPHAS}, cv=ShuffleSplit(1, random_state=0), n_jobs=1)

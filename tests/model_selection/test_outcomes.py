@@ -6,8 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes, SearchPlan
+from daskml_kit.model_selection.search.cv_results import Outcome, Outcomes
 from daskml_kit.model_selection.search.progress import SearchProgress
+from daskml_kit.model_selection.search.search_plan import SearchPlan
 
 
 def test_what_was_put_in_comes_out():

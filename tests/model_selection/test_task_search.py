@@ -30,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 import daskml_kit.linear_model
 import daskml_kit.preprocessing
 from daskml_kit.model_selection import KFold
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, RoutedParams
 from daskml_kit.model_selection.search.task_pool import ClusterFitPool
 from daskml_kit.model_selection.search.task_search import run_tasks
 
@@ -52,8 +53,10 @@ def table():
 
 
 def search(estimator, candidates, X, y, folds=None, finished=None, **options):
-    settings = {"fit_params": {}, "score_params": {}, "return_train_score": False, "error_score": "raise"}
     folds = KFold(N_SPLITS).assign(X, y) if folds is None else folds
+    params = RoutedParams({}, options.pop("fit_params", {}), options.pop("score_params", {}))
+    known = options.pop("known", frozenset())
+    spec = EvaluationSpec(estimator, candidates, SCORERS, **{"error_score": "raise", **options})
     found = {}
 
     def keep(place, outcome):
@@ -61,7 +64,7 @@ def search(estimator, candidates, X, y, folds=None, finished=None, **options):
         if finished is not None:
             finished(place, outcome)
 
-    run_tasks(estimator, candidates, X, y, folds, SCORERS, keep=keep, **{**settings, **options})
+    run_tasks(spec, EvaluationData(X, y, folds, params), keep, known=known)
     return found
 
 
@@ -171,7 +174,7 @@ def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
     estimator, grid = CASES[case]
     X, y = problem()
     data = (da.from_array(X, chunks=(70, 6)), da.from_array(y, chunks=70)) if lazy else (X, y)
-    outcomes = search(estimator, ParameterGrid(grid), *data, return_train_score=True)
+    outcomes = search(estimator, ParameterGrid(grid), *data, with_train=True)
     assert_like_sklearn(outcomes, estimator, grid, X, y)
 
 
@@ -184,7 +187,7 @@ def test_frames_stay_frames_with_their_columns(lazy, where, request):
     model = Pipeline([("columns", columns), ("model", LogisticRegression())])
     grid = {"columns__numbers": [StandardScaler(), "passthrough"], "columns__remainder": ["drop", "passthrough"]}
     data = (dd.from_pandas(frame, npartitions=4), dd.from_pandas(y, npartitions=4)) if lazy else (frame, y)
-    outcomes = search(model, ParameterGrid(grid), *data, return_train_score=True, return_estimator=True)
+    outcomes = search(model, ParameterGrid(grid), *data, with_train=True, with_models=True)
     assert_like_sklearn(outcomes, model, grid, frame, y)
     for number, params in enumerate(ParameterGrid(grid)):
         train = [rows for rows, _ in SkKFold(N_SPLITS).split(frame)][1]
@@ -200,7 +203,7 @@ def test_workers_that_see_no_files_of_the_client_are_sent_its_data(kind, client,
     monkeypatch.setattr(ClusterFitPool, "_visible_folder", lambda self: None)
     before = files_of(client)
     X, y = problem() if kind == "array" else (table()[0][["a", "b"]], table()[1])
-    outcomes = search(LogisticRegression(), ParameterGrid({"C": [0.1, 1.0]}), X, y, return_train_score=True)
+    outcomes = search(LogisticRegression(), ParameterGrid({"C": [0.1, 1.0]}), X, y, with_train=True)
     assert_like_sklearn(outcomes, LogisticRegression(), {"C": [0.1, 1.0]}, X, y)
     assert files_of(client) <= before
 
@@ -213,7 +216,7 @@ def test_csr_blocks_make_a_csr_matrix(where, request):
     rows = sp.csr_array(np.where(X > 0.5, X, 0))
     lazy = da.from_array(np.asarray(rows.todense()), chunks=(80, 6)).map_blocks(sp.csr_array)
     estimator, grid = LogisticRegression(), {"C": [0.1, 1.0]}
-    outcomes = search(estimator, ParameterGrid(grid), lazy, da.from_array(y, chunks=80), return_train_score=True)
+    outcomes = search(estimator, ParameterGrid(grid), lazy, da.from_array(y, chunks=80), with_train=True)
     assert_like_sklearn(outcomes, estimator, grid, rows, y)
 
 
@@ -228,7 +231,7 @@ def test_weights_are_split_with_the_rows(lazy, client):
         *data[:2],
         fit_params={"sample_weight": data[2]},
         score_params={"sample_weight": data[2]},
-        return_train_score=True,
+        with_train=True,
     )
     assert_like_sklearn(outcomes, LogisticRegression(), {"C": [0.1, 1.0]}, X, y, sample_weight=weight)
 
@@ -283,7 +286,7 @@ def test_parts_are_fitted_once_for_all_that_share_them(where, request, tmp_path)
 def test_a_pipeline_with_a_cache_of_its_own_keeps_it(tmp_path):
     X, y = problem()
     model = Pipeline([("scale", StandardScaler()), ("model", LogisticRegression())], memory=str(tmp_path))
-    outcomes = search(model, ParameterGrid({"model__C": [0.1, 1.0]}), X, y, return_train_score=True)
+    outcomes = search(model, ParameterGrid({"model__C": [0.1, 1.0]}), X, y, with_train=True)
     assert_like_sklearn(outcomes, model, {"model__C": [0.1, 1.0]}, X, y)
     assert any(tmp_path.iterdir())
 
@@ -297,7 +300,7 @@ def test_a_step_that_writes_to_its_input_spoils_nobody_elses(step, where, reques
     before = X.copy()
     model = make_pipeline(step, LogisticRegression())
     grid = {"logisticregression__C": [0.1, 1.0, 2.0]}
-    outcomes = search(model, ParameterGrid(grid), X, y, return_train_score=True)
+    outcomes = search(model, ParameterGrid(grid), X, y, with_train=True)
     np.testing.assert_array_equal(X, before)
     params = {name: grid[name] for name in grid}
     for number, candidate in enumerate(ParameterGrid(params)):
@@ -312,7 +315,7 @@ def test_a_fit_that_fails_is_told_with_its_traceback(where, request):
         request.getfixturevalue("client")
     X, y = problem()
     candidates = [{"fails": False}, {"fails": True}]
-    outcomes = search(Failing(), candidates, X, y, error_score=-1.0, return_train_score=True)
+    outcomes = search(Failing(), candidates, X, y, error_score=-1.0, with_train=True)
     assert outcomes[0, 0].error is None
     assert not outcomes[1, 2].test  # whoever knows the names of all scores fills in the error_score
     assert not outcomes[1, 2].train
@@ -338,9 +341,9 @@ def test_an_unsupervised_estimator_needs_no_target():
     X, _ = problem()
     folds = KFold(N_SPLITS).assign(X)
     scorers = {"score": PCA.score}
-    options = {"fit_params": {}, "score_params": {}, "return_train_score": True, "error_score": "raise"}
+    spec = EvaluationSpec(PCA(), [{"n_components": 2}], scorers, "raise", with_train=True)
     outcomes = {}
-    run_tasks(PCA(), [{"n_components": 2}], X, None, folds, scorers, keep=outcomes.__setitem__, **options)
+    run_tasks(spec, EvaluationData(X, None, folds), outcomes.__setitem__)
     expected = cross_validate(PCA(2), X, cv=SkKFold(N_SPLITS), return_train_score=True)
     np.testing.assert_allclose([outcomes[0, i].test["score"] for i in range(N_SPLITS)], expected["test_score"])
     np.testing.assert_allclose([outcomes[0, i].train["score"] for i in range(N_SPLITS)], expected["train_score"])
@@ -425,9 +428,7 @@ def test_a_killed_worker_costs_only_what_it_was_doing(tmp_path):
     ):
         data = client.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
         killer = Killer(str(tmp_path / "killed"))
-        outcomes = search(
-            killer, ParameterGrid(grid), *data, return_train_score=True, finished=lambda key, _: done.append(key)
-        )
+        outcomes = search(killer, ParameterGrid(grid), *data, with_train=True, finished=lambda key, _: done.append(key))
     assert (tmp_path / "killed").exists()
     assert sorted(done) == sorted(set(done)) == sorted(outcomes)
     assert_like_sklearn(outcomes, LogisticRegression(), grid, X, y)
@@ -446,7 +447,7 @@ def test_distributed_estimators_are_given_dask_data(where, request):
         ]
     )
     theirs = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-10, solver="newton-cholesky"))
-    outcomes = search(ours, ParameterGrid({"model__C": [0.1, 1.0]}), *lazy, return_train_score=True)
+    outcomes = search(ours, ParameterGrid({"model__C": [0.1, 1.0]}), *lazy, with_train=True)
     assert_like_sklearn(outcomes, theirs, {"logisticregression__C": [0.1, 1.0]}, X, y)
 
 
@@ -480,7 +481,7 @@ def test_a_grid_that_swaps_steps_is_decided_candidate_by_candidate(first, where,
     ]
     base = Pipeline([("scale", scalers[0]), ("model", first())])
     known = {(0, 0), (4, 2), (5, 0), (5, 1), (5, 2)}
-    outcomes = search(base, ParameterGrid(grid), *lazy, return_train_score=True)
+    outcomes = search(base, ParameterGrid(grid), *lazy, with_train=True)
     others = search(base, ParameterGrid(grid), *lazy, known=known)
     assert {place: outcome.test for place, outcome in others.items()} == {
         place: outcome.test for place, outcome in outcomes.items() if place not in known

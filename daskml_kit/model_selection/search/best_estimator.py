@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import dask
@@ -18,6 +19,7 @@ from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, join
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
+from daskml_kit.model_selection.search.fit_and_score import fit_estimator
 from daskml_kit.model_selection.search.fused_scores import ModelScores, ScoredModel
 from daskml_kit.model_selection.search.pipelines import parts_of
 from daskml_kit.model_selection.search.scoring import SINGLE, MissingScore, finalize_score, fused_scorer, scorers_of
@@ -25,14 +27,13 @@ from daskml_kit.model_selection.search.task_search import ComputedPredictions, i
 from daskml_kit.validation import check_features, like, plain_strings
 
 
-def best_estimator_method(method: str, result: str, meta: str | None = None) -> Any:
+def best_estimator_method(method: str, meta: str | None = None) -> Any:
     """Return a method of a search that is that of its best estimator, and is there where this has it.
 
     Parameters
     ----------
     method : str
-    result : str
-        For the docstring.
+        One of those of `DaskEstimator`, whose docstring it has.
     meta : str, optional
         The attribute of searches that gives the type of the result on Dask input, if it is not None.
     """
@@ -46,36 +47,20 @@ def best_estimator_method(method: str, result: str, meta: str | None = None) -> 
         getattr(getattr(search, "best_estimator_", search.estimator), method)  # raises the estimator's own error
         return True
 
-    apply.__name__, apply.__doc__ = method, METHOD_DOC.format(method=method, result=result)
+    apply.__name__, apply.__doc__ = method, vars(DaskEstimator)[method].__doc__
     return available_if(has)(apply)
-
-
-METHOD_DOC = """Return the best estimator's {result}; lazily on Dask input.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or anything in memory that the estimator takes
-            Rows, of shape (n_samples, n_features).
-
-        Returns
-        -------
-        array, Series or DataFrame, or a Dask collection of them
-            Result of the best estimator's ``{method}``; on Dask input a block for each block of X.
-        """
 
 
 class BestEstimatorMethods:
     """Mixin of searches: the methods of the best estimator, lazily on Dask input."""
 
-    predict = best_estimator_method("predict", "predictions", "predict_meta")
-    predict_proba = best_estimator_method("predict_proba", "probabilities of the classes", "predict_proba_meta")
-    predict_log_proba = best_estimator_method(
-        "predict_log_proba", "logarithms of the probabilities of the classes", "predict_proba_meta"
-    )
-    decision_function = best_estimator_method("decision_function", "values by which it decides")
-    score_samples = best_estimator_method("score_samples", "scores of the rows")
-    transform = best_estimator_method("transform", "transform of the rows", "transform_meta")
-    inverse_transform = best_estimator_method("inverse_transform", "undone transform")
+    predict = best_estimator_method("predict", "predict_meta")
+    predict_proba = best_estimator_method("predict_proba", "predict_proba_meta")
+    predict_log_proba = best_estimator_method("predict_log_proba", "predict_proba_meta")
+    decision_function = best_estimator_method("decision_function")
+    score_samples = best_estimator_method("score_samples")
+    transform = best_estimator_method("transform", "transform_meta")
+    inverse_transform = best_estimator_method("inverse_transform")
 
 
 def check_refitted(search: Any, method: str) -> None:
@@ -129,14 +114,10 @@ def _empty(model: Any, method: str, X: Any) -> Any:
 
 def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
     """Fit ``estimator``; one that takes no Dask collections to the joined blocks, on a worker if there is a cluster."""
-    given = {name: value for name, value in {"X": X, "y": y, **params}.items() if value is not None}
-    lazy = [name for name, value in given.items() if is_dask(value)]
-    if not lazy or is_distributed(estimator):
-        return _fit_joined(estimator, {}, {"X": X, "y": y, **params})
-    parts = {column.name: column.blocks for column in align_rows({name: given[name] for name in lazy}).columns}
+    given = {"X": X, "y": y, **params}
+    lazy = {} if is_distributed(estimator) else {name: value for name, value in given.items() if is_dask(value)}
     rest = {name: value for name, value in given.items() if name not in lazy}
-    (fitted,) = dask.compute(dask.delayed(_fit_joined)(estimator, parts, rest))
-    return fitted
+    return _call_joined(partial(fit_estimator, estimator), lazy, rest)
 
 
 def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
@@ -161,19 +142,20 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
 def score_joined(scorer: Any, estimator: Any, X: Any, y: Any) -> float:
     """Return the score of a fitted estimator; on Dask input the blocks are joined, on a worker if there is one."""
     given = {name: part for name, part in (("X", X), ("y", y)) if part is not None}
-    if not any(map(is_dask, given.values())):
-        return float(scorer(estimator, *given.values()))
-    parts = {column.name: column.blocks for column in align_rows(given).columns}
-    (score,) = dask.compute(dask.delayed(_score_joined)(scorer, estimator, parts))
-    return float(score)
+    return float(_call_joined(partial(_score, scorer, estimator), given, {}))
 
 
-def _fit_joined(estimator: Any, parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
-    given = {**{name: join(blocks) for name, blocks in parts.items()}, **rest}
-    X, y = given.pop("X"), given.pop("y", None)
-    fitted = estimator.fit(X, **given) if y is None else estimator.fit(X, y, **given)
-    return estimator if fitted is None else fitted
+def _score(scorer: Any, estimator: Any, X: Any, y: Any = None) -> Any:
+    return scorer(estimator, X) if y is None else scorer(estimator, X, y)
 
 
-def _score_joined(scorer: Any, estimator: Any, parts: Mapping[str, Any]) -> float:
-    return float(scorer(estimator, *map(join, parts.values())))
+def _call_joined(function: Callable[..., Any], rows: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
+    """Call ``function`` by keywords; if any of ``rows`` are on Dask with their blocks joined, where Dask computes."""
+    if not any(map(is_dask, rows.values())):
+        return function(**rows, **rest)
+    parts = {column.name: column.blocks for column in align_rows(rows).columns}
+    return dask.compute(dask.delayed(_join_and_call)(function, parts, rest))[0]
+
+
+def _join_and_call(function: Callable[..., Any], parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
+    return function(**{name: join(blocks) for name, blocks in parts.items()}, **rest)

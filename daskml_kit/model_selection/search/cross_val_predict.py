@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import dask
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 from sklearn.utils import get_tags, indexable
 
 from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cross_validation import run_validation
-from daskml_kit.model_selection.search.evaluate import EvaluationSpec
 from daskml_kit.model_selection.search.scoring import SINGLE
-from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.model_selection.search.search_plan import EvaluationSpec
+from daskml_kit.model_selection.splits.folds import Folds, block_tasks
 from daskml_kit.typing import Array
+from daskml_kit.validation import like
 
 BY_CLASS = ("decision_function", "predict_proba", "predict_log_proba")
 
@@ -131,23 +131,23 @@ def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, 
     if method in BY_CLASS and classes is None and all(hasattr(model, "classes_") for model in bare):
         classes = np.unique(np.concatenate([model.classes_ for model in bare]))
     owners = {i: number for number, split in enumerate(folds.splits) for i in split.test}
-    predictor = TestRowPredictor(bare, owners, method, classes)
+    pairwise = get_tags(bare[0]).input_tags.pairwise
+    columns = [folds.row_numbers(number)[0] for number in range(len(bare))] if pairwise else None
+    predictor = RowPredictor(bare, owners, method, classes, columns)
     if not is_dask(X):
-        return predictor.predict_in_memory(indexable(X)[0], folds)
+        return predictor.predict(0, indexable(X)[0], np.asarray(folds.ids[0]))
     rows = align_rows({"X": X, "cv": folds.ids[0]})
-    first = rows.columns[0]
-    meta = predictor.meta(first.meta)
-    name = f"daskml-test-rows-{tokenize([b.key for c in rows.columns for b in c.blocks], bare, method)}"
-    layer: dict[Any, Any] = {(name, "predictor"): predictor}
-    for index, blocks in enumerate(zip(*(column.blocks for column in rows.columns), strict=True)):
-        layer[(name, index)] = (TestRowPredictor.predict, (name, "predictor"), index, *(b.key for b in blocks))
-    graph = HighLevelGraph.from_collections(
-        name, layer, dependencies=[block for column in rows.columns for block in column.blocks]
-    )
-    return collect(meta, graph, [(name, i) for i in range(len(rows.lengths))], rows.lengths, "daskml-predicted")
+    meta, functions = predictor.meta(X), [partial(_predict_block, i) for i in range(len(rows.lengths))]
+    blocks = (column.blocks for column in rows.columns)
+    tasks = block_tasks("daskml-test-rows", functions, *blocks, shared=dask.delayed(predictor, traverse=False))
+    return collect(meta, tasks[0].dask, [task.key for task in tasks], rows.lengths, "daskml-predicted")
 
 
-class TestRowPredictor:
+def _predict_block(index: int, X: Any, ids: Array, predictor: RowPredictor) -> Any:
+    return predictor.predict(index, X, ids)
+
+
+class RowPredictor(NamedTuple):
     """Predicts each row by the model that owns its id.
 
     Parameters
@@ -157,39 +157,32 @@ class TestRowPredictor:
     method : str
     classes : array or list of arrays, optional
         All classes, where a result has a column for each and a model may not know all.
+    columns : list of array of int, optional
+        For each model the columns of X that it takes, where X has a column for each row.
     """
 
-    __test__ = False  # the name begins as those of tests do
-
-    def __init__(self, models: Sequence[Any], owners: dict[int, int], method: str, classes: Any) -> None:
-        self.models, self.owners, self.method, self.classes = models, owners, method, classes
+    models: Sequence[Any]
+    owners: Mapping[int, int]
+    method: str
+    classes: Any = None
+    columns: Sequence[Array] | None = None
 
     def predict(self, index: int, X: Any, ids: Array) -> Any:
         """Return the predictions of one block's rows."""
         check_lengths(["X", "cv"], [X, ids], index, len(ids))
         rows = [np.flatnonzero(ids == i) for i in np.unique(ids)]
-        models = [self.models[self.owners[int(i)]] for i in np.unique(ids)]
-        parts = [self._of(model, take(X, some)) for model, some in zip(models, rows, strict=True)]
+        owners = [self.owners[int(i)] for i in np.unique(ids)]
+        parts = []
+        for owner, some in zip(owners, rows, strict=True):
+            part = take(X, some)
+            parts.append(self._of(self.models[owner], part if self.columns is None else part[:, self.columns[owner]]))
         return _join(parts, rows) if parts else self.meta(X)
 
-    def predict_in_memory(self, X: Any, folds: Folds) -> Any:
-        """Return the predictions of the test rows of each split."""
-        parts, tests = [], []
-        for number, model in enumerate(self.models):
-            train, test = folds.row_numbers(number)
-            rows = take(X, test)
-            parts.append(self._of(model, rows[:, train] if get_tags(model).input_tags.pairwise else rows))
-            tests.append(test)
-        return _join(parts, tests)
-
-    def meta(self, like: Any) -> Array:
+    def meta(self, X: Any) -> Array:
         """Return an empty result, for an X of this kind."""
-        one = like.iloc[:0] if isinstance(like, pd.DataFrame) else like[:0]
-        row = pd.DataFrame({n: np.zeros(1, np.float64) for n in one.columns}) if isinstance(one, pd.DataFrame) else None
-        sample = row if row is not None else np.zeros((1, like.shape[1]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            predicted = self._of(self.models[0], sample)
+            predicted = self._of(self.models[0], like(None, X))
         if isinstance(predicted, list):
             raise DataError(f"{self.method}: of several outputs there are results only for data in memory")
         return predicted[:0]  # type: ignore[no-any-return]
@@ -248,8 +241,4 @@ def _join(parts: Sequence[Any], rows: Sequence[Array]) -> Any:
 
 def _leaves_out(folds: Folds) -> bool:
     tested = {i for split in folds.splits for i in split.test}
-    ids = folds.ids[0]
-    present = (
-        np.unique(dask.compute(ids.map_blocks(np.unique, chunks=(np.nan,)))[0]) if is_dask(ids) else np.unique(ids)
-    )
-    return not set(present.tolist()) <= tested
+    return not set(np.asarray(np.unique(folds.ids[0])).tolist()) <= tested

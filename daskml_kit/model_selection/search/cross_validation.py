@@ -12,8 +12,9 @@ from sklearn.utils import check_random_state
 
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows, take
-from daskml_kit.model_selection.search.evaluate import Evaluation, EvaluationSpec, evaluate, route
+from daskml_kit.model_selection.search.evaluate import Evaluation, evaluate, route
 from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring
+from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.model_selection.splits.base import legacy_random_state
 from daskml_kit.typing import Array
 
@@ -294,11 +295,10 @@ def run_validation(
     params: Mapping[str, Any] | None,
     pre_dispatch: str,
     verbose: int,
-    callee: str = "fit",
 ) -> Evaluation:
     """Evaluate for the function ``owner``, with its metadata routed."""
     check_pre_dispatch(pre_dispatch)
-    found = evaluate(spec, X, y, cv, route(owner, spec, cv, groups, params or {}, callee))
+    found = evaluate(spec, X, y, cv, route(owner, spec, cv, groups, params or {}))
     if verbose:
         print(f"[{owner}] {found.plan}")
     return found

@@ -11,17 +11,17 @@ import dask
 import dask.array as da
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn import get_config
 from sklearn.base import clone, is_classifier
-from sklearn.utils import check_random_state, get_tags, indexable
+from sklearn.utils import check_random_state, indexable
 
 from daskml_kit.data.collections import is_dask, join
 from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, run_validation
 from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.evaluate import EvaluationSpec, RoutedParams, evaluate, folds_of, route
-from daskml_kit.model_selection.search.fit_and_score import FitSpec, score
+from daskml_kit.model_selection.search.evaluate import evaluate, folds_of, route
+from daskml_kit.model_selection.search.fit_and_score import score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
-from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
+from daskml_kit.model_selection.search.scoring import SINGLE
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
 from daskml_kit.model_selection.splits.base import legacy_random_state
 from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.typing import Array
@@ -182,7 +182,7 @@ def learning_curve(
     sizes, nested = nested_training_folds(folds, train_sizes, shuffle, random_state, exploit_incremental_learning)
     routed = routed._replace(split={})
     if exploit_incremental_learning:
-        outcomes = fit_incrementally(spec, X, y, nested, len(sizes), routed)
+        outcomes = fit_incrementally(spec, EvaluationData(X, y, nested, routed), len(sizes))
     else:
         check_pre_dispatch(pre_dispatch)
         found = evaluate(spec, X, y, nested, routed)
@@ -262,36 +262,27 @@ def _steps(n_rows: int, sizes: Sequence[int]) -> Array:
     return np.where(steps == len(sizes), len(sizes) + 1, steps)
 
 
-def fit_incrementally(
-    spec: EvaluationSpec, X: Any, y: Any, folds: Folds, n_steps: int, params: RoutedParams
-) -> list[Outcome]:
+def fit_incrementally(spec: EvaluationSpec, data: EvaluationData, n_steps: int) -> list[Outcome]:
     """Train one model for each ``n_steps`` splits by ``partial_fit``, and score it after each of these steps.
 
     A split of Dask data is gathered by the task that trains on it.
     """
-    study = FitSpec(
-        spec.estimator, scorers_of(spec.estimator, spec.scoring), True, spec.error_score, False, get_config()
-    )
-    pairwise = get_tags(spec.estimator).input_tags.pairwise
-    data = FoldData.of(X, y, folds, params.fit, params.score, pairwise)
+    study = spec.for_fits()
+    rows, y = FoldData.of(data, spec.estimator), data.y
     classes = None
     if is_classifier(spec.estimator) and y is not None:
         classes = np.unique(np.asarray(dask.compute(da.unique(y) if isinstance(y, da.Array) else y)[0]))
-    steps = [range(first, first + n_steps) for first in range(0, len(folds.splits), n_steps)]
-    if not data.is_lazy:
-        run = delayed(_train_by_steps)
-        jobs = (run(study, classes, [data.take(s) for s in some], data.constants) for some in steps)
-        found = Parallel(n_jobs=spec.n_jobs, prefer="threads")(jobs)
-    else:
-        lazy = dask.delayed(_train_by_steps, pure=False)
-        found = dask.compute(*(lazy(study, classes, [data.take(s) for s in some], data.constants) for some in steps))
+    steps = [range(first, first + n_steps) for first in range(0, len(data.folds.splits), n_steps)]
+    run = dask.delayed(_train_by_steps, pure=False) if rows.is_lazy else delayed(_train_by_steps)
+    jobs = (run(study, classes, [rows.take(s) for s in some], rows.constants) for some in steps)
+    found = dask.compute(*jobs) if rows.is_lazy else Parallel(n_jobs=spec.n_jobs, prefer="threads")(jobs)
     for message in dict.fromkeys(message for _, warned in found for message in warned):
         warnings.warn(message, UserWarning, stacklevel=3)
     return [outcome for outcomes, _ in found for outcome in outcomes]
 
 
 def _train_by_steps(
-    study: FitSpec, classes: Array | None, steps: Sequence[Mapping[str, Any]], constants: Mapping[str, Any]
+    study: EvaluationSpec, classes: Array | None, steps: Sequence[Mapping[str, Any]], constants: Mapping[str, Any]
 ) -> tuple[list[Outcome], list[str]]:
     model, outcomes = clone(study.estimator), []
     known = {} if classes is None else {"classes": classes}
@@ -304,8 +295,6 @@ def _train_by_steps(
         fit_time, started = time.perf_counter() - started, time.perf_counter()
         so_far = {name: (join([s[name][0] for s in steps[: number + 1]]), rows[1]) for name, rows in sides.items()}
         seen = Fold(so_far, constants)
-        test, train = (
-            score(study, model, seen.X[side], seen.side("y", side), seen.score_params(side), warned) for side in (1, 0)
-        )
+        test, train = (score(study, warned, model, seen, side) for side in (1, 0))
         outcomes.append(Outcome(test, train, fit_time, time.perf_counter() - started, seen.n_test))
     return outcomes, warned

@@ -3,148 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from html import escape
-from typing import Any, NamedTuple, TypeVar
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 
 from daskml_kit.typing import Array
-
-
-class SearchPlan(NamedTuple):
-    """Plan of the fits of a search, as its ``plan`` method and its attribute ``plan_`` give it.
-
-    Parameters
-    ----------
-    n_splits : int
-        Number of splits of the data.
-    reasons : sequence of str or None
-        For each candidate why its fits cannot share passes; None where they do.
-
-    See Also
-    --------
-    GridSearchCV.plan : Returns the plan of a search before it is fitted.
-
-    Examples
-    --------
-    >>> print(SearchPlan(5, [None, None]))
-    10 fits: 2 candidates on 5 splits
-      2 candidates share passes over the data
-    """
-
-    n_splits: int
-    reasons: Sequence[str | None]
-
-    @property
-    def fused(self) -> list[int]:
-        """Numbers of the candidates whose fits share passes."""
-        return [number for number, reason in enumerate(self.reasons) if reason is None]
-
-    @property
-    def alone(self) -> dict[str, list[int]]:
-        """Numbers of the other candidates, by the reason."""
-        found: dict[str, list[int]] = defaultdict(list)
-        for number, reason in enumerate(self.reasons):
-            if reason is not None:
-                found[reason].append(number)
-        return dict(found)
-
-    def without(self, reasons: Mapping[int, str]) -> SearchPlan:
-        """Return the plan where some more candidates do not share passes.
-
-        Parameters
-        ----------
-        reasons : mapping of int to str
-            By the numbers of these candidates.
-
-        Returns
-        -------
-        SearchPlan
-            New plan.
-
-        Examples
-        --------
-        >>> SearchPlan(5, [None, None]).without({1: "it is shy"}).alone
-        {'it is shy': [1]}
-        """
-        return self._replace(reasons=[reasons.get(number, why) for number, why in enumerate(self.reasons)])
-
-    def lines(self) -> list[str]:
-        """Return the plan as text.
-
-        Returns
-        -------
-        list of str
-            Lines.
-        """
-        n = len(self.reasons)
-        lines = [f"{n * self.n_splits} fits: {n} candidates on {self.n_splits} splits"]
-        if self.fused:
-            lines.append(f"  {len(self.fused)} candidates share passes over the data")
-        return lines + [
-            f"  {len(numbers)} candidates are fitted each by itself: {why}" for why, numbers in self.alone.items()
-        ]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> Any:
-        first, *others = map(escape, self.lines())
-        return f"<div><b>{first}</b><ul>{''.join(f'<li>{line.strip()}</li>' for line in others)}</ul></div>"
-
-
-def with_params(estimator: Any, params: Mapping[str, Any]) -> Any:
-    """Return a clone of ``estimator`` with clones of the parameters of a candidate, which may be estimators.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import Ridge
-    >>> with_params(Ridge(), {"alpha": 2.0})
-    Ridge(alpha=2.0)
-    """
-    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
-
-
-Decision = TypeVar("Decision")
-
-
-def decide_by_kind(
-    candidates: Iterable[Mapping[str, Any]], decide: Callable[[Mapping[str, Any]], Decision]
-) -> list[Decision]:
-    """Return for each candidate what ``decide`` says of the first of its kind.
-
-    Of one kind are those that set the same parameters, and among them the same words and the same estimators.
-
-    Examples
-    --------
-    >>> grid = [{"C": 1.0}, {"C": 2.0}, {"C": 2.0, "penalty": "l1"}]
-    >>> decide_by_kind(grid, lambda params: params["C"])
-    [1.0, 1.0, 2.0]
-    """
-    known: dict[Hashable, tuple[Mapping[str, Any], Decision]] = {}
-    found = []
-    for params in candidates:
-        kind = tuple((name, _identity(params[name])) for name in sorted(params))
-        if kind not in known:
-            known[kind] = params, decide(params)  # of parameters that are kept no other takes the id
-        found.append(known[kind][1])
-    return found
-
-
-def _identity(value: Any) -> Hashable:
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if hasattr(value, "get_params"):
-        return id(value)
-    return type(value).__module__, type(value).__qualname__
 
 
 def warn_failures(errors: Sequence[str], total: int, error_score: Any, stacklevel: int) -> None:
@@ -202,6 +69,9 @@ class Outcome(NamedTuple):
     estimator: Any = None
 
 
+NUMBERS = ("fit_time", "score_time", "n_test")
+
+
 class Outcomes(Mapping[FitKey, Outcome]):
     """Outcomes by (candidate, split), in columns: some 40 bytes a fit, as there may be millions.
 
@@ -220,42 +90,38 @@ class Outcomes(Mapping[FitKey, Outcome]):
     def __init__(self, n_candidates: int, n_splits: int) -> None:
         self.shape = n_candidates, n_splits
         self.errors: dict[FitKey, str] = {}
+        self._estimators: dict[FitKey, Any] = {}
         self._there, self._trained = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
         self._n = 0
-        self._numbers = {name: np.zeros(self.shape) for name in ("fit_time", "score_time")}
-        self._n_test = np.zeros(self.shape, np.int64)
-        self._scores: dict[tuple[str, str], Array] = {}
-        self._estimators: dict[FitKey, Any] = {}
+        self._columns: dict[tuple[str, str], Array] = {}
+        """By "test" or "train" and the score's name, or "other" and the name of a number."""
 
     def __setitem__(self, key: FitKey, outcome: Outcome) -> None:
         self._n += not self._there[key]
         self._there[key], self._trained[key] = True, outcome.train is not None
-        for name, column in self._numbers.items():
-            column[key] = getattr(outcome, name)
-        self._n_test[key] = outcome.n_test
-        for column in self._scores.values():
+        for column in self._columns.values():
             column[key] = np.nan
-        for side in ("test", "train"):
-            for name, score in (getattr(outcome, side) or {}).items():
-                if (side, name) not in self._scores:
-                    self._scores[side, name] = np.full(self.shape, np.nan)
-                self._scores[side, name][key] = score
-        for kept, value in ((self.errors, outcome.error), (self._estimators, outcome.estimator)):
-            if value is None:
-                kept.pop(key, None)
-            else:
-                kept[key] = value
+        numbers = {name: getattr(outcome, name) for name in NUMBERS}
+        for side, values in (("test", outcome.test), ("train", outcome.train or {}), ("other", numbers)):
+            for name, value in values.items():
+                if (side, name) not in self._columns:
+                    self._columns[side, name] = np.full(self.shape, np.nan)
+                self._columns[side, name][key] = value
+        for kept, given in ((self.errors, outcome.error), (self._estimators, outcome.estimator)):
+            kept.pop(key, None)
+            if given is not None:
+                kept[key] = given
 
     def __getitem__(self, key: FitKey) -> Outcome:
         if key not in self:
             raise KeyError(key)
-        sides: dict[str, dict[str, float]] = {"test": {}, "train": {}}
-        for (side, name), column in self._scores.items():
-            sides[side][name] = float(column[key])
-        times = {name: float(column[key]) for name, column in self._numbers.items()}
-        train = sides["train"] if self._trained[key] else None
-        n_test, error = int(self._n_test[key]), self.errors.get(key)
-        return Outcome(sides["test"], train, **times, n_test=n_test, error=error, estimator=self._estimators.get(key))
+        found: dict[str, dict[str, Any]] = {"test": {}, "train": {}, "other": {}}
+        for (side, name), column in self._columns.items():
+            found[side][name] = float(column[key])
+        found["other"]["n_test"] = int(found["other"]["n_test"])
+        train = found["train"] if self._trained[key] else None
+        error, estimator = self.errors.get(key), self._estimators.get(key)
+        return Outcome(found["test"], train, **found["other"], error=error, estimator=estimator)
 
     def __contains__(self, key: object) -> bool:
         return bool(self._there[key])  # type: ignore[call-overload]
@@ -266,19 +132,15 @@ class Outcomes(Mapping[FitKey, Outcome]):
     def __len__(self) -> int:
         return self._n
 
-    def times(self, name: str) -> Array:
-        """Return the seconds of "fit_time" or "score_time", of shape (n_candidates, n_splits)."""
-        return self._numbers[name]
-
     def scores(self, side: str, name: str) -> Array:
-        """Return scores of shape (n_candidates, n_splits), nan where there are none."""
-        known = self._scores.get((side, name))
+        """Return scores, or seconds of the side "other", of shape (n_candidates, n_splits), nan where none are."""
+        known = self._columns.get((side, name))
         return np.full(self.shape, np.nan) if known is None else known
 
     @property
     def names(self) -> list[str]:
         """Names of the scores, in the order in which they came."""
-        return [name for side, name in self._scores if side == "test"]
+        return [name for side, name in self._columns if side == "test"]
 
     def is_finished(self, candidate: int) -> bool:
         """Return whether the candidate has outcomes on all splits."""
@@ -291,10 +153,8 @@ class Outcomes(Mapping[FitKey, Outcome]):
     def of(self, candidates: Sequence[int] | Array) -> Outcomes:
         """Return the outcomes of some candidates, by their places in this list."""
         chosen = Outcomes(len(candidates), self.shape[1])
-        for position, candidate in enumerate(np.asarray(candidates).tolist()):
-            for split in range(self.shape[1]):
-                if (candidate, split) in self:
-                    chosen[position, split] = self[candidate, split]
+        for position, split in np.argwhere(self._there[candidates]).tolist():
+            chosen[position, split] = self[int(candidates[position]), split]
         return chosen
 
 
@@ -304,7 +164,7 @@ def tabulate(
     """Return ``cv_results_``: times, parameters, and of each score the splits, mean, deviation and rank."""
     table: dict[str, Any] = {}
     for name in ("fit_time", "score_time"):
-        _add(table, name, outcomes.times(name))
+        _add(table, name, outcomes.scores("other", name))
     table.update(parameter_columns(candidates))
     table["params"] = [dict(candidate) for candidate in candidates]
     for name in names:

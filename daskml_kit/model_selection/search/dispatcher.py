@@ -1,24 +1,230 @@
-"""Dispatcher of a search: assigns batches of the work queue to the workers of a pool, split by split."""
+"""Dispatcher of a search: assigns batches of a work queue to the workers of a pool, split by split."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.task_pool import FinishedBatch, FitPool
-from daskml_kit.model_selection.search.work_queue import WorkQueue
+from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitBatch
+from daskml_kit.model_selection.search.pipeline_cache import is_cacheable
+from daskml_kit.model_selection.search.task_pool import FitPool
+from daskml_kit.typing import Array
 
+BATCH_SECONDS = 1.0
+"""Short fits travel together, for about so long."""
+MAX_BATCH = 500
+MAX_SORTED = 10_000
+JOINED_SECONDS = 1.0
+"""Work that takes longer is worth to be joined by an idle worker, though it has to make anew what others share."""
+SHARED_PART = 0.25
+"""That is, if what is made anew took at most this part of the time that is left."""
 FITS_A_SLOT = 4
 """Workers share a fold where it has so many candidates for each: they wait for the last of them before the next."""
 POLL_SECONDS = 1.0
 """Between two looks at which workers there are."""
 MAX_LOST = 10
+
+
+class CandidateGroup:
+    """Group of candidates of one split that have transformers in common; only one process works on them.
+
+    Those that have nothing in common with any other are one group, too, that is open to all.
+    """
+
+    def __init__(self, numbers: Array, *, is_open: bool) -> None:
+        self.numbers, self.is_open = numbers, is_open
+        self.position = 0
+        self.owner: str | None = None
+        self.n_done, self.seconds, self.shared = 0, 0.0, 0.0
+
+    @property
+    def n_left(self) -> int:
+        return len(self.numbers) - self.position
+
+    @property
+    def seconds_each(self) -> float | None:
+        """The mean of a candidate, beside what is shared."""
+        return max(self.seconds - self.shared, 0.0) / self.n_done if self.n_done else None
+
+    def may_be_taken(self, process: str) -> bool:
+        """Return whether ``process`` may take of the group: joining another must be worth it."""
+        if not self.n_left:
+            return False
+        if self.is_open or self.owner in (None, process):
+            return True
+        left = self.n_left * (self.seconds_each or 0.0)
+        return left > JOINED_SECONDS and self.shared < SHARED_PART * left
+
+
+class WorkQueue:
+    """Work queue of the candidates left on each split, with what is known of how long they take.
+
+    Parameters
+    ----------
+    groups : list of arrays of int
+        Numbers of candidates that have transformers in common, or a single array of all.
+    is_open : bool
+        Whether the candidates have nothing in common.
+    n_splits : int
+    known : collection of (candidate, split)
+        What is not to be done.
+    """
+
+    def __init__(
+        self, groups: Sequence[Array], is_open: bool, n_splits: int, known: Collection[tuple[int, int]] = frozenset()
+    ) -> None:
+        self.groups, self.is_open, self.known = groups, is_open, known
+        n_known = Counter(split for _, split in known)
+        n_candidates = sum(map(len, groups))
+        self.waiting = [split for split in range(n_splits) if n_known[split] < n_candidates][::-1]
+        self.started: dict[int, list[CandidateGroup]] = {}
+        self.seconds: dict[int, float] = {}
+        self.n_done, self.total = 0, 0.0
+
+    @property
+    def n_independent(self) -> int:
+        """Number of workers that can work on a split at a time."""
+        return len(self.groups[0]) if self.is_open else len(self.groups)
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether nothing is left to be taken."""
+        return not self.waiting and not any(group.n_left for groups in self.started.values() for group in groups)
+
+    def next_split(self, process: str, active: Collection[int | None]) -> int | None:
+        """Return a split for another worker group: one that no worker group is at, or else that with most left to do.
+
+        Parameters
+        ----------
+        process : str
+            A process of the worker group.
+        active : collection of int
+            The splits that groups of workers are at.
+        """
+        left = {split: self.n_left(split, process) for split in self.started}
+        for split, n_left in left.items():
+            if n_left and split not in active:
+                return split
+        if self.waiting:
+            split = self.waiting.pop()
+            self.started[split] = self._groups(split)
+            return split
+        split = max(left, key=left.__getitem__, default=-1)
+        each = self.total / self.n_done if self.n_done else JOINED_SECONDS
+        return split if split >= 0 and left[split] * each >= JOINED_SECONDS else None
+
+    def take(self, split: int, process: str, n_workers: int) -> FitBatch | None:
+        """Return candidates for a worker that has nothing to do, or None where nothing is left for it."""
+        open_groups = [group for group in self.started[split] if group.may_be_taken(process)]
+        if not open_groups:
+            return None
+        group = min(open_groups, key=lambda group: (group.owner != process, group.owner is not None))
+        group.owner = group.owner or process
+        size = self._batch_size(group, n_workers)
+        numbers = group.numbers[group.position : group.position + size]
+        group.position += len(numbers)
+        return FitBatch(split, group, numbers)
+
+    def requeue(self, batch: FitBatch) -> None:
+        """Put the candidates of a batch whose fold was lost back into the queue."""
+        again = CandidateGroup(batch.numbers, is_open=self.is_open)
+        self.started[batch.split].append(again)
+
+    def add_timing(self, batch: FitBatch, seconds: float, shared: float, fits: Mapping[int, float]) -> None:
+        """Take in how long a batch took, and each of its candidates."""
+        group = batch.group
+        group.n_done += len(batch.numbers)
+        group.seconds += seconds
+        group.shared += shared
+        self.n_done += len(batch.numbers)
+        self.total += seconds - shared
+        if self.is_open and len(self.groups[0]) <= MAX_SORTED:
+            self.seconds.update(fits)
+
+    def release_owners(self, present: Collection[str]) -> None:
+        """Let any process take the groups of processes that are no longer present."""
+        for groups in self.started.values():
+            for group in groups:
+                if group.owner not in present:
+                    group.owner = None
+
+    def n_left(self, split: int, process: str) -> int:
+        """Return how many candidates of a split ``process`` may take."""
+        return sum(group.n_left for group in self.started[split] if group.may_be_taken(process))
+
+    def _groups(self, split: int) -> list[CandidateGroup]:
+        groups = [self._unknown(numbers, split) for numbers in self.groups]
+        if self.is_open and all(number in self.seconds for number in groups[0].tolist()):
+            # the longest first, so that workers are done with the split at about the same time
+            groups = [np.array(sorted(groups[0].tolist(), key=lambda number: -self.seconds[number]))]
+        return [CandidateGroup(numbers, is_open=self.is_open) for numbers in groups if len(numbers)]
+
+    def _unknown(self, numbers: Array, split: int) -> Array:
+        if not self.known:
+            return numbers
+        return np.array([number for number in numbers.tolist() if (number, split) not in self.known], np.int32)
+
+    def _batch_size(self, group: CandidateGroup, n_workers: int) -> int:
+        if not self.n_done:
+            return 1
+        each = self.total / self.n_done if group.seconds_each is None else group.seconds_each
+        fair = -(-group.n_left // (2 * n_workers))
+        return int(min(max(BATCH_SECONDS / max(each, 1e-6), 1), fair, MAX_BATCH))
+
+
+def shared_groups(
+    estimator: Any, candidates: Sequence[Mapping[str, Any]], chosen: Sequence[int]
+) -> tuple[list[Array], bool]:
+    """Return the numbers of the chosen candidates in groups that share transformers, and whether nothing is shared.
+
+    In a group those that share most follow each other.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> model = Pipeline([("scale", StandardScaler()), ("ridge", Ridge())])
+    >>> grid = [{"scale__with_mean": mean, "ridge__alpha": alpha} for alpha in (1, 2) for mean in (True, False)]
+    >>> shared_groups(model, grid, range(4))
+    ([array([0, 2], dtype=int32), array([1, 3], dtype=int32)], False)
+    """
+    numbers = np.array(chosen, np.int32)
+    if not is_cacheable(estimator):
+        return [numbers], True
+    names = [name for name, _ in estimator.steps[:-1]]
+    ranks: list[dict[Any, int]] = [{} for _ in names]
+    table = np.empty((len(chosen), len(names)), np.int32)
+    firsts = [estimator.steps[0][1]]
+    for row, params in enumerate(candidates[number] for number in chosen):
+        firsts += [params[names[0]]] if names[0] in params else []
+        settings: dict[str, list[Any]] = {name: [] for name in names}
+        for name in sorted(params):
+            step = name.partition("__")[0]
+            if step in settings:
+                settings[step].append((name, _identity(params[name])))
+        for column, name in enumerate(names):
+            known = ranks[column]
+            table[row, column] = known.setdefault(tuple(settings[name]), len(known))
+    order = np.lexsort(table.T[::-1]).astype(np.int32)
+    parted = any(isinstance(step, (Pipeline, FeatureUnion, ColumnTransformer)) for step in firsts)
+    # any candidates may share a part of a first step that has parts
+    edges: Any = [] if parted else np.flatnonzero(np.diff(table[order, 0])) + 1
+    return np.split(numbers[order], edges), False
+
+
+def _identity(value: Any) -> Any:
+    """Return something hashable that is equal for equal numbers and words, and for the same object."""
+    return (type(value), value) if isinstance(value, (str, int, float, bool, type(None))) else id(value)
 
 
 @dataclass(eq=False)
@@ -65,7 +271,7 @@ class Dispatcher:
             for group in self.groups:
                 self._assign(group)
             if self.group_of:
-                self._collect(self.pool.next())
+                self._collect(*self.pool.next())
             elif self.queue.is_done:
                 return
             else:  # all workers are gone
@@ -75,7 +281,8 @@ class Dispatcher:
         """Give each free slot of the group a batch, if need be of another split."""
         if not group.slots:
             return
-        if group.split is not None and not group.n_running and not self._has_work(group):
+        split = group.split
+        if split is not None and not (group.n_running or any(self.queue.n_left(split, slot) for slot in group.slots)):
             self._release(group)
         if group.split is None:
             group.split = self.queue.next_split(group.slots[0], {other.split for other in self.groups})
@@ -112,18 +319,14 @@ class Dispatcher:
         for group in concerned:
             group.fold = None if group.split is None else self._fold_for(group, group.split)
 
-    def _has_work(self, group: WorkerGroup) -> bool:
-        return group.split is not None and any(self.queue.has_work(group.split, slot) for slot in group.slots)
-
-    def _collect(self, finished: FinishedBatch) -> None:
-        batch, report = finished.batch, finished.report
+    def _collect(self, batch: FitBatch, slot: str, fold: Any, report: BatchReport | None) -> None:
         group = self.group_of.pop(id(batch))
         group.n_running -= 1
-        if Counter(group.slots)[finished.slot] > Counter(group.free)[finished.slot]:  # else its worker has left
-            group.free.append(finished.slot)
+        if Counter(group.slots)[slot] > Counter(group.free)[slot]:  # else its worker has left
+            group.free.append(slot)
         if report is None:
             self.queue.requeue(batch)
-            self._replace(finished.fold)
+            self._replace(fold)
             return
         fits = {number: outcome.fit_time + outcome.score_time for number, outcome in report.outcomes}
         self.queue.add_timing(batch, report.seconds, report.shared, fits)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping, Sequence, Sized
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any, NamedTuple
 
 import dask
@@ -20,16 +19,18 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
-from daskml_kit.model_selection.search.cv_results import (
-    Outcomes,
-    SearchPlan,
-    decide_by_kind,
-    fill_failures,
-    with_params,
-)
+from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
 from daskml_kit.model_selection.search.progress import SearchProgress, fingerprint_of
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
+from daskml_kit.model_selection.search.search_plan import (
+    EvaluationData,
+    EvaluationSpec,
+    RoutedParams,
+    SearchPlan,
+    decide_by_kind,
+    with_params,
+)
 from daskml_kit.model_selection.search.task_search import run_tasks
 from daskml_kit.model_selection.splits.base import folds_in_memory
 from daskml_kit.model_selection.splits.folds import Folds
@@ -54,18 +55,18 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any = None, **para
         return cv
     _check(cv)
     lazy = any(map(is_dask, (X, y, groups)))
-    if not lazy and not hasattr(cv, "assign"):
-        splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
-        own = None
-        if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
-            own = stratified_folds_in_memory(y, n_rows(X), splitter.n_splits)
-        return own or folds_in_memory(n_rows(X), splitter.split(X, y, groups=groups, **params))
-    if cv is None or isinstance(cv, numbers.Integral):
+    if lazy and (cv is None or isinstance(cv, numbers.Integral)):
         n_splits = N_SPLITS if cv is None else int(cv)
         cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)
     if hasattr(cv, "assign"):
         folds: Folds = cv.assign(X, y, groups, **params)
         return folds
+    if not lazy:
+        splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
+        own = None
+        if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
+            own = stratified_folds_in_memory(y, n_rows(X), splitter.n_splits)
+        return own or folds_in_memory(n_rows(X), splitter.split(X, y, groups=groups, **params))
     length = align_rows({"X": X}).n_rows
     splits: Iterable[tuple[Any, Any]] = cv
     if hasattr(cv, "split"):
@@ -121,33 +122,6 @@ def _check(cv: Any) -> None:
         raise ValueError(f"cv: expected a number of folds, a splitter, or an iterable of (train, test), got {cv!r}")
 
 
-class EvaluationSpec(NamedTuple):
-    """Specification of an evaluation: estimator, candidates and scoring.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Not changed.
-    candidates : sequence of mappings
-        Parameters to set.
-    scoring : mapping of names to what scikit-learn takes as ``scoring``
-    error_score : "raise" or float
-    with_train : bool
-        Whether training rows are scored too.
-    n_jobs : int, optional
-    with_models : bool
-        Whether outcomes hold the fitted estimators.
-    """
-
-    estimator: Any
-    candidates: Sequence[Mapping[str, Any]]
-    scoring: Mapping[str, Any]
-    error_score: Any
-    with_train: bool
-    n_jobs: int | None = None
-    with_models: bool = False
-
-
 class Evaluation(NamedTuple):
     """Outcomes by (candidate, split), models of all rows that came with them, by candidate, plan, folds and names."""
 
@@ -156,23 +130,6 @@ class Evaluation(NamedTuple):
     plan: SearchPlan
     folds: Folds
     names: list[str]
-
-
-class RoutedParams(NamedTuple):
-    """Metadata by consumer: the splitter, the estimator's ``fit``, and the scorers."""
-
-    split: Mapping[str, Any] = MappingProxyType({})
-    fit: Mapping[str, Any] = MappingProxyType({})
-    score: Mapping[str, Any] = MappingProxyType({})
-
-
-class EvaluationData(NamedTuple):
-    """Data, folds, and metadata."""
-
-    X: Any
-    y: Any
-    folds: Folds
-    params: RoutedParams
 
 
 def routing_enabled() -> bool:
@@ -221,12 +178,7 @@ def route(
 
 
 def evaluate(
-    spec: EvaluationSpec,
-    X: Any,
-    y: Any,
-    cv: Any,
-    params: RoutedParams,
-    progress: SearchProgress | None = None,
+    spec: EvaluationSpec, X: Any, y: Any, cv: Any, params: RoutedParams, progress: SearchProgress | None = None
 ) -> Evaluation:
     """Fit and score every candidate on every split, but what ``progress`` has already; it takes outcomes as they come.
 
@@ -237,7 +189,7 @@ def evaluate(
     """
     if not any(map(is_dask, (X, y, *params.split.values()))):
         X, y = indexable(X, y)
-    scorers = scorers_of(spec.estimator, spec.scoring)
+    scorers_of(spec.estimator, spec.scoring)  # refuses what is not known, before anything is read
     folds = folds_of(cv, spec.estimator, X, y, **params.split)
     if not len(spec.candidates) or not folds.splits:
         raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
@@ -245,10 +197,14 @@ def evaluate(
     data = EvaluationData(X, y, folds, params)
     with progress or SearchProgress() as progress:
         progress.begin(plan, lambda: _fingerprint(spec, data))
-        whole, unshared = _run_fused(spec, progress, plan.fused, data)
-        plan = plan.without(unshared)
+        whole: dict[int, Any] = {}
+        if missing := progress.missing(plan.fused):
+            found = run_fused(spec, data, missing)
+            progress.keep(found.outcomes)
+            whole, plan = found.whole, plan.without(found.unshared)
         alone = [number for number, reason in enumerate(plan.reasons) if reason is not None]
-        _run_alone(spec, progress, alone, data, scorers)
+        if missing := progress.missing(alone):
+            run_tasks(spec, data, lambda key, outcome: progress.keep({key: outcome}), missing, progress.outcomes)
     names = names_of(spec, progress.outcomes)
     fill_failures(progress.outcomes, names, spec.error_score, spec.with_train)
     return Evaluation(progress.outcomes, whole, plan, folds, names)
@@ -257,62 +213,6 @@ def evaluate(
 def names_of(spec: EvaluationSpec, outcomes: Outcomes) -> list[str]:
     """Return the names of the scores; a single callable may have returned a dict of them."""
     return (callable(spec.scoring.get(SINGLE)) and outcomes.names) or list(spec.scoring)
-
-
-def _run_fused(
-    spec: EvaluationSpec, progress: SearchProgress, numbers: Sequence[int], data: EvaluationData
-) -> tuple[dict[int, Any], dict[int, str]]:
-    """Do what is missing of the candidates that share passes; return their models of all rows, and who could not."""
-    missing = progress.missing(numbers)
-    if not missing:
-        return {}, {}
-    found = run_fused(
-        spec.estimator,
-        [spec.candidates[number] for number in missing],
-        data.X,
-        data.y,
-        data.folds,
-        spec.scoring,
-        sample_weight=data.params.fit.get("sample_weight"),
-        return_train_score=spec.with_train,
-        n_jobs=spec.n_jobs,
-        error_score=spec.error_score,
-        weighted_scores=data.params.score.get("sample_weight") is not None,
-    )
-    progress.keep({(missing[c], s): outcome for (c, s), outcome in found.outcomes.items()})
-    whole = {missing[c]: model for c, model in found.whole.items()}
-    return whole, {missing[c]: why for c, why in found.unshared.items()}
-
-
-def _run_alone(
-    spec: EvaluationSpec,
-    progress: SearchProgress,
-    numbers: Sequence[int],
-    data: EvaluationData,
-    scorers: Mapping[str, Any],
-) -> None:
-    """Do what is missing of the other candidates."""
-    missing = progress.missing(numbers)
-    if not missing:
-        return
-    all_of_them = len(missing) == len(spec.candidates)
-    places = {number: place for place, number in enumerate(missing)} if progress.outcomes else {}
-    run_tasks(
-        spec.estimator,
-        spec.candidates if all_of_them else [spec.candidates[number] for number in missing],
-        data.X,
-        data.y,
-        data.folds,
-        scorers,
-        fit_params=data.params.fit,
-        score_params=data.params.score,
-        return_train_score=spec.with_train,
-        error_score=spec.error_score,
-        return_estimator=spec.with_models,
-        n_jobs=spec.n_jobs,
-        keep=lambda place, outcome: progress.keep({(missing[place[0]], place[1]): outcome}),
-        known={(places[c], s) for c, s in progress.outcomes if c in places},
-    )
 
 
 def plan_of(spec: EvaluationSpec, n_splits: int, params: RoutedParams) -> SearchPlan:

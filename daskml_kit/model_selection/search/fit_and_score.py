@@ -8,41 +8,38 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from traceback import format_exc
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from sklearn import config_context, get_config
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from threadpoolctl import ThreadpoolController
 
 from daskml_kit.engines.runtime import computing
-from daskml_kit.model_selection.search.cv_results import Outcome, with_params
+from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.fold import Fold
 from daskml_kit.model_selection.search.pipeline_cache import (
-    TransformerCache,
     cache_transformers,
     is_cacheable,
     restore_transformers,
     writable_copy,
 )
 from daskml_kit.model_selection.search.scoring import SINGLE
+from daskml_kit.model_selection.search.search_plan import EvaluationSpec, with_params
+from daskml_kit.typing import Array
+
+Numbered: TypeAlias = tuple[int, Mapping[str, Any]]
+"""The number of a candidate, and its parameters."""
 
 
-class FitSpec(NamedTuple):
-    """Settings of the fits and scores of all candidates; the names are those of scikit-learn's ``cross_validate``."""
+class FitBatch(NamedTuple):
+    """Batch of candidates of one split, of a group in the work queue, fitted by one worker one after another."""
 
-    estimator: Any
-    scorers: Mapping[str, Callable[..., Any]]
-    return_train_score: bool = False
-    error_score: Any = float("nan")
-    return_estimator: bool = False
-    config: Mapping[str, Any] = get_config()  # scikit-learn's settings belong to a thread
-
-    @property
-    def raises(self) -> bool:
-        return isinstance(self.error_score, str)
+    split: int
+    group: Any
+    numbers: Array
 
 
 class BatchReport(NamedTuple):
@@ -55,22 +52,18 @@ class BatchReport(NamedTuple):
 
 
 def fit_candidates(
-    spec: FitSpec,
-    fold: Fold,
-    cache: TransformerCache,
-    candidates: Sequence[tuple[int, Mapping[str, Any]]],
-    stopped: threading.Event | None = None,
+    spec: EvaluationSpec, fold: Fold, candidates: Sequence[Numbered], stopped: threading.Event | None = None
 ) -> BatchReport:
     """Fit and score numbered candidates; of those left when ``stopped`` is set there are no outcomes."""
     started, outcomes, shared = time.perf_counter(), [], 0.0
     warned: list[str] = []
-    cache.take_seconds()
+    fold.cache.take_seconds()
     with config_context(**spec.config), computing(), one_openmp_thread():
         for number, params in candidates:
             if stopped is not None and stopped.is_set():
                 break
-            outcomes.append((number, _outcome(spec, fold, cache, params, warned)))
-            shared += cache.take_seconds()
+            outcomes.append((number, _outcome(spec, fold, params, warned)))
+            shared += fold.cache.take_seconds()
     return BatchReport(outcomes, time.perf_counter() - started, shared, warned)
 
 
@@ -87,19 +80,15 @@ def _controller(n_modules: int) -> ThreadpoolController:
 
 
 def outcome_of(
-    spec: FitSpec,
-    fold: Fold,
-    estimator: Any,
-    fit: Callable[[], tuple[Any, Fold]],
-    score_side: Callable[[Any, Fold, int], dict[str, float]],
+    spec: EvaluationSpec, fold: Fold, model: Any, fit: Callable[[], tuple[Any, Fold]], score_side: Callable[..., Any]
 ) -> Outcome:
     """Time the fit of a candidate and its scores; a fit that fails has none.
 
     Parameters
     ----------
-    spec : FitSpec
+    spec : EvaluationSpec
     fold : Fold
-    estimator : estimator
+    model : estimator
         Not fitted.
     fit : callable
         Returns the fitted estimator, and the fold that it was fitted on.
@@ -112,37 +101,31 @@ def outcome_of(
     except Exception:
         if spec.raises:
             raise
-        kept = estimator if spec.return_estimator else None
+        kept = model if spec.with_models else None
         return Outcome({}, None, time.perf_counter() - started, 0.0, fold.n_test, format_exc(), kept)
     fit_time, started = time.perf_counter() - started, time.perf_counter()
     test = score_side(fitted, fold, 1)
     score_time = time.perf_counter() - started
-    train = score_side(fitted, fold, 0) if spec.return_train_score else None
-    kept = restore_transformers(fitted) if spec.return_estimator else None
+    train = score_side(fitted, fold, 0) if spec.with_train else None
+    kept = restore_transformers(fitted) if spec.with_models else None
     return Outcome(test, train, fit_time, score_time, fold.n_test, None, kept)
 
 
-def _outcome(
-    spec: FitSpec, fold: Fold, cache: TransformerCache, params: Mapping[str, Any], warned: list[str]
-) -> Outcome:
+def _outcome(spec: EvaluationSpec, fold: Fold, params: Mapping[str, Any], warned: list[str]) -> Outcome:
     estimator = with_params(spec.estimator, params)
-
-    def score_side(fitted: Any, fold: Fold, side: int) -> dict[str, float]:
-        return score(spec, fitted, fold.X[side], fold.side("y", side), fold.score_params(side), warned)
-
-    return outcome_of(spec, fold, estimator, lambda: _fitted(estimator, fold, cache), score_side)
+    return outcome_of(spec, fold, estimator, lambda: _fitted(estimator, fold), partial(score, spec, warned))
 
 
-def _fitted(estimator: Any, fold: Fold, cache: TransformerCache) -> tuple[Any, Fold]:
+def _fitted(estimator: Any, fold: Fold) -> tuple[Any, Fold]:
     """Return the fitted estimator, and the fold that it was fitted on.
 
     Candidates share the arrays that they are given; an estimator that writes to them gets a copy of its own.
     """
-    protected = fold.protected(cache)
+    protected = fold.protected()
     fit_params, y = protected.fit_params, protected.side("y", 0)
     try:
-        shared = cache_transformers(estimator, cache, "fold") if is_cacheable(estimator) else estimator
-        return _fit(shared, protected.X[0], y, fit_params), protected
+        shared = cache_transformers(estimator, fold.cache, "fold") if is_cacheable(estimator) else estimator
+        return fit_estimator(shared, protected.X[0], y, **fit_params), protected
     except ValueError as error:
         if "read-only" not in str(error):
             raise
@@ -150,17 +133,23 @@ def _fitted(estimator: Any, fold: Fold, cache: TransformerCache) -> tuple[Any, F
         {name: (writable_copy(train), writable_copy(test)) for name, (train, test) in fold.sides.items()},
         fold.constants,
     )
-    return _fit(clone(estimator), mine.X[0], mine.side("y", 0), mine.fit_params), mine
+    return fit_estimator(clone(estimator), mine.X[0], mine.side("y", 0), **mine.fit_params), mine
 
 
-def _fit(estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
-    fitted = estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+def fit_estimator(estimator: Any, X: Any, y: Any = None, **params: Any) -> Any:
+    """Return the fitted estimator, also of packages whose ``fit`` returns nothing."""
+    fitted = estimator.fit(X, **params) if y is None else estimator.fit(X, y, **params)
     return estimator if fitted is None else fitted
 
 
-def score(spec: FitSpec, fitted: Any, X: Any, y: Any, params: Mapping[str, Any], warned: list[str]) -> dict[str, float]:
-    """Return each scorer's score; one that fails gives ``error_score``, unless that is "raise"."""
-    found = _raw_scores(spec, fitted, (X,) if y is None else (X, y), params, warned)
+def score(spec: EvaluationSpec, warned: list[str], fitted: Any, fold: Fold, side: int) -> dict[str, float]:
+    """Return each scorer's score on training rows (0) or test rows (1); one that fails gives ``error_score``.
+
+    It raises if that is "raise".
+    """
+    y = fold.side("y", side)
+    given = (fold.X[side],) if y is None else (fold.X[side], y)
+    found = _raw_scores(spec, fitted, given, fold.score_params(side), warned)
     scores = {}
     for name, value in found.items():
         if isinstance(value, str):  # the traceback of a scorer that failed
@@ -174,13 +163,13 @@ def score(spec: FitSpec, fitted: Any, X: Any, y: Any, params: Mapping[str, Any],
 
 
 def _raw_scores(
-    spec: FitSpec, fitted: Any, given: tuple[Any, ...], params: Mapping[str, Any], warned: list[str]
+    spec: EvaluationSpec, fitted: Any, given: tuple[Any, ...], params: Mapping[str, Any], warned: list[str]
 ) -> Mapping[str, Any]:
     """Return the scores by name, or tracebacks; a single scorer may itself return a dict of scores."""
-    if list(spec.scorers) != [SINGLE]:
-        scorers = check_scoring(fitted, scoring=dict(spec.scorers), raise_exc=spec.raises)
+    if list(spec.scoring) != [SINGLE]:
+        scorers = check_scoring(fitted, scoring=dict(spec.scoring), raise_exc=spec.raises)
         return scorers(fitted, *given, **params)  # type: ignore[no-any-return]
-    scorer = spec.scorers[SINGLE]
+    scorer = spec.scoring[SINGLE]
     try:
         value = scorer(fitted, *given, **params)
     except Exception as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -14,7 +15,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
@@ -24,22 +25,16 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
-from daskml_kit.model_selection.search.cv_results import Outcome
-from daskml_kit.model_selection.search.fused_scores import Place, scores_of, with_error_score
-from daskml_kit.model_selection.search.pipelines import (
-    Parts,
-    fit_behind,
-    fit_prefix,
-    last_step,
-    parts_of,
-    with_prefix,
-)
+from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
+from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
+from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of
 from daskml_kit.model_selection.search.scoring import fused_scorer
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import Summary, position_of
-from daskml_kit.solvers.run import Driver, Returned
+from daskml_kit.solvers.run import Driver, Key, Returned
 from daskml_kit.solvers.types import DataSpec, Subset
 from daskml_kit.typing import Labels
 from daskml_kit.validation import like
@@ -51,7 +46,7 @@ CANDIDATES_AT_ONCE = 50
 class Fused(NamedTuple):
     """Outcomes of candidates on splits; models of all rows, by candidate; and candidates left out, with the reason."""
 
-    outcomes: dict[Place, Outcome]
+    outcomes: dict[FitKey, Outcome]
     whole: dict[int, Any]
     passes: int
     unshared: dict[int, str]
@@ -70,46 +65,51 @@ def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str,
     return f"fit takes {', '.join(others)} too" if others else None
 
 
-def run_fused(
-    estimator: Any,
-    candidates: Sequence[Mapping[str, Any]],
-    X: Any,
-    y: Any,
-    folds: Folds,
-    scoring: Mapping[str, Any],
-    *,
-    sample_weight: Any = None,
-    return_train_score: bool = False,
-    n_jobs: int | None = None,
-    error_score: Any = np.nan,
-    weighted_scores: bool = False,
-) -> Fused:
-    """Fit every candidate on all rows, then from there on each split's training rows, in lock step; score all at once.
+def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int] | None = None) -> Fused:
+    """Fit each candidate on all rows, then from there on each split's training rows, in lock step; score all at once.
 
     The gradients of all fits at their own coefficients are one matrix product a tile of rows; rows that a fit leaves
     out are set to zero there. X is not copied.
+
+    Parameters
+    ----------
+    spec : EvaluationSpec
+    data : EvaluationData
+        ``fit`` may be given ``sample_weight``; scorers have it too where they are given any.
+    numbers : sequence of int, optional
+        The candidates; by default all.
     """
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    estimator, folds = spec.estimator, data.folds
+    candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
+    weight = data.params.fit.get("sample_weight")
+    X = data.X if hasattr(data.X, "shape") else np.asarray(data.X)
+    y = data.y if get_tags(last_step(estimator)).target_tags.required else None
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
-    y = y if get_tags(last_step(estimator)).target_tags.required else None
-    with open_engine(_matrix(X), y, sample_weight, n_jobs=n_jobs, fold=_ids(folds)) as engine, computing():
+    with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=_ids(folds)) as engine, computing():
         labels = _encode(engine, y) if is_classifier(estimator) else None
         n_ids = [_n_ids(folds, column) for column in range(len(folds.ids))]
-        driver = Driver(engine, n_ids, weighted=sample_weight is not None)
+        driver = Driver(engine, n_ids, weighted=weight is not None)
         started = time.perf_counter()
-        if _imputes(estimator, candidates):
+        if _imputes(estimator, candidates.values()):
             driver.gaps = gaps_of(driver.answer(Moments()))
         subsets = [driver.subset(split.column, split.train) for split in folds.splits]
         fits = CandidateFits(driver, estimator, X, y, labels, engine.n_blocks)
         whole, fitted = fits.run(candidates, subsets)
         errors = [returned.error for returned in fitted.values() if returned.error is not None]
-        if errors and error_score == "raise":
+        if errors and spec.raises:
             raise errors[0]
         middle = time.perf_counter()
         models = {place: returned.value for place, returned in fitted.items() if returned.error is None}
-        score = partial(scores_of, driver, folds, models, scoring, weighted_scores, labels)
-        scores = with_error_score(score("test"), error_score)
-        train = with_error_score(score("train"), error_score) if return_train_score else {}
+        scorer = FusedScores(driver, spec.scoring, data.params.score.get("sample_weight") is not None, labels)
+
+        def scores_on(side: str) -> dict[FitKey, dict[str, float]]:
+            splits = [folds.splits[s] for _, s in models]
+            rows = [driver.subset(split.column, getattr(split, side)) for split in splits]
+            found = scorer.of(list(map(ScoredModel, models.values(), rows)))
+            return with_error_score(dict(zip(models, found, strict=True)), spec.error_score)
+
+        scores = scores_on("test")
+        train = scores_on("train") if spec.with_train else {}
         ended = time.perf_counter()
         passes = engine.profile.passes
     share = (middle - started) / max(len(fitted), 1), (ended - middle) / max(len(fitted), 1)
@@ -126,8 +126,6 @@ def run_fused(
 
 class CandidateFits:
     """Fits of candidates on all rows and on subsets of them.
-
-    What the steps before a model learn is learned once for all candidates that have them alike.
 
     Parameters
     ----------
@@ -152,16 +150,15 @@ class CandidateFits:
             labels=labels,
             gaps=driver.gaps,
         )
-        self._prefixes: dict[tuple[Hashable, Subset | None], Returned] = {}
 
     def run(
-        self, candidates: Sequence[Mapping[str, Any]], subsets: Sequence[Subset]
-    ) -> tuple[dict[int, Returned], dict[Place, Returned]]:
+        self, candidates: Mapping[int, Mapping[str, Any]], subsets: Sequence[Subset]
+    ) -> tuple[dict[int, Returned], dict[FitKey, Returned]]:
         """Fit the candidates, some at a time, on all rows, and from there on each subset, those that share passes."""
         whole: dict[int, Returned] = {}
-        fitted: dict[Place, Returned] = {}
+        fitted: dict[FitKey, Returned] = {}
         for first in range(0, len(candidates), CANDIDATES_AT_ONCE):
-            some = dict(enumerate(candidates[first : first + CANDIDATES_AT_ONCE], first))
+            some = dict(islice(candidates.items(), first, first + CANDIDATES_AT_ONCE))
             starts: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
             whole |= self._fit({c: (params, None, starts[c]) for c, params in some.items()})
             fitted |= self._fit(
@@ -174,52 +171,23 @@ class CandidateFits:
             )
         return whole, fitted
 
-    def _fit(self, wanted: Mapping[Any, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]) -> Any:
+    def _fit(
+        self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
+    ) -> dict[Key, Returned]:
         """Fit each on its rows: parameters, subset, and where to start."""
-        estimators = {key: _with(self.estimator, params) for key, (params, _, _) in wanted.items()}
-        subsets = {key: subset for key, (_, subset, _) in wanted.items()}
-        prefixes = self._fit_prefixes({key: (_parts(estimators[key]), subset) for key, subset in subsets.items()})
-        fits = {
-            key: fit_behind(last_step(estimators[key]), prefix.value, self.X, self.y, wanted[key][2])
-            for key, prefix in prefixes.items()
-            if prefix.error is None
-        }
-        ended = self.driver.run(fits, subsets)
-        found: dict[Any, Returned] = {}
-        for key, prefix in prefixes.items():
-            found[key] = prefix if prefix.error is not None else ended[key]
-            if found[key].error is None:
-                found[key] = Returned(with_prefix(estimators[key], prefix.value), None)
-        return found
-
-    def _fit_prefixes(self, wanted: Mapping[Any, tuple[Parts, Subset | None]]) -> dict[Any, Returned]:
-        names = {key: (parts.key(), subset) for key, (parts, subset) in wanted.items()}
-        new = {names[key]: both for key, both in wanted.items() if names[key] not in self._prefixes}
-        fits = {
-            name: fit_prefix(parts, replace(self.spec, shared=self.driver.shared[subset]))
-            for name, (parts, subset) in new.items()
-        }
-        self._prefixes |= self.driver.run(fits, {name: subset for name, (_, subset) in new.items()})
-        return {key: self._prefixes[name] for key, name in names.items()}
+        fits = {}
+        for key, (params, subset, start) in wanted.items():
+            spec = replace(self.spec, start=start, shared=self.driver.shared[subset])
+            fits[key] = fit_shared(with_params(self.estimator, params), spec, self.X, self.y)
+        return self.driver.run(fits, {key: subset for key, (_, subset, _) in wanted.items()})
 
 
-def _parts(estimator: Any) -> Parts:
-    parts = parts_of(estimator)
-    if isinstance(parts, str):
-        raise TypeError(parts)
-    return parts
-
-
-def _imputes(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> bool:
+def _imputes(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether some candidate imputes before its model."""
     if not isinstance(estimator, Pipeline):
         return False
-    parts = (parts_of(_with(estimator, params)) for params in candidates)
+    parts = (parts_of(with_params(estimator, params)) for params in candidates)
     return any(not isinstance(part, str) and part.imputes for part in parts)
-
-
-def _with(estimator: Any, params: Mapping[str, Any]) -> Any:
-    return clone(estimator).set_params(**{name: clone(value, safe=False) for name, value in params.items()})
 
 
 def _encode(engine: Engine, y: Any) -> Labels | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -16,6 +16,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.linear_model.glm import GeneralizedLinearModel
+from daskml_kit.model_selection.search.cv_results import FitKey
 from daskml_kit.model_selection.search.pipelines import coefficients, last_step
 from daskml_kit.model_selection.search.scoring import (
     FUSED_SCORERS,
@@ -28,7 +29,6 @@ from daskml_kit.model_selection.search.scoring import (
     fused_scorer,
     scorer_name,
 )
-from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import ClassSums, Judged, LinearScores
 from daskml_kit.reductions.per_fold import rows_within
@@ -37,6 +37,16 @@ from daskml_kit.reductions.residuals import ResidualTotals
 from daskml_kit.solvers.run import Driver
 from daskml_kit.solvers.types import Subset
 from daskml_kit.typing import Labels
+
+Group = TypeVar("Group", bound=Hashable)
+
+
+def _positions(groups: Iterable[Group]) -> dict[Group, list[int]]:
+    """Return where in the sequence each group stands."""
+    found: dict[Group, list[int]] = defaultdict(list)
+    for position, group in enumerate(groups):
+        found[group].append(position)
+    return found
 
 
 class ScoredModel(NamedTuple):
@@ -61,7 +71,7 @@ class ModelScores(SingleReduction):
 
     def chunk(self, block: Block) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = [{} for _ in self.models]
-        for subset, positions in self._by_subset().items():
+        for subset, positions in _positions(scored.subset for scored in self.models).items():
             rows = block if subset is None else rows_within(block, subset.column, subset.ids)
             if self.labels is not None and rows.y is not None:
                 rows = rows._replace(y=self.labels[rows.y])
@@ -81,12 +91,6 @@ class ModelScores(SingleReduction):
         if b is None or isinstance(a, MissingScore):
             return a
         return scorer.reduction.combine(a, b)
-
-    def _by_subset(self) -> dict[Subset | None, list[int]]:
-        positions: dict[Subset | None, list[int]] = defaultdict(list)
-        for position, scored in enumerate(self.models):
-            positions[scored.subset].append(position)
-        return positions
 
     def _totals(self, model: Any, rows: Block) -> dict[str, Any]:
         if rows.n_rows == 0:
@@ -114,88 +118,92 @@ QUADRATIC = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
 """Scores that the products of features and targets decide."""
 
 
-def are_plain(models: Sequence[Any]) -> bool:
-    """Return whether the models' predictions are their linear predictors, or classes by these."""
-    last = [last_step(model) for model in models]
-    return all(isinstance(model, LinearModel) and not isinstance(model, GeneralizedLinearModel) for model in last)
+@dataclass(frozen=True, eq=False)
+class FusedScores:
+    """Scores of fitted models, each on some rows; weights count if they are ``weighted``.
 
-
-def linear_scores(
-    driver: Driver,
-    models: Sequence[Any],
-    subsets: Sequence[Subset],
-    names: Sequence[str],
-    weighted: bool,
-    labels: Labels | None,
-) -> list[Scores]:
-    """Return the scores, by their scikit-learn names, of each model on its rows.
-
-    Models that know the same classes are scored in one pass; a rare class that one fold lacks makes a second.
+    Where ``labels`` are given, targets are positions among them.
     """
-    alike: dict[Hashable, list[int]] = defaultdict(list)
-    for position, model in enumerate(models):
-        classes = getattr(model, "classes_", None)
-        shape = coefficients(model, driver.gaps).shape
-        alike[shape, None if classes is None else tuple(classes.tolist())].append(position)
-    scores: list[Scores] = [{} for _ in models]
-    for positions in alike.values():
-        own, own_subsets = [models[p] for p in positions], [subsets[p] for p in positions]
-        found = _linear_scores(driver, own, own_subsets, names, weighted, labels)
-        for position, score in zip(positions, found, strict=True):
-            scores[position] = score
-    return scores
 
+    driver: Driver
+    scoring: Mapping[str, Any]
+    weighted: bool
+    labels: Labels | None
 
-def _linear_scores(
-    driver: Driver,
-    models: Sequence[Any],
-    subsets: Sequence[Subset],
-    names: Sequence[str],
-    weighted: bool,
-    labels: Labels | None,
-) -> list[Scores]:
-    by_subset: dict[Subset, list[int]] = defaultdict(list)
-    for position, subset in enumerate(subsets):
-        by_subset[subset].append(position)
-    judged = [Judged(subset.column, subset.ids, tuple(positions)) for subset, positions in by_subset.items()]
-    classes = models[0].classes_ if is_classifier(models[0]) else None
-    stored = classes if classes is None or labels is None else np.searchsorted(labels, classes)
-    coef = np.stack([coefficients(model, driver.gaps) for model in models]).astype(np.float64)
-    likely = any(FUSED_SCORERS[name].response == "predict_proba" for name in names)
-    ((answers,),) = driver.ask([LinearScores(coef, judged, stored, likely, weighted)])
-    scores: list[Scores] = [{} for _ in models]
-    for (_, _, positions), total in zip(judged, answers, strict=True):
-        for row, position in enumerate(positions):
-            scores[position] = {name: _score(name, total, row) for name in names}
-    return scores
+    def of(self, models: Sequence[ScoredModel]) -> list[Scores]:
+        """Return the scores of each model, by their names."""
+        if not models:
+            return []
+        first = models[0].model
+        names = {name: scorer_name(scorer, first) for name, scorer in self.scoring.items()}
+        if _are_plain(models) and set(names.values()) <= LINEAR_SCORERS:
+            wanted = list(names.values())
+            found = self._from_products(models, wanted) or self._from_predictors(models, wanted)
+            return [{name: own[known] for name, known in names.items()} for own in found]
+        fused = {name: fused_scorer(given, first) for name, given in self.scoring.items()}
+        scorers = {name: scorer for name, scorer in fused.items() if scorer is not None}
+        bare = [scored._replace(model=unnamed(scored.model)) for scored in models]
+        ((answers,),) = self.driver.ask([ModelScores(bare, scorers, self.weighted, self.labels)])
+        classes = [getattr(scored.model, "classes_", None) for scored in models]
+        return [
+            {name: finalize_score(scorer, answer[name], known) for name, scorer in scorers.items()}
+            for answer, known in zip(answers, classes, strict=True)
+        ]
 
+    def _from_predictors(self, models: Sequence[ScoredModel], names: Sequence[str]) -> list[Scores]:
+        """Return the scores, by their scikit-learn names, that linear predictors give.
 
-def gram_scores(
-    driver: Driver, models: Sequence[Any], subsets: Sequence[Subset], names: Sequence[str]
-) -> list[Scores] | None:
-    r"""Return scores of linear regressions from the products of features and targets that the fits have asked for.
+        Models that know the same classes are scored in one pass; a rare class that one fold lacks makes a second.
+        """
+        coefs = [coefficients(scored.model, self.driver.gaps) for scored in models]
+        known = (getattr(scored.model, "classes_", np.empty(0)).tolist() for scored in models)
+        alike = _positions((coef.shape, tuple(classes)) for coef, classes in zip(coefs, known, strict=True))
+        likely = any(FUSED_SCORERS[name].response == "predict_proba" for name in names)
+        scores: list[Scores] = [{} for _ in models]
+        for own in alike.values():
+            by_subset: dict[Any, list[int]] = _positions(models[position].subset for position in own)
+            judged = [Judged(subset.column, subset.ids, tuple(places)) for subset, places in by_subset.items()]
+            first = models[own[0]].model
+            classes = first.classes_ if is_classifier(first) else None
+            stored = classes if classes is None or self.labels is None else np.searchsorted(self.labels, classes)
+            coef = np.stack([coefs[position] for position in own]).astype(np.float64)
+            ((answers,),) = self.driver.ask([LinearScores(coef, judged, stored, likely, self.weighted)])
+            for places, total in zip(by_subset.values(), answers, strict=True):
+                for row, place in enumerate(places):
+                    scores[own[place]] = {name: _score(name, total, row) for name in names}
+        return scores
 
-    With e = y - X b the sum of :math:`e^2` is a quadratic form of the products, so no row is read again. None where
-    no fit has asked for them, or a score is made of other sums.
-    """
-    if not set(names) <= QUADRATIC or is_classifier(models[0]):
-        return None
-    scores: list[Scores] = []
-    for model, subset in zip(models, subsets, strict=True):
-        scatter = driver.recalled(Gram(), subset)
-        if scatter is None:
+    def _from_products(self, models: Sequence[ScoredModel], names: Sequence[str]) -> list[Scores] | None:
+        r"""Return scores of linear regressions from the products of features and targets that the fits have asked for.
+
+        With e = y - X b the sum of :math:`e^2` is a quadratic form of the products, so no row is read again. None where
+        no fit has asked for them, or a score is made of other sums.
+        """
+        counted = self.weighted or not self.driver.weighted
+        if not counted or not set(names) <= QUADRATIC or is_classifier(models[0].model):
             return None
-        coef = coefficients(model, driver.gaps).astype(np.float64)
-        d = coef.shape[1] - 1
-        signed = np.hstack([-coef[:, :-1], np.eye(len(coef))])
-        apart = signed @ scatter.mean - coef[:, -1]
-        deviance = np.einsum("ij,jk,ik->i", signed, scatter.product, signed) + scatter.weight * apart**2
-        squares, none = np.diag(scatter.product)[d:], np.zeros(len(coef))
-        total = ResidualTotals(
-            scatter.n_rows, scatter.weight, scatter.mean[d:], squares, none, np.maximum(deviance, 0), none
-        )
-        scores.append({name: finalize_score(FUSED_SCORERS[name], total, None) for name in names})
-    return scores
+        scores: list[Scores] = []
+        for model, subset in models:
+            scatter = self.driver.recalled(Gram(), subset)
+            if scatter is None:
+                return None
+            coef = coefficients(model, self.driver.gaps).astype(np.float64)
+            d = coef.shape[1] - 1
+            signed = np.hstack([-coef[:, :-1], np.eye(len(coef))])
+            apart = signed @ scatter.mean - coef[:, -1]
+            deviance = np.einsum("ij,jk,ik->i", signed, scatter.product, signed) + scatter.weight * apart**2
+            squares, none = np.diag(scatter.product)[d:], np.zeros(len(coef))
+            total = ResidualTotals(
+                scatter.n_rows, scatter.weight, scatter.mean[d:], squares, none, np.maximum(deviance, 0), none
+            )
+            scores.append({name: finalize_score(FUSED_SCORERS[name], total, None) for name in names})
+        return scores
+
+
+def _are_plain(models: Sequence[ScoredModel]) -> bool:
+    """Return whether the models' predictions are their linear predictors, or classes by these."""
+    last = [last_step(scored.model) for scored in models]
+    return all(isinstance(model, LinearModel) and not isinstance(model, GeneralizedLinearModel) for model in last)
 
 
 def _score(name: str, total: ClassSums | ResidualTotals, row: int) -> float | MissingScore:
@@ -209,44 +217,7 @@ def _score(name: str, total: ClassSums | ResidualTotals, row: int) -> float | Mi
     return score if np.isfinite(score) else MissingScore("y has labels that the training rows have not")
 
 
-Place = tuple[int, int]
-"""The number of a candidate, and of a split."""
-
-
-def scores_of(
-    driver: Driver,
-    folds: Folds,
-    models: Mapping[Place, Any],
-    scoring: Mapping[str, Any],
-    weighted: bool,
-    labels: Labels | None,
-    side: str,
-) -> dict[Place, Scores]:
-    """Return the scores of each model on the ``side`` of its split, "train" or "test"."""
-    if not models:
-        return {}
-    fitted = list(models.values())
-    splits = [folds.splits[s] for _, s in models]
-    subsets = [driver.subset(split.column, getattr(split, side)) for split in splits]
-    names = {name: scorer_name(scorer, fitted[0]) for name, scorer in scoring.items()}
-    if are_plain(fitted) and set(names.values()) <= LINEAR_SCORERS:
-        wanted = list(names.values())
-        found = gram_scores(driver, fitted, subsets, wanted) if weighted or not driver.weighted else None
-        if found is None:
-            found = linear_scores(driver, fitted, subsets, wanted, weighted, labels)
-        return {p: {name: own[known] for name, known in names.items()} for p, own in zip(models, found, strict=True)}
-    scorers = {
-        name: scorer for name, given in scoring.items() if (scorer := fused_scorer(given, fitted[0])) is not None
-    }
-    scored = [ScoredModel(unnamed(model), subset) for model, subset in zip(fitted, subsets, strict=True)]
-    ((answers,),) = driver.ask([ModelScores(scored, scorers, weighted, labels)])
-    return {
-        place: {name: finalize_score(scorer, answer[name], None) for name, scorer in scorers.items()}
-        for place, answer in zip(models, answers, strict=True)
-    }
-
-
-def with_error_score(found: Mapping[Place, Scores], error_score: Any) -> dict[Place, dict[str, float]]:
+def with_error_score(found: Mapping[FitKey, Scores], error_score: Any) -> dict[FitKey, dict[str, float]]:
     """Return the scores, ``error_score`` where there is none, and warn of it."""
     reasons = dict.fromkeys(s.reason for own in found.values() for s in own.values() if isinstance(s, MissingScore))
     for reason in reasons:

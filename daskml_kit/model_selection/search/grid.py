@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
-from typing import Any, Self
+from typing import Any
 
 import dask
 import numpy as np
@@ -22,11 +22,9 @@ from daskml_kit.model_selection.search.best_estimator import (
     refit_on_all,
     score_on,
 )
-from daskml_kit.model_selection.search.cv_results import Outcomes, SearchPlan, fill_failures, tabulate, with_params
+from daskml_kit.model_selection.search.cv_results import fill_failures, tabulate
 from daskml_kit.model_selection.search.evaluate import (
     Evaluation,
-    EvaluationSpec,
-    RoutedParams,
     compute_n_splits,
     evaluate,
     names_of,
@@ -34,8 +32,10 @@ from daskml_kit.model_selection.search.evaluate import (
     routing_enabled,
 )
 from daskml_kit.model_selection.search.progress import SearchProgress
-from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring, scorers_of
+from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score, named_scoring, scorers_of
+from daskml_kit.model_selection.search.search_plan import EvaluationSpec, RoutedParams, SearchPlan, with_params
 from daskml_kit.model_selection.splits.base import legacy_random_state
+from daskml_kit.model_selection.splits.folds import Folds
 
 PRE_DISPATCH = "2*n_jobs"
 
@@ -61,7 +61,7 @@ class Search(BestEstimatorMethods):
         """Return the parameters to try."""
         raise NotImplementedError
 
-    def plan(self, X: Any = None, y: Any = None, groups: Any = None) -> SearchPlan:
+    def plan(self: Any, X: Any = None, y: Any = None, groups: Any = None) -> SearchPlan:
         """Plan of the search: the candidates that share passes over the data, and why others do not.
 
         Parameters
@@ -74,10 +74,9 @@ class Search(BestEstimatorMethods):
         SearchPlan
             Candidates that share passes, and the others with the reason.
         """
-        own: Any = self
-        return plan_of(self._spec(), compute_n_splits(own.cv, X, y, groups), RoutedParams())
+        return plan_of(self._spec(), compute_n_splits(self.cv, X, y, groups), RoutedParams())
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Self:
+    def fit(self: Any, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Any:
         """Fit and score all candidates on all splits, then the best on all rows.
 
         Interrupted by the keyboard, the search keeps the results of candidates that are finished on all splits.
@@ -108,25 +107,24 @@ class Search(BestEstimatorMethods):
         CheckpointError
             Where the checkpoint is one of other data, splits or parameters.
         """
-        own: Any = self
         spec = self._spec()
         names = list(spec.scoring)
         self._check_refit(names)
         routed = self._routed(groups, params)
-        main_score = own.refit if isinstance(own.refit, str) and names != [SINGLE] else None
-        progress = SearchProgress(checkpoint, verbose=own.verbose, main_score=main_score)
-        with dask.config.set({} if own.scheduler is None else {"scheduler": own.scheduler}):
+        main_score = self.refit if isinstance(self.refit, str) and names != [SINGLE] else None
+        progress = SearchProgress(checkpoint, verbose=self.verbose, main_score=main_score)
+        with dask.config.set({} if self.scheduler is None else {"scheduler": self.scheduler}):
             try:
-                found = evaluate(spec, X, y, own.cv, routed, progress)
+                found = evaluate(spec, X, y, self.cv, routed, progress)
             except KeyboardInterrupt:
                 self._keep_finished(spec, progress)
                 raise
-            self._conclude(spec, spec.candidates, found.plan, found.outcomes, found.names)
-            if own.refit:
+            self._conclude(spec, found)
+            if self.refit:
                 self._refit(found, X, y, routed.fit)
         return self
 
-    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+    def score(self: Any, X: Any, y: Any = None, **params: Any) -> float:
         """Score of the best estimator on the given data.
 
         Parameters
@@ -146,20 +144,19 @@ class Search(BestEstimatorMethods):
         ValueError
             Where ``refit`` names no scorer, or parameters are given for Dask input.
         """
-        own: Any = self
         if not is_dask(X):
             return float(super().score(X, y, **params))  # type: ignore[misc]
         check_refitted(self, "score")
         check_is_fitted(self)
         if params:
             raise ValueError(f"score: {', '.join(params)} not supported on Dask input")
-        name = own.refit if own.multimetric_ else SINGLE
-        scoring = named_scoring(own.scoring)
-        if callable(own.scoring) and own.multimetric_:
-            return score_on(own.best_estimator_, X, y, lambda *given: own.scoring(*given)[name])
+        name = self.refit if self.multimetric_ else SINGLE
+        scoring = named_scoring(self.scoring)
+        if callable(self.scoring) and self.multimetric_:
+            return score_on(self.best_estimator_, X, y, lambda *given: self.scoring(*given)[name])
         if name not in scoring:
             raise ValueError(f"score: refit names no scorer, expected one of {list(scoring)}, got {name!r}")
-        return score_on(own.best_estimator_, X, y, scoring[name])
+        return score_on(self.best_estimator_, X, y, scoring[name])
 
     def _routed(self, groups: Any, params: Mapping[str, Any]) -> RoutedParams:
         if routing_enabled():
@@ -168,24 +165,22 @@ class Search(BestEstimatorMethods):
         weight = params.get("sample_weight")
         return RoutedParams({"groups": groups}, params, {} if weight is None else {"sample_weight": weight})
 
-    def _spec(self) -> EvaluationSpec:
-        own: Any = self
-        if own.pre_dispatch != PRE_DISPATCH:
+    def _spec(self: Any) -> EvaluationSpec:
+        if self.pre_dispatch != PRE_DISPATCH:
             raise ValueError(
                 f"pre_dispatch: only {PRE_DISPATCH!r} is supported: fits share passes or are queued by Dask, got "
-                f"{own.pre_dispatch!r}"
+                f"{self.pre_dispatch!r}"
             )
-        if not (own.error_score == "raise" or isinstance(own.error_score, (int, float))):
-            raise ValueError(f"error_score: expected 'raise' or a number, got {own.error_score!r}")
-        if own.iid is not None:
+        check_error_score(self.error_score)
+        if self.iid is not None:
             message = "iid has no effect: as in scikit-learn, mean scores give each split the same weight"
             warnings.warn(message, FutureWarning, stacklevel=3)
-        if not own.cache_cv:
+        if not self.cache_cv:
             message = "cache_cv=False has no effect: the rows of a split are taken once, and read by all of its fits"
             warnings.warn(message, UserWarning, stacklevel=3)
-        scoring = named_scoring(own.scoring)
-        with_train = bool(own.return_train_score)
-        return EvaluationSpec(own.estimator, self.candidates(), scoring, own.error_score, with_train, own.n_jobs)
+        scoring = named_scoring(self.scoring)
+        with_train = bool(self.return_train_score)
+        return EvaluationSpec(self.estimator, self.candidates(), scoring, self.error_score, with_train, self.n_jobs)
 
     def _check_refit(self, names: Sequence[str]) -> None:
         refit = getattr(self, "refit", True)
@@ -203,52 +198,43 @@ class Search(BestEstimatorMethods):
         if len(outcomes.errors) < len(outcomes):
             names = names_of(spec, outcomes)
             fill_failures(outcomes, names, spec.error_score, spec.with_train)
-            self._conclude(spec, [spec.candidates[number] for number in numbers], progress.plan, outcomes, names)
+            finished = spec._replace(candidates=[spec.candidates[number] for number in numbers])
+            self._conclude(finished, Evaluation(outcomes, {}, progress.plan, Folds((), []), names))
 
-    def _conclude(
-        self,
-        spec: EvaluationSpec,
-        candidates: Sequence[Mapping[str, Any]],
-        plan: SearchPlan,
-        outcomes: Outcomes,
-        names: Sequence[str],
-    ) -> None:
-        own: Any = self
-        own.multimetric_ = names != [SINGLE]
-        self._check_refit(names)
-        own.n_splits_, own.plan_ = plan.n_splits, plan
-        own.cv_results_ = tabulate(candidates, outcomes, names, spec.with_train)
-        scorers = scorers_of(own.estimator, spec.scoring)
-        own.scorer_ = scorers.get(SINGLE, scorers)
+    def _conclude(self: Any, spec: EvaluationSpec, found: Evaluation) -> None:
+        self.multimetric_ = found.names != [SINGLE]
+        self._check_refit(found.names)
+        self.n_splits_, self.plan_ = found.plan.n_splits, found.plan
+        self.cv_results_ = tabulate(spec.candidates, found.outcomes, found.names, spec.with_train)
+        scorers = scorers_of(self.estimator, spec.scoring)
+        self.scorer_ = scorers.get(SINGLE, scorers)
         self._choose_best()
 
-    def _choose_best(self) -> None:
-        own: Any = self
-        if own.multimetric_ and own.refit is False:
+    def _choose_best(self: Any) -> None:
+        if self.multimetric_ and self.refit is False:
             return
-        if callable(own.refit):
-            best = own.refit(own.cv_results_)
+        if callable(self.refit):
+            best = self.refit(self.cv_results_)
             if not isinstance(best, (int, np.integer)):
                 raise TypeError(f"refit: best_index_ returned is not an integer: {best!r}")
-            if not 0 <= best < len(own.cv_results_["params"]):
-                raise IndexError(f"refit: best_index_ index out of range: {best} of {len(own.cv_results_['params'])}")
-            own.best_index_ = int(best)
+            if not 0 <= best < len(self.cv_results_["params"]):
+                raise IndexError(f"refit: best_index_ index out of range: {best} of {len(self.cv_results_['params'])}")
+            self.best_index_ = int(best)
         else:
-            name = own.refit if own.multimetric_ else SINGLE
-            own.best_index_ = int(own.cv_results_[f"rank_test_{name}"].argmin())
-            own.best_score_ = own.cv_results_[f"mean_test_{name}"][own.best_index_]
-        own.best_params_ = own.cv_results_["params"][own.best_index_]
+            name = self.refit if self.multimetric_ else SINGLE
+            self.best_index_ = int(self.cv_results_[f"rank_test_{name}"].argmin())
+            self.best_score_ = self.cv_results_[f"mean_test_{name}"][self.best_index_]
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
 
-    def _refit(self, found: Evaluation, X: Any, y: Any, params: Mapping[str, Any]) -> None:
-        own: Any = self
+    def _refit(self: Any, found: Evaluation, X: Any, y: Any, params: Mapping[str, Any]) -> None:
         started = time.perf_counter()
-        best = found.whole.get(own.best_index_)
+        best = found.whole.get(self.best_index_)
         if best is None:
-            best = refit_on_all(with_params(own.estimator, own.best_params_), X, y, params)
-        own.best_estimator_ = best
-        own.refit_time_ = time.perf_counter() - started
+            best = refit_on_all(with_params(self.estimator, self.best_params_), X, y, params)
+        self.best_estimator_ = best
+        self.refit_time_ = time.perf_counter() - started
         if hasattr(best, "feature_names_in_"):
-            own.feature_names_in_ = best.feature_names_in_
+            self.feature_names_in_ = best.feature_names_in_
 
 
 class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignore[misc]

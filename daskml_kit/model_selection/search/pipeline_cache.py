@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import threading
 import time
-import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,8 @@ class TransformerCache:
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
         self._locks: dict[Hashable, threading.Lock] = {}
-        self._names: dict[int, tuple[weakref.ref[Any], Hashable]] = {}
+        self._named: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._names: dict[int, Hashable] = {}
         self._seconds: dict[int, float] = {}
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -72,19 +74,13 @@ class TransformerCache:
     def name(self, value: Any, name: Hashable) -> Any:
         """Return ``value``, known by that name as long as it lives, and read-only."""
         lent = read_only(value)
-        try:
-            reference = weakref.ref(lent)
-        except TypeError:  # such as a list
-            return lent
-        with self._lock:
-            self._names = {number: known for number, known in self._names.items() if known[0]() is not None}
-            self._names[id(lent)] = reference, name
+        with suppress(TypeError):  # of what has no weak references, such as a list
+            self._named[id(lent)] = lent
+            self._names[id(lent)] = name
         return lent
 
     def name_of(self, value: Any) -> Hashable | None:
-        with self._lock:
-            reference, name = self._names.get(id(value), (None, None))
-        return name if reference is not None and reference() is value else None
+        return self._names.get(id(value)) if self._named.get(id(value)) is value else None
 
     def _made(self, make: Callable[[], Any]) -> Any:
         thread, started = threading.get_ident(), time.perf_counter()
@@ -202,11 +198,7 @@ def cache_transformers(estimator: Any, cache: TransformerCache, source: Hashable
     """
     if not is_cacheable(estimator):
         return estimator
-    steps = []
-    for name, step in estimator.steps[:-1]:
-        cached = _cached(step, cache, source)
-        source = getattr(cached, "key", source)
-        steps.append((name, cached))
+    steps, source = _cached_steps(estimator.steps[:-1], cache, source)
     name, last = estimator.steps[-1]
     return _with(estimator, steps=[*steps, (name, cache_transformers(last, cache, source))])
 
@@ -255,15 +247,25 @@ def step_key(value: Any) -> Hashable:
     return type(value), tokenize(value)
 
 
+def _cached_steps(
+    steps: Sequence[tuple[str, Any]], cache: TransformerCache, source: Hashable
+) -> tuple[list[tuple[str, Any]], Hashable]:
+    """Return the steps of a pipeline cached, and the key of what comes out of the last."""
+    found = []
+    for name, step in steps:
+        cached = _cached(step, cache, source)
+        source = getattr(cached, "key", source)
+        found.append((name, cached))
+    return found, source
+
+
 def _cached(step: Any, cache: TransformerCache, source: Hashable) -> Any:
     """Return ``step`` and its parts cached, for training data of key ``source``; "passthrough" and the like stay."""
     if step is None or isinstance(step, str):
         return step
     key = source, step_key(step)
     if is_cacheable(step):
-        *inner, (name, last) = cache_transformers(step, cache, source).steps
-        at = next((part.key for _, part in reversed(inner) if isinstance(part, CachedTransformer)), source)
-        step = _with(step, steps=[*inner, (name, _cached(last, cache, at))])
+        step = _with(step, steps=_cached_steps(step.steps, cache, source)[0])
     elif type(step) in (FeatureUnion, ColumnTransformer) and step.n_jobs in (None, 1):
 
         def cached(part: Any, *columns: Any) -> Any:

@@ -43,18 +43,6 @@ class Parts(NamedTuple):
         """Return whether an imputer comes first."""
         return any(isinstance(step, sklearn.impute.SimpleImputer) for _, step in self.before)
 
-    def key(self) -> Hashable:
-        """Return what is the same for two pipelines whose steps before the model learn the same."""
-        return str(tokenize([(name, type(step), step.get_params(deep=False)) for name, step in self.before]))
-
-
-class Prefix(NamedTuple):
-    """Fitted steps before a model, by name; the views that they give; and what is known of rows behind them."""
-
-    steps: dict[str, Any]
-    views: Sequence[View]
-    spec: DataSpec
-
 
 def parts_of(estimator: Any) -> Parts | str:
     """Return the parts of an estimator whose fits can share passes, or why they cannot."""
@@ -88,46 +76,47 @@ def last_step(estimator: Any) -> Any:
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
-def fit_prefix(parts: Parts, spec: DataSpec) -> Fit:
-    """Fit the steps before a model, each on the rows as those before it give them, and return the `Prefix`.
+def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
+    """Fit an estimator, in a pipeline each step on the rows as those before it give them, and return it.
+
+    ``X`` and ``y``, on Dask, say width, names and types only.
 
     Raises
     ------
     DataError
         Where values are missing that nothing fills in.
     """
+    parts = parts_of(estimator)
+    if isinstance(parts, str):
+        raise TypeError(parts)
     if len(spec.gaps.columns) and not parts.imputes:
         raise DataError(
             f"Input X contains NaN, and no SimpleImputer comes before the model: column {spec.gaps.columns[0]}."
         )
-    fitted: dict[str, Any] = {}
+    model, start = parts.model, spec.start
+    spec = replace(spec, start=None)
     views: list[View] = []
+    fitted: dict[str, Any] = {}
+    key: Hashable = fit_shared
     for name, step in parts.before:
-        own = ours(deepcopy(step))
-        own._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, own._fit_steps(spec)))})
-        if isinstance(own, SimpleImputer) and spec.example is not None:
-            own.to_sklearn().transform(spec.example)  # warns of columns that it drops, refuses what it cannot fill in
-        view, spec = view_of(own, spec)
+        key = key, name, tokenize(type(step), step.get_params(deep=False))
+        if key not in spec.shared:
+            own = ours(step)
+            own._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, own._fit_steps(spec)))})
+        if key not in spec.shared:  # else a fit beside this one has learned the same meanwhile
+            if isinstance(own, SimpleImputer) and spec.example is not None:
+                own.to_sklearn().transform(spec.example)  # warns of columns that it drops, refuses what it cannot fill
+            spec.shared[key] = own if isinstance(step, DaskEstimator) else own.to_sklearn(), *view_of(own, spec)
+        learned, view, spec = spec.shared[key]
         views.append(view)
-        fitted[name] = own if isinstance(step, DaskEstimator) else own.to_sklearn()
-    return Prefix(fitted, views, spec)
-
-
-def fit_behind(model: Any, prefix: Prefix, X: Any, y: Any, start: dict[Hashable, Any]) -> Fit:
-    """Fit ``model`` on the rows behind a prefix; ``X`` and ``y`` on Dask say width, names and types only."""
+        fitted[name] = deepcopy(learned)
     model._check_parameters()
     several = bool(get_tags(model).target_tags.multi_output)
-    if prefix.views:
-        X = da.zeros((1, prefix.spec.n_features), dtype=prefix.spec.dtype)
-    check_fit(model, X, y, labeled=is_classifier(model), multi_output=several)
-    model._keep((yield from _seen_through(prefix.views, model._fit_steps(replace(prefix.spec, start=start)))))
-    return model
-
-
-def with_prefix(estimator: Any, prefix: Prefix) -> Any:
-    """Return the estimator, a pipeline's steps before the model replaced by copies of the fitted ones."""
-    if isinstance(estimator, Pipeline):
-        estimator.steps = [(name, deepcopy(prefix.steps.get(name, step))) for name, step in estimator.steps]
+    seen_X = da.zeros((1, spec.n_features), dtype=spec.dtype) if views else X
+    check_fit(model, seen_X, y, labeled=is_classifier(model), multi_output=several)
+    model._keep((yield from _seen_through(views, model._fit_steps(replace(spec, start=start)))))
+    if fitted:
+        estimator.steps = [(name, fitted.get(name, step)) for name, step in estimator.steps]
     return estimator
 
 

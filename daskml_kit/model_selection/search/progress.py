@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ from tqdm import tqdm
 
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError
-from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes, SearchPlan
+from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes
+from daskml_kit.model_selection.search.search_plan import SearchPlan
 
 
 class FitProgress(NamedTuple):
@@ -85,21 +87,13 @@ def notify(progress: FitProgress) -> None:
         listener(progress)
 
 
-class ProgressBar(AbstractContextManager["ProgressBar"]):
-    """Progress bar of finished fits, in a terminal or a notebook; it is a listener."""
-
-    def __init__(self, progress: FitProgress) -> None:
-        self._bar: Any = tqdm(desc="fits", unit="fit", initial=progress.fits, total=progress.of)
-
-    def __call__(self, progress: FitProgress) -> None:
-        shown: dict[str, Any] = {"passes": progress.passes} if progress.passes else {}
-        if progress.best is not None:
-            shown["best"] = f"{progress.best:.6g}"
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(progress.fits - self._bar.n)
-
-    def __exit__(self, *details: object) -> None:
-        self._bar.close()
+def show_progress(bar: Any, progress: FitProgress) -> None:
+    """Show finished fits on a progress bar, in a terminal or a notebook."""
+    shown: dict[str, Any] = {"passes": progress.passes} if progress.passes else {}
+    if progress.best is not None:
+        shown["best"] = f"{progress.best:.6g}"
+    bar.set_postfix(shown, refresh=False)
+    bar.update(progress.fits - bar.n)
 
 
 class CheckpointLog(AbstractContextManager["CheckpointLog"]):
@@ -254,7 +248,8 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
             self._log = self._stack.enter_context(CheckpointLog(self.checkpoint, fingerprint()))
             self._take_in(self._log.outcomes)
         if self.verbose:
-            self._stack.enter_context(listening(self._stack.enter_context(ProgressBar(self.current))))
+            bar = tqdm(desc="fits", unit="fit", initial=self.current.fits, total=self.current.of)
+            self._stack.enter_context(listening(partial(show_progress, self._stack.enter_context(bar))))
         self._stack.enter_context(watching(self._count_pass))
         notify(self.current)
 

@@ -42,6 +42,12 @@ def named_scoring(scoring: Any) -> dict[str, Any]:
     return named
 
 
+def check_error_score(value: Any) -> None:
+    """Raise a `ValueError` unless the parameter is a number or "raise"."""
+    if value != "raise" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"error_score: expected 'raise' or a number, got {value!r}")
+
+
 def scorers_of(estimator: Any, scoring: Mapping[str, Any]) -> dict[str, Callable[..., float]]:
     """Return scikit-learn's scorers of the names.
 

@@ -7,11 +7,10 @@ import shutil
 import tempfile
 import threading
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, TypeAlias
 
 import joblib
 from distributed import Client, Future
@@ -20,78 +19,21 @@ from daskml_kit.data.align import align_rows, collect
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import in_task, local_threads, released_task_thread
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitSpec, fit_candidates
-from daskml_kit.model_selection.search.fold import Fold, FoldData
-from daskml_kit.model_selection.search.fold_files import FoldFiles, dump_fold, dump_fold_lazily, remove_folders
-from daskml_kit.model_selection.search.pipeline_cache import TransformerCache
-from daskml_kit.model_selection.search.work_queue import FitBatch
+from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitBatch, Numbered, fit_candidates
+from daskml_kit.model_selection.search.fold import (
+    Fold,
+    FoldData,
+    FoldFiles,
+    dump_fold,
+    dump_fold_lazily,
+    remove_folders,
+)
+from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
-CACHE_BYTES = 64 * 2**20
-"""Of transformers' outputs that candidates share, beside twice the bytes of the fold."""
-
-
-class FinishedBatch(NamedTuple):
-    """A batch that a worker has finished; without a report its fold was lost with another worker."""
-
-    batch: FitBatch
-    slot: str
-    fold: Any
-    report: BatchReport | None
-
-
-class FitPool(ABC):
-    """Worker pool that fits batches of candidates on folds.
-
-    Parameters
-    ----------
-    pool : WorkerPool
-    spec : FitSpec
-    candidates : sequence of mappings
-        Parameters; they are asked for as they are sent.
-    data : FoldData
-    """
-
-    def __init__(
-        self, pool: WorkerPool, spec: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData
-    ) -> None:
-        self.pool, self.spec, self.candidates, self.data = pool, spec, candidates, data
-
-    def slots(self) -> Mapping[str, list[str]]:
-        """Return for each machine the worker process of each of its threads."""
-        return self.pool.slots()
-
-    @abstractmethod
-    def assemble(self, split: int, slots: Sequence[str]) -> Any:
-        """Return a handle of the fold that workers of one machine are to work on; it may still be on its way."""
-
-    @abstractmethod
-    def start(self, batch: FitBatch, fold: Any, slot: str) -> None:
-        """Start to fit a batch on a worker."""
-
-    @abstractmethod
-    def release(self, fold: Any) -> None:
-        """Let go of a fold."""
-
-    def next(self) -> FinishedBatch:
-        """Wait for the next batch that is finished; raise what it raised."""
-        finished: Any = self.pool.next()
-        batch, slot, fold = finished.tag
-        return FinishedBatch(batch, slot, fold, finished.value)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Cancel the fits that have not ended, and let go of all folds."""
-        self.pool.close()
-
-    def _numbered(self, batch: FitBatch) -> list[tuple[int, Mapping[str, Any]]]:
-        return [(number, self.candidates[number]) for number in batch.numbers.tolist()]
+FinishedBatch: TypeAlias = tuple[FitBatch, str, Any, BatchReport | None]
+"""A batch that a worker has finished, the worker, and the fold; without a report this was lost with another worker."""
 
 
 class LocalFold:
@@ -100,40 +42,64 @@ class LocalFold:
     def __init__(self, data: FoldData, split: int) -> None:
         self.data, self.split = data, split
         self.lock = threading.Lock()
-        self.opened: tuple[Fold, TransformerCache] | None = None
+        self.opened: Fold | None = None
 
-    def open(self) -> tuple[Fold, TransformerCache]:
+    def open(self) -> Fold:
         with self.lock:
             if self.opened is None:
-                self.opened = with_cache(Fold(self.data.take(self.split), self.data.constants))
+                self.opened = Fold(self.data.take(self.split), self.data.constants).with_cache()
             return self.opened
 
 
-class LocalFitPool(FitPool):
-    """Fits on threads of this process, by default as many as `local_threads` says."""
+class FitPool:
+    """Worker pool that fits batches of candidates on folds, on threads of this process.
+
+    Parameters
+    ----------
+    pool : LocalPool
+    spec : EvaluationSpec
+        As its ``for_fits`` gives it.
+    candidates : sequence of mappings
+        Parameters; they are asked for as they are sent.
+    data : FoldData
+        In memory.
+    """
 
     def __init__(
-        self, spec: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData, n_threads: int | None = None
+        self, pool: WorkerPool, spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData
     ) -> None:
-        self.threads = LocalPool(n_threads or local_threads())
-        super().__init__(self.threads, spec, candidates, data.computed() if data.is_lazy else data)
+        self.pool, self.spec, self.candidates, self.data = pool, spec, candidates, data
 
-    def assemble(self, split: int, slots: Sequence[str]) -> LocalFold:
+    def slots(self) -> Mapping[str, list[str]]:
+        """Return for each machine the worker process of each of its threads."""
+        return self.pool.slots()
+
+    def assemble(self, split: int, slots: Sequence[str]) -> Any:
+        """Return a handle of the fold that workers of one machine are to work on; it may still be on its way."""
         return LocalFold(self.data, split)
 
-    def start(self, batch: FitBatch, fold: LocalFold, slot: str) -> None:
+    def start(self, batch: FitBatch, fold: Any, slot: str) -> None:
+        """Start to fit a batch on a worker."""
         self.pool.submit(self._fit, batch, fold, tag=(batch, slot, fold))
 
-    def release(self, fold: LocalFold) -> None:
+    def release(self, fold: Any) -> None:
+        """Let go of a fold."""
         fold.opened = None
 
+    def next(self) -> FinishedBatch:
+        """Wait for the next batch that is finished; raise what it raised."""
+        finished: Any = self.pool.next()
+        return (*finished.tag, finished.value)
+
+    def close(self) -> None:
+        """Cancel the fits that have not ended, and let go of all folds."""
+        self.pool.close()
+
     def _fit(self, batch: FitBatch, fold: LocalFold) -> BatchReport:
-        return fit_candidates(self.spec, *fold.open(), self._numbered(batch), self.threads.stopped)
+        return fit_candidates(self.spec, fold.open(), self._numbered(batch), self.pool.stopped)  # type: ignore[attr-defined]
 
-
-def with_cache(fold: Fold) -> tuple[Fold, TransformerCache]:
-    """Return the fold, and a cache of the transformers that its candidates have in common."""
-    return fold, TransformerCache(2 * fold.n_bytes + CACHE_BYTES)
+    def _numbered(self, batch: FitBatch) -> list[Numbered]:
+        return [(number, self.candidates[number]) for number in batch.numbers.tolist()]
 
 
 class RemoteFold(NamedTuple):
@@ -150,14 +116,17 @@ class ClusterFitPool(FitPool):
     workers can read its files, else they are sent to them once.
     """
 
-    def __init__(self, client: Client, spec: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData) -> None:
-        self.workers = ClusterPool(client)
-        super().__init__(self.workers, spec, candidates, data)
+    pool: ClusterPool
+
+    def __init__(
+        self, client: Client, spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData
+    ) -> None:
         self.client = client
         self.folder = None if data.is_lazy else self._visible_folder()
         if not data.is_lazy and self.folder is None:
-            self.data = _persisted(client, data)
-        self.constant = self.workers.start(_identity, (spec, data.constants))
+            data = _persisted(client, data)
+        super().__init__(ClusterPool(client), spec, candidates, data)
+        self.constant = self.pool.start(tuple, (spec, data.constants))
         self._folds: dict[str, RemoteFold] = {}
 
     def assemble(self, split: int, slots: Sequence[str]) -> RemoteFold:
@@ -204,9 +173,7 @@ class ClusterFitPool(FitPool):
 
 
 @contextmanager
-def open_fit_pool(
-    spec: FitSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData, n_jobs: int | None
-) -> Iterator[FitPool]:
+def open_fit_pool(spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]], data: FoldData) -> Iterator[FitPool]:
     """Open a pool of the cluster's workers, or of threads; a task whose data are in memory keeps to itself.
 
     Raises
@@ -214,40 +181,39 @@ def open_fit_pool(
     DataError
         Where ``n_jobs`` is 0.
     """
+    n_jobs = spec.n_jobs
     if n_jobs == 0:
         raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
-    client, inside = find_client(), in_task()
-    if client is None or (inside and not data.is_lazy):
-        n_threads = joblib.cpu_count() if n_jobs is not None and n_jobs < 0 else n_jobs
-        with LocalFitPool(spec, candidates, data, n_threads) as threads:
-            yield threads
+    client = find_client()
+    if client is not None and (data.is_lazy or not in_task()):
+        with released_task_thread(), closing(ClusterFitPool(client, spec, candidates, data)) as workers:
+            yield workers
         return
-    with released_task_thread(), ClusterFitPool(client, spec, candidates, data) as workers:
-        yield workers
+    n_threads = joblib.cpu_count() if n_jobs is not None and n_jobs < 0 else n_jobs or local_threads()
+    in_memory = data.computed() if data.is_lazy else data
+    with closing(FitPool(LocalPool(n_threads), spec, candidates, in_memory)) as threads:
+        yield threads
 
 
-_opened: dict[str, tuple[Fold, TransformerCache, str]] = {}
+_opened: dict[str, tuple[Fold, str]] = {}
 _opening = threading.Lock()
 
 
 def run_batch(
-    constant: tuple[FitSpec, Mapping[str, Any]],
-    files: FoldFiles | None,
-    key: str,
-    candidates: Sequence[tuple[int, Mapping[str, Any]]],
+    common: tuple[EvaluationSpec, Mapping[str, Any]], files: FoldFiles | None, key: str, candidates: Sequence[Numbered]
 ) -> BatchReport | None:
     """Fit candidates on a worker; return None where it cannot read the fold."""
     if files is None:
         return None
-    spec, constants = constant
+    spec, constants = common
     try:
         with _opening:
             if key not in _opened:
-                _opened[key] = *with_cache(files.read(constants)), files.folder
-            fold, cache, _ = _opened[key]
+                _opened[key] = files.read(constants).with_cache(), files.folder
+            fold, _ = _opened[key]
     except FileNotFoundError:
         return None
-    return fit_candidates(spec, fold, cache, candidates)
+    return fit_candidates(spec, fold, candidates)
 
 
 def forget_fold(key: str, dask_worker: Any) -> None:
@@ -265,7 +231,3 @@ def _persisted(client: Client, data: FoldData) -> FoldData:
         sent = collect(column.meta, column.blocks[0].dask, keys, rows.lengths, "daskml-sent")
         columns[column.name] = client.persist(sent)
     return data._replace(columns=columns)
-
-
-def _identity(value: Any) -> Any:
-    return value

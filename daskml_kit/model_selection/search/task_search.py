@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import dask
 import dask.array as da
-import numpy as np
-from sklearn import config_context, get_config
+from sklearn import config_context
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 
 from daskml_kit.data.collections import array_bytes, fits, is_dask
 from daskml_kit.engines.open import find_client
-from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, decide_by_kind, with_params
-from daskml_kit.model_selection.search.dispatcher import Dispatcher
-from daskml_kit.model_selection.search.fit_and_score import FitSpec, outcome_of, score
+from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
+from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
+from daskml_kit.model_selection.search.fit_and_score import fit_estimator, outcome_of, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.search.task_pool import open_fit_pool
-from daskml_kit.model_selection.search.work_queue import WorkQueue, shared_groups
-from daskml_kit.model_selection.splits.folds import Folds
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data, known by their names: an estimator of theirs has imported them."""
@@ -36,20 +32,10 @@ Keep = Callable[[FitKey, Outcome], None]
 
 
 def run_tasks(
-    estimator: Any,
-    candidates: Sequence[Mapping[str, Any]],
-    X: Any,
-    y: Any,
-    folds: Folds,
-    scorers: Mapping[str, Callable[..., Any]],
-    *,
-    fit_params: Mapping[str, Any],
-    score_params: Mapping[str, Any],
+    spec: EvaluationSpec,
+    data: EvaluationData,
     keep: Keep,
-    return_train_score: bool,
-    error_score: Any,
-    return_estimator: bool = False,
-    n_jobs: int | None = None,
+    numbers: Sequence[int] | None = None,
     known: Collection[FitKey] = frozenset(),
 ) -> None:
     """Fit and score each candidate on each split; ``keep`` is called with (candidate, split) and outcome as they come.
@@ -64,21 +50,15 @@ def run_tasks(
 
     Parameters
     ----------
-    estimator : estimator
-    candidates : sequence of mappings
-        Parameters; it may be lazy, as `ParameterGrid` is.
-    X, y : Dask collection, or array, CSR matrix or data frame
-        y may be None.
-    folds : Folds
-    scorers : mapping of str to callable
-        Scorers of scikit-learn's kind.
-    fit_params, score_params : mapping
-        Of these the ones with a value for each row are split, too.
+    spec : EvaluationSpec
+        Its candidates may be lazy, as `ParameterGrid` is. Where there is no cluster, ``n_jobs`` is the number of
+        threads: by default one a processor, inside a Dask task one; -1 is all.
+    data : EvaluationData
+        X and y are Dask collections, or arrays, CSR matrices or data frames. Parameters with a value for each row are
+        split, too.
     keep : callable
-    return_train_score, return_estimator : bool
-    error_score : float or "raise"
-    n_jobs : int, optional
-        Threads where there is no cluster: by default one a processor, inside a Dask task one; -1 is all.
+    numbers : sequence of int, optional
+        The candidates; by default all.
     known : collection of (candidate, split)
         Fits that are not to be done.
 
@@ -91,28 +71,27 @@ def run_tasks(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
-    >>> from sklearn.metrics import get_scorer
     >>> from daskml_kit.model_selection import KFold
     >>> X = np.arange(8.0).reshape(4, 2)
-    >>> options = dict(fit_params={}, score_params={}, return_train_score=False, error_score="raise")
-    >>> folds, scorers = KFold(2).assign(X), {"r2": get_scorer("r2")}
+    >>> spec = EvaluationSpec(Ridge(), [{"alpha": 1e-9}], {"r2": "r2"})
     >>> found = {}
-    >>> run_tasks(Ridge(), [{"alpha": 1e-9}], X, X[:, 0], folds, scorers, keep=found.__setitem__, **options)
+    >>> run_tasks(spec, EvaluationData(X, X[:, 0], KFold(2).assign(X)), found.__setitem__)
     >>> [(key, round(found[key].test["r2"], 6)) for key in sorted(found)]
     [((0, 0), 1.0), ((0, 1), 1.0)]
     """
-    spec = FitSpec(estimator, scorers, return_train_score, error_score, return_estimator, get_config())
-    data = FoldData.of(X, y, folds, fit_params, score_params, pairwise=get_tags(estimator).input_tags.pairwise)
-    on_dask = distributed_candidates(estimator, candidates) if is_dask(X) else []
-    fit_sequentially(spec, candidates, on_dask, data, keep, known)
-    if len(on_dask) == len(candidates):
+    candidates = spec.candidates
+    numbers = range(len(candidates)) if numbers is None else numbers
+    fit_spec = spec.for_fits()
+    rows = FoldData.of(data, spec.estimator)
+    on_dask = distributed_candidates(spec.estimator, candidates, numbers) if is_dask(data.X) else set()
+    fit_sequentially(fit_spec, {number: candidates[number] for number in sorted(on_dask)}, rows, keep, known)
+    alone = [number for number in numbers if number not in on_dask]
+    if not alone:
         return
-    groups, is_open = shared_groups(estimator, candidates)
-    if on_dask:
-        groups = [left for numbers in groups if len(left := numbers[~np.isin(numbers, on_dask)])]
-        known = {key for key in known if key[0] not in set(on_dask)}
-    queue = WorkQueue(groups, len(folds.splits), is_open=is_open, known=known)
-    with open_fit_pool(spec, candidates, data, n_jobs) as pool:
+    wanted = set(alone)
+    known = {key for key in known if key[0] in wanted}
+    queue = WorkQueue(*shared_groups(spec.estimator, candidates, alone), len(data.folds.splits), known)
+    with open_fit_pool(fit_spec, candidates, rows) as pool:
         Dispatcher(pool, queue, keep).run()
 
 
@@ -131,40 +110,39 @@ def is_distributed(estimator: Any) -> bool:
     return any(module == name or module.startswith(f"{name}.") for module in modules for name in DISTRIBUTED)
 
 
-def distributed_candidates(estimator: Any, candidates: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the numbers of the candidates that take Dask data: in a pipeline they may put other steps in.
+def distributed_candidates(estimator: Any, candidates: Sequence[Mapping[str, Any]], numbers: Iterable[int]) -> set[int]:
+    """Return those of the numbered candidates that take Dask data: in a pipeline they may put other steps in.
 
     Examples
     --------
     >>> from sklearn.linear_model import Ridge
     >>> from daskml_kit.linear_model import Lasso
-    >>> distributed_candidates(Pipeline([("model", Ridge())]), [{"model__alpha": 0.1}, {"model": Lasso()}])
-    [1]
+    >>> grid = [{"model__alpha": 0.1}, {"model": Lasso()}]
+    >>> distributed_candidates(Pipeline([("model", Ridge())]), grid, [0, 1])
+    {1}
     """
     if not isinstance(estimator, Pipeline):
-        return list(range(len(candidates))) if is_distributed(estimator) else []
-    decisions = decide_by_kind(candidates, lambda params: is_distributed(with_params(estimator, params)))
-    return [number for number, decision in enumerate(decisions) if decision]
+        return set(numbers) if is_distributed(estimator) else set()
+    numbers = list(numbers)
+    chosen = (candidates[number] for number in numbers)
+    decisions = decide_by_kind(chosen, lambda params: is_distributed(with_params(estimator, params)))
+    return {number for number, decision in zip(numbers, decisions, strict=True) if decision}
 
 
 def fit_sequentially(
-    spec: FitSpec,
-    candidates: Sequence[Mapping[str, Any]],
-    numbers: Sequence[int],
-    data: FoldData,
-    keep: Keep,
-    known: Collection[FitKey] = frozenset(),
+    spec: EvaluationSpec, candidates: Mapping[int, Any], data: FoldData, keep: Keep, known: Collection[FitKey]
 ) -> None:
-    """Fit numbered candidates on the Dask data of each split, but where known; score them by their predictions."""
+    """Fit candidates, by number, on the Dask data of each split, but where known; score them by their predictions."""
     for split in range(len(data.folds.splits)):
-        missing = [number for number in numbers if (number, split) not in known]
+        missing = [number for number in candidates if (number, split) not in known]
         if not missing:
             continue
-        fold = Fold(_persisted(data.take(split)), data.constants)
-        targets = dask.compute(*(fold.side("y", side) for side in (0, 1)))
+        sides = _persisted(data.take(split))
+        needed = {name: parts for name, parts in sides.items() if name == "y" or name.startswith("score.")}
+        fold, scored = Fold(sides, data.constants), Fold({**sides, **dask.compute(needed)[0]}, data.constants)
         for number in missing:
             with config_context(**spec.config):
-                keep((number, split), _outcome(spec, fold, targets, candidates[number]))
+                keep((number, split), _outcome(spec, fold, scored, candidates[number]))
 
 
 def _persisted(sides: Mapping[str, tuple[Any, Any]]) -> Mapping[str, tuple[Any, Any]]:
@@ -212,20 +190,18 @@ class ComputedPredictions:
         return dask.compute(self.estimator.score(X, *target, **params))[0]
 
 
-def _outcome(spec: FitSpec, fold: Fold, targets: Sequence[Any], params: Mapping[str, Any]) -> Outcome:
+def _outcome(spec: EvaluationSpec, fold: Fold, scored: Fold, params: Mapping[str, Any]) -> Outcome:
+    """Fit a candidate on ``fold``, and score it on what is ``scored``: the same with targets in memory."""
+    warned: list[str] = []
+
     def score_side(fitted: Any, fold: Fold, side: int) -> dict[str, float]:
-        params = {
-            name: dask.compute(value)[0] if is_dask(value) else value for name, value in fold.score_params(side).items()
-        }
-        warned: list[str] = []
-        predictions = ComputedPredictions(fitted, fold.side("y", side))
-        scores = score(spec, predictions, fold.X[side], targets[side], params, warned)
-        for message in warned:
-            warnings.warn(message, UserWarning, stacklevel=2)
-        return scores
+        return score(spec, warned, ComputedPredictions(fitted, fold.side("y", side)), scored, side)
 
     estimator = with_params(spec.estimator, params)
-    return outcome_of(spec, fold, estimator, lambda: (_fitted(estimator, fold), fold), score_side)
+    outcome = outcome_of(spec, fold, estimator, lambda: (_fitted(estimator, fold), fold), score_side)
+    for message in warned:
+        warnings.warn(message, UserWarning, stacklevel=2)
+    return outcome
 
 
 def _fitted(estimator: Any, fold: Fold) -> Any:
@@ -234,18 +210,14 @@ def _fitted(estimator: Any, fold: Fold) -> Any:
     It may fail again, as LightGBM does where a process keeps its broken connection to the lost worker; then its error
     is raised.
     """
-    target = fold.side("y", 0)
-    given = (fold.X[0],) if target is None else (fold.X[0], target)
-    workers = _workers()
-    for n_lost in itertools.count():
-        model = clone(estimator)
+    workers, n_lost = _workers(), 0
+    while True:
         try:
-            model.fit(*given, **fold.fit_params)
-            break
+            return fit_estimator(clone(estimator), fold.X[0], fold.side("y", 0), **fold.fit_params)
         except Exception:
             if n_lost == MAX_LOST or not _lost_any(workers):
                 raise
-    return model
+            n_lost += 1
 
 
 def _lost_any(workers: set[str]) -> bool:
