@@ -79,7 +79,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["holdout"],
         ["model_pool"],
         ["base"],
-        ["incremental", "successive_halving", "hyperband"],
+        ["incremental", "hyperband"],
     ],
 }
 """The floors of the package and of some of its folders, from the ground up."""

@@ -3,8 +3,12 @@
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
 from daskml_kit.model_selection.adaptive.hyperband import HyperbandSearchCV
-from daskml_kit.model_selection.adaptive.incremental import IncrementalSearchCV, InverseDecaySearchCV
-from daskml_kit.model_selection.adaptive.successive_halving import ASHASearchCV, SuccessiveHalvingSearchCV
+from daskml_kit.model_selection.adaptive.incremental import (
+    ASHASearchCV,
+    IncrementalSearchCV,
+    InverseDecaySearchCV,
+    SuccessiveHalvingSearchCV,
+)
 from daskml_kit.model_selection.jobs import Job, attach, submit
 from daskml_kit.model_selection.search.cross_val_predict import cross_val_predict
 from daskml_kit.model_selection.search.cross_validation import cross_val_score, cross_validate, permutation_test_score

@@ -29,6 +29,7 @@ from daskml_kit.model_selection.adaptive.policies import Policy, Record, Rounds,
 from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, score_joined
 from daskml_kit.model_selection.search.cv_results import parameter_columns, warn_failures
 from daskml_kit.model_selection.search.progress import FitProgress, notify
+from daskml_kit.model_selection.search.scoring import check_error_score
 from daskml_kit.model_selection.splits.base import seed_of
 
 SEEDS = 2**32
@@ -166,9 +167,13 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         history: list[Record] = []
         errors: dict[Any, str] = {}
         started = time.perf_counter()
+        before: dict[Any, ModelScore] = {}
 
         def record_score(score: ModelScore) -> Record:
-            record = _record(score, candidates[score.model], time.perf_counter() - started)
+            last = before.get(score.model, ModelScore(score.model, 0, 0.0))
+            fit_time = (score.seconds - last.seconds) / (score.calls - last.calls)
+            before[score.model] = score
+            record = _record(score, candidates[score.model], fit_time, time.perf_counter() - started)
             history.append(record)
             if score.error is not None:
                 errors[score.model] = score.error
@@ -202,8 +207,9 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         self.n_splits_ = 1
         self.multimetric_ = False
 
-    def _totals(self) -> dict[str, int]:
-        """Return the calls of all models, how many models there are, and the calls of the longest trained."""
+    @property
+    def metadata_(self) -> dict[str, Any]:
+        """Work done: ``n_models``, ``partial_fit_calls`` of all together, and ``max_iter`` of the longest trained."""
         check_is_fitted(self)
         calls = [int(records[-1]["partial_fit_calls"]) for records in self.model_history_.values()]
         return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
@@ -221,12 +227,12 @@ class EarlyStoppingSearchCV(AdaptiveSearchCV):
         return in_rounds(with_patience(rounds, patience, self.tol) if patience else rounds)
 
 
-def _record(score: ModelScore, candidate: Candidate, elapsed: float) -> Record:
+def _record(score: ModelScore, candidate: Candidate, fit_time: float, elapsed: float) -> Record:
     record = {
         "model_id": score.model,
         "params": dict(candidate.params),
         "partial_fit_calls": score.calls,
-        "partial_fit_time": score.fit_time,
+        "partial_fit_time": fit_time,
         "score": score.score,
         "score_time": score.score_time,
         "elapsed_wall_time": elapsed,
@@ -270,22 +276,16 @@ class ProgressLogger:
     """
 
     def __init__(self, share: float, prefix: str) -> None:
-        self._every = round(1 / share) if share else 0
-        self._prefix = prefix
-        self._n = 0
-        self._best = -float("inf")
+        self._every, self._prefix = round(1 / share) if share else 0, prefix
+        self._n, self._best = 0, -float("inf")
 
     def add(self, record: Record) -> None:
         self._n += 1
-        self._best = max(self._best, comparable(record["score"]))
+        score, calls = record["score"], record["partial_fit_calls"]
+        self._best = max(self._best, comparable(score))
         if self._every and self._n % self._every == 0:
-            logger.info(
-                "[CV%s] validation score of %0.4f received after %d partial_fit calls (best so far %0.4f)",
-                self._prefix,
-                record["score"],
-                record["partial_fit_calls"],
-                self._best,
-            )
+            text = "[CV%s] validation score of %0.4f received after %d partial_fit calls (best so far %0.4f)"
+            logger.info(text, self._prefix, score, calls, self._best)
         notify(FitProgress(self._n, best=self._best if self._best > -float("inf") else None))
 
 
@@ -369,12 +369,6 @@ def check_patience(value: Any) -> int:
     if value is True or value == 1:
         raise ValueError(f"patience: patience={value!r} <= 1 will always detect a plateau, set patience >= 2")
     return check_integer("patience", value, 0)
-
-
-def check_error_score(value: Any) -> None:
-    """Raise unless the parameter is a number or "raise"."""
-    if value != "raise" and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ValueError(f"error_score: expected 'raise' or a number, got {value!r}")
 
 
 def check_verbose(value: Any) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import cloudpickle
 import dask
@@ -22,6 +21,7 @@ from daskml_kit.model_selection.adaptive.partial_fit import (
     ModelPool,
     ModelScore,
     Parts,
+    TrainedModel,
     TrainingSpec,
     block_order,
     initial_model,
@@ -58,7 +58,7 @@ def open_model_pool(
         return ClusterModelPool(client, spec, candidates, TrainingBlocks(client, split))
     held = fits(None, split.n_bytes) or not split.separable
     train, test = dask.compute(split.train if held else [], split.test)
-    return LocalModelPool(spec, candidates, train if held else split.train, joined(test), local_threads())
+    return LocalModelPool(spec, candidates, train if held else split.train, joined(test))
 
 
 class LocalModelPool(ModelPool):
@@ -71,95 +71,49 @@ class LocalModelPool(ModelPool):
     train : sequence of rows
         In memory or delayed.
     test : rows
-    n_threads : int
     """
 
     def __init__(
-        self,
-        spec: TrainingSpec,
-        candidates: Mapping[Any, Candidate],
-        train: Sequence[Parts],
-        test: Parts,
-        n_threads: int,
+        self, spec: TrainingSpec, candidates: Mapping[Any, Candidate], train: Sequence[Parts], test: Parts
     ) -> None:
-        self.slots = n_threads
-        self._spec, self._candidates, self._blocks, self._test = spec, candidates, train, test
-        self._states: dict[Any, tuple[int, Any]] = {}
-        self._pool = LocalPool(n_threads)
+        n_threads = local_threads()
+        super().__init__(LocalPool(n_threads), n_threads, spec, candidates)
+        self._blocks, self._test = train, test
+        self._models: dict[Any, TrainedModel] = {}
 
     def start(self, model: Any, calls: int) -> None:
         self._pool.submit(self._train, model, calls, tag=model)
 
     def next(self) -> ModelScore:
-        finished: Any = self._pool.next()
-        return finished.value  # type: ignore[no-any-return]
+        return self._pool.next().value  # type: ignore[no-any-return]
 
     def trained(self, model: Any) -> Any:
-        return self._states[model][1]
-
-    def close(self) -> None:
-        self._pool.close()
+        return self._models[model].model
 
     def _train(self, model: Any, calls: int) -> ModelScore:
         candidate, spec = self._candidates[model], self._spec
-        done, state = self._states.get(model, (0, None))
-        trained = deepcopy(state) if state is not None else initial_model(spec, candidate)
-        total = 0.0
-        for number, block in enumerate(block_order(candidate.seed, len(self._blocks), done, calls), 1):
+        known = self._models.get(model) or initial_model(spec, candidate)
+        trained = known._replace(model=deepcopy(known.model))
+        for block in block_order(candidate.seed, len(self._blocks), known.calls, calls):
             if self._pool.stopped.is_set():
                 raise CancelledError
-            seconds, error = partial_fit_step(trained, load(self._blocks[block]), spec.fit_params, spec.raises)
-            if error is not None:
-                return ModelScore(model, done + number, total / number, spec.error_score, 0.0, error)
-            total += seconds
-        score, score_time, error = score_model(trained, self._test, spec)
-        self._states[model] = (calls, trained)
-        return ModelScore(model, calls, total / (calls - done), score, score_time, error)
-
-
-class TrainedModel(NamedTuple):
-    """Model after some calls of its chunk, and their seconds; ``error`` is the traceback of the last, if it failed."""
-
-    model: Any
-    calls: int
-    seconds: float
-    error: str | None = None
-
-
-class ModelReport(NamedTuple):
-    """Report of a worker: the model where it is small, and its score where it was due or the model failed."""
-
-    state: bytes | None
-    calls: int
-    seconds: float
-    score: float | None
-    score_time: float
-    error: str | None = None
+            trained = partial_fit_step(trained, load(self._blocks[block]), spec.fit_params, spec.raises)
+            if trained.error is not None:
+                break
+        else:
+            self._models[model] = trained
+        return score_model(model, trained, self._test, spec)
 
 
 @dataclass
 class ModelState:
-    """State of a model after ``calls``, and the seconds of those since it was scored at ``scored``."""
+    """State of a model after ``calls``, of the ``target`` that it is trained to."""
 
     state: bytes | Future
     calls: int = 0
     target: int = 0
-    scored: int = 0
-    seconds: float = 0.0
     scored_state: bytes | Future | None = None
     """The model as it was when it was scored last."""
-
-    def add(self, report: ModelReport, trained: Future) -> None:
-        """Take in the report of a chunk of calls."""
-        self.state = trained if report.state is None else report.state
-        self.calls += report.calls
-        self.seconds += report.seconds
-
-    def score(self, model: Any, report: ModelReport) -> ModelScore:
-        """Return the score that is reported of the model, which is kept as it is now."""
-        fit_time = self.seconds / (self.calls - self.scored)
-        self.scored_state, self.scored, self.seconds = self.state, self.calls, 0.0
-        return ModelScore(model, self.calls, fit_time, float(report.score or 0), report.score_time, report.error)
 
 
 class ClusterModelPool(ModelPool):
@@ -182,10 +136,8 @@ class ClusterModelPool(ModelPool):
         self, client: Client, spec: TrainingSpec, candidates: Mapping[Any, Candidate], blocks: TrainingBlocks
     ) -> None:
         n_threads = sum(client.nthreads().values())
-        self.slots = SLOTS_A_THREAD * n_threads
-        self._most_chunks = CHUNKS_A_THREAD * n_threads
-        self._pool = ClusterPool(client)
-        self._spec, self._candidates, self._blocks = spec, candidates, blocks
+        super().__init__(ClusterPool(client), SLOTS_A_THREAD * n_threads, spec, candidates)
+        self._blocks, self._most_chunks = blocks, CHUNKS_A_THREAD * n_threads
         self._scoring = spec._replace(estimator=None, fit_params={})  # which may be large
         self._chunk_calls = CHUNK_CALLS if blocks.persisted else 1
         self._waiting: list[Any] = []
@@ -202,22 +154,20 @@ class ClusterModelPool(ModelPool):
 
     def next(self) -> ModelScore:
         while True:
-            finished: Any = self._pool.next()
-            (model, trained), report = finished
-            del self._visited[model]
-            self._models[model].add(report, trained)
-            if report.score is None:
-                self._waiting.append(model)
+            trained, (state, score) = self._pool.next()
+            known = self._models[score.model]
+            del self._visited[score.model]
+            known.state, known.calls = trained if state is None else state, score.calls
+            if score.score is None:
+                self._waiting.append(score.model)
             self._submit_ready()
-            if report.score is not None:
-                return self._models[model].score(model, report)
+            if score.score is not None:
+                known.scored_state = known.state
+                return score  # type: ignore[no-any-return]
 
     def trained(self, model: Any) -> Any:
-        state = self._models[model].scored_state
-        return cloudpickle.loads(state) if isinstance(state, bytes) else state.result().model  # type: ignore[union-attr]
-
-    def close(self) -> None:
-        self._pool.close()
+        state: Any = self._models[model].scored_state
+        return (cloudpickle.loads(state) if isinstance(state, bytes) else state.result()).model
 
     def _submit_ready(self) -> None:
         """Submit chunks of the models that may go on."""
@@ -243,37 +193,24 @@ class ClusterModelPool(ModelPool):
         state, spec = self._models[model], self._spec
         trained: Any = state.state
         for block in blocks:
-            step = trained, self._blocks.block(block), spec.fit_params, trained is state.state, spec.raises
+            step = trained, self._blocks.block(block), spec.fit_params, spec.raises
             trained = self._pool.start(train_call, *step, worker=self._blocks.home(block))
-        due = state.calls + len(blocks) == state.target
-        self._pool.submit(
-            report_model, trained, self._blocks.test if due else None, self._scoring, tag=(model, trained)
-        )
+        test = self._blocks.test if state.calls + len(blocks) == state.target else None
+        self._pool.submit(report_model, model, trained, test, self._scoring, tag=trained)
         self._visited[model] = blocks
 
 
-def train_call(
-    origin: bytes | TrainedModel, parts: Parts, fit_params: Mapping[str, Any], first: bool, raises: bool
-) -> TrainedModel:
-    """Return a copy of the model after one more call, on the block's worker; ``first`` begins a chunk of calls."""
-    if isinstance(origin, bytes):
-        origin = TrainedModel(cloudpickle.loads(origin), 0, 0.0)
-    elif origin.error is not None:
-        return origin
-    else:
-        origin = TrainedModel(deepcopy(origin.model), *((0, 0.0) if first else (origin.calls, origin.seconds)))
-    seconds, error = partial_fit_step(origin.model, parts, fit_params, raises)
-    model = origin.model if error is None else None
-    return TrainedModel(model, origin.calls + 1, origin.seconds + seconds, error)
+def train_call(origin: bytes | TrainedModel, parts: Parts, fit_params: Mapping[str, Any], raises: bool) -> TrainedModel:
+    """Return a copy of the model after one more call, on the block's worker; one that has failed stays as it is."""
+    known: TrainedModel = cloudpickle.loads(origin) if isinstance(origin, bytes) else deepcopy(origin)
+    return known if known.error is not None else partial_fit_step(known, parts, fit_params, raises)
 
 
-def report_model(trained: TrainedModel, test: Parts | None, spec: TrainingSpec) -> ModelReport:
-    """Return the model if it is small, and its score on ``test`` if that is given, on a worker."""
-    state = cloudpickle.dumps(trained.model)
-    report = ModelReport(state if len(state) <= SMALL_STATE else None, trained.calls, trained.seconds, None, 0.0)
-    if trained.error is not None:
-        return report._replace(score=math.nan if spec.raises else spec.error_score, error=trained.error)
-    if test is None:
-        return report
-    score, score_time, error = score_model(trained.model, test, spec)
-    return report._replace(score=score, score_time=score_time, error=error)
+def report_model(
+    name: Any, trained: TrainedModel, test: Parts | None, spec: TrainingSpec
+) -> tuple[bytes | None, ModelScore]:
+    """Return the model if it is small, and its score if ``test`` is given or it has failed, on a worker."""
+    state = cloudpickle.dumps(trained)
+    due = test is not None or trained.error is not None
+    score = score_model(name, trained, test or (), spec) if due else ModelScore(name, trained.calls, trained.seconds)
+    return state if len(state) <= SMALL_STATE else None, score

@@ -11,11 +11,11 @@ from traceback import format_exc
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from sklearn.base import clone
 
 from daskml_kit.data.collections import n_rows
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.adaptive.policies import Policy, Record, tell
+from daskml_kit.model_selection.search.search_plan import with_params
 
 Parts: TypeAlias = tuple[Any, ...]
 """Some rows: X, or X and y."""
@@ -64,23 +64,32 @@ class TrainingSpec(NamedTuple):
         return isinstance(self.error_score, str)
 
 
+class TrainedModel(NamedTuple):
+    """Model after ``calls``, and their seconds; ``error`` is the traceback of the last, if it failed."""
+
+    model: Any
+    calls: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+
 class ModelScore(NamedTuple):
-    """Score of a model after ``calls``, of which those since its last score took ``fit_time`` seconds on average.
+    """Score of a model after ``calls``, which took so many ``seconds`` in all; None where it was not due.
 
     ``error`` is the traceback of a call that failed, its last, or of its scoring.
     """
 
     model: Any
     calls: int
-    fit_time: float
-    score: float
-    score_time: float
+    seconds: float
+    score: float | None = None
+    score_time: float = 0.0
     error: str | None = None
 
 
-def initial_model(spec: TrainingSpec, candidate: Candidate) -> Any:
+def initial_model(spec: TrainingSpec, candidate: Candidate) -> TrainedModel:
     """Return the candidate's model before its first call; parameters that are estimators are cloned."""
-    return clone(spec.estimator).set_params(**clone(dict(candidate.params), safe=False))
+    return TrainedModel(with_params(spec.estimator, candidate.params))
 
 
 def block_order(seed: Sequence[int], n_blocks: int, start: int, stop: int) -> Iterator[int]:
@@ -100,56 +109,59 @@ def block_order(seed: Sequence[int], n_blocks: int, start: int, stop: int) -> It
         yield int(order[position])
 
 
-def partial_fit_step(model: Any, parts: Parts, fit_params: Mapping[str, Any], raises: bool) -> tuple[float, str | None]:
-    """Train ``model`` by one call of ``partial_fit``.
+def partial_fit_step(trained: TrainedModel, parts: Parts, fit_params: Mapping[str, Any], raises: bool) -> TrainedModel:
+    """Train a model, which is changed, by one call of ``partial_fit``; of one that fails nothing but the error is kept.
 
-    Returns
-    -------
-    seconds : float
-    error : str or None
-        The traceback where the call failed, unless that is to be raised.
+    What it raises is raised only if that is asked for.
     """
     started = time.perf_counter()
-    if not n_rows(parts[0]):  # scikit-learn refuses to train on no rows
-        return 0.0, None
     try:
-        with computing():
-            model.partial_fit(*parts, **fit_params)
+        if n_rows(parts[0]):  # scikit-learn refuses to train on no rows
+            with computing():
+                trained.model.partial_fit(*parts, **fit_params)
     except Exception as error:
-        error.add_note(f"in partial_fit of {model!r}")
+        error.add_note(f"in partial_fit of {trained.model!r}")
         if raises:
             raise
-        return 0.0, format_exc()
-    return time.perf_counter() - started, None
+        return TrainedModel(None, trained.calls + 1, trained.seconds, format_exc())
+    return trained._replace(calls=trained.calls + 1, seconds=trained.seconds + time.perf_counter() - started)
 
 
-def score_model(model: Any, test: Parts, spec: TrainingSpec) -> tuple[float, float, str | None]:
-    """Score ``model`` on held-out rows.
+def score_model(name: Any, trained: TrainedModel, test: Parts, spec: TrainingSpec) -> ModelScore:
+    """Score a model on held-out rows.
 
-    Returns
-    -------
-    score, seconds : float
-    error : str or None
-        The traceback where scoring failed; then the score is the ``error_score``, unless that is "raise".
+    Where it has failed, or its scoring does, the score is the ``error_score``, unless that is "raise".
     """
+    failed = ModelScore(name, trained.calls, trained.seconds, spec.error_score, 0.0, trained.error)
+    if trained.error is not None:
+        return failed
     started = time.perf_counter()
     try:
         with computing():
-            score = spec.scorer(model, *test)
+            score: Any = spec.scorer(trained.model, *test)
         if not np.isscalar(score):
             raise ValueError(f"scoring: expected one number to compare models by, got {score!r}")
     except Exception:
         if spec.raises:
             raise
-        return spec.error_score, 0.0, format_exc()
-    return float(score), time.perf_counter() - started, None  # type: ignore[arg-type]
+        return failed._replace(error=format_exc())
+    return failed._replace(score=float(score), score_time=time.perf_counter() - started)  # type: ignore[arg-type]
 
 
 class ModelPool(ABC):
-    """Pool in which models are trained: on threads of this process, or on the workers of a cluster."""
+    """Pool in which models are trained: on threads of this process, or on the workers of a cluster.
 
-    slots: int
-    """Number of models that can be in training without waiting for each other."""
+    Parameters
+    ----------
+    pool : WorkerPool
+    slots : int
+        Number of models that can be in training without waiting for each other.
+    spec : TrainingSpec
+    candidates : mapping of models to Candidate
+    """
+
+    def __init__(self, pool: Any, slots: int, spec: TrainingSpec, candidates: Mapping[Any, Candidate]) -> None:
+        self._pool, self.slots, self._spec, self._candidates = pool, slots, spec, candidates
 
     @abstractmethod
     def start(self, model: Any, calls: int) -> None:
@@ -163,9 +175,9 @@ class ModelPool(ABC):
     def trained(self, model: Any) -> Any:
         """Return a model as it was when it was scored last."""
 
-    @abstractmethod
     def close(self) -> None:
         """Cancel the training of models that has not ended."""
+        self._pool.close()
 
 
 def run_policy(policy: Policy, pool: ModelPool, record_score: Callable[[ModelScore], Record]) -> None:

@@ -50,16 +50,13 @@ def in_rounds(rounds: Rounds) -> Policy:
             record = yield new
             new = []
             histories[record["model_id"]].append(record)
-        try:
-            budgets = rounds.send(histories)
-        except StopIteration:
-            return
+        budgets = tell(rounds, histories)
 
 
-def tell(policy: Policy, record: Record) -> list[Budget]:
-    """Return the budgets with which ``policy`` answers a record; none where it has ended."""
+def tell(policy: Policy | Rounds, news: Any) -> list[Budget]:
+    """Return the budgets with which a policy answers a record, or rounds answer histories; none where it has ended."""
     try:
-        return policy.send(record)
+        return policy.send(news)
     except StopIteration:
         return []
 
@@ -106,10 +103,20 @@ def promote(models: Sequence[Hashable], calls: Sequence[int], aggressiveness: fl
     untrained = deque(models)
     scored: list[dict[Hashable, list[Record]]] = [{} for _ in calls]
     promoted: list[set[Hashable]] = [set() for _ in calls]
+
+    def next_budget() -> Budget | None:
+        for rung in range(len(calls) - 2, -1, -1):
+            best = best_first(scored[rung], scored[rung])[: int(len(scored[rung]) / aggressiveness)]
+            for model in best:
+                if model not in promoted[rung]:
+                    promoted[rung].add(model)
+                    return Budget(model, calls[rung + 1])
+        return Budget(untrained.popleft(), calls[0]) if untrained else None
+
     running = 0
     while True:
         budgets: list[Budget] = []
-        while running < slots and (budget := _next_budget(untrained, scored, promoted, calls, aggressiveness)):
+        while running < slots and (budget := next_budget()):
             budgets.append(budget)
             running += 1
         if not running:
@@ -117,22 +124,6 @@ def promote(models: Sequence[Hashable], calls: Sequence[int], aggressiveness: fl
         record = yield budgets
         running -= 1
         scored[calls.index(record["partial_fit_calls"])][record["model_id"]] = [record]
-
-
-def _next_budget(
-    untrained: deque[Hashable],
-    scored: Sequence[dict[Hashable, list[Record]]],
-    promoted: Sequence[set[Hashable]],
-    calls: Sequence[int],
-    aggressiveness: float,
-) -> Budget | None:
-    for rung in range(len(calls) - 2, -1, -1):
-        best = best_first(scored[rung], scored[rung])[: int(len(scored[rung]) / aggressiveness)]
-        for model in best:
-            if model not in promoted[rung]:
-                promoted[rung].add(model)
-                return Budget(model, calls[rung + 1])
-    return Budget(untrained.popleft(), calls[0]) if untrained else None
 
 
 def inverse_decay(models: Sequence[Hashable], rate: float, max_iter: int, longest: int | None = None) -> Rounds:
@@ -338,10 +329,7 @@ def with_patience(rounds: Rounds, patience: int, tol: float | None) -> Rounds:
         targets: dict[Hashable, int] = dict(budgets)
         while due := _due(targets, histories, patience, tol):
             histories = yield due
-        try:
-            budgets = rounds.send(histories)
-        except StopIteration:
-            return
+        budgets = tell(rounds, histories)
 
 
 def calls_of(history: Sequence[Record]) -> int:
