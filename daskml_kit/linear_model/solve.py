@@ -16,7 +16,7 @@ from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
-from daskml_kit.solvers.objective import Problem
+from daskml_kit.solvers.objective import Problem, from_center
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
@@ -38,10 +38,11 @@ def sample_rows(n_features: int, n_coefficients: int) -> int:
 
 
 class Pilot(NamedTuple):
-    """End of the fit of a sample, and the Hessian there."""
+    """End of the fit of a sample, and the Hessian there; in coefficients of features less ``center``, if any."""
 
     w: Array
     hess: Array
+    center: Array | None = None
 
 
 def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Key, Pilot]:
@@ -71,8 +72,8 @@ def _solver(problem: Problem, summary: DataSummary, share: float) -> Solver:
 
 def diagonal(problem: Problem, summary: DataSummary) -> Array:
     """Return the Hessian's diagonal, roughly: the loss's hessian at the start times the mean squared features."""
-    X, weight = summary.sample_X, summary.sample_weight
-    squares = X.multiply(X) if sp.issparse(X) else X.astype(np.float64) ** 2
+    X, weight, center = summary.sample_X, summary.sample_weight, problem.center
+    squares = X.multiply(X) if sp.issparse(X) else (X.astype(np.float64) - (0 if center is None else center)) ** 2
     second = np.append(weight @ squares, weight.sum()) / weight.sum()
     hessian = _curvature(problem, summary)
     whole = np.tile(second * hessian, problem.shape[0])[problem.free] + problem.l2
@@ -108,6 +109,10 @@ DENSE_COEFFICIENTS = 1200
 """Up to this many coefficients a Hessian of the sample is made and factored; beyond, only its diagonal is used."""
 CHEAP_HESSIANS = 300
 """Up to this many coefficients a Hessian of all rows is made, where the sample tells too little."""
+FEW_PRODUCTS = 2e9
+"""Up to so many products a Hessian of all rows takes a fraction of a second."""
+FAR = 10.0
+"""Means that are so many standard deviations from zero are taken off the features inside of the solver."""
 SHORT_ROW = 32
 """Up to so many stored numbers a row, as encoded categories have, a Hessian costs little more than a gradient."""
 
@@ -128,25 +133,48 @@ def minimize(
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
     """
     solver = OTHER_NAMES.get(solver, solver)
+    center = _far_means(problems, summary)
+    if center is not None:
+        problems = {key: problem.about(center) for key, problem in problems.items()}
     if solver == "auto":
         warm = start is not None and all(_fits(start.get(key), p) for key, p in problems.items())
         solver = "known" if warm else _choose(problems, summary)
     if solver in ("known", "pilot"):
         pilots = fit_sample(problems, summary) if start is None or solver == "pilot" else start
         solvers: dict[Key, Solver] = {
-            key: quasi_newton(p.oracle(), *pilots[key], tol=tol, max_iter=max_iter, l1=p.l1)
+            key: quasi_newton(p.oracle(), *pilots[key][:2], tol=tol, max_iter=max_iter, l1=p.l1)
             for key, p in problems.items()
         }
     else:
         solvers = {key: _single(solver, p, summary, tol, max_iter) for key, p in problems.items()}
     results = yield from lockstep(solvers)
     if start is not None:
-        start.update({key: Pilot(r.w, r.last.hess) for key, r in results.items() if r.last.hess is not None})
+        start.update({key: Pilot(r.w, r.last.hess, center) for key, r in results.items() if r.last.hess is not None})
+    if center is not None:
+        shapes = {key: problem.shape for key, problem in problems.items()}
+        ends = {key: from_center(result.w.reshape(shapes[key]), center).ravel() for key, result in results.items()}
+        results = {key: result._replace(w=ends[key]) for key, result in results.items()}
     return results
 
 
+def _far_means(problems: Mapping[Key, Problem], summary: DataSummary) -> Array | None:
+    """Return the means of the sample, zeros where they are near; None where none is far, or intercepts are not free."""
+    X, weight = summary.sample_X, summary.sample_weight
+    if sp.issparse(X) or not weight.sum() > 0 or any(not p.is_whole for p in problems.values()):
+        return None
+    with np.errstate(all="ignore"):
+        mean = np.average(X, axis=0, weights=weight).astype(np.float64)
+        deviation = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+    center = np.where(np.abs(mean) > FAR * deviation, mean, 0.0)
+    return center if np.isfinite(center).all() and center.any() else None
+
+
 def _fits(pilot: Pilot | None, problem: Problem) -> bool:
-    return pilot is not None and len(pilot.w) == len(problem.free) and problem.log_floor is None
+    if pilot is None or len(pilot.w) != len(problem.free) or problem.log_floor is not None:
+        return False
+    if pilot.center is None or problem.center is None:
+        return pilot.center is problem.center
+    return np.array_equal(pilot.center, problem.center)
 
 
 def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max_iter: int) -> Solver:
@@ -168,7 +196,9 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
         tells = tells and _thinnest(summary) >= 10
     if size <= DENSE_COEFFICIENTS and tells and summary.n_rows >= 2 * sampled:
         return "pilot"
-    return "newton-cholesky" if cheap else "lbfgs"
+    # first-order steps with an l1 norm creep where features are collinear, or more than the rows
+    few = size <= DENSE_COEFFICIENTS and summary.n_rows * size**2 <= FEW_PRODUCTS
+    return "newton-cholesky" if cheap or (few and any(p.l1.any() for p in problems.values())) else "lbfgs"
 
 
 def _has_short_rows(X: Any) -> bool:

@@ -17,18 +17,33 @@ def solve_positive(hess: Array, right: Array) -> Array:
 
     ``right`` has shape (p,) or (p, t).
     """
+    return solve_consistent(hess, right)[0]
+
+
+def solve_consistent(hess: Array, right: Array) -> tuple[Array, Array]:
+    """Solve as `solve_positive` does; return the solution, and the way along which ``right`` has none.
+
+    Along that way x, which is zero unless the system is singular, Hx is zero, and ``right`` times x is positive.
+
+    Examples
+    --------
+    >>> solve_consistent(np.ones((2, 2)), np.array([3.0, 1.0]))
+    (array([1., 1.]), array([ 1., -1.]))
+    """
     scale = np.sqrt(np.maximum(np.diag(hess), 0))
     scale[scale == 0] = 1
     scaled, columns = hess / np.outer(scale, scale), right.reshape(len(scale), -1) / scale[:, None]
     with suppress(sl.LinAlgError):  # where it is not positive definite, its spectrum tells which part is
         factor = sl.cho_factor(scaled, lower=True)
         if np.diag(factor[0]).min() > 1e-7:
-            return np.asarray(sl.cho_solve(factor, columns) / scale[:, None]).reshape(right.shape)
+            solution = sl.cho_solve(factor, columns)
+            return np.asarray(solution / scale[:, None]).reshape(right.shape), np.zeros(right.shape)
     values, vectors = np.linalg.eigh(scaled)
     keep = values > 1e-12 * max(values.max(), 1e-300)
-    part = vectors[:, keep]
-    solution = part @ ((part.T @ columns) / values[keep, None])
-    return np.asarray(solution / scale[:, None]).reshape(right.shape)
+    part, rest = vectors[:, keep], vectors[:, ~keep]
+    found = part @ ((part.T @ columns) / values[keep, None]), rest @ (rest.T @ columns)
+    solution, way = (np.asarray(x / scale[:, None]).reshape(right.shape) for x in found)
+    return solution, way
 
 
 def solve_nonnegative(hess: Array, right: Array) -> Array:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from daskml_kit.numerics.linalg import solve_positive
+from daskml_kit.numerics.linalg import solve_consistent
 from daskml_kit.typing import Array
 
 MANY_ACTIVE = 500
 """Beyond this many coefficients that are not zero, their equations cost more than sweeps."""
+MANY_CROSSINGS = 8
+"""After so many coefficients that came to zero sweeps find the others faster."""
+MANY_STEPS = 100_000
+"""Steps of coordinate descent after which compiled ones go on: they have taken as long as it takes to load these."""
 
 
 def shrink(w: Array, threshold: Array | float) -> Array:
@@ -75,49 +80,76 @@ def minimize_quadratic(
     usable = np.flatnonzero(diagonal > 0)
     order, whole = usable, True
     bound_signs = (l1 > 0) | positive
+    steps, search_at = 0, 1
     for sweep in range(1, max_sweeps + 1):
-        largest = 0.0
-        for j in order if shuffle is None else shuffle.permutation(order):
-            old, hessian = u[j], diagonal[j]
-            gradient, bound = residual[j] + hessian * old, l1[j]
-            pulled = (
-                gradient - bound if gradient > bound else 0.0 if positive or gradient >= -bound else gradient + bound
-            )
-            new = pulled / hessian
-            if new != old:
-                u[j] = new
-                residual -= hess[j] * (new - old)
-                largest = max(largest, abs(new - old) * hessian)
+        turn = order if shuffle is None else shuffle.permutation(order)
+        steps += len(turn)
+        pass_over = sweep_over if steps <= MANY_STEPS else _compiled_sweep()
+        largest = pass_over(hess, residual, u, diagonal, l1, turn, positive)
         if largest <= tol and whole:
             return Descent(u, sweep, True)
-        arrived = _search_signs(hess, linear, l1, u, bound_signs)
+        arrived = False
+        if sweep >= search_at:
+            arrived = _search_signs(hess, linear, l1, u, bound_signs)
+            search_at = sweep + 1 if arrived else 2 * sweep  # where equations are singular, searches tell little
         residual = linear - hess @ u
         whole = arrived or largest <= tol
         order = usable if whole else usable[u[usable] != 0]
     return Descent(u, max_sweeps, False)
 
 
+def sweep_over(
+    hess: Array, residual: Array, u: Array, diagonal: Array, l1: Array, order: Array, positive: bool
+) -> float:
+    """Minimize over one coefficient after another, in place; return the largest change of a gradient.
+
+    `daskml_kit.numerics.compiled.sweep_over` does the same, to the bit.
+    """
+    largest = 0.0
+    for j in order:
+        old, hessian = u[j], diagonal[j]
+        gradient, bound = residual[j] + hessian * old, l1[j]
+        pulled = gradient - bound if gradient > bound else 0.0 if positive or gradient >= -bound else gradient + bound
+        new = pulled / hessian
+        if new != old:
+            u[j] = new
+            residual -= hess[j] * (new - old)
+            largest = max(largest, abs(new - old) * hessian)
+    return largest
+
+
+def _compiled_sweep() -> Callable[..., float]:
+    from daskml_kit.numerics import compiled  # only where so much is done that it pays to wait for Numba
+
+    sweep: Callable[..., float] = compiled.sweep_over
+    return sweep
+
+
 def _search_signs(hess: Array, linear: Array, l1: Array, u: Array, bound_signs: Array) -> bool:
     """Move ``u`` downhill, in place, to the minimum over coefficients of its signs, and return whether it got there.
 
     A coefficient that would cross zero on the way stays there, if its sign is bound, and the way goes on without it
-    (Lee, Battle, Raina & Ng 2006).
+    (Lee, Battle, Raina & Ng 2006). Where features are collinear their equations may have no solution; then the
+    objective falls all along a straight way.
     """
-    for _ in range(len(u)):
+    for _ in range(MANY_CROSSINGS):
         active = np.flatnonzero(u)
         if len(active) > MANY_ACTIVE:
             return False
         here, block = u[active], hess[np.ix_(active, active)]
         right = (linear - l1 * np.sign(u))[active]
-        goal = solve_positive(block, right)
-        if np.abs(block @ goal - right).max(initial=0) > 1e-10 * np.abs(right).max(initial=0):
-            return False
-        crossing = bound_signs[active] & (np.sign(goal) != np.sign(here))
+        goal, straight = solve_consistent(block, right)
+        solved = np.abs(block @ goal - right).max(initial=0) <= 1e-10 * np.abs(right).max(initial=0)
+        if not solved and not np.abs(block @ straight).max() < 1e-10 * np.abs(np.diag(block) * straight).max():
+            return False  # ill conditioned
+        way = goal - here if solved else straight
+        crossing = bound_signs[active] & (way * np.sign(here) < (-np.abs(here) if solved else 0))
         if not crossing.any():
-            u[active] = goal
-            return True
-        reach = np.where(crossing, here / np.where(crossing, here - goal, 1), np.inf)
-        u[active] = np.where(reach == reach.min(), 0, here + reach.min() * (goal - here))
+            if solved:
+                u[active] = goal
+            return bool(solved)
+        reach = np.where(crossing, -here / np.where(crossing, way, 1), np.inf)
+        u[active] = np.where(reach == reach.min(), 0, here + reach.min() * way)
     return False
 
 

@@ -15,6 +15,8 @@ from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 ARMIJO = 1e-4
+MAX_SWEEPS = 300
+"""Of coordinate descent in a proximal Newton step: an unfinished one goes downhill, too."""
 DECREMENT = 1e-3
 """The decrement that counts as converged, as a share of ``tol`` and of the objective."""
 
@@ -91,7 +93,7 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
         raise TypeError("a Newton step needs a Hessian")
     if l1.any():
         tol = 1e-3 * max(float(np.abs(least_slope(w, here.grad, l1)).max()), 1e-14)
-        step = minimize_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol).u - w
+        step = minimize_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol, max_sweeps=MAX_SWEEPS).u - w
         gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
         return step, float(gain)
     step = -solve_positive(hess, here.grad)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,35 @@ def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
         return Eval(here.value, here.grad[free], None if here.hess is None else here.hess[np.ix_(free, free)])
 
     return inner
+
+
+def about(oracle: Oracle, center: Array, n_outputs: int) -> Oracle:
+    """Take coefficients of features less ``center`` (of shape (d,)); the intercept of each output comes last.
+
+    Features far from zero make Hessians singular to rounding, together with the intercept; about their means not.
+    """
+    width = len(center) + 1
+
+    def shifted(w: Array, order: int) -> Asking:
+        here = yield from oracle(from_center(w.reshape(n_outputs, width), center).ravel(), order)
+        grad = here.grad.reshape(n_outputs, width).copy()
+        grad[:, :-1] -= grad[:, -1:] * center
+        hess = here.hess
+        if hess is not None:
+            hess = hess.reshape(n_outputs, width, n_outputs, width).copy()
+            hess[:, :-1] -= hess[:, -1:] * center[:, None, None]
+            hess[..., :-1] -= hess[..., -1:] * center
+            hess = hess.reshape(here.hess.shape)  # type: ignore[union-attr]
+        return Eval(here.value, grad.ravel(), hess)
+
+    return shifted
+
+
+def from_center(coef: Array, center: Array) -> Array:
+    """Return coefficients (k, d + 1) of features less ``center`` as those of the features; by ``-center``, back."""
+    moved = coef.copy()
+    moved[:, -1] -= coef[:, :-1] @ center
+    return moved
 
 
 def centered(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracle:
@@ -113,6 +142,8 @@ class Problem:
     start : array of shape (len(free),)
     log_floor : float, optional
         The last coefficient is positive, and fitted by its logarithm; below this it is as good as zero.
+    center : array of shape (features,), optional
+        Coefficients are those of features less this; all of them are free.
     """
 
     loss: Loss
@@ -124,11 +155,24 @@ class Problem:
     scale: float
     start: Array
     log_floor: float | None = None
+    center: Array | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all coefficients are free, as they are."""
+        return len(self.free) == self.shape[0] * self.shape[1] and self.log_floor is None
+
+    def about(self, center: Array) -> Problem:
+        """Return the same problem in the coefficients of features less ``center``."""
+        start = from_center(self.start.reshape(self.shape), -center).ravel()
+        return replace(self, start=start, center=center)
 
     def oracle(self) -> Oracle:
         """Return the smooth part."""
         size = self.shape[0] * self.shape[1]
         whole = data_term(self.loss, self.target, self.shape, self.scale)
+        if self.center is not None:
+            whole = about(whole, self.center, self.shape[0])
         inner = whole if len(self.free) == size else restricted(whole, self.free, size)
         smooth = ridge(inner if self.log_floor is None else last_by_logarithm(inner, self.log_floor), self.l2)
         if not isinstance(self.loss, Softmax):
