@@ -9,11 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import adaptive, blocks, large, linear, memory, opaque, parameter_server, partition, preparation, search
+from benchmarks import (
+    adaptive,
+    blocks,
+    large,
+    linear,
+    memory,
+    opaque,
+    parameter_server,
+    partition,
+    preparation,
+    search,
+    sparse,
+)
 from benchmarks.program import Setting
 from benchmarks.race import table
 
-NEED_PEER = ("logistic", "least-squares")
+NEED_PEER = {"logistic": "dask_ml", "least-squares": "dask_ml", "categories": "glum"}
 WORKS = {
     **linear.WORKS,
     **preparation.WORKS,
@@ -23,6 +35,7 @@ WORKS = {
     **adaptive.WORKS,
     **blocks.WORKS,
     **parameter_server.WORKS,
+    **sparse.WORKS,
 }
 TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5
@@ -33,8 +46,8 @@ LOOSER = {"pipeline-search": 50, "ridge-search": 50}
 
 @pytest.mark.parametrize("work", [name for name in WORKS if name != "memory"])
 def test_each_work_gives_rows(work: str) -> None:
-    if work in NEED_PEER and find_spec("dask_ml") is None:
-        pytest.skip("dask-ml is not installed: pip install 'daskml_kit[bench]'")
+    if work in NEED_PEER and find_spec(NEED_PEER[work]) is None:
+        pytest.skip(f"{NEED_PEER[work]} is not installed: pip install 'daskml_kit[bench]'")
     rows = WORKS[work](TOY)
     assert rows
     assert all(row.ours > 0 and row.peer > 0 for row in rows if row.unit == "s")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskml_kit.numerics.linalg import solve_consistent
+from daskml_kit.numerics.linalg import solve_consistent, solve_positive
 from daskml_kit.typing import Array
 
 MANY_ACTIVE = 500
@@ -74,6 +74,9 @@ def minimize_quadratic(
     >>> minimize_quadratic(np.diag([2.0, 1.0]), np.array([4.0, 0.5]), np.array([1.0, 1.0]), np.zeros(2), tol=1e-9).u
     array([1.5, 0. ])
     """
+    loose = np.flatnonzero((l1 == 0) & (not positive))
+    if 0 < len(loose) < len(l1):
+        return _without(loose, hess, linear, l1, start, tol=tol, max_sweeps=max_sweeps, shuffle=shuffle)
     u, diagonal = start.astype(np.float64), np.diag(hess).copy()
     u[diagonal <= 0] = 0
     residual = linear - hess @ u
@@ -96,6 +99,21 @@ def minimize_quadratic(
         whole = arrived or largest <= tol
         order = usable if whole else usable[u[usable] != 0]
     return Descent(u, max_sweeps, False)
+
+
+def _without(loose: Array, hess: Array, linear: Array, l1: Array, start: Array, **options: Any) -> Descent:
+    """Minimize as `minimize_quadratic` does, the ``loose`` coefficients, which have no bound, solved for exactly.
+
+    Sweeps creep where an intercept goes along with many features.
+    """
+    others = np.setdiff1d(np.arange(len(l1)), loose)
+    cross = hess[np.ix_(loose, others)]
+    solved = solve_positive(hess[np.ix_(loose, loose)], np.column_stack([cross, linear[loose]]))
+    reduced, right = hess[np.ix_(others, others)] - cross.T @ solved[:, :-1], linear[others] - cross.T @ solved[:, -1]
+    found = minimize_quadratic((reduced + reduced.T) / 2, right, l1[others], start[others], **options)
+    u = np.empty(len(l1))
+    u[others], u[loose] = found.u, solved[:, -1] - solved[:, :-1] @ found.u
+    return found._replace(u=u)
 
 
 def sweep_over(

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from daskml_kit.numerics import penalties
 from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
 from daskml_kit.numerics.penalties import duality_gap, least_slope, minimize_quadratic
 
@@ -67,3 +68,31 @@ def test_a_singular_system_is_solved_with_the_least_norm():
     A = np.array([[1.0, 1.0], [1.0, 1.0]])
     assert_allclose(solve_positive(A, np.array([2.0, 2.0])), [1.0, 1.0])
     assert_allclose(solve_positive(A, np.array([[2.0, 4.0], [2.0, 4.0]])), [[1.0, 2.0], [1.0, 2.0]])
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_compiled_sweeps_change_no_bits(monkeypatch, shuffled):
+    hess, linear = problem(3, 40, 60)
+    l1 = np.full(40, 0.1 * np.abs(linear).max())
+
+    def fit():
+        shuffle = np.random.default_rng(0) if shuffled else None
+        return minimize_quadratic(hess, linear, l1, np.zeros(40), tol=1e-10, shuffle=shuffle)
+
+    expected = fit()
+    monkeypatch.setattr(penalties, "MANY_STEPS", 0)
+    found = fit()
+    assert found.sweeps == expected.sweeps > 1
+    assert_array_equal(found.u, expected.u)
+
+
+def test_collinear_columns_are_left_along_a_straight_way():
+    draw = np.random.default_rng(0)
+    A = draw.normal(size=(40, 6))
+    A = np.hstack([A, A @ draw.normal(size=(6, 6))])  # half of the equations have no solution
+    hess, linear = A.T @ A / 40, A.T @ draw.normal(size=40) / 40
+    fit = minimize_quadratic(hess, linear, np.full(12, 1e-6), np.ones(12), tol=1e-12)
+    assert fit.settled
+    assert fit.sweeps < 100
+    assert np.count_nonzero(fit.u) <= 6
+    assert np.abs(least_slope(fit.u, hess @ fit.u - linear, np.full(12, 1e-6))).max() < 1e-9

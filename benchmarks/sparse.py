@@ -1,0 +1,214 @@
+"""Linear models on categories, against scikit-learn and glum with encoding counted, and on problems that are hard.
+
+``python -m benchmarks.sparse`` prints one table. ``categories`` fits a pipeline of an encoder and logistic regression
+to a data frame generated like airline delays: seven columns of skewed categories and a number. ``hard`` sets random
+problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
+scikit-learn at tight tolerance. Peers need the ``bench`` extra.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import sklearn.compose
+import sklearn.linear_model as theirs
+import sklearn.preprocessing
+from scipy.special import logsumexp
+from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_limits
+
+import daskml_kit.linear_model as kit
+from benchmarks.objectives import excess
+from benchmarks.program import Setting, Work, run
+from benchmarks.race import Row, race
+from daskml_kit.compose import make_column_transformer
+from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
+
+ROWS = 2_000_000
+LEVELS = {"month": 12, "day": 7, "carrier": 22, "origin": 300, "dest": 300, "hour": 24, "date": 31}
+SKEWED = 22
+"""Columns of at least so many levels are skewed."""
+OBJECTIVE = 1e-8
+"""How far above the best objective ours may be, as a share of it."""
+PROBLEMS = 200
+WORSE, SLOW_SECONDS, MUCH_SLOWER = 1e-6, 30.0, 10.0
+
+
+class Delays(NamedTuple):
+    """Departures of flights, made up, and whether each was late."""
+
+    frame: pd.DataFrame
+    late: np.ndarray[Any, Any]
+
+
+def make_delays(n_rows: int) -> Delays:
+    """Return departures whose being late depends on all columns."""
+    draw = np.random.default_rng(0)
+    frame, raw = {}, np.full(n_rows, -1.0)
+    for name, levels in LEVELS.items():
+        codes = draw.zipf(1.3, n_rows) % levels if levels >= SKEWED else draw.integers(0, levels, n_rows)
+        frame[name] = pd.Categorical.from_codes(codes, [f"{name}{level}" for level in range(levels)])
+        raw += draw.normal(size=levels)[codes] / 2
+    frame["distance"] = distance = draw.gamma(2, 400, n_rows)
+    raw += (distance - 800) / 1000
+    return Delays(pd.DataFrame(frame), (draw.random(n_rows) < 1 / (1 + np.exp(-raw))).astype(int))
+
+
+def categories(setting: Setting) -> list[Row]:
+    """Logistic regression on one-hot columns, from the data frame to the fitted pipeline."""
+    frame, late = make_delays(setting.rows(ROWS))
+    names, n_rows = list(LEVELS), len(late)
+    blocks, target = (dd.from_pandas(part, npartitions=8) for part in (frame, pd.Series(late)))
+
+    def ours() -> Any:
+        encode = make_column_transformer((OneHotEncoder(), names), (StandardScaler(), ["distance"]))
+        return make_pipeline(encode, kit.LogisticRegression()).fit(blocks, target)
+
+    def scikit_learn(solver: str) -> Any:
+        encode = sklearn.compose.make_column_transformer(
+            (sklearn.preprocessing.OneHotEncoder(), names), (sklearn.preprocessing.StandardScaler(), ["distance"])
+        )
+        return make_pipeline(encode, theirs.LogisticRegression(solver=solver, max_iter=1000)).fit(frame, late)
+
+    def glum() -> Any:
+        from glum import GeneralizedLinearRegressor
+
+        scaled = frame.assign(distance=sklearn.preprocessing.scale(frame["distance"]))
+        options = {"family": "binomial", "alpha": 1 / n_rows, "l1_ratio": 0, "gradient_tol": 1e-6}
+        return GeneralizedLinearRegressor(**options).fit(scaled, late), scaled
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a peer's complaints are not ours to print
+        peers = {"glum": glum, "lbfgs": lambda: scikit_learn("lbfgs")}
+        timed = race({"ours": ours, **peers}, setting.repeat)
+    reached = {name: _delays_objective(one.result, frame, late) for name, one in timed.items()}
+    gaps = {name: excess(value, min(reached.values())) for name, value in reached.items()}
+    notes = [f"{name}: {one.seconds:.2f} s, objective {gaps[name]:.1e} over the best" for name, one in timed.items()]
+    what = f"logistic, {n_rows:,} rows of categories"
+    bounds = {"glum": 3.0, "lbfgs": 5.0}
+    rows = [Row(f"{what}: {p}", timed["ours"].seconds, timed[p].seconds, bounds[p], notes=notes) for p in peers]
+    return [*rows, Row(f"{what}: objective over the best", gaps["ours"], OBJECTIVE, 1.0, at_most=True, unit="")]
+
+
+def _delays_objective(found: Any, frame: pd.DataFrame, late: np.ndarray[Any, Any]) -> float:
+    if isinstance(found, tuple):
+        chance, coef = found[0].predict(found[1]), found[0].coef_
+    else:
+        chance, coef = found.predict_proba(frame)[:, 1], found[-1].coef_.ravel()
+    return float(-np.log(np.where(late, chance, 1 - chance)).sum() + coef @ coef / 2)
+
+
+class Problem(NamedTuple):
+    """A random problem: models of ours and scikit-learn's, and the objective that both minimize."""
+
+    name: str
+    ours: Any
+    theirs: Any
+    X: np.ndarray[Any, Any]
+    y: np.ndarray[Any, Any]
+    objective: Callable[[Any], float]
+
+
+def hard_problem(seed: int) -> Problem:
+    """Draw a problem: its family, penalty, strength, number of rows and features, and what is odd about these."""
+    draw = np.random.default_rng([17, seed])
+    n, d = int(draw.choice([40, 150, 600])), int(draw.choice([5, 30, 80]))
+    kind = str(draw.choice(["plain", "correlated", "collinear", "constant", "offset", "tiny"]))
+    X = draw.normal(size=(n, d))
+    if kind == "correlated":
+        X = np.cumsum(X, axis=1) / np.sqrt(np.arange(1, d + 1))
+    elif kind == "collinear":
+        X[:, d // 2 :] = X[:, : d - d // 2] * 2
+    elif kind == "constant":
+        X[:, -1] = 3
+    elif kind == "tiny":
+        X[:, ::2] *= 1e-3
+    raw = X[:, 0] + draw.normal(size=n)
+    offset = float(10 ** draw.uniform(3, 5)) if kind == "offset" else 0.0
+    family = str(draw.choice(["logistic", "classes", "lasso", "ridge", "gamma"]))
+    strength = float(10 ** draw.uniform(-3, 3))
+    name = f"{seed}: {family}, {kind}, {n} x {d}, {strength:.1e}"
+    if family in ("logistic", "classes"):
+        cuts = [0] if family == "logistic" else [-0.7, 0.7]
+        y, ratio = np.digitize(raw, cuts), float(draw.choice([0, 0.5, 1]))
+        options = {"C": strength, "l1_ratio": ratio}
+        peer = theirs.LogisticRegression(**options, solver="saga" if ratio else "lbfgs", tol=1e-6, max_iter=3_000)
+
+        def of_classes(model: Any) -> float:
+            Z = X @ model.coef_.T + _intercept(model, X, offset)
+            Z = np.hstack([np.zeros((n, 1)), Z]) if Z.shape[1] == 1 else Z
+            loss = (logsumexp(Z, axis=1) - Z[np.arange(n), y]).sum()
+            return strength * loss + ratio * np.abs(model.coef_).sum() + (1 - ratio) / 2 * (model.coef_**2).sum()
+
+        mine = kit.LogisticRegression(**options, tol=1e-6, max_iter=1_000)
+        return Problem(f"{name}, l1 {ratio}", mine, peer, X + offset, y, of_classes)
+    alpha = strength / n
+    if family == "lasso":
+        pair = [module.Lasso(alpha=alpha, tol=1e-8, max_iter=100_000) for module in (kit, theirs)]
+        y = raw
+    elif family == "ridge":
+        pair, y = [module.Ridge(alpha=alpha) for module in (kit, theirs)], raw
+    else:
+        mine, peer = kit.GammaRegressor(alpha=alpha, tol=1e-8, max_iter=1_000), theirs.GammaRegressor(alpha=alpha)
+        pair, y = [mine, peer.set_params(tol=1e-8, max_iter=1_000, solver="newton-cholesky")], np.exp(raw / 3)
+
+    def of_numbers(model: Any) -> float:
+        fitted, w = X @ model.coef_ + _intercept(model, X, offset), model.coef_
+        if family == "gamma":
+            return float((fitted + y * np.exp(-np.clip(fitted, -700, 700))).mean() + alpha / 2 * w @ w)
+        half = ((fitted - y) ** 2).sum() / 2
+        return float(half / n + alpha * np.abs(w).sum() if family == "lasso" else half + alpha / 2 * w @ w)
+
+    return Problem(name, *pair, X + offset, y, of_numbers)
+
+
+def _intercept(model: Any, X: np.ndarray[Any, Any], offset: float) -> Any:
+    """Return the intercept for the features before ``offset`` was added."""
+    return model.intercept_ + offset * np.asarray(model.coef_).sum(axis=-1)
+
+
+def hard(setting: Setting) -> list[Row]:
+    """Objectives and seconds of random problems, against scikit-learn's solvers."""
+    n_problems = max(int(PROBLEMS * min(setting.scale, 1.0)), 10)
+    worse, slow, slower, notes = 0, 0, 0, []
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")
+        for seed in range(n_problems):
+            problem = hard_problem(seed)
+            (own, own_seconds), (other, other_seconds) = (
+                _timed(model, problem.X, problem.y) for model in (problem.ours, problem.theirs)
+            )
+            values = problem.objective(own), problem.objective(other)
+            gap = (values[0] - min(values)) / max(abs(min(values)), 1e-300)
+            worse, slow = worse + (not gap <= WORSE), slow + (own_seconds > SLOW_SECONDS)
+            slower += own_seconds > MUCH_SLOWER * max(other_seconds, 1e-2)
+            if not gap <= WORSE or own_seconds > max(1.0, MUCH_SLOWER * other_seconds):
+                notes.append(f"{problem.name}: {gap:.1e} over, {own_seconds:.2f} s, theirs {other_seconds:.2f} s")
+    what = f"{n_problems} hard problems"
+    return [
+        Row(f"{what}: worse than the best by {WORSE:g}", worse, 1, 0.5, at_most=True, unit="", notes=notes),
+        Row(f"{what}: over {SLOW_SECONDS:g} s", slow, 1, 0.5, at_most=True, unit=""),
+        Row(f"{what}: over {MUCH_SLOWER:g} times scikit-learn's time", slower, n_problems, 0.04, at_most=True, unit=""),
+    ]
+
+
+def _timed(model: Any, X: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[Any, float]:
+    started = time.perf_counter()
+    return model.fit(X, y), time.perf_counter() - started
+
+
+WORKS: dict[str, Work] = {"categories": categories, "hard": hard}
+
+
+def main() -> None:
+    run(WORKS, __doc__)
+
+
+if __name__ == "__main__":
+    main()
