@@ -118,6 +118,12 @@ def check_finite(block: Block) -> None:
             raise DataError(f"Input {name} contains {kind} in block {block.index}, row {row} of the block.")
 
 
+def check_not_negative(block: Block) -> None:
+    """Raise a `DataError` where a sample weight of ``block`` is negative."""
+    if block.weight is not None and (block.weight < 0).any():
+        raise DataError(f"Negative values in data passed to `sample_weight`: block {block.index}")
+
+
 def _as_matrix(X: Any, where: str) -> Matrix:
     if sp.issparse(X):
         return X if X.format == "csr" else X.tocsr()

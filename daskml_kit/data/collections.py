@@ -223,8 +223,9 @@ def dask_vector(values: Any, name: str) -> da.Array:
     if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
         values = values[values.columns[0]]
     if isinstance(values, dd.Series):
-        numeric = pd.api.types.is_numeric_dtype(values.dtype) and isinstance(values.dtype, np.dtype)
-        dtype = np.dtype(values.dtype if numeric else object)
+        plain = values.dtype if isinstance(values.dtype, np.dtype) else np.float64  # nullable: as scikit-learn
+        numeric = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype)
+        dtype = np.dtype(plain if numeric else object)
         return values.map_partitions(_series_to_array, dtype, meta=np.empty(0, dtype))
     if isinstance(values, dd.DataFrame):
         return dask_matrix(values)
@@ -337,4 +338,5 @@ def _frame_to_array(frame: pd.DataFrame, dtype: np.dtype[Any]) -> Array:
 
 
 def _series_to_array(series: pd.Series[Any], dtype: np.dtype[Any]) -> Array:
-    return np.asarray(series.to_numpy(dtype=dtype))
+    missing = {} if isinstance(series.dtype, np.dtype) or dtype.kind == "O" else {"na_value": np.nan}
+    return np.asarray(series.to_numpy(dtype=dtype, **missing))

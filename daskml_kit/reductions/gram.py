@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.data.block import Block, check_finite
+from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.numerics.csr import sandwich
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
@@ -44,6 +44,7 @@ class Gram(SingleReduction):
     answer_type: ClassVar[type[Scatter]] = Scatter
 
     def chunk(self, block: Block) -> Scatter:
+        check_not_negative(block)
         y = None if block.y is None else _columns(block.y)
         partial = _sparse_scatter(block, y) if sp.issparse(block.X) else _dense_scatter(block, y)
         if not np.isfinite(partial.product).all():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from daskml_kit.data.block import Block, check_finite
+from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -77,8 +77,7 @@ class Summary(SingleReduction):
         """
         n_rows = block.n_rows
         weight = np.ones(n_rows) if block.weight is None else block.weight.astype(np.float64)
-        if (weight < 0).any():
-            raise DataError(f"Negative values in data passed to `sample_weight`: block {block.index}")
+        check_not_negative(block)
         y = block.y
         if y is not None and not self.labeled and y.dtype.kind not in "fiub":
             raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
