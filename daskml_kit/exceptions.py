@@ -11,6 +11,10 @@ class AsynchronousClientError(RuntimeError):
     """A synchronous call was made under an asynchronous Dask client, where it would never return."""
 
 
+class NoWorkersError(TimeoutError):
+    """No worker joined the cluster in the time that the Dask setting ``daskml-kit.wait-for-workers`` gives."""
+
+
 class LostDataError(RuntimeError):
     """Data that cannot be computed again was lost with its worker."""
 

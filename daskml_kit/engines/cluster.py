@@ -20,7 +20,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, runs
 from daskml_kit.engines.engine import Profile, chunk_of, load
-from daskml_kit.engines.runtime import computing
+from daskml_kit.engines.runtime import computing, wait_for_workers
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
 
@@ -153,7 +153,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
 
     def _follow_workers(self) -> None:
         """Share the blocks out anew where workers joined or left since the last pass."""
-        threads = self.client.nthreads()
+        threads = wait_for_workers(self.client)
         if threads != self._threads:
             self._threads = threads
             self.profile.n_threads = sum(threads.values())

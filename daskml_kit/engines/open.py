@@ -51,7 +51,7 @@ from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
-from daskml_kit.engines.runtime import released_task_thread
+from daskml_kit.engines.runtime import released_task_thread, wait_for_workers
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
@@ -109,7 +109,7 @@ def open_engine(
 
 
 def find_client() -> Client | None:
-    """Return the synchronous client of this thread, or of this task's worker.
+    """Return the synchronous client of this thread, or of this task's worker, once it has workers.
 
     None without a cluster, or where ``dask.config`` names a scheduler of this process.
     """
@@ -125,6 +125,7 @@ def find_client() -> Client | None:
             "for ever: use Client(..., asynchronous=False), or call them in a thread by `await asyncio.to_thread(...)` "
             "under a synchronous client"
         )
+    wait_for_workers(client)
     return client
 
 

@@ -1,16 +1,24 @@
-"""Threads of BLAS while a process computes, and the plugin that keeps freed memory."""
+"""Threads of BLAS while a process computes, the plugin that keeps freed memory, and clusters without workers."""
 
 from __future__ import annotations
 
 import platform
 import resource
+import threading
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
+import sklearn.linear_model
 from distributed import Client, LocalCluster
 from threadpoolctl import threadpool_info
 
+from daskml_kit.engines import open as opening
 from daskml_kit.engines.runtime import KeepFreedMemory, computing
+from daskml_kit.exceptions import NoWorkersError
+from daskml_kit.linear_model import LinearRegression, SGDClassifier
+from daskml_kit.model_selection import GridSearchCV, IncrementalSearchCV
 
 PAGES = 2**20 // resource.getpagesize()
 """Of a temporary."""
@@ -50,3 +58,37 @@ def test_blas_has_one_thread_while_any_thread_is_inside():
             assert blas_threads() == {1}
         assert blas_threads() == {1}
     assert blas_threads() == before
+
+
+@pytest.fixture
+def empty_cluster():
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster, Client(cluster):
+        yield cluster
+
+
+@pytest.mark.filterwarnings("ignore:the parameters have no replica")
+@pytest.mark.parametrize(
+    "model",
+    [
+        LinearRegression(),
+        SGDClassifier(max_iter=1, tol=None),
+        GridSearchCV(LinearRegression(), {"fit_intercept": [True, False]}, cv=2),
+        IncrementalSearchCV(sklearn.linear_model.SGDRegressor(), {"alpha": [1e-4, 1e-3]}, 2, max_iter=2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_fit_waits_for_the_first_worker(empty_cluster, monkeypatch, model):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    X = da.random.default_rng(0).normal(size=(400, 3), chunks=(100, 3))
+    starter = threading.Timer(0.5, empty_cluster.scale, [1])
+    starter.start()
+    model.fit(X, (X[:, 0] > 0).astype(int))
+    starter.join()
+    assert model.n_features_in_ == 3
+
+
+def test_who_waits_in_vain_is_told_how_long(empty_cluster):
+    X = da.ones((4, 1), chunks=2)
+    setting = {"daskml-kit.wait-for-workers": "0.2s"}
+    with dask.config.set(setting), pytest.raises(NoWorkersError, match=r"in 0\.2s.*'daskml-kit\.wait-for-workers'"):
+        LinearRegression().fit(X, X[:, 0])
