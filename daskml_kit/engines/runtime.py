@@ -176,7 +176,7 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
         client.wait_for_workers(1, timeout=patience)
     except TimeoutError:
         raise NoWorkersError(
-            f"no worker joined the cluster in {patience}: start some, or wait longer by the Dask setting {WAIT_SETTING!r}"
+            f"no worker joined the cluster in {patience}: start some, or raise the Dask setting {WAIT_SETTING!r}"
         ) from None
     return wait_for_workers(client)
 

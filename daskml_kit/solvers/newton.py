@@ -105,8 +105,13 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
 
 def settled(here: Eval, w: Array, l1: Array, gain: float, tol: float) -> bool:
     """Return whether gradients and predicted gain are small enough to stop."""
-    steepest = float(np.abs(least_slope(w, here.grad, l1)).max(initial=0))
-    return steepest <= tol and gain <= DECREMENT * tol * max(abs(here.value), 1e-300)
+    return steepest(here, w, l1) <= tol and gain <= DECREMENT * tol * max(abs(here.value), 1e-300)
+
+
+def steepest(here: Eval, w: Array, l1: Array) -> float:
+    """Return the largest entry of the least subgradient."""
+    slopes = least_slope(w, here.grad, l1) if l1.any() else here.grad
+    return float(np.abs(slopes).max(initial=0))
 
 
 def stalled(here: Eval, gain: float) -> bool:
@@ -118,8 +123,8 @@ def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain
     """Return whether a step that should gain nothing in the objective's digits did not flatten the gradients either."""
     if gain > 1e-15 * abs(before[1].value):
         return False
-    steepest = [float(np.abs(least_slope(w, here.grad, l1)).max(initial=0)) for w, here in (before, after)]
-    return steepest[1] > 0.5 * steepest[0]
+    slopes = [steepest(here, w, l1) for w, here in (before, after)]
+    return slopes[1] > 0.5 * slopes[0]
 
 
 def backtrack(

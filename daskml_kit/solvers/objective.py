@@ -159,7 +159,7 @@ class Problem:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all coefficients are free, as they are."""
+        """True where all coefficients are free, as they are."""
         return len(self.free) == self.shape[0] * self.shape[1] and self.log_floor is None
 
     def about(self, center: Array) -> Problem:
