@@ -59,9 +59,7 @@ def on_dask(X, y, rows=2_000):
     "options",
     [
         {},
-        {"training": Asynchronous()},
         {"training": Asynchronous(staleness=2)},
-        {"optimizer": "adagrad", "learning_rate": 0.2},
         {"optimizer": "adam", "learning_rate": 0.02},
         {"training": Synchronous(virtual_workers=2, push_every=2)},
     ],
