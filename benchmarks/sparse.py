@@ -36,7 +36,7 @@ SKEWED = 22
 """Columns of at least so many levels are skewed."""
 OBJECTIVE = 1e-8
 """How far above the best objective ours may be, as a share of it."""
-PROBLEMS = 200
+PROBLEMS = 500
 WORSE, SLOW_SECONDS, MUCH_SLOWER = 1e-6, 30.0, 10.0
 
 

@@ -121,7 +121,10 @@ def stalled(here: Eval, gain: float) -> bool:
 
 def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain: float) -> bool:
     """Return whether a step that should gain nothing in the objective's digits did not flatten the gradients either."""
-    if gain > 1e-15 * abs(before[1].value):
+    size = abs(before[1].value)
+    start, end = (here.value + float(l1 @ np.abs(w)) for w, here in (before, after))
+    lower = gain > 1e-13 * size or end < start  # not so where features far from zero cost digits
+    if gain > 1e-15 * size and lower:
         return False
     slopes = [steepest(here, w, l1) for w, here in (before, after)]
     return slopes[1] > 0.5 * slopes[0]

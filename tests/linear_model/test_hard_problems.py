@@ -13,7 +13,7 @@ from benchmarks.sparse import WORSE, hard_problem
 from daskml_kit.linear_model import GammaRegressor, Lasso, LogisticRegression
 
 
-@pytest.mark.parametrize("seed", [*range(0, 200, 5), 128])
+@pytest.mark.parametrize("seed", [*range(0, 200, 5), 128, 288])
 def test_no_objective_is_above_scikit_learns(seed):
     problem = hard_problem(seed)
     ours = problem.objective(problem.ours.fit(problem.X, problem.y))
