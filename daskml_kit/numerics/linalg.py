@@ -17,7 +17,8 @@ def solve_positive(hess: Array, right: Array) -> Array:
 
     ``right`` has shape (p,) or (p, t).
     """
-    return solve_consistent(hess, right)[0]
+    by_cholesky = _cholesky_solution(hess, right)
+    return solve_consistent(hess, right)[0] if by_cholesky is None else by_cholesky
 
 
 def solve_consistent(hess: Array, right: Array) -> tuple[Array, Array]:
@@ -30,20 +31,36 @@ def solve_consistent(hess: Array, right: Array) -> tuple[Array, Array]:
     >>> solve_consistent(np.ones((2, 2)), np.array([3.0, 1.0]))
     (array([1., 1.]), array([ 1., -1.]))
     """
-    scale = np.sqrt(np.maximum(np.diag(hess), 0))
-    scale[scale == 0] = 1
-    scaled, columns = hess / np.outer(scale, scale), right.reshape(len(scale), -1) / scale[:, None]
-    with suppress(sl.LinAlgError):  # where it is not positive definite, its spectrum tells which part is
-        factor = sl.cho_factor(scaled, lower=True)
-        if np.diag(factor[0]).min() > 1e-7:
-            solution = sl.cho_solve(factor, columns)
-            return np.asarray(solution / scale[:, None]).reshape(right.shape), np.zeros(right.shape)
-    values, vectors = np.linalg.eigh(scaled)
+    by_cholesky = _cholesky_solution(hess, right)
+    if by_cholesky is not None:
+        left = np.abs(hess @ by_cholesky - right).max(initial=0)
+        if left <= 1e-8 * np.abs(right).max(initial=0):  # else it is singular, and rounding has hidden it
+            return by_cholesky, np.zeros(right.shape)
+    scale = _scale(hess)
+    columns = right.reshape(len(scale), -1) / scale[:, None]
+    values, vectors = np.linalg.eigh(hess / np.outer(scale, scale))
     keep = values > 1e-12 * max(values.max(), 1e-300)
     part, rest = vectors[:, keep], vectors[:, ~keep]
     found = part @ ((part.T @ columns) / values[keep, None]), rest @ (rest.T @ columns)
     solution, way = (np.asarray(x / scale[:, None]).reshape(right.shape) for x in found)
     return solution, way
+
+
+def _cholesky_solution(hess: Array, right: Array) -> Array | None:
+    """Return the solution by Cholesky factors; None where ``hess``, scaled, is not positive definite to rounding."""
+    scale = _scale(hess)
+    with suppress(sl.LinAlgError):
+        factor = sl.cho_factor(hess / np.outer(scale, scale), lower=True)
+        if np.diag(factor[0]).min() > 1e-7:
+            solution = sl.cho_solve(factor, right.reshape(len(scale), -1) / scale[:, None])
+            return np.asarray(solution / scale[:, None]).reshape(right.shape)
+    return None
+
+
+def _scale(hess: Array) -> Array:
+    scale: Array = np.sqrt(np.maximum(np.diag(hess), 0))
+    scale[scale == 0] = 1
+    return scale
 
 
 def solve_nonnegative(hess: Array, right: Array) -> Array:
