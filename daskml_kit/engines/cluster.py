@@ -23,6 +23,7 @@ from daskml_kit.engines.engine import Profile, chunk_of, load
 from daskml_kit.engines.runtime import computing, wait_for_workers
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
+from daskml_kit.workers.cluster_pool import LOST_BLOCK
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
@@ -84,10 +85,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         try:
             parts = self.client.gather(futures)
         except CancelledError as error:
-            raise LostDataError(
-                "a block of the data was lost with its worker and cannot be computed again: persist data, or read it "
-                "from storage; data that was scattered has no recipe"
-            ) from error
+            raise LostDataError(LOST_BLOCK) from error
         except BaseException:
             self.client.cancel(futures)
             raise

@@ -53,7 +53,7 @@ class LinearModel(DaskEstimator):
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
         results: dict[Key, Result] = yield from minimize(
-            problems, summary, solver=solver, tol=self.tol, max_iter=limit, start=spec.start
+            problems, summary, solver=solver, tol=self.tol, max_iter=limit, start=spec.start, shared=spec.shared
         )
         stopped = [result.n_iter for result in results.values() if not result.converged]
         if stopped:

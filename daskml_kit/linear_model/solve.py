@@ -125,15 +125,17 @@ def minimize(
     tol: float,
     max_iter: int,
     start: dict[Hashable, Pilot] | None = None,
+    shared: dict[Hashable, Any] | None = None,
 ) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
     Newton, and with many coefficients L-BFGS, or FISTA where there is an l1 norm, scaled by the sample's diagonal.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
+    ``shared`` is what fits on the same rows have in common.
     """
     solver = OTHER_NAMES.get(solver, solver)
-    center = _far_means(problems, summary)
+    center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
     if solver == "auto":
@@ -157,10 +159,21 @@ def minimize(
     return results
 
 
-def _far_means(problems: Mapping[Key, Problem], summary: DataSummary) -> Array | None:
-    """Return the means of the sample, zeros where they are near; None where none is far, or intercepts are not free."""
+def _shared_means(summary: DataSummary, shared: dict[Hashable, Any] | None) -> Array | None:
+    """Return the far means of a sample, which are looked for once."""
+    if shared is None:
+        return _far_means(summary)
+    key = "far means", id(summary.sample_X)
+    if key not in shared:
+        shared[key] = summary.sample_X, _far_means(summary)  # the sample is kept, so that no other has its id
+    center: Array | None = shared[key][1]
+    return center
+
+
+def _far_means(summary: DataSummary) -> Array | None:
+    """Return the means of the sample, zeros where they are near; None where none is far."""
     X, weight = summary.sample_X, summary.sample_weight
-    if sp.issparse(X) or not weight.sum() > 0 or any(not p.is_whole for p in problems.values()):
+    if sp.issparse(X) or not weight.sum() > 0:
         return None
     with np.errstate(all="ignore"):
         mean = np.average(X, axis=0, weights=weight).astype(np.float64)

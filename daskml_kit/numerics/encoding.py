@@ -43,10 +43,8 @@ def transform_rows(model: Any, rows: Any) -> Any:
     return model.transform(rows) if found is None else found
 
 
-def codes_of(values: Any) -> tuple[Array, Any] | None:
-    """Return a code of each value, and the distinct values in the order they come; None where they are of no one kind.
-
-    None, NaN and pd.NA are several kinds of missing values, which only columns of objects hold side by side.
+def codes_of(values: Any) -> tuple[Array, Any]:
+    """Return a code of each value, and the distinct values; None, NaN and pd.NA are three values, and come last.
 
     Examples
     --------
@@ -57,31 +55,29 @@ def codes_of(values: Any) -> tuple[Array, Any] | None:
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, numbers = pd.factorize(np.asarray(values.cat.codes))
         return codes, pd.Series(pd.Categorical.from_codes(numbers, dtype=values.dtype), name=values.name)
+    rows = values.iloc if hasattr(values, "iloc") else values
     codes, _ = pd.factorize(values)
-    missing = codes < 0
-    if missing.any():
-        if values.dtype == object:
-            return None
-        codes[missing] = codes.max() + 1
-    first = first_rows_of(codes)
-    return codes, values.iloc[first] if hasattr(values, "iloc") else values[first]
-
-
-def first_rows_of(codes: Array) -> Array:
-    """Return the first row of each code from 0 on."""
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        kinds = [_kind(value) for value in rows[missing]] if values.dtype == object else [""] * len(missing)
+        codes[missing] = codes.max() + 1 + pd.factorize(np.array(kinds))[0]
     first = np.empty(int(codes.max(initial=-1)) + 1, np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
-    return first
+    return codes, rows[first]
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else "NA" if value is pd.NA else "NaN"
 
 
 def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
     """Return the encoded rows as CSR; None where scikit-learn has to do it."""
     if not encoder.sparse_output or frame.shape[1] != encoder.n_features_in_:
         return None
-    coded = [codes_of(frame.iloc[:, position]) for position in range(frame.shape[1])]
-    if any(column is None for column in coded):
-        return None
-    codes, distinct = zip(*coded, strict=True)
+    objects = (values for _, values in frame.items() if values.dtype == np.object_)
+    if any(values.hasnans for values in objects):
+        return None  # of None beside NaN scikit-learn looks at the whole column
+    codes, distinct = zip(*(codes_of(frame.iloc[:, position]) for position in range(frame.shape[1])), strict=True)
     n_rows = max(map(len, distinct))
     columns = [values.iloc[np.resize(np.arange(len(values)), n_rows)].reset_index(drop=True) for values in distinct]
     # scikit-learn encodes each distinct value: unknown, missing, dropped and infrequent ones are its affair

@@ -10,7 +10,7 @@ import pandas as pd
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.encoding import codes_of, first_rows_of
+from daskml_kit.numerics.encoding import codes_of
 from daskml_kit.reductions.class_losses import union
 from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.reduction import SingleReduction
@@ -46,27 +46,11 @@ class Counts(SingleReduction):
 
 def _tally(values: Any, weight: Array) -> Tally:
     """Sum the weights of equal values."""
-    codes, distinct = codes_of(values) or _code_objects(values)
+    codes, distinct = codes_of(values)
     if isinstance(distinct.dtype, pd.CategoricalDtype):  # blocks may know different categories
         plain = np.asarray(distinct)
         distinct = pd.Series(plain, name=distinct.name, dtype=plain.dtype)
     return Tally(distinct, np.bincount(codes, weight, minlength=len(distinct)).astype(np.int64))
-
-
-def _code_objects(values: Any) -> tuple[Array, Any]:
-    """Give the missing values, of which objects may hold several kinds, codes of their own."""
-    codes = np.array(pd.factorize(values)[0])
-    rows = np.flatnonzero(codes < 0)
-    last = codes.max(initial=-1)
-    kinds = [_kind(value) for value in (values.iloc[rows] if hasattr(values, "iloc") else values[rows])]
-    order = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
-    codes[rows] = last + np.array([order[kind] for kind in kinds])
-    first = first_rows_of(codes)
-    return codes, values.iloc[first] if hasattr(values, "iloc") else values[first]
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else "NA" if value is pd.NA else "NaN"
 
 
 def _column(table: Any, position: int) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskml_kit.numerics.penalties import least_slope, shrink
-from daskml_kit.solvers.newton import DECREMENT
+from daskml_kit.numerics.penalties import shrink
+from daskml_kit.solvers.newton import settled
 from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -30,9 +30,7 @@ def fista(oracle: Oracle, w: Array, *, l1: Array, tol: float, max_iter: int, sca
                 break
             hessian *= 2
         gain = float(0.5 * hessian * (metric * apart) @ apart)
-        if np.abs(least_slope(trial, there.grad, l1)).max() <= tol and gain <= DECREMENT * tol * max(
-            abs(there.value), 1e-300
-        ):
+        if settled(there, trial, l1, gain, tol):
             return Result(trial, n_iter + 1, True, there)
         if (point - trial) @ (metric * (trial - last)) > 0:
             momentum, point = 1.0, trial

@@ -92,7 +92,7 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
     if hess is None:
         raise TypeError("a Newton step needs a Hessian")
     if l1.any():
-        tol = 1e-3 * max(float(np.abs(least_slope(w, here.grad, l1)).max()), 1e-14)
+        tol = 1e-3 * max(steepest(here, w, l1), 1e-14)
         step = minimize_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol, max_sweeps=MAX_SWEEPS).u - w
         gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
         return step, float(gain)

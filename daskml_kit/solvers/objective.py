@@ -10,6 +10,7 @@ from daskml_kit.numerics.losses import Loss, Softmax
 from daskml_kit.numerics.targets import Target
 from daskml_kit.reductions.loss import Eval, LossAt
 from daskml_kit.solvers.types import Asking, Oracle
+from daskml_kit.solvers.views import StandardizedView, View, mapped_coefficients, seen, unscaling
 from daskml_kit.typing import Array
 
 
@@ -47,33 +48,14 @@ def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
     return inner
 
 
-def about(oracle: Oracle, center: Array, n_outputs: int) -> Oracle:
-    """Take coefficients of features less ``center`` (of shape (d,)); the intercept of each output comes last.
-
-    Features far from zero make Hessians singular to rounding, together with the intercept; about their means not.
-    """
-    width = len(center) + 1
-
-    def shifted(w: Array, order: int) -> Asking:
-        here = yield from oracle(from_center(w.reshape(n_outputs, width), center).ravel(), order)
-        grad = here.grad.reshape(n_outputs, width).copy()
-        grad[:, :-1] -= grad[:, -1:] * center
-        hess = here.hess
-        if hess is not None:
-            hess = hess.reshape(n_outputs, width, n_outputs, width).copy()
-            hess[:, :-1] -= hess[:, -1:] * center[:, None, None]
-            hess[..., :-1] -= hess[..., -1:] * center
-            hess = hess.reshape(here.hess.shape)  # type: ignore[union-attr]
-        return Eval(here.value, grad.ravel(), hess)
-
-    return shifted
+def behind(view: View, oracle: Oracle) -> Oracle:
+    """Take coefficients of the features that ``view`` shows."""
+    return lambda w, order: seen(view, oracle(w, order))
 
 
 def from_center(coef: Array, center: Array) -> Array:
     """Return coefficients (k, d + 1) of features less ``center`` as those of the features; by ``-center``, back."""
-    moved = coef.copy()
-    moved[:, -1] -= coef[:, :-1] @ center
-    return moved
+    return mapped_coefficients(unscaling(center, np.ones_like(center)), coef)
 
 
 def centered(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Oracle:
@@ -172,7 +154,8 @@ class Problem:
         size = self.shape[0] * self.shape[1]
         whole = data_term(self.loss, self.target, self.shape, self.scale)
         if self.center is not None:
-            whole = about(whole, self.center, self.shape[0])
+            # features far from zero make Hessians singular to rounding, together with the intercept
+            whole = behind(StandardizedView(self.center, np.ones_like(self.center), None), whole)
         inner = whole if len(self.free) == size else restricted(whole, self.free, size)
         smooth = ridge(inner if self.log_floor is None else last_by_logarithm(inner, self.log_floor), self.l2)
         if not isinstance(self.loss, Softmax):

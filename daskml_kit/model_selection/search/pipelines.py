@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -112,7 +113,7 @@ def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
         fitted[name] = deepcopy(learned)
     model._check_parameters()
     several = bool(get_tags(model).target_tags.multi_output)
-    seen_X = da.zeros((1, spec.n_features), dtype=spec.dtype) if views else X
+    seen_X = _rows_behind(spec.n_features, spec.dtype) if views else X
     check_fit(model, seen_X, y, labeled=is_classifier(model), multi_output=several)
     model._keep((yield from _seen_through(views, model._fit_steps(replace(spec, start=start)))))
     if fitted:
@@ -135,6 +136,12 @@ def coefficients(estimator: Any, gaps: Gaps) -> Array:
     for view in reversed(views):
         whole = mapped_coefficients(view.matrix, whole)  # type: ignore[attr-defined]  # of steps with a view of their own
     return whole
+
+
+@cache
+def _rows_behind(n_features: int, dtype: Any) -> Any:
+    """Return lazy rows of the width and type that the steps before the model make, which are never computed."""
+    return da.zeros((1, n_features), dtype=dtype)
 
 
 def _seen_through(views: Sequence[View], fit: Fit) -> Fit:
