@@ -137,6 +137,8 @@ PARTS = ("X", "y", "sample_weight", "fold")
 """What a block is made of, in the order of `as_block`."""
 BLOCK_BYTES = 4 * 2**20
 MAX_BLOCKS = 64
+NUMBERS_A_COLUMN = 3
+"""Numbers a column, on average, that a block of a sparse matrix holds: a partial answer is as long as its rows."""
 
 
 class Place(NamedTuple):
@@ -185,6 +187,9 @@ def memory_blocks(X: Any, y: Array | None, weight: Array | None, fold: Array | N
     """Cut arrays in memory into views of rows; where they are cut depends on their size alone."""
     n_rows, size = X.shape[0], X.data.nbytes if sp.issparse(X) else X.nbytes
     n_blocks = int(min(max(size // BLOCK_BYTES, 1), MAX_BLOCKS, max(n_rows, 1)))
+    if sp.issparse(X):
+        most = max(size // (8 * NUMBERS_A_COLUMN * max(X.shape[1], 1)), 1)
+        n_blocks = min(n_blocks, 1 << int(most).bit_length() - 1)
     edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
     parts = (X, y, weight, fold)

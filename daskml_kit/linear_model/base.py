@@ -41,7 +41,7 @@ class LinearModel(DaskEstimator):
     ) -> Generator[Summary, DataSummary, DataSummary]:
         """Ask for the summary of the data, and refuse data without rows."""
         d = spec.n_features
-        rows, seed = sample_rows(d, n_outputs * (d + 1)), seed_of(getattr(self, "random_state", None))
+        rows, seed = sample_rows(n_outputs * (d + 1)), seed_of(getattr(self, "random_state", None))
         summary = yield Summary(labeled, rows, spec.n_blocks, seed)
         require_rows(summary.n_rows, summary.weight, d)
         return summary

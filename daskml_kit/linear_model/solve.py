@@ -12,17 +12,18 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.numerics.losses import hessian_times
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
+from daskml_kit.solvers.newton_cg import newton_cg
 from daskml_kit.solvers.objective import Problem, from_center
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_choice
 
-SAMPLE_BYTES = 32 * 2**20
 FREE_HESSIANS = 150
 """Beyond this many coefficients a pilot fit asks for its Hessian once, in the end."""
 LOOSE = 1e-3
@@ -31,10 +32,9 @@ LOOSE = 1e-3
 Key = TypeVar("Key", bound=Hashable)
 
 
-def sample_rows(n_features: int, n_coefficients: int) -> int:
+def sample_rows(n_coefficients: int) -> int:
     """Return how many rows a pilot fit wants: enough that its Hessian is within some percent of the whole."""
-    wanted = min(max(20_000, 30 * n_coefficients), 60_000)
-    return int(min(wanted, SAMPLE_BYTES // (8 * (n_features + 1))))
+    return min(max(20_000, 30 * n_coefficients), 60_000)
 
 
 class Pilot(NamedTuple):
@@ -73,6 +73,8 @@ def _solver(problem: Problem, summary: DataSummary, share: float) -> Solver:
 def diagonal(problem: Problem, summary: DataSummary) -> Array:
     """Return the Hessian's diagonal, roughly: the loss's hessian at the start times the mean squared features."""
     X, weight, center = summary.sample_X, summary.sample_weight, problem.center
+    if problem.columns is not None:
+        X = X[:, problem.columns]
     squares = X.multiply(X) if sp.issparse(X) else (X.astype(np.float64) - (0 if center is None else center)) ** 2
     second = np.append(weight @ squares, weight.sum()) / weight.sum()
     hessian = _curvature(problem, summary)
@@ -88,8 +90,9 @@ def _curvature(problem: Problem, summary: DataSummary) -> float:
     raw = np.zeros((problem.shape[0], len(summary.sample_weight)))
     if problem.log_floor is not None:
         raw[-1] = np.exp(problem.start[-1])
-    hessian = problem.loss.terms(raw, read.y, 2).hessian
-    first = hessian[0] if hessian is not None and hessian.ndim == 2 else hessian[0, 0]  # type: ignore[index]
+    along = np.zeros_like(raw)
+    along[0] = 1
+    first = hessian_times(problem.loss, raw, read.y, along)[0]
     return max(float(np.average(np.abs(first), weights=summary.sample_weight)), 1e-3)
 
 
@@ -113,6 +116,8 @@ FEW_PRODUCTS = 2e9
 """Up to so many products a Hessian of all rows takes a fraction of a second."""
 FAR = 10.0
 """Means that are so many standard deviations from zero are taken off the features inside of the solver."""
+MOST_USED = 0.8
+"""Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 SHORT_ROW = 32
 """Up to so many stored numbers a row, as encoded categories have, a Hessian costs little more than a gradient."""
 
@@ -130,11 +135,15 @@ def minimize(
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
-    Newton, and with many coefficients L-BFGS, or FISTA where there is an l1 norm, scaled by the sample's diagonal.
+    Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, and FISTA
+    where there is an l1 norm, all scaled by the sample's diagonal.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
     ``shared`` is what fits on the same rows have in common.
     """
     solver = OTHER_NAMES.get(solver, solver)
+    columns = _few_used(problems, summary) if start is None else None
+    if columns is not None:
+        return (yield from _minimize_used(problems, columns, summary, solver=solver, tol=tol, max_iter=max_iter))
     center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
@@ -157,6 +166,33 @@ def minimize(
         ends = {key: from_center(result.w.reshape(shapes[key]), center).ravel() for key, result in results.items()}
         results = {key: result._replace(w=ends[key]) for key, result in results.items()}
     return results
+
+
+def _minimize_used(
+    problems: Mapping[Key, Problem], columns: Array, summary: DataSummary, **options: Any
+) -> Generator[Any, Any, dict[Key, Result]]:
+    """Solve problems in the coefficients of ``columns``, which rows have numbers in; others stay, or shrink to zero."""
+    parts = {key: problem.of_columns(columns) for key, problem in problems.items()}
+    smaller = {key: problem for key, (problem, _) in parts.items()}
+    results = yield from minimize(smaller, summary._replace(used=None), **options)
+    for key, result in results.items():
+        whole = np.where(problems[key].l2 + problems[key].l1 > 0, 0.0, problems[key].start)
+        whole[parts[key][1]] = result.w
+        results[key] = result._replace(w=whole)
+    return results
+
+
+def _few_used(problems: Mapping[Key, Problem], summary: DataSummary) -> Array | None:
+    """Return the columns that rows have numbers in, where a row of coefficients for each of the others is saved.
+
+    With one output, a pass takes no longer for coefficients that it never meets.
+    """
+    if summary.used is None or any(p.shape[0] == 1 or p.log_floor is not None for p in problems.values()):
+        return None
+    if max(len(p.free) for p in problems.values()) <= DENSE_COEFFICIENTS:
+        return None
+    columns = np.flatnonzero(summary.used)
+    return columns if len(columns) <= MOST_USED * len(summary.used) else None
 
 
 def _shared_means(summary: DataSummary, shared: dict[Hashable, Any] | None) -> Array | None:
@@ -195,6 +231,8 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
     if solver == "newton-cholesky":
         return newton(oracle, w, tol=tol, max_iter=max_iter, l1=problem.l1)
     scale = diagonal(problem, summary)
+    if solver == "newton-cg":
+        return newton_cg(oracle, w, tol=tol, max_iter=max_iter, scale=scale, ridge=problem.l2)
     if problem.l1.any():
         return fista(oracle, w, l1=problem.l1, tol=tol, max_iter=max_iter, scale=scale)
     return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
@@ -211,7 +249,10 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
         return "pilot"
     # first-order steps with an l1 norm creep where features are collinear, or more than the rows
     few = size <= DENSE_COEFFICIENTS and summary.n_rows * size**2 <= FEW_PRODUCTS
-    return "newton-cholesky" if cheap or (few and any(p.l1.any() for p in problems.values())) else "lbfgs"
+    absolute = any(p.l1.any() for p in problems.values())
+    if cheap or (few and absolute):
+        return "newton-cholesky"
+    return "newton-cg" if sp.issparse(summary.sample_X) and not absolute else "lbfgs"
 
 
 def _has_short_rows(X: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Sandwich products of CSR matrices, which Hessians of linear predictors are: compiled where there is much to do."""
+"""Products of CSR matrices, which linear predictors and their derivatives are: compiled where there is much to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ MANY_PAIRS = 2_000_000
 
 Below, SciPy takes milliseconds, and the first call would wait for the compiler, or for its cache on disk.
 """
+MANY_PRODUCTS = 1_500_000
+"""Products of numbers from which compiled loops pay, for the same reason."""
 
 
 def row_slice(X: Any, rows: slice) -> Any:
@@ -33,10 +35,48 @@ def row_slice(X: Any, rows: slice) -> Any:
     return part
 
 
+def relabel_columns(X: Any, columns: Array) -> Any:
+    """Return the ``columns`` (ascending) of a CSR matrix that has no numbers in others, which share its data.
+
+    Examples
+    --------
+    >>> relabel_columns(sp.csr_array(np.array([[0.0, 1.0, 0.0, 2.0]])), np.array([1, 3])).toarray()
+    array([[1., 2.]])
+    """
+    places = np.zeros(X.shape[1], X.indices.dtype)
+    places[columns] = np.arange(len(columns))
+    part = type(X)((X.data, places[X.indices], X.indptr), shape=(X.shape[0], len(columns)))
+    part.has_canonical_format = X.has_canonical_format
+    return part
+
+
 def has_many_pairs(X: Any) -> bool:
     """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays."""
     counts = np.diff(X.indptr).astype(np.float64)
     return float(counts @ counts) >= MANY_PAIRS
+
+
+def multiply(X: Any, matrix: Array, out: Array) -> Array:
+    """Write X times a matrix into ``out``, compiled, and return it.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_rows, n_features)
+    matrix : C-contiguous array of shape (n_features, n_columns)
+    out : array of shape (n_rows, n_columns)
+    """
+    from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
+
+    loop = compiled.multiply if matrix.shape[1] > 2 else compiled.multiply_pair
+    loop(X.indptr, X.indices, X.data, matrix, out)
+    return out
+
+
+def add_transposed(X: Any, matrix: Array, out: Array) -> None:
+    """Add X' times a matrix of shape (n_rows, n_columns) to ``out``, compiled."""
+    from daskml_kit.numerics import compiled
+
+    compiled.add_transposed(X.indptr, X.indices, X.data, matrix, out)
 
 
 def add_upper(X: Any, weight: Array, out: Array) -> None:
@@ -49,12 +89,12 @@ def add_upper(X: Any, weight: Array, out: Array) -> None:
         Of any sign.
     out : float64 array of shape (n_features, n_features)
     """
-    from daskml_kit.numerics.compiled import add_upper  # Numba takes a second to import: only where much is to do
+    from daskml_kit.numerics import compiled
 
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
-    add_upper(X.indptr, X.indices, X.data, weight, out)
+    compiled.add_upper(X.indptr, X.indices, X.data, weight, out)
 
 
 def mirror(square: Array) -> None:

@@ -32,6 +32,22 @@ class Loss(Protocol):
         """Return the terms at the predictors ``raw``; hessian only where ``order`` is 2."""
 
 
+def hessian_times(loss: Loss, raw: Array, y: Array, along: Array) -> Array:
+    """Return the Hessian of a loss in its predictors at ``raw`` times ``along``; both may be written into.
+
+    Examples
+    --------
+    >>> hessian_times(Poisson(), np.zeros((1, 2)), np.ones((1, 2)), np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    """
+    if isinstance(loss, Softmax):
+        return loss.hessian_times(raw, along)
+    hessian = loss.terms(raw, y, 2).hessian
+    if hessian is None:
+        raise TypeError(f"{type(loss).__name__} has no Hessian")
+    return hessian * along if hessian.ndim == along.ndim else np.einsum("abn,bn->an", hessian, along)
+
+
 @dataclass(frozen=True)
 class Squared:
     r"""Half the squared error, :math:`\tfrac12 (y - z)^2`."""
@@ -181,6 +197,14 @@ class Softmax:
             hessian[diagonal, diagonal] += raw
         raw[codes, rows] -= 1
         return Terms(value[None], raw, hessian)
+
+    def hessian_times(self, raw: Array, along: Array) -> Array:
+        """Return the Hessian in the predictors times ``along``, row by row, without the Hessian."""
+        raw -= raw.max(axis=0)
+        np.exp(raw, out=raw)
+        raw /= raw.sum(axis=0)
+        along -= np.einsum("kn,kn->n", raw, along)
+        return np.multiply(raw, along, out=along)
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.csr import add_upper, has_many_pairs, mirror, row_slice, sandwich
-from daskml_kit.numerics.losses import Loss
+from daskml_kit.numerics.csr import (
+    MANY_PRODUCTS,
+    add_transposed,
+    add_upper,
+    has_many_pairs,
+    mirror,
+    multiply,
+    relabel_columns,
+    row_slice,
+    sandwich,
+)
+from daskml_kit.numerics.losses import Loss, hessian_times
 from daskml_kit.numerics.targets import MAX_ROWS, Read, Target, rows_by_id, scratch, scratch_memory, tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.typing import Array, Matrix
 
 
 class Eval(NamedTuple):
-    """A value with its gradient of shape (p,) and Hessian of shape (p, p) at one point."""
+    """A value with its gradient of shape (p,) and Hessian H of shape (p, p) at one point.
+
+    Of what was asked along a direction v, v'Hv takes the value's place and Hv the gradient's.
+    """
 
     value: float
     grad: Array
@@ -84,6 +98,10 @@ class LossAt:
         2 asks for the Hessian too.
     within : Within, optional
         Which rows count at each point; by default all.
+    along : array of shape (m, k, d + 1), optional
+        A direction v at each point: asks for v'Hv and Hv, where H is the Hessian, in place of value and gradient.
+    columns : int array of shape (d,), optional
+        The columns of X that the coefficients belong to, ascending; no row of a sparse X has numbers in others.
     """
 
     loss: Loss
@@ -91,17 +109,25 @@ class LossAt:
     coef: Array
     order: int = 1
     within: Within | None = None
+    along: Array | None = None
+    columns: Array | None = None
 
     answer_type: ClassVar[type[Eval]] = Eval
 
     def fusion_key(self) -> Hashable:
-        return ("at", self.loss, self.target.key(), self.coef.shape[1:], self.order, self.within is None)
+        which = self.order, self.within is None, self.along is None, id(self.columns)
+        return ("at", self.loss, self.target.key(), self.coef.shape[1:], *which)
 
     def fuse(self, others: Sequence[Self]) -> Self:
         target = self.target.join([q.target for q in others])
-        coef = np.concatenate([self.coef, *(q.coef for q in others)])
         within = None if self.within is None else self.within.join([q.within for q in others])
-        return type(self)(self.loss, target, coef, self.order, within)
+        coef, along = self.coef, self.along
+        if others:  # coefficients of wide rows are too many to be copied for nothing
+            coef = np.concatenate([coef, *(q.coef for q in others)])
+            along = (
+                None if along is None else np.concatenate([along, *(q.along for q in others if q.along is not None)])
+            )
+        return replace(self, target=target, coef=coef, within=within, along=along)
 
     def chunk(self, block: Block) -> Sums:
         """Read the block once, tile by tile.
@@ -127,16 +153,19 @@ class LossAt:
         hess = [None] * len(total.value) if total.hess is None else list(total.hess)
         return [Eval(float(v), g.ravel(), h) for v, g, h in zip(total.value, total.grad, hess, strict=True)]
 
-    def _zeros(self) -> Sums:
+    def _zeros(self, by_feature: bool = False) -> Sums:
+        """Return zeros; ``by_feature``, what belongs to a feature lies together in memory."""
         m, k, width = self.coef.shape
         hess = np.zeros((m, k * width, k * width)) if self.order > 1 else None
-        return Sums(np.zeros(m), np.zeros((m, k, width)), hess)
+        grad = np.zeros((width, m, k)).transpose(1, 2, 0) if by_feature else np.zeros((m, k, width))
+        return Sums(np.zeros(m), grad, hess)
 
     def _sums_within(self, block: Block, within: Within) -> Sums:
         """Return the sums over the rows of each point: those that it leaves out are not even multiplied."""
         sums = self._zeros()
         for points, rows in within.parts(block):
-            own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None)
+            along = None if self.along is None else self.along[points]
+            own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None, along=along)
             cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
             for cut in cuts:
                 part = own._sums(rows_of(block, cut))
@@ -147,31 +176,82 @@ class LossAt:
 
     def _sums(self, block: Block) -> Sums:
         X, y = block.X, block.y
+        if self.columns is not None:
+            X = relabel_columns(X, self.columns) if sp.issparse(X) else X[:, self.columns]
         m, k, width = self.coef.shape
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        coef = self.coef.reshape(m * k, width).astype(dtype)
-        sums = self._zeros()
         size = tile_rows(X, m * k * (k if self.order > 1 else 1))
         sparse = sp.issparse(X)
-        halves = self.order > 1 and sparse and has_many_pairs(X)  # of the whole block: bits depend on it
+        # of the whole block: bits depend on these
+        halves = self.order > 1 and sparse and has_many_pairs(X)
+        wide = sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS
+        sums = self._zeros(wide)
         for rows in tiles(block.n_rows, size):
             tile = row_slice(X, rows) if sparse else X[rows]
             tile = tile if tile.dtype == dtype else tile.astype(dtype)
             weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
             read = self.target.read(y[rows], weight, dtype)  # type: ignore[index]  # `chunk` has looked
-            self._add(sums, tile, coef, read, halves)
+            if self.along is None:
+                gradient = self._add(sums, tile, read, wide, halves)
+            else:
+                gradient = self._add_product(sums, tile, read, wide)
+            if wide:
+                columns = sums.grad.transpose(2, 0, 1).reshape(width, m * k)
+                add_transposed(tile, np.ascontiguousarray(gradient.T), columns)
+                columns[-1] += gradient.sum(axis=1, dtype=np.float64)
+            else:
+                flat = sums.grad.reshape(m * k, width)
+                flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sparse else gradient @ tile)
+                flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
         if sums.hess is not None:
             _complete(sums.hess.reshape(m, k, width, k, width), halves)
         return sums
 
-    def _add(self, sums: Sums, tile: Matrix, coef: Array, read: Read, halves: bool) -> None:
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_tables"}
+
+    @cached_property
+    def _tables(self) -> dict[np.dtype, tuple[Array, Array]]:
+        return {}
+
+    def _table(self, dtype: np.dtype) -> tuple[Array, Array]:
+        """Return the coefficients, then the directions, a row a feature, and a row of intercepts.
+
+        It is made once for the blocks of a task.
+        """
+        found = self._tables.get(dtype)
+        if found is None:
+            points = [v.reshape(-1, v.shape[-1]).T for v in (self.coef, self.along) if v is not None]
+            table = np.ascontiguousarray(np.concatenate(points, axis=1), dtype)  # a feature's numbers side by side
+            found = self._tables[dtype] = table[:-1], table[-1:]
+        return found
+
+    def _predict(self, tile: Matrix, wide: bool) -> list[Array]:
+        """Return the linear predictors of the points, then along the directions: (m * k, rows) each."""
+        n_columns = self.coef.shape[0] * self.coef.shape[1]
+        if wide:
+            slopes, intercepts = self._table(tile.dtype)
+            linear = multiply(tile, slopes, scratch("product", (tile.shape[0], slopes.shape[1]), tile.dtype))
+            linear += intercepts
+            return [linear[:, start : start + n_columns].T for start in range(0, slopes.shape[1], n_columns)]
+        predictors = []
+        for name, points in (("raw", self.coef), ("along", self.along)):
+            if points is None:
+                continue
+            flat = points.reshape(n_columns, -1).astype(tile.dtype, copy=False)
+            slopes = flat[:, :-1].T  # BLAS prefers the long side first
+            if isinstance(tile, np.ndarray):
+                linear = np.matmul(tile, slopes, out=scratch("product", (len(tile), n_columns), tile.dtype))
+            else:
+                linear = np.asarray(tile @ slopes)
+            out = scratch(name, (n_columns, tile.shape[0]), tile.dtype)
+            predictors.append(np.add(linear.T, flat[:, -1:], out=out))
+        return predictors
+
+    def _add(self, sums: Sums, tile: Matrix, read: Read, wide: bool, halves: bool) -> Array:
+        """Add the values and Hessians of a tile; return the gradient in the predictors."""
         m, k, _ = self.coef.shape
-        shape, slopes = (len(coef), tile.shape[0]), coef[:, :-1].T  # BLAS prefers the long side first
-        if isinstance(tile, np.ndarray):
-            linear = np.matmul(tile, slopes, out=scratch("product", shape[::-1], coef.dtype))
-        else:
-            linear = np.asarray(tile @ slopes)
-        raw = np.add(linear.T, coef[:, -1:], out=scratch("raw", shape, coef.dtype))
+        (raw,) = self._predict(tile, wide)
         if k == 1:
             value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
@@ -181,14 +261,29 @@ class LossAt:
                 weighted = hessian if read.weight is None else hessian * read.weight
                 for problem in range(m):
                     add_gram(sums.hess[problem], tile, weighted[problem], halves)
+            return gradient
+        if m == 1:
+            return self._add_coupled(sums, 0, tile, raw, read, halves)
+        gradient = scratch("gradient", raw.shape, raw.dtype)
+        for problem in range(m):
+            part = slice(problem * k, (problem + 1) * k)
+            gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read, halves)
+        return gradient
+
+    def _add_product(self, sums: Sums, tile: Matrix, read: Read, wide: bool) -> Array:
+        """Add the products of a tile along the directions; return what the Hessian in the predictors makes of these."""
+        m, k, _ = self.coef.shape
+        raw, along = self._predict(tile, wide)
+        moved = along.copy()
+        if k == 1:
+            turned = hessian_times(self.loss, raw, read.y, along)
         else:
-            gradient = scratch("gradient", shape, coef.dtype)
-            for problem in range(m):
-                part = slice(problem * k, (problem + 1) * k)
-                gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read, halves)
-        flat = sums.grad.reshape(m * k, -1)
-        flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sp.issparse(tile) else gradient @ tile)
-        flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
+            parts = [slice(problem * k, (problem + 1) * k) for problem in range(m)]
+            turned = np.concatenate([hessian_times(self.loss, raw[p], read.y, along[p]) for p in parts])
+        if read.weight is not None:
+            turned = turned * read.weight
+        sums.value[:] += np.einsum("kn,kn->k", moved, turned).reshape(m, k).sum(axis=1)
+        return turned
 
     def _add_coupled(self, sums: Sums, problem: int, tile: Matrix, raw: Array, read: Read, halves: bool) -> Array:
         k, width = self.coef.shape[1:]

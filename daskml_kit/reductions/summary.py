@@ -16,12 +16,15 @@ from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Labels, Matrix
 
+SAMPLE_BYTES = 32 * 2**20
+
 
 class DataSummary(NamedTuple):
     """The answer of `Summary`.
 
     ``labels`` are the distinct targets, sorted, with the rows (``label_rows``) and the sample weight
     (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
+    ``used`` tells of each column of a sparse X whether a row has a number there; it is None where that is not known.
     """
 
     n_rows: int
@@ -33,6 +36,7 @@ class DataSummary(NamedTuple):
     sample_X: Matrix
     sample_y: Array | None
     sample_weight: Array
+    used: Array | None = None
 
     @property
     def precision(self) -> type[np.floating[Any]]:
@@ -44,14 +48,15 @@ class DataSummary(NamedTuple):
         weight = self.sample_weight[::step]
         scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
         y = None if self.sample_y is None else self.sample_y[::step].copy()
-        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled)
+        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled, used=None)
 
 
 @dataclass(frozen=True, eq=False)
 class Summary(SingleReduction):
     """Count rows and labels, and draw about ``sample_rows`` rows, the same number from each of ``n_blocks`` blocks.
 
-    Of a part of a block's rows the same ``share`` of that number is drawn.
+    There are fewer where they would take more than `SAMPLE_BYTES`. Of a part of a block's rows the same ``share`` of
+    that number is drawn.
 
     A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
     estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
@@ -81,7 +86,8 @@ class Summary(SingleReduction):
         y = block.y
         if y is not None and not self.labeled and y.dtype.kind not in "fiub":
             raise DataError(f"y: expected numbers, got dtype {y.dtype} in block {block.index}")
-        few = min(n_rows, math.ceil(-(-self.sample_rows // self.n_blocks) * self.share))
+        wanted = min(self.sample_rows, SAMPLE_BYTES // _row_bytes(block.X))
+        few = min(n_rows, math.ceil(-(-wanted // self.n_blocks) * self.share))
         draw = np.random.default_rng([self.seed, block.index])
         rows = np.sort(draw.choice(n_rows, few, replace=False, shuffle=False)) if few < n_rows else slice(None)
         X, scaled = block.X[rows], weight[rows] * (n_rows / max(few, 1))
@@ -89,7 +95,8 @@ class Summary(SingleReduction):
         found = _count_labels(y, weight, block.index) if self.labeled and y is not None else NO_LABELS
         low = np.min(y, axis=0) if y is not None and not self.labeled and n_rows else np.array(np.inf)
         total = float(weight.sum())
-        return DataSummary(n_rows, total, np.atleast_1d(low), *found, X, None if y is None else y[rows], scaled)
+        sample = X, None if y is None else y[rows], scaled
+        return DataSummary(n_rows, total, np.atleast_1d(low), *found, *sample, _used_columns(block.X))
 
     def of_share(self, share: float) -> Summary:
         """Return the reduction for a part of a block's rows."""
@@ -100,7 +107,9 @@ class Summary(SingleReduction):
         y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
         found = _merge_labels(a, b) if self.labeled else NO_LABELS
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
-        return DataSummary(a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low), *found, X, y, weight)
+        used = None if a.used is None or b.used is None else a.used | b.used
+        sums = a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low)
+        return DataSummary(*sums, *found, X, y, weight, used)
 
 
 def position_of(labels: Labels, y: Array) -> Array:
@@ -112,6 +121,19 @@ def position_of(labels: Labels, y: Array) -> Array:
     array([1, 0, 1], dtype=int32)
     """
     return np.searchsorted(labels, np.asarray(y, dtype=labels.dtype)).astype(np.int32)
+
+
+def _used_columns(X: Matrix) -> Array | None:
+    if not sp.issparse(X):
+        return None
+    used = np.zeros(X.shape[1], bool)
+    used[X.indices] = True
+    return used
+
+
+def _row_bytes(X: Matrix) -> int:
+    width = int(X.shape[1])
+    return 12 * (int(X.nnz) // max(X.shape[0], 1) + 1) if sp.issparse(X) else 8 * (width + 1)
 
 
 def _without_nan(X: Matrix) -> Matrix:

@@ -14,11 +14,15 @@ from daskml_kit.solvers.views import StandardizedView, View, mapped_coefficients
 from daskml_kit.typing import Array
 
 
-def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float) -> Oracle:
-    """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1)."""
+def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float, columns: Array | None = None) -> Oracle:
+    """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1).
 
-    def oracle(w: Array, order: int) -> Asking:
-        sums = yield LossAt(loss, target, w.reshape(1, *shape), order)
+    Where ``columns`` are given, these are the features.
+    """
+
+    def oracle(w: Array, order: int, along: Array | None = None) -> Asking:
+        direction = None if along is None else along.reshape(1, *shape)
+        sums = yield LossAt(loss, target, w.reshape(1, *shape), order, along=direction, columns=columns)
         hess = None if sums.hess is None else sums.hess * scale
         return Eval(sums.value * scale, sums.grad * scale, hess)
 
@@ -28,8 +32,10 @@ def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float) 
 def ridge(oracle: Oracle, strength: Array) -> Oracle:
     """Add half of ``strength`` (a number for each coefficient) times the squared coefficients."""
 
-    def penalized(w: Array, order: int) -> Asking:
-        here = yield from oracle(w, order)
+    def penalized(w: Array, order: int, along: Array | None = None) -> Asking:
+        here = yield from oracle(w, order, along)
+        if along is not None:
+            return Eval(here.value + float(strength @ (along * along)), here.grad + strength * along)
         hess = None if here.hess is None else here.hess + np.diag(strength)
         return Eval(here.value + 0.5 * float(strength @ (w * w)), here.grad + strength * w, hess)
 
@@ -39,10 +45,12 @@ def ridge(oracle: Oracle, strength: Array) -> Oracle:
 def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
     """Hold all but the ``free`` (indices) of ``size`` coefficients at zero; the new oracle takes the free ones."""
 
-    def inner(w: Array, order: int) -> Asking:
-        whole = np.zeros(size)
+    def inner(w: Array, order: int, along: Array | None = None) -> Asking:
+        whole, direction = np.zeros(size), None if along is None else np.zeros(size)
         whole[free] = w
-        here = yield from oracle(whole, order)
+        if direction is not None:
+            direction[free] = along
+        here = yield from oracle(whole, order, direction)
         return Eval(here.value, here.grad[free], None if here.hess is None else here.hess[np.ix_(free, free)])
 
     return inner
@@ -50,7 +58,7 @@ def restricted(oracle: Oracle, free: Array, size: int) -> Oracle:
 
 def behind(view: View, oracle: Oracle) -> Oracle:
     """Take coefficients of the features that ``view`` shows."""
-    return lambda w, order: seen(view, oracle(w, order))
+    return lambda w, order, along=None: seen(view, oracle(w, order, along))
 
 
 def from_center(coef: Array, center: Array) -> Array:
@@ -66,16 +74,16 @@ def centered(oracle: Oracle, n_outputs: int, columns: Array, width: int) -> Orac
     """
     where = np.arange(n_outputs)[:, None] * width + columns
 
-    def pinned(w: Array, order: int) -> Asking:
-        here = yield from oracle(w, order)
-        total = w[where].sum(axis=0)
+    def pinned(w: Array, order: int, along: Array | None = None) -> Asking:
+        here = yield from oracle(w, order, along)
+        total = (w if along is None else along)[where].sum(axis=0)
         grad = here.grad.copy()
         grad[where] += total
         hess = None if here.hess is None else here.hess.copy()
         if hess is not None:
             for column in where.T:
                 hess[np.ix_(column, column)] += 1
-        return Eval(here.value + 0.5 * float(total @ total), grad, hess)
+        return Eval(here.value + (0.5 if along is None else 1.0) * float(total @ total), grad, hess)
 
     return pinned
 
@@ -126,6 +134,8 @@ class Problem:
         The last coefficient is positive, and fitted by its logarithm; below this it is as good as zero.
     center : array of shape (features,), optional
         Coefficients are those of features less this; all of them are free.
+    columns : int array of shape (features,), optional
+        The columns of X that the features are; by default all.
     """
 
     loss: Loss
@@ -138,6 +148,7 @@ class Problem:
     start: Array
     log_floor: float | None = None
     center: Array | None = None
+    columns: Array | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -149,10 +160,21 @@ class Problem:
         start = from_center(self.start.reshape(self.shape), -center).ravel()
         return replace(self, start=start, center=center)
 
+    def of_columns(self, columns: Array) -> tuple[Problem, Array]:
+        """Return the problem of some columns of X, and which of its free coefficients are free there."""
+        k, width = self.shape
+        where = np.full(k * width, -1)
+        where[self.free] = np.arange(len(self.free))
+        chosen = where.reshape(k, width)[:, np.append(columns, width - 1)].ravel()
+        free = np.flatnonzero(chosen >= 0)
+        own = chosen[free]
+        parts = {name: getattr(self, name)[own] for name in ("l2", "l1", "start")}
+        return replace(self, shape=(k, len(columns) + 1), free=free, columns=columns, **parts), own
+
     def oracle(self) -> Oracle:
         """Return the smooth part."""
         size = self.shape[0] * self.shape[1]
-        whole = data_term(self.loss, self.target, self.shape, self.scale)
+        whole = data_term(self.loss, self.target, self.shape, self.scale, self.columns)
         if self.center is not None:
             # features far from zero make Hessians singular to rounding, together with the intercept
             whole = behind(StandardizedView(self.center, np.ones_like(self.center), None), whole)

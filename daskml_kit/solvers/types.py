@@ -24,8 +24,11 @@ class Result(NamedTuple):
 
 
 Asking: TypeAlias = Generator[Reduction, Any, Eval]
-Oracle: TypeAlias = Callable[[Array, int], Asking]
-"""``oracle(w, order)`` asks for value, gradient and (order 2) Hessian at ``w`` of shape (p,)."""
+Oracle: TypeAlias = Callable[..., Asking]
+"""``oracle(w, order)`` asks for value, gradient and (order 2) Hessian at ``w`` of shape (p,).
+
+``oracle(w, 1, v)`` asks for v'Hv and Hv in place of value and gradient, where H is the Hessian at ``w``.
+"""
 
 Solver: TypeAlias = Generator[Reduction, Any, Result]
 

@@ -98,7 +98,8 @@ class AffineView(View):
 
     def ask(self, reduction: Any) -> Any:
         if isinstance(reduction, LossAt):
-            return replace(reduction, coef=mapped_coefficients(self.matrix, reduction.coef))
+            along = None if reduction.along is None else mapped_coefficients(self.matrix, reduction.along)
+            return replace(reduction, coef=mapped_coefficients(self.matrix, reduction.coef), along=along)
         return reduction if isinstance(reduction, (Gram, Summary)) else super().ask(reduction)
 
     def reply(self, reduction: Any, answer: Any) -> Any:
@@ -136,7 +137,7 @@ class AffineView(View):
         """Map the sample once for all fits on these rows."""
         key = (type(self).__name__, self.name, id(answer))
         if self.name is None or key not in self._shared:
-            found = answer._replace(sample_X=self.rows(answer.sample_X))
+            found = answer._replace(sample_X=self.rows(answer.sample_X), used=None)
             if self.name is None:
                 return found
             self._shared[key] = answer, found  # the answer is kept, so that no other has its id

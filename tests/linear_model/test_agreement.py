@@ -310,7 +310,7 @@ def test_many_coefficients_use_the_limited_memory_metric(data, monkeypatch):
 def test_a_fit_that_starts_from_a_sample_ends_at_the_same_minimum(parameters, classes, monkeypatch):
     from daskml_kit.linear_model import base as model_module
 
-    monkeypatch.setattr(model_module, "sample_rows", lambda d, p: 2000)
+    monkeypatch.setattr(model_module, "sample_rows", lambda p: 2000)
     rng = np.random.default_rng(3)
     X = rng.normal(size=(20_000, 5)) * [1, 10, 0.1, 1, 1] + 1
     y = np.digitize(X @ [1, 0.1, 5, 0, 0.5] + rng.logistic(size=len(X)), np.linspace(0.5, 4, classes - 1))

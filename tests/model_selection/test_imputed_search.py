@@ -308,7 +308,7 @@ def test_passes_are_few():
 
 @pytest.mark.parametrize("strategy", ["mean", "constant"])
 def test_rows_are_neither_copied_nor_changed(monkeypatch, strategy):
-    monkeypatch.setattr(linear_models, "sample_rows", lambda *sizes: 2000)
+    monkeypatch.setattr(linear_models, "sample_rows", lambda p: 2000)
     monkeypatch.setattr(tiles, "TILE_BYTES", 2**19)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200_000, 20))
