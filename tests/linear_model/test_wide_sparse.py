@@ -1,0 +1,125 @@
+"""Linear models on wide sparse rows, as hashed text makes them: the answers of scikit-learn, and same bits anywhere."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn.linear_model as theirs
+import sklearn.svm
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+
+import daskml_kit.linear_model as kit
+from daskml_kit.linear_model import solve
+from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.numerics import compiled
+from daskml_kit.preprocessing import StandardScaler
+from daskml_kit.reductions import loss as loss_module
+from daskml_kit.solvers.newton_cg import newton_cg
+
+ENDINGS = ("ing", "ed", "isch", "lich", "tion", "eau")
+WIDTH = 2**12
+
+
+def make_words(n_rows, n_classes):
+    """Return hashed character n-grams of made-up words, whose endings tell their classes, and weights."""
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, n_classes, n_rows)
+    stems = ["".join(draw.choice(list("abcdefgh"), draw.integers(2, 5))) for _ in range(n_rows)]
+    noisy = np.where(draw.random(n_rows) < 0.2, draw.integers(0, n_classes, n_rows), y)
+    words = [stem + ENDINGS[k] for stem, k in zip(stems, noisy, strict=True)]
+    X = HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=WIDTH, alternate_sign=False).transform(words)
+    return sp.csr_array(X), y, draw.pareto(1.5, n_rows) + 0.1
+
+
+@pytest.fixture
+def solved_by(monkeypatch):
+    """Note the solvers that fits have chosen."""
+    names = []
+
+    def noting(*args, **options):
+        names.append("newton-cg")
+        return newton_cg(*args, **options)
+
+    monkeypatch.setattr(solve, "newton_cg", noting)
+    return names
+
+
+@pytest.mark.parametrize("compile_from", [0, np.inf], ids=["compiled", "scipy"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_classes_of_words(monkeypatch, solved_by, n_classes, fit_intercept, compile_from):
+    monkeypatch.setattr(loss_module, "MANY_PRODUCTS", compile_from)
+    X, y, weight = make_words(600, n_classes)
+    options = {"C": 3.0, "fit_intercept": fit_intercept, "tol": 1e-9, "max_iter": 1000}
+    ours = kit.LogisticRegression(**options).fit(X, y, sample_weight=weight)
+    peer = theirs.LogisticRegression(**options).fit(X, y, sample_weight=weight)
+    assert solved_by == ["newton-cg"]
+    assert_allclose(ours.predict_proba(X), peer.predict_proba(X), atol=2e-5)
+    unused = np.setdiff1d(np.arange(WIDTH), X.indices)
+    assert len(unused) > WIDTH / 2
+    assert not ours.coef_[:, unused].any()
+
+    def excess(model, sign):
+        chance = model.predict_proba(X)[np.arange(600), y]
+        return sign * (3 * weight @ np.log(chance) - (model.coef_**2).sum() / 2)
+
+    assert excess(ours, -1) <= excess(peer, -1) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["poisson", "squared hinge", "several margins"])
+def test_other_losses(solved_by, name):
+    X, y, weight = make_words(500, 4 if name == "several margins" else 2)
+    if name == "poisson":
+        pair = [module.PoissonRegressor(alpha=1e-3, tol=1e-9, max_iter=3000) for module in (kit, theirs)]
+    else:
+        pair = [kit.LinearSVC(tol=1e-9, max_iter=1000), sklearn.svm.LinearSVC(tol=1e-9, max_iter=100_000)]
+        pair[1].set_params(intercept_scaling=1e4, dual=False)  # its intercept is penalized, but by little then
+    ours, peer = (model.fit(X, y, sample_weight=weight) for model in pair)
+    assert solved_by
+    assert_allclose(ours.coef_, peer.coef_, atol=2e-3 * np.abs(peer.coef_).max())
+    assert_array_equal(ours.predict(X) > 0.5, peer.predict(X) > 0.5)
+
+
+def test_warm_starts_and_unpenalized_coefficients(solved_by):
+    X, y, _ = make_words(500, 3)
+    model = kit.LogisticRegression(tol=1e-8, max_iter=500, warm_start=True).fit(X, y)
+    first, n_iter = model.coef_.copy(), model.n_iter_[0]
+    assert model.fit(X, y).n_iter_[0] < n_iter
+    assert_allclose(model.coef_, first, atol=1e-5)
+    assert len(solved_by) == 2
+
+
+def test_a_cluster_gives_the_same_bits(client, solved_by):
+    X, y, _ = make_words(600, 3)
+    blocks, targets = da.from_array(X, chunks=(150, WIDTH), asarray=False), da.from_array(y, chunks=150)
+    local = kit.LogisticRegression().fit(blocks, targets)
+    with client.as_current():
+        away = kit.LogisticRegression().fit(client.persist(blocks), targets)
+    assert_array_equal(away.coef_, local.coef_)
+    assert len(solved_by) == 2
+
+
+def test_a_search_behind_a_scaler_is_that_of_single_fits(solved_by):
+    X, y, _ = make_words(600, 3)
+    splits = list(StratifiedKFold(3).split(X, y))
+    scaled = make_pipeline(StandardScaler(with_mean=False), kit.LogisticRegression(tol=1e-8, max_iter=500))
+    grid = [1e-3, 1e-2]
+    search = GridSearchCV(scaled, {"logisticregression__C": grid}, cv=splits).fit(X, y)
+    for rank, C in enumerate(grid):
+        single = scaled.set_params(logisticregression__C=C)
+        for k, (train, test) in enumerate(splits):
+            expected = single.fit(X[train], y[train]).score(X[test], y[test])
+            assert_allclose(search.cv_results_[f"split{k}_test_score"][rank], expected)
+    assert len(solved_by) > 6
+
+
+def test_compiled_loops_are_not_touched_by_small_data(monkeypatch):
+    X, y, _ = make_words(300, 3)
+    monkeypatch.setattr(compiled, "multiply", None)
+    monkeypatch.setattr(compiled, "add_transposed", None)
+    assert kit.LogisticRegression().fit(X, y).score(X, y) > 0.5
