@@ -1,7 +1,9 @@
-"""Linear models on categories, against scikit-learn and glum with encoding counted, and on problems that are hard.
+"""Linear models on categories and text, against scikit-learn and glum, and on problems that are hard.
 
 ``python -m benchmarks.sparse`` prints one table. ``categories`` fits a pipeline of an encoder and logistic regression
-to a data frame generated like airline delays: seven columns of skewed categories and a number. ``hard`` sets random
+to a data frame generated like airline delays: seven columns of skewed categories and a number. ``language`` and
+``languages`` tell the language of a word by its hashed character n-grams, weighted by frequency: English from the rest,
+and all 42 of the wordfreq package. ``hard`` sets random
 problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
 scikit-learn at tight tolerance. Peers need the ``bench`` extra.
 """
@@ -20,6 +22,7 @@ import sklearn.compose
 import sklearn.linear_model as theirs
 import sklearn.preprocessing
 from scipy.special import logsumexp
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
@@ -37,6 +40,8 @@ SKEWED = 22
 OBJECTIVE = 1e-8
 """How far above the best objective ours may be, as a share of it."""
 PROBLEMS = 500
+WORDS = {"liblinear": 1.0, "saga": 1.5, "lbfgs": None}
+"""How many times faster than a solver of scikit-learn ours is wanted to be on words."""
 WORSE, SLOW_SECONDS, MUCH_SLOWER = 1e-6, 30.0, 10.0
 
 
@@ -102,6 +107,63 @@ def _delays_objective(found: Any, frame: pd.DataFrame, late: np.ndarray[Any, Any
     else:
         chance, coef = found.predict_proba(frame)[:, 1], found[-1].coef_.ravel()
     return float(-np.log(np.where(late, chance, 1 - chance)).sum() + coef @ coef / 2)
+
+
+class Words(NamedTuple):
+    """Words by hashed character 1- to 3-grams, their languages, and their frequencies over the mean of these."""
+
+    X: Any
+    language: np.ndarray[Any, Any]
+    weight: np.ndarray[Any, Any]
+
+
+def make_words(n_rows: int) -> Words:
+    """Return the most frequent words of each language that the wordfreq package lists, as many of each, shuffled."""
+    import wordfreq
+
+    lists = {name: wordfreq.get_frequency_dict(name) for name in sorted(wordfreq.available_languages())}
+    each = -(-n_rows // len(lists))
+    table = [(word, name, weight) for name, own in lists.items() for word, weight in list(own.items())[:each]]
+    frame = pd.DataFrame(table, columns=["word", "language", "weight"]).sample(frac=1, random_state=0)
+    encode = HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=2**18)
+    weight = frame["weight"].to_numpy()
+    return Words(encode.transform(frame["word"]), frame["language"].to_numpy(), weight / weight.mean())
+
+
+def language(setting: Setting) -> list[Row]:
+    """Tell English words from all others."""
+    return _race_words(setting, setting.rows(500_000), ["liblinear", "lbfgs"], english=True)
+
+
+def languages(setting: Setting) -> list[Row]:
+    """Tell the language of a word."""
+    return _race_words(setting, setting.rows(100_000), ["saga", "lbfgs"], english=False)
+
+
+def _race_words(setting: Setting, n_rows: int, solvers: list[str], *, english: bool) -> list[Row]:
+    X, language, weight = make_words(n_rows)
+    y = np.where(language == "en", "en", "other") if english else language
+
+    def fit(model: Any) -> Any:
+        return model.fit(X, y, sample_weight=weight)
+
+    def objective(model: Any) -> float:
+        raw = np.asarray(X @ model.coef_.T) + model.intercept_
+        raw = np.hstack([np.zeros((len(y), 1)), raw]) if raw.shape[1] == 1 else raw
+        codes = np.searchsorted(model.classes_, y)
+        loss = np.logaddexp.reduce(raw, axis=1) - raw[np.arange(len(y)), codes]
+        return float(weight @ loss + (model.coef_**2).sum() / 2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peers = {name: (lambda own=name: fit(theirs.LogisticRegression(solver=own))) for name in solvers}
+        timed = race({"ours": lambda: fit(kit.LogisticRegression()), **peers}, setting.repeat)
+    reached = {name: objective(one.result) for name, one in timed.items()}
+    gaps = {name: excess(value, min(reached.values())) for name, value in reached.items()}
+    notes = [f"{name}: {one.seconds:.2f} s, objective {gaps[name]:.1e} over the best" for name, one in timed.items()]
+    what = f"{len(y):,} words, {len(np.unique(y))} classes"
+    rows = [Row(f"{what}: {p}", timed["ours"].seconds, timed[p].seconds, WORDS[p], notes=notes) for p in peers]
+    return [*rows, Row(f"{what}: objective over the best", gaps["ours"], WORSE, 1.0, at_most=True, unit="")]
 
 
 class Problem(NamedTuple):
@@ -203,7 +265,7 @@ def _timed(model: Any, X: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tupl
     return model.fit(X, y), time.perf_counter() - started
 
 
-WORKS: dict[str, Work] = {"categories": categories, "hard": hard}
+WORKS: dict[str, Work] = {"categories": categories, "language": language, "languages": languages, "hard": hard}
 
 
 def main() -> None:

@@ -25,7 +25,13 @@ from benchmarks import (
 from benchmarks.program import Setting
 from benchmarks.race import table
 
-NEED_PEER = {"logistic": "dask_ml", "least-squares": "dask_ml", "categories": "glum"}
+NEED_PEER = {
+    "logistic": "dask_ml",
+    "least-squares": "dask_ml",
+    "categories": "glum",
+    "language": "wordfreq",
+    "languages": "wordfreq",
+}
 WORKS = {
     **linear.WORKS,
     **preparation.WORKS,
