@@ -137,8 +137,8 @@ PARTS = ("X", "y", "sample_weight", "fold")
 """What a block is made of, in the order of `as_block`."""
 BLOCK_BYTES = 4 * 2**20
 MAX_BLOCKS = 64
-NUMBERS_A_COLUMN = 3
-"""Numbers a column, on average, that a block of a sparse matrix holds: a partial answer is as long as its rows."""
+WIDE_BLOCKS, NUMBERS_A_COLUMN = 4, 3
+"""More blocks than so many of a sparse matrix hold so many numbers a column: a partial answer is as long as a row."""
 
 
 class Place(NamedTuple):
@@ -188,8 +188,8 @@ def memory_blocks(X: Any, y: Array | None, weight: Array | None, fold: Array | N
     n_rows, size = X.shape[0], X.data.nbytes if sp.issparse(X) else X.nbytes
     n_blocks = int(min(max(size // BLOCK_BYTES, 1), MAX_BLOCKS, max(n_rows, 1)))
     if sp.issparse(X):
-        most = max(size // (8 * NUMBERS_A_COLUMN * max(X.shape[1], 1)), 1)
-        n_blocks = min(n_blocks, 1 << int(most).bit_length() - 1)
+        most = int(max(size // (8 * NUMBERS_A_COLUMN * max(X.shape[1], 1)), WIDE_BLOCKS))
+        n_blocks = min(n_blocks, 1 << most.bit_length() - 1)
     edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
     parts = (X, y, weight, fold)
