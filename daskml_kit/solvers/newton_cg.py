@@ -62,8 +62,12 @@ def newton_cg(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Arr
         moved = yield from backtrack(oracle, w, here, step, no_l1, 1)
         if moved is None or stuck((w, here), moved, no_l1, gain):
             return Result(w, n_iter, stalled(here, gain), here)
-        trust = _trust(trust, (here.value - moved[1].value) / gain)
+        agreement = (here.value - moved[1].value) / gain
         w, here = moved
+        if abs(agreement - 1) > 0.5:
+            trust = 0.5
+        elif abs(agreement - 1) < 0.1 and _length(here.grad, metric) > 0.5 * length:
+            trust = max(trust / 3, 1e-3)  # its model holds, but the step was too rough to get far
     return Result(w, max_iter, False, here)
 
 
@@ -93,13 +97,6 @@ def _conjugate_gradients(
             break
         direction, length = scaled + (following / length) * direction, following
     return (step, gain) if gain else (-here.grad / metric, 0.5 * float(here.grad @ (here.grad / metric)))
-
-
-def _trust(share: float, agreement: float) -> float:
-    """Return how exactly the next step is worth finding, by what the last one gained over what its model promised."""
-    if abs(agreement - 1) < 0.1:
-        return max(share / 3, 1e-3)
-    return share if abs(agreement - 1) < 0.5 else 0.5
 
 
 def _length(grad: Array, metric: Array) -> float:
