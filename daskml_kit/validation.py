@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, valid
 
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.exceptions import DataError
+from daskml_kit.typing import Array
 
 
 class Inputs(NamedTuple):
@@ -95,13 +97,44 @@ def check_features(estimator: Any, X: Any) -> None:
         )
 
 
-def check_number(name: str, value: Any, *, low: float, strict: bool = False, integer: bool = False) -> None:
-    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``)."""
+def check_number(
+    name: str, value: Any, *, low: float, strict: bool = False, integer: bool = False, infinite: bool = False
+) -> None:
+    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``); infinity if so said."""
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    fine = isinstance(value, kinds) and not isinstance(value, bool)
+    fine = isinstance(value, kinds) and not isinstance(value, bool) and (infinite or np.isfinite(value))
     if not fine or not (value > low if strict else value >= low):
-        kind = "an integer" if integer else "a number"
+        kind = "an integer" if integer else "a number" if infinite else "a finite number"
         raise ValueError(f"{name}: expected {kind} {'above' if strict else 'of at least'} {low:g}, got {value!r}")
+
+
+def check_numbers(name: str, value: Any) -> Array:
+    """Return the parameter, a finite number of at least 0 or a vector of these, as a vector; raise unless it is one."""
+    try:
+        found = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        found = np.full(1, np.nan)
+    if found.ndim != 1 or not (np.isfinite(found) & (found >= 0)).all():
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {value!r}")
+    return found
+
+
+def check_workers(n_jobs: Any) -> None:
+    """Raise unless ``n_jobs`` is None or an integer other than 0."""
+    if n_jobs is None:
+        return
+    if not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
+        raise ValueError(f"n_jobs: expected None or an integer other than 0, got {n_jobs!r}")
+
+
+def check_folder(name: str, value: Any) -> None:
+    """Raise unless the argument is None, or the path of a folder that exists or can be made."""
+    if value is None:
+        return
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected the path of a folder, got {value!r}")
+    if os.path.exists(value) and not os.path.isdir(value):
+        raise ValueError(f"{name}: expected the path of a folder, got that of a file, {os.fspath(value)!r}")
 
 
 def check_share(name: str, value: Any) -> None:

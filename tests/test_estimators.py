@@ -242,7 +242,7 @@ def test_first_centers_of_small_data_are_scikit_learns():
         (KMeans(2, algorithm="quick"), "algorithm: expected one of"),
         (PCA(5), "n_components=5 must be between 0 and"),
         (PCA("mle"), "n_components: expected a number or None, got 'mle'"),
-        (GaussianNB(var_smoothing=-1), "var_smoothing: expected a number of at least 0, got -1"),
+        (GaussianNB(var_smoothing=-1), "var_smoothing: expected a finite number of at least 0, got -1"),
         (GaussianNB(priors=[0.5, 0.5]), "Number of priors must match number of classes"),
     ],
     ids=str,

@@ -304,7 +304,7 @@ class PoissonRegression(PoissonRegressor):
 
     def _check_parameters(self) -> None:
         check_choice("penalty", self.penalty, ("l2", None))
-        check_number("C", self.C, low=0, strict=True)
+        check_number("C", self.C, low=0, strict=True, infinite=True)
         check_number("tol", self.tol, low=0, strict=True)
         check_number("max_iter", self.max_iter, low=1, integer=True)
         check_solver(self)

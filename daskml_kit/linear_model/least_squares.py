@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import sklearn.linear_model
@@ -19,7 +19,7 @@ from daskml_kit.linear_model.base import (
     spread_penalty,
 )
 from daskml_kit.linear_model.solve import check_solver
-from daskml_kit.numerics.linalg import solve_nonnegative, solve_positive
+from daskml_kit.numerics.linalg import solve_least_norm, solve_nonnegative
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.gram import ClassTargets, Gram, Scatter, Triangle
@@ -27,6 +27,7 @@ from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array, Labels
+from daskml_kit.validation import check_numbers
 
 GRAM_FEATURES = 4000
 """Up to this many features the Gram matrix (here 128 MB a thread) is made; beyond, the fit is iterative."""
@@ -74,6 +75,8 @@ def normal_equations(scatter: Scatter, n_features: int, fit_intercept: bool) -> 
 class LeastSquares(LinearRegressor):
     """Base of the regressions that the Gram matrix decides."""
 
+    _column_is_vector: ClassVar[bool] = True
+    """Whether a target of one column has coefficients without an axis of outputs, as scikit-learn's have."""
     fit_intercept: bool
 
     def _gather(self, reduction: Any, spec: DataSpec) -> Generator[Any, Scatter, Scatter]:
@@ -107,8 +110,9 @@ class LeastSquares(LinearRegressor):
     def _shaped(self, coef: Array, intercept: Array, spec: DataSpec) -> dict[str, Any]:
         """Return fitted coefficients in the shapes of the target and the precision of X."""
         single = spec.n_outputs is None
+        vector = single or (spec.n_outputs == 1 and self._column_is_vector)
         return {
-            "coef_": (coef[0] if single else coef).astype(spec.dtype, copy=False),
+            "coef_": (coef[0] if vector else coef).astype(spec.dtype, copy=False),
             "intercept_": (intercept[0] if single else intercept).astype(spec.dtype) if self.fit_intercept else 0.0,
         }
 
@@ -166,6 +170,7 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
     """
 
     __init__ = constructor(sklearn.linear_model.LinearRegression, solver="auto", solver_kwargs=None)
+    _column_is_vector = False
 
     def _check_parameters(self) -> None:
         check_number("tol", self.tol, low=0)
@@ -188,10 +193,10 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
         if self.positive:
             return np.array([solve_nonnegative(normal.XX, right) for right in normal.Xy.T]), {}
         if sparse:
-            return solve_positive(normal.XX, normal.Xy).T, {}
+            return solve_least_norm(normal.XX, normal.Xy).T, {}
         values = np.linalg.eigvalsh(normal.XX)
         if values[0] > ILL_CONDITIONED * values[-1]:
-            return solve_positive(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
+            return solve_least_norm(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
         R = yield Triangle()
         d = len(values)
         first = 1 if self.fit_intercept else 0
@@ -209,9 +214,7 @@ class PenalizedLeastSquares(LeastSquares):
     def _check_parameters(self) -> None:
         check_number("tol", self.tol, low=0)
         check_choice("solver", self.solver, RIDGE_SOLVERS)
-        alphas = np.atleast_1d(np.asarray(self.alpha, dtype=np.float64))
-        if (alphas < 0).any() or alphas.ndim != 1:
-            raise ValueError(f"alpha: expected numbers of at least 0, got {self.alpha!r}")
+        check_numbers("alpha", self.alpha)
 
     def _fit_ridge(self, spec: DataSpec, gram: Any, n_targets: int) -> Fit:
         """Solve for each of ``n_targets`` targets of the rows that ``gram`` multiplies."""
@@ -227,13 +230,13 @@ class PenalizedLeastSquares(LeastSquares):
             )
         else:
             normal = normal_equations((yield from self._gather(gram, spec)), d, self.fit_intercept)
-            solve = solve_nonnegative if self.positive else solve_positive
+            solve = solve_nonnegative if self.positive else solve_least_norm
             coef = np.array([solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)])
             intercept = normal.intercept(coef)
         return coef, intercept, np.full(len(alphas), n_iter, np.int32), "lbfgs" if iterative else "cholesky"
 
     def _alphas(self, n_outputs: int) -> Array:
-        alphas = np.atleast_1d(np.asarray(self.alpha, dtype=np.float64))
+        alphas = check_numbers("alpha", self.alpha)
         if len(alphas) not in (1, n_outputs):
             raise ValueError(
                 f"alpha: Number of targets and number of penalties do not correspond: {len(alphas)} != {n_outputs}"

@@ -136,7 +136,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
 
     def _strengths(self) -> tuple[float, float]:
         """Return the weights of the l1 norm and of half the squared l2 norm, once the parameters are checked."""
-        check_number("C", self.C, low=0, strict=True)
+        check_number("C", self.C, low=0, strict=True, infinite=True)
         check_number("tol", self.tol, low=0)
         check_number("max_iter", self.max_iter, low=0, integer=True)
         check_choice("penalty", self.penalty, PENALTIES)

@@ -13,8 +13,9 @@ from daskml_kit.typing import Array
 
 
 def solve_positive(hess: Array, right: Array) -> Array:
-    """Solve a symmetric positive system by Cholesky, equilibrated; where it is singular, with the least norm.
+    """Solve a symmetric positive system by Cholesky, equilibrated.
 
+    Where it is singular, the solution has the least norm of unknowns scaled like the roots of the diagonal.
     ``right`` has shape (p,) or (p, t).
     """
     by_cholesky = _cholesky_solution(hess, right)
@@ -46,6 +47,24 @@ def solve_consistent(hess: Array, right: Array) -> tuple[Array, Array]:
     return solution, way
 
 
+def solve_least_norm(hess: Array, right: Array) -> Array:
+    """Solve as `solve_positive` does; where it is singular, with the least norm of the unknowns as they are.
+
+    Examples
+    --------
+    >>> solve_least_norm(np.array([[1.0, 2.0], [2.0, 4.0]]), np.array([5.0, 10.0]))
+    array([1., 2.])
+    """
+    by_cholesky = _cholesky_solution(hess, right)
+    if by_cholesky is not None:
+        return by_cholesky
+    scale = _scale(hess)
+    values, vectors = np.linalg.eigh(hess / np.outer(scale, scale))
+    null, _ = np.linalg.qr(vectors[:, values <= 1e-12 * max(values.max(), 1e-300)] / scale[:, None])
+    solution = solve_positive(hess, right)
+    return np.asarray(solution - null @ (null.T @ solution))
+
+
 def _cholesky_solution(hess: Array, right: Array) -> Array | None:
     """Return the solution by Cholesky factors; None where ``hess``, scaled, is not positive definite to rounding."""
     scale = _scale(hess)
@@ -67,6 +86,8 @@ def solve_nonnegative(hess: Array, right: Array) -> Array:
     """Minimize u'Hu/2 - right'u over u >= 0, by the active sets of Lawson & Hanson on a square root of H."""
     values, vectors = np.linalg.eigh(hess)
     keep = values > 1e-14 * max(values.max(initial=0), 1e-300)
+    if not keep.any():  # of a matrix without rows SciPy returns what memory held
+        return np.zeros(len(right))
     root = np.sqrt(values[keep])[:, None] * vectors[:, keep].T
     return np.asarray(nnls(root, (vectors[:, keep].T @ right) / np.sqrt(values[keep]))[0])
 

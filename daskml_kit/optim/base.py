@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -77,22 +78,22 @@ class Transform(Protocol):
 
 
 def at_least(name: str, value: float, bound: float) -> float:
-    """Return ``value``, or raise a ValueError if it is below ``bound`` or not finite."""
-    if not (math.isfinite(value) and value >= bound):
+    """Return ``value``, or raise a ValueError if it is no number, below ``bound`` or not finite."""
+    if not (isinstance(value, numbers.Real) and math.isfinite(value) and value >= bound):
         raise ValueError(f"{name}: expected a number of at least {bound}, got {value!r}")
     return value
 
 
 def above(name: str, value: float, bound: float) -> float:
-    """Return ``value``, or raise a ValueError if it is not above ``bound``, or not finite."""
-    if not (math.isfinite(value) and value > bound):
+    """Return ``value``, or raise a ValueError if it is no number, not above ``bound``, or not finite."""
+    if not (isinstance(value, numbers.Real) and math.isfinite(value) and value > bound):
         raise ValueError(f"{name}: expected a number above {bound}, got {value!r}")
     return value
 
 
 def below_one(name: str, value: float) -> float:
     """Return ``value``, or raise a ValueError if it is not in [0, 1)."""
-    if not 0 <= value < 1:
+    if not (isinstance(value, numbers.Real) and 0 <= value < 1):
         raise ValueError(f"{name}: expected a number from 0 to below 1, got {value!r}")
     return value
 

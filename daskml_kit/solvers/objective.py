@@ -96,7 +96,9 @@ def last_by_logarithm(oracle: Oracle, floor: float) -> Oracle:
     nothing pulls it further down.
     """
 
-    def transformed(w: Array, order: int) -> Asking:
+    def transformed(w: Array, order: int, along: Array | None = None) -> Asking:
+        if along is not None:
+            raise TypeError("a Hessian in a logarithm is not asked for along a direction")
         if w[-1] > 700:  # beyond, its exponential overflows
             return Eval(np.inf, np.full_like(w, np.nan))
         stretch = np.append(np.ones(len(w) - 1), np.exp(w[-1]))

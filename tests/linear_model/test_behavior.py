@@ -10,14 +10,17 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import sklearn.linear_model as skl
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
+from daskml_kit import linear_model as kit
 from daskml_kit.exceptions import CheckpointError, DataError
 from daskml_kit.linear_model import (
+    ElasticNet,
     GammaRegressor,
     LinearRegression,
     LinearSVC,
@@ -308,3 +311,61 @@ def test_a_checkpoint_keeps_labels_and_sparse_samples(data, tmp_path):
     assert_array_equal(again.classes_, first.classes_)
     assert again.classes_.dtype == first.classes_.dtype
     assert_array_equal(again.coef_, first.coef_)
+
+
+BAD_PARAMETERS = [
+    (LogisticRegression(n_jobs="a"), "n_jobs"),
+    (LogisticRegression(C=np.nan), "C"),
+    (LogisticRegression(tol=np.inf), "tol"),
+    (Ridge(alpha="a"), "alpha"),
+    (Ridge(alpha=np.nan), "alpha"),
+    (Ridge(alpha=[1.0, -1.0]), "alpha"),
+    (ElasticNet(alpha=np.inf), "alpha"),
+    (PoissonRegressor(alpha=np.inf), "alpha"),
+]
+
+
+@pytest.mark.parametrize(("model", "name"), BAD_PARAMETERS, ids=str)
+def test_a_bad_parameter_is_named(data, model, name):
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match=f"^{name}: expected "):
+        model.fit(data.X, data.labels)
+    assert vars(model) == before
+
+
+def test_a_checkpoint_is_a_folder(data, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(TypeError, match="checkpoint: expected the path of a folder, got 3"):
+        LogisticRegression().fit(data.X, data.labels, checkpoint=3)
+    with pytest.raises(ValueError, match="checkpoint: expected the path of a folder, got that of a file"):
+        LogisticRegression().fit(data.X, data.labels, checkpoint=file)
+
+
+@pytest.mark.parametrize("name", ["Ridge", "Lasso", "ElasticNet", "LinearRegression"])
+def test_a_target_of_one_column_has_the_shapes_of_scikit_learn(data, name):
+    target = data.X[:, :1] + 1
+    ours, theirs = getattr(kit, name)().fit(data.X, target), getattr(skl, name)().fit(data.X, target)
+    assert ours.coef_.shape == theirs.coef_.shape
+    assert np.shape(ours.intercept_) == np.shape(theirs.intercept_)
+    assert ours.predict(data.X).shape == theirs.predict(data.X).shape
+    assert ours.predict(chunked(data.X)).compute().shape == theirs.predict(data.X).shape
+    assert getattr(kit, name)(fit_intercept=False).fit(chunked(data.X), chunked(target)).coef_.shape == ours.coef_.shape
+
+
+def test_constant_features_have_coefficients_of_zero():
+    X, y = np.ones((9, 3)), np.arange(9.0)
+    for model in (LinearRegression(positive=True), Ridge(alpha=0, positive=True)):
+        assert_array_equal(model.fit(X, y).coef_, 0)
+
+
+def test_of_many_solutions_the_one_of_least_norm_is_taken():
+    draw = np.random.default_rng(0)
+    X, y = draw.normal(size=(5, 8)) * 10.0 ** draw.uniform(-2, 2, 8), draw.normal(size=5)
+    tall = draw.normal(size=(60, 3))
+    collinear = np.hstack([tall, tall[:, :2] * [10, 0.1], tall.sum(axis=1, keepdims=True)])
+    z = tall @ [1, 2, 3] + draw.normal(size=60)
+    for model, rows, target in ((Ridge(alpha=0), X, y), (LinearRegression(), sp.csr_array(collinear), z)):
+        dense = rows.toarray() if sp.issparse(rows) else rows
+        expected = np.linalg.lstsq(dense - dense.mean(axis=0), target - target.mean(), rcond=None)[0]
+        assert_allclose(model.fit(rows, target).coef_, expected, rtol=1e-9, atol=1e-12)

@@ -25,7 +25,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import ElasticNet, LinearSVC, LogisticRegression, PoissonRegressor, Ridge
-from daskml_kit.model_selection import GridSearchCV, GroupKFold, KFold, RandomizedSearchCV, SearchPlan
+from daskml_kit.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RandomizedSearchCV,
+    SearchPlan,
+    cross_val_predict,
+)
 from daskml_kit.preprocessing import StandardScaler
 
 NAMES = list("abcd")
@@ -465,3 +472,17 @@ def test_a_distributed_best_estimator_is_fitted_to_dask_data():
     search = GridSearchCV(Scaler(), {"with_std": [True, False]}, cv=KFold(2)).fit(blocks(X))
     assert set(seen) == {da.Array}
     assert isinstance(search.transform(blocks(X)), da.Array)
+
+
+@pytest.mark.parametrize("n_iter", [-1, 0, 2.5, "all"])
+def test_a_number_of_draws_is_at_least_one(n_iter):
+    search = RandomizedSearchCV(Ridge(), {"alpha": loguniform(1e-3, 1e3)}, n_iter=n_iter, cv=2)
+    with pytest.raises(ValueError, match="n_iter: expected an integer of at least 1"):
+        search.fit(X, NUMBER)
+    assert not hasattr(search, "cv_results_")
+
+
+@pytest.mark.parametrize("method", ["zz", 3, None])
+def test_a_method_of_predictions_is_one_of_the_estimator(method):
+    with pytest.raises(ValueError, match="method: expected the name of a method of LogisticRegression"):
+        cross_val_predict(LogisticRegression(), X, LABEL, method=method)

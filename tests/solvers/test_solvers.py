@@ -23,6 +23,7 @@ class Point:
 
     w: np.ndarray
     order: int
+    along: np.ndarray | None = None
 
     def fusion_key(self):
         return self.order
@@ -48,8 +49,8 @@ class Simulator:
         return [self.function(p.w, p.order) for p in fused.points]
 
 
-def ask(w, order):
-    return (yield Point(w, order))
+def ask(w, order, along=None):
+    return (yield Point(w, order, along))
 
 
 def quadratic(seed=0, p=6):

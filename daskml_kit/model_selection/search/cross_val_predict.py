@@ -70,7 +70,7 @@ def cross_val_predict(
     Raises
     ------
     ValueError
-        Where ``cv`` does not test each row once.
+        Where ``cv`` does not test each row once, or the estimator has no such ``method``.
 
     See Also
     --------
@@ -85,6 +85,8 @@ def cross_val_predict(
     (100,)
     """
     classes = None
+    if not isinstance(method, str) or not (hasattr(type(estimator), method) or hasattr(estimator, method)):
+        raise ValueError(f"method: expected the name of a method of {type(estimator).__name__}, got {method!r}")
     if y is not None and not is_dask(y) and method in BY_CLASS:
         y, classes = _with_classes(y)
     spec = EvaluationSpec(estimator, [{}], {SINGLE: _no_score}, "raise", False, n_jobs, with_models=True)

@@ -36,6 +36,7 @@ from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score,
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec, RoutedParams, SearchPlan, with_params
 from daskml_kit.model_selection.splits.base import legacy_random_state
 from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.validation import check_number
 
 PRE_DISPATCH = "2*n_jobs"
 
@@ -371,4 +372,5 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
             The parameters of each candidate.
         """
         draw = legacy_random_state(self.random_state)
+        check_number("n_iter", self.n_iter, low=1, integer=True)
         return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))
