@@ -73,7 +73,6 @@ N_ROWS, N_FEATURES = 3_000, 8
 LARGE_ROWS, LARGE_FEATURES = 120_000, 20
 """Enough for a sample to be fitted first, for several tiles a block, and for passes on the workers of a cluster."""
 LARGE = f"{LARGE_ROWS:,} rows"
-SPARSE_ROWS: Any = getattr(ps, "SparseRows" if hasattr(ps, "SparseRows") else "Rows")  # older name
 FAILED = "failed"
 """Marks the error of a case, in place of a hash."""
 ATTRIBUTES = (
@@ -807,7 +806,7 @@ def slopes(params: Mapping[str, Array], X: Array, y: Array) -> Any:
     keys, position = np.unique(key, return_inverse=True)
     gradient = np.zeros((len(keys), factors.shape[1]))
     np.add.at(gradient, position, 2 * error[:, None] * factors / len(y))
-    return (error**2).mean(), {"slopes": SPARSE_ROWS(keys, gradient)}
+    return (error**2).mean(), {"slopes": ps.SparseRows(keys, gradient)}
 
 
 METRICS: dict[str, tuple[Callable[..., Any], str, str]] = {
@@ -1040,7 +1039,7 @@ def fit_persisted(model: Any, target: str) -> Any:
 @contextmanager
 def workers() -> Iterator[None]:
     """Start two worker processes of one thread."""
-    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
+    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.ERROR}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a port that another cluster has
         cluster = LocalCluster(n_workers=2, **options)

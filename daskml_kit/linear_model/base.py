@@ -114,10 +114,6 @@ class LinearClassifier(LinearModel):
         return summary, Classes(labels, np.asarray(summary.labels), weight)
 
 
-class LinearRegressor(LinearModel):
-    """Base of the linear regressors."""
-
-
 def require_rows(n_rows: int, weight: float, n_features: int) -> None:
     """Raise where there is nothing to fit."""
     if n_rows == 0:

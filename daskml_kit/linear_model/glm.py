@@ -10,7 +10,7 @@ import sklearn.linear_model
 from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
 from daskml_kit.linear_model.base import (
-    LinearRegressor,
+    LinearModel,
     check_choice,
     check_number,
     free_coefficients,
@@ -26,7 +26,7 @@ from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class GeneralizedLinearModel(LinearRegressor):
+class GeneralizedLinearModel(LinearModel):
     """Base of the generalized linear models: half the mean unit deviance, plus ``alpha / 2`` times the squared norm."""
 
     _score_is = "other"

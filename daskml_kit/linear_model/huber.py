@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import sklearn.linear_model
 
-from daskml_kit.linear_model.base import LinearRegressor, check_number
+from daskml_kit.linear_model.base import LinearModel, check_number
 from daskml_kit.numerics.losses import Huber
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.summary import DataSummary
@@ -13,7 +13,7 @@ from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class HuberRegressor(LinearRegressor, sklearn.linear_model.HuberRegressor):  # type: ignore[misc]
+class HuberRegressor(LinearModel, sklearn.linear_model.HuberRegressor):  # type: ignore[misc]
     r"""Linear regression with the Huber loss and its scale, which is fitted too (Owen 2007).
 
     .. math:: \min_{w, b, \sigma} \sum_i s_i \left(\sigma +

@@ -11,7 +11,7 @@ import sklearn.linear_model
 from daskml_kit.base import constructor
 from daskml_kit.linear_model.base import (
     LinearClassifier,
-    LinearRegressor,
+    LinearModel,
     check_choice,
     check_number,
     free_coefficients,
@@ -72,7 +72,7 @@ def normal_equations(scatter: Scatter, n_features: int, fit_intercept: bool) -> 
     return Normal(scatter.weight, product[:d, :d], product[:d, d:], np.diag(product)[d:], mean[:d], mean[d:])
 
 
-class LeastSquares(LinearRegressor):
+class LeastSquares(LinearModel):
     """Base of the regressions that the Gram matrix decides."""
 
     _column_is_vector: ClassVar[bool] = True
