@@ -9,17 +9,18 @@ import numpy as np
 from benchmarks.data import PART_ROWS, Array, Data
 
 
-def logistic(model: Any, data: Data, *, l1_ratio: float = 0.0) -> float:
+def logistic(model: Any, data: Data, *, l1_ratio: float = 0.0, weight: Array | None = None) -> float:
     """Return scikit-learn's objective of logistic regression with C = 1, binary or multinomial."""
+    every = np.ones(len(data.y)) if weight is None else weight
     coef, intercept = _coefficients(model)
     loss = 0.0
     for start in range(0, len(data.y), 4 * PART_ROWS):
         rows = slice(start, start + 4 * PART_ROWS)
         raw = np.asarray(data.X[rows] @ coef.T, np.float64) + intercept
         if raw.shape[1] == 1:
-            loss += float(np.logaddexp(0, np.where(data.y[rows] == 1, -1, 1) * raw[:, 0]).sum())
+            loss += float(every[rows] @ np.logaddexp(0, np.where(data.y[rows] == 1, -1, 1) * raw[:, 0]))
         else:
-            loss += float((np.logaddexp.reduce(raw, axis=1) - raw[np.arange(len(raw)), data.y[rows]]).sum())
+            loss += float(every[rows] @ (np.logaddexp.reduce(raw, axis=1) - raw[np.arange(len(raw)), data.y[rows]]))
     return loss + l1_ratio * float(np.abs(coef).sum()) + (1 - l1_ratio) / 2 * float((coef**2).sum())
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import dask.dataframe as dd
@@ -27,9 +27,10 @@ from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
 import daskml_kit.linear_model as kit
-from benchmarks.objectives import excess
+from benchmarks.data import Data
+from benchmarks.objectives import excess, logistic
 from benchmarks.program import Setting, Work, run
-from benchmarks.race import Row, race
+from benchmarks.race import Row, Timed, race
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 
@@ -93,12 +94,23 @@ def categories(setting: Setting) -> list[Row]:
         peers = {"glum": glum, "lbfgs": lambda: scikit_learn("lbfgs")}
         timed = race({"ours": ours, **peers}, setting.repeat)
     reached = {name: _delays_objective(one.result, frame, late) for name, one in timed.items()}
+    what = f"logistic, {n_rows:,} rows of categories"
+    return _compare(what, timed, reached, {"glum": 3.0, "lbfgs": 5.0}, OBJECTIVE)
+
+
+def _compare(
+    what: str,
+    timed: Mapping[str, Timed],
+    reached: Mapping[str, float],
+    bounds: Mapping[str, float | None],
+    objective: float,
+) -> list[Row]:
+    """Return a row of seconds against each peer of ``bounds``, and one of our objective over the best."""
     gaps = {name: excess(value, min(reached.values())) for name, value in reached.items()}
     notes = [f"{name}: {one.seconds:.2f} s, objective {gaps[name]:.1e} over the best" for name, one in timed.items()]
-    what = f"logistic, {n_rows:,} rows of categories"
-    bounds = {"glum": 3.0, "lbfgs": 5.0}
-    rows = [Row(f"{what}: {p}", timed["ours"].seconds, timed[p].seconds, bounds[p], notes=notes) for p in peers]
-    return [*rows, Row(f"{what}: objective over the best", gaps["ours"], OBJECTIVE, 1.0, at_most=True, unit="")]
+    ours = timed["ours"].seconds
+    rows = [Row(f"{what}: {p}", ours, timed[p].seconds, bound, notes=notes) for p, bound in bounds.items()]
+    return [*rows, Row(f"{what}: objective over the best", gaps["ours"], objective, 1.0, at_most=True, unit="")]
 
 
 def _delays_objective(found: Any, frame: pd.DataFrame, late: np.ndarray[Any, Any]) -> float:
@@ -147,23 +159,14 @@ def _race_words(setting: Setting, n_rows: int, solvers: list[str], *, english: b
     def fit(model: Any) -> Any:
         return model.fit(X, y, sample_weight=weight)
 
-    def objective(model: Any) -> float:
-        raw = np.asarray(X @ model.coef_.T) + model.intercept_
-        raw = np.hstack([np.zeros((len(y), 1)), raw]) if raw.shape[1] == 1 else raw
-        codes = np.searchsorted(model.classes_, y)
-        loss = np.logaddexp.reduce(raw, axis=1) - raw[np.arange(len(y)), codes]
-        return float(weight @ loss + (model.coef_**2).sum() / 2)
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         peers = {name: (lambda own=name: fit(theirs.LogisticRegression(solver=own))) for name in solvers}
         timed = race({"ours": lambda: fit(kit.LogisticRegression()), **peers}, setting.repeat)
-    reached = {name: objective(one.result) for name, one in timed.items()}
-    gaps = {name: excess(value, min(reached.values())) for name, value in reached.items()}
-    notes = [f"{name}: {one.seconds:.2f} s, objective {gaps[name]:.1e} over the best" for name, one in timed.items()]
-    what = f"{len(y):,} words, {len(np.unique(y))} classes"
-    rows = [Row(f"{what}: {p}", timed["ours"].seconds, timed[p].seconds, WORDS[p], notes=notes) for p in peers]
-    return [*rows, Row(f"{what}: objective over the best", gaps["ours"], WORSE, 1.0, at_most=True, unit="")]
+    classes, codes = np.unique(y, return_inverse=True)
+    reached = {name: logistic(one.result, Data(X, codes), weight=weight) for name, one in timed.items()}
+    what = f"{len(y):,} words, {len(classes)} classes"
+    return _compare(what, timed, reached, {name: WORDS[name] for name in solvers}, WORSE)
 
 
 class Problem(NamedTuple):

@@ -26,7 +26,7 @@ from daskml_kit.reductions.block_scores import BlockScores
 from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
 from daskml_kit.solvers.run import run
 from daskml_kit.solvers.types import DataSpec, Fit
-from daskml_kit.validation import check_features, check_fit, check_folder, check_workers, like, plain_strings
+from daskml_kit.validation import check_features, check_fit, like, plain_strings
 
 EXAMPLE_ROWS = 3
 
@@ -204,8 +204,6 @@ class DaskEstimator:
 
     def _fit_blocks(self, X: Any, y: Any = None, sample_weight: Any = None, checkpoint: Any = None) -> Self:
         own: Any = self
-        check_workers(getattr(self, "n_jobs", None))
-        check_folder("checkpoint", checkpoint)
         self._check_parameters()
         with fitting(self):
             several = bool(get_tags(own).target_tags.multi_output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import os
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -117,24 +116,6 @@ def check_numbers(name: str, value: Any) -> Array:
     if found.ndim != 1 or not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError(f"{name}: expected finite numbers of at least 0, got {value!r}")
     return found
-
-
-def check_workers(n_jobs: Any) -> None:
-    """Raise unless ``n_jobs`` is None or an integer other than 0."""
-    if n_jobs is None:
-        return
-    if not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
-        raise ValueError(f"n_jobs: expected None or an integer other than 0, got {n_jobs!r}")
-
-
-def check_folder(name: str, value: Any) -> None:
-    """Raise unless the argument is None, or the path of a folder that exists or can be made."""
-    if value is None:
-        return
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name}: expected the path of a folder, got {value!r}")
-    if os.path.exists(value) and not os.path.isdir(value):
-        raise ValueError(f"{name}: expected the path of a folder, got that of a file, {os.fspath(value)!r}")
 
 
 def check_share(name: str, value: Any) -> None:

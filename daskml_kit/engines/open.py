@@ -48,10 +48,10 @@ from daskml_kit.data.collections import (
     rows_of,
 )
 from daskml_kit.data.merge import merge_tiny
-from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
+from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
-from daskml_kit.engines.runtime import released_task_thread, wait_for_workers
+from daskml_kit.engines.runtime import check_n_jobs, released_task_thread, wait_for_workers
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
@@ -94,8 +94,11 @@ def open_engine(
     AsynchronousClientError
         Under an asynchronous client.
     DataError
-        Where the parts do not fit together.
+        Where the parts do not fit together, or ``n_jobs`` is no number of threads.
+    TypeError, ValueError
+        Where ``checkpoint`` is not the path of a folder.
     """
+    check_folder(checkpoint)
     client = find_client() if is_dask(X) else None
     with (
         released_task_thread(client is not None) as inside,
@@ -211,10 +214,9 @@ def _memory(values: Any) -> Array | None:
 
 
 def _threads(n_jobs: int | None, inside: bool) -> int | None:
+    check_n_jobs(n_jobs)
     if n_jobs is None:
         return 1 if inside else None
-    if n_jobs == 0:
-        raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
     return n_jobs if n_jobs > 0 else None
 
 

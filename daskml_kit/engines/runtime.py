@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import numbers
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ import joblib
 from distributed import Client, Worker, WorkerPlugin, get_worker, rejoin, secede
 from threadpoolctl import ThreadpoolController
 
-from daskml_kit.exceptions import NoWorkersError
+from daskml_kit.exceptions import DataError, NoWorkersError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 DEFAULT_BYTES = 2**17
@@ -179,6 +180,12 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
             f"no worker joined the cluster in {patience}: start some, or raise the Dask setting {WAIT_SETTING!r}"
         ) from None
     return wait_for_workers(client)
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise unless ``n_jobs`` is None or an integer other than 0."""
+    if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs == 0):
+        raise DataError(f"n_jobs: expected a number of threads, or -1 for all, got {n_jobs!r}")
 
 
 def local_threads() -> int:

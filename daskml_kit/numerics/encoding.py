@@ -59,8 +59,9 @@ def codes_of(values: Any) -> tuple[Array, Any]:
     codes, _ = pd.factorize(values)
     missing = np.flatnonzero(codes < 0)
     if len(missing):
-        kinds = [_kind(value) for value in rows[missing]] if values.dtype == object else [""] * len(missing)
-        codes[missing] = codes.max() + 1 + pd.factorize(np.array(kinds))[0]
+        of_objects = values.dtype == object  # others hold one kind
+        kinds = pd.factorize(np.array([_kind(value) for value in rows[missing]]))[0] if of_objects else 0
+        codes[missing] = codes.max() + 1 + kinds
     first = np.empty(int(codes.max(initial=-1)) + 1, np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     return codes, rows[first]

@@ -19,7 +19,7 @@ def solve_positive(hess: Array, right: Array) -> Array:
     ``right`` has shape (p,) or (p, t).
     """
     by_cholesky = _cholesky_solution(hess, right)
-    return solve_consistent(hess, right)[0] if by_cholesky is None else by_cholesky
+    return _Spectrum(hess).solve(right)[0] if by_cholesky is None else by_cholesky
 
 
 def solve_consistent(hess: Array, right: Array) -> tuple[Array, Array]:
@@ -37,14 +37,7 @@ def solve_consistent(hess: Array, right: Array) -> tuple[Array, Array]:
         left = np.abs(hess @ by_cholesky - right).max(initial=0)
         if left <= 1e-8 * np.abs(right).max(initial=0):  # else it is singular, and rounding has hidden it
             return by_cholesky, np.zeros(right.shape)
-    scale = _scale(hess)
-    columns = right.reshape(len(scale), -1) / scale[:, None]
-    values, vectors = np.linalg.eigh(hess / np.outer(scale, scale))
-    keep = values > 1e-12 * max(values.max(), 1e-300)
-    part, rest = vectors[:, keep], vectors[:, ~keep]
-    found = part @ ((part.T @ columns) / values[keep, None]), rest @ (rest.T @ columns)
-    solution, way = (np.asarray(x / scale[:, None]).reshape(right.shape) for x in found)
-    return solution, way
+    return _Spectrum(hess).solve(right)
 
 
 def solve_least_norm(hess: Array, right: Array) -> Array:
@@ -58,11 +51,28 @@ def solve_least_norm(hess: Array, right: Array) -> Array:
     by_cholesky = _cholesky_solution(hess, right)
     if by_cholesky is not None:
         return by_cholesky
-    scale = _scale(hess)
-    values, vectors = np.linalg.eigh(hess / np.outer(scale, scale))
-    null, _ = np.linalg.qr(vectors[:, values <= 1e-12 * max(values.max(), 1e-300)] / scale[:, None])
-    solution = solve_positive(hess, right)
+    spectrum = _Spectrum(hess)
+    null, _ = np.linalg.qr(spectrum.rest / spectrum.scale[:, None])
+    solution, _ = spectrum.solve(right)
     return np.asarray(solution - null @ (null.T @ solution))
+
+
+class _Spectrum:
+    """Spectrum of a symmetric positive matrix, equilibrated, apart where it is zero to rounding."""
+
+    def __init__(self, hess: Array) -> None:
+        self.scale = _scale(hess)
+        values, vectors = np.linalg.eigh(hess / np.outer(self.scale, self.scale))
+        keep = values > 1e-12 * max(values.max(), 1e-300)
+        self.values, self.part, self.rest = values[keep], vectors[:, keep], vectors[:, ~keep]
+
+    def solve(self, right: Array) -> tuple[Array, Array]:
+        """Return the solution of least norm, scaled, and the way along which ``right`` has none."""
+        scale, part, rest = self.scale, self.part, self.rest
+        columns = right.reshape(len(scale), -1) / scale[:, None]
+        found = part @ ((part.T @ columns) / self.values[:, None]), rest @ (rest.T @ columns)
+        solution, way = (np.asarray(x / scale[:, None]).reshape(right.shape) for x in found)
+        return solution, way
 
 
 def _cholesky_solution(hess: Array, right: Array) -> Array | None:

@@ -185,16 +185,18 @@ class LossAt:
         # of the whole block: bits depend on these
         halves = self.order > 1 and sparse and has_many_pairs(X)
         wide = sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS
+        points = [v.reshape(m * k, width).astype(dtype, copy=False) for v in (self.coef, self.along) if v is not None]
         sums = self._zeros(wide)
         for rows in tiles(block.n_rows, size):
             tile = row_slice(X, rows) if sparse else X[rows]
             tile = tile if tile.dtype == dtype else tile.astype(dtype)
             weight = None if block.weight is None else block.weight[rows].astype(dtype, copy=False)
             read = self.target.read(y[rows], weight, dtype)  # type: ignore[index]  # `chunk` has looked
-            if self.along is None:
-                gradient = self._add(sums, tile, read, wide, halves)
+            raw, *along = self._predict_compiled(tile) if wide else predict(tile, points)
+            if along:
+                gradient = self._add_product(sums, raw, along[0], read)
             else:
-                gradient = self._add_product(sums, tile, read, wide)
+                gradient = self._add(sums, tile, raw, read, halves)
             if wide:
                 columns = sums.grad.transpose(2, 0, 1).reshape(width, m * k)
                 add_transposed(tile, np.ascontiguousarray(gradient.T), columns)
@@ -226,32 +228,17 @@ class LossAt:
             found = self._tables[dtype] = table[:-1], table[-1:]
         return found
 
-    def _predict(self, tile: Matrix, wide: bool) -> list[Array]:
-        """Return the linear predictors of the points, then along the directions: (m * k, rows) each."""
+    def _predict_compiled(self, tile: Matrix) -> list[Array]:
+        """Return what `predict` does, by compiled loops that read each number of a tile once."""
+        slopes, intercepts = self._table(tile.dtype)
+        linear = multiply(tile, slopes, scratch("product", (tile.shape[0], slopes.shape[1]), tile.dtype))
+        linear += intercepts
         n_columns = self.coef.shape[0] * self.coef.shape[1]
-        if wide:
-            slopes, intercepts = self._table(tile.dtype)
-            linear = multiply(tile, slopes, scratch("product", (tile.shape[0], slopes.shape[1]), tile.dtype))
-            linear += intercepts
-            return [linear[:, start : start + n_columns].T for start in range(0, slopes.shape[1], n_columns)]
-        predictors = []
-        for name, points in (("raw", self.coef), ("along", self.along)):
-            if points is None:
-                continue
-            flat = points.reshape(n_columns, -1).astype(tile.dtype, copy=False)
-            slopes = flat[:, :-1].T  # BLAS prefers the long side first
-            if isinstance(tile, np.ndarray):
-                linear = np.matmul(tile, slopes, out=scratch("product", (len(tile), n_columns), tile.dtype))
-            else:
-                linear = np.asarray(tile @ slopes)
-            out = scratch(name, (n_columns, tile.shape[0]), tile.dtype)
-            predictors.append(np.add(linear.T, flat[:, -1:], out=out))
-        return predictors
+        return [linear[:, start : start + n_columns].T for start in range(0, slopes.shape[1], n_columns)]
 
-    def _add(self, sums: Sums, tile: Matrix, read: Read, wide: bool, halves: bool) -> Array:
+    def _add(self, sums: Sums, tile: Matrix, raw: Array, read: Read, halves: bool) -> Array:
         """Add the values and Hessians of a tile; return the gradient in the predictors."""
         m, k, _ = self.coef.shape
-        (raw,) = self._predict(tile, wide)
         if k == 1:
             value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
@@ -270,10 +257,9 @@ class LossAt:
             gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read, halves)
         return gradient
 
-    def _add_product(self, sums: Sums, tile: Matrix, read: Read, wide: bool) -> Array:
+    def _add_product(self, sums: Sums, raw: Array, along: Array, read: Read) -> Array:
         """Add the products of a tile along the directions; return what the Hessian in the predictors makes of these."""
         m, k, _ = self.coef.shape
-        raw, along = self._predict(tile, wide)
         moved = along.copy()
         if k == 1:
             turned = hessian_times(self.loss, raw, read.y, along)
@@ -299,6 +285,19 @@ class LossAt:
                 for b in range(a + 1):
                     add_gram(hess[a, :, b, :], tile, hessian[a, b], halves)
         return gradient
+
+
+def predict(tile: Matrix, points: Sequence[Array]) -> list[Array]:
+    """Return the linear predictors (n_columns, rows) of each of ``points`` (n_columns, d + 1), in scratch memory."""
+    predictors = []
+    for number, flat in enumerate(points):
+        shape, slopes = (len(flat), tile.shape[0]), flat[:, :-1].T  # BLAS prefers the long side first
+        if isinstance(tile, np.ndarray):
+            linear = np.matmul(tile, slopes, out=scratch("product", shape[::-1], tile.dtype))
+        else:
+            linear = np.asarray(tile @ slopes)
+        predictors.append(np.add(linear.T, flat[:, -1:], out=scratch(f"predictor {number}", shape, tile.dtype)))
+    return predictors
 
 
 def add_gram(hess: Array, tile: Matrix, weight: Array, halves: bool) -> None:

@@ -46,17 +46,13 @@ def newton_cg(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Arr
     metric = DAMPED * scale + (1 - DAMPED) * ridge
     no_l1 = np.zeros_like(w)
     here = yield from oracle(w, 1)
-    length, gain = _length(here.grad, metric), np.inf
-    longest, trust = length, 0.5
+    length = longest = _length(here.grad, metric)
+    left, trust = np.inf, 0.5
     for n_iter in range(max_iter + 1):
-        # gains go with squared gradients
-        left = gain * (_length(here.grad, metric) / length) ** 2 if n_iter else np.inf
         if settled(here, w, no_l1, left / LOOSER, tol) or not here.grad.any():
             return Result(w, n_iter, True, here)
         if n_iter == max_iter:
             break
-        length = _length(here.grad, metric)
-        longest = max(longest, length)
         share = min(trust, float(np.sqrt(length / longest)))
         step, gain = yield from _conjugate_gradients(oracle, w, here, metric, share)
         moved = yield from backtrack(oracle, w, here, step, no_l1, 1)
@@ -64,9 +60,12 @@ def newton_cg(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Arr
             return Result(w, n_iter, stalled(here, gain), here)
         agreement = (here.value - moved[1].value) / gain
         w, here = moved
+        before, length = length, _length(here.grad, metric)
+        longest = max(longest, length)
+        left = gain * (length / before) ** 2  # gains go with squared gradients
         if abs(agreement - 1) > 0.5:
             trust = 0.5
-        elif abs(agreement - 1) < 0.1 and _length(here.grad, metric) > 0.5 * length:
+        elif abs(agreement - 1) < 0.1 and length > 0.5 * before:
             trust = max(trust / 3, 1e-3)  # its model holds, but the step was too rough to get far
     return Result(w, max_iter, False, here)
 

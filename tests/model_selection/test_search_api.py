@@ -486,3 +486,11 @@ def test_a_number_of_draws_is_at_least_one(n_iter):
 def test_a_method_of_predictions_is_one_of_the_estimator(method):
     with pytest.raises(ValueError, match="method: expected the name of a method of LogisticRegression"):
         cross_val_predict(LogisticRegression(), X, LABEL, method=method)
+
+
+def test_a_checkpoint_is_a_folder(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for checkpoint, error in ((3, TypeError), (file, ValueError)):
+        with pytest.raises(error, match="checkpoint: expected the path of a folder, got"):
+            GridSearchCV(LogisticRegression(), GRID, cv=2).fit(X, LABEL, checkpoint=checkpoint)

@@ -15,6 +15,7 @@ import numpy as np
 from dask.tokenize import TokenizationError, tokenize
 from tqdm import tqdm
 
+from daskml_kit.engines.checkpoint import check_folder
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes
@@ -228,6 +229,7 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
     def __init__(
         self, checkpoint: str | os.PathLike[str] | None = None, *, verbose: int = 0, main_score: str | None = None
     ) -> None:
+        check_folder(checkpoint)
         self.checkpoint, self.verbose, self.main_score = checkpoint, verbose, main_score
         self.plan, self.outcomes = SearchPlan(0, []), Outcomes(0, 0)
         self.current = FitProgress()

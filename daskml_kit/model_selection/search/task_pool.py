@@ -17,8 +17,7 @@ from distributed import Client, Future
 
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.engines.open import find_client
-from daskml_kit.engines.runtime import in_task, local_threads, released_task_thread
-from daskml_kit.exceptions import DataError
+from daskml_kit.engines.runtime import check_n_jobs, in_task, local_threads, released_task_thread
 from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitBatch, Numbered, fit_candidates
 from daskml_kit.model_selection.search.fold import (
     Fold,
@@ -179,11 +178,10 @@ def open_fit_pool(spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]],
     Raises
     ------
     DataError
-        Where ``n_jobs`` is 0.
+        Where ``n_jobs`` is no number of threads.
     """
     n_jobs = spec.n_jobs
-    if n_jobs == 0:
-        raise DataError("n_jobs: expected a number of threads, or -1 for all, got 0")
+    check_n_jobs(n_jobs)
     client = find_client()
     if client is not None and (data.is_lazy or not in_task()):
         with released_task_thread(), closing(ClusterFitPool(client, spec, candidates, data)) as workers:
