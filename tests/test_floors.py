@@ -14,6 +14,7 @@ ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
         ["typing", "exceptions"],
+        ["data/coded"],
         ["data/block"],
         ["numerics"],
         ["reductions"],
@@ -98,7 +99,7 @@ def floor_of(folder: str, room: str) -> int:
 def room_in(folder: str, place: str) -> str:
     """Return the room of a folder that a module or package is in, by its path."""
     inside = place.removeprefix(f"{folder}/") if folder else place
-    return "data/block" if inside == "data/block" else inside.partition("/")[0]
+    return inside if inside in ("data/block", "data/coded") else inside.partition("/")[0]
 
 
 @cache

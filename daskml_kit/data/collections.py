@@ -18,6 +18,7 @@ from dask.optimization import cull
 from distributed import Client
 
 from daskml_kit.data.block import Block, Run, as_block
+from daskml_kit.data.coded import CodedRows
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Array
 
@@ -128,6 +129,8 @@ def size_of(block: Any) -> int:
     """
     if hasattr(block, "memory_usage"):
         return int(np.sum(block.memory_usage(deep=True))) if len(block) else 0
+    if isinstance(block, CodedRows):
+        return block.n_bytes
     if sp.issparse(block):
         return int(block.data.nbytes + block.indices.nbytes)
     return int(block.nbytes)

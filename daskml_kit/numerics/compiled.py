@@ -68,6 +68,89 @@ def add_transposed(indptr: Array, indices: Array, data: Array, matrix: Array, ou
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_upper_coded(codes: Array, dense: Array, columns: Array, width: int, weight: Array, out: Array) -> None:
+    """Add the upper triangle of X' diag(weight) X, where X is a matrix of codes of so many columns, to ``out``."""
+    n_codes, n_dense, end = codes.shape[1], dense.shape[1], np.uint64(width)
+    for row in range(len(weight)):
+        row_weight, own = weight[row], codes[row]
+        for i in range(n_codes):
+            code = np.uint64(own[i])
+            if code >= end:
+                continue
+            line = out[code]
+            for j in range(i, n_codes):
+                other = np.uint64(own[j])
+                if other < end:
+                    line[other] += row_weight
+            for j in range(n_dense):
+                column, value = np.uint64(columns[j]), row_weight * dense[row, j]
+                if column > code:
+                    line[column] += value
+                else:
+                    out[column, code] += value
+        for i in range(n_dense):
+            scaled, line = row_weight * dense[row, i], out[np.uint64(columns[i])]
+            for j in range(i, n_dense):
+                line[np.uint64(columns[j])] += scaled * dense[row, j]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def multiply_coded(codes: Array, dense: Array, columns: Array, width: int, matrix: Array, out: Array) -> None:
+    """Write X times ``matrix``, where X is a matrix of codes of so many columns, into ``out``."""
+    n_outputs, end = matrix.shape[1], np.uint64(width)
+    for row in range(len(codes)):
+        if n_outputs == 1:
+            total = matrix.dtype.type(0)
+            for i in range(codes.shape[1]):
+                code = np.uint64(codes[row, i])
+                if code < end:
+                    total += matrix[code, 0]
+            for i in range(dense.shape[1]):
+                total += dense[row, i] * matrix[np.uint64(columns[i]), 0]
+            out[row, 0] = total
+            continue
+        line = out[row]
+        line[:] = 0
+        for i in range(codes.shape[1]):
+            code = np.uint64(codes[row, i])
+            if code < end:
+                other = matrix[code]
+                for output in range(n_outputs):
+                    line[output] += other[output]
+        for i in range(dense.shape[1]):
+            value, other = dense[row, i], matrix[np.uint64(columns[i])]
+            for output in range(n_outputs):
+                line[output] += value * other[output]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_transposed_coded(codes: Array, dense: Array, columns: Array, width: int, matrix: Array, out: Array) -> None:
+    """Add X' times ``matrix``, where X is a matrix of codes of so many columns, to ``out``."""
+    n_outputs, end = matrix.shape[1], np.uint64(width)
+    for row in range(len(codes)):
+        other = matrix[row]
+        if n_outputs == 1:
+            only = other[0]
+            for i in range(codes.shape[1]):
+                code = np.uint64(codes[row, i])
+                if code < end:
+                    out[code, 0] += only
+            for i in range(dense.shape[1]):
+                out[np.uint64(columns[i]), 0] += dense[row, i] * only
+            continue
+        for i in range(codes.shape[1]):
+            code = np.uint64(codes[row, i])
+            if code < end:
+                line = out[code]
+                for output in range(n_outputs):
+                    line[output] += other[output]
+        for i in range(dense.shape[1]):
+            value, line = dense[row, i], out[np.uint64(columns[i])]
+            for output in range(n_outputs):
+                line[output] += value * other[output]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def sweep_over(
     hess: Array, residual: Array, u: Array, diagonal: Array, l1: Array, order: Array, positive: bool
 ) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.data.coded import CodedRows, code_arrays
 from daskml_kit.typing import Array
 
 MANY_PAIRS = 2_000_000
@@ -28,6 +29,8 @@ def row_slice(X: Any, rows: slice) -> Any:
     array([[0., 2.],
            [3., 0.]])
     """
+    if isinstance(X, CodedRows):
+        return X[rows]
     edges = X.indptr[rows.start : rows.stop + 1]
     stored = slice(int(edges[0]), int(edges[-1]))
     part = type(X)((X.data[stored], X.indices[stored], edges - edges[0]), shape=(len(edges) - 1, X.shape[1]))
@@ -43,6 +46,8 @@ def relabel_columns(X: Any, columns: Array) -> Any:
     >>> relabel_columns(sp.csr_array(np.array([[0.0, 1.0, 0.0, 2.0]])), np.array([1, 3])).toarray()
     array([[1., 2.]])
     """
+    if isinstance(X, CodedRows):
+        return X.relabeled(columns)
     places = np.zeros(X.shape[1], X.indices.dtype)
     places[columns] = np.arange(len(columns))
     part = type(X)((X.data, places[X.indices], X.indptr), shape=(X.shape[0], len(columns)))
@@ -51,7 +56,9 @@ def relabel_columns(X: Any, columns: Array) -> Any:
 
 
 def has_many_pairs(X: Any) -> bool:
-    """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays."""
+    """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays, as any of codes has."""
+    if isinstance(X, CodedRows):
+        return True
     counts = np.diff(X.indptr).astype(np.float64)
     return float(counts @ counts) >= MANY_PAIRS
 
@@ -67,6 +74,9 @@ def multiply(X: Any, matrix: Array, out: Array) -> Array:
     """
     from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
 
+    if (arrays := code_arrays(X)) is not None:
+        compiled.multiply_coded(*arrays, matrix, out)
+        return out
     loop = compiled.multiply if matrix.shape[1] > 2 else compiled.multiply_pair
     loop(X.indptr, X.indices, X.data, matrix, out)
     return out
@@ -76,7 +86,41 @@ def add_transposed(X: Any, matrix: Array, out: Array) -> None:
     """Add X' times a matrix of shape (n_rows, n_columns) to ``out``, compiled."""
     from daskml_kit.numerics import compiled
 
-    compiled.add_transposed(X.indptr, X.indices, X.data, matrix, out)
+    if (arrays := code_arrays(X)) is not None:
+        compiled.add_transposed_coded(*arrays, matrix, out)
+    else:
+        compiled.add_transposed(X.indptr, X.indices, X.data, matrix, out)
+
+
+def times(X: Any, matrix: Array) -> Array:
+    """Return X times a matrix.
+
+    Examples
+    --------
+    >>> times(sp.csr_array(np.array([[1.0, 2.0], [0.0, 3.0]])), np.array([[1.0], [2.0]]))
+    array([[5.],
+           [6.]])
+    """
+    if not isinstance(X, CodedRows):
+        return np.asarray(X @ matrix)
+    columns = np.ascontiguousarray(matrix, np.result_type(X, matrix))
+    return multiply(X, columns, np.empty((X.shape[0], columns.shape[1]), columns.dtype))
+
+
+def transposed_times(X: Any, matrix: Array) -> Array:
+    """Return X' times a vector or a matrix.
+
+    Examples
+    --------
+    >>> transposed_times(sp.csr_array(np.array([[1.0, 2.0], [0.0, 3.0]])), np.array([1.0, 2.0]))
+    array([1., 8.])
+    """
+    if not isinstance(X, CodedRows):
+        return np.asarray(X.T @ matrix)
+    columns = np.ascontiguousarray(matrix.reshape(len(matrix), -1))
+    out = np.zeros((X.shape[1], columns.shape[1]))
+    add_transposed(X, columns, out)
+    return out.reshape(X.shape[1], *matrix.shape[1:])
 
 
 def add_upper(X: Any, weight: Array, out: Array) -> None:
@@ -91,6 +135,9 @@ def add_upper(X: Any, weight: Array, out: Array) -> None:
     """
     from daskml_kit.numerics import compiled
 
+    if (arrays := code_arrays(X)) is not None:
+        compiled.add_upper_coded(*arrays, weight, out)
+        return
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

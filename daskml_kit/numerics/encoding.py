@@ -12,6 +12,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import OneHotEncoder
 
+from daskml_kit.data.coded import CodedRows, code_type, coded, side_by_side
+from daskml_kit.numerics.csr import MANY_PAIRS
 from daskml_kit.typing import Array
 
 
@@ -53,7 +55,11 @@ def codes_of(values: Any) -> tuple[Array, Any]:
     (array([0, 1, 0]), ['b', 'a'])
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        codes, numbers = pd.factorize(np.asarray(values.cat.codes))
+        own = np.asarray(values.cat.codes) + np.intp(1)  # missing values come first, whose code is -1
+        there = np.flatnonzero(np.bincount(own))
+        place = np.empty(own.max(initial=0) + 1, np.intp)
+        place[there] = np.arange(len(there))
+        codes, numbers = place[own], there - 1
         return codes, pd.Series(pd.Categorical.from_codes(numbers, dtype=values.dtype), name=values.name)
     rows = values.iloc if hasattr(values, "iloc") else values
     codes, _ = pd.factorize(values)
@@ -88,15 +94,16 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
         return None
     value, column = known.nonzero()
     feature = np.searchsorted(edges, column, side="right") - 1
-    places = np.full((frame.shape[1], n_rows), -1, np.int32)
+    width = known.shape[1]
+    places = np.full((frame.shape[1], n_rows), width, code_type(width))
     places[feature, value] = column
-    indices = np.stack([places[j][own] for j, own in enumerate(codes)], axis=1)
-    given = indices >= 0
-    starts = np.zeros(len(frame) + 1, np.int32 if indices.size < 2**31 else np.int64)
-    np.cumsum(given.sum(axis=1), out=starts[1:])
-    columns_of_rows = indices.ravel() if given.all() else indices[given]
-    data = np.ones(len(columns_of_rows), known.dtype)
-    return type(known)((data, columns_of_rows.astype(starts.dtype, copy=False), starts), (len(frame), known.shape[1]))
+    indices = np.empty((len(frame), frame.shape[1]), places.dtype)
+    for position, own in enumerate(codes):
+        np.take(places[position], own, out=indices[:, position])
+    found = coded(type(known), indices, np.empty((len(frame), 0), known.dtype), np.empty(0, np.intp), width)
+    if indices.size * indices.shape[1] < MANY_PAIRS:  # compiled loops, which codes are for, do not pay
+        found.data  # noqa: B018  # becomes an ordinary matrix
+    return found
 
 
 def _widths(encoder: OneHotEncoder) -> list[int]:
@@ -127,6 +134,9 @@ def _side_by_side(model: ColumnTransformer, frame: pd.DataFrame) -> Any:
     if len(parts) == len(sparse) or not all(sp.issparse(part) or _is_numeric(part) for part in parts):
         return None
     kind = sp.csr_matrix if all(isinstance(part, sp.spmatrix) for part in sparse) else sp.csr_array
+    if all(isinstance(part, CodedRows) for part in sparse):
+        arrays = [part if sp.issparse(part) else np.asarray(part) for part in parts]
+        return side_by_side(arrays, kind, np.result_type(*(array.dtype for array in arrays)))
     return sp.hstack([part if sp.issparse(part) else kind(np.asarray(part)) for part in parts], format="csr")
 
 

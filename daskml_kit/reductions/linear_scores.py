@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.csr import row_slice
+from daskml_kit.numerics.csr import row_slice, times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_within
@@ -84,7 +84,7 @@ class LinearScores(SingleReduction):
         sparse = sp.issparse(block.X)
         for rows in tiles(max(block.n_rows, 1), tile_rows(block.X, 3 * m * k)):
             tile = row_slice(block.X, rows) if sparse else block.X[rows]
-            raw = np.add(np.asarray(tile @ flat[:, :-1].T).T, flat[:, -1:], order="C")
+            raw = np.add(times(tile, flat[:, :-1].T).T, flat[:, -1:], order="C")
             if not np.isfinite(raw).all():
                 check_finite(block)
             n_rows = tile.shape[0]

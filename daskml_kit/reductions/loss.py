@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
+from daskml_kit.data.coded import CodedRows
 from daskml_kit.numerics.csr import (
     MANY_PRODUCTS,
     add_transposed,
@@ -21,6 +22,8 @@ from daskml_kit.numerics.csr import (
     relabel_columns,
     row_slice,
     sandwich,
+    times,
+    transposed_times,
 )
 from daskml_kit.numerics.losses import Loss, hessian_times
 from daskml_kit.numerics.targets import MAX_ROWS, Read, Target, rows_by_id, scratch, scratch_memory, tile_rows, tiles
@@ -184,7 +187,9 @@ class LossAt:
         sparse = sp.issparse(X)
         # of the whole block: bits depend on these
         halves = self.order > 1 and sparse and has_many_pairs(X)
-        wide = sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS
+        wide = isinstance(X, CodedRows) or (
+            sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS
+        )
         points = [v.reshape(m * k, width).astype(dtype, copy=False) for v in (self.coef, self.along) if v is not None]
         sums = self._zeros(wide)
         for rows in tiles(block.n_rows, size):
@@ -295,7 +300,7 @@ def predict(tile: Matrix, points: Sequence[Array]) -> list[Array]:
         if isinstance(tile, np.ndarray):
             linear = np.matmul(tile, slopes, out=scratch("product", shape[::-1], tile.dtype))
         else:
-            linear = np.asarray(tile @ slopes)
+            linear = times(tile, slopes)
         predictors.append(np.add(linear.T, flat[:, -1:], out=scratch(f"predictor {number}", shape, tile.dtype)))
     return predictors
 
@@ -306,7 +311,7 @@ def add_gram(hess: Array, tile: Matrix, weight: Array, halves: bool) -> None:
         hess += gram_with_ones(tile, weight)
         return
     add_upper(tile, weight, hess)
-    hess[:-1, -1] += tile.T @ weight
+    hess[:-1, -1] += transposed_times(tile, weight)
     hess[-1, -1] += weight.sum(dtype=np.float64)
 
 
@@ -328,7 +333,7 @@ def gram_with_ones(tile: Matrix, weight: Array) -> Array:
     gram = np.empty((d + 1, d + 1))
     if sp.issparse(tile):
         gram[:d, :d] = sandwich(tile, weight)
-        edge = tile.T @ weight
+        edge = transposed_times(tile, weight)
     else:
         if weight.min(initial=0) >= 0:  # the symmetric product costs half of the general one
             root = tile * np.sqrt(weight)[:, None]

@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite, check_not_negative
+from daskml_kit.data.coded import CodedRows
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -126,6 +127,8 @@ def position_of(labels: Labels, y: Array) -> Array:
 def _used_columns(X: Matrix) -> Array | None:
     if not sp.issparse(X):
         return None
+    if isinstance(X, CodedRows):
+        return X.used_columns()
     used = np.zeros(X.shape[1], bool)
     used[X.indices] = True
     return used

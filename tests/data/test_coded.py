@@ -1,0 +1,186 @@
+"""Matrices of codes: SciPy's in all they are asked, and the same numbers in sums over codes as over CSR."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from distributed.protocol import deserialize, serialize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from daskml_kit.data.block import Block
+from daskml_kit.data.coded import CodedRows, coded, side_by_side
+from daskml_kit.data.collections import size_of
+from daskml_kit.numerics import encoding
+from daskml_kit.numerics.csr import relabel_columns, row_slice, sandwich, times, transposed_times
+from daskml_kit.numerics.losses import Logistic, Softmax
+from daskml_kit.numerics.targets import Codes, OneVsRest
+from daskml_kit.reductions.gram import Gram
+from daskml_kit.reductions.loss import LossAt
+from daskml_kit.reductions.summary import Summary
+
+LEVELS = (3, 5, 2)
+
+
+def make(n_rows=40, dense=2, absent=True, dtype=np.float64, kind=sp.csr_array, seed=0):
+    """Return columns of categories around numbers, some of them zero, as a matrix of codes and as a dense one."""
+    draw = np.random.default_rng(seed)
+    parts = []
+    for levels in LEVELS:
+        codes = draw.integers(0, levels + absent, (n_rows, 1)).astype(np.uint16)
+        parts.append(coded(kind, codes, np.empty((n_rows, 0), dtype), np.empty(0, np.intp), levels))
+    numbers = draw.normal(size=(n_rows, dense)).astype(dtype) * (draw.random((n_rows, dense)) > 0.2)
+    parts[1:1] = [numbers[:, :1], numbers[:, 1:]]
+    X = side_by_side(parts, kind, np.dtype(dtype))
+    dense_parts = [p if isinstance(p, np.ndarray) else np.eye(p.shape[1] + 1, p.shape[1])[p.codes[:, 0]] for p in parts]
+    return X, np.hstack(dense_parts).astype(dtype)
+
+
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_looks_like_scipys_matrix(kind, dtype):
+    X, dense = make(dtype=dtype, kind=kind)
+    assert isinstance(X, kind)
+    assert sp.issparse(X)
+    assert X.shape == dense.shape
+    assert X.dtype == dtype
+    assert X.nnz == np.count_nonzero(dense)
+    expanded = X.copy()
+    np.testing.assert_array_equal(expanded.toarray(), dense)
+    expected = kind(dense)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(expanded, name), getattr(expected, name))
+    assert type(expanded) is kind
+    assert expanded.has_canonical_format
+    assert isinstance(X, CodedRows), "a copy has been expanded, not the matrix"
+
+
+def test_written_arrays_are_kept():
+    X, dense = make()
+    X.data *= 2
+    np.testing.assert_array_equal(X.toarray(), 2 * dense)
+
+
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
+def test_travels_as_codes(kind):
+    X, dense = make(kind=kind)
+    for copy in (pickle.loads(pickle.dumps(X)), deserialize(*serialize(X))):
+        assert isinstance(copy, CodedRows)
+        assert isinstance(copy, kind)
+        np.testing.assert_array_equal(copy.toarray(), dense)
+    assert size_of(X) == X.codes.nbytes + X.dense.nbytes
+
+
+def test_rows_and_types_stay_codes():
+    X, dense = make()
+    for rows in (slice(3, 9), np.array([5, 2, 2]), dense[:, 0] > 0):
+        assert isinstance(X[rows], CodedRows)
+        np.testing.assert_array_equal(X[rows].toarray(), dense[rows])
+    single = X.astype(np.float32)
+    assert isinstance(single, CodedRows)
+    assert single.dtype == np.float32
+    np.testing.assert_array_equal(X.copy()[2:4, 1:].toarray(), dense[2:4, 1:])
+
+
+def test_unaligned_codes_off_the_wire_are_aligned():
+    X, dense = make()
+    raw = np.zeros(X.codes.nbytes + 1, np.uint8)[1:]
+    raw[:] = X.codes.view(np.uint8).ravel()
+    X.codes = raw.view(np.uint16).reshape(X.codes.shape)
+    assert not X.codes.flags.aligned
+    aligned = X.aligned()
+    assert aligned.codes.flags.aligned
+    np.testing.assert_array_equal(aligned.toarray(), dense)
+
+
+@pytest.mark.parametrize("absent", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_those_of_dense_rows(dtype, absent):
+    X, dense = make(dtype=dtype, absent=absent)
+    draw = np.random.default_rng(1)
+    weight = draw.random(len(dense)).astype(dtype)
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    for width in (1, 3):
+        matrix, other = (draw.normal(size=(n, width)).astype(dtype) for n in (dense.shape[1], len(dense)))
+        np.testing.assert_allclose(times(X, matrix), dense @ matrix, **close)
+        np.testing.assert_allclose(transposed_times(X, other), dense.T @ other, **close)
+    np.testing.assert_allclose(transposed_times(X, weight), dense.T @ weight, **close)
+    np.testing.assert_allclose(sandwich(X, weight), (dense * weight[:, None]).T @ dense, **close)
+    np.testing.assert_array_equal(row_slice(X, slice(4, 7)).toarray(), dense[4:7])
+
+
+def test_relabeled_columns():
+    X, dense = make()
+    few = X[np.flatnonzero((dense[:, 0] == 0) & (dense[:, 6] == 0))]
+    columns = np.delete(np.arange(dense.shape[1]), [0, 6])
+    expected = few.copy().toarray()[:, columns]
+    np.testing.assert_array_equal(relabel_columns(few, columns).toarray(), expected)
+    assert (few.used_columns() <= ~np.isin(np.arange(dense.shape[1]), [0, 6])).all()
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+@pytest.mark.parametrize("order", [1, 2])
+def test_losses_are_those_of_csr(order, labels):
+    X, dense = make(200)
+    draw = np.random.default_rng(2)
+    y, weight = draw.integers(0, labels, 200), draw.random(200)
+    k = 1 if labels == 2 else labels
+    loss, target = (Logistic(), OneVsRest(np.array([1]))) if k == 1 else (Softmax(k), Codes(np.arange(k)))
+    ask = LossAt(loss, target, draw.normal(size=(1, k, dense.shape[1] + 1)), order)
+    both = [ask.chunk(Block(rows, y, weight)) for rows in (X, sp.csr_array(dense))]
+    assert isinstance(X, CodedRows)
+    for ours, theirs in zip(*both, strict=True):
+        if ours is not None:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+def test_gram_and_summary_are_those_of_csr():
+    X, dense = make(200)
+    y = dense[:, 3] - dense[:, 0]
+    ours, theirs = (Gram().chunk(Block(rows, y)) for rows in (X, sp.csr_array(dense)))
+    np.testing.assert_allclose(ours.product, theirs.product, rtol=1e-11, atol=1e-11)
+    summary = Summary(labeled=False, sample_rows=10).chunk(Block(X, y))
+    plain = Summary(labeled=False, sample_rows=10).chunk(Block(sp.csr_array(dense), y))
+    assert isinstance(X, CodedRows)
+    np.testing.assert_array_equal(summary.sample_X.toarray(), plain.sample_X.toarray())
+    assert summary.used is not None
+    assert (summary.used >= plain.used).all()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.data())
+def test_encoded_frames_are_scikit_learns(data):
+    n_rows = data.draw(st.integers(1, 30))
+    levels = st.sampled_from(["a", "b", "c", None])
+    frame = pd.DataFrame(
+        {
+            "one": pd.Categorical([data.draw(levels) for _ in range(n_rows)], ["c", "a", "b"]),
+            "number": [float(data.draw(st.integers(-2, 2))) for _ in range(n_rows)],
+            "two": pd.Categorical([data.draw(st.sampled_from("xyz")) for _ in range(n_rows)]),
+        }
+    )
+    options = data.draw(
+        st.sampled_from(
+            [{}, {"drop": "first"}, {"min_frequency": 3, "handle_unknown": "ignore"}, {"handle_unknown": "ignore"}]
+        )
+    )
+    seen = frame if "handle_unknown" not in options else frame.iloc[: n_rows // 2 + 1]
+    model = make_column_transformer(
+        (OneHotEncoder(**options), ["one"]), (StandardScaler(), ["number"]), (OneHotEncoder(**options), ["two"])
+    )
+    model.set_params(sparse_threshold=1.0).fit(seen)
+    many, encoding.MANY_PAIRS = encoding.MANY_PAIRS, 0
+    try:
+        found = encoding.transform_rows(model, frame)
+    finally:
+        encoding.MANY_PAIRS = many
+    expected = model.transform(frame)
+    assert sp.issparse(found) == sp.issparse(expected)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(*(rows.toarray() if sp.issparse(rows) else rows for rows in (found, expected)))
