@@ -33,6 +33,8 @@ class CodedRows(ABC):
         Columns of numbers.
     columns : int array of shape (n_dense,)
         Where these are, ascending.
+    spans : int array of shape (n_categorical, 2)
+        The first column of each category, and the one behind its last: a row has no two ones in one of these.
     kind : type
         The class of SciPy that this one extends.
     """
@@ -41,6 +43,7 @@ class CodedRows(ABC):
     codes: Array
     dense: Array
     columns: Array
+    spans: Array
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("data", "indices", "indptr"):
@@ -51,7 +54,7 @@ class CodedRows(ABC):
         return vars(self)[name]
 
     def __reduce__(self) -> Any:
-        return (coded, (self.kind, *self.arrays))
+        return (coded, (self.kind, *self.arrays, self.spans))
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1):
@@ -99,7 +102,8 @@ class CodedRows(ABC):
         places[chosen] = np.arange(len(chosen))
         kept = places[self.columns] < len(chosen)
         codes = places[np.minimum(self.codes, self.shape[1])]
-        return coded(self.kind, codes, self.dense[:, kept], places[self.columns[kept]].astype(np.intp), len(chosen))
+        columns = places[self.columns[kept]].astype(np.intp)
+        return coded(self.kind, codes, self.dense[:, kept], columns, len(chosen), np.searchsorted(chosen, self.spans))
 
     def used_columns(self) -> Array:
         """Return of each column whether a row may have a number there."""
@@ -109,7 +113,7 @@ class CodedRows(ABC):
         return used[: self.shape[1]]
 
     def _like(self, codes: Array, dense: Array) -> Any:
-        return coded(self.kind, codes, dense, self.columns, self.shape[1])
+        return coded(self.kind, codes, dense, self.columns, self.shape[1], self.spans)
 
     def _expand(self) -> None:
         """Become the ordinary matrix, with the ones and the numbers that are not zero."""
@@ -126,7 +130,7 @@ class CodedRows(ABC):
         arrays = {"data": values[stored], "indices": indices[stored].astype(position, copy=False), "indptr": starts}
         vars(self).update(arrays)  # in this order: `code_arrays` of another thread finds either codes or these
         self.__class__ = self.kind
-        for name in ("codes", "dense", "columns", "nnz"):
+        for name in ("codes", "dense", "columns", "spans", "nnz"):
             vars(self).pop(name, None)
         self.has_canonical_format = True
 
@@ -142,12 +146,13 @@ CodedArray = _extension("CodedArray", sp.csr_array)
 CodedMatrix = _extension("CodedMatrix", sp.csr_matrix)
 
 
-def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int) -> Any:
+def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int, spans: Array) -> Any:
     """Return a matrix of codes that is a ``kind`` of SciPy's, `csr_array` or `csr_matrix`.
 
     Examples
     --------
-    >>> X = coded(sp.csr_array, np.array([[0], [1]], np.uint16), np.array([[5.0], [0.0]]), np.array([2]), 3)
+    >>> codes, dense = np.array([[0], [1]], np.uint16), np.array([[5.0], [0.0]])
+    >>> X = coded(sp.csr_array, codes, dense, np.array([2]), 3, np.array([[0, 2]]))
     >>> X.toarray()
     array([[1., 0., 5.],
            [0., 1., 0.]])
@@ -156,7 +161,7 @@ def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int)
     for name in ("data", "indices", "indptr"):  # `CodedRows` makes them where they are missing
         delattr(matrix, name)
     matrix.__class__ = CodedMatrix if kind is sp.csr_matrix else CodedArray
-    matrix.codes, matrix.dense, matrix.columns = codes, dense, columns
+    matrix.codes, matrix.dense, matrix.columns, matrix.spans = codes, dense, columns, spans
     return matrix
 
 
@@ -196,4 +201,5 @@ def side_by_side(parts: Sequence[Any], kind: Any, dtype: np.dtype[Any]) -> Any:
             own[absent] = n_columns
         first += part.codes.shape[1]
     dense = np.concatenate(numbers, axis=1, dtype=dtype) if numbers else np.empty((n_rows, 0), dtype)
-    return coded(kind, codes, dense, np.concatenate(columns).astype(np.intp), n_columns)
+    spans = np.concatenate([part.spans + start for part, start in encoded])
+    return coded(kind, codes, dense, np.concatenate(columns).astype(np.intp), n_columns, spans)

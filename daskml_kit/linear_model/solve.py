@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.losses import hessian_times
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.fista import fista
@@ -41,7 +42,7 @@ class Pilot(NamedTuple):
     """End of the fit of a sample, and the Hessian there; in coefficients of features less ``center``, if any."""
 
     w: Array
-    hess: Array
+    hess: Any
     center: Array | None = None
 
 
@@ -116,6 +117,8 @@ FEW_PRODUCTS = 2e9
 """Up to so many products a Hessian of all rows takes a fraction of a second."""
 FAR = 10.0
 """Means that are so many standard deviations from zero are taken off the features inside of the solver."""
+LARGEST_ARROW = 2**24
+"""Numbers that the Hessian of a fit may take whose largest block is diagonal."""
 MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 SHORT_ROW = 32
@@ -144,11 +147,20 @@ def minimize(
     columns = _few_used(problems, summary) if start is None else None
     if columns is not None:
         return (yield from _minimize_used(problems, columns, summary, solver=solver, tol=tol, max_iter=max_iter))
+    span = _exclusive(problems, summary) if solver == "auto" else None
+    if span is not None:
+        former = {key: (start or {}).get(key) for key in problems}
+        problems = {key: replace(p, exclusive=span, start=_known_start(former[key], p)) for key, p in problems.items()}
+        solver = "newton-cholesky"
     center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
     if solver == "auto":
-        warm = start is not None and all(_fits(start.get(key), p) for key, p in problems.items())
+        known = [] if start is None else [start.get(key) for key in problems]
+        warm = bool(known) and all(
+            pilot is not None and _fits(pilot, p) and not isinstance(pilot.hess, Arrow)
+            for pilot, p in zip(known, problems.values(), strict=True)
+        )
         solver = "known" if warm else _choose(problems, summary)
     if solver in ("known", "pilot"):
         pilots = fit_sample(problems, summary) if start is None or solver == "pilot" else start
@@ -195,6 +207,20 @@ def _few_used(problems: Mapping[Key, Problem], summary: DataSummary) -> Array | 
     return columns if len(columns) <= MOST_USED * len(summary.used) else None
 
 
+def _exclusive(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[int, int] | None:
+    """Return a range of columns of which no row has two, where without these few enough are left for Newton's method.
+
+    Such a range, a category of many levels, makes a diagonal block of the Hessian.
+    """
+    if summary.exclusive is None or any(p.l1.any() or not p.is_whole or p.shape[0] > 1 for p in problems.values()):
+        return None
+    start, stop = (int(edge) for edge in summary.exclusive)
+    size = max(len(p.free) for p in problems.values())
+    left = size - (stop - start)
+    few = left <= DENSE_COEFFICIENTS and packed_size(size, start, stop) <= LARGEST_ARROW
+    return (start, stop) if few and size > DENSE_COEFFICIENTS else None
+
+
 def _shared_means(summary: DataSummary, shared: dict[Hashable, Any] | None) -> Array | None:
     """Return the far means of a sample, which are looked for once."""
     if shared is None:
@@ -216,6 +242,10 @@ def _far_means(summary: DataSummary) -> Array | None:
         deviation = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
     center = np.where(np.abs(mean) > FAR * deviation, mean, 0.0)
     return center if np.isfinite(center).all() and center.any() else None
+
+
+def _known_start(pilot: Pilot | None, problem: Problem) -> Array:
+    return pilot.w if pilot is not None and _fits(pilot, problem) else problem.start
 
 
 def _fits(pilot: Pilot | None, problem: Problem) -> bool:

@@ -95,6 +95,60 @@ def add_upper_coded(codes: Array, dense: Array, columns: Array, width: int, weig
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_arrow_coded(
+    codes: Array,
+    dense: Array,
+    columns: Array,
+    start: int,
+    stop: int,
+    weight: Array,
+    diagonal: Array,
+    cross: Array,
+    rest: Array,
+) -> None:
+    """Add Z' diag(weight) Z, where Z is a matrix of codes with a last column of ones, to the parts of an `Arrow`.
+
+    No row has two codes of ``start .. stop - 1``. Of ``rest`` the upper triangle is added.
+    """
+    low, high, last = np.uint64(start), np.uint64(stop), np.uint64(len(rest) - 1)
+    width = high - low
+    end = last + width  # the intercept's column
+    n_codes, n_dense = codes.shape[1], dense.shape[1]
+    places, values = np.empty(n_codes + n_dense + 1, np.uint64), np.empty(n_codes + n_dense + 1, dense.dtype)
+    for row in range(len(weight)):
+        n, category, row_weight = 0, np.int64(-1), weight[row]
+        for i in range(n_codes):
+            code = np.uint64(codes[row, i])
+            if code >= end:
+                continue
+            if code < low or code >= high:
+                places[n] = code if code < low else code - width
+                values[n] = 1
+                n += 1
+            else:
+                category = np.int64(code - low)
+        for i in range(n_dense):
+            column = np.uint64(columns[i])
+            places[n] = column if column < low else column - width
+            values[n] = dense[row, i]
+            n += 1
+        places[n], values[n] = last, 1
+        n += 1
+        for i in range(n):
+            scaled, line = row_weight * values[i], rest[places[i]]
+            for j in range(i, n):
+                if places[j] >= places[i]:
+                    line[places[j]] += scaled * values[j]
+                else:
+                    rest[places[j], places[i]] += scaled * values[j]
+        if category >= 0:
+            diagonal[category] += row_weight
+            line = cross[category]
+            for i in range(n):
+                line[places[i]] += row_weight * values[i]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def multiply_coded(codes: Array, dense: Array, columns: Array, width: int, matrix: Array, out: Array) -> None:
     """Write X times ``matrix``, where X is a matrix of codes of so many columns, into ``out``."""
     n_outputs, end = matrix.shape[1], np.uint64(width)

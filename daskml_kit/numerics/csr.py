@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.coded import CodedRows, code_arrays
+from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.typing import Array
 
 MANY_PAIRS = 2_000_000
@@ -142,6 +143,25 @@ def add_upper(X: Any, weight: Array, out: Array) -> None:
         X = X.copy()
         X.sum_duplicates()
     compiled.add_upper(X.indptr, X.indices, X.data, weight, out)
+
+
+def add_arrow(X: Any, weight: Array, hess: Arrow) -> None:
+    """Add Z' diag(weight) Z, where Z is X with a last column of ones, to the parts of ``hess``.
+
+    Of its ``rest`` only the upper triangle is added, the one below is left as it is.
+    """
+    start, stop = hess.start, hess.start + len(hess.diagonal)
+    if (arrays := code_arrays(X)) is not None:
+        from daskml_kit.numerics import compiled
+
+        codes, dense, columns, _ = arrays
+        compiled.add_arrow_coded(codes, dense, columns, start, stop, weight, hess.diagonal, hess.cross, hess.rest)
+        return
+    inner, outer = X[:, start:stop], sp.hstack([X[:, :start], X[:, stop:], np.ones((X.shape[0], 1))], format="csr")
+    scaled = outer.multiply(weight[:, None]).tocsr()
+    hess.diagonal[:] += inner.multiply(inner).T @ weight
+    hess.cross[:] += (inner.T @ scaled).toarray()
+    hess.rest[:] += np.triu((outer.T @ scaled).toarray())
 
 
 def mirror(square: Array) -> None:

@@ -100,7 +100,8 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
     indices = np.empty((len(frame), frame.shape[1]), places.dtype)
     for position, own in enumerate(codes):
         np.take(places[position], own, out=indices[:, position])
-    found = coded(type(known), indices, np.empty((len(frame), 0), known.dtype), np.empty(0, np.intp), width)
+    spans, no_numbers = np.stack([edges[:-1], edges[1:]], axis=1), np.empty((len(frame), 0), known.dtype)
+    found = coded(type(known), indices, no_numbers, np.empty(0, np.intp), width, spans)
     if indices.size * indices.shape[1] < MANY_PAIRS:  # compiled loops, which codes are for, do not pay
         found.data  # noqa: B018  # becomes an ordinary matrix
     return found

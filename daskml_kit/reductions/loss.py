@@ -12,8 +12,10 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.data.coded import CodedRows
+from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.csr import (
     MANY_PRODUCTS,
+    add_arrow,
     add_transposed,
     add_upper,
     has_many_pairs,
@@ -32,14 +34,14 @@ from daskml_kit.typing import Array, Matrix
 
 
 class Eval(NamedTuple):
-    """A value with its gradient of shape (p,) and Hessian H of shape (p, p) at one point.
+    """A value with its gradient of shape (p,) and Hessian H of shape (p, p), or an `Arrow`, at one point.
 
     Of what was asked along a direction v, v'Hv takes the value's place and Hv the gradient's.
     """
 
     value: float
     grad: Array
-    hess: Array | None = None
+    hess: Any = None
 
 
 class Within(NamedTuple):
@@ -105,6 +107,9 @@ class LossAt:
         A direction v at each point: asks for v'Hv and Hv, where H is the Hessian, in place of value and gradient.
     columns : int array of shape (d,), optional
         The columns of X that the coefficients belong to, ascending; no row of a sparse X has numbers in others.
+    exclusive : tuple of (int, int), optional
+        The first of columns of which no row of a sparse X has two, and the one behind the last. With one output,
+        Hessians are then the parts of a `daskml_kit.numerics.arrow.Arrow`, one behind the other.
     """
 
     loss: Loss
@@ -114,11 +119,12 @@ class LossAt:
     within: Within | None = None
     along: Array | None = None
     columns: Array | None = None
+    exclusive: tuple[int, int] | None = None
 
     answer_type: ClassVar[type[Eval]] = Eval
 
     def fusion_key(self) -> Hashable:
-        which = self.order, self.within is None, self.along is None, id(self.columns)
+        which = self.order, self.within is None, self.along is None, id(self.columns), self.exclusive
         return ("at", self.loss, self.target.key(), self.coef.shape[1:], *which)
 
     def fuse(self, others: Sequence[Self]) -> Self:
@@ -159,7 +165,8 @@ class LossAt:
     def _zeros(self, by_feature: bool = False) -> Sums:
         """Return zeros; ``by_feature``, what belongs to a feature lies together in memory."""
         m, k, width = self.coef.shape
-        hess = np.zeros((m, k * width, k * width)) if self.order > 1 else None
+        shape = (k * width, k * width) if self.exclusive is None else (packed_size(width, *self.exclusive),)
+        hess = np.zeros((m, *shape)) if self.order > 1 else None
         grad = np.zeros((width, m, k)).transpose(1, 2, 0) if by_feature else np.zeros((m, k, width))
         return Sums(np.zeros(m), grad, hess)
 
@@ -210,7 +217,10 @@ class LossAt:
                 flat = sums.grad.reshape(m * k, width)
                 flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sparse else gradient @ tile)
                 flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
-        if sums.hess is not None:
+        if sums.hess is not None and self.exclusive is not None:
+            for flat in sums.hess:
+                mirror(Arrow.unpacked(flat, width, *self.exclusive).rest)
+        elif sums.hess is not None:
             _complete(sums.hess.reshape(m, k, width, k, width), halves)
         return sums
 
@@ -243,7 +253,7 @@ class LossAt:
 
     def _add(self, sums: Sums, tile: Matrix, raw: Array, read: Read, halves: bool) -> Array:
         """Add the values and Hessians of a tile; return the gradient in the predictors."""
-        m, k, _ = self.coef.shape
+        m, k, width = self.coef.shape
         if k == 1:
             value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
             if read.weight is not None:
@@ -252,7 +262,11 @@ class LossAt:
             if hessian is not None and sums.hess is not None:
                 weighted = hessian if read.weight is None else hessian * read.weight
                 for problem in range(m):
-                    add_gram(sums.hess[problem], tile, weighted[problem], halves)
+                    if self.exclusive is None:
+                        add_gram(sums.hess[problem], tile, weighted[problem], halves)
+                    else:
+                        own = Arrow.unpacked(sums.hess[problem], width, *self.exclusive)
+                        add_arrow(tile, weighted[problem], own)
             return gradient
         if m == 1:
             return self._add_coupled(sums, 0, tile, raw, read, halves)

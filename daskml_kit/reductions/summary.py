@@ -25,7 +25,9 @@ class DataSummary(NamedTuple):
 
     ``labels`` are the distinct targets, sorted, with the rows (``label_rows``) and the sample weight
     (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
-    ``used`` tells of each column of a sparse X whether a row has a number there; it is None where that is not known.
+    ``used`` tells of each column of a sparse X whether a row has a number there, and ``exclusive`` is the first of
+    columns of which no row has two, the most that are known, and the one behind the last; both are None where that is
+    not known.
     """
 
     n_rows: int
@@ -38,6 +40,7 @@ class DataSummary(NamedTuple):
     sample_y: Array | None
     sample_weight: Array
     used: Array | None = None
+    exclusive: Array | None = None
 
     @property
     def precision(self) -> type[np.floating[Any]]:
@@ -49,7 +52,9 @@ class DataSummary(NamedTuple):
         weight = self.sample_weight[::step]
         scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
         y = None if self.sample_y is None else self.sample_y[::step].copy()
-        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled, used=None)
+        return self._replace(
+            sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled, used=None, exclusive=None
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +102,9 @@ class Summary(SingleReduction):
         low = np.min(y, axis=0) if y is not None and not self.labeled and n_rows else np.array(np.inf)
         total = float(weight.sum())
         sample = X, None if y is None else y[rows], scaled
-        return DataSummary(n_rows, total, np.atleast_1d(low), *found, *sample, _used_columns(block.X))
+        return DataSummary(
+            n_rows, total, np.atleast_1d(low), *found, *sample, _used_columns(block.X), _widest_span(block.X)
+        )
 
     def of_share(self, share: float) -> Summary:
         """Return the reduction for a part of a block's rows."""
@@ -110,7 +117,7 @@ class Summary(SingleReduction):
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
         used = None if a.used is None or b.used is None else a.used | b.used
         sums = a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low)
-        return DataSummary(*sums, *found, X, y, weight, used)
+        return DataSummary(*sums, *found, X, y, weight, used, _same_span(a, b))
 
 
 def position_of(labels: Labels, y: Array) -> Array:
@@ -132,6 +139,20 @@ def _used_columns(X: Matrix) -> Array | None:
     used = np.zeros(X.shape[1], bool)
     used[X.indices] = True
     return used
+
+
+def _widest_span(X: Matrix) -> Array | None:
+    if not isinstance(X, CodedRows):
+        return None
+    span: Array = X.spans[np.argmax(X.spans[:, 1] - X.spans[:, 0])]
+    return span
+
+
+def _same_span(a: DataSummary, b: DataSummary) -> Array | None:
+    if not a.n_rows or not b.n_rows:
+        return (a if a.n_rows else b).exclusive
+    same = a.exclusive is not None and b.exclusive is not None and np.array_equal(a.exclusive, b.exclusive)
+    return a.exclusive if same else None
 
 
 def _row_bytes(X: Matrix) -> int:

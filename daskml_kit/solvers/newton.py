@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.linalg import solve_positive
 from daskml_kit.numerics.penalties import least_slope, minimize_quadratic
 from daskml_kit.reductions.loss import Eval
@@ -87,7 +88,7 @@ def with_hessian(oracle: Oracle, solver: Solver) -> Solver:
     return result._replace(last=here)
 
 
-def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Array, float]:
+def newton_step(here: Eval, w: Array, l1: Array, hess: Any) -> tuple[Array, float]:
     """Return the step to the minimum of the quadratic model, and how much that gains by the model."""
     if hess is None:
         raise TypeError("a Newton step needs a Hessian")
@@ -96,10 +97,12 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Array | None) -> tuple[Ar
         step = minimize_quadratic(hess, hess @ w - here.grad, l1, w, tol=tol, max_sweeps=MAX_SWEEPS).u - w
         gain = -(here.grad @ step + 0.5 * step @ hess @ step + l1 @ (np.abs(w + step) - np.abs(w)))
         return step, float(gain)
-    step = -solve_positive(hess, here.grad)
+    arrow = hess if isinstance(hess, Arrow) else None
+    step = -(solve_positive(hess, here.grad) if arrow is None else arrow.solve(here.grad))
     left = here.grad + hess @ step
     if np.abs(left).max(initial=0) > 1e-3 * np.abs(here.grad).max(initial=0):  # gradients where there is no hessian
-        step = step - left / max(float(np.diag(hess).mean()), 1e-300)
+        mean = float(np.diag(hess).mean()) if arrow is None else arrow.mean_of_diagonal()
+        step = step - left / max(mean, 1e-300)
     return step, float(-0.5 * here.grad @ step)
 
 

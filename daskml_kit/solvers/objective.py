@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.losses import Loss, Softmax
 from daskml_kit.numerics.targets import Target
 from daskml_kit.reductions.loss import Eval, LossAt
@@ -14,16 +15,26 @@ from daskml_kit.solvers.views import StandardizedView, View, mapped_coefficients
 from daskml_kit.typing import Array
 
 
-def data_term(loss: Loss, target: Target, shape: tuple[int, int], scale: float, columns: Array | None = None) -> Oracle:
+def data_term(
+    loss: Loss,
+    target: Target,
+    shape: tuple[int, int],
+    scale: float,
+    columns: Array | None = None,
+    exclusive: tuple[int, int] | None = None,
+) -> Oracle:
     """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1).
 
-    Where ``columns`` are given, these are the features.
+    Where ``columns`` are given, these are the features; where ``exclusive`` ones are, Hessians are an `Arrow`.
     """
 
     def oracle(w: Array, order: int, along: Array | None = None) -> Asking:
         direction = None if along is None else along.reshape(1, *shape)
-        sums = yield LossAt(loss, target, w.reshape(1, *shape), order, along=direction, columns=columns)
+        own = exclusive if order > 1 else None
+        sums = yield LossAt(loss, target, w.reshape(1, *shape), order, along=direction, columns=columns, exclusive=own)
         hess = None if sums.hess is None else sums.hess * scale
+        if hess is not None and own is not None:
+            hess = Arrow.unpacked(hess, shape[1], *own)
         return Eval(sums.value * scale, sums.grad * scale, hess)
 
     return oracle
@@ -36,7 +47,9 @@ def ridge(oracle: Oracle, strength: Array) -> Oracle:
         here = yield from oracle(w, order, along)
         if along is not None:
             return Eval(here.value + float(strength @ (along * along)), here.grad + strength * along)
-        hess = None if here.hess is None else here.hess + np.diag(strength)
+        hess = here.hess
+        if hess is not None:
+            hess = hess.with_ridge(strength) if isinstance(hess, Arrow) else hess + np.diag(strength)
         return Eval(here.value + 0.5 * float(strength @ (w * w)), here.grad + strength * w, hess)
 
     return penalized
@@ -138,6 +151,9 @@ class Problem:
         Coefficients are those of features less this; all of them are free.
     columns : int array of shape (features,), optional
         The columns of X that the features are; by default all.
+    exclusive : tuple of (int, int), optional
+        The first of columns of which no row has two, and the one behind the last: Hessians are then an `Arrow`.
+        There is one output, and all coefficients are free.
     """
 
     loss: Loss
@@ -151,6 +167,7 @@ class Problem:
     log_floor: float | None = None
     center: Array | None = None
     columns: Array | None = None
+    exclusive: tuple[int, int] | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -176,7 +193,7 @@ class Problem:
     def oracle(self) -> Oracle:
         """Return the smooth part."""
         size = self.shape[0] * self.shape[1]
-        whole = data_term(self.loss, self.target, self.shape, self.scale, self.columns)
+        whole = data_term(self.loss, self.target, self.shape, self.scale, self.columns, self.exclusive)
         if self.center is not None:
             # features far from zero make Hessians singular to rounding, together with the intercept
             whole = behind(StandardizedView(self.center, np.ones_like(self.center), None), whole)

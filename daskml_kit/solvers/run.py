@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from daskml_kit.numerics.arrow import packed_size
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import LinearScores
@@ -402,6 +403,8 @@ def _held_bytes(part: Any) -> int:
     if not isinstance(part, LossAt):
         return 0
     m, k, width = part.coef.shape
+    if part.exclusive is not None:
+        return 8 * int(m) * packed_size(width, *part.exclusive)
     return int(8 * m * k * width * min(k * width, LARGEST_HESSIAN))
 
 

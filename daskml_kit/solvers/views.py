@@ -137,7 +137,7 @@ class AffineView(View):
         """Map the sample once for all fits on these rows."""
         key = (type(self).__name__, self.name, id(answer))
         if self.name is None or key not in self._shared:
-            found = answer._replace(sample_X=self.rows(answer.sample_X), used=None)
+            found = answer._replace(sample_X=self.rows(answer.sample_X), used=None, exclusive=None)
             if self.name is None:
                 return found
             self._shared[key] = answer, found  # the answer is kept, so that no other has its id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.coded import CodedRows, coded, side_by_side
 from daskml_kit.data.collections import size_of
 from daskml_kit.numerics import encoding
+from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.csr import relabel_columns, row_slice, sandwich, times, transposed_times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
@@ -34,7 +36,9 @@ def make(n_rows=40, dense=2, absent=True, dtype=np.float64, kind=sp.csr_array, s
     parts = []
     for levels in LEVELS:
         codes = draw.integers(0, levels + absent, (n_rows, 1)).astype(np.uint16)
-        parts.append(coded(kind, codes, np.empty((n_rows, 0), dtype), np.empty(0, np.intp), levels))
+        parts.append(
+            coded(kind, codes, np.empty((n_rows, 0), dtype), np.empty(0, np.intp), levels, np.array([[0, levels]]))
+        )
     numbers = draw.normal(size=(n_rows, dense)).astype(dtype) * (draw.random((n_rows, dense)) > 0.2)
     parts[1:1] = [numbers[:, :1], numbers[:, 1:]]
     X = side_by_side(parts, kind, np.dtype(dtype))
@@ -184,3 +188,24 @@ def test_encoded_frames_are_scikit_learns(data):
     assert sp.issparse(found) == sp.issparse(expected)
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(*(rows.toarray() if sp.issparse(rows) else rows for rows in (found, expected)))
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+def test_hessians_with_a_diagonal_block_are_the_same(expanded):
+    X, dense = make(200)
+    span = tuple(int(edge) for edge in X.spans[1])
+    assert (dense[:, slice(*span)].sum(axis=1) <= 1).all()
+    y, weight = np.arange(200) % 2, np.random.default_rng(3).random(200)
+    if expanded:
+        X.data.sum()
+    w = np.random.default_rng(4).normal(size=(2, 1, dense.shape[1] + 1))
+    ask = LossAt(Logistic(), OneVsRest(np.array([1, 1])), w, 2)
+    whole, parts = (part.chunk(Block(X, y, weight)) for part in (ask, replace(ask, exclusive=span)))
+    strength = np.random.default_rng(5).random(w.shape[2])
+    for expected, flat in zip(whole.hess, parts.hess, strict=True):
+        hess = Arrow.unpacked(flat, w.shape[2], *span)
+        np.testing.assert_allclose(hess @ strength, expected @ strength, atol=1e-12)
+        np.testing.assert_allclose(hess.mean_of_diagonal(), np.diag(expected).mean())
+        np.testing.assert_allclose(
+            hess.with_ridge(strength).solve(strength), np.linalg.solve(expected + np.diag(strength), strength)
+        )
