@@ -165,6 +165,36 @@ def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int,
     return matrix
 
 
+def recognized(X: Any) -> Any:
+    """Return a CSR matrix of one-hot columns and numbers, as encoders make them, as codes; any other as it is.
+
+    Each row stores as many numbers, the i-th of them in columns of its own; those in several columns are ones.
+
+    Examples
+    --------
+    >>> X = sp.csr_array(np.array([[1.0, 0.0, 5.0], [0.0, 1.0, 7.0]]))
+    >>> recognized(X).codes.tolist(), recognized(X).dense.tolist()
+    ([[0], [1]], [[5.0], [7.0]])
+    """
+    n_rows, n_columns = X.shape
+    if isinstance(X, CodedRows) or not n_rows or X.data.dtype.kind != "f" or not X.has_canonical_format:
+        return X
+    stored = int(X.indptr[1])
+    if stored < 2 or not (np.diff(X.indptr) == stored).all():
+        return X
+    indices, values = X.indices.reshape(n_rows, stored), X.data.reshape(n_rows, stored)
+    first, last = indices.min(axis=0), indices.max(axis=0)
+    several = first < last
+    if (first[1:] <= last[:-1]).any() or not several.any() or not (values[:, several] == 1).all():
+        return X
+    codes = indices[:, several].astype(code_type(n_columns))
+    spans = np.stack([first[several], last[several] + 1], axis=1)
+    columns = first[~several].astype(np.intp)
+    return coded(
+        sp.csr_array, codes, np.ascontiguousarray(values[:, ~several]), columns, n_columns, spans.astype(np.intp)
+    )
+
+
 def code_arrays(X: Any) -> tuple[Array, Array, Array, int] | None:
     """Return the arguments of loops over codes, None where ``X`` is, or has just become, an ordinary matrix."""
     return getattr(X, "arrays", None)

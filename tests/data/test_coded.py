@@ -16,7 +16,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from daskml_kit.data.block import Block
-from daskml_kit.data.coded import CodedRows, coded, side_by_side
+from daskml_kit.data.coded import CodedRows, coded, recognized, side_by_side
 from daskml_kit.data.collections import size_of
 from daskml_kit.numerics import encoding
 from daskml_kit.numerics.arrow import Arrow
@@ -209,3 +209,17 @@ def test_hessians_with_a_diagonal_block_are_the_same(expanded):
         np.testing.assert_allclose(
             hess.with_ridge(strength).solve(strength), np.linalg.solve(expected + np.diag(strength), strength)
         )
+
+
+def test_one_hot_columns_of_others_are_recognized():
+    draw = np.random.default_rng(6)
+    parts = [np.eye(levels)[draw.integers(0, levels, 40)] for levels in LEVELS]
+    dense = np.hstack([parts[0], draw.normal(size=(40, 1)), *parts[1:], draw.normal(size=(40, 2))])
+    plain = sp.csr_array(dense)
+    found = recognized(plain)
+    assert isinstance(found, CodedRows)
+    assert found.spans.tolist() == [[0, 3], [4, 9], [9, 11]]
+    np.testing.assert_array_equal(found.toarray(), dense)
+    overlapping, uneven = plain[:, ::2], sp.csr_array(np.where(np.arange(40)[:, None] == 7, 0, dense))
+    for other in (plain * 2.0, overlapping, uneven, plain[:0], sp.csr_array(dense[:, 3:4])):
+        assert recognized(other) is other
