@@ -96,12 +96,13 @@ class BlockCache:
     def load(self, source: Lazy, change: Callable[[Any], Any] | None) -> Block:
         """Return a block, its targets changed by ``change``, from its files or, at first, from its source."""
         self.last_read = time.monotonic()
-        index = source.place.index
-        if index in self._stored:
-            stored, changed = self._stored[index]
+        stored, changed = self._stored.get(source.place.index, (None, False))
+        found = None
+        if stored is not None:
             with suppress(OSError):  # somebody removed the files: the source is there
-                block = stored.load()
-                return block if changed or change is None else block._replace(y=change(block.y))
+                found = stored.load()
+        if found is not None:
+            return found if changed or change is None else found._replace(y=change(found.y))
         block = source.load()
         ready = block if change is None else block._replace(y=change(block.y))
         if not self._is_full:
@@ -140,7 +141,7 @@ class BlockCache:
         """Return whether so many bytes more may be written, and count them if so."""
         with _lock:
             within = self._limit <= 1 or _used[self._parent] + n_bytes <= self._limit
-            if not within or shutil.disk_usage(self.folder).free - n_bytes < self._least_free:
+            if not (within and self._remove.alive) or shutil.disk_usage(self.folder).free - n_bytes < self._least_free:
                 return False
             _used[self._parent] += n_bytes
             self._n_bytes += n_bytes
