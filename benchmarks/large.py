@@ -1,7 +1,7 @@
 """Rows that do not fit in a cluster's memory, fitted from Parquet.
 
-``python -m benchmarks.large`` writes 8 GB of rows to a temporary folder and fits them on two workers of 1.5 GB each;
-``--gigabytes 0.1`` is a toy.
+``python -m benchmarks.large`` writes 8 GB of rows to a temporary folder and fits them on two workers of 1.5 GB each,
+with the cache of streamed blocks and without it; ``--gigabytes 0.1`` is a toy.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client, LocalCluster
 
+from benchmarks.race import Row, table
 from benchmarks.watch import Fate, watching_workers
+from daskml_kit.engines.block_cache import CACHE_SETTING, cache_limit
 from daskml_kit.linear_model import LinearRegression, LogisticRegression
 
 N_FEATURES = 100
@@ -41,20 +44,49 @@ def write(folder: Path, n_rows: int) -> None:
         pq.write_table(table, folder / f"{part:05d}.parquet", compression="none", use_dictionary=False)
 
 
-def fit(client: Client, model: Any, folder: Path, target: str) -> Fate:
+class Fitted(NamedTuple):
+    """A model that was fitted to the files, the seconds and the workers' processor seconds, and what became of them."""
+
+    model: Any
+    seconds: float
+    processor: float
+    fate: Fate
+
+
+def fit(client: Client, model: Any, folder: Path, target: str, cache: float | None) -> Fitted:
     """Fit ``model`` to the files and print how it went."""
     frame = dd.read_parquet(folder)
-    started = time.perf_counter()
-    with watching_workers(client) as fate:
+    before, started = processor_seconds(client), time.perf_counter()
+    with dask.config.set({CACHE_SETTING: cache}), watching_workers(client) as fate:
         model.fit(frame[FEATURES], frame[target])
     seconds, passes = time.perf_counter() - started, model.profile_.passes
+    processor = processor_seconds(client) - before
     peak = max(fate.peak.values(), default=0) / 1e9
     print(
-        f"{type(model).__name__}: {seconds:.1f} s, {passes} passes over the files, peak worker memory {peak:.2f} GB, "
-        f"{len(fate.lost)} workers lost, paused {fate.paused:.1f} s",
+        f"{type(model).__name__}{'' if cache else ' without a cache'}: {seconds:.1f} s ({processor:.1f} s of "
+        f"processors), {passes} passes, peak worker memory {peak:.2f} GB, {len(fate.lost)} workers lost, "
+        f"paused {fate.paused:.1f} s",
         flush=True,
     )
-    return fate
+    return Fitted(model, seconds, processor, fate)
+
+
+def processor_seconds(client: Client) -> float:
+    """Return the processor time of all workers so far, which a busy machine does not change."""
+    return float(sum(client.run(time.process_time).values()))
+
+
+def fit_all(client: Client, folder: Path) -> list[Fitted]:
+    """Fit a regression, which takes one pass, and a classification with the cache and without it."""
+    regression = fit(client, LinearRegression(), folder, "number", cache_limit())
+    cached = fit(client, LogisticRegression(), folder, "label", cache_limit())
+    plain = fit(client, LogisticRegression(), folder, "label", None)
+    name = "LogisticRegression of files: without a cache"
+    rows = [Row(name, cached.seconds, plain.seconds, 2), Row(f"{name}, processors", cached.processor, plain.processor)]
+    print(table(rows), flush=True)
+    if not np.array_equal(cached.model.coef_, plain.model.coef_):
+        sys.exit("the cache changed the coefficients")
+    return [regression, cached, plain]
 
 
 def main() -> None:
@@ -69,8 +101,8 @@ def main() -> None:
         write(folder, n_rows)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
         print(f"{n_rows:,} rows, {size:.2f} GB in {sum(1 for _ in folder.iterdir())} files", flush=True)
-        fates = [fit(client, LogisticRegression(), folder, "label"), fit(client, LinearRegression(), folder, "number")]
-    if any(fate.lost for fate in fates):
+        fits = fit_all(client, folder)
+    if any(fitted.fate.lost for fitted in fits):
         sys.exit("a worker was killed")
 
 

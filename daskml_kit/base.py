@@ -73,6 +73,8 @@ class DaskEstimator:
     profile_: Profile
     _score_is: ClassVar[Literal["metric", "mean", "sum", "other"]] = "metric"
     """Kind of ``score``: accuracy or R^2, or a mean over rows, or a sum over them, or none of these."""
+    many_passes: ClassVar[Any] = True
+    """Whether one pass over the data may not be enough."""
 
     predict = lazily("predict", "predictions")
     predict_proba = lazily("predict_proba", "probabilities of the classes")
@@ -134,7 +136,7 @@ class DaskEstimator:
             metric = accuracy_score if is_classifier(self) else r2_score
             return float(metric(y, self.predict(X), sample_weight=sample_weight))
         check_is_fitted(self)
-        with open_engine(X, y, sample_weight) as engine:
+        with open_engine(X, y, sample_weight, many_passes=False) as engine:
             (score,) = engine.answer(BlockScores(without_names(self.to_sklearn()), self._score_is))
         return float(score)
 
@@ -209,7 +211,7 @@ class DaskEstimator:
             several = bool(get_tags(own).target_tags.multi_output)
             inputs = check_fit(own, X, y, sample_weight, labeled=is_classifier(self), multi_output=several)
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
-            with open_engine(*inputs, **options) as engine:
+            with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
                 spec = DataSpec(own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks)
                 fitted = run(engine, {None: self._fit_steps(spec)})[None]
             self._keep({**fitted, "profile_": engine.profile})
@@ -238,7 +240,6 @@ class DaskTransformer(DaskEstimator):
     """
 
     many_passes: ClassVar[Any] = False
-    """Whether one pass over the data may not be enough."""
 
     _example: Any
     """A few rows of the input of fit: what transform gives for them tells the type of its result."""

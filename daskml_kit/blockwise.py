@@ -9,6 +9,7 @@ import dask.array as da
 import dask.dataframe as dd
 import pandas as pd
 
+from daskml_kit.data.collections import as_partitioned
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.encoding import transform_rows
 from daskml_kit.reductions.frames import is_sparse
@@ -21,7 +22,8 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     back: a Dask DataFrame for a data frame, else a Dask array (of CSR blocks where it is sparse).
     """
     if isinstance(X, dd.DataFrame):  # Dask fuses a shared node wrongly here: "Cannot fuse tasks with multiple outputs"
-        return X.map_partitions(_call, model, method, meta, meta=meta)
+        with as_partitioned():
+            return X.map_partitions(_call, model, method, meta, meta=meta)
     shared = dask.delayed(model, pure=True)
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})

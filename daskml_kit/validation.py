@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
-from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.data.collections import as_partitioned, is_dask, n_features_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Array
 
@@ -176,7 +176,8 @@ def _constant_weight(X: Any, weight: float) -> da.Array:
     """Return ``weight`` for each row of the Dask X, in blocks of its rows."""
     meta = np.empty(0)
     if isinstance(X, dd.DataFrame):
-        return X.map_partitions(_full, weight, meta=meta)
+        with as_partitioned():
+            return X.map_partitions(_full, weight, meta=meta)
     whole = X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
     return whole.map_blocks(_full, weight, drop_axis=1, dtype=meta.dtype, meta=meta)
 

@@ -88,5 +88,6 @@ def test_rows_from_files_leave_the_workers_alive(
     monkeypatch.setattr(sys, "argv", ["large", "--gigabytes", "0.03", "--folder", str(tmp_path)])
     large.main()
     out = capsys.readouterr().out
-    assert out.count("0 workers lost") == 2
+    assert out.count("0 workers lost") == 3
+    assert "LogisticRegression without a cache" in out
     assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["cli"],
         ["__main__"],
     ],
-    "engines": [["runtime"], ["engine"], ["cluster", "checkpoint"], ["open"]],
+    "engines": [["runtime"], ["block_cache"], ["engine"], ["cluster", "checkpoint"], ["open"]],
     "workers": [["worker_pool"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol"],

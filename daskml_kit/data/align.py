@@ -21,6 +21,7 @@ from dask.highlevelgraph import HighLevelGraph
 from daskml_kit.data.collections import (
     BLOCK_BYTES,
     MAX_BLOCKS,
+    as_partitioned,
     check_total,
     cut,
     has_unknown,
@@ -167,7 +168,8 @@ def _column(name: str, collection: Any) -> Column:
         else:
             meta = np.empty((0, *collection.shape[1:]), collection.dtype)
         return Column(name, meta, list(np.ravel(collection.to_delayed(optimize_graph=False))))
-    return Column(name, make_meta(collection), list(collection.to_delayed()))
+    with as_partitioned():
+        return Column(name, make_meta(collection), list(collection.to_delayed()))
 
 
 def _from_memory(name: str, values: Any, lengths: Sequence[int] | None, like: str) -> Any:
@@ -206,7 +208,8 @@ def _counted(collection: Any) -> list[int]:
         return [int(length) for length in with_lengths(collection).chunks[0]]
     if isinstance(collection, dd.DataFrame) and len(collection.columns):
         collection = collection[[collection.columns[0]]]  # all that a columnar file has to be read for
-    return [int(length) for length in collection.map_partitions(len).compute()]
+    with as_partitioned():
+        return [int(length) for length in collection.map_partitions(len).compute()]
 
 
 def _recut(column: Column, collection: Any, lengths: list[int], like: str) -> Column:

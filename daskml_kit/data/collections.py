@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import dask
@@ -175,6 +176,16 @@ class Lazy(NamedTuple):
         return self.place.block(None if key is None else next(found) for key in self.keys)
 
 
+def as_partitioned() -> AbstractContextManager[Any]:
+    """Cut data frames into blocks by their partitions while open, even where few columns of them are read.
+
+    By default Dask joins partitions of files of which it reads few columns, so that features and targets of the same
+    files would be blocks of other rows, and their lengths would have to be counted by reading all.
+    """
+    setting: AbstractContextManager[Any] = dask.config.set({"optimization.tune.active": False})
+    return setting
+
+
 def is_dask(value: object) -> bool:
     return isinstance(value, (da.Array, dd.DataFrame, dd.Series))
 
@@ -218,7 +229,8 @@ def dask_matrix(X: Any) -> da.Array:
             )
         single = all(dtype == np.float32 for dtype in X.dtypes)
         dtype = np.dtype(np.float32 if single else np.float64)
-        return X.map_partitions(_frame_to_array, dtype, meta=np.empty((0, len(X.columns)), dtype))
+        with as_partitioned():
+            return X.map_partitions(_frame_to_array, dtype, meta=np.empty((0, len(X.columns)), dtype))
     if not isinstance(X, da.Array):
         raise DataError(f"X: expected a Dask array or DataFrame beside Dask targets, got {type(X).__name__}")
     if X.ndim != 2:
@@ -236,7 +248,8 @@ def dask_vector(values: Any, name: str) -> da.Array:
         plain = values.dtype if isinstance(values.dtype, np.dtype) else np.float64  # nullable: as scikit-learn
         numeric = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype)
         dtype = np.dtype(plain if numeric else object)
-        return values.map_partitions(_series_to_array, dtype, meta=np.empty(0, dtype))
+        with as_partitioned():
+            return values.map_partitions(_series_to_array, dtype, meta=np.empty(0, dtype))
     if isinstance(values, dd.DataFrame):
         return dask_matrix(values)
     if not isinstance(values, da.Array):

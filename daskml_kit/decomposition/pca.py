@@ -68,6 +68,7 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
     """
 
     _score_is = "mean"
+    many_passes = False
 
     def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
         """Find the principal components of X.

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from distributed import CancelledError, Client, Future, get_worker
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, runs
+from daskml_kit.engines.block_cache import cache_of_task, close_on_worker, open_on_worker
 from daskml_kit.engines.engine import Profile, chunk_of, load
 from daskml_kit.engines.runtime import computing, wait_for_workers
 from daskml_kit.exceptions import LostDataError
@@ -54,10 +55,16 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         Futures of persisted data, or blocks that a worker loads anew in each pass.
     graph : HighLevelGraph, optional
         The parts of the blocks are keys of this graph, which the scheduler carries out anew in each pass.
+    cache : float, optional
+        What a cache of the blocks that a worker loads may take there, see `cache_limit`; by default there is none.
     """
 
     def __init__(
-        self, client: Client, blocks: Sequence[Remote] | Sequence[Lazy], graph: HighLevelGraph | None = None
+        self,
+        client: Client,
+        blocks: Sequence[Remote] | Sequence[Lazy],
+        graph: HighLevelGraph | None = None,
+        cache: float | None = None,
     ) -> None:
         self.client, self.graph = client, graph
         self.blocks: list[Remote | Lazy] = list(blocks)
@@ -67,7 +74,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._sources: list[Any] = []
         self._paces: dict[str, Pace] = {}
         self._threads: Mapping[str, int] = {}
-        self._name, self._passes = uuid.uuid4().hex, count()
+        self._name, self._passes, self._cache = uuid.uuid4().hex, count(), cache
         self.profile = Profile()
         self._follow_workers()
 
@@ -125,7 +132,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         blocks = [self.blocks[position] for position in positions]
         recipes = [block for block in blocks if isinstance(block, Lazy)]
         if recipes:
-            return Recipes(recipes)
+            return Recipes(recipes, self._name if self._cache else None)
         return [
             Places([block.place for block in blocks]),
             *([*column] for column in zip(*(block[:4] for block in blocks), strict=True)),
@@ -145,6 +152,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
 
     def __exit__(self, *details: object) -> None:
         self.profile.stop()
+        if self._cache:
+            with suppress(OSError):  # where the cluster is gone, so are its files
+                self.client.run(close_on_worker, self._name, on_error="ignore")
 
     def _submit(self, function: Callable[..., Any], *args: Any, worker: str, key: str | None = None) -> Future:
         return self.client.submit(function, *args, key=key, pure=False, workers=[worker], allow_other_workers=True)
@@ -153,6 +163,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         """Share the blocks out anew where workers joined or left since the last pass."""
         threads = wait_for_workers(self.client)
         if threads != self._threads:
+            joined = [worker for worker in threads if worker not in self._threads]
+            if self._cache and joined:
+                self.client.run(open_on_worker, self._name, self._cache, workers=joined, on_error="ignore")
             self._threads = threads
             self.profile.n_threads = sum(threads.values())
             self._plan()
@@ -204,10 +217,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
 
 
 class Recipes:
-    """Lazy blocks in one opaque value, so that the scheduler does not look into their graphs."""
+    """Lazy blocks and the name of their cache in one opaque value: the scheduler does not look into their graphs."""
 
-    def __init__(self, blocks: Sequence[Lazy]) -> None:
-        self.blocks = blocks
+    def __init__(self, blocks: Sequence[Lazy], cache: str | None) -> None:
+        self.blocks, self.cache = blocks, cache
 
 
 class Places:
@@ -269,7 +282,8 @@ def answer_shard(reduction: Reduction, change: Callable[[Any], Any] | None, n_bl
 def loads_of(sources: Any, change: Callable[[Any], Any] | None) -> list[Callable[[], Block]]:
     """Return what loads each block of a task's argument, on its worker."""
     if isinstance(sources, Recipes):
-        return [partial(load, recipe, change) for recipe in sources.blocks]
+        cache = cache_of_task(sources.cache)
+        return [partial(load if cache is None else cache.load, recipe, change) for recipe in sources.blocks]
     places, *columns = sources
     return [partial(place.block, parts) for place, *parts in zip(places.places, *columns, strict=True)]
 

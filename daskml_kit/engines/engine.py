@@ -15,6 +15,7 @@ import numpy as np
 
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy
+from daskml_kit.engines.block_cache import make_cache
 from daskml_kit.engines.runtime import computing
 from daskml_kit.reductions.reduction import Node, Reduction, Tree
 
@@ -156,15 +157,20 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
     blocks : sequence of Block or Lazy
     n_threads : int, optional
         By default one a processor that this process may use.
+    cache : float, optional
+        What a cache of the loaded blocks may take, see `cache_limit`; by default there is none.
     """
 
-    def __init__(self, blocks: Sequence[Block | Lazy], n_threads: int | None = None) -> None:
+    def __init__(
+        self, blocks: Sequence[Block | Lazy], n_threads: int | None = None, cache: float | None = None
+    ) -> None:
         self.blocks = list(blocks)
         self.n_blocks = len(self.blocks)
         elements = sum(np.prod(b.X.shape) if isinstance(b, Block) else np.inf for b in self.blocks)
         wanted = n_threads or available_threads()
         self.profile = Profile(n_threads=1 if elements < INLINE_ELEMENTS else max(1, min(wanted, self.n_blocks)))
         self.change: Callable[[Any], Any] | None = None
+        self._cache = make_cache(cache)
         self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
 
     def answer(self, reduction: Reduction) -> list[Any]:
@@ -189,17 +195,25 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         self.change = change
         self.blocks = [b if isinstance(b, Lazy) else b._replace(y=change(b.y)) for b in self.blocks]
 
+    def block(self, position: int) -> Block:
+        """Return a block, loaded where it is lazy."""
+        source = self.blocks[position]
+        if isinstance(source, Block):
+            return source
+        return load(source, self.change) if self._cache is None else self._cache.load(source, self.change)
+
     def __exit__(self, *details: object) -> None:
         self.profile.stop()
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
+        if self._cache:
+            self._cache.close()
 
     def _answer_run(self, reduction: Reduction, start: int, stop: int) -> tuple[list[Node], float]:
         started = time.perf_counter()
         tree = Tree(reduction, self.n_blocks)
-        for position, source in enumerate(self.blocks[start:stop], start):
-            block = source if isinstance(source, Block) else load(source, self.change)
-            tree.add(Node(0, position, chunk_of(reduction, block)))
+        for position in range(start, min(stop, self.n_blocks)):
+            tree.add(Node(0, position, chunk_of(reduction, self.block(position))))
         return tree.nodes(), time.perf_counter() - started
 
 

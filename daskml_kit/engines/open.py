@@ -5,11 +5,12 @@
 | memory | NumPy, CSR | views of some megabytes | threads here | threads here |
 | persisted | futures | as they lie | | a task a worker thread beside them; up to 16 MB threads here |
 | fits | lazy, half the free memory at most | computed once, held | threads here | as persisted |
-| streams | lazy, larger or not to be kept | computed in each pass | threads here | a task a worker thread |
+| streams | lazy, larger or not to be kept | computed in each pass, cached | threads here | a task a worker thread |
 
-`open_engine` opens numbers: aligned with their targets and weights, checked, runs of tiny blocks merged. `open_table`
-opens frames and arrays of any values as they come. What it does not keep is streamed by the scheduler, a task a block,
-since such blocks often share work or rest on futures.
+`open_engine` opens numbers: aligned with their targets and weights, checked, runs of tiny blocks merged. What it
+streams in several passes is computed in the first; the others map the numbers from the disk of the worker
+(`block_cache`), as far as there is room. `open_table` opens frames and arrays of any values as they come. What it does
+not keep is streamed by the scheduler, a task a block, since such blocks often share work or rest on futures.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from daskml_kit.data.collections import (
     rows_of,
 )
 from daskml_kit.data.merge import merge_tiny
+from daskml_kit.engines.block_cache import cache_limit
 from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
@@ -72,6 +74,7 @@ def open_engine(
     checkpoint: str | os.PathLike[str] | None = None,
     setting: object = None,
     fold: Any = None,
+    many_passes: bool = True,
 ) -> Iterator[Engine]:
     """Open an engine over the aligned row blocks of the data, and close it in the end.
 
@@ -88,6 +91,8 @@ def open_engine(
         What the answers depend on beside the data: a checkpoint of another setting is refused.
     fold : array or Dask array of shape (n_samples, n_columns), optional
         The ids by which a cross-validation tells the rows.
+    many_passes : bool, default=True
+        Whether one pass may not be enough: then blocks that are streamed are cached.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def open_engine(
     client = find_client() if is_dask(X) else None
     with (
         released_task_thread(client is not None) as inside,
-        _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside)) as engine,
+        _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside), many_passes) as engine,
     ):
         if checkpoint is None:
             yield engine
@@ -132,14 +137,18 @@ def find_client() -> Client | None:
     return client
 
 
-def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None) -> Engine:
+def _open(
+    client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None, many_passes: bool
+) -> Engine:
     if is_dask(X):
-        return _open_dask(client, X, y, weight, fold, n_threads)
+        return _open_dask(client, X, y, weight, fold, n_threads, many_passes)
     y, weight = dask.compute(y, weight)
     return LocalEngine(memory_blocks(X, _memory(y), _memory(weight), fold), n_threads)
 
 
-def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None) -> Engine:
+def _open_dask(
+    client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None, many_passes: bool
+) -> Engine:
     parts: dict[str, da.Array | Array] = {"X": dask_matrix(X)}
     for name, values in (("y", y), ("sample_weight", weight), ("fold", fold)):
         if values is not None:
@@ -150,10 +159,11 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_
         aligned, places = _merge(align(parts, trust=True))
         graph = {key: task for array in aligned.values() for key, task in dict(array.__dask_graph__()).items()}
         blocks = lazy_blocks({name: block_keys(array) for name, array in aligned.items()}, graph, places)
+        cache = cache_limit() if many_passes else None
         if client is None:
-            return LocalEngine(blocks, n_threads)
+            return LocalEngine(blocks, n_threads, cache)
         if not (graphs_overlap(blocks) or any(futures_of(array) for array in arrays.values())):
-            return FuturesEngine(client, blocks)
+            return FuturesEngine(client, blocks, cache=cache)
     if any(has_unknown(array) for array in arrays.values()):
         arrays = _persist(client, arrays)  # else lengths would be counted by computing what is to be held
     aligned, places = _merge(align({**parts, **arrays}, trust=False))

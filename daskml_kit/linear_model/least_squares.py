@@ -78,6 +78,12 @@ class LeastSquares(LinearModel):
     _column_is_vector: ClassVar[bool] = True
     """Whether a target of one column has coefficients without an axis of outputs, as scikit-learn's have."""
     fit_intercept: bool
+    n_features_in_: int
+
+    @property
+    def many_passes(self) -> bool:
+        """Return whether the Gram matrix is too large to decide a fit in one pass."""
+        return self.n_features_in_ > GRAM_FEATURES
 
     def _gather(self, reduction: Any, spec: DataSpec) -> Generator[Any, Scatter, Scatter]:
         """Ask for the moments of the data in one pass, and refuse data without rows."""
@@ -347,6 +353,8 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     >>> RidgeClassifier().fit(X, da.from_array(["a", "a", "b", "b"], chunks=2)).predict(X).compute().tolist()
     ['a', 'a', 'b', 'b']
     """
+
+    many_passes = True
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         if self.solver == "lbfgs" or spec.n_features > GRAM_FEATURES:

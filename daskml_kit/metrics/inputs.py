@@ -114,7 +114,7 @@ def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_
     predicted = column(y_pred, name)
     if predicted.ndim == 1:
         predicted = predicted[:, None]
-    with named_errors(name), open_engine(predicted, truth, weight) as engine:
+    with named_errors(name), open_engine(predicted, truth, weight, many_passes=False) as engine:
         yield engine
 
 

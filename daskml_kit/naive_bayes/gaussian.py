@@ -51,6 +51,7 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
     ['a', 'a', 'b', 'b']
     """
 
+    many_passes = False
     predict_joint_log_proba = lazily("predict_joint_log_proba", "logarithms of the joint probabilities")
 
     def _fit_steps(self, spec: DataSpec) -> Fit:

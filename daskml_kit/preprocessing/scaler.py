@@ -107,7 +107,7 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
             with open_table(table) as engine:
                 steps = self._fit_steps(spec, factor, weighted=sample_weight is not None)
                 return self._fit_tables(engine, steps)
-        with open_engine(X, None, sample_weight) as engine:
+        with open_engine(X, None, sample_weight, many_passes=False) as engine:
             return self._fit_tables(engine, self._fit_steps(spec, weighted=True))
 
     def _fit_steps(self, spec: DataSpec, factor: float = 1.0, *, weighted: bool = False) -> Fit:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -58,6 +60,21 @@ def test_a_fit_survives(doomed, monkeypatch, stream, after):
     assert model.profile_.passes == expected.profile_.passes > after
     assert_array_equal(model.coef_, expected.coef_)
     assert_array_equal(model.intercept_, expected.intercept_)
+
+
+def test_a_worker_takes_only_its_cached_blocks_with_it(doomed, monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
+    X, y = make()
+    with dask.config.set({"daskml-kit.cache": False}):
+        expected = LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
+    folders = doomed.run(lambda dask_worker: dask_worker.local_directory).values()
+    killer = Killer(doomed, 3)
+    with watching(killer):
+        model = LogisticRegression(tol=1e-9, solver="lbfgs").fit(X, y)
+    assert killer.pid is not None
+    assert_array_equal(model.coef_, expected.coef_)
+    assert not [path for folder in folders for path in Path(folder).glob("daskml-cache-*")]
 
 
 def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from daskml_kit.data.align import align_rows, check_lengths
-from daskml_kit.data.collections import cut, join, take
+from daskml_kit.data.collections import align, cut, dask_matrix, dask_vector, join, take
 from daskml_kit.exceptions import DataError
 
 SIZES = st.lists(st.integers(0, 9), min_size=1, max_size=6)
@@ -168,3 +168,29 @@ def test_categories_are_united_and_the_pieces_left_alone():
     assert join([piece["c"] for piece in pieces]).tolist() == list("abcb")
     for piece, original in zip(pieces, before, strict=True):
         pd.testing.assert_frame_equal(piece, original)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A data frame of files, of which Dask reads several at once where it takes few columns."""
+    rng = np.random.default_rng(0)
+    for part in range(9):
+        frame = pd.DataFrame(rng.normal(size=(10 + part, 12)), columns=list("abcdefghijkl"))
+        frame.to_parquet(tmp_path / f"{part}.parquet")
+    return dd.read_parquet(tmp_path)
+
+
+def test_columns_of_files_have_the_same_blocks(files):
+    X, y = files[list("abcdefghijk")], files["l"]
+    rows = align_rows({"X": X, "y": y})
+    assert rows.lengths == [10 + part for part in range(9)]
+    for column in rows.columns:
+        assert [len(block.compute()) for block in column.blocks] == rows.lengths
+
+
+def test_columns_of_files_are_aligned_without_counting(files):
+    arrays = {"X": dask_matrix(files[list("abcdefghijk")]), "y": dask_vector(files["l"], "y")}
+    aligned = align(arrays, trust=True)
+    assert aligned == arrays
+    assert {array.numblocks[0] for array in aligned.values()} == {9}
+    assert_array_equal(aligned["y"].compute(), files["l"].compute())

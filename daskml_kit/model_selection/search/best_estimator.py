@@ -131,7 +131,7 @@ def score_on(estimator: Any, X: Any, y: Any, scoring: Any) -> float:
             return float(scorer(ComputedPredictions(estimator, y), X, *dask.compute(*([] if y is None else [y]))))
         bare = estimator.to_sklearn() if hasattr(estimator, "to_sklearn") else estimator
         return score_joined(scorer, bare, X, y)
-    with open_engine(X, y) as engine:
+    with open_engine(X, y, many_passes=False) as engine:
         (answers,) = engine.answer(ModelScores([ScoredModel(unnamed(estimator))], {SINGLE: fused}))
     found = finalize_score(fused, answers[0][SINGLE], getattr(estimator, "classes_", None))
     if isinstance(found, MissingScore):

@@ -13,9 +13,8 @@ import numpy as np
 from distributed import get_worker
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.cluster import FuturesEngine, loads_of
-from daskml_kit.engines.engine import Engine, load
+from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.parameter_server.client import WorkerClient
 from daskml_kit.parameter_server.protocol import Consistency
@@ -322,11 +321,11 @@ class TrainingPool:
 
     def start(self, assignment: Assignment, address: str) -> None:
         """Start an assignment, best on this worker."""
+        call: tuple[Any, ...]
         if self._is_on_cluster:
-            function, sources = carry_out, self.engine.sources(assignment.blocks)
+            call = carry_out, self.config, assignment, self.engine.sources(assignment.blocks), self.engine.change
         else:
-            function, sources = carry_out_here, [self.engine.blocks[position] for position in assignment.blocks]
-        call = function, self.config, assignment, sources, self.engine.change
+            call = carry_out_here, self.config, assignment, [partial(self.engine.block, at) for at in assignment.blocks]
         self.tasks.submit(*call, tag=assignment, worker=address, secede=True)
 
 
@@ -335,13 +334,9 @@ def carry_out(config: WorkerConfig, assignment: Assignment, sources: Any, change
     return _run(config, assignment, loads_of(sources, change), get_worker().address)
 
 
-def carry_out_here(config: WorkerConfig, assignment: Assignment, sources: Any, change: Any) -> WorkerReport:
+def carry_out_here(config: WorkerConfig, assignment: Assignment, loads: Sequence[Load]) -> WorkerReport:
     """Carry out an assignment in a thread of this process."""
-    return _run(config, assignment, [partial(_load_here, source, change) for source in sources], HERE)
-
-
-def _load_here(source: Block | Lazy, change: Any) -> Block:
-    return load(source, change) if isinstance(source, Lazy) else source
+    return _run(config, assignment, loads, HERE)
 
 
 def _run(config: WorkerConfig, assignment: Assignment, loads: Sequence[Load], address: str) -> WorkerReport:
