@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
+from daskml_kit.data.coded import CodedRows, coded
 from daskml_kit.data.collections import PARTS, Place
 from daskml_kit.typing import Array
 
@@ -79,6 +80,9 @@ def pieces_of(part: Any) -> Pieces | None:
     """
     if type(part) is np.ndarray:
         found = Pieces({"values": part}, _itself)
+    elif isinstance(part, CodedRows):
+        rest = {"columns": part.columns, "n_columns": part.shape[1], "spans": part.spans}
+        found = Pieces({"codes": part.codes, "dense": part.dense}, partial(coded, part.kind, **rest))
     elif sp.issparse(part) and part.format == "csr":
         arrays = {name: getattr(part, name) for name in ("data", "indices", "indptr")}
         found = Pieces(arrays, partial(_csr, type(part), part.shape))

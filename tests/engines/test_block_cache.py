@@ -21,6 +21,7 @@ from daskml_kit.data import block_files
 from daskml_kit.data import collections as capacity
 from daskml_kit.data.block import Block
 from daskml_kit.data.block_files import split, write
+from daskml_kit.data.coded import CodedRows, coded
 from daskml_kit.data.collections import Place
 from daskml_kit.engines import block_cache
 from daskml_kit.engines import open as opening
@@ -102,6 +103,14 @@ def parts():
         "CSR": codes,
         "CSR of ones": sp.csr_matrix((np.ones(codes.nnz), codes.indices, codes.indptr), shape=(2000, 9)),
         "empty CSR": sp.csr_array((2000, 9)),
+        "codes": coded(
+            sp.csr_array,
+            rng.integers(0, 9, (2000, 1)).astype(np.uint16),
+            X[:, :1],
+            np.array([8]),
+            9,
+            np.array([[0, 8]]),
+        ),
     }
 
 
@@ -112,7 +121,10 @@ def test_a_block_comes_back_as_it_was(name, tmp_path):
     block = Block(X, y, np.ones(X.shape[0]), 7, np.zeros((X.shape[0], 1), np.int32))
     found = write(split(block), tmp_path, Place(7, 9), lambda n_bytes: True).load()
     arrays = [(found.y, y), (found.weight, block.weight), (found.fold, block.fold)]
-    if sp.issparse(X):
+    if isinstance(X, CodedRows):
+        assert isinstance(found.X, CodedRows)
+        arrays += [(getattr(found.X, part), getattr(X, part)) for part in ("codes", "dense", "columns", "spans")]
+    elif sp.issparse(X):
         assert type(found.X) is type(X)
         assert found.X.shape == X.shape
         arrays += [(getattr(found.X, part), getattr(X, part)) for part in ("data", "indices", "indptr")]
