@@ -81,8 +81,8 @@ def pieces_of(part: Any) -> Pieces | None:
     if type(part) is np.ndarray:
         found = Pieces({"values": part}, _itself)
     elif isinstance(part, CodedRows):
-        rest = {"columns": part.columns, "n_columns": part.shape[1], "spans": part.spans}
-        found = Pieces({"codes": part.codes, "dense": part.dense}, partial(coded, part.kind, **rest))
+        build = partial(coded, part.kind, columns=part.columns, n_columns=part.shape[1], spans=part.spans)
+        found = Pieces({"codes": part.codes, "dense": part.dense}, build)
     elif sp.issparse(part) and part.format == "csr":
         arrays = {name: getattr(part, name) for name in ("data", "indices", "indptr")}
         found = Pieces(arrays, partial(_csr, type(part), part.shape))
