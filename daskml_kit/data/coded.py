@@ -165,34 +165,38 @@ def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int,
     return matrix
 
 
-def recognized(X: Any) -> Any:
-    """Return a CSR matrix of one-hot columns and numbers, as encoders make them, as codes; any other as it is.
+def recognized(matrices: Sequence[Any]) -> Sequence[Any]:
+    """Return CSR blocks of one-hot columns and numbers, as encoders make them, as codes; any others as they are.
 
     Each row stores as many numbers, the i-th of them in columns of its own; those in several columns are ones.
 
     Examples
     --------
     >>> X = sp.csr_array(np.array([[1.0, 0.0, 5.0], [0.0, 1.0, 7.0]]))
-    >>> recognized(X).codes.tolist(), recognized(X).dense.tolist()
+    >>> [found] = recognized([X])
+    >>> found.codes.tolist(), found.dense.tolist()
     ([[0], [1]], [[5.0], [7.0]])
     """
-    n_rows, n_columns = X.shape
-    if isinstance(X, CodedRows) or not n_rows or X.data.dtype.kind != "f" or not X.has_canonical_format:
-        return X
-    stored = int(X.indptr[1])
-    if stored < 2 or not (np.diff(X.indptr) == stored).all():
-        return X
-    indices, values = X.indices.reshape(n_rows, stored), X.data.reshape(n_rows, stored)
-    first, last = indices.min(axis=0), indices.max(axis=0)
+    filled = [X for X in matrices if X.shape[0]]
+    if any(isinstance(X, CodedRows) or X.data.dtype.kind != "f" or not X.has_canonical_format for X in filled):
+        return matrices
+    stored = int(filled[0].indptr[1]) if filled else 0
+    if stored < 2 or not all((np.diff(X.indptr) == stored).all() for X in filled):
+        return matrices
+    indices = [X.indices.reshape(-1, stored) for X in filled]
+    first, last = np.min([i.min(axis=0) for i in indices], axis=0), np.max([i.max(axis=0) for i in indices], axis=0)
     several = first < last
-    if (first[1:] <= last[:-1]).any() or not several.any() or not (values[:, several] == 1).all():
-        return X
-    codes = indices[:, several].astype(code_type(n_columns))
-    spans = np.stack([first[several], last[several] + 1], axis=1)
-    columns = first[~several].astype(np.intp)
-    return coded(
-        sp.csr_array, codes, np.ascontiguousarray(values[:, ~several]), columns, n_columns, spans.astype(np.intp)
-    )
+    if (first[1:] <= last[:-1]).any() or not several.any():
+        return matrices
+    if not all((X.data.reshape(-1, stored)[:, several] == 1).all() for X in filled):
+        return matrices
+    columns, spans = first[~several].astype(np.intp), np.stack([first[several], last[several] + 1], axis=1)
+    found = []
+    for X in matrices:
+        codes = X.indices.reshape(-1, stored)[:, several].astype(code_type(X.shape[1]))
+        dense = np.ascontiguousarray(X.data.reshape(-1, stored)[:, ~several])
+        found.append(coded(sp.csr_array, codes, dense, columns, X.shape[1], spans.astype(np.intp)))
+    return found
 
 
 def code_arrays(X: Any) -> tuple[Array, Array, Array, int] | None:

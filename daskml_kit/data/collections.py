@@ -19,9 +19,9 @@ from dask.optimization import cull
 from distributed import Client
 
 from daskml_kit.data.block import Block, Run, as_block
-from daskml_kit.data.coded import CodedRows, recognized
+from daskml_kit.data.coded import CodedRows
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.csr import has_many_pairs
+from daskml_kit.numerics.csr import with_codes
 from daskml_kit.typing import Array
 
 
@@ -205,7 +205,7 @@ def memory_blocks(X: Any, y: Array | None, weight: Array | None, fold: Array | N
     if sp.issparse(X):
         most = int(max(size // (8 * NUMBERS_A_COLUMN * max(X.shape[1], 1)), WIDE_BLOCKS))
         n_blocks = min(n_blocks, 1 << most.bit_length() - 1)
-        X = recognized(X) if has_many_pairs(X) else X
+        (X,) = with_codes([X])
     edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
     parts = (X, y, weight, fold)

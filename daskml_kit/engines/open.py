@@ -25,6 +25,7 @@ import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
+import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from dask.dataframe.utils import make_meta
 from dask.delayed import Delayed
@@ -55,6 +56,7 @@ from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
 from daskml_kit.engines.runtime import check_n_jobs, released_task_thread, wait_for_workers
 from daskml_kit.exceptions import AsynchronousClientError, DataError
+from daskml_kit.numerics.csr import with_codes
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
@@ -192,7 +194,11 @@ def _over_futures(
 
 
 def _over_values(columns: Mapping[str, Sequence[Any]], places: Sequence[Place], n_threads: int | None) -> LocalEngine:
-    return LocalEngine([place.block(parts) for parts, place in zip(rows_of(columns), places, strict=True)], n_threads)
+    blocks = [place.block(parts) for parts, place in zip(rows_of(columns), places, strict=True)]
+    if all(sp.issparse(block.X) for block in blocks):  # of frames, X may be anything
+        matrices = with_codes([block.X for block in blocks])
+        blocks = [block._replace(X=X) for block, X in zip(blocks, matrices, strict=True)]
+    return LocalEngine(blocks, n_threads)
 
 
 def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da.Array]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.data.coded import CodedRows, code_arrays
+from daskml_kit.data.coded import CodedRows, code_arrays, recognized
 from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.typing import Array
 
@@ -58,10 +59,20 @@ def relabel_columns(X: Any, columns: Array) -> Any:
 
 def has_many_pairs(X: Any) -> bool:
     """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays, as any of codes has."""
-    if isinstance(X, CodedRows):
-        return True
+    return isinstance(X, CodedRows) or count_pairs(X) >= MANY_PAIRS
+
+
+def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:
+    """Return the CSR blocks of a data set as codes, where they are one-hot columns and compiled loops pay."""
+    if any(isinstance(X, CodedRows) for X in matrices) or sum(map(count_pairs, matrices)) < MANY_PAIRS:
+        return matrices
+    return recognized(matrices)
+
+
+def count_pairs(X: Any) -> float:
+    """Return how many pairs of numbers are stored in the same row, over all rows of a CSR matrix."""
     counts = np.diff(X.indptr).astype(np.float64)
-    return float(counts @ counts) >= MANY_PAIRS
+    return float(counts @ counts)
 
 
 def multiply(X: Any, matrix: Array, out: Array) -> Array:

@@ -216,10 +216,11 @@ def test_one_hot_columns_of_others_are_recognized():
     parts = [np.eye(levels)[draw.integers(0, levels, 40)] for levels in LEVELS]
     dense = np.hstack([parts[0], draw.normal(size=(40, 1)), *parts[1:], draw.normal(size=(40, 2))])
     plain = sp.csr_array(dense)
-    found = recognized(plain)
-    assert isinstance(found, CodedRows)
-    assert found.spans.tolist() == [[0, 3], [4, 9], [9, 11]]
-    np.testing.assert_array_equal(found.toarray(), dense)
+    blocks = recognized([plain[:15], plain[15:15], plain[15:]])
+    for found, expected in zip(blocks, (dense[:15], dense[:0], dense[15:]), strict=True):
+        assert isinstance(found, CodedRows)
+        assert found.spans.tolist() == [[0, 3], [4, 9], [9, 11]]
+        np.testing.assert_array_equal(found.toarray(), expected)
     overlapping, uneven = plain[:, ::2], sp.csr_array(np.where(np.arange(40)[:, None] == 7, 0, dense))
     for other in (plain * 2.0, overlapping, uneven, plain[:0], sp.csr_array(dense[:, 3:4])):
-        assert recognized(other) is other
+        assert recognized([other])[0] is other
