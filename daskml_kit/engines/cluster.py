@@ -20,10 +20,11 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, runs
 from daskml_kit.engines.engine import Profile, chunk_of, load
-from daskml_kit.engines.runtime import computing, wait_for_workers
+from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
 from daskml_kit.workers.cluster_pool import LOST_BLOCK
+from daskml_kit.workers.connection import wait_for_workers
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2

@@ -51,11 +51,12 @@ from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
-from daskml_kit.engines.runtime import check_n_jobs, released_task_thread, wait_for_workers
+from daskml_kit.engines.runtime import check_n_jobs, released_task_thread
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
+from daskml_kit.workers.connection import free_placed_tasks, wait_for_workers
 
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
@@ -128,6 +129,7 @@ def find_client() -> Client | None:
             "for ever: use Client(..., asynchronous=False), or call them in a thread by `await asyncio.to_thread(...)` "
             "under a synchronous client"
         )
+    free_placed_tasks(client)
     wait_for_workers(client)
     return client
 

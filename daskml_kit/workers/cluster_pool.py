@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from distributed import CancelledError, Client, Future, KilledWorker, secede
 
 from daskml_kit.exceptions import LostDataError
+from daskml_kit.workers.connection import free_placed_tasks
 from daskml_kit.workers.worker_pool import WorkerPool
 
 LOST_BLOCK = (
@@ -46,6 +47,7 @@ class ClusterPool(WorkerPool):
 
     def __init__(self, client: Client, retries: int = 0) -> None:
         super().__init__()
+        free_placed_tasks(client)
         self.client, self.retries = client, retries
         self._deaths: Counter[Hashable] = Counter()
         self._started: WeakValueDictionary[Hashable, Future] = WeakValueDictionary()

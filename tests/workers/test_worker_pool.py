@@ -174,6 +174,17 @@ def test_lost_data_are_told(doomed):
             pool.next(60)
 
 
+@pytest.mark.timeout(120)
+def test_placed_tasks_outlive_all_workers():
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with cluster, Client(cluster) as client, ClusterPool(client) as pool:
+        (gone,) = client.nthreads()
+        client.retire_workers()
+        pool.submit(abs, -3, tag="it", worker=gone)
+        cluster.scale(2)
+        assert pool.next() == ("it", 3)
+
+
 def test_a_task_that_waits_for_tasks_releases_its_thread(client):
     def outer():
         with released_task_thread():
