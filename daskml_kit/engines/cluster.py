@@ -24,7 +24,7 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
 from daskml_kit.workers.cluster_pool import LOST_BLOCK
-from daskml_kit.workers.connection import wait_for_workers
+from daskml_kit.workers.connection import gather, wait_for_workers
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
@@ -84,7 +84,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         graph, top = self._graph(reduction)
         futures = self.client.get(graph, top, sync=False)
         try:
-            parts = self.client.gather(futures)
+            parts = gather(self.client, futures)
         except CancelledError as error:
             raise LostDataError(LOST_BLOCK) from error
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from weakref import WeakValueDictionary
 from distributed import CancelledError, Client, Future, KilledWorker, secede
 
 from daskml_kit.exceptions import LostDataError
-from daskml_kit.workers.connection import free_placed_tasks
+from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather
 from daskml_kit.workers.worker_pool import WorkerPool
 
 LOST_BLOCK = (
@@ -100,6 +101,16 @@ class ClusterPool(WorkerPool):
         self._started[key] = future
         return future
 
+    def _next_ended(self, timeout: float | None) -> Hashable:
+        if timeout is not None:
+            return super()._next_ended(timeout)
+        watch = ClusterWatch(self.client)
+        while True:
+            try:
+                return super()._next_ended(CHECK_SECONDS)
+            except queue.Empty:
+                watch.check()
+
     def _retried(self, key: Hashable, future: Future) -> bool:
         if self._deaths[key] == self.retries or future.status != "error":
             return False
@@ -112,7 +123,7 @@ class ClusterPool(WorkerPool):
 
     def _result(self, future: Future) -> Any:
         try:
-            return future.result()
+            return gather(self.client, [future])[0]
         except CancelledError as error:
             raise LostDataError(LOST_BLOCK) from error
 

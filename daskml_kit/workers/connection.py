@@ -1,18 +1,25 @@
-"""Connection to a Dask cluster: the wait for its first worker, and a repair of tasks that it would never run."""
+"""Connection to a Dask cluster: bounded waits for its workers and results, and a repair of tasks it would never run."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 from weakref import WeakSet
 
 import dask
 from dask.typing import Key
-from distributed import Client, Scheduler, SchedulerPlugin
+from dask.utils import parse_timedelta
+from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin
 
 from daskml_kit.exceptions import NoWorkersError
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
+
+CHECK_SECONDS = 1.0
+"""Between two looks at the cluster while its results are waited for."""
 
 logger = logging.getLogger(__name__)
 _repaired: WeakSet[Client] = WeakSet()
@@ -26,18 +33,82 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
     NoWorkersError
         After as long as the Dask setting ``daskml-kit.wait-for-workers`` says, by default 300 seconds.
     """
-    threads: Mapping[str, int] = client.nthreads()
-    if threads:
+    watch = ClusterWatch(client)
+    if not (threads := watch.check()):
+        waiting = client.submit(int, pure=False)  # an adaptive cluster starts workers only for tasks
+        while not (threads := watch.check()):
+            time.sleep(CHECK_SECONDS / 20)
+        waiting.release()
+    return threads
+
+
+class ClusterWatch:
+    """Watch over a cluster while something of it is waited for.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._empty_since: float | None = None
+
+    def check(self) -> Mapping[str, int]:
+        """Return the threads of each worker.
+
+        Raises
+        ------
+        NoWorkersError
+            Where there have been no workers for as long as the setting says.
+        """
+        threads: Mapping[str, int] = self.client.nthreads()
+        patience = dask.config.get(WAIT_SETTING, DEFAULT_WAIT)
+        if threads:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = time.monotonic()
+            logger.warning("no workers: waiting up to %s for one to join %s", patience, self.client)
+        elif time.monotonic() - self._empty_since > parse_timedelta(patience):
+            raise NoWorkersError(
+                f"no worker joined the cluster in {patience}: start some, or raise the Dask setting {WAIT_SETTING!r}"
+            )
         return threads
-    patience = dask.config.get(WAIT_SETTING, DEFAULT_WAIT)
-    logger.warning("no workers: waiting up to %s for one to join %s", patience, client)
+
+
+def gather(client: Client, futures: Sequence[Future]) -> list[Any]:
+    """Return the results of futures, however long they take, while the cluster is alive.
+
+    Raises
+    ------
+    NoWorkersError
+        Where there have been no workers for as long as the setting ``daskml-kit.wait-for-workers`` says.
+    CancelledError
+        Where a future was cancelled.
+    """
+    found = asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
+    watch = ClusterWatch(client)
     try:
-        client.wait_for_workers(1, timeout=patience)
-    except TimeoutError:
-        raise NoWorkersError(
-            f"no worker joined the cluster in {patience}: start some, or raise the Dask setting {WAIT_SETTING!r}"
-        ) from None
-    return wait_for_workers(client)
+        while True:
+            try:
+                results, error = found.result(CHECK_SECONDS)
+            except TimeoutError:
+                watch.check()
+                continue
+            if error is not None:
+                raise error
+            return results
+    finally:
+        found.cancel()
+
+
+async def _outcome(client: Client, futures: Sequence[Future]) -> tuple[list[Any], BaseException | None]:
+    # An error is returned: raised, that of a cancelled future would be taken for the end of this coroutine.
+    try:
+        return await client.gather(list(futures), asynchronous=True), None
+    except (Exception, CancelledError) as error:
+        return [], error
 
 
 def free_placed_tasks(client: Client) -> None:

@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster, get_client
 
 from daskml_kit.engines.runtime import in_task, released_task_thread
-from daskml_kit.exceptions import LostDataError
+from daskml_kit.exceptions import LostDataError, NoWorkersError
 from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.worker_pool import LocalPool
 
@@ -175,12 +175,14 @@ def test_lost_data_are_told(doomed):
 
 
 @pytest.mark.timeout(120)
-def test_placed_tasks_outlive_all_workers():
+def test_who_waits_for_workers_is_told_and_placed_tasks_outlive_all_workers():
     cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
     with cluster, Client(cluster) as client, ClusterPool(client) as pool:
         (gone,) = client.nthreads()
         client.retire_workers()
         pool.submit(abs, -3, tag="it", worker=gone)
+        with dask.config.set({"daskml-kit.wait-for-workers": "0.1s"}), pytest.raises(NoWorkersError):
+            pool.next()
         cluster.scale(2)
         assert pool.next() == ("it", 3)
 

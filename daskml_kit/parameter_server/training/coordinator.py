@@ -113,7 +113,7 @@ EpochCallback = Callable[[History, dict[str, Array]], bool]
 
 @dataclass
 class Reached:
-    """What a training has reached at the end of its last epoch: all that it takes to go on from there.
+    """All that a training has reached at the end of its last epoch, and goes on from.
 
     Parameters
     ----------
