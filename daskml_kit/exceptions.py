@@ -15,6 +15,10 @@ class NoWorkersError(TimeoutError):
     """No worker joined the cluster in the time that the Dask setting ``daskml-kit.wait-for-workers`` gives."""
 
 
+class MissingModuleError(ImportError):
+    """The cluster lacks a module that the client has, and that a fit needs there."""
+
+
 class LostDataError(RuntimeError):
     """Data that cannot be computed again was lost with its worker."""
 

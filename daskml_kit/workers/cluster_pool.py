@@ -9,16 +9,10 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from distributed import CancelledError, Client, Future, KilledWorker, secede
+from distributed import Client, Future, KilledWorker, secede
 
-from daskml_kit.exceptions import LostDataError
 from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather
 from daskml_kit.workers.worker_pool import WorkerPool
-
-LOST_BLOCK = (
-    "a block of the data was lost with its worker and cannot be computed again: persist data, or read it from storage; "
-    "data that was scattered has no recipe"
-)
 
 
 class ClusterPool(WorkerPool):
@@ -51,6 +45,8 @@ class ClusterPool(WorkerPool):
         free_placed_tasks(client)
         self.client, self.retries = client, retries
         self._deaths: Counter[Hashable] = Counter()
+        self._given: dict[Hashable, tuple[Any, ...]] = {}
+        """Arguments of the tasks whose end has not come back."""
         self._started: WeakValueDictionary[Hashable, Future] = WeakValueDictionary()
 
     def threads(self) -> Mapping[str, int]:
@@ -87,6 +83,7 @@ class ClusterPool(WorkerPool):
     ) -> Future:
         call = (run_seceded, function) if secede else (function,)
         future = self._start(function, *call, *args, worker=worker)
+        self._given[future.key] = args
         self._watch(future.key, tag, future)
         return future
 
@@ -122,10 +119,7 @@ class ClusterPool(WorkerPool):
         return True
 
     def _result(self, future: Future) -> Any:
-        try:
-            return gather(self.client, [future])[0]
-        except CancelledError as error:
-            raise LostDataError(LOST_BLOCK) from error
+        return gather(self.client, [future], self._given.pop(future.key, ()))[0]
 
 
 def run_seceded(function: Callable[..., Any], *args: Any) -> Any:

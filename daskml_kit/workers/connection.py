@@ -12,12 +12,18 @@ from weakref import WeakSet
 import dask
 from dask.typing import Key
 from dask.utils import parse_timedelta
-from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin
+from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of
 
-from daskml_kit.exceptions import NoWorkersError
+from daskml_kit.exceptions import LostDataError, MissingModuleError, NoWorkersError
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
 
+LOST_BLOCK = (
+    "a block of the data was lost with its worker and cannot be computed again: persist data, or read it from storage; "
+    "data that was scattered has no recipe"
+)
+LOSSES = {"lost dependencies", "already forgotten", "unknown"}
+"""Reasons that Dask gives for a cancelled task where what it needs was lost."""
 CHECK_SECONDS = 1.0
 """Between two looks at the cluster while its results are waited for."""
 
@@ -77,15 +83,25 @@ class ClusterWatch:
         return threads
 
 
-def gather(client: Client, futures: Sequence[Future]) -> list[Any]:
+def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[Any]:
     """Return the results of futures, however long they take, while the cluster is alive.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    futures : sequence of Future
+    needed : object
+        The arguments of their tasks: where these are cancelled, an error of a future among them is the reason.
 
     Raises
     ------
     NoWorkersError
         Where there have been no workers for as long as the setting ``daskml-kit.wait-for-workers`` says.
+    LostDataError
+        Where data that a task needs was lost with a worker, and cannot be computed again.
     CancelledError
-        Where a future was cancelled.
+        Where someone else has cancelled a task.
     """
     found = asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
     watch = ClusterWatch(client)
@@ -96,11 +112,37 @@ def gather(client: Client, futures: Sequence[Future]) -> list[Any]:
             except TimeoutError:
                 watch.check()
                 continue
+            if isinstance(error, CancelledError):
+                raise _reason(error, needed) from error
             if error is not None:
                 raise error
             return results
     finally:
         found.cancel()
+
+
+def _reason(error: Any, needed: Any) -> BaseException:
+    """Return the error that tells why tasks were cancelled."""
+    for future in futures_of(needed):
+        if future.status == "error":
+            return _told(future.exception())
+    reasons = {group.reason for group in getattr(error, "error_groups", ())} | {getattr(error, "reason", None)}
+    if reasons & LOSSES:
+        return LostDataError(LOST_BLOCK)
+    return error  # type: ignore[no-any-return]
+
+
+def _told(error: Any) -> BaseException:
+    """Return the error, or one that tells what to do where the cluster lacks a module that the client has."""
+    cause = error
+    while cause is not None and not isinstance(cause, ImportError):
+        cause = cause.__cause__
+    if cause is None:
+        return error  # type: ignore[no-any-return]
+    return MissingModuleError(
+        f"the cluster cannot import what the fit sends to it: {cause}; install it on the scheduler and the workers",
+        name=cause.name,
+    )
 
 
 async def _outcome(client: Client, futures: Sequence[Future]) -> tuple[list[Any], BaseException | None]:
