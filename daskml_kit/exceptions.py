@@ -19,6 +19,10 @@ class MissingModuleError(ImportError):
     """The cluster lacks a module that the client has, and that a fit needs there."""
 
 
+class LostSchedulerError(ConnectionError):
+    """The connection to the scheduler of a cluster was lost; the message names the checkpoint, if there is one."""
+
+
 class LostDataError(RuntimeError):
     """Data that cannot be computed again was lost with its worker."""
 

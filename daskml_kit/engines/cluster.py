@@ -84,7 +84,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         try:
             parts = gather(self.client, futures, self._sources)
         except BaseException:
-            self.client.cancel(futures)
+            if self.client.status == "running":
+                self.client.cancel(futures)
             raise
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from distributed import Client, Future, KilledWorker, secede
 
-from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather
+from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather, require_connection
 from daskml_kit.workers.worker_pool import WorkerPool
 
 
@@ -50,10 +50,12 @@ class ClusterPool(WorkerPool):
         self._started: WeakValueDictionary[Hashable, Future] = WeakValueDictionary()
 
     def threads(self) -> Mapping[str, int]:
+        require_connection(self.client)
         found: Mapping[str, int] = self.client.nthreads()
         return found
 
     def slots(self) -> Mapping[str, list[str]]:
+        require_connection(self.client)
         found: defaultdict[str, list[str]] = defaultdict(list)
         for address, worker in self.client.scheduler_info(n_workers=-1)["workers"].items():
             found[worker["host"]] += [address] * worker["nthreads"]
@@ -88,7 +90,8 @@ class ClusterPool(WorkerPool):
         return future
 
     def close(self) -> None:
-        self.client.cancel([*self._started.values()])
+        if self.client.status == "running":
+            self.client.cancel([*self._started.values()])
 
     def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
         # The first function's name is the one that the dashboard shows: not that of the wrapper that secedes.
@@ -100,6 +103,7 @@ class ClusterPool(WorkerPool):
 
     def _next_ended(self, timeout: float | None) -> Hashable:
         if timeout is not None:
+            require_connection(self.client)
             return super()._next_ended(timeout)
         watch = ClusterWatch(self.client)
         while True:

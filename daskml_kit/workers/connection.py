@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
 import dask
 from dask.typing import Key
 from dask.utils import parse_timedelta
-from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of
+from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of, get_client
 
-from daskml_kit.exceptions import LostDataError, MissingModuleError, NoWorkersError
+from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
 
@@ -48,6 +50,50 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
     return threads
 
 
+def require_connection(client: Client) -> None:
+    """Raise at once where Dask would try for half a minute to reach a scheduler that is gone.
+
+    Raises
+    ------
+    LostSchedulerError
+        Where the client has lost its scheduler, or was closed.
+    """
+    if client.status != "running":
+        raise LostSchedulerError("the connection to the scheduler was lost, with all that the cluster held")
+
+
+@contextmanager
+def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> Iterator[None]:
+    """Raise one error for all that Dask raises where a scheduler is lost, which says what a checkpoint has kept.
+
+    Raises
+    ------
+    LostSchedulerError
+        Where the scheduler of the current client was lost inside.
+    """
+    try:
+        client = get_client()
+    except ValueError:
+        client = None
+    try:
+        yield
+    except Exception as error:
+        told = isinstance(error, LostSchedulerError)
+        if client is None or client.status == "running" or (told and checkpoint is None):
+            raise
+        if isinstance(error, (ValueError, TypeError)):  # ours, about arguments or data
+            raise
+        kept = (
+            "a checkpoint=, of fits that take one, keeps what is finished"
+            if checkpoint is None
+            else f"what was finished is kept in the checkpoint {os.fspath(checkpoint)!r}, where the same fit goes on"
+        )
+        raise LostSchedulerError(
+            "the connection to the scheduler was lost, with all that the cluster held: connect a new Client and fit "
+            f"again; {kept}"
+        ) from error
+
+
 class ClusterWatch:
     """Watch over a cluster while something of it is waited for.
 
@@ -68,7 +114,10 @@ class ClusterWatch:
         ------
         NoWorkersError
             Where there have been no workers for as long as the setting says.
+        LostSchedulerError
+            Where there is no scheduler any more.
         """
+        require_connection(self.client)
         threads: Mapping[str, int] = self.client.nthreads()
         patience = dask.config.get(WAIT_SETTING, DEFAULT_WAIT)
         if threads:
@@ -98,6 +147,8 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
     ------
     NoWorkersError
         Where there have been no workers for as long as the setting ``daskml-kit.wait-for-workers`` says.
+    LostSchedulerError
+        Where there is no scheduler any more.
     LostDataError
         Where data that a task needs was lost with a worker, and cannot be computed again.
     CancelledError
@@ -113,7 +164,7 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
                 watch.check()
                 continue
             if isinstance(error, CancelledError):
-                raise _reason(error, needed) from error
+                raise _reason(client, error, needed) from error
             if error is not None:
                 raise error
             return results
@@ -121,11 +172,12 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
         found.cancel()
 
 
-def _reason(error: Any, needed: Any) -> BaseException:
+def _reason(client: Client, error: Any, needed: Any) -> BaseException:
     """Return the error that tells why tasks were cancelled."""
     for future in futures_of(needed):
         if future.status == "error":
             return _told(future.exception())
+    require_connection(client)
     reasons = {group.reason for group in getattr(error, "error_groups", ())} | {getattr(error, "reason", None)}
     if reasons & LOSSES:
         return LostDataError(LOST_BLOCK)

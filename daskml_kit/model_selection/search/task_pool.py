@@ -167,14 +167,17 @@ class ClusterFitPool(FitPool):
 
     def release(self, fold: RemoteFold) -> None:
         self._folds.pop(fold.key, None)
-        if self.client.nthreads():  # all workers: one that had time may have taken a task of another's
+        if (
+            self.client.status == "running" and self.client.nthreads()
+        ):  # all workers: one that had time may have taken a task of another's
             self.client.run(forget_fold, fold.key, on_error="ignore")
         if self.folder:
             shutil.rmtree(Path(self.folder, fold.key), ignore_errors=True)
 
     def close(self) -> None:
         super().close()
-        self.client.cancel(self._announced)
+        if self.client.status == "running":
+            self.client.cancel(self._announced)
         for fold in list(self._folds.values()):
             self.release(fold)
         if self.folder:
