@@ -15,6 +15,14 @@ class NoWorkersError(TimeoutError):
     """No worker joined the cluster in the time that the Dask setting ``daskml-kit.wait-for-workers`` gives."""
 
 
+class MissingModuleError(ImportError):
+    """The cluster lacks a module that the client has, and that a fit needs there."""
+
+
+class LostSchedulerError(ConnectionError):
+    """The connection to the scheduler of a cluster was lost; the message names the checkpoint, if there is one."""
+
+
 class LostDataError(RuntimeError):
     """Data that cannot be computed again was lost with its worker."""
 

@@ -14,17 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import CancelledError, Client, Future, get_worker
+from distributed import Client, Future, get_worker
 
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, runs
 from daskml_kit.engines.block_cache import cache_of_task, close_on_worker, open_on_worker
 from daskml_kit.engines.engine import Profile, chunk_of, load
-from daskml_kit.engines.runtime import computing, wait_for_workers
-from daskml_kit.exceptions import LostDataError
+from daskml_kit.engines.runtime import computing
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
-from daskml_kit.workers.cluster_pool import LOST_BLOCK
+from daskml_kit.workers.connection import gather, wait_for_workers
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
@@ -90,11 +89,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         graph, top = self._graph(reduction)
         futures = self.client.get(graph, top, sync=False)
         try:
-            parts = self.client.gather(futures)
-        except CancelledError as error:
-            raise LostDataError(LOST_BLOCK) from error
+            parts = gather(self.client, futures, self._sources)
         except BaseException:
-            self.client.cancel(futures)
+            if self.client.status == "running":
+                self.client.cancel(futures)
             raise
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)

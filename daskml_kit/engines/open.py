@@ -54,12 +54,18 @@ from daskml_kit.engines.block_cache import cache_limit
 from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
-from daskml_kit.engines.runtime import check_n_jobs, released_task_thread, wait_for_workers
+from daskml_kit.engines.runtime import check_n_jobs, released_task_thread
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.numerics.csr import with_codes
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
+from daskml_kit.workers.connection import (
+    free_placed_tasks,
+    require_connection,
+    telling_lost_scheduler,
+    wait_for_workers,
+)
 
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
@@ -100,6 +106,8 @@ def open_engine(
     ------
     AsynchronousClientError
         Under an asynchronous client.
+    LostSchedulerError
+        Where the scheduler of the cluster was lost.
     DataError
         Where the parts do not fit together, or ``n_jobs`` is no number of threads.
     TypeError, ValueError
@@ -108,6 +116,7 @@ def open_engine(
     check_folder(checkpoint)
     client = find_client() if is_dask(X) else None
     with (
+        telling_lost_scheduler(checkpoint),
         released_task_thread(client is not None) as inside,
         _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside), many_passes) as engine,
     ):
@@ -135,6 +144,8 @@ def find_client() -> Client | None:
             "for ever: use Client(..., asynchronous=False), or call them in a thread by `await asyncio.to_thread(...)` "
             "under a synchronous client"
         )
+    require_connection(client)
+    free_placed_tasks(client)
     wait_for_workers(client)
     return client
 

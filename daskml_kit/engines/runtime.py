@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import numbers
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import dask
 import joblib
-from distributed import Client, Worker, WorkerPlugin, get_worker, rejoin, secede
+from distributed import Worker, WorkerPlugin, get_worker, rejoin, secede
 from threadpoolctl import ThreadpoolController
 
-from daskml_kit.exceptions import DataError, NoWorkersError
+from daskml_kit.exceptions import DataError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 DEFAULT_BYTES = 2**17
 """glibc's threshold for both: what is larger is asked of the system anew, and given back at once."""
-
-
-WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
-
-logger = logging.getLogger(__name__)
 
 
 class KeepFreedMemory(WorkerPlugin):  # type: ignore[misc]
@@ -158,28 +152,6 @@ def in_task() -> bool:
     except ValueError:
         return False
     return True
-
-
-def wait_for_workers(client: Client) -> Mapping[str, int]:
-    """Return the threads of each worker; where there are no workers, as in a cluster that scales up, wait for one.
-
-    Raises
-    ------
-    NoWorkersError
-        After as long as the Dask setting ``daskml-kit.wait-for-workers`` says, by default 300 seconds.
-    """
-    threads: Mapping[str, int] = client.nthreads()
-    if threads:
-        return threads
-    patience = dask.config.get(WAIT_SETTING, DEFAULT_WAIT)
-    logger.warning("no workers: waiting up to %s for one to join %s", patience, client)
-    try:
-        client.wait_for_workers(1, timeout=patience)
-    except TimeoutError:
-        raise NoWorkersError(
-            f"no worker joined the cluster in {patience}: start some, or raise the Dask setting {WAIT_SETTING!r}"
-        ) from None
-    return wait_for_workers(client)
 
 
 def check_n_jobs(n_jobs: Any) -> None:

@@ -16,10 +16,11 @@ from sklearn import config_context, get_config
 
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Profile, watching
-from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError
+from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError, LostSchedulerError
 from daskml_kit.model_selection.search.fit_and_score import fit_estimator
 from daskml_kit.model_selection.search.progress import FitProgress, listening
 from daskml_kit.workers.cluster_pool import run_seceded
+from daskml_kit.workers.connection import require_connection
 
 DATA = "daskml-job-data/"
 """Before a job's key: what is published of its inputs."""
@@ -162,7 +163,10 @@ class Job:
         self.name, self.key, self.future, self.client = name, key, future, client
 
     def __repr__(self) -> str:
-        return f"<Job {self.name}: {self.status()}>"
+        try:
+            return f"<Job {self.name}: {self.status()}>"
+        except LostSchedulerError:
+            return f"<Job {self.name}: unreachable>"
 
     def status(self) -> str:
         """Return the status of the job.
@@ -171,7 +175,13 @@ class Job:
         -------
         {"waiting", "running", "finished", "failed", "canceled", "lost"}
             A job is lost where the cluster does not know its task any more, as after a restart.
+
+        Raises
+        ------
+        LostSchedulerError
+            Where the client of this object was closed, or has lost its cluster; so do the other methods.
         """
+        self._require_connection()
         if Event(self.key, self.client).is_set():
             self.future = None
         if self.future is None:
@@ -222,6 +232,7 @@ class Job:
         LostDataError
             Where the job was lost.
         """
+        self._require_connection()
         if self.future is not None:
             try:
                 return self.future.result(timeout)
@@ -257,7 +268,17 @@ class Job:
         for name in (DATA + self.key, JOBS + self.name):
             self.client.unpublish_dataset(name)
 
+    def _require_connection(self) -> None:
+        try:
+            require_connection(self.client)
+        except LostSchedulerError as error:
+            raise LostSchedulerError(
+                f"job {self.name!r} cannot be reached: its client was closed or lost its cluster; where that lives, "
+                f"attach({self.name!r}) under a new client finds the job, else submit it again"
+            ) from error
+
     def _state(self) -> Any:
+        self._require_connection()
         try:
             return Variable(self.key, self.client).get(timeout=ANSWER_SECONDS)
         except TimeoutError as error:

@@ -19,6 +19,7 @@ from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.replica import ActorRef, ReplicaGroup, ServerActor, ServerView
 from daskml_kit.parameter_server.rpc import Address
 from daskml_kit.parameter_server.state_machine import StateMachine
+from daskml_kit.workers.connection import require_connection
 
 T = TypeVar("T")
 
@@ -81,6 +82,8 @@ class FailoverSupervisor:
         """End the servers."""
         self._stopping.set()
         self._thread.join()
+        if self.client.status != "running":
+            return  # with the scheduler, all servers are gone
         self._variable.delete()
         for server in self.view.servers:
             with suppress(OSError):
@@ -236,6 +239,7 @@ class FailoverSupervisor:
         return ActorRef(str(future.key), worker)
 
     def _workers(self) -> list[str]:
+        require_connection(self.client)
         return sorted(self.client.nthreads())
 
     def _publish(self, view: ServerView) -> None:

@@ -238,7 +238,21 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
     @property
     def state(self) -> State:
         """State of the rule for all parameters."""
-        return joined(machine.state for machine in self._machines())
+        return self.copies()[1]
+
+    def copies(self) -> tuple[dict[str, Array], State]:
+        """Return copies of the parameters and of the rule's state, which another server goes on from.
+
+        Returns
+        -------
+        params : dict of str to array
+            All parameters.
+        state : tuple of arrays
+            State of the rule for all of them.
+        """
+        machines = self._machines()
+        params = self.layout.unflatten(np.concatenate([machine.vector for machine in machines]))
+        return params, joined(machine.state for machine in machines)
 
     @property
     def staleness_counts(self) -> Counter[int]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from distributed import CancelledError, Client, Future, KilledWorker, secede
+from distributed import Client, Future, KilledWorker, secede
 
-from daskml_kit.exceptions import LostDataError
+from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather, require_connection
 from daskml_kit.workers.worker_pool import WorkerPool
-
-LOST_BLOCK = (
-    "a block of the data was lost with its worker and cannot be computed again: persist data, or read it from storage; "
-    "data that was scattered has no recipe"
-)
 
 
 class ClusterPool(WorkerPool):
@@ -46,15 +42,20 @@ class ClusterPool(WorkerPool):
 
     def __init__(self, client: Client, retries: int = 0) -> None:
         super().__init__()
+        free_placed_tasks(client)
         self.client, self.retries = client, retries
         self._deaths: Counter[Hashable] = Counter()
+        self._given: dict[Hashable, tuple[Any, ...]] = {}
+        """Arguments of the tasks whose end has not come back."""
         self._started: WeakValueDictionary[Hashable, Future] = WeakValueDictionary()
 
     def threads(self) -> Mapping[str, int]:
+        require_connection(self.client)
         found: Mapping[str, int] = self.client.nthreads()
         return found
 
     def slots(self) -> Mapping[str, list[str]]:
+        require_connection(self.client)
         found: defaultdict[str, list[str]] = defaultdict(list)
         for address, worker in self.client.scheduler_info(n_workers=-1)["workers"].items():
             found[worker["host"]] += [address] * worker["nthreads"]
@@ -84,11 +85,13 @@ class ClusterPool(WorkerPool):
     ) -> Future:
         call = (run_seceded, function) if secede else (function,)
         future = self._start(function, *call, *args, worker=worker)
+        self._given[future.key] = args
         self._watch(future.key, tag, future)
         return future
 
     def close(self) -> None:
-        self.client.cancel([*self._started.values()])
+        if self.client.status == "running":
+            self.client.cancel([*self._started.values()])
 
     def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
         # The first function's name is the one that the dashboard shows: not that of the wrapper that secedes.
@@ -97,6 +100,17 @@ class ClusterPool(WorkerPool):
         future = self.client.submit(function, *args, key=key, **placed)
         self._started[key] = future
         return future
+
+    def _next_ended(self, timeout: float | None) -> Hashable:
+        if timeout is not None:
+            require_connection(self.client)
+            return super()._next_ended(timeout)
+        watch = ClusterWatch(self.client)
+        while True:
+            try:
+                return super()._next_ended(CHECK_SECONDS)
+            except queue.Empty:
+                watch.check()
 
     def _retried(self, key: Hashable, future: Future) -> bool:
         if self._deaths[key] == self.retries or future.status != "error":
@@ -109,10 +123,7 @@ class ClusterPool(WorkerPool):
         return True
 
     def _result(self, future: Future) -> Any:
-        try:
-            return future.result()
-        except CancelledError as error:
-            raise LostDataError(LOST_BLOCK) from error
+        return gather(self.client, [future], self._given.pop(future.key, ()))[0]
 
 
 def run_seceded(function: Callable[..., Any], *args: Any) -> Any:

@@ -116,7 +116,7 @@ class WorkerPool(ABC):
         """
         while True:
             try:
-                key = self._ended.get(timeout=timeout)
+                key = self._next_ended(timeout)
             except queue.Empty:
                 return None
             tag, future = self._running[key]
@@ -124,6 +124,10 @@ class WorkerPool(ABC):
                 continue
             del self._running[key]
             return Finished(tag, self._result(future))
+
+    def _next_ended(self, timeout: float | None) -> Hashable:
+        """Return the key of the next task that ends; raise `queue.Empty` after so many seconds."""
+        return self._ended.get(timeout=timeout)  # type: ignore[no-any-return]
 
     def _watch(self, key: Hashable, tag: Any, future: Any) -> None:
         self._running[key] = tag, future

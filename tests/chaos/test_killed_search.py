@@ -1,13 +1,16 @@
-"""A worker process is killed (SIGKILL) in the middle of a fused search: the results are the identical bits."""
+"""Worker processes are killed (SIGKILL) in the middle of a search: the results are the identical bits."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
+import sklearn.linear_model
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
@@ -92,3 +95,34 @@ def test_a_worker_that_dies_inside_of_a_pass(doomed, monkeypatch, tmp_path):
     found = GridSearchCV(Ridge(), grid, cv=KFold(3)).fit(X.map_blocks(die_once, meta=np.empty((0, 6))), y)
     assert os.path.exists(marker)
     assert_array_equal(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+
+
+class LastWill(sklearn.linear_model.Ridge):
+    """Kills all workers in its second fit, where ``folder`` has the list of their processes."""
+
+    def __init__(self, folder=None, alpha=1.0):
+        super().__init__(alpha=alpha)
+        self.folder = folder
+
+    def fit(self, X, y):
+        pids = Path(self.folder, "pids")
+        if self.alpha == 2.0 and pids.exists():
+            numbers = set(map(int, pids.read_text().split()))
+            pids.unlink()
+            for pid in [*(numbers - {os.getpid()}), os.getpid()]:
+                os.kill(pid, signal.SIGKILL)
+        return super().fit(X, y)
+
+
+@pytest.mark.timeout(240)
+def test_all_workers_die_at_once(doomed, tmp_path):
+    X, y = doomed.persist(make())
+    search = GridSearchCV(LastWill(str(tmp_path)), {"alpha": [1.0, 2.0, 3.0]}, cv=KFold(3))
+    in_memory = doomed.gather(doomed.compute([X, y]))
+    with dask.config.set(scheduler="threads"):
+        expected = search.fit(*in_memory).cv_results_
+    (tmp_path / "pids").write_text(" ".join(map(str, doomed.run(os.getpid).values())))
+    found = search.fit(X, y).cv_results_
+    assert not (tmp_path / "pids").exists()
+    for split in range(3):
+        assert_array_equal(found[f"split{split}_test_score"], expected[f"split{split}_test_score"])

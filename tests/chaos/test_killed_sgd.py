@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 
+import dask
 import dask.array as da
 import pytest
 from distributed import Client, LocalCluster
@@ -14,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import SGDClassifier
-from daskml_kit.parameter_server import Synchronous
+from daskml_kit.parameter_server import History, Synchronous
 from daskml_kit.parameter_server.training.worker_loop import carry_out
 
 
@@ -26,8 +27,8 @@ def doomed():
         yield client
 
 
-def make():
-    X = da.random.default_rng(5).normal(size=(60_000, 6), chunks=(3000, 6))
+def make(n_rows=60_000):
+    X = da.random.default_rng(5).normal(size=(n_rows, 6), chunks=(n_rows // 20, 6))
     return X, (X[:, 0] - 0.5 * X[:, 1] + X[:, 2] ** 2 > 0.8).astype(int)
 
 
@@ -61,3 +62,28 @@ def test_training_in_step_survives(doomed, monkeypatch, victim):
     assert killed
     assert_array_equal(found.coef_, expected)
     assert found.n_iter_ == 8
+
+
+def test_training_goes_on_where_all_parameters_were_lost(monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    X, y = make(6000)
+    training = Synchronous(push_every=8)
+    model = SGDClassifier("log_loss", max_iter=3, tol=None, random_state=0, batch_size=64, training=training)
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"})  # for new workers, of a busy machine
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
+    with patience, cluster, Client(cluster) as client:
+        X, y = client.persist([X, y])
+        expected = model.fit(X, y).coef_.copy()
+        pids, end = client.run(os.getpid), History.end
+
+        def end_and_kill(history, epoch, loss):
+            if epoch == 1:
+                while pids:
+                    os.kill(pids.popitem()[1], signal.SIGKILL)
+            return end(history, epoch, loss)
+
+        monkeypatch.setattr(History, "end", end_and_kill)
+        with pytest.warns(RuntimeWarning, match="goes on from the end of epoch 2 of 3"):
+            found = model.fit(X, y)
+    assert_array_equal(found.coef_, expected)
+    assert [record.epoch for record in found.history_.epochs] == [0, 1, 2]

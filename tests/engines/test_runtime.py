@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import threading
+import time
 
 import dask
 import dask.array as da
@@ -92,3 +93,34 @@ def test_who_waits_in_vain_is_told_how_long(empty_cluster):
     setting = {"daskml-kit.wait-for-workers": "0.2s"}
     with dask.config.set(setting), pytest.raises(NoWorkersError, match=r"in 0\.2s.*'daskml-kit\.wait-for-workers'"):
         LinearRegression().fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("model", [LinearRegression(), sklearn.linear_model.Ridge()], ids=["fused", "tasks"])
+def test_an_adaptive_cluster_starts_its_first_worker(empty_cluster, monkeypatch, model):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    empty_cluster.adapt(minimum=0, maximum=1, interval="100ms")
+    X = da.random.default_rng(0).normal(size=(400, 3), chunks=(100, 3))
+    search = GridSearchCV(model, {"fit_intercept": [True, False]}, cv=2).fit(X, X[:, 0])
+    assert search.best_score_ > 0.9
+
+
+class Accompanied(sklearn.linear_model.Ridge):
+    """Fits as soon as its cluster, of this process, has two workers."""
+
+    cluster = None
+
+    def fit(self, X, y):
+        late = time.monotonic() + 60
+        while len(self.cluster.scheduler.workers) < 2:
+            assert time.monotonic() < late
+            time.sleep(0.01)
+        return super().fit(X, y)
+
+
+def test_a_search_asks_an_adaptive_cluster_for_more(empty_cluster, monkeypatch):
+    monkeypatch.setattr(Accompanied, "cluster", empty_cluster)
+    empty_cluster.adapt(minimum=1, maximum=2, interval="100ms")
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    grid = {"alpha": np.arange(1.0, 13.0)}
+    search = GridSearchCV(Accompanied(), grid, cv=2, error_score="raise", refit=False).fit(X, X[:, 0])
+    assert len(search.cv_results_["params"]) == 12

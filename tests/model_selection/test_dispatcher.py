@@ -61,6 +61,9 @@ class MadeUpPool:
         outcomes = [(n, Outcome({"score": 0.0}, fit_time=self.seconds[n])) for n in batch.numbers.tolist()]
         return *done, BatchReport(outcomes, seconds, shared, [])
 
+    def announce(self, n_batches):
+        self.announced = n_batches
+
     def release(self, fold):
         self.held.discard(fold)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
 import time
 
 import dask
+import dask.array as da
+import numpy as np
 import pytest
 from distributed import Client, KilledWorker, LocalCluster, get_client
 
+from daskml_kit.data import collections as capacity
 from daskml_kit.engines.runtime import in_task, released_task_thread
-from daskml_kit.exceptions import LostDataError
+from daskml_kit.exceptions import LostDataError, MissingModuleError, NoWorkersError
+from daskml_kit.linear_model import LinearRegression
 from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.worker_pool import LocalPool
 
@@ -172,6 +177,46 @@ def test_lost_data_are_told(doomed):
         pool.submit(abs, scattered["rows"], tag="it")
         with pytest.raises(LostDataError, match="persist data"):
             pool.next(60)
+
+
+@pytest.mark.timeout(120)
+def test_who_waits_for_workers_is_told_and_placed_tasks_outlive_all_workers():
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with cluster, Client(cluster) as client, ClusterPool(client) as pool:
+        (gone,) = client.nthreads()
+        client.retire_workers()
+        pool.submit(abs, -3, tag="it", worker=gone)
+        with dask.config.set({"daskml-kit.wait-for-workers": "0.1s"}), pytest.raises(NoWorkersError):
+            pool.next()
+        cluster.scale(2)
+        assert pool.next() == ("it", 3)
+
+
+class OnlyHere:
+    """An object of a module that only this process has."""
+
+    def __reduce__(self):
+        return importlib.import_module, ("a_module_of_the_client",)
+
+    def __dask_tokenize__(self):
+        return "only here"
+
+    def __call__(self, block):
+        return block
+
+
+def test_a_module_that_the_cluster_lacks_is_told(client):
+    with ClusterPool(client) as pool:
+        pool.submit(str, pool.start(tuple, (OnlyHere(),)), tag="it")
+        with pytest.raises(MissingModuleError, match="No module named 'a_module_of_the_client'"):
+            pool.next()
+
+
+def test_a_module_of_a_streamed_graph_that_the_cluster_lacks_is_told(client, monkeypatch):
+    monkeypatch.setattr(capacity, "FIT_FRACTION", 0)
+    X = da.ones((40, 2), chunks=(10, 2)).map_blocks(OnlyHere(), meta=np.empty((0, 2)))
+    with pytest.raises(MissingModuleError, match="No module named 'a_module_of_the_cl"):
+        LinearRegression().fit(X, da.ones(40, chunks=10))
 
 
 def test_a_task_that_waits_for_tasks_releases_its_thread(client):

@@ -31,6 +31,7 @@ from daskml_kit.model_selection.search.cv_results import parameter_columns, warn
 from daskml_kit.model_selection.search.progress import FitProgress, notify
 from daskml_kit.model_selection.search.scoring import check_error_score
 from daskml_kit.model_selection.splits.base import seed_of
+from daskml_kit.workers.connection import telling_lost_scheduler
 
 SEEDS = 2**32
 logger = logging.getLogger("daskml_kit.model_selection")
@@ -98,7 +99,7 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         seed = integer_seed(self.random_state)
         candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
         log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
-        with released_task_thread(on_dask), printed_log(bool(self.verbose)):
+        with telling_lost_scheduler(), released_task_thread(on_dask), printed_log(bool(self.verbose)):
             spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
             split = hold_out(X, y, self.test_size, seed)
             with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:

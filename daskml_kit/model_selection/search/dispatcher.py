@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import Counter
@@ -134,6 +135,15 @@ class WorkQueue:
         numbers = group.numbers[group.position : group.position + size]
         group.position += len(numbers)
         return FitBatch(split, group, numbers)
+
+    @property
+    def n_batches_left(self) -> int:
+        """About how many batches are left to be taken."""
+        n_candidates = sum(map(len, self.groups))
+        n_fits = n_candidates * len(self.waiting)
+        n_fits += sum(group.n_left for groups in self.started.values() for group in groups)
+        each = self.total / self.n_done if self.n_done else BATCH_SECONDS
+        return math.ceil(n_fits * min(each / BATCH_SECONDS, 1.0))
 
     def requeue(self, batch: FitBatch) -> None:
         """Put the candidates of a batch whose fold was lost back into the queue."""
@@ -270,12 +280,14 @@ class Dispatcher:
             self._poll_workers()
             for group in self.groups:
                 self._assign(group)
+            self.pool.announce(self.queue.n_batches_left)
             if self.group_of:
                 self._collect(*self.pool.next())
             elif self.queue.is_done:
                 return
-            else:  # all workers are gone
-                time.sleep(POLL_SECONDS)
+            else:
+                self.pool.wait_for_workers()
+                self._last_poll = float("-inf")
 
     def _assign(self, group: WorkerGroup) -> None:
         """Give each free slot of the group a batch, if need be of another split."""

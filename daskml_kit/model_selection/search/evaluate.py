@@ -36,6 +36,7 @@ from daskml_kit.model_selection.splits.base import folds_in_memory
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.model_selection.splits.k_fold import KFold, StratifiedKFold
 from daskml_kit.model_selection.splits.stratify import stratified_folds_in_memory
+from daskml_kit.workers.connection import telling_lost_scheduler
 
 N_SPLITS = 5
 
@@ -187,6 +188,14 @@ def evaluate(
     ValueError
         Where there are no candidates or splits, ``cv`` or scoring is not understood, or all fits fail.
     """
+    progress = progress or SearchProgress()
+    with telling_lost_scheduler(progress.checkpoint):
+        return _evaluate(spec, X, y, cv, params, progress)
+
+
+def _evaluate(
+    spec: EvaluationSpec, X: Any, y: Any, cv: Any, params: RoutedParams, progress: SearchProgress
+) -> Evaluation:
     if not any(map(is_dask, (X, y, *params.split.values()))):
         X, y = indexable(X, y)
     scorers_of(spec.estimator, spec.scoring)  # refuses what is not known, before anything is read
@@ -195,7 +204,7 @@ def evaluate(
         raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
     plan = plan_of(spec, len(folds.splits), params)
     data = EvaluationData(X, y, folds, params)
-    with progress or SearchProgress() as progress:
+    with progress:
         progress.begin(plan, lambda: _fingerprint(spec, data))
         whole: dict[int, Any] = {}
         if missing := progress.missing(plan.fused):

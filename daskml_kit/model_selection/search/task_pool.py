@@ -29,8 +29,10 @@ from daskml_kit.model_selection.search.fold import (
 )
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.workers.cluster_pool import ClusterPool
+from daskml_kit.workers.connection import wait_for_workers
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
+NOBODY_HAS, MOST_ANNOUNCED = "daskml-kit-nobody-has", 100
 FinishedBatch: TypeAlias = tuple[FitBatch, str, Any, BatchReport | None]
 """A batch that a worker has finished, the worker, and the fold; without a report this was lost with another worker."""
 
@@ -85,6 +87,12 @@ class FitPool:
         """Let go of a fold."""
         fold.opened = None
 
+    def announce(self, n_batches: int) -> None:
+        """Let a cluster know that so many more batches are to come."""
+
+    def wait_for_workers(self) -> None:
+        """Wait for a worker, where all are gone."""
+
     def next(self) -> FinishedBatch:
         """Wait for the next batch that is finished; raise what it raised."""
         finished: Any = self.pool.next()
@@ -127,6 +135,7 @@ class ClusterFitPool(FitPool):
         super().__init__(ClusterPool(client), spec, candidates, data)
         self.constant = self.pool.start(tuple, (spec, data.constants))
         self._folds: dict[str, RemoteFold] = {}
+        self._announced: list[Future] = []
 
     def assemble(self, split: int, slots: Sequence[str]) -> RemoteFold:
         key, sides = f"daskml-fold-{uuid.uuid4().hex}", self.data.take(split)
@@ -143,15 +152,32 @@ class ClusterFitPool(FitPool):
         call = run_batch, self.constant, fold.files, fold.key, self._numbered(batch)
         self.pool.submit(*call, tag=(batch, slot, fold), worker=slot)
 
+    def announce(self, n_batches: int) -> None:
+        # Each worker has one batch at a time, by which an adaptive cluster would never see that there is work for more.
+        # A task that no worker can run waits in its place, by a batch's name: Dask expects it to take as long.
+        missing = min(n_batches, MOST_ANNOUNCED) - len(self._announced)
+        if missing < 0:
+            del self._announced[missing:]
+        elif missing:
+            needs = {"resources": {NOBODY_HAS: 1}, "key": run_batch.__name__, "pure": False}
+            self._announced += self.client.map(int, range(missing), **needs)
+
+    def wait_for_workers(self) -> None:
+        wait_for_workers(self.client)
+
     def release(self, fold: RemoteFold) -> None:
         self._folds.pop(fold.key, None)
-        if self.client.nthreads():  # all workers: one that had time may have taken a task of another's
+        if (
+            self.client.status == "running" and self.client.nthreads()
+        ):  # all workers: one that had time may have taken a task of another's
             self.client.run(forget_fold, fold.key, on_error="ignore")
         if self.folder:
             shutil.rmtree(Path(self.folder, fold.key), ignore_errors=True)
 
     def close(self) -> None:
         super().close()
+        if self.client.status == "running":
+            self.client.cancel(self._announced)
         for fold in list(self._folds.values()):
             self.release(fold)
         if self.folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from daskml_kit.data.shards import balance, runs
 from daskml_kit.engines.cluster import FuturesEngine
 from daskml_kit.engines.engine import Engine
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import DataError, LostServerError
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.optim import State, Update
 from daskml_kit.parameter_server.server import ParameterServer
@@ -24,11 +25,14 @@ from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
 from daskml_kit.parameter_server.training.updates import BlockSizes, ValidationLoss, WorkerStep
 from daskml_kit.parameter_server.training.worker_loop import Assignment, TrainingPool, WorkerConfig, WorkerReport
 from daskml_kit.typing import Array
+from daskml_kit.workers.connection import wait_for_workers
 
 BLOCK_ORDER = 2
 """Purpose of an order of blocks in the key that it is drawn with, beside those of rows."""
 POLL_SECONDS = 0.25
 """Seconds between two looks at whether Dask workers have joined."""
+MOST_LOSSES = 3
+"""Losses of all parameters without an epoch between them, after which a training is given up."""
 
 
 class BlockScheduler:
@@ -108,6 +112,35 @@ EpochCallback = Callable[[History, dict[str, Array]], bool]
 
 
 @dataclass
+class Reached:
+    """All that a training has reached at the end of its last epoch, and goes on from.
+
+    Parameters
+    ----------
+    epoch : int
+        The next.
+    params : dict of str to array
+    state : tuple of arrays
+        Of the update rule.
+    history : History
+    is_done : bool
+        Whether the training has ended before its last epoch.
+    best : float
+        The lowest loss.
+    bad_epochs : int
+        Epochs since the loss has become better.
+    """
+
+    epoch: int
+    params: dict[str, Array]
+    state: State
+    history: History
+    is_done: bool = False
+    best: float = np.inf
+    bad_epochs: int = 0
+
+
+@dataclass
 class TrainingRun(ABC):
     """Run of a training on a server and a pool."""
 
@@ -118,14 +151,16 @@ class TrainingRun(ABC):
     config: TrainingConfig
     sizes: Sequence[int]
     callback: EpochCallback | None
-    history: History
-    _best: float = np.inf
-    _bad_epochs: int = 0
+    reached: Reached
     _bar: Any = None
 
-    def run(self, first_epoch: int) -> TrainingResult:
+    @property
+    def history(self) -> History:
+        return self.reached.history
+
+    def run(self) -> TrainingResult:
         """Train, and return the result."""
-        config, order = self.config, self.worker_config.order
+        config, order, first_epoch = self.config, self.worker_config.order, self.reached.epoch
         total = sum(n - order.n_validation(n) for n in self.sizes) * (config.epochs - first_epoch)
         with tqdm(total=total, unit="row", unit_scale=True, disable=config.verbose < 1) as self._bar:
             try:
@@ -155,27 +190,34 @@ class TrainingRun(ABC):
 
     def _end_epoch(self, epoch: int) -> bool:
         """Record an epoch that has ended, and return whether training goes on."""
-        config = self.config
+        config, reached = self.config, self.reached
         validates = config.validation_fraction > 0
-        params = self.server.pull() if validates or self.callback is not None else {}
+        if isinstance(self.engine, FuturesEngine):  # here no server can be lost
+            params, state = self.server.copies()
+        else:
+            params, state = self.server.pull() if validates or self.callback is not None else {}, ()
         validation = ValidationLoss(self.worker_config.step, self.worker_config.order, params)
-        record = self.history.end(epoch, self.engine.answer(validation)[0] if validates else np.nan)
+        loss = self.engine.answer(validation)[0] if validates else np.nan
         if config.training.snapshot is not None:
             self.server.snapshot(config.training.snapshot)
+        record = self.history.end(epoch, loss)  # from here on all is local: the epoch counts whole, or not at all
         self._bar.update(record.n_rows)
         self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", validation=f"{record.validation_loss:.4g}")
         if not np.isfinite(record.loss):
             raise DataError(f"the loss is {record.loss} in epoch {epoch}: smaller steps, or scaled features, may help")
         goes_on = self.callback is None or self.callback(self.history, params)
-        return goes_on and self._improves(record.validation_loss if validates else record.loss)
+        goes_on = goes_on and self._improves(record.validation_loss if validates else record.loss)
+        reached.epoch, reached.params, reached.state, reached.is_done = epoch + 1, params, state, not goes_on
+        return goes_on
 
     def _improves(self, loss: float) -> bool:
         """Return whether the loss has become better by ``tol`` within ``patience`` epochs."""
         if self.config.patience is None:
             return True
-        self._bad_epochs = 0 if loss < self._best - self.config.tol else self._bad_epochs + 1
-        self._best = min(self._best, loss)
-        return self._bad_epochs < self.config.patience
+        reached = self.reached
+        reached.bad_epochs = 0 if loss < reached.best - self.config.tol else reached.bad_epochs + 1
+        reached.best = min(reached.best, loss)
+        return reached.bad_epochs < self.config.patience
 
 
 @dataclass
@@ -295,15 +337,47 @@ def train_on(
 ) -> TrainingResult:
     """Train on the blocks of an engine, from an epoch up to ``config.epochs``; see `train`.
 
-    The blocks' ``sizes`` are asked for unless they are given.
+    Where the parameters are lost with all workers that held them, training goes on from the end of its last epoch, with
+    a warning. The blocks' ``sizes`` are asked for unless they are given.
     """
     sizes = engine.answer(BlockSizes())[0] if sizes is None else sizes
     if not sum(sizes):
         raise DataError("X: expected at least one row, got none")
+    reached = Reached(start.epoch, dict(params), start.state, start.history or History())
+    last, losses = reached.epoch, 0
+    while True:
+        try:
+            return _train(engine, step, rule, config, callback, reached, sizes)
+        except LostServerError as error:
+            losses = losses + 1 if reached.epoch == last else 1
+            if losses > MOST_LOSSES or not isinstance(engine, FuturesEngine):
+                raise
+            if reached.is_done or reached.epoch == config.epochs:
+                return TrainingResult(reached.params, reached.history, reached.state)
+            warnings.warn(
+                f"{error}; training goes on from the end of epoch {reached.epoch} of {config.epochs}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            last = reached.epoch
+            reached.history.forget_begun()
+            wait_for_workers(engine.client)
+
+
+def _train(
+    engine: Engine,
+    step: WorkerStep,
+    rule: Update,
+    config: TrainingConfig,
+    callback: EpochCallback | None,
+    reached: Reached,
+    sizes: Sequence[int],
+) -> TrainingResult:
+    """Train on new servers from what is reached."""
     training = config.training
     n_virtual = min(training.virtual_workers or VIRTUAL_WORKERS, len(sizes))
     with ParameterServer(
-        params,
+        reached.params,
         rule,
         float(training.staleness),
         training.servers if isinstance(engine, FuturesEngine) else "auto",
@@ -311,7 +385,7 @@ def train_on(
         virtual_workers=n_virtual,
         backup_workers=training.backup_workers,
         on_nan=config.on_nan,
-        state=start.state,
+        state=reached.state,
         client=engine.client if isinstance(engine, FuturesEngine) else "local",
     ) as server:
         n_workers = engine.profile.n_threads
@@ -327,5 +401,5 @@ def train_on(
             top_k=training.top_k,
         )
         run = SynchronousRun if isinstance(training, Synchronous) else AsynchronousRun
-        pool, history = TrainingPool(engine, worker_config), start.history or History()
-        return run(engine, pool, worker_config, server, config, sizes, callback, history).run(start.epoch)
+        pool = TrainingPool(engine, worker_config)
+        return run(engine, pool, worker_config, server, config, sizes, callback, reached).run()

@@ -157,6 +157,10 @@ class History:
         self.epochs.append(EpochRecord(epoch, loss, validation_loss, seconds, sums.n_rows, sums.pushes))
         return self.epochs[-1]
 
+    def forget_begun(self) -> None:
+        """Forget the sums of epochs that have not ended: they are to begin anew."""
+        self._sums.clear()
+
     def plot(self) -> Any:
         """Plot the loss against seconds and pushes, the staleness of pushes, and the workers' idle shares.
 

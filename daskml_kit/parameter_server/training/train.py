@@ -92,7 +92,8 @@ def train(
     DataError
         Where an argument cannot be used.
     LostServerError
-        Where parameters were lost with all workers that held them.
+        Where parameters were lost with all workers that held them again and again; after the first loss, training goes
+        on from the end of its last epoch, with a warning.
 
     See Also
     --------

@@ -1,0 +1,232 @@
+"""Connection to a Dask cluster: bounded waits for its workers and results, and a repair of tasks it would never run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
+
+import dask
+from dask.typing import Key
+from dask.utils import parse_timedelta
+from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of, get_client
+
+from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
+
+WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
+
+LOST_BLOCK = (
+    "a block of the data was lost with its worker and cannot be computed again: persist data, or read it from storage; "
+    "data that was scattered has no recipe"
+)
+LOSSES = {"lost dependencies", "already forgotten", "unknown"}
+"""Reasons that Dask gives for a cancelled task where what it needs was lost."""
+CHECK_SECONDS = 1.0
+"""Between two looks at the cluster while its results are waited for."""
+
+logger = logging.getLogger(__name__)
+_repaired: WeakSet[Client] = WeakSet()
+
+
+def wait_for_workers(client: Client) -> Mapping[str, int]:
+    """Return the threads of each worker; where there are no workers, as in a cluster that scales up, wait for one.
+
+    Raises
+    ------
+    NoWorkersError
+        After as long as the Dask setting ``daskml-kit.wait-for-workers`` says, by default 300 seconds.
+    """
+    watch = ClusterWatch(client)
+    if not (threads := watch.check()):
+        waiting = client.submit(int, pure=False)  # an adaptive cluster starts workers only for tasks
+        while not (threads := watch.check()):
+            time.sleep(CHECK_SECONDS / 20)
+        waiting.release()
+    return threads
+
+
+def require_connection(client: Client) -> None:
+    """Raise at once where Dask would try for half a minute to reach a scheduler that is gone.
+
+    Raises
+    ------
+    LostSchedulerError
+        Where the client has lost its scheduler, or was closed.
+    """
+    if client.status != "running":
+        raise LostSchedulerError("the connection to the scheduler was lost, with all that the cluster held")
+
+
+@contextmanager
+def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> Iterator[None]:
+    """Raise one error for all that Dask raises where a scheduler is lost, which says what a checkpoint has kept.
+
+    Raises
+    ------
+    LostSchedulerError
+        Where the scheduler of the current client was lost inside.
+    """
+    try:
+        client = get_client()
+    except ValueError:
+        client = None
+    try:
+        yield
+    except Exception as error:
+        told = isinstance(error, LostSchedulerError)
+        if client is None or client.status == "running" or (told and checkpoint is None):
+            raise
+        if isinstance(error, (ValueError, TypeError)):  # ours, about arguments or data
+            raise
+        kept = (
+            "a checkpoint=, of fits that take one, keeps what is finished"
+            if checkpoint is None
+            else f"what was finished is kept in the checkpoint {os.fspath(checkpoint)!r}, where the same fit goes on"
+        )
+        raise LostSchedulerError(
+            "the connection to the scheduler was lost, with all that the cluster held: connect a new Client and fit "
+            f"again; {kept}"
+        ) from error
+
+
+class ClusterWatch:
+    """Watch over a cluster while something of it is waited for.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._empty_since: float | None = None
+
+    def check(self) -> Mapping[str, int]:
+        """Return the threads of each worker.
+
+        Raises
+        ------
+        NoWorkersError
+            Where there have been no workers for as long as the setting says.
+        LostSchedulerError
+            Where there is no scheduler any more.
+        """
+        require_connection(self.client)
+        threads: Mapping[str, int] = self.client.nthreads()
+        patience = dask.config.get(WAIT_SETTING, DEFAULT_WAIT)
+        if threads:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = time.monotonic()
+            logger.warning("no workers: waiting up to %s for one to join %s", patience, self.client)
+        elif time.monotonic() - self._empty_since > parse_timedelta(patience):
+            raise NoWorkersError(
+                f"no worker joined the cluster in {patience}: start some, or raise the Dask setting {WAIT_SETTING!r}"
+            )
+        return threads
+
+
+def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[Any]:
+    """Return the results of futures, however long they take, while the cluster is alive.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+    futures : sequence of Future
+    needed : object
+        The arguments of their tasks: where these are cancelled, an error of a future among them is the reason.
+
+    Raises
+    ------
+    NoWorkersError
+        Where there have been no workers for as long as the setting ``daskml-kit.wait-for-workers`` says.
+    LostSchedulerError
+        Where there is no scheduler any more.
+    LostDataError
+        Where data that a task needs was lost with a worker, and cannot be computed again.
+    CancelledError
+        Where someone else has cancelled a task.
+    """
+    found = asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
+    watch = ClusterWatch(client)
+    try:
+        while True:
+            try:
+                results, error = found.result(CHECK_SECONDS)
+            except TimeoutError:
+                watch.check()
+                continue
+            if isinstance(error, CancelledError):
+                raise _reason(client, error, needed) from error
+            if error is not None:
+                raise error
+            return results
+    finally:
+        found.cancel()
+
+
+def _reason(client: Client, error: Any, needed: Any) -> BaseException:
+    """Return the error that tells why tasks were cancelled."""
+    for future in futures_of(needed):
+        if future.status == "error":
+            return _told(future.exception())
+    require_connection(client)
+    reasons = {group.reason for group in getattr(error, "error_groups", ())} | {getattr(error, "reason", None)}
+    if reasons & LOSSES:
+        return LostDataError(LOST_BLOCK)
+    return error  # type: ignore[no-any-return]
+
+
+def _told(error: Any) -> BaseException:
+    """Return the error, or one that tells what to do where the cluster lacks a module that the client has."""
+    cause = error
+    while cause is not None and not isinstance(cause, ImportError):
+        cause = cause.__cause__
+    if cause is None:
+        return error  # type: ignore[no-any-return]
+    return MissingModuleError(
+        f"the cluster cannot import what the fit sends to it: {cause}; install it on the scheduler and the workers",
+        name=cause.name,
+    )
+
+
+async def _outcome(client: Client, futures: Sequence[Future]) -> tuple[list[Any], BaseException | None]:
+    # An error is returned: raised, that of a cancelled future would be taken for the end of this coroutine.
+    try:
+        return await client.gather(list(futures), asynchronous=True), None
+    except (Exception, CancelledError) as error:
+        return [], error
+
+
+def free_placed_tasks(client: Client) -> None:
+    """Let tasks with ``allow_other_workers`` outlive the death of all workers, on the scheduler of this client.
+
+    Dask lets such a task run elsewhere when its own worker dies, but not one that waited while there was no worker at
+    all (``Scheduler.bulk_schedule_unrunnable_after_adding_worker``): it would wait for that address for ever.
+    """
+    if client not in _repaired:
+        client.register_plugin(_free_placed_tasks())
+        _repaired.add(client)
+
+
+def _free_placed_tasks() -> SchedulerPlugin:
+    # A class inside of a function is pickled with its code: a scheduler need not have this package.
+    class FreePlacedTasks(SchedulerPlugin):  # type: ignore[misc]
+        name = "daskml-free-placed-tasks"
+        idempotent = True
+
+        def start(self, scheduler: Scheduler) -> None:
+            self.scheduler = scheduler
+
+        def transition(self, key: Key, start: str, finish: str, *args: object, **kwargs: object) -> None:
+            if finish == "no-worker" and self.scheduler.tasks[key].loose_restrictions:
+                self.scheduler.set_restrictions({key: None})
+
+    return FreePlacedTasks()
