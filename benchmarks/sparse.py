@@ -3,7 +3,7 @@
 ``python -m benchmarks.sparse`` prints one table. ``categories`` fits a pipeline of an encoder and logistic regression
 to a data frame generated like airline delays: seven columns of skewed categories and a number. ``language`` and
 ``languages`` tell the language of a word by its hashed character n-grams, weighted by frequency: English from the rest,
-and all 42 of the wordfreq package. ``hard`` sets random
+and all 42 of the wordfreq package; ``language-l1`` and ``languages-l1`` do it by few of these. ``hard`` sets random
 problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
 scikit-learn at tight tolerance. Peers need the ``bench`` extra.
 """
@@ -152,7 +152,19 @@ def languages(setting: Setting) -> list[Row]:
     return _race_words(setting, setting.rows(100_000), ["saga", "lbfgs"], english=False)
 
 
-def _race_words(setting: Setting, n_rows: int, solvers: list[str], *, english: bool) -> list[Row]:
+def language_l1(setting: Setting) -> list[Row]:
+    """Tell English words from all others by few n-grams; the intercept that liblinear penalizes matters little."""
+    return _race_words(setting, setting.rows(500_000), ["liblinear"], english=True, l1_ratio=1.0)
+
+
+def languages_l1(setting: Setting) -> list[Row]:
+    """Tell the language of a word by few n-grams."""
+    return _race_words(setting, setting.rows(100_000), ["saga"], english=False, l1_ratio=1.0)
+
+
+def _race_words(
+    setting: Setting, n_rows: int, solvers: list[str], *, english: bool, l1_ratio: float = 0.0
+) -> list[Row]:
     X, language, weight = make_words(n_rows)
     y = np.where(language == "en", "en", "other") if english else language
 
@@ -161,11 +173,15 @@ def _race_words(setting: Setting, n_rows: int, solvers: list[str], *, english: b
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peers = {name: (lambda own=name: fit(theirs.LogisticRegression(solver=own))) for name in solvers}
-        timed = race({"ours": lambda: fit(kit.LogisticRegression()), **peers}, setting.repeat)
+        peers = {
+            name: (lambda own=name: fit(theirs.LogisticRegression(solver=own, l1_ratio=l1_ratio))) for name in solvers
+        }
+        timed = race({"ours": lambda: fit(kit.LogisticRegression(l1_ratio=l1_ratio)), **peers}, setting.repeat)
     classes, codes = np.unique(y, return_inverse=True)
-    reached = {name: logistic(one.result, Data(X, codes), weight=weight) for name, one in timed.items()}
-    what = f"{len(y):,} words, {len(classes)} classes"
+    reached = {
+        name: logistic(one.result, Data(X, codes), l1_ratio=l1_ratio, weight=weight) for name, one in timed.items()
+    }
+    what = f"{len(y):,} words, {len(classes)} classes{', l1' if l1_ratio else ''}"
     return _compare(what, timed, reached, {name: WORDS[name] for name in solvers}, WORSE)
 
 
@@ -268,7 +284,14 @@ def _timed(model: Any, X: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tupl
     return model.fit(X, y), time.perf_counter() - started
 
 
-WORKS: dict[str, Work] = {"categories": categories, "language": language, "languages": languages, "hard": hard}
+WORKS: dict[str, Work] = {
+    "categories": categories,
+    "language": language,
+    "languages": languages,
+    "language-l1": language_l1,
+    "languages-l1": languages_l1,
+    "hard": hard,
+}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.losses import hessian_times
 from daskml_kit.reductions.summary import DataSummary
+from daskml_kit.solvers.active_newton import active_newton
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
@@ -135,8 +136,8 @@ def minimize(
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
-    Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, and FISTA
-    where there is an l1 norm, all scaled by the sample's diagonal.
+    Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, all scaled
+    by the sample's diagonal; where there is an l1 norm, Newton in the active columns of sparse rows, and FISTA.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
     ``shared`` is what fits on the same rows have in common.
     """
@@ -231,11 +232,22 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
     if solver == "newton-cholesky":
         return newton(oracle, w, tol=tol, max_iter=max_iter, l1=problem.l1)
     scale = diagonal(problem, summary)
+    if solver == "active-newton":
+        return _active_newton(problem, tol, max_iter, scale)
     if solver == "newton-cg":
         return newton_cg(oracle, w, tol=tol, max_iter=max_iter, scale=scale, ridge=problem.l2)
     if problem.l1.any():
         return fista(oracle, w, l1=problem.l1, tol=tol, max_iter=max_iter, scale=scale)
     return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
+
+
+def _active_newton(problem: Problem, tol: float, max_iter: int, scale: Array) -> Solver:
+    """Go on by FISTA where too many coefficients are not zero."""
+    result = yield from active_newton(problem, tol=tol, max_iter=max_iter)
+    if result.converged or result.n_iter >= max_iter:
+        return result
+    left = max_iter - result.n_iter
+    return (yield from fista(problem.oracle(), result.w, l1=problem.l1, tol=tol, max_iter=left, scale=scale))
 
 
 def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
@@ -252,7 +264,10 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
     absolute = any(p.l1.any() for p in problems.values())
     if cheap or (few and absolute):
         return "newton-cholesky"
-    return "newton-cg" if sp.issparse(summary.sample_X) and not absolute else "lbfgs"
+    if not sp.issparse(summary.sample_X):
+        return "lbfgs"
+    # of a view's features no single column can be read
+    return "lbfgs" if absolute and summary.used is None else "active-newton" if absolute else "newton-cg"
 
 
 def _has_short_rows(X: Any) -> bool:
