@@ -80,7 +80,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
     classes_ : array of shape (n_classes,)
     n_iter_ : array of shape (1,)
     profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds, and the share of overhead of the last fit.
+        Passes, seconds, the share of overhead, and the solver of the last fit, with the reason why it was chosen.
 
     See Also
     --------

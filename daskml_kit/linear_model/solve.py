@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -132,6 +132,7 @@ def minimize(
     max_iter: int,
     start: dict[Hashable, Pilot] | None = None,
     shared: dict[Hashable, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems over the same data in lock step.
 
@@ -139,18 +140,22 @@ def minimize(
     Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, all scaled
     by the sample's diagonal; where there is an l1 norm, Newton in the active columns of sparse rows, and FISTA.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
-    ``shared`` is what fits on the same rows have in common.
+    ``shared`` is what fits on the same rows have in common. ``tell`` takes the name of the solver, and why it is it.
     """
     solver = OTHER_NAMES.get(solver, solver)
     columns = _few_used(problems, summary) if start is None else None
     if columns is not None:
-        return (yield from _minimize_used(problems, columns, summary, solver=solver, tol=tol, max_iter=max_iter))
+        options = {"solver": solver, "tol": tol, "max_iter": max_iter, "tell": tell}
+        return (yield from _minimize_used(problems, columns, summary, **options))
     center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
+    reason = "as asked"
     if solver == "auto":
         warm = start is not None and all(_fits(start.get(key), p) for key, p in problems.items())
-        solver = "known" if warm else _choose(problems, summary)
+        solver, reason = ("known", "a like fit has ended near") if warm else _choose(problems, summary)
+    if tell is not None:
+        tell(_describe(solver, reason, problems, summary))
     if solver in ("known", "pilot"):
         pilots = fit_sample(problems, summary) if start is None or solver == "pilot" else start
         solvers: dict[Key, Solver] = {
@@ -175,7 +180,7 @@ def _minimize_used(
     """Solve problems in the coefficients of ``columns``, which rows have numbers in; others stay, or shrink to zero."""
     parts = {key: problem.of_columns(columns) for key, problem in problems.items()}
     smaller = {key: problem for key, (problem, _) in parts.items()}
-    results = yield from minimize(smaller, summary._replace(used=None), **options)
+    results = yield from minimize(smaller, summary._replace(used=np.ones(len(columns), bool)), **options)
     for key, result in results.items():
         whole = np.where(problems[key].l2 + problems[key].l1 > 0, 0.0, problems[key].start)
         whole[parts[key][1]] = result.w
@@ -250,7 +255,8 @@ def _active_newton(problem: Problem, tol: float, max_iter: int, scale: Array) ->
     return (yield from fista(problem.oracle(), result.w, l1=problem.l1, tol=tol, max_iter=left, scale=scale))
 
 
-def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
+def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[str, str]:
+    """Return a solver, and why it is the one."""
     size, sampled = max(len(p.free) for p in problems.values()), len(summary.sample_weight)
     cheap = size <= (DENSE_COEFFICIENTS if _has_short_rows(summary.sample_X) else CHEAP_HESSIANS)
     tells = sampled >= 5 * size and _rarest(summary) >= 30
@@ -258,16 +264,39 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
         # one-hot columns that the sample hardly has would take the place of one exact Hessian by many gradients
         tells = tells and _thinnest(summary) >= 10
     if size <= DENSE_COEFFICIENTS and tells and summary.n_rows >= 2 * sampled:
-        return "pilot"
+        return "pilot", f"{sampled:,} sampled rows tell the Hessian well"
     # first-order steps with an l1 norm creep where features are collinear, or more than the rows
     few = size <= DENSE_COEFFICIENTS and summary.n_rows * size**2 <= FEW_PRODUCTS
     absolute = any(p.l1.any() for p in problems.values())
     if cheap or (few and absolute):
-        return "newton-cholesky"
+        return "newton-cholesky", "Hessians of all rows are cheap"
+    many = "a Hessian of so many coefficients is too large"
     if not sp.issparse(summary.sample_X):
-        return "lbfgs"
-    # of a view's features no single column can be read
-    return "lbfgs" if absolute and summary.used is None else "active-newton" if absolute else "newton-cg"
+        return "lbfgs", many
+    if not absolute:
+        return "newton-cg", f"{many}, and products with it are cheap on sparse rows"
+    if summary.used is None:
+        return "lbfgs", f"{many}, and no column can be read alone"
+    return "active-newton", f"{many}, and an l1 norm leaves few of them"
+
+
+NAMES = {
+    "known": "quasi-Newton",
+    "pilot": "quasi-Newton from a fit of a sample",
+    "newton-cg": "Newton by conjugate gradients",
+    "active-newton": "proximal Newton on active columns",
+}
+
+
+def _describe(solver: str, reason: str, problems: Mapping[Key, Problem], summary: DataSummary) -> str:
+    """Return what a user is told of the choice."""
+    absolute = any(p.l1.any() for p in problems.values())
+    name = "fista" if solver == "lbfgs" and absolute else NAMES.get(solver, solver)
+    outputs, width = max(p.shape for p in problems.values())
+    X = summary.sample_X
+    stored = f"sparse ({X.nnz / max(X.shape[0], 1):.3g} numbers a row)" if sp.issparse(X) else "dense"
+    shape = f"{summary.n_rows:,} {stored} rows, {width - 1:,} features, {outputs * len(problems)} outputs"
+    return f"{name}: {reason} ({shape})"
 
 
 def _has_short_rows(X: Any) -> bool:
