@@ -1,11 +1,11 @@
 """Linear models on categories and text, against scikit-learn and glum, and on problems that are hard.
 
 ``python -m benchmarks.sparse`` prints one table. ``categories`` fits a pipeline of an encoder and logistic regression
-to a data frame generated like airline delays: seven columns of skewed categories and a number. ``language`` and
-``languages`` tell the language of a word by its hashed character n-grams, weighted by frequency: English from the rest,
-and all 42 of the wordfreq package; ``language-l1`` and ``languages-l1`` do it by few of these. ``hard`` sets random
-problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
-scikit-learn at tight tolerance. Peers need the ``bench`` extra.
+to a data frame generated like airline delays: seven columns of skewed categories and a number; ``amounts`` does it with
+Poisson and Gamma regression on nine columns. ``language`` and ``languages`` tell the language of a word by its hashed
+character n-grams, weighted by frequency: English from the rest, and all 42 of the wordfreq package; ``language-l1`` and
+``languages-l1`` do it by few of these. ``hard`` sets random problems (offset, collinear, constant and correlated
+features, few rows, strong and weak penalties) against scikit-learn at tight tolerance. Peers need the ``bench`` extra.
 """
 
 from __future__ import annotations
@@ -96,6 +96,61 @@ def categories(setting: Setting) -> list[Row]:
     reached = {name: _delays_objective(one.result, frame, late) for name, one in timed.items()}
     what = f"logistic, {n_rows:,} rows of categories"
     return _compare(what, timed, reached, {"glum": 3.0, "lbfgs": 5.0}, OBJECTIVE)
+
+
+LEVELS_OF_COUNTS = (12, 7, 22, 60, 60, 24, 31, 100, 6)
+COUNT_ROWS = 600_000
+
+
+class Amounts(NamedTuple):
+    """Rows of categories, and a count and an amount for each."""
+
+    frame: pd.DataFrame
+    targets: dict[str, np.ndarray[Any, Any]]
+
+
+def make_amounts(n_rows: int) -> Amounts:
+    """Return counts and amounts whose logarithms of means depend on all columns."""
+    draw = np.random.default_rng(0)
+    frame, raw = {}, np.full(n_rows, -1.0)
+    for position, levels in enumerate(LEVELS_OF_COUNTS):
+        codes = draw.zipf(1.3, n_rows) % levels if levels >= SKEWED else draw.integers(0, levels, n_rows)
+        frame[f"column{position}"] = pd.Categorical.from_codes(codes, [f"level{level}" for level in range(levels)])
+        raw += draw.normal(size=levels)[codes] / 4
+    mean = np.exp(raw)
+    return Amounts(pd.DataFrame(frame), {"poisson": draw.poisson(mean), "gamma": draw.gamma(2.0, mean / 2) + 1e-6})
+
+
+def amounts(setting: Setting) -> list[Row]:
+    """Poisson and Gamma regression on one-hot columns, from the data frame to the fitted pipeline."""
+    frame, targets = make_amounts(setting.rows(COUNT_ROWS))
+    return [row for family in targets for row in _race_amounts(setting, frame, targets[family], family)]
+
+
+def _race_amounts(setting: Setting, frame: pd.DataFrame, y: np.ndarray[Any, Any], family: str) -> list[Row]:
+    names, alpha = list(frame), 1 / len(y)
+    blocks, target = (dd.from_pandas(part, npartitions=8) for part in (frame, pd.Series(y)))
+
+    def ours() -> Any:
+        model = (kit.PoissonRegressor if family == "poisson" else kit.GammaRegressor)(alpha=alpha)
+        return make_pipeline(make_column_transformer((OneHotEncoder(), names)), model).fit(blocks, target)
+
+    def glum() -> Any:
+        from glum import GeneralizedLinearRegressor
+
+        options = {"family": family, "alpha": alpha, "l1_ratio": 0, "gradient_tol": 1e-6}
+        return GeneralizedLinearRegressor(**options).fit(frame, y)
+
+    def objective(found: Any) -> float:
+        mean, coef = np.asarray(found.predict(frame)), (found[-1] if hasattr(found, "steps") else found).coef_
+        loss = mean - y * np.log(mean) if family == "poisson" else np.log(mean) + y / mean
+        return float(loss.mean() + alpha / 2 * coef @ coef)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        timed = race({"ours": ours, "glum": glum}, setting.repeat)
+    reached = {name: objective(one.result) for name, one in timed.items()}
+    return _compare(f"{family}, {len(y):,} rows of categories", timed, reached, {"glum": 1.0}, WORSE)
 
 
 def _compare(
@@ -286,6 +341,7 @@ def _timed(model: Any, X: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tupl
 
 WORKS: dict[str, Work] = {
     "categories": categories,
+    "amounts": amounts,
     "language": language,
     "languages": languages,
     "language-l1": language_l1,

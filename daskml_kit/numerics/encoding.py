@@ -91,10 +91,14 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
     places = np.full((frame.shape[1], n_rows), -1, np.int32)
     places[feature, value] = column
     indices = np.stack([places[j][own] for j, own in enumerate(codes)], axis=1)
-    given = indices >= 0
     starts = np.zeros(len(frame) + 1, np.int32 if indices.size < 2**31 else np.int64)
-    np.cumsum(given.sum(axis=1), out=starts[1:])
-    columns_of_rows = indices.ravel() if given.all() else indices[given]
+    if indices.min() >= 0:
+        starts[1:] = np.arange(1, len(frame) + 1) * frame.shape[1]
+        columns_of_rows = indices.ravel()
+    else:
+        given = indices >= 0
+        np.cumsum(given.sum(axis=1), out=starts[1:])
+        columns_of_rows = indices[given]
     data = np.ones(len(columns_of_rows), known.dtype)
     return type(known)((data, columns_of_rows.astype(starts.dtype, copy=False), starts), (len(frame), known.shape[1]))
 
@@ -124,8 +128,10 @@ def _side_by_side(model: ColumnTransformer, frame: pd.DataFrame) -> Any:
         if chosen.ndim == 1 or chosen.shape[1]:
             parts.append(chosen if isinstance(part, str) else transform_rows(part, chosen))
     sparse = [part for part in parts if sp.issparse(part)]
-    if len(parts) == len(sparse) or not all(sp.issparse(part) or _is_numeric(part) for part in parts):
+    if not sparse or not all(sp.issparse(part) or _is_numeric(part) for part in parts):
         return None
+    if len(parts) == 1:
+        return parts[0]
     kind = sp.csr_matrix if all(isinstance(part, sp.spmatrix) for part in sparse) else sp.csr_array
     return sp.hstack([part if sp.issparse(part) else kind(np.asarray(part)) for part in parts], format="csr")
 
