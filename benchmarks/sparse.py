@@ -4,8 +4,9 @@
 to a data frame generated like airline delays: seven columns of skewed categories and a number; ``amounts`` does it with
 Poisson and Gamma regression on nine columns. ``language`` and ``languages`` tell the language of a word by its hashed
 character n-grams, weighted by frequency: English from the rest, and all 42 of the wordfreq package; ``language-l1`` and
-``languages-l1`` do it by few of these. ``hard`` sets random problems (offset, collinear, constant and correlated
-features, few rows, strong and weak penalties) against scikit-learn at tight tolerance. Peers need the ``bench`` extra.
+``languages-l1`` do it by few of these. ``few-rows`` fits few rows of very many features on many scales. ``hard`` sets
+random problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
+scikit-learn at tight tolerance. Peers need the ``bench`` extra.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import scipy.sparse
 import sklearn.compose
 import sklearn.linear_model as theirs
 import sklearn.preprocessing
@@ -240,6 +242,23 @@ def _race_words(
     return _compare(what, timed, reached, {name: WORDS[name] for name in solvers}, WORSE)
 
 
+def few_rows(setting: Setting) -> list[Row]:
+    """Fit 500 sparse rows of 20,000 features, whose scales lie six orders of magnitude apart."""
+    draw, n_rows = np.random.default_rng(0), 500
+    scales = 10 ** draw.uniform(-3, 3, 20_000)
+    X = scipy.sparse.csr_array(scipy.sparse.random_array((n_rows, 20_000), density=0.01, rng=draw) * scales)
+    y = (draw.normal(size=n_rows) > 0).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        contestants = {
+            "ours": lambda: kit.LogisticRegression().fit(X, y),
+            "lbfgs": lambda: theirs.LogisticRegression(max_iter=10_000).fit(X, y),
+        }
+        timed = race(contestants, setting.repeat)
+    reached = {name: logistic(one.result, Data(X, y)) for name, one in timed.items()}
+    return _compare(f"{n_rows} rows, 20,000 features of all scales", timed, reached, {"lbfgs": None}, WORSE)
+
+
 class Problem(NamedTuple):
     """A random problem: models of ours and scikit-learn's, and the objective that both minimize."""
 
@@ -346,6 +365,7 @@ WORKS: dict[str, Work] = {
     "languages": languages,
     "language-l1": language_l1,
     "languages-l1": languages_l1,
+    "few-rows": few_rows,
     "hard": hard,
 }
 

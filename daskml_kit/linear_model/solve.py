@@ -20,6 +20,7 @@ from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
 from daskml_kit.solvers.newton_cg import newton_cg
 from daskml_kit.solvers.objective import Problem, from_center
+from daskml_kit.solvers.row_space import row_space
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
@@ -105,6 +106,7 @@ def _known(hess: Array | None) -> Array:
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "fista")
 OTHER_NAMES = {
+    "row-space": "Newton in the space of the rows",
     **dict.fromkeys(("newton-cg", "newton", "sag", "saga", "liblinear", "admm", "gradient_descent"), "auto"),
     "proximal_grad": "fista",
 }
@@ -117,6 +119,10 @@ FEW_PRODUCTS = 2e9
 """Up to so many products a Hessian of all rows takes a fraction of a second."""
 FAR = 10.0
 """Means that are so many standard deviations from zero are taken off the features inside of the solver."""
+FEW_ROWS = 1000
+"""Up to so many sparse rows, of at least twice as many features, a fit is in the space that they span."""
+MOST_IN_ROW_SPACE = 2500
+"""Coordinates of all outputs in that space, up to which Hessians are factored."""
 MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 SHORT_ROW = 32
@@ -138,11 +144,18 @@ def minimize(
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
     Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, all scaled
-    by the sample's diagonal; where there is an l1 norm, Newton in the active columns of sparse rows, and FISTA.
+    by the sample's diagonal, and of few sparse rows Newton in the space that these span; where there is an l1 norm,
+    Newton in the active columns of sparse rows, and FISTA.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
     ``shared`` is what fits on the same rows have in common. ``tell`` takes the name of the solver, and why it is it.
     """
     solver = OTHER_NAMES.get(solver, solver)
+    if solver == "auto" and start is None and _has_few_rows(problems, summary):
+        few = _minimize_in_row_space(problems, summary, tol, max_iter)
+        if few is not None:
+            if tell is not None:
+                tell(_describe("row-space", "rows are few", problems, summary))
+            return few
     columns = _few_used(problems, summary) if start is None else None
     if columns is not None:
         options = {"solver": solver, "tol": tol, "max_iter": max_iter, "tell": tell}
@@ -172,6 +185,38 @@ def minimize(
         ends = {key: from_center(result.w.reshape(shapes[key]), center).ravel() for key, result in results.items()}
         results = {key: result._replace(w=ends[key]) for key, result in results.items()}
     return results
+
+
+def _has_few_rows(problems: Mapping[Key, Problem], summary: DataSummary) -> bool:
+    """Return whether all of the few rows are in the sample, and ridges are the same for all of the many features."""
+    n_rows = summary.n_rows
+    if not (sp.issparse(summary.sample_X) and n_rows == len(summary.sample_weight) and n_rows <= FEW_ROWS):
+        return False
+    for problem in problems.values():
+        k, width = problem.shape
+        features = problem.free % width < width - 1
+        ridge = problem.l2[features]
+        if k * width <= DENSE_COEFFICIENTS or k * n_rows > MOST_IN_ROW_SPACE or problem.log_floor is not None:
+            return False
+        if len(ridge) != k * (width - 1) or not (ridge[0] > 0 and (ridge == ridge[0]).all()):
+            return False
+        if width <= 2 * n_rows or problem.l1.any() or problem.l2[~features].any():
+            return False
+    return True
+
+
+def _minimize_in_row_space(
+    problems: Mapping[Key, Problem], summary: DataSummary, tol: float, max_iter: int
+) -> dict[Key, Result] | None:
+    """Solve problems by Newton's method in as many coordinates as there are rows, all of which are in memory."""
+    space = row_space(summary.sample_X, min(p.l2[0] / p.scale for p in problems.values()))
+    if space is None:
+        return None
+    inner = {key: space.problem(problem) for key, problem in problems.items()}
+    with LocalEngine([Block(space.Z, summary.sample_y, summary.sample_weight)]) as engine:
+        found = run(engine, {key: newton(p.oracle(), p.start, tol=tol, max_iter=max_iter) for key, p in inner.items()})
+    whole = {key: space.leave(inner[key].unravel(result.w)).ravel() for key, result in found.items()}
+    return {key: result._replace(w=whole[key][problems[key].free]) for key, result in found.items()}
 
 
 def _minimize_used(
@@ -281,6 +326,7 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[str,
 
 
 NAMES = {
+    "row-space": "Newton in the space of the rows",
     "known": "quasi-Newton",
     "pilot": "quasi-Newton from a fit of a sample",
     "newton-cg": "Newton by conjugate gradients",
