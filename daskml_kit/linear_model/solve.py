@@ -125,6 +125,8 @@ MOST_IN_ROW_SPACE = 2500
 """Coordinates of all outputs in that space, up to which Hessians are factored."""
 MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
+FEW_OUTPUTS = 5
+"""Up to so many outputs of one problem, whose pairs all have a Hessian, columns are chosen by an l1 norm."""
 SHORT_ROW = 32
 """Up to so many stored numbers a row, as encoded categories have, a Hessian costs little more than a gradient."""
 
@@ -322,6 +324,8 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[str,
         return "newton-cg", f"{many}, and products with it are cheap on sparse rows"
     if summary.used is None:
         return "lbfgs", f"{many}, and no column can be read alone"
+    if max(p.shape[0] for p in problems.values()) > FEW_OUTPUTS:
+        return "lbfgs", f"{many}, and so would be one of the active columns for so many outputs"
     return "active-newton", f"{many}, and an l1 norm leaves few of them"
 
 
