@@ -1,10 +1,11 @@
 """Linear models on categories and text, against scikit-learn and glum, and on problems that are hard.
 
 ``python -m benchmarks.sparse`` prints one table. ``categories`` fits a pipeline of an encoder and logistic regression
-to a data frame generated like airline delays: seven columns of skewed categories and a number. ``language`` and
-``languages`` tell the language of a word by its hashed character n-grams, weighted by frequency: English from the rest,
-and all 42 of the wordfreq package. ``hard`` sets random
-problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
+to a data frame generated like airline delays: seven columns of skewed categories and a number; ``amounts`` does it with
+Poisson and Gamma regression on nine columns. ``language`` and ``languages`` tell the language of a word by its hashed
+character n-grams, weighted by frequency: English from the rest, and all 42 of the wordfreq package; ``language-l1`` and
+``languages-l1`` do it by few of these. ``few-rows`` fits few rows of very many features on many scales. ``hard`` sets
+random problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
 scikit-learn at tight tolerance. Peers need the ``bench`` extra.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import scipy.sparse
 import sklearn.compose
 import sklearn.linear_model as theirs
 import sklearn.preprocessing
@@ -98,6 +100,61 @@ def categories(setting: Setting) -> list[Row]:
     return _compare(what, timed, reached, {"glum": 3.0, "lbfgs": 5.0}, OBJECTIVE)
 
 
+LEVELS_OF_COUNTS = (12, 7, 22, 60, 60, 24, 31, 100, 6)
+COUNT_ROWS = 600_000
+
+
+class Amounts(NamedTuple):
+    """Rows of categories, and a count and an amount for each."""
+
+    frame: pd.DataFrame
+    targets: dict[str, np.ndarray[Any, Any]]
+
+
+def make_amounts(n_rows: int) -> Amounts:
+    """Return counts and amounts whose logarithms of means depend on all columns."""
+    draw = np.random.default_rng(0)
+    frame, raw = {}, np.full(n_rows, -1.0)
+    for position, levels in enumerate(LEVELS_OF_COUNTS):
+        codes = draw.zipf(1.3, n_rows) % levels if levels >= SKEWED else draw.integers(0, levels, n_rows)
+        frame[f"column{position}"] = pd.Categorical.from_codes(codes, [f"level{level}" for level in range(levels)])
+        raw += draw.normal(size=levels)[codes] / 4
+    mean = np.exp(raw)
+    return Amounts(pd.DataFrame(frame), {"poisson": draw.poisson(mean), "gamma": draw.gamma(2.0, mean / 2) + 1e-6})
+
+
+def amounts(setting: Setting) -> list[Row]:
+    """Poisson and Gamma regression on one-hot columns, from the data frame to the fitted pipeline."""
+    frame, targets = make_amounts(setting.rows(COUNT_ROWS))
+    return [row for family in targets for row in _race_amounts(setting, frame, targets[family], family)]
+
+
+def _race_amounts(setting: Setting, frame: pd.DataFrame, y: np.ndarray[Any, Any], family: str) -> list[Row]:
+    names, alpha = list(frame), 1 / len(y)
+    blocks, target = (dd.from_pandas(part, npartitions=8) for part in (frame, pd.Series(y)))
+
+    def ours() -> Any:
+        model = (kit.PoissonRegressor if family == "poisson" else kit.GammaRegressor)(alpha=alpha)
+        return make_pipeline(make_column_transformer((OneHotEncoder(), names)), model).fit(blocks, target)
+
+    def glum() -> Any:
+        from glum import GeneralizedLinearRegressor
+
+        options = {"family": family, "alpha": alpha, "l1_ratio": 0, "gradient_tol": 1e-6}
+        return GeneralizedLinearRegressor(**options).fit(frame, y)
+
+    def objective(found: Any) -> float:
+        mean, coef = np.asarray(found.predict(frame)), (found[-1] if hasattr(found, "steps") else found).coef_
+        loss = mean - y * np.log(mean) if family == "poisson" else np.log(mean) + y / mean
+        return float(loss.mean() + alpha / 2 * coef @ coef)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        timed = race({"ours": ours, "glum": glum}, setting.repeat)
+    reached = {name: objective(one.result) for name, one in timed.items()}
+    return _compare(f"{family}, {len(y):,} rows of categories", timed, reached, {"glum": 1.0}, WORSE)
+
+
 def _compare(
     what: str,
     timed: Mapping[str, Timed],
@@ -152,7 +209,19 @@ def languages(setting: Setting) -> list[Row]:
     return _race_words(setting, setting.rows(100_000), ["saga", "lbfgs"], english=False)
 
 
-def _race_words(setting: Setting, n_rows: int, solvers: list[str], *, english: bool) -> list[Row]:
+def language_l1(setting: Setting) -> list[Row]:
+    """Tell English words from all others by few n-grams; the intercept that liblinear penalizes matters little."""
+    return _race_words(setting, setting.rows(500_000), ["liblinear"], english=True, l1_ratio=1.0)
+
+
+def languages_l1(setting: Setting) -> list[Row]:
+    """Tell the language of a word by few n-grams."""
+    return _race_words(setting, setting.rows(100_000), ["saga"], english=False, l1_ratio=1.0)
+
+
+def _race_words(
+    setting: Setting, n_rows: int, solvers: list[str], *, english: bool, l1_ratio: float = 0.0
+) -> list[Row]:
     X, language, weight = make_words(n_rows)
     y = np.where(language == "en", "en", "other") if english else language
 
@@ -161,12 +230,33 @@ def _race_words(setting: Setting, n_rows: int, solvers: list[str], *, english: b
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peers = {name: (lambda own=name: fit(theirs.LogisticRegression(solver=own))) for name in solvers}
-        timed = race({"ours": lambda: fit(kit.LogisticRegression()), **peers}, setting.repeat)
+        peers = {
+            name: (lambda own=name: fit(theirs.LogisticRegression(solver=own, l1_ratio=l1_ratio))) for name in solvers
+        }
+        timed = race({"ours": lambda: fit(kit.LogisticRegression(l1_ratio=l1_ratio)), **peers}, setting.repeat)
     classes, codes = np.unique(y, return_inverse=True)
-    reached = {name: logistic(one.result, Data(X, codes), weight=weight) for name, one in timed.items()}
-    what = f"{len(y):,} words, {len(classes)} classes"
+    reached = {
+        name: logistic(one.result, Data(X, codes), l1_ratio=l1_ratio, weight=weight) for name, one in timed.items()
+    }
+    what = f"{len(y):,} words, {len(classes)} classes{', l1' if l1_ratio else ''}"
     return _compare(what, timed, reached, {name: WORDS[name] for name in solvers}, WORSE)
+
+
+def few_rows(setting: Setting) -> list[Row]:
+    """Fit 500 sparse rows of 20,000 features, whose scales lie six orders of magnitude apart."""
+    draw, n_rows = np.random.default_rng(0), 500
+    scales = 10 ** draw.uniform(-3, 3, 20_000)
+    X = scipy.sparse.csr_array(scipy.sparse.random_array((n_rows, 20_000), density=0.01, rng=draw) * scales)
+    y = (draw.normal(size=n_rows) > 0).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        contestants = {
+            "ours": lambda: kit.LogisticRegression().fit(X, y),
+            "lbfgs": lambda: theirs.LogisticRegression(max_iter=10_000).fit(X, y),
+        }
+        timed = race(contestants, setting.repeat)
+    reached = {name: logistic(one.result, Data(X, y)) for name, one in timed.items()}
+    return _compare(f"{n_rows} rows, 20,000 features of all scales", timed, reached, {"lbfgs": None}, WORSE)
 
 
 class Problem(NamedTuple):
@@ -268,7 +358,16 @@ def _timed(model: Any, X: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tupl
     return model.fit(X, y), time.perf_counter() - started
 
 
-WORKS: dict[str, Work] = {"categories": categories, "language": language, "languages": languages, "hard": hard}
+WORKS: dict[str, Work] = {
+    "categories": categories,
+    "amounts": amounts,
+    "language": language,
+    "languages": languages,
+    "language-l1": language_l1,
+    "languages-l1": languages_l1,
+    "few-rows": few_rows,
+    "hard": hard,
+}
 
 
 def main() -> None:

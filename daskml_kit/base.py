@@ -214,6 +214,7 @@ class DaskEstimator:
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
                 spec = DataSpec(own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks)
                 fitted = run(engine, {None: self._fit_steps(spec)})[None]
+            engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})
         return self
 

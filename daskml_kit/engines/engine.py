@@ -74,6 +74,8 @@ class Profile:
         Seconds from the opening of the engine to its closing.
     started : float
         Clock of the opening, of `time.perf_counter`.
+    solver : str, default ""
+        Solver of a linear model, and why it was chosen; "" where there is no choice.
 
     See Also
     --------
@@ -91,6 +93,7 @@ class Profile:
     computing: float = 0.0
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+    solver: str = ""
 
     def add(self, computing: float, tasks: int) -> None:
         """Count one pass.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Hashable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -53,7 +54,14 @@ class LinearModel(DaskEstimator):
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
         results: dict[Key, Result] = yield from minimize(
-            problems, summary, solver=solver, tol=self.tol, max_iter=limit, start=spec.start, shared=spec.shared
+            problems,
+            summary,
+            solver=solver,
+            tol=self.tol,
+            max_iter=limit,
+            start=spec.start,
+            shared=spec.shared,
+            tell=partial(self._tell, spec),
         )
         stopped = [result.n_iter for result in results.values() if not result.converged]
         if stopped:
@@ -64,6 +72,12 @@ class LinearModel(DaskEstimator):
                 stacklevel=3,
             )
         return results
+
+    def _tell(self, spec: DataSpec, choice: str) -> None:
+        """Note which solver the fit takes, and why, for its profile; print it where the model is verbose."""
+        spec.shared["solver"] = choice
+        if getattr(self, "verbose", 0):
+            print(f"solver {choice}")
 
 
 class Classes(NamedTuple):

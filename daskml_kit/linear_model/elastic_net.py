@@ -67,7 +67,7 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
         Sweeps, for each output.
     dual_gap_ : float or array of shape (n_outputs,)
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -187,7 +187,7 @@ class Lasso(ElasticNet, sklearn.linear_model.Lasso):  # type: ignore[misc]
         Sweeps, for each output.
     dual_gap_ : float or array of shape (n_outputs,)
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------

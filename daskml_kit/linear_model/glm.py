@@ -146,7 +146,7 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
     intercept_ : float
     n_iter_ : int
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -200,7 +200,7 @@ class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor
     intercept_ : float
     n_iter_ : int
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -258,7 +258,7 @@ class PoissonRegression(PoissonRegressor):
     intercept_ : float
     n_iter_ : int
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -341,7 +341,7 @@ class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegre
     intercept_ : float
     n_iter_ : int
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------

@@ -40,7 +40,7 @@ class HuberRegressor(LinearModel, sklearn.linear_model.HuberRegressor):  # type:
         :math:`\sigma` above.
     n_iter_ : int
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------

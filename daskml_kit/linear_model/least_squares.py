@@ -89,6 +89,7 @@ class LeastSquares(LinearModel):
         """Ask for the moments of the data in one pass, and refuse data without rows."""
         scatter = yield reduction
         require_rows(scatter.n_rows, scatter.weight, spec.n_features)
+        self._tell(spec, f"normal equations: {scatter.n_rows:,} rows, {spec.n_features:,} features")
         return scatter
 
     def _iterate(self, spec: DataSpec, summary: DataSummary, l1: Array, l2: Array) -> Generator[Any, Any, Iterated]:
@@ -156,7 +157,7 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
     singular_ : array
         Singular values of the centered data, as far as `rank_` is there.
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -191,11 +192,11 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
         else:
             scatter = yield from self._gather(Gram(), spec)
             normal = normal_equations(scatter, d, self.fit_intercept)
-            coef, extra = yield from self._solve(normal, scatter.sparse)
+            coef, extra = yield from self._solve(normal, scatter.sparse, spec)
             intercept = normal.intercept(coef)
         return {**self._shaped(coef, intercept, spec), **extra}
 
-    def _solve(self, normal: Normal, sparse: bool) -> Generator[Any, Any, tuple[Array, dict[str, Any]]]:
+    def _solve(self, normal: Normal, sparse: bool, spec: DataSpec) -> Generator[Any, Any, tuple[Array, dict[str, Any]]]:
         if self.positive:
             return np.array([solve_nonnegative(normal.XX, right) for right in normal.Xy.T]), {}
         if sparse:
@@ -203,6 +204,7 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
         values = np.linalg.eigvalsh(normal.XX)
         if values[0] > ILL_CONDITIONED * values[-1]:
             return solve_least_norm(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
+        self._tell(spec, "triangular factor: the normal equations are too ill conditioned")
         R = yield Triangle()
         d = len(values)
         first = 1 if self.fit_intercept else 0
@@ -281,7 +283,7 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
     solver_ : str
         The solver that "auto" chose.
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------

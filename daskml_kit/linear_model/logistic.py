@@ -58,8 +58,9 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
         Seed of the sample of rows that the first guess is made from.
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
         All find the same minimum. "auto": quasi-Newton from a fit of a sample; with more than about a thousand
-        coefficients Newton by conjugate gradients on sparse rows, L-BFGS on dense ones. With an l1 norm,
-        "newton-cholesky" is proximal Newton, and "lbfgs" refused.
+        coefficients Newton by conjugate gradients on sparse rows, or in the space of few rows, and L-BFGS on dense
+        ones. With an l1 norm, "newton-cholesky" is proximal Newton, and "lbfgs" refused; "auto" is proximal Newton in
+        the active columns of wide sparse rows, FISTA on wide dense ones.
         scikit-learn's "newton-cg", "sag", "saga" and "liblinear" and dask-ml's "admm", "newton", "gradient_descent"
         stand for "auto", "proximal_grad" for "fista".
     max_iter : int, default 100
@@ -79,7 +80,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
     classes_ : array of shape (n_classes,)
     n_iter_ : array of shape (1,)
     profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds, and the share of overhead of the last fit.
+        Passes, seconds, the share of overhead, and the solver of the last fit, with the reason why it was chosen.
 
     See Also
     --------

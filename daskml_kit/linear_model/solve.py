@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,11 +15,13 @@ from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.losses import hessian_times
 from daskml_kit.reductions.summary import DataSummary
+from daskml_kit.solvers.active_newton import active_newton
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
 from daskml_kit.solvers.newton_cg import newton_cg
 from daskml_kit.solvers.objective import Problem, from_center
+from daskml_kit.solvers.row_space import row_space
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
@@ -105,6 +107,7 @@ def _known(hess: Array | None) -> Array:
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "fista")
 OTHER_NAMES = {
+    "row-space": "Newton in the space of the rows",
     **dict.fromkeys(("newton-cg", "newton", "sag", "saga", "liblinear", "admm", "gradient_descent"), "auto"),
     "proximal_grad": "fista",
 }
@@ -119,8 +122,14 @@ FAR = 10.0
 """Means that are so many standard deviations from zero are taken off the features inside of the solver."""
 LARGEST_ARROW = 2**24
 """Numbers that the Hessian of a fit may take whose largest block is diagonal."""
+FEW_ROWS = 1000
+"""Up to so many sparse rows, of at least twice as many features, a fit is in the space that they span."""
+MOST_IN_ROW_SPACE = 2500
+"""Coordinates of all outputs in that space, up to which Hessians are factored."""
 MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
+FEW_OUTPUTS = 5
+"""Up to so many outputs of one problem, whose pairs all have a Hessian, columns are chosen by an l1 norm."""
 SHORT_ROW = 32
 """Up to so many stored numbers a row, as encoded categories have, a Hessian costs little more than a gradient."""
 
@@ -134,24 +143,34 @@ def minimize(
     max_iter: int,
     start: dict[Hashable, Pilot] | None = None,
     shared: dict[Hashable, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
-    Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, and FISTA
-    where there is an l1 norm, all scaled by the sample's diagonal.
+    Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, all scaled
+    by the sample's diagonal, and of few sparse rows Newton in the space that these span; where there is an l1 norm,
+    Newton in the active columns of sparse rows, and FISTA.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
-    ``shared`` is what fits on the same rows have in common.
+    ``shared`` is what fits on the same rows have in common. ``tell`` takes the name of the solver, and why it is it.
     """
     solver = OTHER_NAMES.get(solver, solver)
+    if solver == "auto" and start is None and _has_few_rows(problems, summary):
+        few = _minimize_in_row_space(problems, summary, tol, max_iter)
+        if few is not None:
+            if tell is not None:
+                tell(_describe("row-space", "rows are few", problems, summary))
+            return few
     columns = _few_used(problems, summary) if start is None else None
     if columns is not None:
-        return (yield from _minimize_used(problems, columns, summary, solver=solver, tol=tol, max_iter=max_iter))
+        options = {"solver": solver, "tol": tol, "max_iter": max_iter, "tell": tell}
+        return (yield from _minimize_used(problems, columns, summary, **options))
+    reason = "as asked"
     span = _exclusive(problems, summary) if solver == "auto" else None
     if span is not None:
         former = {key: (start or {}).get(key) for key in problems}
         problems = {key: replace(p, exclusive=span, start=_known_start(former[key], p)) for key, p in problems.items()}
-        solver = "newton-cholesky"
+        solver, reason = "newton-cholesky", f"of columns {span[0]} to {span[1] - 1} no row has two"
     center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
@@ -161,7 +180,9 @@ def minimize(
             pilot is not None and _fits(pilot, p) and not isinstance(pilot.hess, Arrow)
             for pilot, p in zip(known, problems.values(), strict=True)
         )
-        solver = "known" if warm else _choose(problems, summary)
+        solver, reason = ("known", "a like fit has ended near") if warm else _choose(problems, summary)
+    if tell is not None:
+        tell(_describe(solver, reason, problems, summary))
     if solver in ("known", "pilot"):
         pilots = fit_sample(problems, summary) if start is None or solver == "pilot" else start
         solvers: dict[Key, Solver] = {
@@ -180,13 +201,45 @@ def minimize(
     return results
 
 
+def _has_few_rows(problems: Mapping[Key, Problem], summary: DataSummary) -> bool:
+    """Return whether all of the few rows are in the sample, and ridges are the same for all of the many features."""
+    n_rows = summary.n_rows
+    if not (sp.issparse(summary.sample_X) and n_rows == len(summary.sample_weight) and n_rows <= FEW_ROWS):
+        return False
+    for problem in problems.values():
+        k, width = problem.shape
+        features = problem.free % width < width - 1
+        ridge = problem.l2[features]
+        if k * width <= DENSE_COEFFICIENTS or k * n_rows > MOST_IN_ROW_SPACE or problem.log_floor is not None:
+            return False
+        if len(ridge) != k * (width - 1) or not (ridge[0] > 0 and (ridge == ridge[0]).all()):
+            return False
+        if width <= 2 * n_rows or problem.l1.any() or problem.l2[~features].any():
+            return False
+    return True
+
+
+def _minimize_in_row_space(
+    problems: Mapping[Key, Problem], summary: DataSummary, tol: float, max_iter: int
+) -> dict[Key, Result] | None:
+    """Solve problems by Newton's method in as many coordinates as there are rows, all of which are in memory."""
+    space = row_space(summary.sample_X, min(p.l2[0] / p.scale for p in problems.values()))
+    if space is None:
+        return None
+    inner = {key: space.problem(problem) for key, problem in problems.items()}
+    with LocalEngine([Block(space.Z, summary.sample_y, summary.sample_weight)]) as engine:
+        found = run(engine, {key: newton(p.oracle(), p.start, tol=tol, max_iter=max_iter) for key, p in inner.items()})
+    whole = {key: space.leave(inner[key].unravel(result.w)).ravel() for key, result in found.items()}
+    return {key: result._replace(w=whole[key][problems[key].free]) for key, result in found.items()}
+
+
 def _minimize_used(
     problems: Mapping[Key, Problem], columns: Array, summary: DataSummary, **options: Any
 ) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems in the coefficients of ``columns``, which rows have numbers in; others stay, or shrink to zero."""
     parts = {key: problem.of_columns(columns) for key, problem in problems.items()}
     smaller = {key: problem for key, (problem, _) in parts.items()}
-    results = yield from minimize(smaller, summary._replace(used=None), **options)
+    results = yield from minimize(smaller, summary._replace(used=np.ones(len(columns), bool)), **options)
     for key, result in results.items():
         whole = np.where(problems[key].l2 + problems[key].l1 > 0, 0.0, problems[key].start)
         whole[parts[key][1]] = result.w
@@ -261,6 +314,8 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
     if solver == "newton-cholesky":
         return newton(oracle, w, tol=tol, max_iter=max_iter, l1=problem.l1)
     scale = diagonal(problem, summary)
+    if solver == "active-newton":
+        return _active_newton(problem, tol, max_iter, scale)
     if solver == "newton-cg":
         return newton_cg(oracle, w, tol=tol, max_iter=max_iter, scale=scale, ridge=problem.l2)
     if problem.l1.any():
@@ -268,7 +323,17 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
     return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
 
 
-def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
+def _active_newton(problem: Problem, tol: float, max_iter: int, scale: Array) -> Solver:
+    """Go on by FISTA where too many coefficients are not zero."""
+    result = yield from active_newton(problem, tol=tol, max_iter=max_iter)
+    if result.converged or result.n_iter >= max_iter:
+        return result
+    left = max_iter - result.n_iter
+    return (yield from fista(problem.oracle(), result.w, l1=problem.l1, tol=tol, max_iter=left, scale=scale))
+
+
+def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[str, str]:
+    """Return a solver, and why it is the one."""
     size, sampled = max(len(p.free) for p in problems.values()), len(summary.sample_weight)
     cheap = size <= (DENSE_COEFFICIENTS if _has_short_rows(summary.sample_X) else CHEAP_HESSIANS)
     tells = sampled >= 5 * size and _rarest(summary) >= 30
@@ -276,13 +341,42 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
         # one-hot columns that the sample hardly has would take the place of one exact Hessian by many gradients
         tells = tells and _thinnest(summary) >= 10
     if size <= DENSE_COEFFICIENTS and tells and summary.n_rows >= 2 * sampled:
-        return "pilot"
+        return "pilot", f"{sampled:,} sampled rows tell the Hessian well"
     # first-order steps with an l1 norm creep where features are collinear, or more than the rows
     few = size <= DENSE_COEFFICIENTS and summary.n_rows * size**2 <= FEW_PRODUCTS
     absolute = any(p.l1.any() for p in problems.values())
     if cheap or (few and absolute):
-        return "newton-cholesky"
-    return "newton-cg" if sp.issparse(summary.sample_X) and not absolute else "lbfgs"
+        return "newton-cholesky", "Hessians of all rows are cheap"
+    many = "a Hessian of so many coefficients is too large"
+    if not sp.issparse(summary.sample_X):
+        return "lbfgs", many
+    if not absolute:
+        return "newton-cg", f"{many}, and products with it are cheap on sparse rows"
+    if summary.used is None:
+        return "lbfgs", f"{many}, and no column can be read alone"
+    if max(p.shape[0] for p in problems.values()) > FEW_OUTPUTS:
+        return "lbfgs", f"{many}, and so would be one of the active columns for so many outputs"
+    return "active-newton", f"{many}, and an l1 norm leaves few of them"
+
+
+NAMES = {
+    "row-space": "Newton in the space of the rows",
+    "known": "quasi-Newton",
+    "pilot": "quasi-Newton from a fit of a sample",
+    "newton-cg": "Newton by conjugate gradients",
+    "active-newton": "proximal Newton on active columns",
+}
+
+
+def _describe(solver: str, reason: str, problems: Mapping[Key, Problem], summary: DataSummary) -> str:
+    """Return what a user is told of the choice."""
+    absolute = any(p.l1.any() for p in problems.values())
+    name = "fista" if solver == "lbfgs" and absolute else NAMES.get(solver, solver)
+    outputs, width = max(p.shape for p in problems.values())
+    X = summary.sample_X
+    stored = f"sparse ({X.nnz / max(X.shape[0], 1):.3g} numbers a row)" if sp.issparse(X) else "dense"
+    shape = f"{summary.n_rows:,} {stored} rows, {width - 1:,} features, {outputs * len(problems)} outputs"
+    return f"{name}: {reason} ({shape})"
 
 
 def _has_short_rows(X: Any) -> bool:

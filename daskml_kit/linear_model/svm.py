@@ -58,7 +58,7 @@ class LinearSVC(LinearClassifier, sklearn.svm.LinearSVC):  # type: ignore[misc]
     classes_ : array of shape (n_classes,)
     n_iter_ : int
     profile_ : daskml_kit.engines.engine.Profile
-        Passes and seconds of the last fit.
+        Passes, seconds and solver of the last fit.
 
     See Also
     --------

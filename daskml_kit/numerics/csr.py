@@ -40,19 +40,25 @@ def row_slice(X: Any, rows: slice) -> Any:
     return part
 
 
-def relabel_columns(X: Any, columns: Array) -> Any:
-    """Return the ``columns`` (ascending) of a CSR matrix that has no numbers in others, which share its data.
+def take_columns(X: Any, columns: Array) -> Any:
+    """Return some ``columns`` (ascending) of a CSR matrix; its data is shared where others have no numbers.
 
     Examples
     --------
-    >>> relabel_columns(sp.csr_array(np.array([[0.0, 1.0, 0.0, 2.0]])), np.array([1, 3])).toarray()
-    array([[1., 2.]])
+    >>> take_columns(sp.csr_array(np.array([[0.0, 1.0, 0.0, 2.0], [3.0, 0.0, 0.0, 4.0]])), np.array([1, 3])).toarray()
+    array([[1., 2.],
+           [0., 4.]])
     """
     if isinstance(X, CodedRows):
         return X.relabeled(columns)
-    places = np.zeros(X.shape[1], X.indices.dtype)
+    places = np.full(X.shape[1], -1, X.indices.dtype)
     places[columns] = np.arange(len(columns))
-    part = type(X)((X.data, places[X.indices], X.indptr), shape=(X.shape[0], len(columns)))
+    labels, data, indptr = places[X.indices], X.data, X.indptr
+    if labels.min(initial=0) < 0:
+        kept = labels >= 0
+        indptr = np.append(np.zeros(1, indptr.dtype), np.cumsum(kept, dtype=indptr.dtype))[indptr]
+        labels, data = labels[kept], data[kept]
+    part = type(X)((data, labels, indptr), shape=(X.shape[0], len(columns)))
     part.has_canonical_format = X.has_canonical_format
     return part
 

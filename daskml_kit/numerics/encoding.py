@@ -132,8 +132,10 @@ def _side_by_side(model: ColumnTransformer, frame: pd.DataFrame) -> Any:
         if chosen.ndim == 1 or chosen.shape[1]:
             parts.append(chosen if isinstance(part, str) else transform_rows(part, chosen))
     sparse = [part for part in parts if sp.issparse(part)]
-    if len(parts) == len(sparse) or not all(sp.issparse(part) or _is_numeric(part) for part in parts):
+    if not sparse or not all(sp.issparse(part) or _is_numeric(part) for part in parts):
         return None
+    if len(parts) == 1:
+        return parts[0]
     kind = sp.csr_matrix if all(isinstance(part, sp.spmatrix) for part in sparse) else sp.csr_array
     if all(isinstance(part, CodedRows) for part in sparse):
         arrays = [part if sp.issparse(part) else np.asarray(part) for part in parts]

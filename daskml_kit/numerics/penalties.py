@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -87,7 +88,8 @@ def minimize_quadratic(
     for sweep in range(1, max_sweeps + 1):
         turn = order if shuffle is None else shuffle.permutation(order)
         steps += len(turn)
-        pass_over = sweep_over if steps <= MANY_STEPS else _compiled_sweep()
+        few = steps <= MANY_STEPS and "numba" not in sys.modules  # both have the same bits
+        pass_over = sweep_over if few else _compiled_sweep()
         largest = pass_over(hess, residual, u, diagonal, l1, turn, positive)
         if largest <= tol and whole:
             return Descent(u, sweep, True)

@@ -21,9 +21,9 @@ from daskml_kit.numerics.csr import (
     has_many_pairs,
     mirror,
     multiply,
-    relabel_columns,
     row_slice,
     sandwich,
+    take_columns,
     times,
     transposed_times,
 )
@@ -106,7 +106,7 @@ class LossAt:
     along : array of shape (m, k, d + 1), optional
         A direction v at each point: asks for v'Hv and Hv, where H is the Hessian, in place of value and gradient.
     columns : int array of shape (d,), optional
-        The columns of X that the coefficients belong to, ascending; no row of a sparse X has numbers in others.
+        The columns of X that the coefficients belong to, ascending; those of others are zero.
     exclusive : tuple of (int, int), optional
         The first of columns of which no row of a sparse X has two, and the one behind the last. With one output,
         Hessians are then the parts of a `daskml_kit.numerics.arrow.Arrow`, one behind the other.
@@ -187,7 +187,7 @@ class LossAt:
     def _sums(self, block: Block) -> Sums:
         X, y = block.X, block.y
         if self.columns is not None:
-            X = relabel_columns(X, self.columns) if sp.issparse(X) else X[:, self.columns]
+            X = take_columns(X, self.columns) if sp.issparse(X) else X[:, self.columns]
         m, k, width = self.coef.shape
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         size = tile_rows(X, m * k * (k if self.order > 1 else 1))

@@ -180,7 +180,7 @@ class Problem:
         return replace(self, start=start, center=center)
 
     def of_columns(self, columns: Array) -> tuple[Problem, Array]:
-        """Return the problem of some columns of X, and which of its free coefficients are free there."""
+        """Return the problem of some of its columns, and which of its free coefficients are free there."""
         k, width = self.shape
         where = np.full(k * width, -1)
         where[self.free] = np.arange(len(self.free))
@@ -188,7 +188,8 @@ class Problem:
         free = np.flatnonzero(chosen >= 0)
         own = chosen[free]
         parts = {name: getattr(self, name)[own] for name in ("l2", "l1", "start")}
-        return replace(self, shape=(k, len(columns) + 1), free=free, columns=columns, **parts), own
+        of_X = columns if self.columns is None else self.columns[columns]
+        return replace(self, shape=(k, len(columns) + 1), free=free, columns=of_X, **parts), own
 
     def oracle(self) -> Oracle:
         """Return the smooth part."""

@@ -369,3 +369,28 @@ def test_of_many_solutions_the_one_of_least_norm_is_taken():
         dense = rows.toarray() if sp.issparse(rows) else rows
         expected = np.linalg.lstsq(dense - dense.mean(axis=0), target - target.mean(), rcond=None)[0]
         assert_allclose(model.fit(rows, target).coef_, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "solver"),
+    [
+        (
+            kit.LogisticRegression(),
+            "newton-cholesky: Hessians of all rows are cheap (60 dense rows, 2 features, 1 outp",
+        ),
+        (kit.LogisticRegression(solver="fista"), "fista: as asked"),
+        (kit.PoissonRegressor(solver="lbfgs"), "lbfgs: as asked"),
+        (kit.Ridge(), "normal equations: 60 rows, 2 features"),
+        (kit.Lasso(), "normal equations"),
+        (kit.HuberRegressor(), "newton-cholesky"),
+    ],
+)
+def test_profiles_tell_the_solver(model, solver):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    assert model.fit(X, (X[:, 0] > 0).astype(int)).profile_.solver.startswith(solver)
+
+
+def test_verbose_fits_print_the_solver(capsys):
+    X = sp.random_array((60, 3000), density=0.01, rng=np.random.default_rng(0), format="csr")
+    kit.LogisticRegression(verbose=1).fit(X, np.arange(60) % 2)
+    assert "solver Newton in the space of the rows: rows are few (60 sparse" in capsys.readouterr().out

@@ -17,8 +17,10 @@ import daskml_kit.linear_model as kit
 from daskml_kit.linear_model import solve
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.numerics import compiled
+from daskml_kit.numerics.penalties import least_slope
 from daskml_kit.preprocessing import StandardScaler
 from daskml_kit.reductions import loss as loss_module
+from daskml_kit.solvers import active_newton
 from daskml_kit.solvers.newton_cg import newton_cg
 
 ENDINGS = ("ing", "ed", "isch", "lich", "tion", "eau")
@@ -38,8 +40,9 @@ def make_words(n_rows, n_classes):
 
 @pytest.fixture
 def solved_by(monkeypatch):
-    """Note the solvers that fits have chosen."""
+    """Note the solvers that fits have chosen, as of many rows."""
     names = []
+    monkeypatch.setattr(solve, "FEW_ROWS", 0)
 
     def noting(*args, **options):
         names.append("newton-cg")
@@ -123,3 +126,56 @@ def test_compiled_loops_are_not_touched_by_small_data(monkeypatch):
     monkeypatch.setattr(compiled, "multiply", None)
     monkeypatch.setattr(compiled, "add_transposed", None)
     assert kit.LogisticRegression().fit(X, y).score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("most_active", [5000, 30], ids=["few", "many"])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_l1_norms_leave_no_slope(monkeypatch, n_classes, l1_ratio, most_active):
+    monkeypatch.setattr(active_newton, "MOST_ACTIVE", most_active)
+    X, y, weight = make_words(400, n_classes)
+    model = kit.LogisticRegression(C=0.5, l1_ratio=l1_ratio, tol=1e-7, max_iter=3000).fit(X, y, sample_weight=weight)
+    chance = model.predict_proba(X)
+    wrong = (chance - np.eye(n_classes)[y])[:, -len(model.coef_) :] * weight[:, None]
+    slopes = least_slope(model.coef_, 0.5 * (X.T @ wrong).T + (1 - l1_ratio) * model.coef_, l1_ratio)
+    assert np.abs(slopes).max() < 1e-4 * weight.sum()
+    assert_allclose(wrong.sum(axis=0), 0, atol=1e-4 * weight.sum())
+    assert 0 < np.count_nonzero(model.coef_) < model.coef_.size / 10
+
+
+def test_l1_norms_on_a_cluster_give_the_same_bits(client):
+    X, y, _ = make_words(400, 2)
+    blocks, targets = da.from_array(X, chunks=(100, WIDTH), asarray=False), da.from_array(y, chunks=100)
+    local = kit.LogisticRegression(l1_ratio=1).fit(blocks, targets)
+    with client.as_current():
+        away = kit.LogisticRegression(l1_ratio=1).fit(client.persist(blocks), targets)
+    assert_array_equal(away.coef_, local.coef_)
+    assert away.coef_.any()
+
+
+@pytest.mark.parametrize("C", [1.0, 1e4])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_few_rows_of_features_on_many_scales(n_classes, C, fit_intercept):
+    draw = np.random.default_rng(0)
+    scales = 10 ** draw.uniform(-3, 3, 3000)
+    X = sp.csr_array(sp.random_array((50, 3000), density=0.02, rng=draw, format="csr") * scales)
+    y, weight = draw.integers(0, n_classes, 50), draw.uniform(0.5, 2, 50)
+    options = {"C": C, "fit_intercept": fit_intercept, "tol": 1e-7, "max_iter": 1000}
+    model = kit.LogisticRegression(**options).fit(X, y, sample_weight=weight)
+    assert model.profile_.solver.startswith("Newton in the space of the rows: rows are few (50 sparse")
+    wrong = (model.predict_proba(X) - np.eye(n_classes)[y])[:, -len(model.coef_) :] * weight[:, None]
+    assert_allclose(model.coef_, -C * (X.T @ wrong).T, atol=1e-3 * np.abs(model.coef_).max())
+    if fit_intercept:
+        assert_allclose(C * wrong.sum(axis=0), 0, atol=1e-3)
+    else:
+        assert not model.intercept_.any()
+
+
+def test_few_rows_that_repeat_are_fitted_too():
+    X = sp.csr_array(np.tile(sp.random_array((10, 3000), density=0.02, rng=np.random.default_rng(0)).toarray(), (2, 1)))
+    y = np.tile(np.arange(10) % 2, 2)
+    for C in (1.0, 1e9):
+        ours = kit.LogisticRegression(C=C, tol=1e-8, max_iter=1000).fit(X, y)
+        peer = theirs.LogisticRegression(C=C, tol=1e-8, max_iter=1000).fit(X, y)
+        assert_allclose(ours.predict_proba(X), peer.predict_proba(X), atol=1e-4)

@@ -113,3 +113,13 @@ def test_values_are_looked_up_once(monkeypatch):
     monkeypatch.setattr(OneHotEncoder, "transform", lambda self, X: rows.append(len(X)) or transform(self, X))
     encoding.transform_rows(encoder, frame)
     assert rows == [3]
+
+
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_one_hot_parts_alone_are_looked_up_too(monkeypatch, n_parts):
+    frame = pd.DataFrame({"sky": pd.Categorical(["gray", "blue", "gray"]), "town": ["Oslo", "Rome", "Rome"]})
+    parts = [("sky", OneHotEncoder(), ["sky"]), ("town", OneHotEncoder(), ["town"])][:n_parts]
+    model = ColumnTransformer(parts, sparse_threshold=1).fit(frame)
+    expected = model.transform(frame)
+    monkeypatch.setattr(ColumnTransformer, "transform", None)
+    assert_same(transform_rows(model, frame), expected)
