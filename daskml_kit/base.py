@@ -264,8 +264,9 @@ class DaskTransformer(DaskEstimator):
             Where a block cannot be used; the message names it.
         """
         if not is_dask(X):
-            super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
-            return self._remember(X)
+            with restored(self):
+                super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
+                return self._remember(X)
         table = prepare(self, X)
         with open_table(table, keep=self.many_passes) as engine:
             return self._fit_tables(engine, self._fit_steps(spec_of_table(table)))
@@ -307,8 +308,9 @@ class DaskTransformer(DaskEstimator):
         """
         if is_dask(X):
             return self.fit(X, y, **params).transform(X)
-        result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
-        self._remember(X)
+        with restored(self):
+            result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
+            self._remember(X)
         return result
 
     def _inverse(self, X: Any, **params: Any) -> Any:
@@ -382,10 +384,16 @@ def fitting(estimator: Any) -> Iterator[None]:
     BLAS keeps to one thread: solvers factor matrices between passes, and BLAS threads there wait for a busy neighbor
     (0.4 s for 20 ms).
     """
+    with restored(estimator), computing(), watching(print_pass) if getattr(estimator, "verbose", 0) else nullcontext():
+        yield
+
+
+@contextmanager
+def restored(estimator: Any) -> Iterator[None]:
+    """Leave the attributes of the estimator as they were if what is inside fails or is interrupted."""
     before = dict(vars(estimator))
     try:
-        with computing(), watching(print_pass) if getattr(estimator, "verbose", 0) else nullcontext():
-            yield
+        yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
@@ -495,7 +503,7 @@ def prepare(transformer: Any, X: Any) -> Any:
     return plain_strings(X)
 
 
-def forget(transformer: Any) -> None:
+def forget(estimator: Any) -> None:
     """Remove the fitted attributes of an earlier fit."""
-    for name in [name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")]:
-        delattr(transformer, name)
+    for name in [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]:
+        delattr(estimator, name)

@@ -12,7 +12,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from daskml_kit.base import DaskEstimator
+from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
@@ -95,8 +95,9 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        self._fit_blocks(X, None, sample_weight)
-        self.labels_ = self.predict(X)
+        with restored(self):
+            self._fit_blocks(X, None, sample_weight)
+            self.labels_ = self.predict(X)
         return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:

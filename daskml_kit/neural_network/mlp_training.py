@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -241,7 +242,8 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         shared = twin.get_params()
         # one step on made-up rows sets what is private to scikit-learn, such as its encoder of labels
         twin.set_params(**plain).partial_fit(*self._made_up_rows()).set_params(**shared)
-        vars(twin).update({name: value for name, value in fitted_attributes(self).items() if name not in OURS})
+        fitted = {name: value for name, value in fitted_attributes(self).items() if name not in OURS}
+        vars(twin).update(deepcopy(fitted))  # its fits write into what they go on from
         return twin
 
     def _unfitted(self) -> Any:

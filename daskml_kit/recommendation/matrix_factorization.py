@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from daskml_kit.base import restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
@@ -318,7 +319,8 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             step = RatingGradientStep(FactorizationLoss(self.regularization, mean), bool(self.biases))
             config = config._replace(random_state=int(rng.randint(2**31 - 1)))
             trained = train_on(engine, step, params, rule, config)
-        self._remember(trained, counts, mean)
+        with restored(self):
+            self._remember(trained, counts, mean)
         return self
 
     def predict(self, X: Any) -> Any:

@@ -19,6 +19,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.base import restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.runtime import released_task_thread
 from daskml_kit.linear_model.base import check_number
@@ -90,19 +91,10 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         TypeError
             Where the estimator has no ``partial_fit``.
         """
-        share = check_verbose(self.verbose)
-        check_estimator(self.estimator)
-        check_error_score(self.error_score)
-        if "sample_weight" in fit_params:
-            raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
-        seed = integer_seed(self.random_state)
-        candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
-        log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
-        with released_task_thread(on_dask), printed_log(bool(self.verbose)):
-            spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
-            split = hold_out(X, y, self.test_size, seed)
-            with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:
-                self._search(candidates, pool, log)
+        with restored(self):
+            interruption = self._train(X, y, fit_params)
+        if interruption is not None:  # what is scored is kept
+            raise interruption
         return self
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -163,7 +155,25 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
             raise AttributeError(f"{type(self).__name__} is not fitted yet")
         return self.best_estimator_
 
-    def _search(self, candidates: Mapping[Any, Candidate], pool: ModelPool, log: ProgressLogger) -> None:
+    def _train(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> KeyboardInterrupt | None:
+        """Set the fitted attributes; return an interruption from the keyboard that leaves results."""
+        share = check_verbose(self.verbose)
+        check_estimator(self.estimator)
+        check_error_score(self.error_score)
+        if "sample_weight" in fit_params:
+            raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
+        seed = integer_seed(self.random_state)
+        candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
+        log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
+        with released_task_thread(on_dask), printed_log(bool(self.verbose)):
+            spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
+            split = hold_out(X, y, self.test_size, seed)
+            with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:
+                return self._search(candidates, pool, log)
+
+    def _search(
+        self, candidates: Mapping[Any, Candidate], pool: ModelPool, log: ProgressLogger
+    ) -> KeyboardInterrupt | None:
         history: list[Record] = []
         errors: dict[Any, str] = {}
         started = time.perf_counter()
@@ -182,11 +192,13 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
 
         try:
             run_policy(self._policy(candidates, pool.slots), pool, record_score)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             if any(record["model_id"] not in errors for record in history):
                 self._set_results(history, candidates, pool, errors)
+                return interruption
             raise
         self._set_results(history, candidates, pool, errors)
+        return None
 
     def _set_results(
         self, history: list[Record], models: Iterable[Hashable], pool: ModelPool, errors: Mapping[Any, str]
@@ -197,7 +209,7 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
             by_model[record["model_id"]].append(record)
         self.history_ = history
         self.model_history_ = {model: records for model, records in by_model.items() if records}
-        warn_failures(list(errors.values()), len(self.model_history_), self.error_score, stacklevel=4)
+        warn_failures(list(errors.values()), len(self.model_history_), self.error_score, stacklevel=5)
         self.cv_results_ = results_table(self.model_history_, errors)
         failed = [model in errors for model in self.model_history_]
         self.best_index_ = int(np.lexsort((failed, self.cv_results_["rank_test_score"]))[0])
