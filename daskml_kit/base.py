@@ -224,7 +224,11 @@ class DaskEstimator:
         twin = self.to_sklearn()
         if not is_dask(X):
             return getattr(twin, method)(X)
-        check_features(self, X)
+        if method != "inverse_transform":
+            check_features(self, X)
+        elif n_features_of(X) != len(twin.get_feature_names_out()):
+            expected = len(twin.get_feature_names_out())
+            raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {expected} of transform")
         if meta is None:
             meta = getattr(twin, method)(like(None, X))[:0]
         return map_rows(twin, method, X, meta)
