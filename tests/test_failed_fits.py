@@ -14,6 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from daskml_kit.cluster import KMeans
 from daskml_kit.compose import ColumnTransformer
+from daskml_kit.datasets import make_counts
 from daskml_kit.decomposition import PCA
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.linear_model import LogisticRegression, Ridge, SGDClassifier, SGDRegressor
@@ -245,3 +246,39 @@ def test_a_network_of_scikit_learns_shares_no_coefficients():
     before = state_of(model)
     model.to_sklearn().partial_fit(X, Y)
     assert state_of(model) == before
+
+
+ADAPTIVE_SEARCHES = [name for name, search in SEARCHES.items() if isinstance(search, AdaptiveSearchCV)]
+
+
+@pytest.mark.parametrize("name", ADAPTIVE_SEARCHES)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parameters": 3}, r"parameters: Parameter (grid|distribution) is not a dict or a list"),
+        ({"parameters": {"alpha": 3}}, "parameters: Parameter (grid|distribution)"),
+        ({"random_state": "x"}, "random_state: 'x' cannot be used to seed"),
+    ],
+)
+def test_parameters_of_adaptive_searches_are_named(name, settings, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        fresh(name).set_params(**settings).fit(X, Y, classes=[0, 1])
+
+
+def test_grids_and_distributions_are_named():
+    with pytest.raises(TypeError, match="param_grid: Parameter grid should be a dict or a list"):
+        GridSearchCV(Ridge(), 3).fit(X, Y)
+    with pytest.raises(TypeError, match="param_distributions: Parameter distribution is not a dict or a list"):
+        RandomizedSearchCV(Ridge(), 3).fit(X, Y)
+    with pytest.raises(ValueError, match="random_state: 'x' cannot be used to seed"):
+        RandomizedSearchCV(Ridge(), ALPHAS, random_state="x").fit(X, Y)
+
+
+def test_users_above_their_number_are_named():
+    with pytest.raises(ValueError, match=r"X: expected numbers of users from 0 to 1 \(n_users=2\), got 3 in block 0"):
+        MatrixFactorization(2, n_users=2).fit(X, Y)
+
+
+def test_counts_have_no_negative_scale():
+    with pytest.raises(ValueError, match=r"scale: expected a finite number of at least 0, got -1.0"):
+        make_counts(10, scale=-1.0)

@@ -14,7 +14,7 @@ ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
         ["typing", "exceptions"],
-        ["data/block"],
+        ["data/block", "arguments"],
         ["numerics"],
         ["reductions"],
         ["solvers", "optim"],

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 import sklearn.cluster
 from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -106,7 +106,7 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         if sample.n_rows < self.n_clusters:
             raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
-        tol, draw = self.tol * float(np.mean(spread.variance)), check_random_state(self.random_state)
+        tol, draw = self.tol * float(np.mean(spread.variance)), random_state_of(self.random_state)
         starts = [self._start(sample, shift, draw) for _ in range(self._n_starts())]
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in enumerate(starts)}

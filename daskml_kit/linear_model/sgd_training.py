@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import validate_data
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.base import DaskEstimator, fitting, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
@@ -38,7 +39,6 @@ from daskml_kit.parameter_server.training.config import (
     TrainingConfig,
     check_training,
     checked,
-    random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
 from daskml_kit.parameter_server.training.updates import BlockSizes

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.base import DaskEstimator, fitting, genuine_class, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
@@ -28,7 +29,6 @@ from daskml_kit.parameter_server.training.config import (
     TrainingConfig,
     check_training,
     checked,
-    random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
 from daskml_kit.parameter_server.training.history import History
@@ -66,10 +66,9 @@ def check_parameters(model: Any) -> None:
     for name in ("learning_rate_init", "epsilon"):
         check_number(name, getattr(model, name), low=0, strict=True)
     for name in ("momentum", "beta_1", "beta_2"):
-        _check_below_one(name, getattr(model, name))
+        check_number(name, getattr(model, name), low=0, below=1)
     if model.early_stopping:
-        check_number("validation_fraction", model.validation_fraction, low=0, strict=True)
-        _check_below_one("validation_fraction", model.validation_fraction)
+        check_number("validation_fraction", model.validation_fraction, low=0, below=1, strict=True)
     check_number("max_iter", model.max_iter, low=1, integer=True)
     check_number("max_fun", model.max_fun, low=1, integer=True)
     check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=model.n_iter_no_change != np.inf)
@@ -125,12 +124,6 @@ def rule_of(model: Any, rate: float) -> Update:
 def batch_rows(model: Any, n_rows: int) -> int:
     """Return the rows of a minibatch where so many are trained on."""
     return min(AUTO_BATCH if model.batch_size == "auto" else int(model.batch_size), max(n_rows, 1))
-
-
-def _check_below_one(name: str, value: Any) -> None:
-    check_number(name, value, low=0)
-    if not value < 1:
-        raise ValueError(f"{name}: expected a number from 0 to below 1, got {value!r}")
 
 
 LEAST_RATE = 1e-6

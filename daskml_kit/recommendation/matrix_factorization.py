@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.base import restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -23,7 +24,6 @@ from daskml_kit.parameter_server.training.config import (
     TrainingConfig,
     check_training,
     checked,
-    random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History

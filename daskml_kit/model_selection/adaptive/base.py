@@ -19,10 +19,10 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_number, naming
 from daskml_kit.base import restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.runtime import released_task_thread
-from daskml_kit.linear_model.base import check_number
 from daskml_kit.model_selection.adaptive.holdout import hold_out
 from daskml_kit.model_selection.adaptive.model_pool import open_model_pool
 from daskml_kit.model_selection.adaptive.partial_fit import Candidate, ModelPool, ModelScore, TrainingSpec, run_policy
@@ -326,13 +326,26 @@ def draw_candidates(parameters: Any, n_models: Any, seed: int) -> dict[Any, Cand
         Where ``n_models`` is neither.
     """
     if isinstance(n_models, str) and n_models == "grid":
-        drawn = list(ParameterGrid(parameters))
+        with naming("parameters"):
+            drawn = list(ParameterGrid(parameters))
     elif isinstance(n_models, str):
         raise ValueError(f"n_initial_parameters: expected an integer of at least 1 or 'grid', got {n_models!r}")
     else:
-        n_models = check_integer("n_initial_parameters", n_models, 1)
-        drawn = list(ParameterSampler(parameters, n_models, random_state=seed))
+        check_number("n_initial_parameters", n_models, low=1, integer=True)
+        drawn = draw_parameters(parameters, n_models, seed)
     return {number: Candidate(params, (seed, number)) for number, params in enumerate(drawn)}
+
+
+def draw_parameters(parameters: Any, n_models: int, seed: int) -> list[dict[str, Any]]:
+    """Return so many draws of parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where they are not ``parameters`` of scikit-learn's kind.
+    """
+    with naming("parameters"):
+        return list(ParameterSampler(parameters, int(n_models), random_state=seed))
 
 
 def integer_seed(random_state: Any) -> int:
@@ -366,21 +379,14 @@ def scorer_for(estimator: Any, scoring: Any) -> Any:
         raise ValueError(f"scoring: {error}") from error
 
 
-def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return the parameter as an int, if it is one from ``low`` to ``high``."""
-    check_number(name, value, low=low, integer=True)
-    if high is not None and value > high:
-        raise ValueError(f"{name}: expected an integer of at most {high}, got {value!r}")
-    return int(value)
-
-
 def check_patience(value: Any) -> int:
     """Return how many calls without improvement are borne; 0 where there is no limit."""
     if value is False:
         return 0
     if value is True or value == 1:
         raise ValueError(f"patience: patience={value!r} <= 1 will always detect a plateau, set patience >= 2")
-    return check_integer("patience", value, 0)
+    check_number("patience", value, low=0, integer=True)
+    return int(value)
 
 
 def check_verbose(value: Any) -> float:

@@ -15,6 +15,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import naming, random_state_of
 from daskml_kit.base import forget, restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import (
@@ -328,7 +329,8 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
         ParameterGrid
             In scikit-learn's order.
         """
-        return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
+        with naming("param_grid"):
+            return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
 
 
 class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  # type: ignore[misc]
@@ -391,6 +393,7 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
         list of dict
             The parameters of each candidate.
         """
-        draw = legacy_random_state(self.random_state)
+        draw = random_state_of(legacy_random_state(self.random_state))
         check_number("n_iter", self.n_iter, low=1, integer=True)
-        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))
+        with naming("param_distributions"):
+            return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))

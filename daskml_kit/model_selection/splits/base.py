@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, Rows, align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.exceptions import DataError
@@ -107,7 +107,7 @@ def legacy_random_state(random_state: Any) -> Any:
 
 def seed_of(random_state: Any) -> int:
     """Return one integer drawn from a seed, RandomState, Generator or None."""
-    return int(check_random_state(legacy_random_state(random_state)).randint(np.iinfo(np.int64).max, dtype=np.int64))
+    return int(random_state_of(legacy_random_state(random_state)).randint(np.iinfo(np.int64).max, dtype=np.int64))
 
 
 def column_of(rows: Rows, name: str) -> Column:
