@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_number, random_state_of
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.engine import Profile, print_pass, watching
@@ -204,6 +205,7 @@ class DaskEstimator:
 
     def _fit_blocks(self, X: Any, y: Any = None, sample_weight: Any = None, checkpoint: Any = None) -> Self:
         own: Any = self
+        check_common(self)
         self._check_parameters()
         with fitting(self):
             several = bool(get_tags(own).target_tags.multi_output)
@@ -402,6 +404,22 @@ def restored(estimator: Any) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+OWN_KINDS = ("average", "precompute", "refit", "verbose")
+"""Parameters with a flag as their default that take something else, too."""
+
+
+def check_common(estimator: Any) -> None:
+    """Raise where a parameter that many estimators have, a flag, the seed or the verbosity, is not of its kind."""
+    for name, parameter in inspect.signature(type(estimator).__init__).parameters.items():
+        value = getattr(estimator, name, None)
+        if isinstance(parameter.default, bool) and name not in OWN_KINDS and not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name}: expected True or False, got {value!r}")
+        if name == "verbose" and not isinstance(value, (bool, np.bool_)):
+            check_number(name, value, low=0)
+        if name == "random_state" and not isinstance(value, np.random.Generator):  # of which this would draw
+            random_state_of(value)
 
 
 def has_fit_steps(estimator: Any) -> bool:

@@ -19,7 +19,7 @@ from daskml_kit.arguments import check_choice as check_choice
 from daskml_kit.arguments import check_number as check_number
 from daskml_kit.arguments import check_numbers as check_numbers
 from daskml_kit.arguments import check_share as check_share
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import naming, random_state_of
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.exceptions import DataError
 
@@ -123,20 +123,27 @@ def _check_memory(
 ) -> Inputs:
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     options: dict[str, Any] = {"accept_sparse": sparse, "dtype": "numeric", "ensure_all_finite": finite}
-    if y is None or is_dask(y):
-        X = validate_data(estimator, X, **options)
-    else:
-        X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labeled, **options)
+    try:
+        if y is None or is_dask(y):
+            X = validate_data(estimator, X, **options)
+        else:
+            X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labeled, **options)
+    except (TypeError, ValueError):
+        with naming("X"):
+            check_array(X, **options, estimator=estimator)
+        with naming("y"):
+            raise
     if sample_weight is not None and not is_dask(sample_weight):
         if isinstance(sample_weight, numbers.Real):
             sample_weight = np.full(X.shape[0], float(sample_weight))
-        sample_weight = check_array(
-            sample_weight,
-            ensure_2d=False,
-            dtype=[np.float64, np.float32],
-            input_name="sample_weight",
-            accept_sparse=False,
-        )
+        with naming("sample_weight"):
+            sample_weight = check_array(
+                sample_weight,
+                ensure_2d=False,
+                dtype=[np.float64, np.float32],
+                input_name="sample_weight",
+                accept_sparse=False,
+            )
         if sample_weight.ndim != 1:
             raise DataError("Sample weights must be 1D array or scalar")
         check_consistent_length(X, sample_weight)

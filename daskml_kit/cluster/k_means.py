@@ -11,7 +11,7 @@ import sklearn.cluster
 from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import naming, random_state_of
 from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -132,7 +132,8 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
             rows = X[draw.choice(len(weight), self.n_clusters, replace=False, p=weight / weight.sum())]
             return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
         found = self.init(X, self.n_clusters, random_state=draw) if callable(self.init) else self.init
-        centers = np.array(found, dtype=np.float64)
+        with naming("init"):
+            centers = np.array(found, dtype=np.float64)
         if centers.shape != (self.n_clusters, X.shape[1]):
             raise ValueError(
                 f"init: the shape of the initial centers {centers.shape} does not match the number of clusters "

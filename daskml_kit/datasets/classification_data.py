@@ -303,7 +303,8 @@ def make_blobs(
     >>> y.compute().sum()
     np.int64(5)
     """
-    sizes = list(n_samples) if isinstance(n_samples, (Sequence, np.ndarray)) else None
+    several = isinstance(n_samples, (Sequence, np.ndarray)) and not isinstance(n_samples, str)
+    sizes = list(np.atleast_1d(n_samples)) if several else None
     check_counts(1, n_samples=n_samples if sizes is None else sum(sizes))
     check_counts(0, **{f"n_samples[{blob}]": size for blob, size in enumerate(sizes or [])})
     low, high = center_box

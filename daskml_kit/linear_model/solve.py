@@ -274,7 +274,10 @@ def _rarest(summary: DataSummary) -> float:
 def check_solver(model: Any) -> None:
     """Raise unless the model's solver has a known name; warn of options for dask-ml's solvers, which are not used."""
     check_choice("solver", model.solver, (*SOLVERS, *OTHER_NAMES))
-    if getattr(model, "solver_kwargs", None):
+    options = getattr(model, "solver_kwargs", None)
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"solver_kwargs: expected a dict or None, got {options!r}")
+    if options:
         warnings.warn(
             f"solver_kwargs: not used, as no solver of dask-ml runs here, got {model.solver_kwargs!r}", stacklevel=4
         )

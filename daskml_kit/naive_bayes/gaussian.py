@@ -8,6 +8,7 @@ import numpy as np
 import sklearn.naive_bayes
 from sklearn.utils.multiclass import check_classification_targets
 
+from daskml_kit.arguments import naming
 from daskml_kit.base import DaskEstimator, lazily, restored
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.moments import Moments
@@ -99,7 +100,8 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
         }
 
     def _given_priors(self, n_classes: int) -> Array:
-        priors = np.asarray(self.priors, dtype=np.float64)
+        with naming("priors"):
+            priors = np.atleast_1d(np.asarray(self.priors, dtype=np.float64))
         if len(priors) != n_classes:
             raise ValueError("Number of priors must match number of classes.")
         if not np.isclose(priors.sum(), 1.0):

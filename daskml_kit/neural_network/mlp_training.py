@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from daskml_kit.arguments import random_state_of
-from daskml_kit.base import DaskEstimator, fitting, genuine_class, parameters_of
+from daskml_kit.base import DaskEstimator, check_common, fitting, genuine_class, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
@@ -58,6 +58,7 @@ UNUSED: dict[str, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
 
 def check_parameters(model: Any) -> None:
     """Raise a ValueError where a parameter of a perceptron cannot be used, or has no use beside the others."""
+    check_common(model)
     check_choice("solver", model.solver, SOLVERS)
     check_choice("activation", model.activation, tuple(ACTIVATIONS))
     check_choice("learning_rate", model.learning_rate, SCHEDULES)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.preprocessing
 
+from daskml_kit.arguments import naming
 from daskml_kit.base import DaskTransformer, forget, numbers, prepare, restored, spec_of_table, with_head, without_names
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine, open_table
@@ -99,6 +100,8 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
             Where a column is not numeric or a value is infinite; it names the block.
         """
         if not is_dask(X):
+            with naming("sample_weight"):
+                np.asarray(1.0 if sample_weight is None else sample_weight, np.float64)
             with restored(self):
                 super().partial_fit(X, y, sample_weight)
                 return self._remember(X)
@@ -114,6 +117,8 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
 
     def _fit_steps(self, spec: DataSpec, factor: float = 1.0, *, weighted: bool = False) -> Fit:
         head, (spread,) = yield from with_head(spec, numbers(spec, Moments()))
+        if weighted and not np.isfinite(spread.weight).all():
+            raise DataError("sample_weight: expected finite numbers, got NaN or infinity")
         spread = spread._replace(weight=spread.weight * factor, squares=spread.squares * factor)
         self._check_width(head.shape[1])
         known = self._known(spread.n_rows)

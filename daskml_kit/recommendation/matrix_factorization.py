@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from daskml_kit.arguments import random_state_of
-from daskml_kit.base import restored
+from daskml_kit.base import check_common, restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
@@ -134,6 +134,7 @@ OPTIMIZERS = {"sgd": sgd, "adagrad": adagrad, "adam": adam}
 
 def config_of(model: Any) -> tuple[TrainingConfig, Update]:
     """Return the configuration of the training and the update rule, once the parameters are checked."""
+    check_common(model)
     check_number("n_factors", model.n_factors, low=1, integer=True)
     check_number("regularization", model.regularization, low=0)
     check_number("tol", model.tol, low=0)
@@ -143,6 +144,8 @@ def config_of(model: Any) -> tuple[TrainingConfig, Update]:
     for side in SIDES:
         if getattr(model, f"n_{side}") is not None:
             check_number(f"n_{side}", getattr(model, f"n_{side}"), low=1, integer=True)
+    if model.n_iter_no_change is not None:
+        check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=True)
     check_choice("optimizer", model.optimizer, tuple(OPTIMIZERS))
     config = TrainingConfig(
         training=check_training(model.training),

@@ -162,6 +162,9 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         check_error_score(self.error_score)
         if "sample_weight" in fit_params:
             raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
+        tol = getattr(self, "tol", None)  # of the searches that stop models on a plateau
+        if tol is not None:
+            check_number("tol", tol, low=0)
         seed = integer_seed(self.random_state)
         candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
         log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
@@ -350,8 +353,10 @@ def draw_parameters(parameters: Any, n_models: int, seed: int) -> list[dict[str,
 
 def integer_seed(random_state: Any) -> int:
     """Return an integer seed; one that is given stays, so that parameters are drawn as scikit-learn draws them."""
-    given = isinstance(random_state, (int, np.integer))
-    return (int(random_state) if given else seed_of(random_state)) % SEEDS
+    if isinstance(random_state, (int, np.integer)):
+        check_number("random_state", random_state, low=0, high=SEEDS - 1, integer=True)
+        return int(random_state)
+    return seed_of(random_state) % SEEDS
 
 
 def check_estimator(estimator: Any) -> None:

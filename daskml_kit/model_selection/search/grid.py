@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import naming, random_state_of
-from daskml_kit.base import forget, restored
+from daskml_kit.base import check_common, forget, restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import (
     BestEstimatorMethods,
@@ -173,6 +173,7 @@ class Search(BestEstimatorMethods):
                 f"pre_dispatch: only {PRE_DISPATCH!r} is supported: fits share passes or are queued by Dask, got "
                 f"{self.pre_dispatch!r}"
             )
+        check_common(self)
         check_error_score(self.error_score)
         if self.iid is not None:
             message = "iid has no effect: as in scikit-learn, mean scores give each split the same weight"
