@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.numerics.linalg import solve_positive
 from daskml_kit.numerics.losses import hessian_times
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.fista import fista
@@ -66,7 +67,7 @@ def _solver(problem: Problem, summary: DataSummary, share: float) -> Solver:
     oracle, w = problem.oracle(), problem.start
     if len(w) > FREE_HESSIANS and not problem.l1.any():
         scale = diagonal(problem, summary)
-        return with_hessian(oracle, lbfgs(oracle, w, tol=LOOSE, max_iter=20, scale=scale))
+        return with_hessian(oracle, lbfgs(oracle, w, tol=LOOSE, max_iter=20, inverse=1 / scale))
     return newton(oracle, w, tol=1e-8, max_iter=25, l1=problem.l1, decrement=share)
 
 
@@ -116,6 +117,8 @@ FEW_PRODUCTS = 2e9
 """Up to so many products a Hessian of all rows takes a fraction of a second."""
 FAR = 10.0
 """Means that are so many standard deviations from zero are taken off the features inside of the solver."""
+ALIKE = 10.0
+"""Coefficients whose curvatures differ by less are scaled alike by L-BFGS, which then stays in the span of the rows."""
 MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 SHORT_ROW = 32
@@ -235,7 +238,25 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
         return newton_cg(oracle, w, tol=tol, max_iter=max_iter, scale=scale, ridge=problem.l2)
     if problem.l1.any():
         return fista(oracle, w, l1=problem.l1, tol=tol, max_iter=max_iter, scale=scale)
-    return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
+    return lbfgs(oracle, w, tol=tol, max_iter=max_iter, inverse=_inverse(problem, summary, scale))
+
+
+def _inverse(problem: Problem, summary: DataSummary, diagonal: Array) -> Array:
+    """Return the metric that L-BFGS starts with: the inverse of the sample's Hessian at the start, or of its diagonal.
+
+    Scaled by a diagonal, steps leave the span of the rows. Where columns are collinear only the penalty leads back,
+    whose gradients are below any tolerance.
+    """
+    d = problem.shape[1] - 1
+    if len(diagonal) > CHEAP_HESSIANS or sp.issparse(summary.sample_X) or problem.columns is not None:
+        penalized = problem.l2 > 0
+        alike = penalized.any() and diagonal[penalized].max() <= ALIKE * diagonal[penalized].min()
+        return 1 / (np.where(penalized, diagonal[penalized].mean(), diagonal) if alike else diagonal)
+    X = np.ones((len(summary.sample_weight), d + 1))
+    X[:, :d] = summary.sample_X - (0 if problem.center is None else problem.center)
+    gram = (X.T * summary.sample_weight) @ X * (_curvature(problem, summary) / summary.sample_weight.sum())
+    whole = np.kron(np.eye(problem.shape[0]), gram)[np.ix_(problem.free, problem.free)] + np.diag(problem.l2)
+    return solve_positive(whole, np.eye(len(whole)))
 
 
 def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> str:
