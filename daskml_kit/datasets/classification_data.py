@@ -303,8 +303,7 @@ def make_blobs(
     >>> y.compute().sum()
     np.int64(5)
     """
-    several = isinstance(n_samples, (Sequence, np.ndarray)) and not isinstance(n_samples, str)
-    sizes = list(np.atleast_1d(n_samples)) if several else None
+    sizes = None if isinstance(n_samples, str) or not isinstance(n_samples, (Sequence, np.ndarray)) else list(n_samples)
     check_counts(1, n_samples=n_samples if sizes is None else sum(sizes))
     check_counts(0, **{f"n_samples[{blob}]": size for blob, size in enumerate(sizes or [])})
     low, high = center_box
