@@ -53,7 +53,7 @@ def watching(watcher: Callable[[Profile], None]) -> Iterator[None]:
 def print_pass(profile: Profile) -> None:
     """Print one line on the pass that has ended."""
     elapsed = time.perf_counter() - profile.started
-    print(f"pass {profile.passes}: {elapsed:.3f} s, {profile.tasks} tasks so far")
+    print(f"pass {profile.passes}: {elapsed:.3f} s, {profile.tasks} tasks so far, {profile.where}")
 
 
 @dataclass
@@ -73,6 +73,8 @@ class Profile:
         Seconds from the opening of the engine to its closing.
     started : float
         Clock of the opening, of `time.perf_counter`.
+    where : str, default "in threads of this process"
+        Where the passes are computed, and how many megabytes were fetched from a cluster for that.
 
     See Also
     --------
@@ -90,6 +92,7 @@ class Profile:
     computing: float = 0.0
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
+    where: str = "in threads of this process"
 
     def add(self, computing: float, tasks: int) -> None:
         """Count one pass.

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -92,6 +93,18 @@ def layer_sizes(model: Any) -> list[int]:
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, whole numbers, got {sizes!r}")
     return [int(size) for size in given]
+
+
+SHORT_STEP = 1e8
+"""Operations of a step, below which it takes no longer than a round trip to a cluster: some milliseconds."""
+
+
+def has_short_steps(model: Any, n_features: int) -> bool:
+    """Return whether steps by minibatches, of which nobody said where to make them, are too short for a cluster."""
+    sizes = [n_features, *layer_sizes(model)]
+    products = sum(a * b for a, b in pairwise(sizes))
+    chosen = model.training is None and model.solver != "lbfgs"
+    return chosen and 6 * products * batch_rows(model, 2**62) <= SHORT_STEP
 
 
 def config_of(model: Any, *, batch_size: int, seed: int, epochs: int) -> TrainingConfig:
@@ -281,7 +294,8 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
             inputs = check_fit(self, X, y, sample_weight, labeled=labeled, multi_output=not labeled, finite=True)
             if self.solver == "lbfgs" and not any(is_dask(part) for part in inputs):
                 return self._fit_by_sklearn(inputs, anew=anew)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
+            short = has_short_steps(self, self.n_features_in_)
+            with open_engine(*inputs, n_jobs=self.n_jobs, short_steps=short) as engine:
                 summary: DataSummary = engine.answer(Summary(labeled, 1, engine.n_blocks, 0))[0]
                 self._require_rows(summary)
                 known = classes if anew else getattr(self, "classes_", None)
