@@ -143,7 +143,7 @@ def find_client() -> Client | None:
 
 
 class _Here(NamedTuple):
-    """How many threads of this process compute, and whether larger data is fetched for them, too."""
+    """Threads of this process that compute, and whether larger data is fetched for them, too."""
 
     n_threads: int | None
     short_steps: bool = False
