@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_number, random_state_of
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.engine import Profile, print_pass, watching
@@ -206,6 +207,7 @@ class DaskEstimator:
 
     def _fit_blocks(self, X: Any, y: Any = None, sample_weight: Any = None, checkpoint: Any = None) -> Self:
         own: Any = self
+        check_common(self)
         self._check_parameters()
         with fitting(self):
             several = bool(get_tags(own).target_tags.multi_output)
@@ -227,7 +229,11 @@ class DaskEstimator:
         twin = self.to_sklearn()
         if not is_dask(X):
             return getattr(twin, method)(X)
-        check_features(self, X)
+        if method != "inverse_transform":
+            check_features(self, X)
+        elif n_features_of(X) != len(twin.get_feature_names_out()):
+            expected = len(twin.get_feature_names_out())
+            raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {expected} of transform")
         if meta is None:
             meta = getattr(twin, method)(like(None, X))[:0]
         return map_rows(twin, method, X, meta)
@@ -266,8 +272,9 @@ class DaskTransformer(DaskEstimator):
             Where a block cannot be used; the message names it.
         """
         if not is_dask(X):
-            super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
-            return self._remember(X)
+            with restored(self):
+                super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
+                return self._remember(X)
         table = prepare(self, X)
         with open_table(table, keep=self.many_passes) as engine:
             return self._fit_tables(engine, self._fit_steps(spec_of_table(table)))
@@ -309,8 +316,9 @@ class DaskTransformer(DaskEstimator):
         """
         if is_dask(X):
             return self.fit(X, y, **params).transform(X)
-        result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
-        self._remember(X)
+        with restored(self):
+            result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
+            self._remember(X)
         return result
 
     def _inverse(self, X: Any, **params: Any) -> Any:
@@ -384,14 +392,36 @@ def fitting(estimator: Any) -> Iterator[None]:
     BLAS keeps to one thread: solvers factor matrices between passes, and BLAS threads there wait for a busy neighbor
     (0.4 s for 20 ms).
     """
+    with restored(estimator), computing(), watching(print_pass) if getattr(estimator, "verbose", 0) else nullcontext():
+        yield
+
+
+@contextmanager
+def restored(estimator: Any) -> Iterator[None]:
+    """Leave the attributes of the estimator as they were if what is inside fails or is interrupted."""
     before = dict(vars(estimator))
     try:
-        with computing(), watching(print_pass) if getattr(estimator, "verbose", 0) else nullcontext():
-            yield
+        yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+OWN_KINDS = ("average", "precompute", "refit", "verbose")
+"""Parameters with a flag as their default that take something else, too."""
+
+
+def check_common(estimator: Any) -> None:
+    """Raise where a parameter that many estimators have, a flag, the seed or the verbosity, is not of its kind."""
+    for name, parameter in inspect.signature(type(estimator).__init__).parameters.items():
+        value = getattr(estimator, name, None)
+        if isinstance(parameter.default, bool) and name not in OWN_KINDS and not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name}: expected True or False, got {value!r}")
+        if name == "verbose" and not isinstance(value, (bool, np.bool_)):
+            check_number(name, value, low=0)
+        if name == "random_state" and not isinstance(value, np.random.Generator):  # of which this would draw
+            random_state_of(value)
 
 
 def has_fit_steps(estimator: Any) -> bool:
@@ -497,7 +527,7 @@ def prepare(transformer: Any, X: Any) -> Any:
     return plain_strings(X)
 
 
-def forget(transformer: Any) -> None:
+def forget(estimator: Any) -> None:
     """Remove the fitted attributes of an earlier fit."""
-    for name in [name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")]:
-        delattr(transformer, name)
+    for name in [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]:
+        delattr(estimator, name)

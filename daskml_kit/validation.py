@@ -12,12 +12,16 @@ import pandas as pd
 import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
+from daskml_kit.arguments import check_choice as check_choice
+from daskml_kit.arguments import check_number as check_number
+from daskml_kit.arguments import check_numbers as check_numbers
+from daskml_kit.arguments import check_share as check_share
+from daskml_kit.arguments import naming, random_state_of
 from daskml_kit.data.collections import as_partitioned, is_dask, n_features_of
 from daskml_kit.exceptions import DataError
-from daskml_kit.typing import Array
 
 
 class Inputs(NamedTuple):
@@ -96,40 +100,6 @@ def check_features(estimator: Any, X: Any) -> None:
         )
 
 
-def check_number(
-    name: str, value: Any, *, low: float, strict: bool = False, integer: bool = False, infinite: bool = False
-) -> None:
-    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``); infinity if so said."""
-    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    fine = isinstance(value, kinds) and not isinstance(value, bool) and (infinite or np.isfinite(value))
-    if not fine or not (value > low if strict else value >= low):
-        kind = "an integer" if integer else "a number" if infinite else "a finite number"
-        raise ValueError(f"{name}: expected {kind} {'above' if strict else 'of at least'} {low:g}, got {value!r}")
-
-
-def check_numbers(name: str, value: Any) -> Array:
-    """Return the parameter, a finite number of at least 0 or a vector of these, as a vector; raise unless it is one."""
-    try:
-        found = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
-        found = np.full(1, np.nan)
-    if found.ndim != 1 or not (np.isfinite(found) & (found >= 0)).all():
-        raise ValueError(f"{name}: expected finite numbers of at least 0, got {value!r}")
-    return found
-
-
-def check_share(name: str, value: Any) -> None:
-    """Raise unless the parameter is a number from 0 to 1."""
-    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
-
-
-def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Raise unless the parameter is one of ``choices``."""
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")
-
-
 def seed_of(random_state: Any) -> int:
     """Return a seed of any ``random_state``: an int as it is, 0 for None, else drawn from the generator.
 
@@ -141,10 +111,11 @@ def seed_of(random_state: Any) -> int:
     if random_state is None:
         return 0
     if isinstance(random_state, numbers.Integral):
+        check_number("random_state", random_state, low=0, high=2**32 - 1, integer=True)
         return int(random_state)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    return int(random_state_of(random_state).randint(2**31 - 1))
 
 
 def _check_memory(
@@ -152,20 +123,27 @@ def _check_memory(
 ) -> Inputs:
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     options: dict[str, Any] = {"accept_sparse": sparse, "dtype": "numeric", "ensure_all_finite": finite}
-    if y is None or is_dask(y):
-        X = validate_data(estimator, X, **options)
-    else:
-        X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labeled, **options)
+    try:
+        if y is None or is_dask(y):
+            X = validate_data(estimator, X, **options)
+        else:
+            X, y = validate_data(estimator, X, y, multi_output=multi_output, y_numeric=not labeled, **options)
+    except (TypeError, ValueError):
+        with naming("X"):
+            check_array(X, **options, estimator=estimator)
+        with naming("y"):
+            raise
     if sample_weight is not None and not is_dask(sample_weight):
         if isinstance(sample_weight, numbers.Real):
             sample_weight = np.full(X.shape[0], float(sample_weight))
-        sample_weight = check_array(
-            sample_weight,
-            ensure_2d=False,
-            dtype=[np.float64, np.float32],
-            input_name="sample_weight",
-            accept_sparse=False,
-        )
+        with naming("sample_weight"):
+            sample_weight = check_array(
+                sample_weight,
+                ensure_2d=False,
+                dtype=[np.float64, np.float32],
+                input_name="sample_weight",
+                accept_sparse=False,
+            )
         if sample_weight.ndim != 1:
             raise DataError("Sample weights must be 1D array or scalar")
         check_consistent_length(X, sample_weight)

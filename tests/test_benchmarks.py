@@ -21,6 +21,7 @@ from benchmarks import (
     preparation,
     search,
     sparse,
+    trust,
 )
 from benchmarks.program import Setting
 from benchmarks.race import table
@@ -62,6 +63,12 @@ def test_each_work_gives_rows(work: str) -> None:
     untimed = [row for row in rows if not row.unit]
     loose = LOOSER.get(work, LOOSE)
     assert all(row.ratio <= loose * row.wanted for row in untimed if row.wanted), table(untimed)
+
+
+def test_bad_inputs_are_refused_by_errors_that_name_them() -> None:
+    (row,) = trust.bad_inputs(Setting(scale=1 / 6, repeat=1))
+    assert row.peer >= 428
+    assert not row.notes
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:

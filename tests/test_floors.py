@@ -15,7 +15,7 @@ FLOORS: dict[str, list[list[str]]] = {
     "": [
         ["typing", "exceptions"],
         ["data/coded"],
-        ["data/block"],
+        ["data/block", "arguments"],
         ["numerics"],
         ["reductions"],
         ["solvers", "optim"],

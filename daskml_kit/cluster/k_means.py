@@ -10,9 +10,9 @@ import scipy.sparse as sp
 import sklearn.cluster
 from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
-from daskml_kit.base import DaskEstimator
+from daskml_kit.arguments import naming, random_state_of
+from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
@@ -95,8 +95,9 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        self._fit_blocks(X, None, sample_weight)
-        self.labels_ = self.predict(X)
+        with restored(self):
+            self._fit_blocks(X, None, sample_weight)
+            self.labels_ = self.predict(X)
         return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
@@ -105,7 +106,7 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         if sample.n_rows < self.n_clusters:
             raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
-        tol, draw = self.tol * float(np.mean(spread.variance)), check_random_state(self.random_state)
+        tol, draw = self.tol * float(np.mean(spread.variance)), random_state_of(self.random_state)
         starts = [self._start(sample, shift, draw) for _ in range(self._n_starts())]
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in enumerate(starts)}
@@ -131,7 +132,8 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
             rows = X[draw.choice(len(weight), self.n_clusters, replace=False, p=weight / weight.sum())]
             return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
         found = self.init(X, self.n_clusters, random_state=draw) if callable(self.init) else self.init
-        centers = np.array(found, dtype=np.float64)
+        with naming("init"):
+            centers = np.array(found, dtype=np.float64)
         if centers.shape != (self.n_clusters, X.shape[1]):
             raise ValueError(
                 f"init: the shape of the initial centers {centers.shape} does not match the number of clusters "

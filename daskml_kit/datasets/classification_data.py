@@ -12,9 +12,10 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn.datasets
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils.random import sample_without_replacement
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.datasets.generate import (
     Chunks,
     Groups,
@@ -124,7 +125,7 @@ def make_classification(
     options |= {"flip_y": flip_y, "class_sep": class_sep, "hypercube": hypercube, "shuffle": shuffle}
     shares = None if weights is None else [float(weight) for weight in weights]
     sklearn.datasets.make_classification(1, **options, weights=shares, random_state=0)  # refuses what is out of range
-    state = check_random_state(random_state)
+    state = random_state_of(random_state)
     n_clusters, n_telling = n_classes * n_clusters_per_class, n_informative + n_redundant
     shares = _class_shares(shares, n_classes)
     floors = [int(n_samples * shares[k % n_classes] / n_clusters_per_class) for k in range(n_clusters)]
@@ -302,7 +303,7 @@ def make_blobs(
     >>> y.compute().sum()
     np.int64(5)
     """
-    sizes = list(n_samples) if isinstance(n_samples, (Sequence, np.ndarray)) else None
+    sizes = None if isinstance(n_samples, str) or not isinstance(n_samples, (Sequence, np.ndarray)) else list(n_samples)
     check_counts(1, n_samples=n_samples if sizes is None else sum(sizes))
     check_counts(0, **{f"n_samples[{blob}]": size for blob, size in enumerate(sizes or [])})
     low, high = center_box
@@ -313,7 +314,7 @@ def make_blobs(
     given = {"centers": centers, "cluster_std": cluster_std, "center_box": center_box, "shuffle": shuffle}
     each = 1 if sizes is None else [1] * len(sizes)
     sklearn.datasets.make_blobs(each, n_features, **given, return_centers=return_centers, random_state=0)  # checks them
-    state = check_random_state(random_state)
+    state = random_state_of(random_state)
     if not np.ndim(centers):
         n_centers = centers if centers is not None else 3 if sizes is None else len(sizes)
         centers = state.uniform(low, high, size=(n_centers, n_features))
@@ -387,7 +388,7 @@ def make_classification_df(
     (['var0', 'var1', 'var2', 'var3'], (0, 50, 99))
     """
     check_numbers(0, 1, response_rate=response_rate, predictability=predictability)
-    state = check_random_state(random_state)
+    state = random_state_of(random_state)
     X, y = make_classification(
         n_samples=n_samples,
         flip_y=1 - predictability,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.datasets.generate import (
     Chunks,
     Groups,
@@ -199,7 +199,7 @@ def make_ratings(
         if not -np.inf < low < high < np.inf:
             raise ValueError(f"rating_range: expected finite bounds, the lower first, got {rating_range!r}")
         middle, spread = float(np.mean(bounds)), float(np.ptp(bounds) / 4)
-    state = check_random_state(random_state)
+    state = random_state_of(random_state)
     counts = item_counts(n_users, n_items, n_ratings, popularity)[state.permutation(n_items)]
     model = LowRankModel(n_users, n_items, n_factors, spread, draw_seed(state))
     draw = partial(

@@ -8,8 +8,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import sklearn.datasets
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.datasets.generate import Chunks, RandomRows, arrays, check_counts, check_numbers, draw_seed
 from daskml_kit.typing import Array
 
@@ -89,7 +89,7 @@ def make_regression(
     True
     """
     check_counts(1, n_samples=n_samples)
-    state = check_random_state(random_state)
+    state = random_state_of(random_state)
     rank: dict[str, Any] = {"effective_rank": effective_rank, "tail_strength": tail_strength}
     options = {"n_informative": n_informative, "n_targets": n_targets, "noise": noise, "shuffle": shuffle, **rank}
     truth = sklearn.datasets.make_regression(1, n_features, **options, coef=True, random_state=state)[2]
@@ -187,10 +187,10 @@ def make_counts(
     """
     check_counts(1, n_samples=n_samples, n_features=n_features)
     check_counts(0, n_informative=n_informative)
-    check_numbers(scale=scale)
+    check_numbers(0, scale=scale)
     if n_informative > n_features:
         raise ValueError(f"n_informative: expected at most n_features={n_features}, got {n_informative}")
-    state = check_random_state(random_state)
+    state = random_state_of(random_state)
     coef = np.zeros(n_features)
     informative = state.choice(n_features, n_informative, replace=False)
     coef[informative] = (state.uniform(size=n_informative) - 1) * scale

@@ -8,12 +8,12 @@ import numpy as np
 import sklearn.decomposition
 from sklearn.utils.extmath import svd_flip
 
+from daskml_kit.arguments import check_choice, check_number
 from daskml_kit.base import DaskEstimator, without_names
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice
 
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 
@@ -134,5 +134,10 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         check_choice("svd_solver", self.svd_solver, SOLVERS)
+        check_choice("power_iteration_normalizer", self.power_iteration_normalizer, ("auto", "QR", "LU", "none"))
+        check_number("tol", self.tol, low=0)
+        check_number("n_oversamples", self.n_oversamples, low=1, integer=True)
+        if self.iterated_power != "auto":
+            check_number("iterated_power", self.iterated_power, low=0, integer=True)
         if self.n_components is not None and not isinstance(self.n_components, (int, float, np.integer)):
             raise ValueError(f"n_components: expected a number or None, got {self.n_components!r}")

@@ -74,7 +74,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._paces: dict[str, Pace] = {}
         self._threads: Mapping[str, int] = {}
         self._name, self._passes, self._cache = uuid.uuid4().hex, count(), cache
-        self.profile = Profile()
+        self.profile = Profile(where="on the workers of the cluster")
         self._follow_workers()
 
     def answer(self, reduction: Reduction) -> list[Any]:

@@ -54,7 +54,7 @@ def watching(watcher: Callable[[Profile], None]) -> Iterator[None]:
 def print_pass(profile: Profile) -> None:
     """Print one line on the pass that has ended."""
     elapsed = time.perf_counter() - profile.started
-    print(f"pass {profile.passes}: {elapsed:.3f} s, {profile.tasks} tasks so far")
+    print(f"pass {profile.passes}: {elapsed:.3f} s, {profile.tasks} tasks so far, {profile.where}")
 
 
 @dataclass
@@ -76,6 +76,8 @@ class Profile:
         Clock of the opening, of `time.perf_counter`.
     solver : str, default ""
         Solver of a linear model, and why it was chosen; "" where there is no choice.
+    where : str, default "in threads of this process"
+        Where the passes are computed, and how many megabytes were fetched from a cluster for that.
 
     See Also
     --------
@@ -94,6 +96,7 @@ class Profile:
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter)
     solver: str = ""
+    where: str = "in threads of this process"
 
     def add(self, computing: float, tasks: int) -> None:
         """Count one pass.

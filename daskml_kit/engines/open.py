@@ -3,9 +3,11 @@
 | case | the data | its blocks | without a cluster | on a cluster |
 |---|---|---|---|---|
 | memory | NumPy, CSR | views of some megabytes | threads here | threads here |
-| persisted | futures | as they lie | | a task a worker thread beside them; up to 16 MB threads here |
+| persisted | futures | as they lie | | a task a worker thread beside them; small data threads here |
 | fits | lazy, half the free memory at most | computed once, held | threads here | as persisted |
 | streams | lazy, larger or not to be kept | computed in each pass, cached | threads here | a task a worker thread |
+
+Small is up to 16 MB, and for steps that are shorter than a round trip 256 MB; `Profile.where` tells where a fit ran.
 
 `open_engine` opens numbers: aligned with their targets and weights, checked, runs of tiny blocks merged. What it
 streams in several passes is computed in the first; the others map the numbers from the disk of the worker
@@ -15,11 +17,12 @@ not keep is streamed by the scheduler, a task a block, since such blocks often s
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
 import dask.array as da
@@ -67,8 +70,12 @@ from daskml_kit.workers.connection import (
     wait_for_workers,
 )
 
+logger = logging.getLogger(__name__)
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
+SHORT_STEPS = 16
+"""So many times as much is fetched for steps that are shorter than a round trip: 256 MB take a second or two, where
+1,000 steps of 200 rows take six on the workers, and 0.3 s here."""
 LOCAL_SCHEDULERS = ("threads", "threading", "sync", "synchronous", "single-threaded", "processes")
 
 
@@ -83,6 +90,7 @@ def open_engine(
     setting: object = None,
     fold: Any = None,
     many_passes: bool = True,
+    short_steps: bool = False,
 ) -> Iterator[Engine]:
     """Open an engine over the aligned row blocks of the data, and close it in the end.
 
@@ -101,6 +109,8 @@ def open_engine(
         The ids by which a cross-validation tells the rows.
     many_passes : bool, default=True
         Whether one pass may not be enough: then blocks that are streamed are cached.
+    short_steps : bool, default False
+        Whether what runs are many steps, each shorter than a round trip to a cluster: then larger data is fetched, too.
 
     Raises
     ------
@@ -118,7 +128,7 @@ def open_engine(
     with (
         telling_lost_scheduler(checkpoint),
         released_task_thread(client is not None) as inside,
-        _open(client, X, y, sample_weight, fold, _threads(n_jobs, inside), many_passes) as engine,
+        _open(client, X, y, sample_weight, fold, _Here(_threads(n_jobs, inside), short_steps, many_passes)) as engine,
     ):
         if checkpoint is None:
             yield engine
@@ -150,18 +160,28 @@ def find_client() -> Client | None:
     return client
 
 
-def _open(
-    client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None, many_passes: bool
-) -> Engine:
+class _Here(NamedTuple):
+    """Threads of this process that compute, whether larger data is fetched for them, and streamed data cached."""
+
+    n_threads: int | None
+    short_steps: bool = False
+    many_passes: bool = True
+
+    def may_fetch(self, n_bytes: float) -> bool:
+        """Return whether a cluster's data of this size is fetched and fitted here."""
+        if not self.short_steps:
+            return n_bytes <= LOCAL_BYTES
+        return n_bytes <= SHORT_STEPS * LOCAL_BYTES and fits(None, n_bytes)
+
+
+def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _Here) -> Engine:
     if is_dask(X):
-        return _open_dask(client, X, y, weight, fold, n_threads, many_passes)
+        return _open_dask(client, X, y, weight, fold, here)
     y, weight = dask.compute(y, weight)
-    return LocalEngine(memory_blocks(X, _memory(y), _memory(weight), fold), n_threads)
+    return LocalEngine(memory_blocks(X, _memory(y), _memory(weight), fold), here.n_threads)
 
 
-def _open_dask(
-    client: Client | None, X: Any, y: Any, weight: Any, fold: Any, n_threads: int | None, many_passes: bool
-) -> Engine:
+def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _Here) -> Engine:
     parts: dict[str, da.Array | Array] = {"X": dask_matrix(X)}
     for name, values in (("y", y), ("sample_weight", weight), ("fold", fold)):
         if values is not None:
@@ -172,9 +192,9 @@ def _open_dask(
         aligned, places = _merge(align(parts, trust=True))
         graph = {key: task for array in aligned.values() for key, task in dict(array.__dask_graph__()).items()}
         blocks = lazy_blocks({name: block_keys(array) for name, array in aligned.items()}, graph, places)
-        cache = cache_limit() if many_passes else None
+        cache = cache_limit() if here.many_passes else None
         if client is None:
-            return LocalEngine(blocks, n_threads, cache)
+            return LocalEngine(blocks, here.n_threads, cache)
         if not (graphs_overlap(blocks) or any(futures_of(array) for array in arrays.values())):
             return FuturesEngine(client, blocks, cache=cache)
     if any(has_unknown(array) for array in arrays.values()):
@@ -183,8 +203,8 @@ def _open_dask(
     aligned = _persist(client, aligned)
     if client is None:
         values = {name: dask.get(dict(a.__dask_graph__()), block_keys(a)) for name, a in aligned.items()}
-        return _over_values(values, places, n_threads)
-    return _over_futures(client, {name: _block_futures(array) for name, array in aligned.items()}, places, n_threads)
+        return _over_values(values, places, here.n_threads)
+    return _over_futures(client, {name: _block_futures(array) for name, array in aligned.items()}, places, here)
 
 
 def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[Place]]:
@@ -194,12 +214,16 @@ def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[P
 
 
 def _over_futures(
-    client: Client, columns: Mapping[str, Sequence[Future]], places: Sequence[Place], n_threads: int | None
+    client: Client, columns: Mapping[str, Sequence[Future]], places: Sequence[Place], here: _Here
 ) -> Engine:
     """Read the blocks beside the workers that hold them, or here where they are small."""
-    if sum(client.nbytes([future.key for future in columns["X"]], summary=False).values()) <= LOCAL_BYTES:
+    n_bytes = sum(client.nbytes([future.key for future in columns["X"]], summary=False).values())
+    if here.may_fetch(n_bytes):
         values = dict(zip(columns, client.gather(list(columns.values())), strict=True))
-        return _over_values(values, places, n_threads)
+        engine = _over_values(values, places, here.n_threads)
+        engine.profile.where += f", which fetched {n_bytes / 1e6:.3g} MB of X"
+        logger.info("fitted %s", engine.profile.where)
+        return engine
     rows = zip(rows_of(columns), places, strict=True)
     return FuturesEngine(client, [Remote._make((*parts, place)) for parts, place in rows])
 
@@ -342,7 +366,7 @@ def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_th
     if client is not None and held:
         futures = {future.key: future for future in futures_of(blocks)}
         wait(list(futures.values()))
-        return _over_futures(client, {"X": [futures[key] for key in keys]}, places, n_threads)
+        return _over_futures(client, {"X": [futures[key] for key in keys]}, places, _Here(n_threads))
     if client is not None:
         return FuturesEngine(
             client, [Remote(key, None, None, None, place) for key, place in zip(keys, places, strict=True)], graph

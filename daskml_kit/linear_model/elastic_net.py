@@ -151,6 +151,8 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
         check_share("l1_ratio", self.l1_ratio)
         check_number("tol", self.tol, low=0)
         check_number("max_iter", self.max_iter, low=1, integer=True)
+        if not isinstance(self.precompute, (bool, np.bool_)) and np.ndim(self.precompute) != 2:
+            raise ValueError(f"precompute: expected True, False or a Gram matrix, got {self.precompute!r}")
         check_choice("selection", self.selection, ("cyclic", "random"))
 
 

@@ -221,6 +221,8 @@ class PenalizedLeastSquares(LeastSquares):
 
     def _check_parameters(self) -> None:
         check_number("tol", self.tol, low=0)
+        if self.max_iter is not None:
+            check_number("max_iter", self.max_iter, low=1, integer=True)
         check_choice("solver", self.solver, RIDGE_SOLVERS)
         check_numbers("alpha", self.alpha)
 

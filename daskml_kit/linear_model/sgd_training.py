@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import validate_data
 
-from daskml_kit.base import DaskEstimator, fitting, parameters_of
+from daskml_kit.arguments import random_state_of
+from daskml_kit.base import DaskEstimator, check_common, fitting, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
@@ -38,14 +39,13 @@ from daskml_kit.parameter_server.training.config import (
     TrainingConfig,
     check_training,
     checked,
-    random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
 from daskml_kit.parameter_server.training.updates import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice, check_features, check_fit, check_number
+from daskml_kit.validation import check_choice, check_features, check_fit, check_number, check_share
 
 RATES = ("auto", "optimal", "constant", "invscaling", "adaptive", "pa1", "pa2")
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
@@ -53,6 +53,7 @@ PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 def check_parameters(model: Any) -> None:
     """Raise where a parameter is unknown, out of its range, or of no use beside the others."""
+    check_common(model)
     check_choice("loss", model.loss, model.losses)
     for name in ("alpha", "epsilon", "power_t"):
         check_number(name, getattr(model, name), low=0)
@@ -66,8 +67,9 @@ def check_parameters(model: Any) -> None:
         check_number("eta0", model.eta0, low=0, strict=True)
     if not isinstance(model.average, (bool, np.bool_)):
         check_number("average", model.average, low=0, integer=True)
-    if model.early_stopping:
-        check_number("validation_fraction", model.validation_fraction, low=0, strict=True)
+    check_number("validation_fraction", model.validation_fraction, low=0, below=1, strict=True)
+    if model.l1_ratio is not None:
+        check_share("l1_ratio", model.l1_ratio)
     model._penalty()
     check_choice("optimizer", model.optimizer, OPTIMIZERS)
     check_choice("learning_rate", model.learning_rate, RATES)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.arrow import Arrow, packed_size
+from daskml_kit.numerics.linalg import solve_positive
 from daskml_kit.numerics.losses import hessian_times
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.active_newton import active_newton
@@ -69,7 +70,7 @@ def _solver(problem: Problem, summary: DataSummary, share: float) -> Solver:
     oracle, w = problem.oracle(), problem.start
     if len(w) > FREE_HESSIANS and not problem.l1.any():
         scale = diagonal(problem, summary)
-        return with_hessian(oracle, lbfgs(oracle, w, tol=LOOSE, max_iter=20, scale=scale))
+        return with_hessian(oracle, lbfgs(oracle, w, tol=LOOSE, max_iter=20, inverse=1 / scale))
     return newton(oracle, w, tol=1e-8, max_iter=25, l1=problem.l1, decrement=share)
 
 
@@ -126,6 +127,8 @@ FEW_ROWS = 1000
 """Up to so many sparse rows, of at least twice as many features, a fit is in the space that they span."""
 MOST_IN_ROW_SPACE = 2500
 """Coordinates of all outputs in that space, up to which Hessians are factored."""
+ALIKE = 10.0
+"""Coefficients whose curvatures differ by less are scaled alike by L-BFGS, which then stays in the span of the rows."""
 MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 FEW_OUTPUTS = 5
@@ -320,7 +323,25 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
         return newton_cg(oracle, w, tol=tol, max_iter=max_iter, scale=scale, ridge=problem.l2)
     if problem.l1.any():
         return fista(oracle, w, l1=problem.l1, tol=tol, max_iter=max_iter, scale=scale)
-    return lbfgs(oracle, w, tol=tol, max_iter=max_iter, scale=scale)
+    return lbfgs(oracle, w, tol=tol, max_iter=max_iter, inverse=_inverse(problem, summary, scale))
+
+
+def _inverse(problem: Problem, summary: DataSummary, diagonal: Array) -> Array:
+    """Return the metric that L-BFGS starts with: the inverse of the sample's Hessian at the start, or of its diagonal.
+
+    Scaled by a diagonal, steps leave the span of the rows. Where columns are collinear only the penalty leads back,
+    whose gradients are below any tolerance.
+    """
+    d = problem.shape[1] - 1
+    if len(diagonal) > CHEAP_HESSIANS or sp.issparse(summary.sample_X) or problem.columns is not None:
+        penalized = problem.l2 > 0
+        alike = penalized.any() and diagonal[penalized].max() <= ALIKE * diagonal[penalized].min()
+        return 1 / (np.where(penalized, diagonal[penalized].mean(), diagonal) if alike else diagonal)
+    X = np.ones((len(summary.sample_weight), d + 1))
+    X[:, :d] = summary.sample_X - (0 if problem.center is None else problem.center)
+    gram = (X.T * summary.sample_weight) @ X * (_curvature(problem, summary) / summary.sample_weight.sum())
+    whole = np.kron(np.eye(problem.shape[0]), gram)[np.ix_(problem.free, problem.free)] + np.diag(problem.l2)
+    return solve_positive(whole, np.eye(len(whole)))
 
 
 def _active_newton(problem: Problem, tol: float, max_iter: int, scale: Array) -> Solver:
@@ -398,7 +419,10 @@ def _rarest(summary: DataSummary) -> float:
 def check_solver(model: Any) -> None:
     """Raise unless the model's solver has a known name; warn of options for dask-ml's solvers, which are not used."""
     check_choice("solver", model.solver, (*SOLVERS, *OTHER_NAMES))
-    if getattr(model, "solver_kwargs", None):
+    options = getattr(model, "solver_kwargs", None)
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"solver_kwargs: expected a dict or None, got {options!r}")
+    if options:
         warnings.warn(
             f"solver_kwargs: not used, as no solver of dask-ml runs here, got {model.solver_kwargs!r}", stacklevel=4
         )

@@ -13,6 +13,7 @@ import dask
 import dask.array as da
 import numpy as np
 
+from daskml_kit.arguments import naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.block import as_block
 from daskml_kit.data.collections import dask_vector, is_dask
@@ -37,7 +38,12 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
             if any(map(is_dask, (y_true, y_pred, given.get("sample_weight")))):
                 return ours(*args, **kwargs)
             given.pop("compute", None)
-            value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
+            try:
+                value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
+            except (TypeError, ValueError):
+                with naming("sample_weight"):
+                    np.asarray(given.get("sample_weight", 1), np.float64)
+                raise
             return float(value) if np.ndim(value) == 0 else value
 
         return metric

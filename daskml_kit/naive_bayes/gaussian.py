@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 import sklearn.naive_bayes
 from sklearn.utils.multiclass import check_classification_targets
 
-from daskml_kit.base import DaskEstimator, lazily
+from daskml_kit.arguments import naming
+from daskml_kit.base import DaskEstimator, lazily, restored
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.per_class import ClassResults, PerClass, Unweighted
@@ -52,7 +55,31 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
     """
 
     many_passes = False
+    var_: Array
+
     predict_joint_log_proba = lazily("predict_joint_log_proba", "logarithms of the joint probabilities")
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Go on learning from more rows in memory.
+
+        Parameters
+        ----------
+        X : array or data frame of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+        classes : array, optional
+            All labels there will be; the first call needs them.
+        sample_weight : array of shape (n_samples,), optional
+
+        Returns
+        -------
+        GaussianNB
+            Itself.
+        """
+        with restored(self):
+            if hasattr(self, "var_"):
+                self.var_ = self.var_.copy()  # scikit-learn writes into it before it looks at y
+            super().partial_fit(X, y, classes, sample_weight)
+        return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         found: ClassResults
@@ -74,7 +101,8 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
         }
 
     def _given_priors(self, n_classes: int) -> Array:
-        priors = np.asarray(self.priors, dtype=np.float64)
+        with naming("priors"):
+            priors = np.atleast_1d(np.asarray(self.priors, dtype=np.float64))
         if len(priors) != n_classes:
             raise ValueError("Number of priors must match number of classes.")
         if not np.isclose(priors.sum(), 1.0):

@@ -25,7 +25,9 @@ from daskml_kit.validation import check_choice
 class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):  # type: ignore[misc]
     r"""Multi-layer perceptron classifier: minimizes the log-loss, with scikit-learn's parameters.
 
-    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. Targets are labels, or
+    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. Unless ``training`` is
+    given, small networks fetch up to 256 MB from the cluster, as their steps are shorter than a round trip to it;
+    ``profile_.where`` tells. The numbers are the same. Targets are labels, or
     of several columns of 0 and 1 (multilabel).
 
     Parameters
@@ -242,7 +244,9 @@ def _raveled(y: Any) -> Any:
 class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  # type: ignore[misc]
     r"""Multi-layer perceptron regressor: minimizes the squared error, with scikit-learn's parameters.
 
-    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. The losses of
+    On Dask data under a client, workers are tasks beside the blocks; in memory they are threads. Unless ``training`` is
+    given, small networks fetch up to 256 MB from the cluster, as their steps are shorter than a round trip to it;
+    ``profile_.where`` tells. The numbers are the same. The losses of
     several outputs are summed, as they are in scikit-learn's gradients, also in ``loss_``, where it has their mean.
 
     Parameters

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -12,7 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daskml_kit.base import DaskEstimator, fitting, genuine_class, parameters_of
+from daskml_kit.arguments import random_state_of
+from daskml_kit.base import DaskEstimator, check_common, fitting, genuine_class, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
@@ -27,7 +30,6 @@ from daskml_kit.parameter_server.training.config import (
     TrainingConfig,
     check_training,
     checked,
-    random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
 from daskml_kit.parameter_server.training.history import History
@@ -57,6 +59,7 @@ UNUSED: dict[str, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
 
 def check_parameters(model: Any) -> None:
     """Raise a ValueError where a parameter of a perceptron cannot be used, or has no use beside the others."""
+    check_common(model)
     check_choice("solver", model.solver, SOLVERS)
     check_choice("activation", model.activation, tuple(ACTIVATIONS))
     check_choice("learning_rate", model.learning_rate, SCHEDULES)
@@ -65,10 +68,9 @@ def check_parameters(model: Any) -> None:
     for name in ("learning_rate_init", "epsilon"):
         check_number(name, getattr(model, name), low=0, strict=True)
     for name in ("momentum", "beta_1", "beta_2"):
-        _check_below_one(name, getattr(model, name))
+        check_number(name, getattr(model, name), low=0, below=1)
     if model.early_stopping:
-        check_number("validation_fraction", model.validation_fraction, low=0, strict=True)
-        _check_below_one("validation_fraction", model.validation_fraction)
+        check_number("validation_fraction", model.validation_fraction, low=0, below=1, strict=True)
     check_number("max_iter", model.max_iter, low=1, integer=True)
     check_number("max_fun", model.max_fun, low=1, integer=True)
     check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=model.n_iter_no_change != np.inf)
@@ -91,6 +93,18 @@ def layer_sizes(model: Any) -> list[int]:
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, whole numbers, got {sizes!r}")
     return [int(size) for size in given]
+
+
+SHORT_STEP = 1e8
+"""Operations of a step, below which it takes no longer than a round trip to a cluster: some milliseconds."""
+
+
+def has_short_steps(model: Any, n_features: int) -> bool:
+    """Return whether steps by minibatches, of which nobody said where to make them, are too short for a cluster."""
+    sizes = [n_features, *layer_sizes(model)]
+    products = sum(a * b for a, b in pairwise(sizes))
+    chosen = model.training is None and model.solver != "lbfgs"
+    return chosen and 6 * products * batch_rows(model, 2**62) <= SHORT_STEP
 
 
 def config_of(model: Any, *, batch_size: int, seed: int, epochs: int) -> TrainingConfig:
@@ -124,12 +138,6 @@ def rule_of(model: Any, rate: float) -> Update:
 def batch_rows(model: Any, n_rows: int) -> int:
     """Return the rows of a minibatch where so many are trained on."""
     return min(AUTO_BATCH if model.batch_size == "auto" else int(model.batch_size), max(n_rows, 1))
-
-
-def _check_below_one(name: str, value: Any) -> None:
-    check_number(name, value, low=0)
-    if not value < 1:
-        raise ValueError(f"{name}: expected a number from 0 to below 1, got {value!r}")
 
 
 LEAST_RATE = 1e-6
@@ -241,7 +249,8 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         shared = twin.get_params()
         # one step on made-up rows sets what is private to scikit-learn, such as its encoder of labels
         twin.set_params(**plain).partial_fit(*self._made_up_rows()).set_params(**shared)
-        vars(twin).update({name: value for name, value in fitted_attributes(self).items() if name not in OURS})
+        fitted = {name: value for name, value in fitted_attributes(self).items() if name not in OURS}
+        vars(twin).update(deepcopy(fitted))  # its fits write into what they go on from
         return twin
 
     def _unfitted(self) -> Any:
@@ -285,7 +294,8 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
             inputs = check_fit(self, X, y, sample_weight, labeled=labeled, multi_output=not labeled, finite=True)
             if self.solver == "lbfgs" and not any(is_dask(part) for part in inputs):
                 return self._fit_by_sklearn(inputs, anew=anew)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
+            short = has_short_steps(self, self.n_features_in_)
+            with open_engine(*inputs, n_jobs=self.n_jobs, short_steps=short) as engine:
                 summary: DataSummary = engine.answer(Summary(labeled, 1, engine.n_blocks, 0))[0]
                 self._require_rows(summary)
                 known = classes if anew else getattr(self, "classes_", None)

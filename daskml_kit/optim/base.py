@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from daskml_kit.arguments import check_number
 from daskml_kit.numerics.targets import tiles
 from daskml_kit.typing import Array
 
@@ -75,27 +74,6 @@ class Transform(Protocol):
 
     def __call__(self, grad: Array) -> Array:
         """Return the transformed gradient, of the same shape."""
-
-
-def at_least(name: str, value: float, bound: float) -> float:
-    """Return ``value``, or raise a ValueError if it is no number, below ``bound`` or not finite."""
-    if not (isinstance(value, numbers.Real) and math.isfinite(value) and value >= bound):
-        raise ValueError(f"{name}: expected a number of at least {bound}, got {value!r}")
-    return value
-
-
-def above(name: str, value: float, bound: float) -> float:
-    """Return ``value``, or raise a ValueError if it is no number, not above ``bound``, or not finite."""
-    if not (isinstance(value, numbers.Real) and math.isfinite(value) and value > bound):
-        raise ValueError(f"{name}: expected a number above {bound}, got {value!r}")
-    return value
-
-
-def below_one(name: str, value: float) -> float:
-    """Return ``value``, or raise a ValueError if it is not in [0, 1)."""
-    if not (isinstance(value, numbers.Real) and 0 <= value < 1):
-        raise ValueError(f"{name}: expected a number from 0 to below 1, got {value!r}")
-    return value
 
 
 PART = 8_192
@@ -195,7 +173,8 @@ def constant(rate: float) -> Schedule:
     >>> constant(0.1)(5)
     0.1
     """
-    return Constant(at_least("learning_rate", rate, 0))
+    check_number("learning_rate", rate, low=0)
+    return Constant(rate)
 
 
 def inverse_scaling(eta0: float, power_t: float = 0.5) -> Schedule:
@@ -223,7 +202,9 @@ def inverse_scaling(eta0: float, power_t: float = 0.5) -> Schedule:
     >>> schedule(1), schedule(4)
     (0.1, 0.05)
     """
-    return InverseScaling(at_least("eta0", eta0, 0), at_least("power_t", power_t, 0))
+    check_number("eta0", eta0, low=0)
+    check_number("power_t", power_t, low=0)
+    return InverseScaling(eta0, power_t)
 
 
 def optimal(alpha: float, start: float) -> Schedule:
@@ -254,7 +235,9 @@ def optimal(alpha: float, start: float) -> Schedule:
     >>> optimal(0.5, 4.0)(1)
     0.5
     """
-    return Optimal(above("alpha", alpha, 0), above("start", start, 0))
+    check_number("alpha", alpha, low=0, strict=True)
+    check_number("start", start, low=0, strict=True)
+    return Optimal(alpha, start)
 
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from daskml_kit.optim.base import Schedule, State, Update, above, as_schedule, below_one, parts
+from daskml_kit.arguments import check_number
+from daskml_kit.optim.base import Schedule, State, Update, as_schedule, parts
 from daskml_kit.typing import Array
 
 
@@ -124,7 +125,8 @@ def adagrad(learning_rate: float | Schedule, eps: float = 1e-10) -> Update:
     >>> rule.apply(np.array([100.0, 0.0]), rule.init(w), w)[0]
     array([0.5, 1. ])
     """
-    return Adagrad(as_schedule(learning_rate), above("eps", eps, 0))
+    check_number("eps", eps, low=0, strict=True)
+    return Adagrad(as_schedule(learning_rate), eps)
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,10 @@ def adam(learning_rate: float | Schedule = 1e-3, b1: float = 0.9, b2: float = 0.
     >>> rule.apply(np.array([100.0, -1e-3]), rule.init(w), w)[0].round(4)
     array([0.5, 1.5])
     """
-    return Adam(as_schedule(learning_rate), below_one("b1", b1), below_one("b2", b2), above("eps", eps, 0))
+    check_number("b1", b1, low=0, below=1)
+    check_number("b2", b2, low=0, below=1)
+    check_number("eps", eps, low=0, strict=True)
+    return Adam(as_schedule(learning_rate), b1, b2, eps)
 
 
 @dataclass(frozen=True)
@@ -280,4 +285,5 @@ def momentum(learning_rate: float | Schedule, decay: float = 0.9, nesterov: bool
     >>> w
     array([-0.45])
     """
-    return Momentum(as_schedule(learning_rate), below_one("decay", decay), nesterov)
+    check_number("decay", decay, low=0, below=1)
+    return Momentum(as_schedule(learning_rate), decay, nesterov)

@@ -7,8 +7,9 @@ from typing import ClassVar, cast
 
 import numpy as np
 
+from daskml_kit.arguments import check_number
 from daskml_kit.numerics.row_sparse import sum_rows
-from daskml_kit.optim.base import State, Transform, Update, above
+from daskml_kit.optim.base import State, Transform, Update
 from daskml_kit.typing import Array
 
 
@@ -137,7 +138,8 @@ def clip(max_value: float) -> Transform:
     >>> clip(1.0)(np.array([-3.0, 0.5]))
     array([-1. ,  0.5])
     """
-    return Clip(above("max_value", max_value, 0))
+    check_number("max_value", max_value, low=0, strict=True)
+    return Clip(max_value)
 
 
 def clip_norm(max_norm: float) -> Transform:
@@ -169,7 +171,8 @@ def clip_norm(max_norm: float) -> Transform:
     >>> clip_norm(1.0)(np.array([3.0, 4.0]))
     array([0.6, 0.8])
     """
-    return ClipNorm(above("max_norm", max_norm, 0))
+    check_number("max_norm", max_norm, low=0, strict=True)
+    return ClipNorm(max_norm)
 
 
 def apply_rows(update: Update, rows: Array, grad_rows: Array, state: State, w: Array) -> tuple[Array, State]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from daskml_kit.arguments import check_mapping, check_number
 from daskml_kit.exceptions import DataError
 from daskml_kit.parameter_server.layout import Layout, check_rows, cut, non_finite
 from daskml_kit.parameter_server.protocol import (
@@ -151,9 +152,12 @@ class WorkerClient:
             Where there is no such parameter, or no such row.
         """
         if rows is not None:
+            check_mapping("rows", rows)
             return self._pull_rows({name: check_rows(self.layout.field(name), rows[name]) for name in rows})[0]
         if names is None:
             return self._read(self._send_all([], self._read_requests()))
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise DataError(f"names: expected a tuple of names, got {names!r}")
         found, replies = self._pull_rows(dict.fromkeys(names))
         self._versions = [reply.version for reply in replies]
         return found
@@ -257,8 +261,8 @@ class WorkerClient:
         return {}
 
     def _messages(self, gradients: Mapping[str, Any], weight: float) -> list[list[Message]]:
-        if not 0 <= weight < np.inf:
-            raise DataError(f"weight: expected a finite number of at least 0, got {weight!r}")
+        check_number("weight", weight, low=0)
+        check_mapping("gradients", gradients)
         if self.consistency.staleness == 0:
             return self._step_messages([(self.virtual_worker, weight, gradients)])
         cuts = self._cut(gradients)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from distributed import Client
 
+from daskml_kit.arguments import check_number
 from daskml_kit.engines.open import find_client
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.optim import State, Update, is_elementwise
@@ -180,8 +181,9 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
             The handle, with `~WorkerClient.pull`, `~WorkerClient.push` and `~WorkerClient.push_pull`.
         """
         n_virtual = self.consistency.virtual_workers
-        if not 0 <= virtual_worker < n_virtual:
-            raise DataError(f"virtual_worker: expected a number from 0 to {n_virtual - 1}, got {virtual_worker!r}")
+        if not isinstance(name, str):
+            raise DataError(f"name: expected a string, got {name!r}")
+        check_number("virtual_worker", virtual_worker, low=0, high=n_virtual - 1, integer=True)
         return WorkerClient(self.address, self.consistency, name, virtual_worker=virtual_worker)
 
     def pull(self, names: tuple[str, ...] | None = None, rows: Mapping[str, Any] | None = None) -> dict[str, Array]:
@@ -217,6 +219,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         name : str
             The worker's.
         """
+        if not isinstance(name, str):
+            raise DataError(f"name: expected a string, got {name!r}")
         WorkerClient(self.address, self.consistency, name, servers=self._own.servers).leave()
 
     def snapshot(self, directory: str | os.PathLike[str]) -> None:
@@ -312,9 +316,15 @@ def _client(given: Client | Literal["local"] | None) -> Client | None:
 
 
 def _checked_params(params: Mapping[str, Any]) -> dict[str, Array]:
-    if not isinstance(params, Mapping) or not params:
+    if not isinstance(params, Mapping) or not params or not all(isinstance(name, str) for name in params):
         raise DataError(f"params: expected a mapping of names to arrays, got {type(params).__name__} {params!r:.60}")
-    return {name: np.asarray(array) for name, array in params.items()}
+    arrays = {name: np.asarray(array) for name, array in params.items()}
+    for name, array in arrays.items():
+        if array.ndim == 0 and not isinstance(params[name], np.ndarray):
+            raise DataError(f"params[{name!r}]: expected an array, got {params[name]!r}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"params[{name!r}]: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+    return arrays
 
 
 def _checked_consistency(staleness: float, virtual_workers: int, backup_workers: int, on_nan: str) -> Consistency:

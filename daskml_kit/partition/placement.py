@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from distributed import CancelledError, Client, Future, futures_of, get_worker, wait
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, align_rows, collect
 from daskml_kit.data.collections import size_of
 from daskml_kit.data.shards import balance, choose_holders
@@ -144,7 +144,7 @@ def place(*collections: Any, strategy: Strategy = "least_loaded", random_state: 
         workers = sorted(held.threads)
         homes = [workers[position % len(workers)] for position in range(len(held.sizes))]
     elif strategy == "random":
-        drawn = check_random_state(random_state).randint(len(held.threads), size=len(held.sizes))
+        drawn = random_state_of(random_state).randint(len(held.threads), size=len(held.sizes))
         homes = [sorted(held.threads)[number] for number in drawn]
     elif strategy == "least_loaded":
         homes = _least_loaded(held)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from distributed import Client, futures_of
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, Rows, align_rows, collect
 from daskml_kit.data.collections import blocks_bytes, fits, n_rows
 from daskml_kit.engines.open import find_client
@@ -155,7 +155,7 @@ def random_partition(*collections: Any, npartitions: int | None = None, random_s
     (((3, 3, 4),), True)
     """
     rows = align_rows(named(collections))
-    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    seed = int(random_state_of(random_state).randint(np.iinfo(np.int32).max))
     n_blocks = check_npartitions(npartitions, len(rows.lengths))
     return unwrapped(shuffle(rows, RandomPartitioner(Permutation(rows.n_rows, key_of(seed)), n_blocks)))
 

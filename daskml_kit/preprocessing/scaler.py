@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.preprocessing
 
-from daskml_kit.base import DaskTransformer, forget, numbers, prepare, spec_of_table, with_head, without_names
+from daskml_kit.arguments import naming
+from daskml_kit.base import DaskTransformer, forget, numbers, prepare, restored, spec_of_table, with_head, without_names
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.exceptions import DataError
@@ -75,8 +76,9 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
         if not is_dask(X):
             return super().fit(X, y, sample_weight=sample_weight)
         prepare(self, X)
-        forget(self)
-        return self.partial_fit(X, y, sample_weight)
+        with restored(self):
+            forget(self)
+            return self.partial_fit(X, y, sample_weight)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Go on learning means and scales from more rows.
@@ -98,8 +100,11 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
             Where a column is not numeric or a value is infinite; it names the block.
         """
         if not is_dask(X):
-            super().partial_fit(X, y, sample_weight)
-            return self._remember(X)
+            with naming("sample_weight"):
+                np.asarray(1.0 if sample_weight is None else sample_weight, np.float64)
+            with restored(self):
+                super().partial_fit(X, y, sample_weight)
+                return self._remember(X)
         table = prepare(self, X)
         spec = spec_of_table(table)
         if sample_weight is None or np.ndim(sample_weight) == 0:
@@ -112,6 +117,8 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
 
     def _fit_steps(self, spec: DataSpec, factor: float = 1.0, *, weighted: bool = False) -> Fit:
         head, (spread,) = yield from with_head(spec, numbers(spec, Moments()))
+        if weighted and not np.isfinite(spread.weight).all():
+            raise DataError("sample_weight: expected finite numbers, got NaN or infinity")
         spread = spread._replace(weight=spread.weight * factor, squares=spread.squares * factor)
         self._check_width(head.shape[1])
         known = self._known(spread.n_rows)

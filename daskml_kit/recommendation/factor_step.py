@@ -94,7 +94,7 @@ def whole_pairs(X: object, where: str = "") -> Array:
 def _present(numbers: Array, known: int | None, side: int, where: str) -> Array:
     low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, -1)
     if low < 0 or (known is not None and high >= known):
-        bound = "" if known is None else f" to {known - 1}"
+        bound = "" if known is None else f" to {known - 1} (n_{SIDES[side]}={known})"
         got = low if low < 0 else high
         raise DataError(f"X: expected numbers of {SIDES[side]} from 0{bound}, got {got} {where}")
     present = np.zeros(high + 1 if known is None else known, bool)

@@ -9,8 +9,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from daskml_kit.arguments import random_state_of
+from daskml_kit.base import check_common, restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.engines.engine import Profile
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import r2_score
@@ -22,7 +25,6 @@ from daskml_kit.parameter_server.training.config import (
     TrainingConfig,
     check_training,
     checked,
-    random_state_of,
 )
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History
@@ -30,6 +32,8 @@ from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCou
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_choice, check_number
 
+SHORT_STEP = 10**6
+"""Numbers of the factors that a minibatch touches, of which a step takes no longer than a round trip to a cluster."""
 SCORES = 4 * 2**20
 """Scores held at a time."""
 
@@ -133,6 +137,7 @@ OPTIMIZERS = {"sgd": sgd, "adagrad": adagrad, "adam": adam}
 
 def config_of(model: Any) -> tuple[TrainingConfig, Update]:
     """Return the configuration of the training and the update rule, once the parameters are checked."""
+    check_common(model)
     check_number("n_factors", model.n_factors, low=1, integer=True)
     check_number("regularization", model.regularization, low=0)
     check_number("tol", model.tol, low=0)
@@ -142,6 +147,8 @@ def config_of(model: Any) -> tuple[TrainingConfig, Update]:
     for side in SIDES:
         if getattr(model, f"n_{side}") is not None:
             check_number(f"n_{side}", getattr(model, f"n_{side}"), low=1, integer=True)
+    if model.n_iter_no_change is not None:
+        check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=True)
     check_choice("optimizer", model.optimizer, tuple(OPTIMIZERS))
     config = TrainingConfig(
         training=check_training(model.training),
@@ -216,6 +223,9 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Epochs.
     history_ : daskml_kit.parameter_server.History
         Losses, pace and staleness of the training.
+    profile_ : daskml_kit.engines.engine.Profile
+        Passes over the data, and where they were computed: unless ``training`` is given, up to 256 MB are fetched from
+        a cluster, as a step is shorter than a round trip to it.
 
     See Also
     --------
@@ -243,6 +253,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     user_biases_: Array
     item_biases_: Array
     history_: History
+    profile_: Profile
 
     def __init__(
         self,
@@ -308,7 +319,9 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
         if not is_dask(X):
             check_consistent_length(X, y)
-        with open_engine(X if is_dask(X) else whole_pairs(X), y, n_jobs=self.n_jobs) as engine:
+        # a step takes a few milliseconds, as a round trip to a cluster does
+        short = self.training is None and self.batch_size * self.n_factors <= SHORT_STEP
+        with open_engine(X if is_dask(X) else whole_pairs(X), y, n_jobs=self.n_jobs, short_steps=short) as engine:
             counts: RatingCounts = engine.answer(CountRatings(self.n_users, self.n_items))[0]
             if not counts.n_rows:
                 raise DataError("X: expected at least one rating, got none")
@@ -318,7 +331,9 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             step = RatingGradientStep(FactorizationLoss(self.regularization, mean), bool(self.biases))
             config = config._replace(random_state=int(rng.randint(2**31 - 1)))
             trained = train_on(engine, step, params, rule, config)
-        self._remember(trained, counts, mean)
+        with restored(self):
+            self._remember(trained, counts, mean)
+            self.profile_ = engine.profile
         return self
 
     def predict(self, X: Any) -> Any:

@@ -18,7 +18,7 @@ C1, C2 = 1e-4, 0.9
 
 
 def lbfgs(
-    oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array | None = None, memory: int = 10
+    oracle: Oracle, w: Array, *, tol: float, max_iter: int, inverse: Array | None = None, memory: int = 10
 ) -> Solver:
     """Minimize a smooth objective from ``w``, one gradient a pass.
 
@@ -30,8 +30,8 @@ def lbfgs(
         It has converged when no gradient is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
         objective.
     max_iter : int
-    scale : array of shape (p,), optional
-        The diagonal of the Hessian, roughly: it preconditions the first metric.
+    inverse : array of shape (p,) or (p, p), optional
+        The inverse of the Hessian, roughly, or of its diagonal: it preconditions the first metric.
     memory : int
         Pairs of steps and gradient changes that are kept.
     """
@@ -45,11 +45,11 @@ def lbfgs(
             return Result(w, n_iter, True, here)
         if n_iter == max_iter:
             break
-        step = -_metric(here.grad, pairs, scale)
+        step = -_metric(here.grad, pairs, inverse)
         if here.grad @ step >= 0:
             pairs.clear()
-            step = -here.grad if scale is None else -here.grad / scale
-        first = 1.0 if pairs or scale is not None else min(1.0, 1.0 / max(float(np.abs(here.grad).sum()), 1e-300))
+            step = -_times(inverse, here.grad)
+        first = 1.0 if pairs or inverse is not None else min(1.0, 1.0 / max(float(np.abs(here.grad).sum()), 1e-300))
         found = yield from strong_wolfe(oracle, w, here, step, first)
         if found is None:
             return Result(w, n_iter, bool(np.abs(here.grad).max() <= tol), here)
@@ -61,7 +61,13 @@ def lbfgs(
     return Result(w, max_iter, False, here)
 
 
-def _metric(grad: Array, pairs: deque[tuple[Array, Array]], scale: Array | None) -> Array:
+def _times(inverse: Array | None, vector: Array) -> Array:
+    if inverse is None:
+        return vector.copy()
+    return np.asarray(inverse * vector if inverse.ndim == 1 else inverse @ vector)
+
+
+def _metric(grad: Array, pairs: deque[tuple[Array, Array]], inverse: Array | None) -> Array:
     """Return the inverse metric times ``grad`` by the two-loop recursion."""
     q = grad.copy()
     coefficients = []
@@ -69,14 +75,10 @@ def _metric(grad: Array, pairs: deque[tuple[Array, Array]], scale: Array | None)
         a = (s @ q) / (s @ y)
         q -= a * y
         coefficients.append(a)
-    if scale is not None:
-        q /= scale
-        if pairs:
-            s, y = pairs[-1]
-            q *= (s @ y) / (y @ (y / scale))
-    elif pairs:
+    q = _times(inverse, q)
+    if pairs:
         s, y = pairs[-1]
-        q *= (s @ y) / (y @ y)
+        q *= (s @ y) / (y @ _times(inverse, y))
     for (s, y), a in zip(pairs, reversed(coefficients), strict=True):
         q += (a - (y @ q) / (s @ y)) * s
     return q

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 import sklearn.linear_model as skl
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
@@ -394,3 +395,25 @@ def test_verbose_fits_print_the_solver(capsys):
     X = sp.random_array((60, 3000), density=0.01, rng=np.random.default_rng(0), format="csr")
     kit.LogisticRegression(verbose=1).fit(X, np.arange(60) % 2)
     assert "solver Newton in the space of the rows: rows are few (60 sparse" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+@pytest.mark.parametrize(("classes", "redundant"), [(2, 10), (3, 5)])
+def test_lbfgs_finds_the_one_optimum_of_collinear_columns(classes, redundant, spread):
+    X, y = make_classification(
+        2_000, 20, n_informative=4, n_redundant=redundant, n_classes=classes, n_clusters_per_class=1, random_state=0
+    )
+    X *= 10 ** np.random.default_rng(0).uniform(-spread, spread, 20)
+    expected = skl.LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=500).fit(X, y)
+    model = LogisticRegression(solver="lbfgs").fit(da.from_array(X, chunks=(500, 20)), y)
+    scale = np.abs(expected.coef_ * X.std(axis=0)).max() / X.std(axis=0)
+    assert (np.abs(model.coef_ - expected.coef_) <= 1e-3 * scale).all()
+
+
+def test_many_alike_collinear_columns_by_lbfgs():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3_000, 150)) @ rng.normal(size=(150, 320)) / 12
+    y = (X[:, 0] + rng.normal(size=3_000) > 0).astype(int)
+    expected = skl.LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=500).fit(X, y)
+    model = LogisticRegression(solver="lbfgs").fit(X, y)
+    assert np.abs(model.coef_ - expected.coef_).max() <= 3e-3 * np.abs(expected.coef_).max()

@@ -274,7 +274,7 @@ def test_a_meta_that_is_given_is_used(threads):
         (lambda: HyperbandSearchCV(MODEL, PARAMETERS, aggressiveness=1), "aggressiveness: .* at least 2, got 1"),
         (lambda: HyperbandSearchCV(MODEL, PARAMETERS, aggressiveness=2.5), "aggressiveness: .* integer .* got 2.5"),
         (lambda: ASHASearchCV(MODEL, PARAMETERS, aggressiveness=1.5), "aggressiveness: .* at least 2, got 1.5"),
-        (lambda: ASHASearchCV(MODEL, PARAMETERS, n_initial_iter=9, max_iter=3), "n_initial_iter: .* at most 3, got 9"),
+        (lambda: ASHASearchCV(MODEL, PARAMETERS, n_initial_iter=9, max_iter=3), "n_initial_iter: .* 1 to 3, got 9"),
         (lambda: SuccessiveHalvingSearchCV(MODEL, PARAMETERS), "n_initial_iter: .* integer .* got None"),
         (lambda: IncrementalSearchCV(MODEL, PARAMETERS, 0), "n_initial_parameters: .* at least 1, got 0"),
         (lambda: IncrementalSearchCV(MODEL, PARAMETERS, "gird"), "n_initial_parameters: .* or 'grid', got 'gird'"),

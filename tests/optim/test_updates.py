@@ -262,11 +262,11 @@ def test_schedules():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: sgd(-0.1), "learning_rate: expected a number of at least 0, got -0.1"),
+        (lambda: sgd(-0.1), "learning_rate: expected a finite number of at least 0, got -0.1"),
         (lambda: sgd(float("nan")), "learning_rate"),
-        (lambda: sgd("a"), "learning_rate: expected a number of at least 0, got 'a'"),
-        (lambda: momentum(0.1, 1.0), "decay: expected a number from 0 to below 1"),
-        (lambda: adagrad(0.1, 0.0), "eps: expected a number above 0"),
+        (lambda: sgd("a"), "learning_rate: expected a finite number of at least 0, got 'a'"),
+        (lambda: momentum(0.1, 1.0), "decay: expected a finite number from 0 to below 1"),
+        (lambda: adagrad(0.1, 0.0), "eps: expected a finite number above 0"),
         (lambda: adam(0.1, b1=-0.1), "b1"),
         (lambda: adam(0.1, b2=1.5), "b2"),
         (lambda: clip(0.0), "max_value"),

@@ -37,7 +37,10 @@ def where(request):
         ({"params": {}}, "params: expected a mapping of names to arrays"),
         ({"params": [np.zeros(2)]}, "params: expected a mapping of names to arrays, got list"),
         ({"params": {"w": np.zeros(2, int)}}, r"params\['w'\]: expected an array of floats, got dtype int64"),
-        ({"params": {"w": None}}, r"params\['w'\]: expected an array of floats, got dtype object"),
+        ({"params": {3: np.zeros(2)}}, "params: expected a mapping of names to arrays, got dict"),
+        ({"params": {"w": 3.0}}, r"params\['w'\]: expected an array, got 3.0"),
+        ({"params": {"w": np.array([0.0, np.nan])}}, r"params\['w'\]: expected finite numbers, got nan"),
+        ({"params": {"w": None}}, r"params\['w'\]: expected an array, got None"),
         ({"update": 0.1}, r"update: expected a rule such as sgd\(0.1\), got 0.1"),
         ({"update": sgd}, "update: expected a rule"),
         ({"staleness": -1}, "staleness: expected 0, a number of pushes, or numpy.inf, got -1"),
@@ -139,10 +142,10 @@ def test_weights_are_of_steps(where):
         server.push(gradients, weight=2.0)
     with ParameterServer(PARAMS, add(), client=where) as server:
         for weight in (-1.0, np.nan, np.inf):
-            with pytest.raises(DataError, match="weight: expected a finite number of at least 0"):
+            with pytest.raises(ValueError, match="weight: expected a finite number of at least 0"):
                 server.push(gradients, weight=weight)
         server.push(gradients, weight=0.5)
-        with pytest.raises(DataError, match="virtual_worker: expected a number from 0 to 0, got 1"):
+        with pytest.raises(ValueError, match="virtual_worker: expected an integer from 0 to 0, got 1"):
             server.worker("a", virtual_worker=1)
 
 
@@ -200,7 +203,10 @@ y = X @ [1.0, 2.0]
         (lambda p, X, y: 0.0, {}, DataError, "loss_and_grad: expected a pair of the mean loss"),
         ("model", {}, DataError, "loss_and_grad: expected a function, got 'model'"),
         (squares, {"speed": 3}, TypeError, "unexpected keyword argument 'speed'"),
-        (squares, {"on_nan": "hope"}, DataError, "on_nan: expected 'raise' or 'skip'"),
+        (squares, {"on_nan": "hope"}, ValueError, "on_nan: expected one of"),
+        (squares, {"random_state": "x"}, ValueError, "random_state: 'x' cannot be used to seed"),
+        (squares, {"random_state": -1}, ValueError, "random_state: expected an integer from 0 to 4294967295"),
+        (squares, {"update": 3}, DataError, "update: expected a rule such as"),
         (squares, {"update": sgd(0.1), "local": sgd(0.1)}, DataError, "update: expected none beside local"),
     ],
 )
@@ -214,11 +220,40 @@ def test_trainings_that_cannot_be(function, config, error, message, training):
     ("training", "message"),
     [
         (Synchronous(backup_workers=9), "backup_workers: expected a number from 0 to below virtual_workers"),
-        (Synchronous(replicas=2), "replicas: expected 0 or 1, got 2"),
-        (Asynchronous(replicas=2), "replicas: expected 0 or 1, got 2"),
     ],
     ids=str,
 )
 def test_servers_of_a_training_that_cannot_be(training, message):
     with pytest.raises(DataError, match=message):
         train(squares, {"w": np.zeros(2)}, X, y, training=training)
+
+
+@pytest.mark.parametrize("params", [None, 3, [np.zeros(2)], {3: np.zeros(2)}], ids=repr)
+def test_starts_of_a_training_that_cannot_be(params):
+    with pytest.raises(ValueError, match="params: expected a mapping of names to arrays"):
+        train(squares, params, X, y)
+
+
+def test_a_parameter_of_a_training_that_is_no_number():
+    with pytest.raises(DataError, match=r"params\['w'\]: expected real numbers, got object"):
+        train(squares, {"w": None}, X, y)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda server: server.push(3), "gradients: expected a mapping of names to arrays, got int 3"),
+        (lambda server: server.push({"w": np.ones(2)}, weight="x"), "weight: expected a finite number of at least 0"),
+        (lambda server: server.pull(names="w"), "names: expected a tuple of names, got 'w'"),
+        (lambda server: server.pull(names=3), "names: expected a tuple of names, got 3"),
+        (lambda server: server.pull(rows=3), "rows: expected a mapping of names to arrays, got int 3"),
+        (lambda server: server.worker(3), "name: expected a string, got 3"),
+        (lambda server: server.leave(3), "name: expected a string, got 3"),
+        (lambda server: server.worker("a", virtual_worker="x"), "virtual_worker: expected an integer from 0 to 0"),
+    ],
+)
+def test_calls_that_cannot_be(call, message):
+    with ParameterServer({"w": np.zeros(2)}, sgd(0.1), client="local") as server:
+        with pytest.raises(ValueError, match=message):
+            call(server)
+        assert server.pull()["w"].tolist() == [0.0, 0.0]

@@ -134,21 +134,34 @@ def test_top_k_pushes_the_largest():
     ("make", "config", "message"),
     [
         (TrainingConfig, {"training": "sync"}, "training: expected Synchronous.*, got 'sync'"),
-        (TrainingConfig, {"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
-        (TrainingConfig, {"batch_size": 2.5}, "batch_size: expected a whole number of at least 1, got 2.5"),
-        (TrainingConfig, {"patience": -1}, "patience: expected a whole number of at least 1, got -1"),
-        (TrainingConfig, {"validation_fraction": 1.0}, "validation_fraction: expected a share from 0 to below 1, got"),
-        (Synchronous, {"virtual_workers": True}, "virtual_workers: expected a whole number of at least 1, got True"),
-        (Synchronous, {"push_every": 0}, "push_every: expected a whole number of at least 1, got 0"),
-        (Synchronous, {"backup_workers": -1}, "backup_workers: expected a whole number of at least 0, got -1"),
-        (Asynchronous, {"push_every": 0.5}, "push_every: expected a whole number of at least 1, got 0.5"),
-        (Asynchronous, {"staleness": 0}, "staleness: expected a whole number of at least 1, got 0"),
-        (Asynchronous, {"staleness": -3}, "staleness: expected a whole number of at least 1, got -3"),
-        (Asynchronous, {"top_k": 0.0}, "top_k: expected a share above 0 and at most 1, got 0.0"),
+        (TrainingConfig, {"epochs": 0}, "epochs: expected an integer of at least 1, got 0"),
+        (TrainingConfig, {"batch_size": 2.5}, "batch_size: expected an integer of at least 1, got 2.5"),
+        (TrainingConfig, {"patience": -1}, "patience: expected an integer of at least 1, got -1"),
+        (
+            TrainingConfig,
+            {"validation_fraction": 1.0},
+            "validation_fraction: expected .* from 0 to below 1",
+        ),
+        (TrainingConfig, {"tol": -1.0}, "tol: expected a finite number of at least 0, got -1.0"),
+        (TrainingConfig, {"tol": "x"}, "tol: expected a finite number of at least 0, got 'x'"),
+        (TrainingConfig, {"on_nan": 3}, "on_nan: expected one of"),
+        (TrainingConfig, {"verbose": "x"}, "verbose: expected a finite number of at least 0, got 'x'"),
+        (Synchronous, {"replicas": 2}, "replicas: expected an integer from 0 to 1, got 2"),
+        (Asynchronous, {"replicas": "2"}, "replicas: expected an integer from 0 to 1, got '2'"),
+        (Synchronous, {"servers": 0}, "servers: expected an integer of at least 1, got 0"),
+        (Asynchronous, {"servers": "many"}, "servers: expected an integer of at least 1, got 'many'"),
+        (Synchronous, {"snapshot": 3}, "snapshot: expected a path or None, got 3"),
+        (Synchronous, {"virtual_workers": True}, "virtual_workers: expected an integer of at least 1, got True"),
+        (Synchronous, {"push_every": 0}, "push_every: expected an integer of at least 1, got 0"),
+        (Synchronous, {"backup_workers": -1}, "backup_workers: expected an integer of at least 0, got -1"),
+        (Asynchronous, {"push_every": 0.5}, "push_every: expected an integer of at least 1, got 0.5"),
+        (Asynchronous, {"staleness": 0}, "staleness: expected an integer of at least 1, got 0"),
+        (Asynchronous, {"staleness": -3}, "staleness: expected an integer of at least 1, got -3"),
+        (Asynchronous, {"top_k": 0.0}, "top_k: expected a finite number above 0 to 1, got 0.0"),
     ],
 )
 def test_settings_that_cannot_be(make, config, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         checked(make(**config))
 
 

@@ -160,7 +160,7 @@ def test_it_stops_where_the_loss_does_not_fall(ratings):
     [
         ([[0, 1], [0.5, 2]], [1.0, 2], {}, "whole numbers"),
         ([[0, 1], [-1, 2]], [1.0, 2], {}, "users from 0"),
-        ([[0, 1], [1, 9]], [1.0, 2], {"n_items": 9}, "items from 0 to 8, got 9"),
+        ([[0, 1], [1, 9]], [1.0, 2], {"n_items": 9}, r"items from 0 to 8 \(n_items=9\), got 9"),
         ([[0, 1, 2]], [1.0], {}, "two columns"),
         ([[0, 1], [1, 2]], [1.0, np.nan], {}, "y contains NaN"),
         ([[0, 1], [1, 2]], ["a", "b"], {}, "y: expected a number"),

@@ -87,7 +87,8 @@ SMOOTH = {
     "newton": lambda p: newton(ask, np.zeros(p), tol=1e-9, max_iter=200),
     "quasi-newton": lambda p: quasi_newton(ask, np.zeros(p), np.eye(p), tol=1e-9, max_iter=500),
     "lbfgs": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000),
-    "lbfgs, scaled": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000, scale=np.linspace(1, 2, p)),
+    "lbfgs, scaled": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000, inverse=1 / np.linspace(1, 2, p)),
+    "lbfgs, in a metric": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000, inverse=np.diag(np.ones(p))),
 }
 
 

@@ -19,9 +19,10 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_number, naming
+from daskml_kit.base import restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.runtime import released_task_thread
-from daskml_kit.linear_model.base import check_number
 from daskml_kit.model_selection.adaptive.holdout import hold_out
 from daskml_kit.model_selection.adaptive.model_pool import open_model_pool
 from daskml_kit.model_selection.adaptive.partial_fit import Candidate, ModelPool, ModelScore, TrainingSpec, run_policy
@@ -91,19 +92,10 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         TypeError
             Where the estimator has no ``partial_fit``.
         """
-        share = check_verbose(self.verbose)
-        check_estimator(self.estimator)
-        check_error_score(self.error_score)
-        if "sample_weight" in fit_params:
-            raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
-        seed = integer_seed(self.random_state)
-        candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
-        log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
-        with telling_lost_scheduler(), released_task_thread(on_dask), printed_log(bool(self.verbose)):
-            spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
-            split = hold_out(X, y, self.test_size, seed)
-            with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:
-                self._search(candidates, pool, log)
+        with restored(self):
+            interruption = self._train(X, y, fit_params)
+        if interruption is not None:  # what is scored is kept
+            raise interruption
         return self
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -164,7 +156,28 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
             raise AttributeError(f"{type(self).__name__} is not fitted yet")
         return self.best_estimator_
 
-    def _search(self, candidates: Mapping[Any, Candidate], pool: ModelPool, log: ProgressLogger) -> None:
+    def _train(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> KeyboardInterrupt | None:
+        """Set the fitted attributes; return an interruption from the keyboard that leaves results."""
+        share = check_verbose(self.verbose)
+        check_estimator(self.estimator)
+        check_error_score(self.error_score)
+        if "sample_weight" in fit_params:
+            raise ValueError("sample_weight: not supported by adaptive searches, which cut X and y only into blocks")
+        tol = getattr(self, "tol", None)  # of the searches that stop models on a plateau
+        if tol is not None:
+            check_number("tol", tol, low=0)
+        seed = integer_seed(self.random_state)
+        candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
+        log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
+        with telling_lost_scheduler(), released_task_thread(on_dask), printed_log(bool(self.verbose)):
+            spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
+            split = hold_out(X, y, self.test_size, seed)
+            with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:
+                return self._search(candidates, pool, log)
+
+    def _search(
+        self, candidates: Mapping[Any, Candidate], pool: ModelPool, log: ProgressLogger
+    ) -> KeyboardInterrupt | None:
         history: list[Record] = []
         errors: dict[Any, str] = {}
         started = time.perf_counter()
@@ -183,11 +196,13 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
 
         try:
             run_policy(self._policy(candidates, pool.slots), pool, record_score)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             if any(record["model_id"] not in errors for record in history):
                 self._set_results(history, candidates, pool, errors)
+                return interruption
             raise
         self._set_results(history, candidates, pool, errors)
+        return None
 
     def _set_results(
         self, history: list[Record], models: Iterable[Hashable], pool: ModelPool, errors: Mapping[Any, str]
@@ -198,7 +213,7 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
             by_model[record["model_id"]].append(record)
         self.history_ = history
         self.model_history_ = {model: records for model, records in by_model.items() if records}
-        warn_failures(list(errors.values()), len(self.model_history_), self.error_score, stacklevel=4)
+        warn_failures(list(errors.values()), len(self.model_history_), self.error_score, stacklevel=5)
         self.cv_results_ = results_table(self.model_history_, errors)
         failed = [model in errors for model in self.model_history_]
         self.best_index_ = int(np.lexsort((failed, self.cv_results_["rank_test_score"]))[0])
@@ -315,19 +330,34 @@ def draw_candidates(parameters: Any, n_models: Any, seed: int) -> dict[Any, Cand
         Where ``n_models`` is neither.
     """
     if isinstance(n_models, str) and n_models == "grid":
-        drawn = list(ParameterGrid(parameters))
+        with naming("parameters"):
+            drawn = list(ParameterGrid(parameters))
     elif isinstance(n_models, str):
         raise ValueError(f"n_initial_parameters: expected an integer of at least 1 or 'grid', got {n_models!r}")
     else:
-        n_models = check_integer("n_initial_parameters", n_models, 1)
-        drawn = list(ParameterSampler(parameters, n_models, random_state=seed))
+        check_number("n_initial_parameters", n_models, low=1, integer=True)
+        drawn = draw_parameters(parameters, n_models, seed)
     return {number: Candidate(params, (seed, number)) for number, params in enumerate(drawn)}
+
+
+def draw_parameters(parameters: Any, n_models: int, seed: int) -> list[dict[str, Any]]:
+    """Return so many draws of parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where they are not ``parameters`` of scikit-learn's kind.
+    """
+    with naming("parameters"):
+        return list(ParameterSampler(parameters, int(n_models), random_state=seed))
 
 
 def integer_seed(random_state: Any) -> int:
     """Return an integer seed; one that is given stays, so that parameters are drawn as scikit-learn draws them."""
-    given = isinstance(random_state, (int, np.integer))
-    return (int(random_state) if given else seed_of(random_state)) % SEEDS
+    if isinstance(random_state, (int, np.integer)):
+        check_number("random_state", random_state, low=0, high=SEEDS - 1, integer=True)
+        return int(random_state)
+    return seed_of(random_state) % SEEDS
 
 
 def check_estimator(estimator: Any) -> None:
@@ -355,21 +385,14 @@ def scorer_for(estimator: Any, scoring: Any) -> Any:
         raise ValueError(f"scoring: {error}") from error
 
 
-def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return the parameter as an int, if it is one from ``low`` to ``high``."""
-    check_number(name, value, low=low, integer=True)
-    if high is not None and value > high:
-        raise ValueError(f"{name}: expected an integer of at most {high}, got {value!r}")
-    return int(value)
-
-
 def check_patience(value: Any) -> int:
     """Return how many calls without improvement are borne; 0 where there is no limit."""
     if value is False:
         return 0
     if value is True or value == 1:
         raise ValueError(f"patience: patience={value!r} <= 1 will always detect a plateau, set patience >= 2")
-    return check_integer("patience", value, 0)
+    check_number("patience", value, low=0, integer=True)
+    return int(value)
 
 
 def check_verbose(value: Any) -> float:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.model_selection import ParameterSampler
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_number
 from daskml_kit.model_selection.adaptive.base import (
     SEEDS,
     EarlyStoppingSearchCV,
-    check_integer,
     check_patience,
+    draw_parameters,
     integer_seed,
 )
 from daskml_kit.model_selection.adaptive.partial_fit import Candidate
@@ -127,8 +127,9 @@ class HyperbandSearchCV(EarlyStoppingSearchCV):
         return _total(done)
 
     def _brackets(self) -> list[Bracket]:
-        max_iter = check_integer("max_iter", self.max_iter, 1)
-        return brackets(max_iter, check_integer("aggressiveness", self.aggressiveness, 2))
+        check_number("max_iter", self.max_iter, low=1, integer=True)
+        check_number("aggressiveness", self.aggressiveness, low=2, integer=True)
+        return brackets(int(self.max_iter), int(self.aggressiveness))
 
     def _describe(
         self, bracket: Bracket, n_models: int, calls: int, decisions: Sequence[int], seed: int
@@ -167,7 +168,7 @@ class HyperbandSearchCV(EarlyStoppingSearchCV):
         candidates = {}
         for bracket in found:
             own = _seed_of(bracket.number, seed)
-            for number, params in enumerate(ParameterSampler(self.parameters, bracket.n_models, random_state=own)):
+            for number, params in enumerate(draw_parameters(self.parameters, bracket.n_models, own)):
                 candidates[f"bracket={bracket.number}-{number}"] = Candidate(
                     params, (seed, bracket.number, number), bracket.number
                 )

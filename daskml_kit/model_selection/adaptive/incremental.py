@@ -8,11 +8,10 @@ from typing import Any
 
 from sklearn.model_selection import ParameterGrid
 
-from daskml_kit.linear_model.base import check_number
+from daskml_kit.arguments import check_number
 from daskml_kit.model_selection.adaptive.base import (
     AdaptiveSearchCV,
     EarlyStoppingSearchCV,
-    check_integer,
     check_patience,
     draw_candidates,
 )
@@ -130,8 +129,8 @@ class IncrementalSearchCV(EarlyStoppingSearchCV):
         self._check_decay_rate()
         if self.scores_per_fit is not None:
             raise ValueError(f"scores_per_fit: it is called fits_per_score now, got {self.scores_per_fit!r}")
-        check_integer("max_iter", self.max_iter, 1)
-        check_integer("fits_per_score", self.fits_per_score, 1)
+        check_number("max_iter", self.max_iter, low=1, integer=True)
+        check_number("fits_per_score", self.fits_per_score, low=1, integer=True)
         check_patience(self.patience)
         return draw_candidates(self.parameters, self.n_initial_parameters, seed)
 
@@ -306,10 +305,10 @@ class SuccessiveHalvingSearchCV(EarlyStoppingSearchCV):
     def _ladder(self, n_models: Any) -> list[Rung]:
         check_number("aggressiveness", self.aggressiveness, low=2)
         if self.max_iter is not None:
-            check_integer("max_iter", self.max_iter, 1)
-        n_models = check_integer("n_initial_parameters", n_models, 1)
-        n_calls = check_integer("n_initial_iter", self.n_initial_iter, 1, self.max_iter)
-        return rungs(n_models, n_calls, self.aggressiveness, self.max_iter)
+            check_number("max_iter", self.max_iter, low=1, integer=True)
+        check_number("n_initial_parameters", n_models, low=1, integer=True)
+        check_number("n_initial_iter", self.n_initial_iter, low=1, high=self.max_iter, integer=True)
+        return rungs(int(n_models), int(self.n_initial_iter or 1), self.aggressiveness, self.max_iter)
 
     def _plan(self, seed: int) -> dict[Any, Candidate]:
         check_patience(self.patience)
@@ -395,7 +394,8 @@ class ASHASearchCV(AdaptiveSearchCV):
 
     def _plan(self, seed: int) -> dict[Any, Candidate]:
         check_number("aggressiveness", self.aggressiveness, low=2)
-        check_integer("n_initial_iter", self.n_initial_iter, 1, check_integer("max_iter", self.max_iter, 1))
+        check_number("max_iter", self.max_iter, low=1, integer=True)
+        check_number("n_initial_iter", self.n_initial_iter, low=1, high=self.max_iter, integer=True)
         return draw_candidates(self.parameters, self.n_initial_parameters, seed)
 
     def _policy(self, candidates: Mapping[Any, Candidate], slots: int) -> Policy:

@@ -8,8 +8,8 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows, take
 from daskml_kit.model_selection.search.evaluate import Evaluation, evaluate, route
@@ -247,7 +247,7 @@ def permutation_test_score(
     (True, 0.1)
     """
     targets, within = dask.compute(y, groups)
-    draw = check_random_state(legacy_random_state(random_state))
+    draw = random_state_of(legacy_random_state(random_state))
     spec = EvaluationSpec(estimator, [{}], {SINGLE: scoring}, "raise", False, n_jobs)
 
     def mean_score(target: Any) -> float:

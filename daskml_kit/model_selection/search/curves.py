@@ -12,8 +12,9 @@ import dask.array as da
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import indexable
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.data.collections import is_dask, join
 from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, run_validation
 from daskml_kit.model_selection.search.cv_results import Outcome
@@ -204,7 +205,7 @@ def nested_training_folds(
     that of rows that never join. With ``increments`` a split trains on the rows alone that its step adds.
     """
     in_memory = folds._replace(ids=dask.compute(folds.ids)[0], counts=())
-    draw = check_random_state(legacy_random_state(random_state))
+    draw = random_state_of(legacy_random_state(random_state))
     rows_of = [in_memory.row_numbers(number) for number in range(len(folds.splits))]
     sizes = training_sizes(train_sizes, len(rows_of[0][0]))
     n_steps = len(sizes)

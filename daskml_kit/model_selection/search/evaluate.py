@@ -17,6 +17,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from daskml_kit.arguments import naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
@@ -58,12 +59,14 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any = None, **para
     lazy = any(map(is_dask, (X, y, groups)))
     if lazy and (cv is None or isinstance(cv, numbers.Integral)):
         n_splits = N_SPLITS if cv is None else int(cv)
-        cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)
+        with naming("cv"):
+            cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)
     if hasattr(cv, "assign"):
         folds: Folds = cv.assign(X, y, groups, **params)
         return folds
     if not lazy:
-        splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
+        with naming("cv"):
+            splitter = check_cv(N_SPLITS if cv is None else cv, y, classifier=is_classifier(estimator))
         own = None
         if type(splitter) is sklearn.model_selection.StratifiedKFold and not splitter.shuffle and groups is None:
             own = stratified_folds_in_memory(y, n_rows(X), splitter.n_splits)

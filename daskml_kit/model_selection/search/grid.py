@@ -15,6 +15,8 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import naming, random_state_of
+from daskml_kit.base import check_common, forget, restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import (
     BestEstimatorMethods,
@@ -108,21 +110,20 @@ class Search(BestEstimatorMethods):
         CheckpointError
             Where the checkpoint is one of other data, splits or parameters.
         """
-        spec = self._spec()
-        names = list(spec.scoring)
-        self._check_refit(names)
-        routed = self._routed(groups, params)
-        main_score = self.refit if isinstance(self.refit, str) and names != [SINGLE] else None
-        progress = SearchProgress(checkpoint, verbose=self.verbose, main_score=main_score)
-        with dask.config.set({} if self.scheduler is None else {"scheduler": self.scheduler}):
-            try:
-                found = evaluate(spec, X, y, self.cv, routed, progress)
-            except KeyboardInterrupt:
-                self._keep_finished(spec, progress)
-                raise
-            self._conclude(spec, found)
-            if self.refit:
-                self._refit(found, X, y, routed.fit)
+        with restored(self):
+            spec = self._spec()
+            names = list(spec.scoring)
+            self._check_refit(names)
+            routed = self._routed(groups, params)
+            main_score = self.refit if isinstance(self.refit, str) and names != [SINGLE] else None
+            progress = SearchProgress(checkpoint, verbose=self.verbose, main_score=main_score)
+            with dask.config.set({} if self.scheduler is None else {"scheduler": self.scheduler}):
+                spec, found, interruption = self._evaluate(spec, X, y, routed, progress)
+                self._conclude(spec, found)
+                if self.refit and interruption is None:
+                    interruption = self._refit(found, X, y, routed.fit)
+        if interruption is not None:  # what is finished is kept
+            raise interruption
         return self
 
     def score(self: Any, X: Any, y: Any = None, **params: Any) -> float:
@@ -172,6 +173,7 @@ class Search(BestEstimatorMethods):
                 f"pre_dispatch: only {PRE_DISPATCH!r} is supported: fits share passes or are queued by Dask, got "
                 f"{self.pre_dispatch!r}"
             )
+        check_common(self)
         check_error_score(self.error_score)
         if self.iid is not None:
             message = "iid has no effect: as in scikit-learn, mean scores give each split the same weight"
@@ -191,18 +193,33 @@ class Search(BestEstimatorMethods):
                 f"the best candidate, or to False: expected one of {names}, got {refit!r}"
             )
 
-    def _keep_finished(self, spec: EvaluationSpec, progress: SearchProgress) -> None:
+    def _evaluate(
+        self: Any, spec: EvaluationSpec, X: Any, y: Any, routed: RoutedParams, progress: SearchProgress
+    ) -> tuple[EvaluationSpec, Evaluation, KeyboardInterrupt | None]:
+        """Return the candidates that are finished, their scores, and the interruption from the keyboard, if any."""
+        try:
+            return spec, evaluate(spec, X, y, self.cv, routed, progress), None
+        except KeyboardInterrupt as interruption:
+            finished = self._finished(spec, progress)
+            if finished is None:
+                raise
+            return *finished, interruption
+
+    def _finished(self, spec: EvaluationSpec, progress: SearchProgress) -> tuple[EvaluationSpec, Evaluation] | None:
+        """Return the candidates that are finished on all splits, and their scores; None where there is no score."""
         numbers = progress.outcomes.finished().tolist()
         outcomes = progress.outcomes.of(numbers)
         of = f"{len(numbers)} of {len(spec.candidates)} candidates"
-        warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=3)
-        if len(outcomes.errors) < len(outcomes):
-            names = names_of(spec, outcomes)
-            fill_failures(outcomes, names, spec.error_score, spec.with_train)
-            finished = spec._replace(candidates=[spec.candidates[number] for number in numbers])
-            self._conclude(finished, Evaluation(outcomes, {}, progress.plan, Folds((), []), names))
+        warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=4)
+        if len(outcomes.errors) == len(outcomes):
+            return None
+        names = names_of(spec, outcomes)
+        fill_failures(outcomes, names, spec.error_score, spec.with_train)
+        finished = spec._replace(candidates=[spec.candidates[number] for number in numbers])
+        return finished, Evaluation(outcomes, {}, progress.plan, Folds((), []), names)
 
     def _conclude(self: Any, spec: EvaluationSpec, found: Evaluation) -> None:
+        forget(self)
         self.multimetric_ = found.names != [SINGLE]
         self._check_refit(found.names)
         self.n_splits_, self.plan_ = found.plan.n_splits, found.plan
@@ -227,15 +244,20 @@ class Search(BestEstimatorMethods):
             self.best_score_ = self.cv_results_[f"mean_test_{name}"][self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
 
-    def _refit(self: Any, found: Evaluation, X: Any, y: Any, params: Mapping[str, Any]) -> None:
+    def _refit(self: Any, found: Evaluation, X: Any, y: Any, params: Mapping[str, Any]) -> KeyboardInterrupt | None:
+        """Fit the best candidate on all rows; return an interruption from the keyboard, which leaves the scores."""
         started = time.perf_counter()
         best = found.whole.get(self.best_index_)
-        if best is None:
-            best = refit_on_all(with_params(self.estimator, self.best_params_), X, y, params)
+        try:
+            if best is None:
+                best = refit_on_all(with_params(self.estimator, self.best_params_), X, y, params)
+        except KeyboardInterrupt as interruption:
+            return interruption
         self.best_estimator_ = best
         self.refit_time_ = time.perf_counter() - started
         if hasattr(best, "feature_names_in_"):
             self.feature_names_in_ = best.feature_names_in_
+        return None
 
 
 class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignore[misc]
@@ -308,7 +330,8 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
         ParameterGrid
             In scikit-learn's order.
         """
-        return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
+        with naming("param_grid"):
+            return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
 
 
 class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  # type: ignore[misc]
@@ -371,6 +394,7 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
         list of dict
             The parameters of each candidate.
         """
-        draw = legacy_random_state(self.random_state)
+        draw = random_state_of(legacy_random_state(self.random_state))
         check_number("n_iter", self.n_iter, low=1, integer=True)
-        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))
+        with naming("param_distributions"):
+            return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=draw))

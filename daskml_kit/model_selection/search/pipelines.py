@@ -17,7 +17,7 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from daskml_kit.base import DaskEstimator, has_fit_steps
+from daskml_kit.base import DaskEstimator, check_common, has_fit_steps
 from daskml_kit.composition import view_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
@@ -111,6 +111,7 @@ def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
         learned, view, spec = spec.shared[key]
         views.append(view)
         fitted[name] = deepcopy(learned)
+    check_common(model)
     model._check_parameters()
     several = bool(get_tags(model).target_tags.multi_output)
     seen_X = _rows_behind(spec.n_features, spec.dtype) if views else X

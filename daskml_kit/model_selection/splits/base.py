@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import check_number, random_state_of
 from daskml_kit.data.align import Column, Rows, align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.exceptions import DataError
@@ -46,6 +46,7 @@ class Splitter:
             As `assign`.
         """
         if not any(map(is_dask, (X, y, groups))):
+            check_sizes(self)
             check_not_names(y=y, groups=groups)
             return self._split_in_memory(X, y, groups)
         return self.assign(X, y, groups).numbers()
@@ -68,6 +69,7 @@ class Splitter:
         DataError
             Where lengths differ, or labels or groups cannot be used, or are but the name of a column.
         """
+        check_sizes(self)
         check_not_names(y=y, groups=groups)
         given = {name: part for name, part in (("X", X), ("y", y), ("groups", groups)) if part is not None}
         if not any(map(is_dask, given.values())):
@@ -92,6 +94,18 @@ class Splitter:
         return folds_in_memory(n_rows, splits)
 
 
+LEAST = {"n_splits": 1, "n_repeats": 1, "p": 1, "n_groups": 1, "gap": 0}
+"""Parameters of splitters that are integers of at least so much."""
+
+
+def check_sizes(splitter: Any) -> None:
+    """Raise where a number of splits, groups or rows is none, which scikit-learn's constructors do not all look at."""
+    given = {**vars(splitter), **getattr(splitter, "cvargs", {})}
+    for name, least in LEAST.items():
+        if name in given:
+            check_number(name, given[name], low=least, integer=True)
+
+
 def check_not_names(**given: Any) -> None:
     """Raise a `DataError` where the name of a column is given for its values: scikit-learn takes arrays alone."""
     for argument, values in given.items():
@@ -107,7 +121,7 @@ def legacy_random_state(random_state: Any) -> Any:
 
 def seed_of(random_state: Any) -> int:
     """Return one integer drawn from a seed, RandomState, Generator or None."""
-    return int(check_random_state(legacy_random_state(random_state)).randint(np.iinfo(np.int64).max, dtype=np.int64))
+    return int(random_state_of(legacy_random_state(random_state)).randint(np.iinfo(np.int64).max, dtype=np.int64))
 
 
 def column_of(rows: Rows, name: str) -> Column:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import dask
 import numpy as np
 import sklearn.model_selection
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, Rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import Splitter, check_class_counts, check_n_rows, column_of, k_fold_splits
@@ -151,7 +151,7 @@ class GroupKFold(Splitter, sklearn.model_selection.GroupKFold):  # type: ignore[
         if not self.shuffle:
             return _folds(rows, counted, balance_groups(counted.counts[:, 0], self.n_splits), self.n_splits)
         group_folds = np.empty(len(counted.groups), np.int64)
-        order = check_random_state(self.random_state).permutation(len(group_folds))
+        order = random_state_of(self.random_state).permutation(len(group_folds))
         group_folds[order] = RowAssignment(fold_sizes(len(group_folds), self.n_splits)).ids(0, len(group_folds))
         return _folds(rows, counted, group_folds, self.n_splits)
 
@@ -194,7 +194,7 @@ class StratifiedGroupKFold(Splitter, sklearn.model_selection.StratifiedGroupKFol
         _check_n_groups(counted, self.n_splits)
         order = np.arange(len(counted.groups))
         if self.shuffle:
-            check_random_state(self.random_state).shuffle(order)
+            random_state_of(self.random_state).shuffle(order)
         return _folds(rows, counted, balance_classes(counted.counts, self.n_splits, order), self.n_splits)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import sklearn.model_selection
 
+from daskml_kit.arguments import check_number
 from daskml_kit.data.align import Rows
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import (
@@ -219,6 +220,8 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
 
     def _windows(self, n_rows: int) -> list[tuple[int, int, int, int]]:
         """Return of each split the first and the end of its training rows, and those of its test rows."""
+        if self.test_size is not None:
+            check_number("test_size", self.test_size, low=1, integer=True)
         n_folds = self.n_splits + 1
         size = n_rows // n_folds if self.test_size is None else self.test_size
         if n_folds > n_rows:

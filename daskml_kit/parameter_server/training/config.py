@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.exceptions import DataError
 
+ON_NAN = ("raise", "skip")
 VIRTUAL_WORKERS = 8
 """Virtual workers of a synchronous step by default."""
-
-
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Raise a DataError unless the value is a whole number of at least ``least``."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise DataError(f"{name}: expected a whole number of at least {least}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +27,12 @@ class _Servers:
 
     def __post_init__(self) -> None:
         if self.push_every is not None:
-            check_integer("push_every", self.push_every, 1)
+            check_number("push_every", self.push_every, low=1, integer=True)
+        if not isinstance(self.servers, str) or self.servers != "auto":
+            check_number("servers", self.servers, low=1, integer=True)
+        check_number("replicas", self.replicas, low=0, high=1, integer=True)
+        if self.snapshot is not None and not isinstance(self.snapshot, (str, os.PathLike)):
+            raise ValueError(f"snapshot: expected a path or None, got {self.snapshot!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Synchronous(_Servers):
 
     Raises
     ------
-    DataError
+    ValueError
         Where a value cannot be used.
 
     See Also
@@ -88,8 +88,8 @@ class Synchronous(_Servers):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.virtual_workers is not None:
-            check_integer("virtual_workers", self.virtual_workers, 1)
-        check_integer("backup_workers", self.backup_workers, 0)
+            check_number("virtual_workers", self.virtual_workers, low=1, integer=True)
+        check_number("backup_workers", self.backup_workers, low=0, integer=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class Asynchronous(_Servers):
 
     Raises
     ------
-    DataError
+    ValueError
         Where a value cannot be used.
 
     See Also
@@ -142,9 +142,9 @@ class Asynchronous(_Servers):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.staleness != np.inf:
-            check_integer("staleness", self.staleness, 1)
-        if self.top_k is not None and not 0 < self.top_k <= 1:
-            raise DataError(f"top_k: expected a share above 0 and at most 1, got {self.top_k!r}")
+            check_number("staleness", self.staleness, low=1, integer=True)
+        if self.top_k is not None:
+            check_number("top_k", self.top_k, low=0, high=1, strict=True)
 
 
 Training: TypeAlias = Synchronous | Asynchronous
@@ -170,16 +170,19 @@ def checked(config: TrainingConfig) -> TrainingConfig:
 
     Raises
     ------
-    DataError
+    ValueError
         Where a value cannot be used.
     """
     check_training(config.training)
     for name in ("epochs", "batch_size"):
-        check_integer(name, getattr(config, name), 1)
+        check_number(name, getattr(config, name), low=1, integer=True)
     if config.patience is not None:
-        check_integer("patience", config.patience, 1)
-    if not 0 <= config.validation_fraction < 1:
-        raise DataError(f"validation_fraction: expected a share from 0 to below 1, got {config.validation_fraction!r}")
+        check_number("patience", config.patience, low=1, integer=True)
+    check_number("validation_fraction", config.validation_fraction, low=0, below=1)
+    check_number("tol", config.tol, low=0)
+    check_choice("on_nan", config.on_nan, ON_NAN)
+    if not isinstance(config.verbose, bool):
+        check_number("verbose", config.verbose, low=0)
     return config
 
 
@@ -192,16 +195,9 @@ def check_training(training: Any) -> Training:
     return training
 
 
-def random_state_of(random_state: Any) -> np.random.RandomState:
-    """Return scikit-learn's random state of an int, a RandomState or None; a Generator draws the seed of one."""
-    if isinstance(random_state, np.random.Generator):
-        return np.random.RandomState(random_state.integers(2**32))
-    found: np.random.RandomState = check_random_state(random_state)
-    return found
-
-
 def seed_of(random_state: Any) -> int:
     """Return the seed of a training: an integer is one, anything else draws one."""
     if isinstance(random_state, (int, np.integer)):
+        check_number("random_state", random_state, low=0, high=2**32 - 1, integer=True)
         return int(random_state)
     return int(random_state_of(random_state).randint(2**31 - 1))

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.arguments import check_mapping
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.optim import Update, adam, add
+from daskml_kit.parameter_server.layout import check_real
 from daskml_kit.parameter_server.training.config import Training, TrainingConfig, check_training, checked, seed_of
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.updates import GradientStep, LocalSgdStep, LossAndGradient, WorkerStep
+from daskml_kit.typing import Array
 
 
 def train(
@@ -117,10 +120,14 @@ def train(
     """
     if not callable(loss_and_grad):
         raise DataError(f"loss_and_grad: expected a function, got {loss_and_grad!r}")
+    check_mapping("params", params)
+    for name, rule in (("update", update), ("local", local)):
+        if rule is not None and not (hasattr(rule, "init") and hasattr(rule, "apply")):
+            raise DataError(f"{name}: expected a rule such as sgd(0.1), got {rule!r}")
     if local is not None and update is not None:
         raise DataError("update: expected none beside local, since servers then add up how far workers went")
     step: WorkerStep = GradientStep(loss_and_grad) if local is None else LocalSgdStep(loss_and_grad, local)
-    rule = add() if local is not None else update or adam()
+    applied = add() if local is not None else update or adam()
     config = checked(
         TrainingConfig(
             training=check_training(training),
@@ -137,7 +144,13 @@ def train(
     )
     n_features_of(X)
     matrix = X if is_dask(X) or sp.issparse(X) else np.asarray(X)
-    arrays = {name: np.asarray(array) for name, array in params.items()}
-    floats = {name: a if a.dtype.kind == "f" else a.astype(np.float64) for name, a in arrays.items()}
+    floats = {name: _floats(name, array) for name, array in params.items()}
     with open_engine(matrix, y, sample_weight, n_jobs=n_jobs) as engine:
-        return train_on(engine, step, floats, rule, config)
+        return train_on(engine, step, floats, applied, config)
+
+
+def _floats(name: str, values: Any) -> Array:
+    """Return a parameter as an array of floats."""
+    array = np.asarray(values)
+    check_real(array, f"params[{name!r}]")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)

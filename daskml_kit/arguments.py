@@ -1,0 +1,111 @@
+"""Checks of arguments: numbers, choices, seeds and mappings, by errors that name the argument."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from daskml_kit.typing import Array
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float,
+    high: float | None = None,
+    below: float | None = None,
+    strict: bool = False,
+    integer: bool = False,
+    infinite: bool = False,
+) -> None:
+    """Raise unless the parameter is a number at or above ``low`` (above it if ``strict``); infinity if so said.
+
+    It may be bounded by ``high``, or have to be ``below`` a number.
+
+    Examples
+    --------
+    >>> check_number("momentum", 1.0, low=0, below=1)
+    Traceback (most recent call last):
+    ...
+    ValueError: momentum: expected a finite number from 0 to below 1, got 1.0
+    """
+    kind = numbers.Integral if integer else numbers.Real
+    fine = isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
+    fine = fine and (integer or infinite or math.isfinite(value)) and (value > low if strict else value >= low)
+    if fine and (high is None or value <= high) and (below is None or value < below):
+        return
+    wanted = "an integer" if integer else "a number" if infinite else "a finite number"
+    if high is None and below is None:
+        wanted += f" {'above' if strict else 'of at least'} {low:g}"
+    else:
+        wanted += (
+            f" {'above' if strict else 'from'} {low:g} to {f'below {below:g}' if high is None else f'{high:.15g}'}"
+        )
+    raise ValueError(f"{name}: expected {wanted}, got {value!r}")
+
+
+def check_numbers(name: str, value: Any) -> Array:
+    """Return the parameter, a finite number of at least 0 or a vector of these, as a vector; raise unless it is one."""
+    try:
+        found = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        found = np.full(1, np.nan)
+    if found.ndim != 1 or not (np.isfinite(found) & (found >= 0)).all():
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {value!r}")
+    return found
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise unless the parameter is a number from 0 to 1."""
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Raise unless the parameter is one of ``choices``."""
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")
+
+
+def check_mapping(name: str, value: Any) -> None:
+    """Raise unless the parameter is a mapping of names."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name}: expected a mapping of names to arrays, got {type(value).__name__} {value!r:.60}")
+
+
+def random_state_of(random_state: Any) -> np.random.RandomState:
+    """Return scikit-learn's random state of an int, a RandomState or None; a Generator draws the seed of one."""
+    if isinstance(random_state, np.random.Generator):
+        return np.random.RandomState(random_state.integers(2**32))
+    with naming("random_state"):
+        found: np.random.RandomState = check_random_state(random_state)
+    return found
+
+
+@contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Name the argument in errors of what checks it without its name.
+
+    Examples
+    --------
+    >>> with naming("cv"):
+    ...     int("word")
+    Traceback (most recent call last):
+    ...
+    ValueError: cv: invalid literal for int() with base 10: 'word'
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if re.search(rf"\b{re.escape(argument)}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from error
