@@ -20,7 +20,7 @@ from daskml_kit.data.coded import CodedRows, coded, recognized, side_by_side
 from daskml_kit.data.collections import size_of
 from daskml_kit.numerics import encoding
 from daskml_kit.numerics.arrow import Arrow
-from daskml_kit.numerics.csr import relabel_columns, row_slice, sandwich, times, transposed_times
+from daskml_kit.numerics.csr import row_slice, sandwich, take_columns, times, transposed_times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
 from daskml_kit.reductions.gram import Gram
@@ -124,7 +124,7 @@ def test_relabeled_columns():
     few = X[np.flatnonzero((dense[:, 0] == 0) & (dense[:, 6] == 0))]
     columns = np.delete(np.arange(dense.shape[1]), [0, 6])
     expected = few.copy().toarray()[:, columns]
-    np.testing.assert_array_equal(relabel_columns(few, columns).toarray(), expected)
+    np.testing.assert_array_equal(take_columns(few, columns).toarray(), expected)
     assert (few.used_columns() <= ~np.isin(np.arange(dense.shape[1]), [0, 6])).all()
 
 
