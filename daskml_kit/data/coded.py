@@ -91,6 +91,12 @@ class CodedRows(ABC):
     def copy(self) -> Any:
         return self._like(self.codes, self.dense)  # neither is ever written
 
+    def expanded(self) -> Any:
+        """Return an ordinary matrix, and stay as it is."""
+        plain = self.copy()
+        plain._expand()
+        return plain
+
     def aligned(self) -> Any:
         """Return the same in aligned memory."""
         parts = (part if part.flags.aligned else part.copy() for part in (self.codes, self.dense))
@@ -197,6 +203,13 @@ def recognized(matrices: Sequence[Any]) -> Sequence[Any]:
         dense = np.ascontiguousarray(X.data.reshape(-1, stored)[:, ~several])
         found.append(coded(sp.csr_array, codes, dense, columns, X.shape[1], spans.astype(np.intp)))
     return found
+
+
+def below_each_other(parts: Sequence[CodedRows]) -> Any:
+    """Return the rows of matrices of codes of the same columns, as such a matrix."""
+    first = parts[0]
+    codes, dense = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "dense"))
+    return coded(first.kind, codes, dense, first.columns, first.shape[1], first.spans)
 
 
 def code_arrays(X: Any) -> tuple[Array, Array, Array, int] | None:

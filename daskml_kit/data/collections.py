@@ -19,7 +19,7 @@ from dask.optimization import cull
 from distributed import Client
 
 from daskml_kit.data.block import Block, Run, as_block
-from daskml_kit.data.coded import CodedRows
+from daskml_kit.data.coded import CodedRows, below_each_other
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.csr import with_codes
 from daskml_kit.typing import Array
@@ -64,6 +64,8 @@ def join(parts: Sequence[Any]) -> Any:
         return pd.concat(list(parts)) if len(parts) > 1 else first
     if isinstance(first, list):
         return [row for part in parts for row in part]
+    if all(isinstance(part, CodedRows) and np.array_equal(part.spans, first.spans) for part in parts):
+        return below_each_other(parts)
     if sp.issparse(first):
         return sp.vstack(parts, format="csr") if len(parts) > 1 else first
     return np.concatenate(parts) if len(parts) > 1 else first

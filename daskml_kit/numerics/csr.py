@@ -64,8 +64,16 @@ def take_columns(X: Any, columns: Array) -> Any:
 
 
 def has_many_pairs(X: Any) -> bool:
-    """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays, as any of codes has."""
+    """Return whether a CSR matrix has so many pairs of stored numbers that `add_upper` pays, or is part of such codes.
+
+    Of codes, see `plain_if_small`.
+    """
     return isinstance(X, CodedRows) or count_pairs(X) >= MANY_PAIRS
+
+
+def plain_if_small(X: Any) -> Any:
+    """Return a matrix of codes as an ordinary one where loops over the codes, which are compiled, do not pay."""
+    return X.expanded() if isinstance(X, CodedRows) and count_pairs(X) < MANY_PAIRS else X
 
 
 def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:
@@ -77,6 +85,8 @@ def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:
 
 def count_pairs(X: Any) -> float:
     """Return how many pairs of numbers are stored in the same row, over all rows of a CSR matrix."""
+    if isinstance(X, CodedRows):
+        return float(X.shape[0] * (X.codes.shape[1] + X.dense.shape[1]) ** 2)
     counts = np.diff(X.indptr).astype(np.float64)
     return float(counts @ counts)
 

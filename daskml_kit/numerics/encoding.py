@@ -13,7 +13,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import OneHotEncoder
 
 from daskml_kit.data.coded import CodedRows, code_type, coded, side_by_side
-from daskml_kit.numerics.csr import MANY_PAIRS
 from daskml_kit.typing import Array
 
 
@@ -101,10 +100,7 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
     for position, own in enumerate(codes):
         np.take(places[position], own, out=indices[:, position])
     spans, no_numbers = np.stack([edges[:-1], edges[1:]], axis=1), np.empty((len(frame), 0), known.dtype)
-    found = coded(type(known), indices, no_numbers, np.empty(0, np.intp), width, spans)
-    if indices.size * indices.shape[1] < MANY_PAIRS:  # compiled loops, which codes are for, do not pay
-        found.data  # noqa: B018  # becomes an ordinary matrix
-    return found
+    return coded(type(known), indices, no_numbers, np.empty(0, np.intp), width, spans)
 
 
 def _widths(encoder: OneHotEncoder) -> list[int]:

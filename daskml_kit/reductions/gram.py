@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.data.coded import CodedRows
-from daskml_kit.numerics.csr import sandwich, transposed_times
+from daskml_kit.numerics.csr import plain_if_small, sandwich, transposed_times
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -93,8 +93,8 @@ def _dense_scatter(block: Block, y: Array | None) -> Scatter:
 
 
 def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
-    X = block.X if isinstance(block.X, CodedRows) else sp.csr_array(block.X)
-    X = X.astype(np.float64)
+    X = plain_if_small(block.X)
+    X = (X if isinstance(X, CodedRows) else sp.csr_array(X)).astype(np.float64)
     ones = np.ones((block.n_rows, 1))
     dense = ones if y is None else np.hstack([y.astype(np.float64), ones])
     weight = np.ones(block.n_rows) if block.weight is None else block.weight

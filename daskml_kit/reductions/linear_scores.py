@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.numerics.csr import row_slice, times
+from daskml_kit.numerics.csr import plain_if_small, row_slice, times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_within
@@ -69,6 +69,7 @@ class LinearScores(SingleReduction):
     def chunk(self, block: Block) -> list[ClassSums | ResidualTotals]:
         if block.fold is None or block.y is None:
             raise TypeError("scores of held-out rows need folds and targets")
+        block = block._replace(X=plain_if_small(block.X))
         return [self._sums(rows_within(block, j.column, j.ids), np.array(j.models)) for j in self.judged]
 
     def combine(

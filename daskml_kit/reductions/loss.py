@@ -21,6 +21,7 @@ from daskml_kit.numerics.csr import (
     has_many_pairs,
     mirror,
     multiply,
+    plain_if_small,
     row_slice,
     sandwich,
     take_columns,
@@ -148,6 +149,7 @@ class LossAt:
         """
         if block.y is None:
             raise TypeError("a loss needs targets")
+        block = block._replace(X=plain_if_small(block.X))
         with np.errstate(all="ignore"), scratch_memory():
             sums = self._sums(block) if self.within is None else self._sums_within(block, self.within)
         if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):

@@ -5,24 +5,29 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn.linear_model
 from distributed.protocol import deserialize, serialize
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from daskml_kit.compose import make_column_transformer
 from daskml_kit.data.block import Block
 from daskml_kit.data.coded import CodedRows, coded, recognized, side_by_side
-from daskml_kit.data.collections import size_of
-from daskml_kit.numerics import encoding
+from daskml_kit.data.collections import join, size_of
+from daskml_kit.linear_model import LogisticRegression
+from daskml_kit.numerics import csr, encoding
 from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.csr import row_slice, sandwich, take_columns, times, transposed_times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
+from daskml_kit.preprocessing import OneHotEncoder as KitEncoder
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.summary import Summary
@@ -128,6 +133,12 @@ def test_relabeled_columns():
     assert (few.used_columns() <= ~np.isin(np.arange(dense.shape[1]), [0, 6])).all()
 
 
+@pytest.fixture(params=["compiled", "SciPy"])
+def loops(request, monkeypatch):
+    monkeypatch.setattr(csr, "MANY_PAIRS", 0 if request.param == "compiled" else np.inf)
+
+
+@pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("labels", [2, 3])
 @pytest.mark.parametrize("order", [1, 2])
 def test_losses_are_those_of_csr(order, labels):
@@ -144,6 +155,7 @@ def test_losses_are_those_of_csr(order, labels):
             np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.usefixtures("loops")
 def test_gram_and_summary_are_those_of_csr():
     X, dense = make(200)
     y = dense[:, 3] - dense[:, 0]
@@ -175,21 +187,17 @@ def test_encoded_frames_are_scikit_learns(data):
         )
     )
     seen = frame if "handle_unknown" not in options else frame.iloc[: n_rows // 2 + 1]
-    model = make_column_transformer(
-        (OneHotEncoder(**options), ["one"]), (StandardScaler(), ["number"]), (OneHotEncoder(**options), ["two"])
-    )
-    model.set_params(sparse_threshold=1.0).fit(seen)
-    many, encoding.MANY_PAIRS = encoding.MANY_PAIRS, 0
-    try:
-        found = encoding.transform_rows(model, frame)
-    finally:
-        encoding.MANY_PAIRS = many
+    parts = [("a", OneHotEncoder(**options), ["one"]), ("b", StandardScaler(), ["number"])]
+    parts.append(("c", OneHotEncoder(**options), ["two"]))
+    model = ColumnTransformer(parts, sparse_threshold=1.0).fit(seen)
+    found = encoding.transform_rows(model, frame)
     expected = model.transform(frame)
     assert sp.issparse(found) == sp.issparse(expected)
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(*(rows.toarray() if sp.issparse(rows) else rows for rows in (found, expected)))
 
 
+@pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("expanded", [False, True])
 def test_hessians_with_a_diagonal_block_are_the_same(expanded):
     X, dense = make(200)
@@ -224,3 +232,35 @@ def test_one_hot_columns_of_others_are_recognized():
     overlapping, uneven = plain[:, ::2], sp.csr_array(np.where(np.arange(40)[:, None] == 7, 0, dense))
     for other in (plain * 2.0, overlapping, uneven, plain[:0], sp.csr_array(dense[:, 3:4])):
         assert recognized([other])[0] is other
+
+
+def test_rows_below_each_other_stay_codes():
+    X, dense = make()
+    found = join([X[:9], X[9:]])
+    assert isinstance(found, CodedRows)
+    np.testing.assert_array_equal(found.toarray(), dense)
+
+
+@pytest.mark.parametrize("n_rows", [3_000, 120_000])
+def test_a_category_of_many_levels_is_one_of_all(n_rows):
+    draw = np.random.default_rng(7)
+    frame = pd.DataFrame(
+        {
+            "many": pd.Categorical.from_codes(
+                draw.permutation(np.resize(np.arange(1_500), n_rows)), [f"level {i}" for i in range(1_500)]
+            ),
+            "few": pd.Categorical.from_codes(draw.integers(0, 4, n_rows), list("abcd")),
+            "number": draw.normal(size=n_rows),
+        }
+    )
+    y = (draw.normal(size=n_rows) + frame["number"] + draw.normal(size=1_500)[frame["many"].cat.codes] > 0).astype(int)
+    cuts = [slice(0, n_rows - 500), slice(n_rows - 500, n_rows - 100), slice(n_rows - 100, n_rows)]  # small ones, too
+    blocks, targets = ([dd.from_pandas(part.iloc[c], npartitions=1) for c in cuts] for part in (frame, y))
+    encode = make_column_transformer((KitEncoder(), ["many", "few"]), ("passthrough", ["number"]))
+    X = encode.fit_transform(dd.concat(blocks))
+    model = LogisticRegression(tol=1e-8).fit(X, dd.concat(targets))
+    assert model.profile_.solver.startswith("newton-cholesky: of columns 0 to 1499 no row has two")
+    assert model.profile_.passes < 12
+    rows = sp.csr_matrix(encode.to_sklearn().transform(frame))
+    expected = sklearn.linear_model.LogisticRegression(tol=1e-10, solver="newton-cg", max_iter=500).fit(rows, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
