@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import dask.dataframe as dd
@@ -22,6 +23,7 @@ import pandas as pd
 import scipy.sparse
 import sklearn.compose
 import sklearn.linear_model as theirs
+import sklearn.model_selection
 import sklearn.preprocessing
 from scipy.special import logsumexp
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -34,6 +36,8 @@ from benchmarks.objectives import excess, logistic
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, Timed, race
 from daskml_kit.compose import make_column_transformer
+from daskml_kit.datasets import load_flights
+from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 
 ROWS = 2_000_000
@@ -98,6 +102,47 @@ def categories(setting: Setting) -> list[Row]:
     reached = {name: _delays_objective(one.result, frame, late) for name, one in timed.items()}
     what = f"logistic, {n_rows:,} rows of categories"
     return _compare(what, timed, reached, {"glum": 3.0, "lbfgs": 5.0}, OBJECTIVE)
+
+
+def planes(setting: Setting) -> list[Row]:
+    """Ten penalties on five folds of the flights from New York, of which one column, the plane, has 4,000 levels."""
+    names = ["month", "carrier", "origin", "dest", "tailnum", "dep_delay", "distance", "arr_delay"]
+    flights = load_flights(columns=names).compute().dropna().iloc[: setting.rows(336_776)].reset_index(drop=True)
+    late, categories = (flights.pop("arr_delay") > 15).astype(int), names[:5]
+    frame = flights.astype(dict.fromkeys(categories, "category"))
+    blocks, target = (dd.from_pandas(part, npartitions=4) for part in (frame, late))
+    grid = {"logisticregression__C": np.logspace(-3, 2, 10)}
+
+    def search(kind: Any, model: Any, encode: Any, scale: Any, make: Any, X: Any, y: Any, **options: Any) -> Any:
+        columns = make((encode(handle_unknown="ignore"), categories), (scale(), ["dep_delay", "distance"]))
+        found = kind(make_pipeline(columns, model), grid, scoring="neg_log_loss", refit=False, **options)
+        return found.fit(X, y)
+
+    def ours() -> Any:
+        parts = GridSearchCV, kit.LogisticRegression(), OneHotEncoder, StandardScaler, make_column_transformer
+        return search(*parts, blocks, target, cv=5)
+
+    def scikit_learn(solver: str) -> Any:
+        model = theirs.LogisticRegression(solver=solver, max_iter=1000)
+        transformers = sklearn.preprocessing.OneHotEncoder, sklearn.preprocessing.StandardScaler
+        parts = sklearn.model_selection.GridSearchCV, model, *transformers, sklearn.compose.make_column_transformer
+        return search(*parts, frame, late, cv=5, n_jobs=2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peers = {solver: partial(scikit_learn, solver) for solver in ("newton-cg", "lbfgs")}
+        timed = race({"ours": ours, **peers}, 1)
+    what = f"10 C on 5 folds of {len(frame):,} flights by plane"
+    rows = [
+        Row(f"{what}: {solver}", timed["ours"].seconds, timed[solver].seconds, 20.0, notes=[_best(timed)])
+        for solver in peers
+    ]
+    return rows
+
+
+def _best(timed: Mapping[str, Timed]) -> str:
+    """Return the best score of each search."""
+    return ", ".join(f"{name}: best score {one.result.best_score_:.5f}" for name, one in timed.items())
 
 
 LEVELS_OF_COUNTS = (12, 7, 22, 60, 60, 24, 31, 100, 6)
@@ -361,6 +406,7 @@ def _timed(model: Any, X: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tupl
 WORKS: dict[str, Work] = {
     "categories": categories,
     "amounts": amounts,
+    "planes": planes,
     "language": language,
     "languages": languages,
     "language-l1": language_l1,
