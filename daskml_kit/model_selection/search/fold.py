@@ -70,11 +70,14 @@ class Fold:
     def protected(self) -> Fold:
         """Return the fold read-only, its X known to the cache."""
         known, sides = self.cache.name, self.sides.items()
-        return Fold({name: (known(a, (name, 0)), known(b, (name, 1))) for name, (a, b) in sides}, self.constants)
+        fold = Fold({name: (known(a, (name, 0)), known(b, (name, 1))) for name, (a, b) in sides}, self.constants)
+        fold.cache = self.cache
+        return fold
 
-    def with_cache(self) -> Self:
-        """Return the fold with a new cache."""
-        self.cache = TransformerCache(2 * sum(map(bytes_of, self.sides.values())) + CACHE_BYTES)
+    def with_cache(self, max_bytes: float | None = None) -> Self:
+        """Return the fold with a new cache, by default of twice its own size."""
+        own = 2 * sum(map(bytes_of, self.sides.values())) + CACHE_BYTES
+        self.cache = TransformerCache(own if max_bytes is None else max_bytes)
         return self
 
     def _params(self, prefix: str, side: int) -> dict[str, Any]:

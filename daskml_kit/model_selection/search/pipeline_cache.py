@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
+import dask
+import dask.array as da
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -20,7 +22,8 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from daskml_kit.data.collections import size_of
+from daskml_kit.data.collections import array_bytes, fits, size_of
+from daskml_kit.engines.open import find_client
 
 
 class TransformerCache:
@@ -121,7 +124,7 @@ def is_compressed(value: Any) -> bool:
 
 
 def bytes_of(value: Any) -> float:
-    """Return about the bytes of arrays and data frames in ``value``, that may be a tuple of things.
+    """Return about the bytes of arrays, Dask arrays and data frames in ``value``, that may be a tuple of things.
 
     Examples
     --------
@@ -130,6 +133,8 @@ def bytes_of(value: Any) -> float:
     """
     if isinstance(value, tuple):
         return sum(map(bytes_of, value))
+    if isinstance(value, da.Array):
+        return array_bytes(value)
     measurable = isinstance(value, (np.ndarray, pd.DataFrame, pd.Series)) or is_compressed(value)
     return float(size_of(value)) if measurable else 0.0
 
@@ -162,7 +167,7 @@ class CachedTransformer:
         if known is None:
             return self.fitted.transform(X)
         name = (self.key, known)
-        return self.cache.name(self.cache.get(name, lambda: self.fitted.transform(X)), name)
+        return self.cache.name(self.cache.get(name, lambda: computed_once(self.fitted.transform(X))), name)
 
     def __sklearn_clone__(self) -> CachedTransformer:
         return CachedTransformer(self.transformer, self.cache, self.key)
@@ -281,7 +286,14 @@ def _fit(transformer: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any,
         out = fitted.fit_transform(X, y, **params)
     else:
         out = fitted.fit(X, y, **params).transform(X)
-    return fitted, out
+    return fitted, computed_once(out)
+
+
+def computed_once(value: Any) -> Any:
+    """Return a Dask array held in memory where it fits, so that all who read it compute it once; others as they are."""
+    if isinstance(value, da.Array) and fits(find_client(), array_bytes(value)):
+        (value,) = dask.persist(value)
+    return value
 
 
 def _with(estimator: Any, **attributes: Any) -> Any:

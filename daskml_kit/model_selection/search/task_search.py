@@ -13,12 +13,13 @@ from sklearn import config_context
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
 
-from daskml_kit.data.collections import array_bytes, fits, is_dask
+from daskml_kit.data.collections import FIT_FRACTION, array_bytes, fits, free_memory, is_dask
 from daskml_kit.engines.open import find_client
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
 from daskml_kit.model_selection.search.fit_and_score import fit_estimator, outcome_of, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
+from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, is_cacheable
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.search.task_pool import open_fit_pool
 
@@ -139,7 +140,8 @@ def fit_sequentially(
             continue
         sides = _persisted(data.take(split))
         needed = {name: parts for name, parts in sides.items() if name == "y" or name.startswith("score.")}
-        fold, scored = Fold(sides, data.constants), Fold({**sides, **dask.compute(needed)[0]}, data.constants)
+        fold = Fold(sides, data.constants).with_cache(FIT_FRACTION * free_memory(find_client())).protected()
+        scored = Fold({**fold.sides, **dask.compute(needed)[0]}, data.constants)
         for number in missing:
             with config_context(**spec.config):
                 keep((number, split), _outcome(spec, fold, scored, candidates[number]))
@@ -213,7 +215,8 @@ def _fitted(estimator: Any, fold: Fold) -> Any:
     workers, n_lost = _workers(), 0
     while True:
         try:
-            return fit_estimator(clone(estimator), fold.X[0], fold.side("y", 0), **fold.fit_params)
+            given = cache_transformers(estimator, fold.cache, "fold") if is_cacheable(estimator) else clone(estimator)
+            return fit_estimator(given, fold.X[0], fold.side("y", 0), **fold.fit_params)
         except Exception:
             if n_lost == MAX_LOST or not _lost_any(workers):
                 raise
