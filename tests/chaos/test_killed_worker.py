@@ -8,16 +8,21 @@ from pathlib import Path
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
+from daskml_kit.compose import make_column_transformer
 from daskml_kit.data import collections as capacity
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.linear_model import ElasticNet, LogisticRegression
+from daskml_kit.preprocessing import OneHotEncoder
 
 
 @pytest.fixture
@@ -60,6 +65,43 @@ def test_a_fit_survives(doomed, monkeypatch, stream, after):
     assert model.profile_.passes == expected.profile_.passes > after
     assert_array_equal(model.coef_, expected.coef_)
     assert_array_equal(model.intercept_, expected.intercept_)
+
+
+def categories():
+    """Encoded categories, one of 1,500 levels, as codes; and a target that depends on them."""
+    draw = np.random.default_rng(6)
+    many, few, number = draw.integers(0, 1_500, 60_000), draw.integers(0, 9, 60_000), draw.normal(size=60_000)
+    y = pd.Series((number + draw.normal(size=1_500)[many] + few / 9 > 0.5).astype(int))
+    frame = pd.DataFrame({"many": pd.Categorical(many), "few": pd.Categorical(few), "number": number})
+    rows, target = (dd.from_pandas(part, npartitions=6) for part in (frame, y))
+    encode = make_column_transformer((OneHotEncoder(), ["many", "few"]), ("passthrough", ["number"]))
+    return encode.fit_transform(rows), target
+
+
+def words():
+    """Wide sparse rows, which Newton steps by conjugate gradients are for."""
+    X = sp.random_array((3_000, 2_000), density=0.01, rng=np.random.default_rng(7), format="csr")
+    y = (X @ np.random.default_rng(8).normal(size=2_000) > 0).astype(int)
+    rows = da.concatenate(
+        [da.from_delayed(dask.delayed(X[i : i + 500]), (500, 2_000), meta=X[:0]) for i in range(0, 3_000, 500)]
+    )
+    return rows, da.from_array(y, chunks=500)
+
+
+@pytest.mark.parametrize(
+    ("made", "solver"), [(categories, "newton-cholesky: of columns"), (words, "Newton by conjugate gradients")]
+)
+def test_sparse_fits_survive(doomed, monkeypatch, made, solver):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    X, y = (doomed.persist(part) for part in made())
+    expected = LogisticRegression(tol=1e-8).fit(X, y)
+    killer = Killer(doomed, 3)
+    with watching(killer):
+        model = LogisticRegression(tol=1e-8).fit(X, y)
+    assert killer.pid is not None
+    assert model.profile_.solver.startswith(solver)
+    assert model.profile_.passes == expected.profile_.passes > 3
+    assert_array_equal(model.coef_, expected.coef_)
 
 
 def test_a_worker_takes_only_its_cached_blocks_with_it(doomed, monkeypatch):
