@@ -111,7 +111,7 @@ def planes(setting: Setting) -> list[Row]:
     late, categories = (flights.pop("arr_delay") > 15).astype(int), names[:5]
     frame = flights.astype(dict.fromkeys(categories, "category"))
     blocks, target = (dd.from_pandas(part, npartitions=4) for part in (frame, late))
-    grid = {"logisticregression__C": np.logspace(-3, 2, 10)}
+    grid = {"logisticregression__C": np.logspace(-3, 2, max(setting.rows(10), 2))}
 
     def search(kind: Any, model: Any, encode: Any, scale: Any, make: Any, X: Any, y: Any, **options: Any) -> Any:
         columns = make((encode(handle_unknown="ignore"), categories), (scale(), ["dep_delay", "distance"]))
@@ -132,7 +132,7 @@ def planes(setting: Setting) -> list[Row]:
         warnings.simplefilter("ignore")
         peers = {solver: partial(scikit_learn, solver) for solver in ("newton-cg", "lbfgs")}
         timed = race({"ours": ours, **peers}, 1)
-    what = f"10 C on 5 folds of {len(frame):,} flights by plane"
+    what = f"{len(grid['logisticregression__C'])} C on 5 folds of {len(frame):,} flights by plane"
     rows = [
         Row(f"{what}: {solver}", timed["ours"].seconds, timed[solver].seconds, 20.0, notes=[_best(timed)])
         for solver in peers

@@ -30,6 +30,9 @@ NEED_PEER = {
     "logistic": "dask_ml",
     "least-squares": "dask_ml",
     "categories": "glum",
+    "amounts": "glum",
+    "language-l1": "wordfreq",
+    "languages-l1": "wordfreq",
     "language": "wordfreq",
     "languages": "wordfreq",
 }

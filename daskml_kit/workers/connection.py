@@ -28,6 +28,8 @@ LOSSES = {"lost dependencies", "already forgotten", "unknown"}
 """Reasons that Dask gives for a cancelled task where what it needs was lost."""
 CHECK_SECONDS = 1.0
 """Between two looks at the cluster while its results are waited for."""
+NOTICED_SECONDS = 2.0
+"""Within these a client notices that its scheduler is gone."""
 
 logger = logging.getLogger(__name__)
 _repaired: WeakSet[Client] = WeakSet()
@@ -79,7 +81,7 @@ def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> 
         yield
     except Exception as error:
         told = isinstance(error, LostSchedulerError)
-        if client is None or client.status == "running" or (told and checkpoint is None):
+        if client is None or not _is_lost(client, error) or (told and checkpoint is None):
             raise
         if isinstance(error, (ValueError, TypeError)):  # ours, about arguments or data
             raise
@@ -92,6 +94,14 @@ def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> 
             "the connection to the scheduler was lost, with all that the cluster held: connect a new Client and fit "
             f"again; {kept}"
         ) from error
+
+
+def _is_lost(client: Client, error: Exception) -> bool:
+    """Return whether a client has lost its scheduler, which a call to it that breaks off may tell a moment before."""
+    deadline = time.monotonic() + (NOTICED_SECONDS if isinstance(error, OSError) else 0)
+    while client.status == "running" and time.monotonic() < deadline:
+        time.sleep(CHECK_SECONDS / 20)
+    return bool(client.status != "running")
 
 
 class ClusterWatch:

@@ -42,7 +42,7 @@ def assert_same(found, expected):
     if isinstance(expected, str):
         assert found == expected
         return
-    assert type(found) is type(expected)
+    assert isinstance(found, type(expected))
     assert found.dtype == expected.dtype
     assert found.shape == expected.shape
     assert_array_equal(found.toarray(), expected.toarray())

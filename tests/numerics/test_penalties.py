@@ -26,7 +26,8 @@ def test_it_ends_at_a_minimum(seed, p, share, shuffled):
     l1 = np.full(p, share * np.abs(linear).max())
     l1[0] = 0.0  # as an intercept's
     shuffle = np.random.default_rng(seed) if shuffled else None
-    fit = minimize_quadratic(hess, linear, l1, np.zeros(p), tol=1e-12, max_sweeps=100_000, shuffle=shuffle)
+    tol = 1e-11  # rounding leaves up to 1e-12 where the condition is 1e10
+    fit = minimize_quadratic(hess, linear, l1, np.zeros(p), tol=tol, max_sweeps=100_000, shuffle=shuffle)
     assert fit.settled
     assert np.abs(least_slope(fit.u, hess @ fit.u - linear, l1)).max() <= 1e-9 * max(1, np.abs(linear).max())
 
