@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from daskml_kit.data.coded import CodedRows
+from daskml_kit.data.coded import aligned, codes_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Array, Matrix
 
@@ -96,8 +96,8 @@ def _aligned(part: Any) -> Any:
     """Return a part in aligned memory: what comes off the wire may not be, and other routines round otherwise there."""
     if part is None:
         return None
-    if isinstance(part, CodedRows):
-        return part.aligned()
+    if (own := codes_of(part)) is not None:
+        return aligned(own)
     if sp.issparse(part):
         arrays = (part.data, part.indices, part.indptr)
         if all(array.flags.aligned for array in arrays):

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
-from daskml_kit.data.coded import CodedRows, coded
+from daskml_kit.data.coded import coded, codes_of
 from daskml_kit.data.collections import PARTS, Place
 from daskml_kit.typing import Array
 
@@ -80,9 +80,9 @@ def pieces_of(part: Any) -> Pieces | None:
     """
     if type(part) is np.ndarray:
         found = Pieces({"values": part}, _itself)
-    elif isinstance(part, CodedRows):
-        build = partial(coded, part.kind, columns=part.columns, n_columns=part.shape[1], spans=part.spans)
-        found = Pieces({"codes": part.codes, "dense": part.dense}, build)
+    elif (own := codes_of(part)) is not None:
+        build = partial(coded, own.kind, columns=own.columns, n_columns=own.n_columns, spans=own.spans)
+        found = Pieces({"codes": own.codes, "dense": own.dense}, build)
     elif sp.issparse(part) and part.format == "csr":
         arrays = {name: getattr(part, name) for name in ("data", "indices", "indptr")}
         found = Pieces(arrays, partial(_csr, type(part), part.shape))

@@ -5,140 +5,181 @@ from __future__ import annotations
 import threading
 from abc import ABC
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.typing import Array
 
+ARRAYS = ("data", "indices", "indptr")
 _expanding = threading.Lock()
 
 
-class CodedRows(ABC):
-    """A CSR matrix that holds codes, and becomes an ordinary one where its arrays are asked for.
+class Codes(NamedTuple):
+    """Rows of one-hot columns and numbers.
 
-    A number of a one-hot column takes the two bytes of its code in place of twelve, and loops over codes neither read
-    nor multiply ones. Everything else sees SciPy's matrix: ``data``, ``indices`` and ``indptr`` are made at the first
-    look at one of them, after which the codes are gone, since the arrays may be written.
-
-    `coded` makes one.
-
-    Attributes
+    Parameters
     ----------
+    kind : type
+        The class of SciPy that a matrix of these extends, `csr_array` or `csr_matrix`.
     codes : array of unsigned int of shape (n_rows, n_categorical)
         The column of each one, ascending in a row; ``n_columns`` or more where a category has none.
     dense : float array of shape (n_rows, n_dense)
         Columns of numbers.
     columns : int array of shape (n_dense,)
         Where these are, ascending.
+    n_columns : int
+        The width of the matrix.
     spans : int array of shape (n_categorical, 2)
         The first column of each category, and the one behind its last: a row has no two ones in one of these.
-    kind : type
-        The class of SciPy that this one extends.
     """
 
     kind: Any
     codes: Array
     dense: Array
     columns: Array
+    n_columns: int
     spans: Array
 
+    def matrix(self) -> Any:
+        return coded(*self)
+
+    def stored(self) -> dict[str, Array]:
+        """Return the arrays of a CSR matrix with the ones, and the numbers that are not zero."""
+        position = np.int32 if self.codes.size + self.dense.size < 2**31 else np.int64
+        places = np.tile(self.columns, (len(self.codes), 1))
+        indices = np.concatenate([self.codes.astype(position), places], axis=1)
+        values = np.concatenate([np.ones(self.codes.shape, self.dense.dtype), self.dense], axis=1)
+        if len(self.columns):
+            order = np.argsort(indices, axis=1, kind="stable")
+            indices, values = np.take_along_axis(indices, order, 1), np.take_along_axis(values, order, 1)
+        kept = (indices < self.n_columns) & (values != 0)
+        starts = np.zeros(len(self.codes) + 1, position)
+        np.cumsum(kept.sum(axis=1), out=starts[1:])
+        return {"data": values[kept], "indices": indices[kept].astype(position, copy=False), "indptr": starts}
+
+
+class CodedRows(ABC):
+    """A CSR matrix that holds `Codes`, and becomes an ordinary one where its arrays are asked for.
+
+    A number of a one-hot column takes the two bytes of its code in place of twelve, and loops over codes neither read
+    nor multiply ones. Everything else sees SciPy's matrix: ``data``, ``indices`` and ``indptr`` are made at the first
+    look at one of them, after which the codes are gone, since the arrays may be written. Another thread may do so at
+    any time: a method that finds no codes is that of the ordinary matrix.
+
+    `coded` makes one.
+    """
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """Return an ordinary matrix: SciPy makes results by the class of an operand."""
+        return cls.kind(*args, **options)
+
+    kind: Any
+    codes = property(lambda self: codes_of(self).codes)
+    dense = property(lambda self: codes_of(self).dense)
+    columns = property(lambda self: codes_of(self).columns)
+    spans = property(lambda self: codes_of(self).spans)
+
     def __getattr__(self, name: str) -> Any:
-        if name not in ("data", "indices", "indptr"):
+        if name not in ARRAYS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        with _expanding:
-            if name not in vars(self):
-                self._expand()
+        _expand(self)
         return vars(self)[name]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in (*ARRAYS, "dtype", "shape"):
+            _expand(self)
+        object.__setattr__(self, name, value)
+
     def __reduce__(self) -> Any:
-        return (coded, (self.kind, *self.arrays, self.spans))
+        own = codes_of(self)
+        return self.__reduce_ex__(2) if own is None else (coded, tuple(own))
 
     def __getitem__(self, key: Any) -> Any:
+        own = codes_of(self)
+        if own is None:
+            return self[key]
         if isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1):
-            return self._like(self.codes[key], self.dense[key])
-        return self.kind.__getitem__(self, key)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        rows, columns = self.kind.shape.fget(self)
-        return int(rows), int(columns)
+            return own._replace(codes=own.codes[key], dense=own.dense[key]).matrix()
+        return own.kind.__getitem__(self, key)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.dense.dtype
+        own = codes_of(self)
+        found: np.dtype[Any] = (self.data if own is None else own.dense).dtype
+        return found
 
-    @cached_property
+    @property
     def nnz(self) -> int:
         """The numbers that are not zero."""
-        return int(np.count_nonzero(self.codes < self.shape[1]) + np.count_nonzero(self.dense))
-
-    @property
-    def n_bytes(self) -> int:
-        return self.codes.nbytes + self.dense.nbytes
-
-    @property
-    def arrays(self) -> tuple[Array, Array, Array, int]:
-        """The arguments of loops over codes."""
-        return self.codes, self.dense, self.columns, self.shape[1]
+        own = codes_of(self)
+        if own is None:
+            return len(self.data)
+        return int(np.count_nonzero(own.codes < own.n_columns) + np.count_nonzero(own.dense))
 
     def astype(self, dtype: Any, casting: str = "unsafe", copy: bool = True) -> Any:
-        dense = self.dense.astype(dtype, casting=casting, copy=False)  # type: ignore[call-overload]  # any casting
-        return self if not copy and dense is self.dense else self._like(self.codes, dense)
+        own = codes_of(self)
+        if own is None:
+            return self.astype(dtype, casting, copy)
+        dense = own.dense.astype(dtype, casting=casting, copy=False)
+        return self if not copy and dense is own.dense else own._replace(dense=dense).matrix()
 
     def copy(self) -> Any:
-        return self._like(self.codes, self.dense)  # neither is ever written
+        own = codes_of(self)
+        return self.copy() if own is None else own.matrix()  # codes are never written
 
-    def expanded(self) -> Any:
-        """Return an ordinary matrix, and stay as it is."""
-        plain = self.copy()
-        plain._expand()
-        return plain
 
-    def aligned(self) -> Any:
-        """Return the same in aligned memory."""
-        parts = (part if part.flags.aligned else part.copy() for part in (self.codes, self.dense))
-        return self._like(*parts)
+def codes_of(X: Any) -> Any:
+    """Return the `Codes` of a matrix, None where it is an ordinary one."""
+    return vars(X).get("own_codes") if hasattr(X, "__dict__") else None
 
-    def relabeled(self, chosen: Array) -> Any:
-        """Return the columns ``chosen`` (ascending); no row has a number in others."""
-        places = np.full(self.shape[1] + 1, len(chosen), self.codes.dtype)
-        places[chosen] = np.arange(len(chosen))
-        kept = places[self.columns] < len(chosen)
-        codes = places[np.minimum(self.codes, self.shape[1])]
-        columns = places[self.columns[kept]].astype(np.intp)
-        return coded(self.kind, codes, self.dense[:, kept], columns, len(chosen), np.searchsorted(chosen, self.spans))
 
-    def used_columns(self) -> Array:
-        """Return of each column whether a row may have a number there."""
-        used = np.zeros(max(self.shape[1], int(self.codes.max(initial=0))) + 1, bool)
-        used[self.codes] = True
-        used[self.columns] = True
-        return used[: self.shape[1]]
+def _expand(X: Any) -> None:
+    """Make a matrix of codes an ordinary one."""
+    with _expanding:
+        own = codes_of(X)
+        if own is None:
+            return
+        vars(X).update(own.stored())  # in this order: other threads find either codes or these
+        X.__class__ = own.kind
+        del vars(X)["own_codes"]
+        X.has_canonical_format = True
 
-    def _like(self, codes: Array, dense: Array) -> Any:
-        return coded(self.kind, codes, dense, self.columns, self.shape[1], self.spans)
 
-    def _expand(self) -> None:
-        """Become the ordinary matrix, with the ones and the numbers that are not zero."""
-        n_rows, n_columns = self.shape
-        position = np.int32 if self.codes.size + self.dense.size < 2**31 else np.int64
-        indices = np.concatenate([self.codes.astype(position), np.tile(self.columns, (n_rows, 1))], axis=1)
-        values = np.concatenate([np.ones(self.codes.shape, self.dtype), self.dense], axis=1)
-        order = np.argsort(indices, axis=1, kind="stable") if len(self.columns) else None
-        if order is not None:
-            indices, values = np.take_along_axis(indices, order, 1), np.take_along_axis(values, order, 1)
-        stored = (indices < n_columns) & (values != 0)
-        starts = np.zeros(n_rows + 1, position)
-        np.cumsum(stored.sum(axis=1), out=starts[1:])
-        arrays = {"data": values[stored], "indices": indices[stored].astype(position, copy=False), "indptr": starts}
-        vars(self).update(arrays)  # in this order: `code_arrays` of another thread finds either codes or these
-        self.__class__ = self.kind
-        for name in ("codes", "dense", "columns", "spans", "nnz"):
-            vars(self).pop(name, None)
-        self.has_canonical_format = True
+def expanded(X: Any) -> Any:
+    """Return an ordinary matrix for one of codes, which stays as it is."""
+    own = codes_of(X)
+    if own is None:
+        return X
+    plain = own.matrix()
+    _expand(plain)
+    return plain
+
+
+def aligned(own: Codes) -> Any:
+    """Return a matrix of codes in aligned memory."""
+    codes, dense = (part if part.flags.aligned else part.copy() for part in (own.codes, own.dense))
+    return own._replace(codes=codes, dense=dense).matrix()
+
+
+def take_coded(own: Codes, chosen: Array) -> Any:
+    """Return the columns ``chosen`` (ascending) as a matrix of codes."""
+    places = np.full(own.n_columns + 1, len(chosen), own.codes.dtype)
+    places[chosen] = np.arange(len(chosen))
+    kept = places[own.columns] < len(chosen)
+    codes = places[np.minimum(own.codes, own.n_columns)]
+    columns = places[own.columns[kept]].astype(np.intp)
+    spans = np.searchsorted(chosen, own.spans)
+    return Codes(own.kind, codes, own.dense[:, kept], columns, len(chosen), spans).matrix()
+
+
+def used_columns(own: Codes) -> Array:
+    """Return of each column whether a row may have a number there."""
+    used = np.zeros(max(own.n_columns, int(own.codes.max(initial=0))) + 1, bool)
+    used[own.codes] = True
+    used[own.columns] = True
+    return used[: own.n_columns]
 
 
 def _extension(name: str, kind: Any) -> Any:
@@ -164,10 +205,10 @@ def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int,
            [0., 1., 0.]])
     """
     matrix = kind((len(codes), n_columns), dtype=dense.dtype)
-    for name in ("data", "indices", "indptr"):  # `CodedRows` makes them where they are missing
+    for name in ARRAYS:  # `CodedRows` makes them where they are missing
         delattr(matrix, name)
+    vars(matrix)["own_codes"] = Codes(kind, codes, dense, columns, n_columns, spans)
     matrix.__class__ = CodedMatrix if kind is sp.csr_matrix else CodedArray
-    matrix.codes, matrix.dense, matrix.columns, matrix.spans = codes, dense, columns, spans
     return matrix
 
 
@@ -184,7 +225,7 @@ def recognized(matrices: Sequence[Any]) -> Sequence[Any]:
     ([[0], [1]], [[5.0], [7.0]])
     """
     filled = [X for X in matrices if X.shape[0]]
-    if any(isinstance(X, CodedRows) or X.data.dtype.kind != "f" or not X.has_canonical_format for X in filled):
+    if any(codes_of(X) is not None or X.data.dtype.kind != "f" or not X.has_canonical_format for X in filled):
         return matrices
     stored = int(filled[0].indptr[1]) if filled else 0
     if stored < 2 or not all((np.diff(X.indptr) == stored).all() for X in filled):
@@ -205,16 +246,10 @@ def recognized(matrices: Sequence[Any]) -> Sequence[Any]:
     return found
 
 
-def below_each_other(parts: Sequence[CodedRows]) -> Any:
-    """Return the rows of matrices of codes of the same columns, as such a matrix."""
-    first = parts[0]
+def below_each_other(parts: Sequence[Codes]) -> Any:
+    """Return the rows of the same columns as a matrix of codes."""
     codes, dense = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "dense"))
-    return coded(first.kind, codes, dense, first.columns, first.shape[1], first.spans)
-
-
-def code_arrays(X: Any) -> tuple[Array, Array, Array, int] | None:
-    """Return the arguments of loops over codes, None where ``X`` is, or has just become, an ordinary matrix."""
-    return getattr(X, "arrays", None)
+    return parts[0]._replace(codes=codes, dense=dense).matrix()
 
 
 def code_type(n_columns: int) -> type[np.unsignedinteger[Any]]:
@@ -243,7 +278,7 @@ def side_by_side(parts: Sequence[Any], kind: Any, dtype: np.dtype[Any]) -> Any:
     first = 0
     for part, start in encoded:
         own = codes[:, first : first + part.codes.shape[1]]
-        np.add(part.codes, start, out=own, casting="unsafe")
+        np.add(part.codes, start, out=own, dtype=codes.dtype, casting="unsafe")
         if (absent := part.codes >= part.shape[1]).any():
             own[absent] = n_columns
         first += part.codes.shape[1]

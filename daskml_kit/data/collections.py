@@ -19,7 +19,7 @@ from dask.optimization import cull
 from distributed import Client
 
 from daskml_kit.data.block import Block, Run, as_block
-from daskml_kit.data.coded import CodedRows, below_each_other
+from daskml_kit.data.coded import below_each_other, codes_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.csr import with_codes
 from daskml_kit.typing import Array
@@ -64,8 +64,9 @@ def join(parts: Sequence[Any]) -> Any:
         return pd.concat(list(parts)) if len(parts) > 1 else first
     if isinstance(first, list):
         return [row for part in parts for row in part]
-    if all(isinstance(part, CodedRows) and np.array_equal(part.spans, first.spans) for part in parts):
-        return below_each_other(parts)
+    own = [codes_of(part) for part in parts]
+    if all(codes is not None and np.array_equal(codes.spans, own[0].spans) for codes in own):
+        return below_each_other(own)
     if sp.issparse(first):
         return sp.vstack(parts, format="csr") if len(parts) > 1 else first
     return np.concatenate(parts) if len(parts) > 1 else first
@@ -133,8 +134,8 @@ def size_of(block: Any) -> int:
     """
     if hasattr(block, "memory_usage"):
         return int(np.sum(block.memory_usage(deep=True))) if len(block) else 0
-    if isinstance(block, CodedRows):
-        return block.n_bytes
+    if (own := codes_of(block)) is not None:
+        return int(own.codes.nbytes + own.dense.nbytes)
     if sp.issparse(block):
         return int(block.data.nbytes + block.indices.nbytes)
     return int(block.nbytes)

@@ -14,7 +14,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.linalg import solve_positive
-from daskml_kit.numerics.losses import hessian_times
+from daskml_kit.numerics.losses import Squared, hessian_times
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.active_newton import active_newton
 from daskml_kit.solvers.fista import fista
@@ -270,6 +270,8 @@ def _exclusive(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[i
     """
     if summary.exclusive is None or any(p.l1.any() or not p.is_whole or p.shape[0] > 1 for p in problems.values()):
         return None
+    if any(isinstance(p.loss, Squared) and not p.l2[:-1].all() for p in problems.values()):
+        return None  # of several solutions that of least norm is wanted, which is found without a division of columns
     start, stop = (int(edge) for edge in summary.exclusive)
     size = max(len(p.free) for p in problems.values())
     left = size - (stop - start)

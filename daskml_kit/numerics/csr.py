@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from daskml_kit.data.coded import CodedRows, code_arrays, recognized
+from daskml_kit.data.coded import codes_of, expanded, recognized, take_coded
 from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.typing import Array
 
@@ -31,7 +31,7 @@ def row_slice(X: Any, rows: slice) -> Any:
     array([[0., 2.],
            [3., 0.]])
     """
-    if isinstance(X, CodedRows):
+    if codes_of(X) is not None:
         return X[rows]
     edges = X.indptr[rows.start : rows.stop + 1]
     stored = slice(int(edges[0]), int(edges[-1]))
@@ -49,8 +49,8 @@ def take_columns(X: Any, columns: Array) -> Any:
     array([[1., 2.],
            [0., 4.]])
     """
-    if isinstance(X, CodedRows):
-        return X.relabeled(columns)
+    if (own := codes_of(X)) is not None:
+        return take_coded(own, columns)
     places = np.full(X.shape[1], -1, X.indices.dtype)
     places[columns] = np.arange(len(columns))
     labels, data, indptr = places[X.indices], X.data, X.indptr
@@ -68,25 +68,25 @@ def has_many_pairs(X: Any) -> bool:
 
     Of codes, see `plain_if_small`.
     """
-    return isinstance(X, CodedRows) or count_pairs(X) >= MANY_PAIRS
+    return codes_of(X) is not None or count_pairs(X) >= MANY_PAIRS
 
 
 def plain_if_small(X: Any) -> Any:
     """Return a matrix of codes as an ordinary one where loops over the codes, which are compiled, do not pay."""
-    return X.expanded() if isinstance(X, CodedRows) and count_pairs(X) < MANY_PAIRS else X
+    return expanded(X) if count_pairs(X) < MANY_PAIRS else X
 
 
 def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:
     """Return the CSR blocks of a data set as codes, where they are one-hot columns and compiled loops pay."""
-    if any(isinstance(X, CodedRows) for X in matrices) or sum(map(count_pairs, matrices)) < MANY_PAIRS:
+    if any(codes_of(X) is not None for X in matrices) or sum(map(count_pairs, matrices)) < MANY_PAIRS:
         return matrices
     return recognized(matrices)
 
 
 def count_pairs(X: Any) -> float:
     """Return how many pairs of numbers are stored in the same row, over all rows of a CSR matrix."""
-    if isinstance(X, CodedRows):
-        return float(X.shape[0] * (X.codes.shape[1] + X.dense.shape[1]) ** 2)
+    if (own := codes_of(X)) is not None:
+        return float(len(own.codes) * (own.codes.shape[1] + own.dense.shape[1]) ** 2)
     counts = np.diff(X.indptr).astype(np.float64)
     return float(counts @ counts)
 
@@ -102,8 +102,8 @@ def multiply(X: Any, matrix: Array, out: Array) -> Array:
     """
     from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
 
-    if (arrays := code_arrays(X)) is not None:
-        compiled.multiply_coded(*arrays, matrix, out)
+    if (own := codes_of(X)) is not None:
+        compiled.multiply_coded(*own[1:5], matrix, out)
         return out
     loop = compiled.multiply if matrix.shape[1] > 2 else compiled.multiply_pair
     loop(X.indptr, X.indices, X.data, matrix, out)
@@ -114,8 +114,8 @@ def add_transposed(X: Any, matrix: Array, out: Array) -> None:
     """Add X' times a matrix of shape (n_rows, n_columns) to ``out``, compiled."""
     from daskml_kit.numerics import compiled
 
-    if (arrays := code_arrays(X)) is not None:
-        compiled.add_transposed_coded(*arrays, matrix, out)
+    if (own := codes_of(X)) is not None:
+        compiled.add_transposed_coded(*own[1:5], matrix, out)
     else:
         compiled.add_transposed(X.indptr, X.indices, X.data, matrix, out)
 
@@ -129,7 +129,7 @@ def times(X: Any, matrix: Array) -> Array:
     array([[5.],
            [6.]])
     """
-    if not isinstance(X, CodedRows):
+    if codes_of(X) is None:
         return np.asarray(X @ matrix)
     columns = np.ascontiguousarray(matrix, np.result_type(X, matrix))
     return multiply(X, columns, np.empty((X.shape[0], columns.shape[1]), columns.dtype))
@@ -143,7 +143,7 @@ def transposed_times(X: Any, matrix: Array) -> Array:
     >>> transposed_times(sp.csr_array(np.array([[1.0, 2.0], [0.0, 3.0]])), np.array([1.0, 2.0]))
     array([1., 8.])
     """
-    if not isinstance(X, CodedRows):
+    if codes_of(X) is None:
         return np.asarray(X.T @ matrix)
     columns = np.ascontiguousarray(matrix.reshape(len(matrix), -1))
     out = np.zeros((X.shape[1], columns.shape[1]))
@@ -163,8 +163,8 @@ def add_upper(X: Any, weight: Array, out: Array) -> None:
     """
     from daskml_kit.numerics import compiled
 
-    if (arrays := code_arrays(X)) is not None:
-        compiled.add_upper_coded(*arrays, weight, out)
+    if (own := codes_of(X)) is not None:
+        compiled.add_upper_coded(*own[1:5], weight, out)
         return
     if not X.has_canonical_format:
         X = X.copy()
@@ -178,11 +178,10 @@ def add_arrow(X: Any, weight: Array, hess: Arrow) -> None:
     Of its ``rest`` only the upper triangle is added, the one below is left as it is.
     """
     start, stop = hess.start, hess.start + len(hess.diagonal)
-    if (arrays := code_arrays(X)) is not None:
+    if (own := codes_of(X)) is not None:
         from daskml_kit.numerics import compiled
 
-        codes, dense, columns, _ = arrays
-        compiled.add_arrow_coded(codes, dense, columns, start, stop, weight, hess.diagonal, hess.cross, hess.rest)
+        compiled.add_arrow_coded(*own[1:4], start, stop, weight, hess.diagonal, hess.cross, hess.rest)
         return
     inner, outer = X[:, start:stop], sp.hstack([X[:, :start], X[:, stop:], np.ones((X.shape[0], 1))], format="csr")
     scaled = outer.multiply(weight[:, None]).tocsr()

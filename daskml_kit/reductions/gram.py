@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite, check_not_negative
-from daskml_kit.data.coded import CodedRows
+from daskml_kit.data.coded import codes_of
 from daskml_kit.numerics.csr import plain_if_small, sandwich, transposed_times
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
@@ -94,7 +94,7 @@ def _dense_scatter(block: Block, y: Array | None) -> Scatter:
 
 def _sparse_scatter(block: Block, y: Array | None) -> Scatter:
     X = plain_if_small(block.X)
-    X = (X if isinstance(X, CodedRows) else sp.csr_array(X)).astype(np.float64)
+    X = (sp.csr_array(X) if codes_of(X) is None else X).astype(np.float64)
     ones = np.ones((block.n_rows, 1))
     dense = ones if y is None else np.hstack([y.astype(np.float64), ones])
     weight = np.ones(block.n_rows) if block.weight is None else block.weight

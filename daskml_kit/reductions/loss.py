@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.data.coded import CodedRows
+from daskml_kit.data.coded import codes_of
 from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.csr import (
     MANY_PRODUCTS,
@@ -196,9 +196,7 @@ class LossAt:
         sparse = sp.issparse(X)
         # of the whole block: bits depend on these
         halves = self.order > 1 and sparse and has_many_pairs(X)
-        wide = isinstance(X, CodedRows) or (
-            sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS
-        )
+        wide = codes_of(X) is not None or (sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS)
         points = [v.reshape(m * k, width).astype(dtype, copy=False) for v in (self.coef, self.along) if v is not None]
         sums = self._zeros(wide)
         for rows in tiles(block.n_rows, size):

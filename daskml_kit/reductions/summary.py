@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite, check_not_negative
-from daskml_kit.data.coded import CodedRows
+from daskml_kit.data.coded import codes_of, used_columns
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -134,17 +134,18 @@ def position_of(labels: Labels, y: Array) -> Array:
 def _used_columns(X: Matrix) -> Array | None:
     if not sp.issparse(X):
         return None
-    if isinstance(X, CodedRows):
-        return X.used_columns()
+    if (own := codes_of(X)) is not None:
+        return used_columns(own)
     used = np.zeros(X.shape[1], bool)
     used[X.indices] = True
     return used
 
 
 def _widest_span(X: Matrix) -> Array | None:
-    if not isinstance(X, CodedRows):
+    own = codes_of(X)
+    if own is None:
         return None
-    span: Array = X.spans[np.argmax(X.spans[:, 1] - X.spans[:, 0])]
+    span: Array = own.spans[np.argmax(own.spans[:, 1] - own.spans[:, 0])]
     return span
 
 

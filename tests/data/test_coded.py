@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import dask.dataframe as dd
@@ -18,8 +20,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from daskml_kit.compose import make_column_transformer
-from daskml_kit.data.block import Block
-from daskml_kit.data.coded import CodedRows, coded, recognized, side_by_side
+from daskml_kit.data.block import Block, as_block
+from daskml_kit.data.coded import CodedRows, code_type, coded, codes_of, recognized, side_by_side, used_columns
 from daskml_kit.data.collections import join, size_of
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.numerics import csr, encoding
@@ -74,6 +76,65 @@ def test_written_arrays_are_kept():
     X, dense = make()
     X.data *= 2
     np.testing.assert_array_equal(X.toarray(), 2 * dense)
+    X, dense = make()
+    X.data = np.full(X.nnz, 3.0)
+    np.testing.assert_array_equal(X.toarray(), 3.0 * (dense != 0))
+
+
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
+def test_arithmetic_is_scipys(kind):
+    plain = kind(make()[1])
+    operations = [
+        lambda a, b: a + b,
+        lambda a, b: a - 2 * b,
+        lambda a, b: a.maximum(b),
+        lambda a, b: a != b,
+        lambda a, b: a.multiply(b),
+        lambda a, b: a.T @ b,
+        lambda a, b: sp.vstack([a, b]),
+        lambda a, b: a[:, 2:5],
+    ]
+    for operation in operations:
+        found = operation(make(kind=kind)[0], make(kind=kind, seed=0)[0])
+        np.testing.assert_array_equal(found.toarray(), operation(plain, plain).toarray())
+        assert not isinstance(found, CodedRows)
+
+
+def test_a_matrix_that_another_thread_expands():
+    blocks = [make(300, kind=kind)[0] for kind in (sp.csr_array, sp.csr_matrix) for _ in range(30)]
+    before, found = sys.getswitchinterval(), []
+    sys.setswitchinterval(1e-6)
+
+    def use(X):
+        found.extend((X[:9].shape, X.astype(np.float32).dtype, pickle.loads(pickle.dumps(X)).shape, X.copy().nnz))
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            done = [pool.submit(work, X) for X in blocks for work in (use, lambda X: X.indptr, use)]
+            assert [future.exception() for future in done if future.exception() is not None] == []
+    finally:
+        sys.setswitchinterval(before)
+    assert len(found) == 8 * len(blocks)
+
+
+@pytest.mark.parametrize(("first", "last"), [(40_000, 40_000), (65_534, 3), (3, 65_534), (65_536, 2)])
+def test_columns_beyond_what_two_bytes_count(first, last):
+    n_rows = 2_000
+    codes = [np.linspace(0, levels - 1, n_rows).astype(np.int64)[:, None] for levels in (first, last)]
+    parts = [
+        coded(
+            sp.csr_array,
+            own.astype(code_type(levels)),
+            np.empty((n_rows, 0)),
+            np.empty(0, np.intp),
+            levels,
+            np.array([[0, levels]]),
+        )
+        for own, levels in zip(codes, (first, last), strict=True)
+    ]
+    X = side_by_side([parts[0], np.ones((n_rows, 1)), parts[1]], sp.csr_array, np.dtype(float))
+    indices = X.copy().indices.reshape(n_rows, 3)
+    np.testing.assert_array_equal(indices, np.hstack([codes[0], np.full((n_rows, 1), first), first + 1 + codes[1]]))
 
 
 @pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
@@ -101,11 +162,11 @@ def test_unaligned_codes_off_the_wire_are_aligned():
     X, dense = make()
     raw = np.zeros(X.codes.nbytes + 1, np.uint8)[1:]
     raw[:] = X.codes.view(np.uint8).ravel()
-    X.codes = raw.view(np.uint16).reshape(X.codes.shape)
+    X = codes_of(X)._replace(codes=raw.view(np.uint16).reshape(X.codes.shape)).matrix()
     assert not X.codes.flags.aligned
-    aligned = X.aligned()
-    assert aligned.codes.flags.aligned
-    np.testing.assert_array_equal(aligned.toarray(), dense)
+    found = as_block(X).X
+    assert found.codes.flags.aligned
+    np.testing.assert_array_equal(found.toarray(), dense)
 
 
 @pytest.mark.parametrize("absent", [False, True])
@@ -130,7 +191,7 @@ def test_relabeled_columns():
     columns = np.delete(np.arange(dense.shape[1]), [0, 6])
     expected = few.copy().toarray()[:, columns]
     np.testing.assert_array_equal(take_columns(few, columns).toarray(), expected)
-    assert (few.used_columns() <= ~np.isin(np.arange(dense.shape[1]), [0, 6])).all()
+    assert (used_columns(codes_of(few)) <= ~np.isin(np.arange(dense.shape[1]), [0, 6])).all()
 
 
 @pytest.fixture(params=["compiled", "SciPy"])
