@@ -16,7 +16,7 @@ ARRAYS = ("data", "indices", "indptr")
 _expanding = threading.Lock()
 
 
-class Codes(NamedTuple):
+class CodeParts(NamedTuple):
     """Rows of one-hot columns and numbers.
 
     Parameters
@@ -61,7 +61,7 @@ class Codes(NamedTuple):
 
 
 class CodedRows(ABC):
-    """A CSR matrix that holds `Codes`, and becomes an ordinary one where its arrays are asked for.
+    """A CSR matrix that holds `CodeParts`, and becomes an ordinary one where its arrays are asked for.
 
     A number of a one-hot column takes the two bytes of its code in place of twelve, and loops over codes neither read
     nor multiply ones. Everything else sees SciPy's matrix: ``data``, ``indices`` and ``indptr`` are made at the first
@@ -131,7 +131,7 @@ class CodedRows(ABC):
 
 
 def codes_of(X: Any) -> Any:
-    """Return the `Codes` of a matrix, None where it is an ordinary one."""
+    """Return the `CodeParts` of a matrix, None where it is an ordinary one."""
     return vars(X).get("own_codes") if hasattr(X, "__dict__") else None
 
 
@@ -157,13 +157,13 @@ def expanded(X: Any) -> Any:
     return plain
 
 
-def aligned(own: Codes) -> Any:
+def aligned(own: CodeParts) -> Any:
     """Return a matrix of codes in aligned memory."""
     codes, dense = (part if part.flags.aligned else part.copy() for part in (own.codes, own.dense))
     return own._replace(codes=codes, dense=dense).matrix()
 
 
-def take_coded(own: Codes, chosen: Array) -> Any:
+def take_coded(own: CodeParts, chosen: Array) -> Any:
     """Return the columns ``chosen`` (ascending) as a matrix of codes."""
     places = np.full(own.n_columns + 1, len(chosen), own.codes.dtype)
     places[chosen] = np.arange(len(chosen))
@@ -171,10 +171,10 @@ def take_coded(own: Codes, chosen: Array) -> Any:
     codes = places[np.minimum(own.codes, own.n_columns)]
     columns = places[own.columns[kept]].astype(np.intp)
     spans = np.searchsorted(chosen, own.spans)
-    return Codes(own.kind, codes, own.dense[:, kept], columns, len(chosen), spans).matrix()
+    return CodeParts(own.kind, codes, own.dense[:, kept], columns, len(chosen), spans).matrix()
 
 
-def used_columns(own: Codes) -> Array:
+def used_columns(own: CodeParts) -> Array:
     """Return of each column whether a row may have a number there."""
     used = np.zeros(max(own.n_columns, int(own.codes.max(initial=0))) + 1, bool)
     used[own.codes] = True
@@ -207,7 +207,7 @@ def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int,
     matrix = kind((len(codes), n_columns), dtype=dense.dtype)
     for name in ARRAYS:  # `CodedRows` makes them where they are missing
         delattr(matrix, name)
-    vars(matrix)["own_codes"] = Codes(kind, codes, dense, columns, n_columns, spans)
+    vars(matrix)["own_codes"] = CodeParts(kind, codes, dense, columns, n_columns, spans)
     matrix.__class__ = CodedMatrix if kind is sp.csr_matrix else CodedArray
     return matrix
 
@@ -246,7 +246,7 @@ def recognized(matrices: Sequence[Any]) -> Sequence[Any]:
     return found
 
 
-def below_each_other(parts: Sequence[Codes]) -> Any:
+def below_each_other(parts: Sequence[CodeParts]) -> Any:
     """Return the rows of the same columns as a matrix of codes."""
     codes, dense = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "dense"))
     return parts[0]._replace(codes=codes, dense=dense).matrix()

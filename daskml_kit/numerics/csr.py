@@ -73,7 +73,7 @@ def has_many_pairs(X: Any) -> bool:
 
 def plain_if_small(X: Any) -> Any:
     """Return a matrix of codes as an ordinary one where loops over the codes, which are compiled, do not pay."""
-    return expanded(X) if count_pairs(X) < MANY_PAIRS else X
+    return expanded(X) if codes_of(X) is not None and count_pairs(X) < MANY_PAIRS else X
 
 
 def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:
