@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import dask
 import dask.array as da
 import pytest
 import sklearn.linear_model
@@ -40,7 +41,8 @@ def doomed(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True)
     try:
-        with Client(process.stdout.readline().strip()) as client:
+        # a client without a scheduler leaves its settings behind
+        with dask.config.set(scheduler=None), Client(process.stdout.readline().strip()) as client:
             yield client, lambda: os.kill(process.pid, signal.SIGKILL)
     finally:
         process.kill()
