@@ -111,7 +111,7 @@ def planes(setting: Setting) -> list[Row]:
     late, categories = (flights.pop("arr_delay") > 15).astype(int), names[:5]
     frame = flights.astype(dict.fromkeys(categories, "category"))
     blocks, target = (dd.from_pandas(part, npartitions=4) for part in (frame, late))
-    grid = {"logisticregression__C": np.logspace(-3, 2, max(setting.rows(10), 2))}
+    grid = {"logisticregression__C": np.logspace(-3, 2, 10 if setting.scale > 0.01 else 2)}
 
     def search(kind: Any, model: Any, encode: Any, scale: Any, make: Any, X: Any, y: Any, **options: Any) -> Any:
         columns = make((encode(handle_unknown="ignore"), categories), (scale(), ["dep_delay", "distance"]))
