@@ -17,6 +17,8 @@ MANY_PAIRS = 2_000_000
 
 Below, SciPy takes milliseconds, and the first call would wait for the compiler, or for its cache on disk.
 """
+MANY_CODED_PAIRS = 250_000
+"""The same of a block of codes, which has to be expanded for the routines of SciPy."""
 MANY_PRODUCTS = 1_500_000
 """Products of numbers from which compiled loops pay, for the same reason."""
 
@@ -73,7 +75,7 @@ def has_many_pairs(X: Any) -> bool:
 
 def plain_if_small(X: Any) -> Any:
     """Return a matrix of codes as an ordinary one where loops over the codes, which are compiled, do not pay."""
-    return expanded(X) if codes_of(X) is not None and count_pairs(X) < MANY_PAIRS else X
+    return expanded(X) if codes_of(X) is not None and count_pairs(X) < MANY_CODED_PAIRS else X
 
 
 def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:

@@ -196,7 +196,7 @@ def test_relabeled_columns():
 
 @pytest.fixture(params=["compiled", "SciPy"])
 def loops(request, monkeypatch):
-    monkeypatch.setattr(csr, "MANY_PAIRS", 0 if request.param == "compiled" else np.inf)
+    monkeypatch.setattr(csr, "MANY_CODED_PAIRS", 0 if request.param == "compiled" else np.inf)
 
 
 @pytest.mark.usefixtures("loops")
