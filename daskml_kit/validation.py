@@ -15,11 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
-from daskml_kit.arguments import check_choice as check_choice
-from daskml_kit.arguments import check_number as check_number
-from daskml_kit.arguments import check_numbers as check_numbers
-from daskml_kit.arguments import check_share as check_share
-from daskml_kit.arguments import naming, random_state_of
+from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.data.collections import as_partitioned, is_dask, n_features_of
 from daskml_kit.exceptions import DataError
 

@@ -11,7 +11,7 @@ import sklearn.cluster
 from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.arguments import naming, random_state_of
+from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -19,7 +19,7 @@ from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice, check_number, seed_of
+from daskml_kit.validation import seed_of
 
 SAMPLE_ROWS = 20_000
 """Rows of which the first centers are drawn."""

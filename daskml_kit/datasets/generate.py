@@ -16,6 +16,7 @@ import pandas as pd
 from dask.highlevelgraph import HighLevelGraph
 from dask.tokenize import tokenize
 
+from daskml_kit.arguments import check_number
 from daskml_kit.engines.runtime import computing
 from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
@@ -90,8 +91,7 @@ def check_counts(least: int, **counts: Any) -> None:
     ValueError: n_samples: expected an integer of at least 1, got 0
     """
     for name, value in counts.items():
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+        check_number(name, value, low=least, integer=True)
 
 
 def check_numbers(low: float = -np.inf, high: float = np.inf, **values: Any) -> None:

@@ -18,9 +18,6 @@ from daskml_kit.reductions.summary import DataSummary, Summary, position_of
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Encode, Result
 from daskml_kit.typing import Array, Labels
-from daskml_kit.validation import check_choice as check_choice
-from daskml_kit.validation import check_number as check_number
-from daskml_kit.validation import check_share as check_share
 from daskml_kit.validation import seed_of
 
 Key = TypeVar("Key", bound=Hashable)

@@ -9,8 +9,8 @@ import numpy as np
 import sklearn.linear_model
 from sklearn.exceptions import ConvergenceWarning
 
+from daskml_kit.arguments import check_choice, check_number, check_share
 from daskml_kit.linear_model import least_squares
-from daskml_kit.linear_model.base import check_choice, check_number, check_share
 from daskml_kit.linear_model.least_squares import LeastSquares, Normal, normal_equations
 from daskml_kit.numerics.penalties import duality_gap, minimize_quadratic
 from daskml_kit.reductions.gram import Gram

@@ -7,16 +7,10 @@ from typing import Any
 import numpy as np
 import sklearn.linear_model
 
+from daskml_kit.arguments import check_choice, check_number
 from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
-from daskml_kit.linear_model.base import (
-    LinearModel,
-    check_choice,
-    check_number,
-    free_coefficients,
-    spread_penalty,
-    warm_start_of,
-)
+from daskml_kit.linear_model.base import LinearModel, free_coefficients, spread_penalty, warm_start_of
 from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.metrics import d2_tweedie_score
 from daskml_kit.numerics.losses import Gamma, Loss, Poisson, Squared, Tweedie, TweedieIdentity

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import sklearn.linear_model
 
-from daskml_kit.linear_model.base import LinearModel, check_number
+from daskml_kit.arguments import check_number
+from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.numerics.losses import Huber
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.summary import DataSummary

@@ -8,16 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import sklearn.linear_model
 
+from daskml_kit.arguments import check_choice, check_number, check_numbers
 from daskml_kit.base import constructor
-from daskml_kit.linear_model.base import (
-    LinearClassifier,
-    LinearModel,
-    check_choice,
-    check_number,
-    free_coefficients,
-    require_rows,
-    spread_penalty,
-)
+from daskml_kit.linear_model.base import LinearClassifier, LinearModel, free_coefficients, require_rows, spread_penalty
 from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.numerics.linalg import solve_least_norm, solve_nonnegative
 from daskml_kit.numerics.losses import Squared
@@ -27,7 +20,6 @@ from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array, Labels
-from daskml_kit.validation import check_numbers
 
 GRAM_FEATURES = 4000
 """Up to this many features the Gram matrix (here 128 MB a thread) is made; beyond, the fit is iterative."""

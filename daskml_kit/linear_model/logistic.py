@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 import sklearn.linear_model
 
+from daskml_kit.arguments import check_choice, check_number, check_share
 from daskml_kit.base import constructor
-from daskml_kit.linear_model.base import (
-    Classes,
-    LinearClassifier,
-    check_choice,
-    check_number,
-    check_share,
-    free_coefficients,
-    spread_penalty,
-    warm_start_of,
-)
+from daskml_kit.linear_model.base import Classes, LinearClassifier, free_coefficients, spread_penalty, warm_start_of
 from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest

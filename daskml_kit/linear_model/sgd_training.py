@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import validate_data
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_choice, check_number, check_share, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, fitting, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
@@ -45,7 +45,7 @@ from daskml_kit.parameter_server.training.updates import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice, check_features, check_fit, check_number, check_share
+from daskml_kit.validation import check_features, check_fit
 
 RATES = ("auto", "optimal", "constant", "invscaling", "adaptive", "pa1", "pa2")
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")

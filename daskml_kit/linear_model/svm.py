@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import sklearn.svm
 
-from daskml_kit.linear_model.base import (
-    Classes,
-    LinearClassifier,
-    check_choice,
-    check_number,
-    free_coefficients,
-    spread_penalty,
-)
+from daskml_kit.arguments import check_choice, check_number
+from daskml_kit.linear_model.base import Classes, LinearClassifier, free_coefficients, spread_penalty
 from daskml_kit.numerics.losses import SquaredHinge
 from daskml_kit.numerics.targets import OneVsRest
 from daskml_kit.reductions.summary import DataSummary

@@ -8,14 +8,13 @@ import numpy as np
 import sklearn.naive_bayes
 from sklearn.utils.multiclass import check_classification_targets
 
-from daskml_kit.arguments import naming
+from daskml_kit.arguments import check_number, naming
 from daskml_kit.base import DaskEstimator, lazily, restored
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.per_class import ClassResults, PerClass, Unweighted
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_number
 
 
 class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore[misc]

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
+from daskml_kit.arguments import check_choice
 from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
@@ -19,7 +20,6 @@ from daskml_kit.neural_network.mlp_training import MultiLayerPerceptron, is_stoc
 from daskml_kit.neural_network.scores import IndicatorRange, ValidationAccuracy, ValidationR2
 from daskml_kit.reductions.summary import DataSummary, position_of
 from daskml_kit.typing import Labels
-from daskml_kit.validation import check_choice
 
 
 class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, fitting, genuine_class, parameters_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Engine
@@ -37,7 +37,7 @@ from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
 from daskml_kit.parameter_server.training.updates import GradientStep
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
-from daskml_kit.validation import Inputs, check_choice, check_features, check_fit, check_number
+from daskml_kit.validation import Inputs, check_features, check_fit
 
 SCHEDULES = ("constant", "invscaling", "adaptive")
 SOLVERS = ("adam", "sgd", "lbfgs")

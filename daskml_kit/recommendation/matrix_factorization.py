@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import check_common, restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -30,7 +30,6 @@ from daskml_kit.parameter_server.training.coordinator import TrainingResult, tra
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice, check_number
 
 SHORT_STEP = 10**6
 """Numbers of the factors that a minibatch touches, of which a step takes no longer than a round trip to a cluster."""

@@ -15,7 +15,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import naming, random_state_of
+from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.base import check_common, forget, restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.search.best_estimator import (
@@ -38,7 +38,6 @@ from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score,
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec, RoutedParams, SearchPlan, with_params
 from daskml_kit.model_selection.splits.base import legacy_random_state
 from daskml_kit.model_selection.splits.folds import Folds
-from daskml_kit.validation import check_number
 
 PRE_DISPATCH = "2*n_jobs"
 
