@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.arguments import check_choice
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.arrow import Arrow, packed_size
@@ -26,7 +27,6 @@ from daskml_kit.solvers.row_space import row_space
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_choice
 
 FREE_HESSIANS = 150
 """Beyond this many coefficients a pilot fit asks for its Hessian once, in the end."""
@@ -108,7 +108,6 @@ def _known(hess: Array | None) -> Array:
 
 SOLVERS = ("auto", "lbfgs", "newton-cholesky", "fista")
 OTHER_NAMES = {
-    "row-space": "Newton in the space of the rows",
     **dict.fromkeys(("newton-cg", "newton", "sag", "saga", "liblinear", "admm", "gradient_descent"), "auto"),
     "proximal_grad": "fista",
 }
@@ -171,18 +170,13 @@ def minimize(
     reason = "as asked"
     span = _exclusive(problems, summary) if solver == "auto" else None
     if span is not None:
-        former = {key: (start or {}).get(key) for key in problems}
-        problems = {key: replace(p, exclusive=span, start=_known_start(former[key], p)) for key, p in problems.items()}
+        problems = {key: _from_pilot(replace(p, exclusive=span), start, key) for key, p in problems.items()}
         solver, reason = "newton-cholesky", f"of columns {span[0]} to {span[1] - 1} no row has two"
     center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
     if solver == "auto":
-        known = [] if start is None else [start.get(key) for key in problems]
-        warm = bool(known) and all(
-            pilot is not None and _fits(pilot, p) and not isinstance(pilot.hess, Arrow)
-            for pilot, p in zip(known, problems.values(), strict=True)
-        )
+        warm = start is not None and all(_fits(start.get(key), p) for key, p in problems.items())
         solver, reason = ("known", "a like fit has ended near") if warm else _choose(problems, summary)
     if tell is not None:
         tell(_describe(solver, reason, problems, summary))
@@ -302,12 +296,16 @@ def _far_means(summary: DataSummary) -> Array | None:
     return center if np.isfinite(center).all() and center.any() else None
 
 
-def _known_start(pilot: Pilot | None, problem: Problem) -> Array:
-    return pilot.w if pilot is not None and _fits(pilot, problem) else problem.start
+def _from_pilot(problem: Problem, start: dict[Hashable, Pilot] | None, key: Hashable) -> Problem:
+    """Return the problem as it starts where a like one has ended, if one has."""
+    pilot = None if start is None else start.get(key)
+    return problem if pilot is None or not _fits(pilot, problem) else replace(problem, start=pilot.w)
 
 
 def _fits(pilot: Pilot | None, problem: Problem) -> bool:
     if pilot is None or len(pilot.w) != len(problem.free) or problem.log_floor is not None:
+        return False
+    if isinstance(pilot.hess, Arrow) and problem.exclusive is None:
         return False
     if pilot.center is None or problem.center is None:
         return pilot.center is problem.center
