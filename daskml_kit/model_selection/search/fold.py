@@ -76,8 +76,9 @@ class Fold:
 
     def with_cache(self, max_bytes: float | None = None) -> Self:
         """Return the fold with a new cache, by default of twice its own size."""
-        own = 2 * sum(map(bytes_of, self.sides.values())) + CACHE_BYTES
-        self.cache = TransformerCache(own if max_bytes is None else max_bytes)
+        if max_bytes is None:
+            max_bytes = 2 * sum(map(bytes_of, self.sides.values())) + CACHE_BYTES
+        self.cache = TransformerCache(max_bytes)
         return self
 
     def _params(self, prefix: str, side: int) -> dict[str, Any]:

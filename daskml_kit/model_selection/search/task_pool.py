@@ -167,9 +167,8 @@ class ClusterFitPool(FitPool):
 
     def release(self, fold: RemoteFold) -> None:
         self._folds.pop(fold.key, None)
-        if (
-            self.client.status == "running" and self.client.nthreads()
-        ):  # all workers: one that had time may have taken a task of another's
+        if self.client.status == "running" and self.client.nthreads():
+            # on all workers: one that had time may have taken a task of another's
             self.client.run(forget_fold, fold.key, on_error="ignore")
         if self.folder:
             shutil.rmtree(Path(self.folder, fold.key), ignore_errors=True)
