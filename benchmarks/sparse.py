@@ -4,9 +4,9 @@
 to a data frame generated like airline delays: seven columns of skewed categories and a number; ``amounts`` does it with
 Poisson and Gamma regression on nine columns. ``language`` and ``languages`` tell the language of a word by its hashed
 character n-grams, weighted by frequency: English from the rest, and all 42 of the wordfreq package; ``language-l1`` and
-``languages-l1`` do it by few of these. ``few-rows`` fits few rows of very many features on many scales. ``hard`` sets
-random problems (offset, collinear, constant and correlated features, few rows, strong and weak penalties) against
-scikit-learn at tight tolerance. Peers need the ``bench`` extra.
+``languages-l1`` do it by few of these, and ``language-sgd`` in one epoch of stochastic gradients. ``few-rows`` fits few
+rows of very many features on many scales. ``hard`` sets random problems (offset, collinear, constant and correlated
+features, few rows, strong and weak penalties) against scikit-learn at tight tolerance. Peers need the ``bench`` extra.
 """
 
 from __future__ import annotations
@@ -264,6 +264,38 @@ def languages_l1(setting: Setting) -> list[Row]:
     return _race_words(setting, setting.rows(100_000), ["saga"], english=False, l1_ratio=1.0)
 
 
+def language_sgd(setting: Setting) -> list[Row]:
+    """One epoch of stochastic gradients: English words, and all languages; the loss that it reaches."""
+    rows = [_race_epochs(setting, setting.rows(500_000), english=english) for english in (True, False)]
+    return [row for both in rows for row in both]
+
+
+def _race_epochs(setting: Setting, n_rows: int, *, english: bool) -> list[Row]:
+    X, language, weight = make_words(n_rows)
+    classes, y = np.unique(np.where(language == "en", "en", "other") if english else language, return_inverse=True)
+
+    def fit(module: Any) -> Any:
+        model = module.SGDClassifier("log_loss", max_iter=1, tol=None, random_state=0)
+        return model.fit(X, y, sample_weight=weight)
+
+    def loss(model: Any) -> float:
+        raw = model.decision_function(X).reshape(len(y), -1)
+        signs = np.where(y[:, None] == np.arange(len(classes))[-raw.shape[1] :], 1, -1)
+        return float(np.average(np.logaddexp(0, -signs * raw).sum(axis=1), weights=weight))
+
+    with threadpool_limits(1):
+        timed = race({"ours": lambda: fit(kit), "scikit-learn": lambda: fit(theirs)}, setting.repeat)
+    reached = {name: loss(one.result) for name, one in timed.items()}
+    what = f"{len(y):,} words, {len(classes)} classes, an epoch of SGD"
+    notes = [f"{name}: {one.seconds:.2f} s, loss {reached[name]:.4f}" for name, one in timed.items()]
+    ours, peer = timed["ours"].seconds, timed["scikit-learn"].seconds
+    ratio = reached["ours"] / reached["scikit-learn"]
+    return [
+        Row(what, ours, peer, 1.0, notes=notes),
+        Row(f"{what}: loss over scikit-learn's", ratio, 1.0, 1.0, at_most=True, unit=""),
+    ]
+
+
 def _race_words(
     setting: Setting, n_rows: int, solvers: list[str], *, english: bool, l1_ratio: float = 0.0
 ) -> list[Row]:
@@ -411,6 +443,7 @@ WORKS: dict[str, Work] = {
     "languages": languages,
     "language-l1": language_l1,
     "languages-l1": languages_l1,
+    "language-sgd": language_sgd,
     "few-rows": few_rows,
     "hard": hard,
 }

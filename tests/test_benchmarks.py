@@ -32,6 +32,7 @@ NEED_PEER = {
     "categories": "glum",
     "amounts": "glum",
     "language-l1": "wordfreq",
+    "language-sgd": "wordfreq",
     "languages-l1": "wordfreq",
     "language": "wordfreq",
     "languages": "wordfreq",

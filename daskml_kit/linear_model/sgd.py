@@ -87,7 +87,8 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
     optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
         "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
     batch_size : int, optional
-        Rows of a minibatch of one worker; by default 512, fewer where there are few rows.
+        Rows of a minibatch of one worker; by default 512, fewer where there are few rows, and one where many rows are
+        sparse and have many features, as texts have: Adagrad's steps then cost what a row has numbers.
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
         `daskml_kit.parameter_server.Synchronous`.
@@ -237,7 +238,7 @@ def require_classes(labels: Labels, summary: DataSummary) -> Labels:
     ValueError
         Where there is one class only, or the target is continuous.
     """
-    check_classification_targets(labels)
+    check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
     weighted = labels if summary.label_weight is None else labels[summary.label_weight > 0]
     if len(weighted) < 2:
         raise ValueError(
@@ -316,7 +317,8 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
     optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
         "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
     batch_size : int, optional
-        Rows of a minibatch of one worker; by default 512, fewer where there are few rows.
+        Rows of a minibatch of one worker; by default 512, fewer where there are few rows, and one where many rows are
+        sparse and have many features, as texts have: Adagrad's steps then cost what a row has numbers.
     training : Synchronous or Asynchronous, default ``Synchronous()``
         Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
         `daskml_kit.parameter_server.Synchronous`.

@@ -76,7 +76,8 @@ def standardized(sample: Matrix, weight: Array, *, centered: bool, target_scale:
     r"""Return the preconditioner that gives the features of a sample one scale.
 
     The scale is :math:`\sqrt{\sum z^4 / \sum z^2}`: that of the values which a feature has where it has one, so that a
-    rare indicator is not blown up, as its standard deviation would. CSR is not centered: its zeros stay.
+    rare indicator is not blown up, as its standard deviation would. CSR is not centered: its zeros stay; a feature that
+    the sample has no number of has the scale of all numbers.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def standardized(sample: Matrix, weight: Array, *, centered: bool, target_scale:
         squares = values * values
         second, fourth = weight @ squares, weight @ (squares * squares)
     seen = fourth > (total * np.finfo(float).eps * (1 if shift is None else shift**2)) ** 2 / total
-    scale = np.sqrt(np.divide(fourth, second, out=np.ones_like(second), where=seen))
+    unseen = fourth[seen].sum() / second[seen].sum() if shift is None and seen.any() else 1.0
+    scale = np.sqrt(np.divide(fourth, second, out=np.full_like(second, unseen), where=seen))
     norm = float(np.sqrt(1 + np.sum(second[seen] / scale[seen] ** 2) / total))
     return Preconditioner(np.append(scale, 1.0), shift, norm, target_scale)
 
@@ -112,7 +114,7 @@ DECAY_POWER = 0.5
 """The power of the number of steps by which the rates of Adam and of momentum decay, so that they converge."""
 
 
-def tuned_rule(optimizer: str, eta0: float | None, preconditioner: Preconditioner) -> Update:
+def tuned_rule(optimizer: str, eta0: float | None, preconditioner: Preconditioner, *, by_row: bool = False) -> Update:
     """Return a rule for standardized features, with a rate that needs no tuning unless ``eta0`` gives one.
 
     The first steps of Adagrad and Adam change each coefficient by their rate. With one over the norm of a row, as a
@@ -126,7 +128,7 @@ def tuned_rule(optimizer: str, eta0: float | None, preconditioner: Preconditione
     """
     norm, scale = preconditioner.norm, preconditioner.target_scale
     if optimizer == "adagrad":
-        return adagrad(eta0 or scale / norm)
+        return adagrad(eta0 or (4 if by_row else 1) * scale / norm)
     if optimizer == "adam":
         return adam(inverse_scaling(eta0 or scale / norm / 4, DECAY_POWER))
     return momentum(inverse_scaling(eta0 or 1 / norm**2, DECAY_POWER))
@@ -278,7 +280,7 @@ class LinearSgdStep(WorkerStep):
     def start(self, coef: Array) -> dict[str, Array]:
         """Return the parameters where training begins with ``coef``, those of the features."""
         inside = self.preconditioner.enter(np.asarray(coef, np.float64))
-        state = {_name(i): array.astype(np.float64) for i, array in enumerate(self.rule.init(inside))}
+        state = {state_name(i): array.astype(np.float64) for i, array in enumerate(self.rule.init(inside))}
         mean = {} if self.average_from is None else {MEAN: inside.copy()}
         return {COEF: inside, **state, **mean}
 
@@ -313,7 +315,7 @@ class LinearSgdStep(WorkerStep):
         return 1.0 if self.passive_aggressive is None else self.passive_aggressive.aggressiveness
 
     def _result(self, params: dict[str, Array]) -> Array:
-        begun = self.average_from is not None and params[_name(0)] >= self.average_from
+        begun = self.average_from is not None and params[state_name(0)] >= self.average_from
         return params[MEAN] if begun else params[COEF]
 
     def _gradients(self, coef: Array, batch: Minibatch, out: Array) -> float:
@@ -374,6 +376,6 @@ class LinearSgdStep(WorkerStep):
             mean += (coef - mean) / (state[0] - self.average_from + 1)
 
 
-def _name(position: int) -> str:
+def state_name(position: int) -> str:
     """Return the name of an array of the rule's state."""
     return f"state {position}"

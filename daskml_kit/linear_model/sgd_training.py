@@ -20,6 +20,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
+from daskml_kit.linear_model.sgd_rows import RowSgdStep
 from daskml_kit.linear_model.sgd_step import (
     OPTIMIZERS,
     LinearSgdStep,
@@ -95,9 +96,12 @@ def check_validation_rows(fraction: float, sizes: Sequence[int]) -> None:
         )
 
 
-BATCH, MOST_BATCHES = 512, 64
+BATCH, ROW_BATCH, MOST_BATCHES = 512, 8_192, 64
 HELD_BYTES = 32 * 2**20
 """Memory that the minibatches between two pushes may hold."""
+WIDE, MANY_ZEROS, ROWS_OF_ONE = 100, 1e8, 200_000
+"""Features for each number of a row, and coefficients in all minibatches, from which steps of rows pay; and the rows
+that a virtual worker then visits."""
 STEPS, PUSHES = 16, 4
 """Least steps of a virtual worker in an epoch where rows are few, and its pushes where they are many."""
 
@@ -126,15 +130,26 @@ class BlockSummary(NamedTuple):
     data: DataSummary
     sizes: Sequence[int]
 
-    def plan(self, virtual_workers: int, batch_size: int | None) -> MinibatchPlan:
+    def steps_by_row(self, n_columns: int) -> bool:
+        """Return whether steps of single rows pay: rows are sparse, and minibatches would go over many zeros.
+
+        Where they would go over few, this is not so that nothing is compiled.
+        """
+        X, steps = self.data.sample_X, self.data.n_rows / BATCH
+        row = X.nnz / max(X.shape[0], 1) if sp.issparse(X) else X.shape[1]
+        return bool(X.shape[1] > WIDE * row and steps * X.shape[1] * n_columns > MANY_ZEROS)
+
+    def plan(self, virtual_workers: int | None, batch_size: int | None, *, by_row: bool = False) -> MinibatchPlan:
         """Return the minibatches of an epoch; ``batch_size`` is decided here where it is None.
 
         Measured on a million rows of 28 features: with 4 pushes a virtual worker an epoch ends at the loss of 32 to
-        1e-5.
+        1e-5. Of many sparse features most are seen by few virtual workers, of which the mean shortens the steps: on
+        500,000 words an epoch of 8 ends 5 percent above that of 2.
         """
-        virtual_workers = min(virtual_workers, len(self.sizes))
+        default = max(min(self.data.n_rows // ROWS_OF_ONE, VIRTUAL_WORKERS), 1) if by_row else VIRTUAL_WORKERS
+        virtual_workers = min(virtual_workers or default, len(self.sizes))
         rows = max(self.data.n_rows // virtual_workers, 1)
-        batch = batch_size or int(np.clip(rows // STEPS, 8, BATCH))
+        batch = batch_size or int(np.clip(rows // STEPS, 8, ROW_BATCH if by_row else BATCH))
         X = self.data.sample_X
         held = X.data.nbytes + X.indices.nbytes if sp.issparse(X) else X.nbytes
         row_bytes = max(int(held // max(X.shape[0], 1)), 1)
@@ -285,7 +300,8 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
 
     def _train(self, engine: Engine, summary: BlockSummary, problem: LinearProblem, more: bool) -> Array:
         """Return the coefficients that training leads to."""
-        plan = summary.plan(self._virtual_workers, self.batch_size)
+        by_row = self._may_step_by_row and summary.steps_by_row(len(problem.coef))
+        plan = summary.plan(self._virtual_workers, self.batch_size, by_row=by_row)
         config = self._config(plan)
         check_validation_rows(config.validation_fraction, summary.sizes)
         adaptive = AdaptiveRate(self._eta0, self.tol, self.n_iter_no_change) if self._rate == "adaptive" else None
@@ -296,10 +312,10 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         # the state of the last training is of no use to another optimizer
         optimizer, state = (self._rule_name, bool(self.average)), getattr(self, "_state", None) if more else None
         if state is not None and state.optimizer == optimizer:
-            step = self._step(problem._replace(preconditioner=state.preconditioner), plan)
+            step = self._step(problem._replace(preconditioner=state.preconditioner), plan, by_row)
             params = state.params
         else:
-            step = self._step(problem, plan)
+            step = self._step(problem, plan, by_row)
             params = step.start(problem.coef)
         history = History()
         while True:
@@ -346,16 +362,17 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
             else:
                 validate_data(self, X, reset=False, skip_check_array=True)
 
-    def _step(self, problem: LinearProblem, plan: MinibatchPlan) -> LinearSgdStep:
+    def _step(self, problem: LinearProblem, plan: MinibatchPlan, by_row: bool) -> LinearSgdStep:
         row_loss, target, preconditioner, _ = problem
         if self._rule_name == "sgd":
             rule = named_rule(self._rate, self._eta0, self.power_t, self.alpha)
         else:
-            rule = tuned_rule(self._rule_name, self.eta0, preconditioner)
+            rule = tuned_rule(self._rule_name, self.eta0, preconditioner, by_row=by_row)
         passive = PassiveAggressive(self._rate, self._eta0) if self._rate in PASSIVE_AGGRESSIVE else None
         first_averaged = max(int(self.average) / plan.batch_size, 1.0) if self.average else None
         penalty, intercept = self._penalty(), bool(self.fit_intercept)
-        return LinearSgdStep(
+        kind = RowSgdStep if by_row else LinearSgdStep
+        return kind(
             row_loss, target, penalty, rule, preconditioner, intercept, first_averaged, plan.most_batches, passive
         )
 
@@ -366,8 +383,11 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         training, batch_size = check_training(self.training), plan.batch_size
         if isinstance(training, Synchronous):
             batch_size *= plan.virtual_workers
-            if training.push_every is None:
-                training = replace(training, push_every=plan.push_every)
+            training = replace(
+                training,
+                virtual_workers=plan.virtual_workers,
+                push_every=plan.push_every if training.push_every is None else training.push_every,
+            )
         draw = random_state_of(self.random_state).randint(2**31 - 1)
         return TrainingConfig(
             training=training,
@@ -382,9 +402,13 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         )
 
     @property
-    def _virtual_workers(self) -> int:
+    def _virtual_workers(self) -> int | None:
         training = check_training(self.training)
-        return (isinstance(training, Synchronous) and training.virtual_workers) or VIRTUAL_WORKERS
+        return training.virtual_workers if isinstance(training, Synchronous) else None
+
+    @property
+    def _may_step_by_row(self) -> bool:
+        return self._rule_name == "adagrad" and self.batch_size is None and not self.average
 
     @property
     def _rule_name(self) -> str:

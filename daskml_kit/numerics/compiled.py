@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numba import njit
 
 from daskml_kit.typing import Array
+
+LOGISTIC, HINGE, SQUARED_HINGE, MODIFIED_HUBER, SQUARED, BOUNDED_HUBER, INSENSITIVE, SQUARED_INSENSITIVE = range(8)
+"""Losses of `loss_and_gradient`, those of a margin first."""
+RowSettings: TypeAlias = tuple[int, float, float, float, float, float, bool]
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # Numba has no types of its own
@@ -226,3 +232,158 @@ def sweep_over(
                 residual[i] -= line[i] * change
             largest = max(largest, abs(change) * hessian)
     return largest
+
+
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def loss_and_gradient(kind: int, bound: float, raw: float, y: float) -> tuple[float, float]:
+    """Return a loss of `daskml_kit.numerics.losses` of one row, and its derivative; ``kind`` is its place there."""
+    if kind <= MODIFIED_HUBER:
+        margin = raw * y
+        if kind == LOGISTIC:
+            decay = np.exp(-abs(margin))
+            return max(margin, 0.0) + np.log1p(decay), y * (1.0 if margin > 0 else decay) / (1 + decay)
+        if kind == HINGE:
+            return max(margin + bound, 0.0), y if margin + bound >= 0 else 0.0
+        height = max(margin + 1, 0.0)
+        if kind == MODIFIED_HUBER and height > 2:
+            return 4 * margin, 4 * y
+        return height * height, 2 * height * y
+    residual = raw - y
+    if kind == SQUARED:
+        return 0.5 * residual * residual, residual
+    size, sign = abs(residual), 1.0 if residual > 0 else -1.0
+    if kind == BOUNDED_HUBER:
+        if size <= bound:
+            return 0.5 * residual * residual, residual
+        return bound * (size - 0.5 * bound), bound * sign
+    excess = size - bound
+    if excess <= 0:
+        return 0.0, 0.0
+    return (excess, sign) if kind == INSENSITIVE else (excess * excess, 2 * excess * sign)
+
+
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def shrink_line(line: Array, settings: RowSettings, step: float) -> None:
+    """Follow the penalty's slope for the steps since a feature was last seen; see `adagrad_rows`."""
+    _, _, rate, eps, l1, l2, _ = settings
+    n_columns = len(line) // 2 - 1
+    scale, since = line[2 * n_columns + 1], line[2 * n_columns]
+    line[2 * n_columns] = step
+    if since == step or l1 + l2 == 0:
+        return
+    strength, pull = rate * l2 * scale * scale, rate * l1 * scale
+    for k in range(n_columns):
+        w, square = line[k], line[n_columns + k]
+        if w == 0 or square == 0:
+            continue
+        root = np.sqrt(square) + eps
+        if strength == 0:
+            line[k] = np.sign(w) * max(abs(w) - pull / root * (step - since), 0.0)
+            continue
+        if strength * step <= root:
+            kept = root / (root + strength * (step - since))
+        elif strength * since >= root:  # here the rate is that of strong convexity
+            kept = since / step
+        else:
+            kept = root / (2 * root - strength * since) * (root / (strength * step))
+        if pull == 0:
+            line[k] = w * kept
+        else:
+            line[k] = np.sign(w) * max(abs(w) * kept - pull / strength * (1 - kept), 0.0)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def fill_table(table: Array, coef: Array, squares: Array, scale: Array, step: float) -> None:
+    """Fill the table of `adagrad_rows` from arrays of shape (n_columns, n_features + 1)."""
+    n_columns = len(coef)
+    for feature in range(len(table)):
+        line = table[feature]
+        for k in range(n_columns):
+            line[k], line[n_columns + k] = coef[k, feature], squares[k, feature]
+        line[2 * n_columns], line[2 * n_columns + 1] = step, 1 / scale[feature]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def take_last_steps(table: Array, settings: RowSettings, step: float, coef: Array, squares: Array) -> float:
+    """Take the penalty's steps that are left, write the change of the arrays into them, and return the penalty."""
+    n_columns, penalty = len(coef), 0.0
+    _, _, _, _, l1, l2, _ = settings
+    for feature in range(len(table)):
+        line = table[feature]
+        if feature < len(table) - 1:
+            shrink_line(line, settings, step)
+        for k in range(n_columns):
+            w = line[k] * line[2 * n_columns + 1]
+            if feature < len(table) - 1:
+                penalty += l1 * abs(w) + l2 / 2 * w * w
+            coef[k, feature], squares[k, feature] = (
+                line[k] - coef[k, feature],
+                line[n_columns + k] - squares[k, feature],
+            )
+    return penalty
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def adagrad_rows(
+    rows: tuple[Array, Array, Array], y: Array, weight: Array, table: Array, settings: RowSettings, step: float
+) -> float:
+    r"""Make a step of Adagrad for each row of a CSR matrix, in place, and return the sum of the losses.
+
+    The rate of a coefficient is Adagrad's, :math:`\eta / \sqrt{s}`, but at step t at most :math:`1 / \lambda t`, that
+    of an objective with the l2 penalty :math:`\lambda`, which keeps a feature of few rows from its last row's whim. The
+    penalty is followed when a feature is seen again, along all steps since, as the flow
+    :math:`\dot w = -\lambda w - \mu \operatorname{sign}(w)`: a step costs what its row has numbers.
+
+    Parameters
+    ----------
+    rows : tuple of arrays
+        Indices, numbers, and where each row's begin.
+    y, weight : arrays of shape (1 or n_columns, n_rows)
+    table : array of shape (n_features + 1, 2 * n_columns + 2)
+        Of each feature, and last of the intercept, in one place of memory: the coefficients, the sums of the squares
+        of their gradients, the step at which it was last seen, and what it is multiplied with.
+    settings : tuple
+        The loss, its parameter, the rate, epsilon, l1 and l2 penalty, and whether there is an intercept.
+    step : float
+        The steps before.
+    """
+    indices, data, indptr = rows
+    kind, bound, rate, eps, _, l2, intercept = settings
+    n_columns, last = table.shape[1] // 2 - 1, len(table) - 1
+    one_y, one_weight = len(y) == 1, len(weight) == 1
+    raw, gradient, total = np.empty(n_columns), np.empty(n_columns), 0.0
+    for row in range(len(indptr) - 1):
+        start, stop = np.uint64(indptr[row]), np.uint64(indptr[row + 1])
+        raw[:] = table[last, :n_columns]
+        for i in range(start, stop):
+            line = table[np.uint64(indices[i])]
+            shrink_line(line, settings, step)
+            value = data[i] * line[2 * n_columns + 1]
+            for k in range(n_columns):
+                raw[k] += line[k] * value
+        moving = False
+        for k in range(n_columns):
+            loss, slope = loss_and_gradient(kind, bound, raw[k], y[0 if one_y else k, row])
+            own_weight = weight[0 if one_weight else k, row]
+            total += own_weight * loss
+            gradient[k] = own_weight * slope
+            moving = moving or gradient[k] != 0
+        step += 1
+        if not moving:
+            continue
+        for i in range(start, stop):
+            line = table[np.uint64(indices[i])]
+            scale = line[2 * n_columns + 1]
+            value, least = data[i] * scale, rate * l2 * scale * scale * step
+            for k in range(n_columns):
+                g = gradient[k] * value
+                if g != 0:
+                    line[n_columns + k] += g * g
+                    line[k] -= rate * g / max(np.sqrt(line[n_columns + k]) + eps, least)
+        if intercept:
+            for k in range(n_columns):
+                g = gradient[k]
+                if g != 0:
+                    table[last, n_columns + k] += g * g
+                    table[last, k] -= rate * g / (np.sqrt(table[last, n_columns + k]) + eps)
+    return total

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
+from daskml_kit.numerics.csr import row_slice
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array, Matrix
 
@@ -124,7 +125,8 @@ class ShuffledBlock(NamedTuple):
         whole = take_rows(self.block, self.rows[start * size : stop * size], self.buffer)
         cuts = [slice(at, at + size) for at in range(0, whole.n_rows, size)]
         y, weight = ([None if part is None else part[cut] for cut in cuts] for part in (whole.y, whole.weight))
-        return [Minibatch(whole.X[cut], *parts) for cut, *parts in zip(cuts, y, weight, strict=True)]
+        X = [row_slice(whole.X, cut) if sp.issparse(whole.X) else whole.X[cut] for cut in cuts]
+        return [Minibatch(*parts) for parts in zip(X, y, weight, strict=True)]
 
 
 def take_rows(block: Block, rows: Array, buffer: RowBuffer | None = None) -> Minibatch:
