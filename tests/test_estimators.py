@@ -31,7 +31,7 @@ from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.linear_model import RidgeClassifier
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.naive_bayes import GaussianNB
+from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.preprocessing import StandardScaler
 
 N_ROWS, WIDTH = 300, 4
@@ -54,9 +54,13 @@ class Row:
     labeled: bool = False
     weighted: bool = True
     sparse: bool = True
+    rows: Any = field(default_factory=lambda: X)
+    scaled: bool = True
+    """Whether it takes rows that a scaler has made."""
     expected_failures: dict[str, str] = field(default_factory=dict)
 
 
+COUNTS = np.floor(np.abs(X) / 3)
 WEIGHTS = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
 TABLE = {
     "KMeans": Row(
@@ -88,6 +92,41 @@ TABLE = {
         labeled=True,
         sparse=False,
     ),
+    "MultinomialNB": Row(
+        MultinomialNB(alpha=0.5),
+        sklearn.naive_bayes.MultinomialNB(alpha=0.5),
+        ("feature_count_", "feature_log_prob_", "class_log_prior_"),
+        {"alpha": [0.1, 10.0]},
+        labeled=True,
+        rows=COUNTS,
+        scaled=False,
+    ),
+    "ComplementNB": Row(
+        ComplementNB(norm=True),
+        sklearn.naive_bayes.ComplementNB(norm=True),
+        ("feature_all_", "feature_log_prob_", "class_count_"),
+        {"norm": [True, False]},
+        labeled=True,
+        rows=COUNTS,
+        scaled=False,
+    ),
+    "BernoulliNB": Row(
+        BernoulliNB(binarize=2.0, fit_prior=False),
+        sklearn.naive_bayes.BernoulliNB(binarize=2.0, fit_prior=False),
+        ("feature_count_", "feature_log_prob_", "class_log_prior_"),
+        {"binarize": [0.5, 2.0]},
+        labeled=True,
+    ),
+    "CategoricalNB": Row(
+        CategoricalNB(min_categories=30),
+        sklearn.naive_bayes.CategoricalNB(min_categories=30),
+        ("class_count_", "class_log_prior_", "n_categories_"),
+        {"alpha": [0.1, 10.0]},
+        labeled=True,
+        sparse=False,
+        rows=COUNTS,
+        scaled=False,
+    ),
     "RidgeClassifier": Row(
         RidgeClassifier(class_weight="balanced"),
         sklearn.linear_model.RidgeClassifier(class_weight="balanced"),
@@ -105,12 +144,12 @@ def blocks(values, sizes=(70, 0, 130, 100)):
 
 
 LAYOUTS = {
-    "NumPy": (lambda: X, lambda: LABELS),
-    "uneven blocks": (lambda: blocks(X), lambda: blocks(LABELS)),
-    "other blocks": (lambda: da.from_array(X, chunks=(64, 3)), lambda: LABELS),
-    "unknown sizes": (lambda: blocks(X)[blocks(X)[:, 0] > -99], lambda: blocks(LABELS)[blocks(X)[:, 0] > -99]),
+    "NumPy": (lambda X: X, lambda: LABELS),
+    "uneven blocks": (blocks, lambda: blocks(LABELS)),
+    "other blocks": (lambda X: da.from_array(X, chunks=(64, 3)), lambda: LABELS),
+    "unknown sizes": (lambda X: blocks(X)[blocks(X)[:, 0] > -99], lambda: blocks(LABELS)[blocks(X)[:, 0] > -99]),
     "frame": (
-        lambda: dd.from_pandas(pd.DataFrame(X, columns=list("abcd")), npartitions=3),
+        lambda X: dd.from_pandas(pd.DataFrame(X, columns=list("abcd")), npartitions=3),
         lambda: dd.from_pandas(pd.Series(LABELS), npartitions=3),
     ),
 }
@@ -146,7 +185,8 @@ def assert_same_results(model, expected, data, plain):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @ROWS
 def test_agreement_on_every_layout(row, layout):
-    data, labels = (make() for make in LAYOUTS[layout])
+    X, (make, make_labels) = row.rows, LAYOUTS[layout]
+    data, labels = make(X), make_labels()
     model, expected = fit(clone(row.ours), row, data, labels), fit(clone(row.theirs), row, X, LABELS)
     assert_same(model, expected, row)
     assert_same_results(model, expected, data, X)
@@ -157,6 +197,7 @@ def test_agreement_on_every_layout(row, layout):
 
 @ROWS
 def test_weights_single_precision_and_sparse_blocks(row):
+    X = row.rows
     if row.weighted:
         expected = fit(clone(row.theirs), row, X, LABELS, WEIGHT)
         assert_same(fit(clone(row.ours), row, blocks(X), blocks(LABELS), blocks(WEIGHT)), expected, row)
@@ -171,6 +212,9 @@ def test_weights_single_precision_and_sparse_blocks(row):
 @pytest.mark.parametrize("scaled", [False, True], ids=["bare", "behind a scaler"])
 @ROWS
 def test_fused_searches_are_scikit_learns(row, scaled):
+    X = row.rows
+    if scaled and not row.scaled:
+        return
     model, theirs, grid = clone(row.ours), clone(row.theirs), row.grid
     if "init" in model.get_params():  # of the rows as a scaler leaves them, too
         model.set_params(init=np.eye(3, WIDTH)), theirs.set_params(init=np.eye(3, WIDTH))
@@ -233,6 +277,14 @@ def test_first_centers_of_small_data_are_scikit_learns():
         assert ours.inertia_ == pytest.approx(theirs.inertia_)
 
 
+def test_counts_of_a_fit_on_dask_go_on_in_memory():
+    for name in ("MultinomialNB", "CategoricalNB"):
+        row = TABLE[name]
+        first, more = COUNTS[:200], COUNTS[200:]
+        model = fit(clone(row.ours), row, blocks(first, (150, 50)), LABELS[:200]).partial_fit(more, LABELS[200:])
+        assert_same(model, fit(clone(row.theirs), row, COUNTS, LABELS), row)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -243,6 +295,9 @@ def test_first_centers_of_small_data_are_scikit_learns():
         (PCA(5), "n_components=5 must be between 0 and"),
         (PCA("mle"), "n_components: expected a number or None, got 'mle'"),
         (GaussianNB(var_smoothing=-1), "var_smoothing: expected a finite number of at least 0, got -1"),
+        (MultinomialNB(), "Negative values in data passed to X: expected counts"),
+        (BernoulliNB(alpha=-1), "alpha: expected a finite number of at least 0, got -1"),
+        (BernoulliNB(class_prior=[0.5, 0.5]), "Number of priors must match number of classes"),
         (GaussianNB(priors=[0.5, 0.5]), "Number of priors must match number of classes"),
     ],
     ids=str,
@@ -258,10 +313,10 @@ def test_killed_workers_change_no_bits(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         data = da.random.default_rng(0).normal(size=(20_000, WIDTH), chunks=(1_000, WIDTH))
-        labels = (data[:, 0] > 0).astype(int)
-        data, labels = client.persist([data, labels])
+        labels, counts = (data[:, 0] > 0).astype(int), da.floor(abs(data))
+        data, labels, counts = client.persist([data, labels, counts])
         fits = {
-            name: lambda row=row: fit(clone(row.ours), row, data, labels)
+            name: lambda row=row: fit(clone(row.ours), row, counts if row.rows is COUNTS else data, labels)
             for name, row in TABLE.items()
             if "," not in name
         }
