@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import cloudpickle
 import dask
 import dask.array as da
 import dask.dataframe as dd
+import numpy as np
 import pandas as pd
 
 from daskml_kit.data.collections import as_partitioned
@@ -15,16 +17,32 @@ from daskml_kit.numerics.encoding import transform_rows
 from daskml_kit.reductions.frames import is_sparse
 
 
+SMALL_MODEL = 2**20
+"""Bytes of a model that each task on a data frame may hold."""
+
+
 def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     """Return the lazy results of ``model.method`` over the blocks of ``X``.
 
-    On arrays the model is one node of the graph, not a copy in each task. ``meta``, an empty result, decides what comes
-    back: a Dask DataFrame for a data frame, else a Dask array (of CSR blocks where it is sparse).
+    The model is one node of the graph, not a copy in each task, except for small models on data frames, whose result
+    Dask may then go on optimizing. ``meta``, an empty result, decides what comes back: a Dask DataFrame for a data
+    frame, else a Dask array (of CSR blocks where it is sparse).
     """
-    if isinstance(X, dd.DataFrame):  # Dask fuses a shared node wrongly here: "Cannot fuse tasks with multiple outputs"
-        with as_partitioned():
-            return X.map_partitions(_call, model, method, meta, meta=meta)
     shared = dask.delayed(model, pure=True)
+    if isinstance(X, dd.DataFrame):
+        with as_partitioned():
+            if len(cloudpickle.dumps(model)) <= SMALL_MODEL:
+                return X.map_partitions(_call, model, method, meta, meta=meta)
+            # Dask fuses a shared node of an expression wrongly: "Cannot fuse tasks with multiple outputs"
+            parts = [
+                dask.delayed(_call)(block, shared, method, meta, block_id=(number,))
+                for number, block in enumerate(X.to_delayed())
+            ]
+        if isinstance(meta, (pd.DataFrame, pd.Series)):
+            return dd.from_delayed(parts, meta=meta, divisions=X.divisions)
+        shape = (np.nan, *meta.shape[1:])
+        arrays = [da.from_delayed(part, shape, dtype=meta.dtype, meta=meta) for part in parts]
+        return da.concatenate(arrays, allow_unknown_chunksizes=True)
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     if isinstance(meta, pd.DataFrame):

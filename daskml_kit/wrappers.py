@@ -1,0 +1,340 @@
+"""Meta-estimators: a model of scikit-learn's kind that predicts on Dask data, or that trains on it block by block."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any, Self
+
+import dask
+import numpy as np
+from dask.delayed import Delayed
+from distributed import wait
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from daskml_kit.arguments import check_number, random_state_of
+from daskml_kit.base import restored
+from daskml_kit.data.align import align_rows
+from daskml_kit.data.collections import is_dask, n_rows
+from daskml_kit.engines.open import find_client
+from daskml_kit.engines.runtime import computing
+from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, refit_on_all, score_joined, score_on
+from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
+from daskml_kit.validation import plain_strings
+
+AHEAD = 2
+"""Blocks that are computed, at most, before the model comes to them."""
+
+
+class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """Model that is trained on data in memory and then predicts on Dask data, lazily on each block.
+
+    The model is one node of the graph: each worker receives it once, whatever the number of blocks.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any scikit-learn estimator; one that is fitted already may predict at once.
+    scoring : str or callable, optional
+        Score of `score`; by default the estimator's own.
+    predict_meta, predict_proba_meta, transform_meta : array or DataFrame, optional
+        Empty results that tell the type of what the methods return on Dask input, where this cannot be found out by
+        calling them on a few rows.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        A clone of ``estimator``, fitted. Its own attributes (``coef_``, ``classes_``, ...) are this one's, too.
+
+    See Also
+    --------
+    Incremental : Trains block by block, too.
+    daskml_kit.linear_model : Models that are trained on all of the data.
+
+    References
+    ----------
+    The names and parameters are those of ``dask_ml.wrappers``.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn.ensemble import GradientBoostingClassifier
+    >>> rows = np.random.default_rng(0).normal(size=(200, 3))
+    >>> model = ParallelPostFit(GradientBoostingClassifier(random_state=0)).fit(rows, rows[:, 0] > 0)
+    >>> model.predict(da.from_array(rows, chunks=(50, 3)))
+    dask.array<_call, shape=(200,), dtype=bool, chunksize=(50,), chunktype=numpy.ndarray>
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        scoring: Any = None,
+        predict_meta: Any = None,
+        predict_proba_meta: Any = None,
+        transform_meta: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.scoring = scoring
+        self.predict_meta = predict_meta
+        self.predict_proba_meta = predict_proba_meta
+        self.transform_meta = transform_meta
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Fit a clone of the estimator to data that fits in the memory of one machine.
+
+        Parameters
+        ----------
+        X : array, data frame, sparse matrix, Dask array or DataFrame of shape (n_samples, n_features)
+            The blocks of Dask data are joined, on a worker where there is a cluster.
+        y : array, Series or Dask array of shape (n_samples,), optional
+        **fit_params
+            For the estimator's ``fit``.
+
+        Returns
+        -------
+        ParallelPostFit
+            Itself.
+        """
+        check_inner(self.estimator, "fit")
+        with restored(self):
+            self.estimator_ = refit_on_all(clone(self.estimator), X, y, fit_params)
+        return self
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the score of the model by ``scoring``.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Rows. Scores that are sums over rows take one pass over the blocks; others need them joined.
+        y : as in `fit`, optional
+
+        Returns
+        -------
+        float
+            Score, higher is better.
+        """
+        check_is_fitted(self)
+        model = self.best_estimator_
+        if is_dask(X) or is_dask(y):
+            return score_on(model, plain_strings(X), y, self.scoring)
+        return score_joined(scorers_of(model, {SINGLE: self.scoring})[SINGLE], model, X, y)
+
+    @property
+    def best_estimator_(self) -> Any:
+        """The fitted model: ``estimator_``, or ``estimator`` where this was fitted beforehand."""
+        return vars(self).get("estimator_", vars(self)["estimator"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_") and not name.startswith("_") and name != "estimator_" and "estimator" in vars(self):
+            return getattr(self.best_estimator_, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        try:
+            check_is_fitted(self.best_estimator_)
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.estimator_type, tags.classifier_tags = inner.estimator_type, inner.classifier_tags
+        tags.regressor_tags, tags.transformer_tags = inner.regressor_tags, inner.transformer_tags
+        tags.target_tags, tags.input_tags = inner.target_tags, inner.input_tags
+        return tags
+
+
+class Incremental(ParallelPostFit):
+    """Model that learns by ``partial_fit``, trained on Dask data one block after another, where the blocks lie.
+
+    The model moves, the blocks do not. No more than a few blocks are in memory that are not persisted. A worker that
+    is lost delays the training and changes nothing, where ``partial_fit`` is deterministic.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any estimator with ``partial_fit``.
+    scoring : str or callable, optional
+        Score of `score`; by default the estimator's own.
+    shuffle_blocks : bool, default True
+        Whether blocks are visited in an order drawn anew each time.
+    random_state : int, RandomState or None, optional
+        Seed of these orders.
+    assume_equal_chunks : bool, default True
+        Taken as in dask-ml; lengths are compared where a block is visited, whatever this says.
+    predict_meta, predict_proba_meta, transform_meta : array or DataFrame, optional
+        See `ParallelPostFit`.
+    max_iter : int, default 1
+        Epochs of `fit`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        A clone of ``estimator``, trained. Its own attributes (``coef_``, ``classes_``, ...) are this one's, too.
+
+    See Also
+    --------
+    daskml_kit.model_selection.HyperbandSearchCV : Trains many such models, the better ones longer.
+    daskml_kit.linear_model.SGDClassifier : Trains on all blocks at once.
+
+    References
+    ----------
+    The names and parameters are those of ``dask_ml.wrappers``.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn.linear_model import SGDClassifier
+    >>> X = da.random.default_rng(0).normal(size=(1000, 2), chunks=(100, 2))
+    >>> model = Incremental(SGDClassifier(random_state=0), random_state=0).fit(X, X[:, 0] > 0)
+    >>> model.score(X, X[:, 0] > 0) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        scoring: Any = None,
+        shuffle_blocks: bool = True,
+        random_state: Any = None,
+        assume_equal_chunks: bool = True,
+        predict_meta: Any = None,
+        predict_proba_meta: Any = None,
+        transform_meta: Any = None,
+        max_iter: int = 1,
+    ) -> None:
+        super().__init__(estimator, scoring, predict_meta, predict_proba_meta, transform_meta)
+        self.shuffle_blocks = shuffle_blocks
+        self.random_state = random_state
+        self.assume_equal_chunks = assume_equal_chunks
+        self.max_iter = max_iter
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Train a clone of the estimator on all blocks, ``max_iter`` times.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, or array, data frame or sparse matrix, of shape (n_samples, n_features)
+            Data in memory is one block.
+        y : array, Series or Dask array of shape (n_samples,), optional
+        **fit_params
+            For the estimator's ``partial_fit``: ``sample_weight`` is cut into blocks as X is; ``classes`` are found by
+            a pass over y where they are not given.
+
+        Returns
+        -------
+        Incremental
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the lengths of X, y and weights differ.
+        """
+        check_number("max_iter", self.max_iter, low=1, integer=True)
+        check_inner(self.estimator, "partial_fit")
+        with restored(self):
+            self.estimator_ = self._trained(clone(self.estimator), X, y, fit_params, self.max_iter)
+        return self
+
+    @available_if(lambda self: hasattr(self.estimator, "partial_fit"))  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Go on training, once on each block.
+
+        Parameters
+        ----------
+        X, y, **fit_params : see `fit`
+
+        Returns
+        -------
+        Incremental
+            Itself.
+        """
+        check_inner(self.estimator, "partial_fit")
+        with restored(self):
+            model = deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
+            self.estimator_ = self._trained(model, X, y, fit_params, 1)
+        return self
+
+    def _trained(self, model: Any, X: Any, y: Any, fit_params: Mapping[str, Any], epochs: int) -> Any:
+        given = {"X": X, "y": y, "sample_weight": fit_params.get("sample_weight")}
+        given = {name: value for name, value in given.items() if value is not None}
+        params = {name: value for name, value in fit_params.items() if name != "sample_weight"}
+        if is_classifier(model) and "classes" not in params and not hasattr(model, "classes_"):
+            params["classes"] = labels_of(y)
+        if not any(map(is_dask, given.values())):
+            for _ in range(epochs):
+                model.partial_fit(**given, **params)
+            return model
+        columns = align_rows(given).columns
+        blocks = [{column.name: column.blocks[at] for column in columns} for at in range(len(columns[0].blocks))]
+        visits = (blocks[at] for at in self._order(len(blocks), epochs))
+        return train_on_cluster(model, visits, params) if find_client() else train_here(model, visits, params)
+
+    def _order(self, n_blocks: int, epochs: int) -> Iterator[int]:
+        draw = random_state_of(self.random_state)
+        for _ in range(epochs):
+            yield from draw.permutation(n_blocks) if self.shuffle_blocks else range(n_blocks)
+
+
+def check_inner(estimator: Any, method: str) -> None:
+    """Raise where there is no estimator, or it has not the method."""
+    if not hasattr(estimator, method):
+        raise TypeError(f"estimator: expected an estimator with {method!r}, got {estimator!r}")
+
+
+def labels_of(y: Any) -> Any:
+    """Return the distinct labels, sorted.
+
+    Examples
+    --------
+    >>> labels_of(np.array(["b", "a", "b"])).tolist()
+    ['a', 'b']
+    """
+    if y is None:
+        raise ValueError("y: expected the labels of a classifier, got None")
+    if not is_dask(y):
+        return np.unique(y)
+    (column,) = align_rows({"y": y}).columns
+    return np.unique(np.concatenate(dask.compute(*map(dask.delayed(np.unique), column.blocks))))
+
+
+def train_here(model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]) -> Any:
+    """Train a model on one block after another in this process."""
+    for parts in visits:
+        (held,) = dask.compute(dict(parts))
+        model = train_on_block(model, held, params)
+    return model
+
+
+def train_on_cluster(model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]) -> Any:
+    """Train a model by a chain of tasks, of which few are submitted ahead of the one that runs.
+
+    Each takes a copy of the model, so that the chain may be computed again where a worker is lost.
+    """
+    client: Any = find_client()
+    step, ahead = dask.delayed(train_on_block, pure=False), deque[Any]()
+    for parts in visits:
+        model = client.compute(step(model, dict(parts), params))
+        ahead.append(model)
+        if len(ahead) > AHEAD:
+            done = ahead.popleft()
+            wait(done)
+            if done.status == "error":
+                break
+    return model.result() if ahead else model
+
+
+def train_on_block(model: Any, parts: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+    """Return a copy of a model, trained on a block."""
+    model = deepcopy(model)
+    if n_rows(parts["X"]):  # scikit-learn refuses to train on no rows
+        with computing():
+            model.partial_fit(**parts, **params)
+    return model

@@ -1,0 +1,147 @@
+"""Models of scikit-learn that predict on Dask data, and that train on it block by block."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.preprocessing import StandardScaler
+
+from daskml_kit.exceptions import DataError
+from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.wrappers import Incremental, ParallelPostFit
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(600, 3))
+LABELS = np.where(X[:, 0] + X[:, 1] > 0, "up", "down")
+WEIGHT = rng.uniform(0.5, 2, 600)
+
+
+def blocks(values):
+    return da.from_array(values, chunks=(150, *values.shape[1:]))
+
+
+def test_a_model_in_memory_predicts_lazily():
+    inner = RandomForestClassifier(10, random_state=0)
+    model, expected = ParallelPostFit(inner).fit(X, LABELS), clone(inner).fit(X, LABELS)
+    assert not hasattr(inner, "classes_")
+    assert_array_equal(model.classes_, expected.classes_)
+    assert_array_equal(model.predict(blocks(X)).compute(), expected.predict(X))
+    assert_array_equal(model.predict_proba(blocks(X)).compute(), expected.predict_proba(X))
+    assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.score(blocks(X), blocks(LABELS)) == model.score(X, LABELS) == expected.score(X, LABELS)
+    losses = ParallelPostFit(expected, scoring="neg_log_loss")
+    assert losses.score(blocks(X), LABELS) == pytest.approx(losses.score(X, LABELS))
+    frame = pd.DataFrame(X, columns=list("abc"))
+    on_frames = ParallelPostFit(clone(inner)).fit(dd.from_pandas(frame, npartitions=3), pd.Series(LABELS))
+    assert_array_equal(on_frames.predict(dd.from_pandas(frame, npartitions=2)).compute(), expected.predict(X))
+    scaler = ParallelPostFit(StandardScaler().fit(X))
+    assert_allclose(scaler.transform(blocks(X)).compute(), scaler.transform(X))
+    assert not hasattr(scaler, "predict")
+    with pytest.raises(NotFittedError):
+        ParallelPostFit(inner).predict(blocks(X))
+    with pytest.raises(TypeError, match="estimator: expected an estimator with 'fit', got None"):
+        ParallelPostFit().fit(X, LABELS)
+
+
+def one_by_one(model, visits, weights=None):
+    for at in visits:
+        rows = slice(150 * at, 150 * at + 150)
+        weighted = {} if weights is None else {"sample_weight": weights[rows]}
+        model.partial_fit(X[rows], LABELS[rows], classes=["down", "up"], **weighted)
+    return model
+
+
+def test_blocks_are_visited_in_order_each_epoch():
+    inner = SGDClassifier(random_state=0)
+    model = Incremental(inner, shuffle_blocks=False, max_iter=2).fit(blocks(X), blocks(LABELS))
+    assert_array_equal(model.coef_, one_by_one(clone(inner), [*range(4), *range(4)]).coef_)
+    weighted = Incremental(inner, shuffle_blocks=False).fit(blocks(X), LABELS, sample_weight=WEIGHT)
+    assert_array_equal(weighted.coef_, one_by_one(clone(inner), range(4), WEIGHT).coef_)
+    shuffled = Incremental(inner, random_state=3).fit(blocks(X), blocks(LABELS))
+    order = np.random.RandomState(3).permutation(4)
+    assert_array_equal(shuffled.coef_, one_by_one(clone(inner), order).coef_)
+    before = shuffled.coef_.copy()
+    assert_array_equal(shuffled.partial_fit(blocks(X), LABELS).coef_.shape, before.shape)
+    assert (shuffled.coef_ != before).any()
+    assert shuffled.score(blocks(X), blocks(LABELS)) > 0.9
+    counts = abs(blocks(X)).map_blocks(np.floor, dtype=float)
+    assert Incremental(MultinomialNB()).fit(counts, blocks(LABELS)).class_count_.sum() == 600
+    assert Incremental(SGDRegressor(random_state=0)).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.5
+
+
+def test_wrong_input_is_named_and_nothing_changes():
+    with pytest.raises(TypeError, match="expected an estimator with 'partial_fit', got LinearRegression"):
+        Incremental(LinearRegression()).fit(blocks(X), blocks(X[:, 0]))
+    with pytest.raises(ValueError, match="max_iter: expected an integer of at least 1, got 0"):
+        Incremental(SGDClassifier(), max_iter=0).fit(blocks(X), blocks(LABELS))
+    model = Incremental(SGDClassifier(random_state=0)).fit(blocks(X), blocks(LABELS))
+    before = model.estimator_
+    with pytest.raises(DataError, match="y: "):
+        model.fit(blocks(X), LABELS[:-1])
+    assert model.estimator_ is before
+    assert not hasattr(Incremental(LinearRegression()), "partial_fit")
+
+
+def test_candidates_of_a_search_are_wrapped_models():
+    search = GridSearchCV(ParallelPostFit(SGDClassifier(random_state=0)), {"estimator__alpha": [1e-4, 10.0]}, cv=3)
+    search.fit(blocks(X), blocks(LABELS))
+    assert search.best_params_ == {"estimator__alpha": 1e-4}
+    assert search.predict(blocks(X)).compute().shape == (600,)
+
+
+class Copies(SGDClassifier):
+    """A large model that counts how often it is unpickled in a process."""
+
+    count = 0
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        type(self).count += 1
+
+
+@pytest.mark.chaos
+def test_on_a_cluster_workers_get_a_model_once_and_may_die():
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        data = da.random.default_rng(0).normal(size=(40_000, 3), chunks=(1_000, 3))
+        labels = (data[:, 0] > 0).astype(int)
+        local = Incremental(SGDClassifier(random_state=0), random_state=0)
+        with dask.config.set(scheduler="threads"):
+            rows, targets = dask.compute(data, labels)
+        expected = one_block_after_another(rows, targets)
+        data, labels = client.persist([data, labels])
+        assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+        for given in (data, dd.from_dask_array(data, columns=list("abc"))):
+            model = ParallelPostFit(Copies(random_state=0)).fit(given, targets)
+            model.estimator_.ballast = np.zeros(2**18)
+            before = client.run(unpickled)
+            assert model.predict(given).compute().shape == (40_000,)
+            after = client.run(unpickled)
+            assert all(after[worker] - before.get(worker, 0) <= 2 for worker in after), (before, after)
+
+
+def unpickled():
+    return Copies.count
+
+
+def one_block_after_another(rows, targets):
+    model = SGDClassifier(random_state=0)
+    for at in np.random.RandomState(0).permutation(40):
+        part = slice(1_000 * at, 1_000 * at + 1_000)
+        model.partial_fit(rows[part], targets[part], classes=[0, 1])
+    return model
