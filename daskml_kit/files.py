@@ -1,0 +1,176 @@
+"""Files that are private to their owner, whole or not there, and checked as they are read back.
+
+A file that was cut off, or of which a bit has changed, is found by a checksum (CRC-32: every changed byte is found, and
+of larger damage all but one in four billion). It is no protection against a forger; what runs code as it is read, a
+pickle, is therefore read only where nobody else could have written it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from daskml_kit.exceptions import CheckpointError, DamagedFileError, UntrustedFileError
+
+PIECE_BYTES = 2**18
+_MARK, _LINE_MARK = b"\ncrc32 ", b', "crc32": "'
+_TAIL_BYTES, _LINE_TAIL_BYTES = len(_MARK) + 9, len(_LINE_MARK) + 10
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder, and those above it, for their owner alone; what is there keeps its mode.
+
+    Raises
+    ------
+    CheckpointError
+        Where it cannot be made.
+    """
+    path = Path(folder)
+    try:
+        for missing in reversed([place for place in (path, *path.parents) if not place.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be made: {error.strerror or error}") from error
+    return path
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file that, where it is new, only its owner may read: for the argument of that name of `open`."""
+    return os.open(path, flags, 0o600)
+
+
+def write_file(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool = False) -> None:
+    """Write a private file beside ``path``, with its checksum, then move it there: no reader sees half of it.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Is given the open file.
+    durable : bool
+        Whether the file has to outlive a machine that fails right afterwards.
+
+    Raises
+    ------
+    CheckpointError
+        Where it cannot be written, as on a full disk; what was there before is left.
+    """
+    beside = None
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        with os.fdopen(handle, "w+b") as file:
+            write(file)
+            file.seek(0)
+            file.write(_MARK + b"%08x\n" % _checksum(file))
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(beside, path)
+        beside = None
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror or error}; what was written before is left, and is gone on from once "
+            "there is room, or the right to write"
+        ) from error
+    finally:
+        if beside is not None:
+            os.unlink(beside)
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file of `write_file`, once its checksum was found to be right.
+
+    Raises
+    ------
+    DamagedFileError
+        Where it is not; a file that somebody else wrote there has none.
+    CheckpointError
+        Where it cannot be read.
+    FileNotFoundError
+        Where there is no file.
+    """
+    try:
+        file = open(path, "rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        n_bytes = max(os.fstat(file.fileno()).st_size - _TAIL_BYTES, 0)
+        expected = _MARK + b"%08x\n" % _checksum(file, n_bytes)
+        if file.read() != expected:
+            raise DamagedFileError(f"{path} is damaged: it was cut off, or changed since it was written")
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def checksum_of(path: str | os.PathLike[str]) -> int:
+    """Return the checksum of a whole file."""
+    with open(path, "rb", buffering=0) as file:
+        return _checksum(file)
+
+
+def check_file(path: str | os.PathLike[str], checksum: int) -> None:
+    """Raise a DamagedFileError unless the checksum of the whole file is this."""
+    if checksum_of(path) != checksum:
+        raise DamagedFileError(f"{os.fspath(path)} is damaged: it was cut off, or changed since it was written")
+
+
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """Return a record as a line of JSON with its checksum, for files that are only added to.
+
+    Examples
+    --------
+    >>> sealed({"split": 1})
+    b'{"split": 1, "crc32": "e0caf3aa"}\\n'
+    >>> unsealed(sealed({"split": 1})[:-1])
+    {'split': 1}
+    """
+    text = json.dumps(record, default=float).encode()
+    return text[:-1] + _LINE_MARK + b'%08x"}\n' % zlib.crc32(text)
+
+
+def unsealed(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, without its end; None where it is damaged."""
+    text = line[:-_LINE_TAIL_BYTES] + b"}"
+    if line != text[:-1] + _LINE_MARK + b'%08x"}' % zlib.crc32(text):
+        return None
+    return dict(json.loads(text))
+
+
+def check_trusted(path: str | os.PathLike[str]) -> None:
+    """Raise unless only this user can have written a file, which is to be unpickled: that may run code.
+
+    Raises
+    ------
+    UntrustedFileError
+        Where another user owns it, or may write to it.
+    """
+    found = os.stat(path)
+    user = os.geteuid()
+    if found.st_uid != user:
+        whose = f"it belongs to user {found.st_uid}, and this process runs as {user}"
+    elif found.st_mode & 0o022:
+        whose = "others than its owner may write to it"
+    else:
+        return
+    raise UntrustedFileError(
+        f"{os.fspath(path)} is not read, as this may run code: {whose}; where you trust who wrote it, make it yours "
+        "alone (chown, then chmod 600), else delete it"
+    )
+
+
+def _checksum(file: IO[bytes], n_bytes: int | None = None) -> int:
+    """Return the checksum of so many bytes of a file from where it is, by default of the rest."""
+    found, left = 0, float("inf") if n_bytes is None else n_bytes
+    while left and (piece := file.read(int(min(left, PIECE_BYTES)))):
+        found, left = zlib.crc32(piece, found), left - len(piece)
+    return found
