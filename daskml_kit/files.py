@@ -11,7 +11,8 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ _MARK, _LINE_MARK = b"\ncrc32 ", b', "crc32": "'
 _TAIL_BYTES, _LINE_TAIL_BYTES = len(_MARK) + 9, len(_LINE_MARK) + 10
 
 
-def make_folder(folder: str | os.PathLike[str]) -> Path:
+def make_private(folder: str | os.PathLike[str]) -> Path:
     """Make a folder, and those above it, for their owner alone; what is there keeps its mode.
 
     Raises
@@ -47,6 +48,11 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 def opener(path: str, flags: int) -> int:
     """Open a file that, where it is new, only its owner may read: for the argument of that name of `open`."""
     return os.open(path, flags, 0o600)
+
+
+def make_file(path: str | os.PathLike[str]) -> None:
+    """Make an empty private file, for what opens files by their names alone."""
+    os.close(opener(os.fspath(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool = False) -> None:
@@ -79,16 +85,17 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool =
         beside = None
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written: {error.strerror or error}; what was written before is left, and is gone on from once "
-            "there is room, or the right to write"
+            f"{path} cannot be written: {error.strerror or error}; what was written before is left, and the same call "
+            "goes on from it once there is room"
         ) from error
     finally:
         if beside is not None:
             os.unlink(beside)
 
 
-def open_file(path: Path) -> IO[bytes]:
-    """Open a file of `write_file`, once its checksum was found to be right.
+@contextmanager
+def open_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file of `write_file`, once its checksum, which is its end, was found to be right.
 
     Raises
     ------
@@ -99,22 +106,25 @@ def open_file(path: Path) -> IO[bytes]:
     FileNotFoundError
         Where there is no file.
     """
-    try:
-        file = open(path, "rb")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
-        n_bytes = max(os.fstat(file.fileno()).st_size - _TAIL_BYTES, 0)
-        expected = _MARK + b"%08x\n" % _checksum(file, n_bytes)
-        if file.read() != expected:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            n_bytes = max(os.fstat(file.fileno()).st_size - _TAIL_BYTES, 0)
+            is_whole = _MARK + b"%08x\n" % _checksum(file, n_bytes) == file.read()
+            file.seek(0)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+        if not is_whole:
             raise DamagedFileError(_damaged(path))
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
+        yield file
+
+
+def read_file(path: Path) -> bytes:
+    """Return what `write_file` wrote; raise as `open_file` does."""
+    with open_file(path) as file:
+        return file.read()[:-_TAIL_BYTES]
 
 
 def content_of(path: str | os.PathLike[str], expected: int | None = None) -> Array:
@@ -180,6 +190,14 @@ def unsealed(line: bytes) -> dict[str, Any] | None:
     if line != text[:-1] + _LINE_MARK + b'%08x"}' % zlib.crc32(text):
         return None
     return dict(json.loads(text))
+
+
+def is_own(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is such a file or folder, of the user that this process runs as."""
+    try:
+        return os.stat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def check_trusted(path: str | os.PathLike[str]) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
         ["typing", "exceptions"],
+        ["files"],
         ["data/coded"],
         ["data/block", "arguments"],
         ["numerics"],

@@ -28,7 +28,7 @@ class Pieces(NamedTuple):
 
 
 class StoredArray(NamedTuple):
-    """An array in a file, how it lies there, and the type and strides that it has in memory, as others may round else."""
+    """An array in a file, how it lies there, and its type and strides in memory: other strides may round otherwise."""
 
     path: Path
     checksum: int

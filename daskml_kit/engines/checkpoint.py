@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine, Profile
 from daskml_kit.exceptions import CheckpointError, DamagedFileError
-from daskml_kit.files import make_folder, open_file, write_file
+from daskml_kit.files import make_private, open_file, read_file, write_file
 from daskml_kit.reductions.reduction import Reduction
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Transcript(AbstractContextManager["Transcript"]):
 
     def __init__(self, engine: Engine, folder: str | os.PathLike[str], fingerprint: str) -> None:
         self.engine = engine
-        self.folder = make_folder(folder)
+        self.folder = make_private(folder)
         self.n_blocks = engine.n_blocks
         self._asked = 0
         self._claim(f"{fingerprint} {engine.n_blocks}")
@@ -86,8 +86,7 @@ class Transcript(AbstractContextManager["Transcript"]):
     def _claim(self, fingerprint: str) -> None:
         path = self.folder / "fingerprint"
         try:
-            with open_file(path) as file:
-                found = file.read(len(fingerprint) + 1)
+            found = read_file(path).decode()
         except FileNotFoundError:
             if any(self.folder.glob("*.npz")):  # of somebody else, or whose fit they belong to cannot be told
                 raise CheckpointError(f"checkpoint: {self.folder} holds files of no fit; name another folder") from None
@@ -95,7 +94,7 @@ class Transcript(AbstractContextManager["Transcript"]):
             return
         except DamagedFileError as error:
             raise DamagedFileError(f"checkpoint: {error}; name another folder, or delete {self.folder}") from error
-        if found != fingerprint.encode():
+        if found != fingerprint:
             raise CheckpointError(
                 f"checkpoint: {self.folder} holds a fit of other data or other parameters; name another folder, or "
                 "delete this one. Dask collections must have the same names in both fits, as those read from files have"

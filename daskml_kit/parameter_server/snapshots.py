@@ -1,4 +1,4 @@
-"""Snapshots of a parameter server: a file of arrays in NumPy's format, and of the rest in JSON, put there in one move."""
+"""Snapshots of a parameter server: one file of arrays in NumPy's format, and of the rest in JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.exceptions import CheckpointError
-from daskml_kit.files import make_folder, open_file, write_file
+from daskml_kit.files import make_private, open_file, write_file
 from daskml_kit.optim import Update
 from daskml_kit.parameter_server.layout import Field, Layout
 from daskml_kit.parameter_server.protocol import Consistency
@@ -77,7 +77,7 @@ def write_snapshot(
         "counts": [{**machine.counts()._asdict(), "numbers": machine.numbers} for machine in machines],
     }
     arrays["vector"], arrays["about"] = np.concatenate([machine.vector for machine in machines]), json.dumps(about)
-    write_file(make_folder(directory) / FILE, lambda file: np.savez(file, **arrays), durable=True)
+    write_file(make_private(directory) / FILE, lambda file: np.savez(file, **arrays), durable=True)
 
 
 def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from daskml_kit.engines.checkpoint import check_folder
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError, DamagedFileError
-from daskml_kit.files import make_folder, opener, sealed, unsealed
+from daskml_kit.files import make_private, opener, sealed, unsealed
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes
 from daskml_kit.model_selection.search.search_plan import SearchPlan
 
@@ -131,7 +130,7 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
     """
 
     def __init__(self, folder: str | os.PathLike[str], fingerprint: str) -> None:
-        self.path = make_folder(folder) / "fits.jsonl"
+        self.path = make_private(folder) / "fits.jsonl"
         try:
             self._file = opener(str(self.path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
         except OSError as error:
