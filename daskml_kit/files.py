@@ -200,15 +200,15 @@ def is_own(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def check_trusted(path: str | os.PathLike[str]) -> None:
-    """Raise unless only this user can have written a file, which is to be unpickled: that may run code.
+def check_trusted(path: str | os.PathLike[str], file: IO[bytes] | None = None) -> None:
+    """Raise unless only this user can have written a file, opened as ``file``, which is to be unpickled.
 
     Raises
     ------
     UntrustedFileError
         Where another user owns it, or may write to it.
     """
-    found = os.stat(path)
+    found = os.stat(path if file is None else file.fileno())
     user = os.geteuid()
     if found.st_uid != user:
         whose = f"it belongs to user {found.st_uid}, and this process runs as {user}"
