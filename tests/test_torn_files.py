@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import resource
 import shutil
 import stat
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask.array as da
 import joblib
@@ -30,6 +33,8 @@ from daskml_kit.data.collections import Place
 from daskml_kit.exceptions import CheckpointError, DamagedFileError, UntrustedFileError
 from daskml_kit.linear_model import LogisticRegression, Ridge
 from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.model_selection.job_record import JobRecord, read_record, record_path
+from daskml_kit.model_selection.search import fold
 from daskml_kit.model_selection.search.fold import collect_files, dump_fold, dump_fold_lazily, dump_joined
 from daskml_kit.optim import adam
 from daskml_kit.parameter_server import ParameterServer, Synchronous, train
@@ -68,11 +73,20 @@ def training(folder):
         return [server.pull()["w"]]
 
 
+def recorded_job(folder):
+    """Record a job beside its checkpoint, where it is not yet, and read it again."""
+    if not record_path(folder / "kept").exists():
+        JobRecord.of("it", Ridge(alpha=2.0), {"X": LAZY, "y": Y, "checkpoint": folder / "kept"}).write(folder / "kept")
+    record = read_record(folder / "kept")
+    return [record.inputs["y"], record.inputs["X"].compute(scheduler="sync"), record.estimator.alpha]
+
+
 KINDS = {
     "fit": (fit, "fingerprint", "*.npz"),
     "search": (search, "fits.jsonl"),
     "fused search": (fused_search, "fits.jsonl"),
     "training": (training, "*"),
+    "job": (recorded_job, "*"),
 }
 """What writes and reads back files, and which ones."""
 
@@ -123,7 +137,7 @@ def test_what_was_damaged_is_done_again_or_refused(kind, tmp_path):
             # fused fits that are done again may share their passes with fewer others
             np.testing.assert_allclose(got, right, rtol=1e-12 if kind == "fused search" else 0, err_msg=done)
         assert_array_equal(run(folder)[0], found[0])  # and what was done again is whole
-    assert n_right > 0 or kind == "training"
+    assert (n_right > 0) == (kind in ("fit", "search", "fused search"))
 
 
 def test_all_but_the_first_record_is_done_again(tmp_path, caplog):
@@ -143,11 +157,14 @@ def test_all_but_the_first_record_is_done_again(tmp_path, caplog):
     assert all("is damaged" in text and "made again" in text for text in told[:-1])
 
 
-@pytest.mark.parametrize(("kind", "name"), [("fit", "fingerprint"), ("search", "fits.jsonl"), ("training", "")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("fit", "fingerprint"), ("search", "fits.jsonl"), ("training", "snapshot.npz"), ("job", "kept.job")],
+)
 def test_what_cannot_be_told_is_refused_by_name(kind, name, tmp_path):
     run = KINDS[kind][0]
     run(tmp_path)
-    path = tmp_path / (name or "snapshot.npz")
+    path = tmp_path / name
     path.write_bytes(b"?" + path.read_bytes()[1:])
     with pytest.raises(CheckpointError, match=f"{path.name}.* damaged"):
         run(tmp_path)
@@ -219,6 +236,13 @@ def test_a_fold_of_blocks_is_private_and_checked(client, tmp_path):
     shutil.rmtree(written.folder)
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no such call on this system")
+def test_a_fold_takes_its_room_before_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(fold, "get_worker", lambda: SimpleNamespace(local_directory=tmp_path))
+    path = Path(fold.make_folder("key", {"X-0.npy": ((1000, 100), np.dtype(float))}), "X-0.npy")
+    assert path.stat().st_blocks * 512 >= 800_000
+
+
 class Payload:
     """Runs code as it is unpickled."""
 
@@ -230,18 +254,22 @@ class Payload:
 
 
 @pytest.mark.parametrize("who", ["another user", "the group"])
-def test_no_pickle_of_another_user_is_read(tmp_path, monkeypatch, who):
-    folder = tmp_path / "fold"
-    folder.mkdir()
-    dump_joined(str(folder), "X-0", [Y.astype(object)])
-    joblib.dump(Payload(tmp_path / "ran"), folder / "X-0")
-    written = collect_files(str(folder), {"X": [("X-0", [str(folder)])] * 2})
+@pytest.mark.parametrize("what", ["X-0", "X.job"])
+def test_no_pickle_of_another_user_is_read(tmp_path, monkeypatch, what, who):
+    payload, path = Payload(tmp_path / "ran"), tmp_path / what
+    if what == "X-0":
+        dump_joined(str(tmp_path), what, [Y.astype(object)])
+        joblib.dump(payload, path)
+        read = partial(collect_files(str(tmp_path), {"X": [(what, [str(tmp_path)])] * 2}).read, {})
+    else:
+        files.write_file(path, lambda file: pickle.dump(payload, file))
+        read = partial(read_record, tmp_path / "X")
     if who == "the group":
-        (folder / "X-0").chmod(0o660)
+        path.chmod(0o660)
     else:
         monkeypatch.setattr(files.os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(UntrustedFileError, match=r"X-0 is not read, as this may run code: .*chmod 600"):
-        written.read({})
+    with pytest.raises(UntrustedFileError, match=rf"{what} is not read, as this may run code: .*chmod 600"):
+        read()
     assert not (tmp_path / "ran").exists()
 
 
@@ -257,7 +285,7 @@ def full_disk(n_bytes):
 
 
 def fill(folder):
-    """Run all kinds on a full disk, then where there is room again; return what was trained."""
+    """Run all kinds on a full disk, then where there is room again."""
     for kind, (run, *_) in KINDS.items():
         expected = run(folder / kind / "whole")
         for n_bytes in (0, 200, 500):
@@ -268,14 +296,16 @@ def fill(folder):
             for got, right in zip(run(place), expected, strict=True):
                 np.testing.assert_allclose(got, right, rtol=1e-12 if kind == "fused search" else 0)
             assert not list(place.glob(".*"))
-    return expected
 
 
 def fill_over_a_snapshot(folder):
-    (expected,) = fill(folder)
+    fill(folder)
+    (expected,) = training(folder / "training" / "whole")
     with full_disk(100), ParameterServer(PARAMS, adam(), client="local") as server:
         _, error = outcome(server.snapshot, folder / "training" / "whole")
     assert "cannot be written" in str(error)
+    with full_disk(100), pytest.raises(OSError, match=r"rows of a fold cannot be written: File too large: '.*fold'"):
+        dump_fold(folder / "fold", {"X": (X, X)})
     assert_array_equal(training(folder / "training" / "whole")[0], expected)
 
 

@@ -441,7 +441,10 @@ def attach(
         if not record.lost:
             job.forget()
     if record is None:
-        raise ValueError(f"name: there is no job {name!r}; there are {', '.join(map(repr, names)) or 'none'}")
+        known = ", ".join(map(repr, names)) or "none"
+        raise ValueError(
+            f"name: there is no job {name!r}; there are {known}; one whose cluster was lost needs checkpoint="
+        )
     if record.lost:
         raise LostDataError(
             f"job {record.name!r}: {', '.join(record.lost)} had been persisted on a cluster, and went with it: submit "

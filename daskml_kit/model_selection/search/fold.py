@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -220,10 +223,11 @@ def dump_fold(folder: Path, sides: Mapping[str, Sequence[Any]]) -> FoldFiles:
     """Write a fold that is in memory to a new folder."""
     make_private(folder)
     files = {name: [f"{name}-{i}" for i in range(len(parts))] for name, parts in sides.items()}
-    for name, parts in sides.items():
-        for file, part in zip(files[name], parts, strict=True):
-            make_file(folder / file)
-            joblib.dump(part, folder / file)
+    with _telling_no_room(folder):
+        for name, parts in sides.items():
+            for file, part in zip(files[name], parts, strict=True):
+                make_file(folder / file)
+                joblib.dump(part, folder / file)
     return FoldFiles.of(str(folder), files)
 
 
@@ -253,9 +257,11 @@ def make_folder(key: str, dense: Mapping[str, tuple[tuple[int, ...], Any]]) -> s
     """Return the path of a new folder of this worker, which goes with it, with files of the shapes and dtypes given."""
     folder = Path(get_worker().local_directory, f"{key}-{uuid.uuid4().hex[:8]}")
     make_private(folder)
-    for name, (shape, dtype) in dense.items():
-        make_file(folder / name)
-        np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+    with _telling_no_room(folder):
+        for name, (shape, dtype) in dense.items():
+            make_file(folder / name)
+            np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+            _take_room(folder / name)
     return str(folder)
 
 
@@ -285,8 +291,9 @@ def dump_joined(folder: str, name: str, parts: Sequence[Any]) -> str:
     if not path.parent.is_dir():
         return ""
     path.unlink(missing_ok=True)  # of a task that was lost on the way
-    make_file(path)
-    joblib.dump(join(list(parts)), path)
+    with _telling_no_room(path.parent):
+        make_file(path)
+        joblib.dump(join(list(parts)), path)
     return folder
 
 
@@ -296,6 +303,22 @@ def remove_folders(key: str, local_directory: str, folder: str | None = None) ->
         shutil.rmtree(path, ignore_errors=True)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _telling_no_room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        told = f"the rows of a fold cannot be written: {error.strerror or error}"
+        raise OSError(error.errno or errno.EIO, told, str(folder)) from error
+
+
+def _take_room(path: Path) -> None:
+    """Let a new file have its room on the disk now: a full one would kill the process that writes to its mapping."""
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def _is_dense(part: Any) -> bool:
