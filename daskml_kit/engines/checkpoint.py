@@ -88,7 +88,7 @@ class Transcript(AbstractContextManager["Transcript"]):
         try:
             found = read_file(path).decode()
         except FileNotFoundError:
-            if any(self.folder.glob("*.npz")):  # of somebody else, or whose fit they belong to cannot be told
+            if any(self.folder.glob("[0-9]*.npz")):  # of somebody else, or whose fit they belong to cannot be told
                 raise CheckpointError(f"checkpoint: {self.folder} holds files of no fit; name another folder") from None
             write_file(path, lambda file: file.write(fingerprint.encode()))
             return

@@ -202,6 +202,8 @@ class Job:
                 return "running"
             with self.client.as_current(), suppress(TimeoutError):  # a session that just came has yet to be told
                 wait([self.future], timeout=END_SECONDS if state["ended"] else ANSWER_SECONDS)
+        if self._is_unknown():
+            return "lost"
         ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
         return ends.get(self.future.status, "lost")
 
@@ -243,16 +245,17 @@ class Job:
             Where the job was lost.
         """
         self._require_connection()
-        if self.future is not None:
-            try:
-                return self.future.result(timeout)
-            except CancelledError as error:
-                if self.status() == "lost":
-                    raise LostDataError(
-                        f"job {self.name!r} was lost with its cluster: submit it again, or attach with its checkpoint="
-                    ) from error
-                raise
-        raise CancelledError(f"job {self.name!r} was canceled")
+        if self.future is None:
+            raise CancelledError(f"job {self.name!r} was canceled")
+        lost = f"job {self.name!r} was lost with its cluster: submit it again, or attach with its checkpoint="
+        if self._is_unknown():
+            raise LostDataError(lost)
+        try:
+            return self.future.result(timeout)
+        except CancelledError as error:
+            if self.status() == "lost":
+                raise LostDataError(lost) from error
+            raise
 
     def cancel(self) -> None:
         """End the job, unless it has ended; a fit that runs ends after its next pass, or the next fit of a search."""
@@ -279,6 +282,19 @@ class Job:
         Variable(self.key, self.client).delete()
         for name in (DATA + self.key, JOBS + self.name):
             self.client.unpublish_dataset(name)
+
+    def _is_unknown(self) -> bool:
+        """Return whether the scheduler does not know the task: one that was attached to would be waited for forever."""
+        key = self.key
+
+        def is_there(
+            dask_scheduler: Any,
+        ) -> bool:  # in here it is pickled with its code: a scheduler need not have this
+            return key in dask_scheduler.tasks
+
+        return (
+            self.future is not None and self.future.status == "pending" and not self.client.run_on_scheduler(is_there)
+        )
 
     def _require_connection(self) -> None:
         try:
