@@ -28,7 +28,15 @@ class LostDataError(RuntimeError):
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint belongs to other data or other parameters, or cannot be read."""
+    """A checkpoint belongs to other data or other parameters, or cannot be read or written."""
+
+
+class DamagedFileError(CheckpointError):
+    """A file was cut off, or changed since it was written; the message names it."""
+
+
+class UntrustedFileError(PermissionError):
+    """A file that another user wrote, or could have written, would have to be unpickled; the message names it."""
 
 
 class StaleEpochError(RuntimeError):

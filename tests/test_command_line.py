@@ -6,6 +6,7 @@ import io
 import json
 import re
 import socket
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -65,6 +66,10 @@ def flights(tmp_path_factory):
 
 def report_of(out):
     return json.loads((out / "report.json").read_text())
+
+
+def modes_in(out):
+    return [stat.S_IMODE(path.stat().st_mode) for path in (out, *out.iterdir())]
 
 
 def test_flights_says_what_it_read_and_beats_the_baseline(flights):
@@ -217,7 +222,10 @@ def test_on_a_running_scheduler(cluster, table, tmp_path):
 def test_an_earlier_result_is_replaced_and_a_failure_leaves_it(table, tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert main(["train", str(table), "--target", "kind", "--out", str(out), "--quiet"]) == 0
+    assert modes_in(out) == [0o700, 0o600, 0o600]
+    out.chmod(0o755)
     assert main(["train", str(table), "--target", "sold", "--out", str(out), "--quiet"]) == 0
+    assert modes_in(out) == [0o755, 0o600, 0o600]
     assert report_of(out)["target"] == "sold"
     before = sorted(tmp_path.iterdir())
 

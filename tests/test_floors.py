@@ -14,6 +14,7 @@ ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
         ["typing", "exceptions"],
+        ["files"],
         ["data/coded"],
         ["data/block", "arguments"],
         ["numerics"],
@@ -54,7 +55,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["coordinator"],
         ["train"],
     ],
-    "model_selection": [["splits"], ["search"], ["adaptive", "jobs"]],
+    "model_selection": [["splits", "job_record"], ["search"], ["adaptive", "jobs"]],
     "model_selection/splits": [
         ["folds"],
         ["base"],

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -28,7 +29,8 @@ from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_pre
 from daskml_kit.composition import to_sklearn
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.engines.open import open_table
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import CheckpointError, DataError
+from daskml_kit.files import make_file, make_private
 from daskml_kit.reductions.value_counts import Shares
 
 MODEL, REPORT = "model.joblib", "report.json"
@@ -206,17 +208,22 @@ def check_out(out: Path) -> None:
 
 
 def save(out: Path, pipeline: Any, report: dict[str, Any]) -> None:
-    """Write the pipeline and the report beside ``out``, then give them its name; a failure leaves what was there."""
-    with naming_failures(f"--out: cannot write {out}", OSError):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    """Write private files of the pipeline and the report beside ``out``, then give them its name.
+
+    A failure leaves what was there, and a folder that was there has given its mode.
+    """
+    with naming_failures(f"--out: cannot write {out}", OSError, CheckpointError):
+        make_private(out.parent)
         draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         old = draft.with_name(draft.name + "-old")
         try:
+            for name in (MODEL, REPORT):
+                make_file(draft / name)
             joblib.dump(pipeline, draft / MODEL)
             text = json.dumps(report, indent=2, ensure_ascii=False, default=lambda value: value.tolist())  # of NumPy
             (draft / REPORT).write_text(text + "\n")
-            draft.chmod(0o755)
             if out.exists():
+                draft.chmod(stat.S_IMODE(out.stat().st_mode))
                 out.rename(old)
             draft.rename(out)
         except BaseException:

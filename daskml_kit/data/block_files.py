@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,10 +14,9 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block
 from daskml_kit.data.coded import coded, codes_of
 from daskml_kit.data.collections import PARTS, Place
+from daskml_kit.files import content_of, opener, word_sum
 from daskml_kit.typing import Array
 
-MAPPED_BYTES = 2**16
-"""Smaller files are read rather than mapped, empty arrays among them, which cannot be."""
 STRIP_BYTES = 2**20
 
 
@@ -29,21 +28,34 @@ class Pieces(NamedTuple):
 
 
 class StoredArray(NamedTuple):
-    """An array in a file, and the type and the strides that it has in memory: other strides may round otherwise."""
+    """An array in a file, how it lies there, and its type and strides in memory: other strides may round otherwise."""
 
     path: Path
+    checksum: int
+    shape: tuple[int, ...]
+    kept: np.dtype[Any]
+    order: Literal["C", "F"]
     dtype: np.dtype[Any]
     strides: tuple[int, ...]
 
+    @classmethod
+    def write(cls, path: Path, array: Array, kept: Array) -> Self:
+        """Write an array as ``kept``, which has the same values."""
+        with open(path, "wb", opener=opener) as file:
+            np.save(file, kept, allow_pickle=False)
+        order: Literal["C", "F"] = "F" if kept.flags.f_contiguous and not kept.flags.c_contiguous else "C"
+        return cls(path, word_sum(content_of(path)), kept.shape, kept.dtype, order, array.dtype, array.strides)
+
     def read(self) -> Array:
-        large = self.path.stat().st_size > MAPPED_BYTES  # "c": writable, as blocks are, and the file stays as it is
-        stored = np.asarray(np.load(self.path, mmap_mode="c" if large else None, allow_pickle=False))
+        content = content_of(self.path, self.checksum)
+        values = content[len(content) - self.kept.itemsize * math.prod(self.shape) :]  # behind NumPy's header
+        stored: Array = values.view(self.kept).reshape(self.shape, order=self.order)
         if stored.dtype == self.dtype and stored.strides == self.strides:
             return stored
         n_bytes = _extent(stored.shape, self.strides) + self.dtype.itemsize
-        values: Array = np.ndarray(stored.shape, self.dtype, np.empty(n_bytes, np.uint8), strides=self.strides)
-        values[...] = stored
-        return values
+        array: Array = np.ndarray(stored.shape, self.dtype, np.empty(n_bytes, np.uint8), strides=self.strides)
+        array[...] = stored
+        return array
 
 
 class StoredBlock(NamedTuple):
@@ -59,12 +71,20 @@ class StoredBlock(NamedTuple):
         ------
         OSError
             Where a file is gone.
+        DamagedFileError
+            Where one is damaged.
         """
         X, y, weight, fold = (
             None if part is None else part[0](**{name: array.read() for name, array in part[1].items()})
             for part in self.parts
         )
         return Block(X, y, weight, self.place.index, fold, self.place.run)
+
+    def remove(self) -> None:
+        """Remove the files; what is mapped stays mapped."""
+        for part in self.parts:
+            for array in part[1].values() if part is not None else ():
+                array.path.unlink(missing_ok=True)
 
 
 def pieces_of(part: Any) -> Pieces | None:
@@ -142,19 +162,13 @@ def write(
             stored = {}
             for name, array in arrays.items():
                 written.append(folder / f"{place.index}.{part}.{name}.npy")
-                with open(written[-1], "wb", opener=_private) as file:
-                    np.save(file, array, allow_pickle=False)
-                stored[name] = StoredArray(written[-1], piece.arrays[name].dtype, piece.arrays[name].strides)
+                stored[name] = StoredArray.write(written[-1], piece.arrays[name], array)
             parts.append((piece.build, stored))
     except OSError:
         for path in written:
             path.unlink(missing_ok=True)
         raise
     return StoredBlock(tuple(parts), place)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _itself(values: Array) -> Array:

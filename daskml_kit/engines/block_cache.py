@@ -12,7 +12,6 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from distributed import Worker, get_worker
 from daskml_kit.data.block import Block
 from daskml_kit.data.block_files import StoredBlock, split, write
 from daskml_kit.data.collections import Lazy
+from daskml_kit.exceptions import DamagedFileError
 
 CACHE_SETTING, DEFAULT_SHARE = "daskml-kit.cache", 0.5
 IN_MEMORY = ("tmpfs", "ramfs")
@@ -68,7 +68,7 @@ class BlockCache:
     """Blocks in files of a folder of their own, which goes with the cache, with the process, or by `close`.
 
     The first time a block is read, its numbers are written as they lie in memory; afterwards they are mapped. What
-    cannot be kept (no room, a full disk, targets that are no numbers yet) is read from its source in each pass, so a
+    cannot be kept (no room, a full disk, targets that are no numbers yet), or is damaged, is read from its source, so a
     cache changes no bit of a fit, and losing one costs time only.
 
     Parameters
@@ -97,10 +97,7 @@ class BlockCache:
         """Return a block, its targets changed by ``change``, from its files or, at first, from its source."""
         self.last_read = time.monotonic()
         stored, changed = self._stored.get(source.place.index, (None, False))
-        found = None
-        if stored is not None:
-            with suppress(OSError):  # somebody removed the files: the source is there
-                found = stored.load()
+        found = None if stored is None else self._read(stored)
         if found is not None:
             return found if changed or change is None else found._replace(y=change(found.y))
         block = source.load()
@@ -108,6 +105,15 @@ class BlockCache:
         if not self._is_full:
             self._keep(source, block, ready)
         return ready
+
+    def _read(self, stored: StoredBlock) -> Block | None:
+        """Return a block from its files; None where somebody removed or changed them, as its source is there."""
+        try:
+            return stored.load()
+        except (OSError, DamagedFileError) as error:
+            logger.warning("the block is read from its source again: %s", error)
+            stored.remove()  # they are written anew, while others may have mapped these
+            return None
 
     def close(self) -> None:
         """Remove the files."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,8 +14,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.engines.engine import Engine, Profile
-from daskml_kit.exceptions import CheckpointError
+from daskml_kit.exceptions import CheckpointError, DamagedFileError
+from daskml_kit.files import make_private, open_file, read_file, write_file
 from daskml_kit.reductions.reduction import Reduction
+
+logger = logging.getLogger(__name__)
 
 
 def check_folder(checkpoint: Any) -> None:
@@ -31,29 +34,28 @@ def check_folder(checkpoint: Any) -> None:
 class Transcript(AbstractContextManager["Transcript"]):
     """An engine that writes down each answer, and gives those it has written instead of asking again.
 
-    Answers are files of plain arrays (``numpy.savez``, no pickles), one a pass, each written beside its place and
-    moved there, so that a folder holds whole answers only.
+    Answers are files of plain arrays (``numpy.savez``, no pickles) with checksums, one a pass, each written beside its
+    place and moved there, so that a folder holds whole answers only. One that is damaged is asked again.
 
     Parameters
     ----------
     engine : Engine
     folder : path
-        Made where it does not exist.
+        Made, for its owner alone, where it does not exist.
     fingerprint : str
         Says which data and parameters the answers belong to.
 
     Raises
     ------
     CheckpointError
-        Where the folder belongs to other data or parameters.
+        Where the folder belongs to other data or parameters, or cannot be written.
     """
 
     def __init__(self, engine: Engine, folder: str | os.PathLike[str], fingerprint: str) -> None:
         self.engine = engine
-        self.folder = Path(folder)
+        self.folder = make_private(folder)
         self.n_blocks = engine.n_blocks
         self._asked = 0
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._claim(f"{fingerprint} {engine.n_blocks}")
 
     @property
@@ -65,8 +67,12 @@ class Transcript(AbstractContextManager["Transcript"]):
         self._asked += 1
         path = self.folder / f"{self._asked:06d}.npz"
         asked = dask.base.tokenize(type(reduction).__name__, vars(reduction))
-        if path.exists():
+        try:
             return _read(path, asked, reduction.answer_type)
+        except FileNotFoundError:
+            pass
+        except DamagedFileError as error:
+            logger.warning("%s; this pass is made again", error)
         answers = self.engine.answer(reduction)
         _write(path, asked, answers)
         return answers
@@ -79,9 +85,16 @@ class Transcript(AbstractContextManager["Transcript"]):
 
     def _claim(self, fingerprint: str) -> None:
         path = self.folder / "fingerprint"
-        if not path.exists():
-            _replace(path, lambda file: file.write(fingerprint.encode()))
-        elif path.read_text() != fingerprint:
+        try:
+            found = read_file(path).decode()
+        except FileNotFoundError:
+            if any(self.folder.glob("[0-9]*.npz")):  # of somebody else, or whose fit they belong to cannot be told
+                raise CheckpointError(f"checkpoint: {self.folder} holds files of no fit; name another folder") from None
+            write_file(path, lambda file: file.write(fingerprint.encode()))
+            return
+        except DamagedFileError as error:
+            raise DamagedFileError(f"checkpoint: {error}; name another folder, or delete {self.folder}") from error
+        if found != fingerprint:
             raise CheckpointError(
                 f"checkpoint: {self.folder} holds a fit of other data or other parameters; name another folder, or "
                 "delete this one. Dask collections must have the same names in both fits, as those read from files have"
@@ -99,11 +112,11 @@ def _write(path: Path, asked: str, answers: list[Any]) -> None:
         fields = answer._asdict() if hasattr(answer, "_asdict") else {"array": answer}
         for name, value in fields.items():
             arrays.update(_flat(f"{number}.{name}", value))
-    _replace(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # names of arrays, not options
+    write_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # names of arrays, not options
 
 
 def _read(path: Path, asked: str, kind: Callable[..., Any] | None) -> list[Any]:
-    with np.load(path, allow_pickle=False) as stored:
+    with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
         if str(stored["asked"]) != asked:
             raise CheckpointError(f"checkpoint: {path} answers another reduction: the fit has changed since")
         answers: list[dict[str, Any]] = [{} for _ in range(int(stored["n_answers"]))]
@@ -131,15 +144,3 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         return {f"{name}:{part}": array for part, array in {**arrays, "shape": np.array(value.shape)}.items()}
     array = np.asarray(value)
     return {f"{name}:object": array.astype(str)} if array.dtype == object else {name: array}
-
-
-def _replace(path: Path, write: Callable[[Any], Any]) -> None:
-    """Write a file beside ``path``, then move it there, so that no reader sees half of it."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise

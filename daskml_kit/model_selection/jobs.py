@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from contextvars import Context
@@ -12,11 +14,18 @@ from typing import Any, Self
 import dask
 from dask.sizeof import sizeof
 from distributed import CancelledError, Client, Event, Future, Variable, get_client, get_worker, wait
-from sklearn import config_context, get_config
+from sklearn import config_context
 
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Profile, watching
-from daskml_kit.exceptions import AsynchronousClientError, DataError, LostDataError, LostSchedulerError
+from daskml_kit.exceptions import (
+    AsynchronousClientError,
+    CheckpointError,
+    DataError,
+    LostDataError,
+    LostSchedulerError,
+)
+from daskml_kit.model_selection.job_record import JobRecord, read_record
 from daskml_kit.model_selection.search.fit_and_score import fit_estimator
 from daskml_kit.model_selection.search.progress import FitProgress, listening
 from daskml_kit.workers.cluster_pool import run_seceded
@@ -130,7 +139,8 @@ class Job:
     The scheduler holds the job's result, and what was persisted of its data, until `forget`. Where the worker that runs
     a job dies, or one that has its result, the fit is run again on another: by a search from its checkpoint, if it has
     one in a folder that all workers see, else from the start. After as many deaths as
-    ``distributed.scheduler.allowed-failures`` allows, three by default, the job has failed.
+    ``distributed.scheduler.allowed-failures`` allows, three by default, the job has failed. Where the scheduler dies, a
+    job with a ``checkpoint`` goes on from it on another cluster: ``attach(checkpoint=...)``.
 
     Parameters
     ----------
@@ -192,6 +202,8 @@ class Job:
                 return "running"
             with self.client.as_current(), suppress(TimeoutError):  # a session that just came has yet to be told
                 wait([self.future], timeout=END_SECONDS if state["ended"] else ANSWER_SECONDS)
+        if self._is_unknown():
+            return "lost"
         ends = {"finished": "finished", "error": "failed", "pending": "waiting"}
         return ends.get(self.future.status, "lost")
 
@@ -233,14 +245,17 @@ class Job:
             Where the job was lost.
         """
         self._require_connection()
-        if self.future is not None:
-            try:
-                return self.future.result(timeout)
-            except CancelledError as error:
-                if self.status() == "lost":
-                    raise LostDataError(f"job {self.name!r} was lost with its cluster: submit it again") from error
-                raise
-        raise CancelledError(f"job {self.name!r} was canceled")
+        if self.future is None:
+            raise CancelledError(f"job {self.name!r} was canceled")
+        lost = f"job {self.name!r} was lost with its cluster: submit it again, or attach with its checkpoint="
+        if self._is_unknown():
+            raise LostDataError(lost)
+        try:
+            return self.future.result(timeout)
+        except CancelledError as error:
+            if self.status() == "lost":
+                raise LostDataError(lost) from error
+            raise
 
     def cancel(self) -> None:
         """End the job, unless it has ended; a fit that runs ends after its next pass, or the next fit of a search."""
@@ -268,13 +283,27 @@ class Job:
         for name in (DATA + self.key, JOBS + self.name):
             self.client.unpublish_dataset(name)
 
+    def _is_unknown(self) -> bool:
+        """Return whether the scheduler does not know the task: one that was attached to would be waited for forever."""
+        key = self.key
+
+        def is_there(
+            dask_scheduler: Any,
+        ) -> bool:  # in here it is pickled with its code: a scheduler need not have this
+            return key in dask_scheduler.tasks
+
+        return (
+            self.future is not None and self.future.status == "pending" and not self.client.run_on_scheduler(is_there)
+        )
+
     def _require_connection(self) -> None:
         try:
             require_connection(self.client)
         except LostSchedulerError as error:
             raise LostSchedulerError(
                 f"job {self.name!r} cannot be reached: its client was closed or lost its cluster; where that lives, "
-                f"attach({self.name!r}) under a new client finds the job, else submit it again"
+                f"attach({self.name!r}) under a new client finds the job; else submit it again, or attach with its "
+                "checkpoint=, where it has one"
             ) from error
 
     def _state(self) -> Any:
@@ -308,7 +337,8 @@ def submit(
     name : str, optional
         To `attach` to the job; by default one is made.
     **fit_params : dict
-        For ``fit``; a ``checkpoint`` has to be a folder that all workers see.
+        For ``fit``; a ``checkpoint`` has to be a folder that all workers see. The job records itself beside it, in a
+        file of that name with ``.job``, so that `attach` resumes it where the scheduler was lost.
 
     Returns
     -------
@@ -341,13 +371,23 @@ def submit(
     if name in _names(client):
         raise ValueError(f"name: there is a job {name!r}; attach to it, forget it, or name another")
     inputs = {"X": X, "y": y, **fit_params}
+    _check_size({name: value for name, value in inputs.items() if not is_dask(value)})
+    record = JobRecord.of(name, estimator, inputs)
+    if fit_params.get("checkpoint") is not None:
+        try:
+            record.write(fit_params["checkpoint"])
+        except CheckpointError as error:
+            warnings.warn(f"a lost scheduler loses the job: {error}", stacklevel=2)
+    return _start(client, name, estimator, inputs, record.config)
+
+
+def _start(client: Client, name: str, estimator: Any, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Job:
     in_memory = {name: value for name, value in inputs.items() if not is_dask(value)}
-    _check_size(in_memory)
     key = f"{JOBS}{name}-{uuid.uuid4().hex}"
     Variable(key, client).set(job_state(FitProgress()))
     client.publish_dataset({DATA + key: {name: value for name, value in inputs.items() if is_dask(value)}})
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2 * MEMORY_BYTES}):
-        future = client.submit(run_seceded, run_fit, key, estimator, in_memory, get_config(), key=key, pure=False)
+        future = client.submit(run_seceded, run_fit, key, estimator, in_memory, config, key=key, pure=False)
     try:
         client.publish_dataset({JOBS + name: (key, future)})
     except KeyError as error:
@@ -357,15 +397,21 @@ def submit(
     return Job(name, key, future, client)
 
 
-def attach(name: str, client: Client | None = None) -> Job:
-    """Return the job of that name, submitted by this session or another.
+def attach(
+    name: str | None = None, client: Client | None = None, *, checkpoint: str | os.PathLike[str] | None = None
+) -> Job:
+    """Return the job of that name, submitted by this session or another; resume it where its cluster was lost.
 
     Parameters
     ----------
-    name : str
-        As it was given to `submit`.
+    name : str, optional
+        As it was given to `submit`; by default that of the job with the checkpoint.
     client : distributed.Client, optional
         By default the current one.
+    checkpoint : path, optional
+        As it was given to `submit`, and seen by this session too. Where the cluster does not know the job, as after its
+        scheduler was lost, it is submitted from its record, and goes on from the checkpoint: nothing in there is done
+        again. The record is unpickled, so it has to be a file that nobody else can have written.
 
     Returns
     -------
@@ -376,6 +422,12 @@ def attach(name: str, client: Client | None = None) -> Job:
     ------
     ValueError
         Where there is no client, or no such job.
+    CheckpointError
+        Where the checkpoint has no record of a job, or it is damaged.
+    UntrustedFileError
+        Where another user could have written the record.
+    LostDataError
+        Where data of the job had been persisted on a cluster that was lost.
 
     See Also
     --------
@@ -391,11 +443,30 @@ def attach(name: str, client: Client | None = None) -> Job:
     1
     """
     client = _synchronous(client)
+    record = None if checkpoint is None else read_record(checkpoint)
+    if record is not None:
+        if name not in (None, record.name):
+            raise ValueError(f"checkpoint: it is that of the job {record.name!r}, and not of {name!r}")
+        name = record.name
     names = _names(client)
-    if name not in names:
-        raise ValueError(f"name: there is no job {name!r}; there are {', '.join(map(repr, names)) or 'none'}")
-    key, future = client.get_dataset(JOBS + name)
-    return Job(name, key, future, client)
+    if name is not None and name in names:
+        key, future = client.get_dataset(JOBS + name)
+        job = Job(name, key, future, client)
+        if record is None or job.status() != "lost":
+            return job
+        if not record.lost:
+            job.forget()
+    if record is None:
+        known = ", ".join(map(repr, names)) or "none"
+        raise ValueError(
+            f"name: there is no job {name!r}; there are {known}; one whose cluster was lost needs checkpoint="
+        )
+    if record.lost:
+        raise LostDataError(
+            f"job {record.name!r}: {', '.join(record.lost)} had been persisted on a cluster, and went with it: submit "
+            "the job again, with the same data and checkpoint, and it goes on"
+        )
+    return _start(client, record.name, record.estimator, record.inputs, record.config)
 
 
 def _names(client: Client) -> list[str]:

@@ -1,27 +1,24 @@
-"""Snapshots of a parameter server: arrays in NumPy's format, the rest in JSON, put in place in one move."""
+"""Snapshots of a parameter server: one file of arrays in NumPy's format, and of the rest in JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from daskml_kit.exceptions import CheckpointError
+from daskml_kit.files import make_private, open_file, write_file
 from daskml_kit.optim import Update
 from daskml_kit.parameter_server.layout import Field, Layout
 from daskml_kit.parameter_server.protocol import Consistency
 from daskml_kit.parameter_server.state_machine import StateMachine, joined, split
 from daskml_kit.typing import Array
 
-NEWEST = "newest"
-"""The file that names the folder of the last whole snapshot."""
+FILE = "snapshot.npz"
 
 
 class Snapshot(NamedTuple):
@@ -62,15 +59,15 @@ def _kept(counts: dict[str, Any]) -> dict[str, Any]:
 def write_snapshot(
     directory: str | os.PathLike[str], layout: Layout, machines: list[StateMachine], consistency: Consistency
 ) -> None:
-    """Write the state of the servers; a reader sees the last whole snapshot until this one is whole."""
-    root = Path(directory)
-    folder = root / f"snapshot-{uuid.uuid4().hex}"
-    folder.mkdir(parents=True)
+    """Write the state of the servers; a reader sees the last whole snapshot until this one is whole.
+
+    Raises
+    ------
+    CheckpointError
+        Where it cannot be written; the last one is left.
+    """
     state = joined(machine.state for machine in machines)
     arrays: dict[str, Any] = {f"state_{i}": array for i, array in enumerate(state)}
-    with open(folder / "arrays.npz", "wb") as file:
-        np.savez(file, vector=np.concatenate([machine.vector for machine in machines]), **arrays)
-        os.fsync(file.fileno())
     about = {
         "fields": layout.fields,
         "consistency": consistency._asdict(),
@@ -79,13 +76,8 @@ def write_snapshot(
         "cuts": layout.cuts,
         "counts": [{**machine.counts()._asdict(), "numbers": machine.numbers} for machine in machines],
     }
-    (folder / "about.json").write_text(json.dumps(about))
-    pointer = root / f"{NEWEST}-{uuid.uuid4().hex}"
-    pointer.write_text(folder.name)
-    os.replace(pointer, root / NEWEST)
-    for old in root.glob("snapshot-*"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
+    arrays["vector"], arrays["about"] = np.concatenate([machine.vector for machine in machines]), json.dumps(about)
+    write_file(make_private(directory) / FILE, lambda file: np.savez(file, **arrays), durable=True)
 
 
 def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot:
@@ -94,18 +86,15 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
     Raises
     ------
     CheckpointError
-        Where there is none, it cannot be read, or its state is of another rule.
+        Where there is none, it is damaged, or its state is of another rule.
     """
-    root = Path(directory)
     try:
-        folder = root / (root / NEWEST).read_text()
-        about = json.loads((folder / "about.json").read_text())
-        rule = about["rule"]
-        with open(folder / "arrays.npz", "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            vector = arrays["vector"]
-            state = tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        with open_file(Path(directory, FILE)) as file, np.load(file, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            vector, state = arrays["vector"], tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
+    except (CheckpointError, FileNotFoundError) as error:
         raise CheckpointError(f"{os.fspath(directory)!r} holds no snapshot that can be read: {error}") from error
+    rule = about["rule"]
     expected = [array.shape for array in update.init(vector)]
     if rule != _rule(update) or [array.shape for array in state] != expected:
         raise CheckpointError(

@@ -172,9 +172,13 @@ def test_a_result_that_died_is_made_again(doomed):
         assert_array_equal(job.result(SECONDS).best_estimator_.coef_, expected)
 
 
+# a client names what the cluster has forgotten, which the scheduler only mentions
+@pytest.mark.filterwarnings("ignore:Client '.* but key is unknown:UserWarning")
 def test_a_restarted_cluster_has_lost_its_jobs(doomed, tmp_path):
     path = str(tmp_path / "fits")
     with Client(doomed, set_as_default=False) as client:
+        kept = submit(Ridge(), *make(), client=client, name="kept", checkpoint=tmp_path / "kept")
+        coef = kept.result(SECONDS).coef_
         job = submit(Gated(path, held=1), *make(), client=client, name="it")
         until(lambda: n_lines(path) >= 1)
         (tmp_path / "go").touch()
@@ -183,4 +187,9 @@ def test_a_restarted_cluster_has_lost_its_jobs(doomed, tmp_path):
         with pytest.raises(LostDataError, match="job 'it' was lost with its cluster: submit it again"):
             job.result(SECONDS)
         job.forget()
+        assert kept.status() == "lost"
+        kept = attach("kept", client, checkpoint=tmp_path / "kept")
+        assert_array_equal(kept.result(SECONDS).coef_, coef)
+        assert kept.progress().passes == 0
+        kept.forget()
         assert client.list_datasets() == ()

@@ -1,4 +1,4 @@
-"""The scheduler is killed (SIGKILL) in the middle of a fit or a search: one error tells so, and what is kept."""
+"""The scheduler is killed (SIGKILL) in the middle of a fit, search, training or job: one error tells so, all go on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import dask
 import dask.array as da
+import numpy as np
 import pytest
 import sklearn.linear_model
 from distributed import Client, LocalCluster
@@ -16,10 +19,12 @@ from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
-from daskml_kit.exceptions import LostSchedulerError
-from daskml_kit.linear_model import LogisticRegression
-from daskml_kit.model_selection import GridSearchCV, submit
+from daskml_kit.exceptions import CheckpointError, LostDataError, LostSchedulerError
+from daskml_kit.linear_model import LogisticRegression, Ridge
+from daskml_kit.model_selection import GridSearchCV, attach, submit
 from daskml_kit.model_selection.search.progress import listening
+from daskml_kit.optim import adam
+from daskml_kit.parameter_server import ParameterServer, Synchronous, train
 
 SCHEDULER = """
 import asyncio, sys
@@ -39,7 +44,8 @@ asyncio.run(main())
 def doomed(monkeypatch):
     """A client, and what kills the scheduler that it is connected to."""
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True, env=env)
     try:
         # a client without a scheduler leaves its settings behind
         with dask.config.set(scheduler=None), Client(process.stdout.readline().strip()) as client:
@@ -86,3 +92,125 @@ def test_a_search_tells(doomed, tmp_path):
     search = GridSearchCV(sklearn.linear_model.Ridge(), {"alpha": [float(i) for i in range(1, 20)]}, cv=2)
     with listening(kill_after_three), pytest.raises(LostSchedulerError, match="kept in the checkpoint"):
         search.fit(*make(), checkpoint=tmp_path)
+
+
+SECONDS = 120
+
+
+class Noted(sklearn.linear_model.Ridge):
+    """Writes a line for each fit, and waits in the sixth while there is a file "hold" beside it."""
+
+    def __init__(self, path=None, alpha=1.0):
+        super().__init__(alpha=alpha)
+        self.path = path
+
+    def fit(self, X, y):
+        with open(self.path, "a") as file:
+            file.write(f"{self.alpha} {float(y.sum()):.6f}\n")
+        if len(Path(self.path).read_text().splitlines()) > 5:
+            until(lambda: not Path(self.path).with_name("hold").exists())
+        return super().fit(X, y)
+
+
+class Held(LogisticRegression):
+    """Waits in its third pass while there is a file "hold" beside the checkpoint."""
+
+    def fit(self, X, y, *, checkpoint):
+        def hold(profile):
+            if profile.passes == 3:
+                until(lambda: not Path(checkpoint).with_name("hold").exists())
+
+        with watching(hold):
+            return super().fit(X, y, checkpoint=checkpoint)
+
+
+def until(is_so):
+    end = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def n_written(folder):
+    """Return how many answers, or fits of a search, a checkpoint has."""
+    log = folder / "fits.jsonl"
+    return log.read_text().count("\n") - 1 if log.exists() else len(list(folder.glob("*.npz")))
+
+
+@pytest.mark.parametrize("kind", ["fit", "search"])
+def test_a_job_goes_on_under_a_new_scheduler(doomed, tmp_path, kind):
+    client, kill = doomed
+    grid, path = {"alpha": [0.1, 1.0, 10.0, 100.0]}, str(tmp_path / "fits")
+    own = Held(tol=1e-9, solver="lbfgs") if kind == "fit" else GridSearchCV(Noted(path), grid, cv=2, refit=False)
+    kept = tmp_path / "kept"
+    (tmp_path / "hold").touch()
+    submit(own, *make(), client=client, name="it", checkpoint=kept)
+    until(lambda: kept.exists() and n_written(kept) >= 2)
+    kill()
+    (tmp_path / "hold").unlink()
+    until(lambda: client.status != "running")
+    client.close()
+    n_kept = n_written(kept)
+    before = Path(path).read_text() if kind == "search" else ""
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster) as client:
+        with pytest.raises(ValueError, match="there is no job 'it'"):
+            attach("it")
+        job = attach("it", checkpoint=kept) if kind == "fit" else attach(checkpoint=kept)
+        assert attach(checkpoint=kept).key == attach("it").key == job.key
+        found = job.result(SECONDS)
+        if kind == "fit":
+            whole = LogisticRegression(tol=1e-9, solver="lbfgs").fit(*make())
+            assert_array_equal(found.coef_, whole.coef_)
+            assert found.profile_.passes == whole.profile_.passes - n_kept
+        else:
+            whole = GridSearchCV(sklearn.linear_model.Ridge(), grid, cv=2, refit=False).fit(*make())
+            assert_array_equal(found.cv_results_["mean_test_score"], whole.cv_results_["mean_test_score"])
+            again = Path(path).read_text().removeprefix(before).splitlines()
+            assert len(again) == len(set(again)) == 8 - n_kept
+        job.forget()
+
+
+def test_jobs_that_cannot_go_on_tell_why(client, tmp_path):
+    X, y = client.persist(make())
+    kept = tmp_path / "new" / "kept"
+    ridge = Ridge()
+    job = submit(ridge, X, y, name="held", checkpoint=kept)
+    job.result(SECONDS)
+    with pytest.raises(ValueError, match="that of the job 'held', and not of 'other'"):
+        attach("other", checkpoint=kept)
+    job.forget()
+    with pytest.raises(LostDataError, match="job 'held': X, y had been persisted on a cluster"):
+        attach(checkpoint=kept)
+    with pytest.raises(CheckpointError, match=r"there is no .*other\.job"):
+        attach(checkpoint=tmp_path / "other")
+    with pytest.warns(UserWarning, match=r"a lost scheduler loses the job: .*cannot be written"):
+        job = submit(ridge, X, y, name="nowhere", checkpoint="/dev/null/kept")
+    with pytest.raises(CheckpointError, match="cannot be made"):
+        job.result(SECONDS)
+    job.forget()
+
+
+def test_a_training_goes_on_from_its_snapshot(doomed, tmp_path):
+    client, _ = doomed
+    here = os.getpid()
+
+    def squares(params, X, y):
+        if os.getpid() != here and (tmp_path / "snapshot.npz").exists():
+            os.kill(os.getpid(), signal.SIGKILL)  # in the second epoch: the worker's process is the scheduler's
+        error = X @ params["w"] - y
+        return (error**2).mean(), {"w": 2 * X.T @ error / len(y)}
+
+    start, options = {"w": np.zeros(4)}, {"update": adam(0.1)}
+    kept, plain = Synchronous(replicas=0, snapshot=tmp_path), Synchronous(replicas=0)
+    with pytest.raises(LostSchedulerError):
+        train(squares, start, *make(), epochs=3, training=kept, **options)
+    client.close()
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster):
+        one = train(squares, start, *make(), epochs=1, training=plain, **options)
+        with ParameterServer.restore(tmp_path, adam(0.1), replicas=0) as server:
+            params, state = server.copies()
+        assert_array_equal(params["w"], one.params["w"])
+        for got, expected in zip(state, one.state, strict=True):
+            assert_array_equal(got, expected)
+        found = train(squares, params, *make(), epochs=2, training=kept, **options)
+    assert len(found.history.epochs) == 2

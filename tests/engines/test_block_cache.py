@@ -225,9 +225,20 @@ def test_a_full_disk_changes_nothing(folder, monkeypatch):
     assert not list(folder.glob("daskml-cache-*"))
 
 
-def test_files_that_somebody_removes_are_read_from_the_source(folder):
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def change(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, cut_off, change])
+def test_files_that_somebody_removes_or_changes_are_read_from_the_source(folder, harm):
     X, y = Source(folder / "read").rows()
-    with watching(lambda profile: [path.unlink() for path in folder.glob("daskml-cache-*/*")]):
+    with watching(lambda profile: [harm(path) for path in folder.glob("daskml-cache-*/*")]):
         model = fitted(LogisticRegression(solver="lbfgs"), X, y, 1.0)
     assert_array_equal(model.coef_, fitted(LogisticRegression(solver="lbfgs"), X, y, False).coef_)
 

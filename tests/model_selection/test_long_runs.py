@@ -168,7 +168,7 @@ def test_another_search_is_refused(tmp_path):
 def test_what_is_no_journal_is_refused(tmp_path):
     X, y = make()
     (tmp_path / "fits.jsonl").write_text('{"finger": 1}\n')
-    with pytest.raises(CheckpointError, match=r"fits\.jsonl cannot be read: KeyError"):
+    with pytest.raises(CheckpointError, match=r"fits\.jsonl cannot be read: its first line"):
         GridSearchCV(Counted(), {"alpha": ALPHAS}, cv=3).fit(X, y, checkpoint=tmp_path)
     with pytest.raises(CheckpointError, match="cannot tell this search from others"):
         GridSearchCV(Counted(), {"copy_X": [object()]}, cv=3).fit(X, y, checkpoint=tmp_path / "new")

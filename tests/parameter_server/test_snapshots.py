@@ -102,16 +102,15 @@ def test_one_that_was_torn_leaves_the_last_whole_one(tmp_path, monkeypatch, at):
     assert_array_equal(read_snapshot(tmp_path, adam(0.1)).vector, saved)
     write_snapshot(tmp_path, layout, machines, Consistency())
     assert (read_snapshot(tmp_path, adam(0.1)).vector != saved).any()
-    assert len(list(tmp_path.glob("snapshot-*"))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot.npz"]
 
 
-@pytest.mark.parametrize("file", ["arrays.npz", "about.json"])
 @pytest.mark.parametrize("kept", [0, 20, 200])
-def test_files_that_were_cut_off_are_named(tmp_path, file, kept):
+def test_files_that_were_cut_off_are_named(tmp_path, kept):
     write_snapshot(tmp_path, *make(adam(0.1), 1), Consistency())
-    (path,) = tmp_path.glob(f"snapshot-*/{file}")
+    path = tmp_path / "snapshot.npz"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match="holds no snapshot that can be read"):
+    with pytest.raises(CheckpointError, match=r"holds no snapshot that can be read: .*snapshot\.npz is damaged"):
         read_snapshot(tmp_path, adam(0.1))
 
 

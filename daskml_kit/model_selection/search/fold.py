@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,6 +24,7 @@ from sklearn.utils import get_tags, indexable
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import has_unknown, is_dask, join, n_rows
 from daskml_kit.exceptions import DataError
+from daskml_kit.files import check_trusted, content_of, make_file, make_private, word_sum
 from daskml_kit.model_selection.search.pipeline_cache import TransformerCache, bytes_of
 from daskml_kit.model_selection.search.search_plan import EvaluationData
 from daskml_kit.model_selection.splits.folds import Folds
@@ -168,10 +172,19 @@ class FoldFiles(NamedTuple):
     folder : str
     sides : mapping of str to (train, test)
         File names, by the names that `Fold` has.
+    checksums : mapping of str to int
+        Of the files, by their names.
     """
 
     folder: str
     sides: Mapping[str, Sequence[str]]
+    checksums: Mapping[str, int]
+
+    @classmethod
+    def of(cls, folder: str, sides: Mapping[str, Sequence[str]]) -> Self:
+        """Return the files of a fold that were written."""
+        names = [name for files in sides.values() for name in files]
+        return cls(folder, sides, {name: word_sum(content_of(Path(folder, name))) for name in names})
 
     def read(self, constants: Mapping[str, Any]) -> Fold:
         """Map the files into memory.
@@ -189,24 +202,33 @@ class FoldFiles(NamedTuple):
         ------
         FileNotFoundError
             Where they are gone, or were written on another machine.
+        DamagedFileError
+            Where one is damaged.
+        UntrustedFileError
+            Where another user could have written one that has objects.
         """
         sides = {name: (self._load(train), self._load(test)) for name, (train, test) in self.sides.items()}
         return Fold(sides, constants)
 
     def _load(self, name: str) -> Any:
         path = Path(self.folder, name)
+        if path.suffix != ".npy":
+            check_trusted(path)  # joblib unpickles
+        content_of(path, self.checksums[name])
         value = np.load(path, mmap_mode="r") if path.suffix == ".npy" else joblib.load(path, mmap_mode="r")
         return np.asarray(value) if isinstance(value, np.memmap) else value
 
 
 def dump_fold(folder: Path, sides: Mapping[str, Sequence[Any]]) -> FoldFiles:
     """Write a fold that is in memory to a new folder."""
-    folder.mkdir(mode=0o700, parents=True)
+    make_private(folder)
     files = {name: [f"{name}-{i}" for i in range(len(parts))] for name, parts in sides.items()}
-    for name, parts in sides.items():
-        for file, part in zip(files[name], parts, strict=True):
-            joblib.dump(part, folder / file)
-    return FoldFiles(str(folder), files)
+    with _telling_no_room(folder):
+        for name, parts in sides.items():
+            for file, part in zip(files[name], parts, strict=True):
+                make_file(folder / file)
+                joblib.dump(part, folder / file)
+    return FoldFiles.of(str(folder), files)
 
 
 def dump_fold_lazily(key: str, sides: Mapping[str, Sequence[Any]]) -> Delayed:
@@ -234,9 +256,12 @@ def dump_fold_lazily(key: str, sides: Mapping[str, Sequence[Any]]) -> Delayed:
 def make_folder(key: str, dense: Mapping[str, tuple[tuple[int, ...], Any]]) -> str:
     """Return the path of a new folder of this worker, which goes with it, with files of the shapes and dtypes given."""
     folder = Path(get_worker().local_directory, f"{key}-{uuid.uuid4().hex[:8]}")
-    folder.mkdir(mode=0o700, parents=True)
-    for name, (shape, dtype) in dense.items():
-        np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+    make_private(folder)
+    with _telling_no_room(folder):
+        for name, (shape, dtype) in dense.items():
+            make_file(folder / name)
+            np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
+            _take_room(folder / name)
     return str(folder)
 
 
@@ -245,7 +270,7 @@ def collect_files(folder: str, written: Mapping[str, Sequence[tuple[str, list[st
     folders = {where for sides in written.values() for _, places in sides for where in places}
     if folders - {folder}:
         return None
-    return FoldFiles(folder, {name: [file for file, _ in sides] for name, sides in written.items()})
+    return FoldFiles.of(folder, {name: [file for file, _ in sides] for name, sides in written.items()})
 
 
 def dump_rows(folder: str, name: str, start: int, part: Any) -> str:
@@ -265,7 +290,10 @@ def dump_joined(folder: str, name: str, parts: Sequence[Any]) -> str:
     path = Path(folder, name)
     if not path.parent.is_dir():
         return ""
-    joblib.dump(join(list(parts)), path)
+    path.unlink(missing_ok=True)  # of a task that was lost on the way
+    with _telling_no_room(path.parent):
+        make_file(path)
+        joblib.dump(join(list(parts)), path)
     return folder
 
 
@@ -275,6 +303,22 @@ def remove_folders(key: str, local_directory: str, folder: str | None = None) ->
         shutil.rmtree(path, ignore_errors=True)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _telling_no_room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        told = f"the rows of a fold cannot be written: {error.strerror or error}"
+        raise OSError(error.errno or errno.EIO, told, str(folder)) from error
+
+
+def _take_room(path: Path) -> None:
+    """Let a new file have its room on the disk now: a full one would kill the process that writes to its mapping."""
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def _is_dense(part: Any) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +16,12 @@ from tqdm import tqdm
 
 from daskml_kit.engines.checkpoint import check_folder
 from daskml_kit.engines.engine import Profile, watching
-from daskml_kit.exceptions import CheckpointError
+from daskml_kit.exceptions import CheckpointError, DamagedFileError
+from daskml_kit.files import make_private, opener, sealed, unsealed
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes
 from daskml_kit.model_selection.search.search_plan import SearchPlan
+
+logger = logging.getLogger(__name__)
 
 
 class FitProgress(NamedTuple):
@@ -101,19 +103,20 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
     """Checkpoint log: outcomes by (candidate, split), in a file of JSON lines that is only ever added to.
 
     The first line is the fingerprint of the search. Lines are written whole, each by one system call, so they outlive
-    a process that is killed; the end of a line cut off, as by a machine that fails, is dropped.
+    a process that is killed. Each has a checksum: one that was cut off, as by a machine that fails, or is damaged
+    otherwise, is dropped, and its fit done again.
 
     Parameters
     ----------
     folder : path
-        Made where it does not exist.
+        Made, for its owner alone, where it does not exist.
     fingerprint : str
         Of the data, splits and parameters that the outcomes belong to.
 
     Raises
     ------
     CheckpointError
-        Where the folder belongs to another search, or its log cannot be read.
+        Where the folder belongs to another search, or its log cannot be read or written.
 
     Examples
     --------
@@ -127,9 +130,11 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
     """
 
     def __init__(self, folder: str | os.PathLike[str], fingerprint: str) -> None:
-        self.path = Path(folder, "fits.jsonl")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self.path = make_private(folder) / "fits.jsonl"
+        try:
+            self._file = opener(str(self.path), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        except OSError as error:
+            raise CheckpointError(f"checkpoint: {self.path} cannot be opened: {error.strerror}") from error
         try:
             self.outcomes = self._read(fingerprint)
         except BaseException:
@@ -145,29 +150,39 @@ class CheckpointLog(AbstractContextManager["CheckpointLog"]):
 
     def _read(self, fingerprint: str) -> dict[FitKey, Outcome]:
         whole, _, rest = self.path.read_bytes().rpartition(b"\n")
-        if rest:
-            os.truncate(self._file, len(whole) + 1 if whole else 0)
-        if not whole:
-            self._append({"fingerprint": fingerprint})
+        head = {"fingerprint": fingerprint}
+        if not whole and sealed(head).startswith(rest):  # nothing, or as much as was written before the machine failed
+            os.truncate(self._file, 0)
+            self._append(head)
             return {}
-        try:
-            first, *lines = map(json.loads, whole.splitlines())
-            known = first["fingerprint"]
-            outcomes = {(line.pop("candidate"), line.pop("split")): Outcome(**line) for line in lines}
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"checkpoint: {self.path} cannot be read: {error!r}; delete it") from error
-        if known != fingerprint:
+        first, *lines = map(unsealed, whole.split(b"\n"))
+        if first is None:
+            raise DamagedFileError(
+                f"checkpoint: {self.path} cannot be read: its first line is damaged, or it is no log of a search; name "
+                "another folder, or delete it"
+            )
+        if first != head:
             raise CheckpointError(
                 f"checkpoint: {self.path.parent} holds a search with other data, splits or parameters; name another "
                 "folder, or delete this one. Splitters that shuffle and random searches need a random_state, and Dask "
                 "collections the same names in both fits, as those read from files have"
             )
-        return outcomes
+        if rest:
+            os.truncate(self._file, len(whole) + 1)
+        if damaged := [number for number, line in enumerate(lines, 2) if line is None]:
+            logger.warning("%s: line %s damaged; their fits are done again", self.path, ", ".join(map(str, damaged)))
+        return {(line.pop("candidate"), line.pop("split")): Outcome(**line) for line in lines if line is not None}
 
     def _append(self, *lines: Mapping[str, Any]) -> None:
-        text = "".join(json.dumps(line, default=float) + "\n" for line in lines).encode()
-        while text:
-            text = text[os.write(self._file, text) :]
+        text = b"".join(map(sealed, lines))
+        try:
+            while text:
+                text = text[os.write(self._file, text) :]
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoint: {self.path} cannot be written: {error.strerror}; the fits that it has are kept, and the "
+                "same search goes on from them once there is room"
+            ) from error
 
 
 def _line(key: FitKey, outcome: Outcome) -> dict[str, Any]:

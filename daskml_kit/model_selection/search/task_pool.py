@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from distributed import Client, Future
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import check_n_jobs, in_task, local_threads, released_task_thread
+from daskml_kit.exceptions import DamagedFileError
+from daskml_kit.files import is_own
 from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitBatch, Numbered, fit_candidates
 from daskml_kit.model_selection.search.fold import (
     Fold,
@@ -32,6 +35,7 @@ from daskml_kit.workers.cluster_pool import ClusterPool
 from daskml_kit.workers.connection import wait_for_workers
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
+logger = logging.getLogger(__name__)
 NOBODY_HAS, MOST_ANNOUNCED = "daskml-kit-nobody-has", 100
 FinishedBatch: TypeAlias = tuple[FitBatch, str, Any, BatchReport | None]
 """A batch that a worker has finished, the worker, and the fold; without a report this was lost with another worker."""
@@ -189,7 +193,7 @@ class ClusterFitPool(FitPool):
             folder = tempfile.mkdtemp(prefix="daskml-", dir=next(iter(workers))["local_directory"])
         except (StopIteration, OSError):  # no workers, or none on this machine
             return None
-        seen = self.client.run(os.path.exists, folder)
+        seen = self.client.run(is_own, folder)
         if seen and all(seen.values()):
             return folder
         os.rmdir(folder)
@@ -225,7 +229,7 @@ _opening = threading.Lock()
 def run_batch(
     common: tuple[EvaluationSpec, Mapping[str, Any]], files: FoldFiles | None, key: str, candidates: Sequence[Numbered]
 ) -> BatchReport | None:
-    """Fit candidates on a worker; return None where it cannot read the fold."""
+    """Fit candidates on a worker; return None where it cannot read the fold, or this is damaged: it is made again."""
     if files is None:
         return None
     spec, constants = common
@@ -235,6 +239,9 @@ def run_batch(
                 _opened[key] = files.read(constants).with_cache(), files.folder
             fold, _ = _opened[key]
     except FileNotFoundError:
+        return None
+    except DamagedFileError as error:
+        logger.warning("%s; the fold is written again", error)
         return None
     return fit_candidates(spec, fold, candidates)
 
