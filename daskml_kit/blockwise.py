@@ -16,7 +16,6 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.encoding import transform_rows
 from daskml_kit.reductions.frames import is_sparse
 
-
 SMALL_MODEL = 2**20
 """Bytes of a model that each task on a data frame may hold."""
 
