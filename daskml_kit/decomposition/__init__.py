@@ -1,5 +1,6 @@
 """Matrix decomposition with scikit-learn's parameters and answers."""
 
 from daskml_kit.decomposition.pca import PCA
+from daskml_kit.decomposition.truncated_svd import TruncatedSVD
 
-__all__ = ["PCA"]
+__all__ = ["PCA", "TruncatedSVD"]

@@ -8,9 +8,9 @@ import numpy as np
 import sklearn.decomposition
 from sklearn.utils.extmath import svd_flip
 
-from daskml_kit.arguments import check_choice, check_number
+from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import DaskEstimator, without_names
-from daskml_kit.reductions.gram import Gram
+from daskml_kit.solvers.subspace import leading_components, of_many_features, warn_unless_converged
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 from daskml_kit.typing import Array
@@ -19,7 +19,8 @@ SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 
 
 class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
-    """Principal component analysis, from the eigenvectors of the covariance matrix, in one pass.
+    """Principal component analysis, from the eigenvectors of the covariance matrix: in one pass, or of many features in
+    some passes that never make it.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
     power_iteration_normalizer : {"auto", "QR", "LU", "none"}, default "auto"
         Not used.
     random_state : int, RandomState or None, optional
-        Not used.
+        Of the first vectors where the features are many; the components do not depend on them.
 
     Attributes
     ----------
@@ -68,7 +69,7 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
     """
 
     _score_is = "mean"
-    many_passes = False
+    many_passes = of_many_features
 
     def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
         """Find the principal components of X.
@@ -91,16 +92,18 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
         return self._fit_blocks(X)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        d = spec.n_features
-        scatter = yield Gram()
-        n, mean = scatter.n_rows, scatter.mean[:d].astype(spec.dtype)
+        d, whole = spec.n_features, isinstance(self.n_components, (int, np.integer))
+        k = int(self.n_components) if whole and 0 < self.n_components <= d else None
+        found = yield from leading_components(d, k, random_state_of(self.random_state), centered=True)
+        n = found.n_rows
         if n < 2:
             raise ValueError(f"PCA: Found array with {n} sample(s) while a minimum of 2 is required.")
-        values, vectors = np.linalg.eigh(scatter.product[:d, :d] / (n - 1))
-        values = np.maximum(values[::-1], 0)
-        _, components = svd_flip(None, vectors[:, ::-1].T, u_based_decision=False)
-        ratio, k = values / values.sum() if values.any() else values, self._n_kept(values, n)
-        noise = float(values[k:].mean()) if k < min(d, n) else 0.0
+        warn_unless_converged(found)
+        values, total = found.values / (n - 1), found.total / (n - 1)
+        _, components = svd_flip(None, found.vectors.T, u_based_decision=False)
+        k = self._n_kept(values, min(d, n), total)
+        ratio = values / total if total > 0 else values
+        noise = max(total - float(values[:k].sum()), 0.0) / max(d - k, 1) if k < min(d, n) else 0.0
         kept = {
             "components_": components[:k],
             "explained_variance_": values[:k],
@@ -108,16 +111,21 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
             "singular_values_": np.sqrt(values[:k] * (n - 1)),
         }
         fitted = {name: np.array(value, dtype=spec.dtype) for name, value in kept.items()}
-        return {**fitted, "mean_": mean, "noise_variance_": noise, "n_components_": k, "n_samples_": n}
+        return {
+            **fitted,
+            "mean_": found.mean.astype(spec.dtype),
+            "noise_variance_": noise,
+            "n_components_": k,
+            "n_samples_": n,
+        }
 
-    def _n_kept(self, values: Array, n_rows: int) -> int:
-        most = min(len(values), n_rows)
+    def _n_kept(self, values: Array, most: int, total: float) -> int:
         if self.n_components is None:
             return most
         if isinstance(self.n_components, (int, np.integer)) and 0 <= self.n_components <= most:
             return int(self.n_components)
         if isinstance(self.n_components, float) and 0 < self.n_components < 1:
-            return int(np.searchsorted(np.cumsum(values / values.sum()), self.n_components, side="right")) + 1
+            return int(np.searchsorted(np.cumsum(values / total), self.n_components, side="right")) + 1
         raise ValueError(
             f"n_components={self.n_components!r} must be between 0 and min(n_samples, n_features)={most}, or a share "
             "of the variance between 0 and 1; 'mle' is not supported"

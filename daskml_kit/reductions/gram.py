@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.data.coded import codes_of
-from daskml_kit.numerics.csr import plain_if_small, sandwich, transposed_times
+from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.csr import plain_if_small, sandwich, times, transposed_times
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -112,6 +113,45 @@ def _centered(total: Array, block: Block, shift: Array) -> Scatter:
 
 
 @dataclass(frozen=True, eq=False)
+class ScatterTimes(SingleReduction):
+    r"""The product :math:`\sum_i (x_i - m)(x_i - m)^\top V` of a scatter matrix that is never made.
+
+    Parameters
+    ----------
+    matrix : array of shape (n_features, n_columns)
+        V above.
+    shift : array of shape (n_features,), optional
+        m above; by default zero. Sparse rows stay sparse.
+
+    Examples
+    --------
+    >>> ScatterTimes(np.eye(2)).chunk(Block(np.array([[1.0, 2.0], [0.0, 1.0]])))
+    array([[1., 2.],
+           [2., 5.]])
+    """
+
+    matrix: Array
+    shift: Array | None = None
+
+    def chunk(self, block: Block) -> Array:
+        check_finite(block)
+        total = np.zeros_like(self.matrix)
+        along = None if self.shift is None else self.shift @ self.matrix
+        for rows in tiles(block.n_rows, tile_rows(block.X, self.matrix.shape[1])):
+            tile = block.X[rows]
+            product = times(tile, self.matrix) if sp.issparse(tile) else tile @ self.matrix
+            if along is not None:
+                product -= along
+            total += transposed_times(tile, product) if sp.issparse(tile) else tile.T @ product
+            if self.shift is not None:
+                total -= np.outer(self.shift, product.sum(axis=0))
+        return total
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return a + b
+
+
+@dataclass(frozen=True, eq=False)
 class Triangle(SingleReduction):
     """The triangular factor R of the QR decomposition of sqrt(weight) * [1, X, y] (Demmel et al. 2012, TSQR).
 
@@ -119,6 +159,8 @@ class Triangle(SingleReduction):
     """
 
     def chunk(self, block: Block) -> Array:
+        if sp.issparse(block.X):
+            raise DataError("X: expected dense rows for a QR decomposition, got a sparse matrix")
         y = np.empty((block.n_rows, 0)) if block.y is None else _columns(block.y)
         width = 1 + block.X.shape[1] + y.shape[1]
         root = np.ones(block.n_rows) if block.weight is None else np.sqrt(block.weight)
