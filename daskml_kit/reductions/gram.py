@@ -11,7 +11,15 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.data.coded import codes_of
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.csr import plain_if_small, sandwich, times, transposed_times
+from daskml_kit.numerics.csr import (
+    MANY_PRODUCTS,
+    add_transposed,
+    multiply,
+    plain_if_small,
+    sandwich,
+    times,
+    transposed_times,
+)
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import SingleReduction
@@ -135,17 +143,24 @@ class ScatterTimes(SingleReduction):
 
     def chunk(self, block: Block) -> Array:
         check_finite(block)
-        total = np.zeros_like(self.matrix)
-        along = None if self.shift is None else self.shift @ self.matrix
-        for rows in tiles(block.n_rows, tile_rows(block.X, self.matrix.shape[1])):
-            tile = block.X[rows]
-            product = times(tile, self.matrix) if sp.issparse(tile) else tile @ self.matrix
-            if along is not None:
-                product -= along
-            total += transposed_times(tile, product) if sp.issparse(tile) else tile.T @ product
-            if self.shift is not None:
-                total -= np.outer(self.shift, product.sum(axis=0))
-        return total
+        along = np.zeros(self.matrix.shape[1]) if self.shift is None else self.shift @ self.matrix
+        if sp.issparse(block.X):  # a tile's product would be as large as the whole
+            many = codes_of(block.X) is None and block.X.nnz * len(along) >= MANY_PRODUCTS
+            X = block.X.astype(np.float64, copy=False) if many else block.X
+            product = multiply(X, self.matrix, np.empty((block.n_rows, len(along)))) if many else times(X, self.matrix)
+            product -= along
+            total, mass = np.zeros_like(self.matrix), product.sum(axis=0)
+            if many:
+                add_transposed(X, product, total)
+            else:
+                total += transposed_times(X, product)
+        else:
+            total, mass = np.zeros_like(self.matrix), np.zeros(len(along))
+            for rows in tiles(block.n_rows, tile_rows(block.X, len(along))):
+                product = block.X[rows] @ self.matrix - along
+                total += block.X[rows].T @ product
+                mass += product.sum(axis=0)
+        return total if self.shift is None else total - np.outer(self.shift, mass)
 
     def combine(self, a: Array, b: Array) -> Array:
         return a + b
