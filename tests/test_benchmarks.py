@@ -22,6 +22,7 @@ from benchmarks import (
     search,
     sparse,
     trust,
+    unsupervised,
 )
 from benchmarks.program import Setting
 from benchmarks.race import table
@@ -47,6 +48,7 @@ WORKS = {
     **blocks.WORKS,
     **parameter_server.WORKS,
     **sparse.WORKS,
+    **unsupervised.WORKS,
 }
 LIKE_ANOTHER = {"calls", "keyed", "loop", "many", "ridge-search", "shared", "shuffled", "skewed", "slowed"}
 """Works that take long even at toy size, where others of their module are run."""

@@ -103,7 +103,7 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
         _, components = svd_flip(None, found.vectors.T, u_based_decision=False)
         k = self._n_kept(values, min(d, n), total)
         ratio = values / total if total > 0 else values
-        noise = max(total - float(values[:k].sum()), 0.0) / max(d - k, 1) if k < min(d, n) else 0.0
+        noise = max(total - float(values[:k].sum()), 0.0) / (min(d, n) - k) if k < min(d, n) else 0.0
         kept = {
             "components_": components[:k],
             "explained_variance_": values[:k],

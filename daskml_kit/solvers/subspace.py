@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import linalg
 from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.reductions.gram import Gram, Scatter, ScatterTimes
@@ -15,6 +16,8 @@ from daskml_kit.typing import Array
 
 MANY_FEATURES = 4_000
 """Features from which some eigenvectors are found without making the scatter matrix."""
+SOME_FEATURES = 500
+"""Features from which some eigenvectors of a matrix take less time than all."""
 GUARD = 10
 """Columns of a block beyond those that are wanted."""
 MOST_BLOCKS = 5
@@ -51,7 +54,11 @@ def leading_components(
     if n_features <= MANY_FEATURES or k is None or 4 * (k + GUARD) > n_features:
         scatter: Scatter = yield Gram()
         product = scatter.product[:n_features, :n_features]
-        values, vectors = np.linalg.eigh(product if centered else scatter.about_zero()[:n_features, :n_features])
+        matrix = product if centered else scatter.about_zero()[:n_features, :n_features]
+        if k is not None and n_features >= SOME_FEATURES and 4 * k < n_features:
+            values, vectors = linalg.eigh(matrix, subset_by_index=[n_features - k, n_features - 1])
+        else:
+            values, vectors = np.linalg.eigh(matrix)
         mean = scatter.mean[:n_features]
         return Leading(np.maximum(values[::-1], 0), vectors[:, ::-1], scatter.n_rows, mean, float(np.trace(product)))
     spread: Spread = yield Moments()
