@@ -34,6 +34,7 @@ from daskml_kit.linear_model import RidgeClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.preprocessing import StandardScaler
+from daskml_kit.reductions import nearest
 from daskml_kit.solvers import subspace
 
 N_ROWS, WIDTH = 300, 4
@@ -308,6 +309,17 @@ def test_an_empty_cluster_takes_the_farthest_row():
     expected = sklearn.cluster.KMeans(3, init=init, n_init=1, tol=0).fit(X)
     assert_allclose(model.cluster_centers_, expected.cluster_centers_, rtol=1e-6)
     assert model.inertia_ == pytest.approx(expected.inertia_)
+
+
+def test_compiled_assignment_is_that_of_numpy(monkeypatch):
+    for rows, rtol in ((X + 1e6, 1e-9), (X.astype(np.float32), 1e-4)):
+        plain = KMeans(3, init=rows[:3], tol=1e-6).fit(blocks(rows), sample_weight=WEIGHT)
+        with monkeypatch.context() as patch:
+            patch.setattr(nearest, "MANY_PRODUCTS", 0)
+            patch.setattr(nearest, "NEAR_ROWS", 64)
+            compiled = KMeans(3, init=rows[:3], tol=1e-6).fit(blocks(rows), sample_weight=WEIGHT)
+        assert_allclose(compiled.cluster_centers_, plain.cluster_centers_, rtol=rtol)
+        assert compiled.inertia_ == pytest.approx(plain.inertia_, rel=1e3 * rtol)
 
 
 def test_first_centers_of_small_data_are_scikit_learns():

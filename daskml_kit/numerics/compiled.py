@@ -387,3 +387,43 @@ def adagrad_rows(
                     table[last, n_columns + k] += g * g
                     table[last, k] -= rate * g / (np.sqrt(table[last, n_columns + k]) + eps)
     return total
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_to_nearest(rows: Array, products: Array, centers: Array, weight: Array, sums: Array, weights: Array) -> float:
+    """Add each row to the ``sums`` of the nearest center, and its weight to the ``weights``.
+
+    Parameters
+    ----------
+    rows : array of shape (n_rows, n_features)
+    products : array of shape (n_rows, n_clusters)
+        Of rows and centers.
+    centers : array of shape (n_clusters, n_features)
+    weight : array of shape (n_rows,)
+    sums, weights : arrays of shape (n_clusters, n_features) and (n_clusters,)
+
+    Returns
+    -------
+    float
+        The weighted sum of squared distances.
+    """
+    n_clusters, n_features = centers.shape
+    halves = np.empty(n_clusters, centers.dtype)
+    for k in range(n_clusters):
+        halves[k] = (centers[k] * centers[k]).sum() / 2
+    inertia = 0.0
+    for i in range(len(rows)):
+        best, least = 0, halves[0] - products[i, 0]
+        for k in range(1, n_clusters):
+            score = halves[k] - products[i, k]
+            if score < least:
+                best, least = k, score
+        own, distance = weight[i], 0.0
+        for j in range(n_features):
+            value = rows[i, j]
+            apart = value - centers[best, j]
+            distance += apart * apart
+            sums[best, j] += own * value
+        inertia += own * distance
+        weights[best] += own
+    return inertia

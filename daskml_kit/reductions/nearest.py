@@ -10,9 +10,13 @@ import scipy.sparse as sp
 from sklearn.utils.extmath import row_norms
 
 from daskml_kit.data.block import Block, check_finite
+from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
+
+NEAR_ROWS = 2_048
+"""Rows whose products with the centers are made at a time, so that they stay in the processor's cache."""
 
 
 class Clusters(NamedTuple):
@@ -41,6 +45,8 @@ class Nearest(SingleReduction):
     def chunk(self, block: Block) -> Clusters:
         k, d = self.centers.shape
         sums, weights, inertia = np.zeros((k, d)), np.zeros(k), 0.0
+        if not sp.issparse(block.X) and block.X.size * k >= MANY_PRODUCTS:
+            return self._compiled(block)
         for rows in tiles(block.n_rows, tile_rows(block.X, k)):
             tile, labels, distances = self.assign(block.X[rows])
             weight = np.ones(len(labels)) if block.weight is None else block.weight[rows]
@@ -49,6 +55,25 @@ class Nearest(SingleReduction):
             sums += product.toarray() if sp.issparse(product) else product
             weights += np.bincount(labels, weight, minlength=k)
             inertia += float(distances @ weight)
+        if not np.isfinite(sums).all():
+            check_finite(block)
+        return Clusters(sums, weights, inertia)
+
+    def _compiled(self, block: Block) -> Clusters:
+        from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
+
+        k, d = self.centers.shape
+        dtype = block.X.dtype if block.X.dtype == np.float32 else np.dtype(np.float64)
+        shift, centers = self.shift.astype(dtype), np.ascontiguousarray(self.centers, dtype)
+        sums, weights, inertia, size = np.zeros((k, d)), np.zeros(k), 0.0, min(NEAR_ROWS, block.n_rows)
+        buffer, near = np.empty((size, d), dtype), np.empty((size, k), dtype)
+        whole = np.ones(size) if block.weight is None else block.weight.astype(np.float64)
+        for rows in tiles(block.n_rows, size):
+            n = rows.stop - rows.start
+            tile = np.subtract(block.X[rows], shift, out=buffer[:n])
+            products = np.matmul(tile, centers.T, out=near[:n])
+            weight = whole[:n] if block.weight is None else whole[rows]
+            inertia += compiled.add_to_nearest(tile, products, centers, weight, sums, weights)
         if not np.isfinite(sums).all():
             check_finite(block)
         return Clusters(sums, weights, inertia)
