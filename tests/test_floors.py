@@ -30,7 +30,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["compose", "linear_model", "neural_network", "recommendation"],
         ["cluster", "decomposition", "naive_bayes"],
         ["model_selection"],
-        ["wrappers"],
+        ["ensemble", "wrappers"],
         ["cli"],
         ["__main__"],
     ],

@@ -13,7 +13,7 @@ from daskml_kit.base import DaskEstimator, genuine_class, lazily, restored
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.per_class import ClassResults, PerClass
 from daskml_kit.reductions.reduction import Reduction
-from daskml_kit.reductions.sums import CategorySums, CategoryTotals, Sums, Totals
+from daskml_kit.reductions.sums import CategorySums, CategoryTotals, FeatureSums, Totals
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 
@@ -80,7 +80,7 @@ class DiscreteNB(DaskEstimator):
     """Parameters of scikit-learn's class that serve the few rows."""
 
     def _reduction(self) -> Reduction:
-        return Sums()
+        return FeatureSums()
 
     def _rows(self, totals: Any) -> tuple[Array, Array]:
         """Return rows and weights that have the sums of a class."""
@@ -219,7 +219,7 @@ class BernoulliNB(DiscreteNB, sklearn.naive_bayes.BernoulliNB):  # type: ignore[
     _ready: ClassVar[dict[str, Any]] = {"binarize": None}
 
     def _reduction(self) -> Reduction:
-        return Sums(above=self.binarize)
+        return FeatureSums(above=self.binarize)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

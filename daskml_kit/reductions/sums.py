@@ -23,7 +23,7 @@ class Totals(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Sums(SingleReduction):
+class FeatureSums(SingleReduction):
     """Weighted sum of each feature, none of which may be negative, or of whether it is larger than ``above``.
 
     Parameters
@@ -32,7 +32,7 @@ class Sums(SingleReduction):
 
     Examples
     --------
-    >>> Sums().chunk(Block(np.array([[1.0, 2.0], [3.0, 4.0]]), weight=np.array([1.0, 2.0])))
+    >>> FeatureSums().chunk(Block(np.array([[1.0, 2.0], [3.0, 4.0]]), weight=np.array([1.0, 2.0])))
     Totals(weight=3.0, sums=array([ 7., 10.]))
     """
 
