@@ -17,7 +17,7 @@ from distributed import Client, Future
 
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.engines.open import find_client
-from daskml_kit.engines.runtime import check_n_jobs, in_task, local_threads, released_task_thread
+from daskml_kit.engines.runtime import check_n_jobs, local_threads
 from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitBatch, Numbered, fit_candidates
 from daskml_kit.model_selection.search.fold import (
     Fold,
@@ -29,7 +29,7 @@ from daskml_kit.model_selection.search.fold import (
 )
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.workers.cluster_pool import ClusterPool
-from daskml_kit.workers.connection import wait_for_workers
+from daskml_kit.workers.connection import in_task, released_task_thread, wait_for_workers
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
 NOBODY_HAS, MOST_ANNOUNCED = "daskml-kit-nobody-has", 100
