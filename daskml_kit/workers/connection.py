@@ -173,18 +173,25 @@ def held_futures(collection: Any) -> list[Future]:
 
 
 def finish(futures: Sequence[Future]) -> None:
-    """Wait for futures of the current client; raise what their tasks raise.
+    """Wait for futures of the current client, while the cluster is alive; raise what their tasks raise.
 
     Raises
     ------
+    NoWorkersError, LostSchedulerError
+        As `gather`.
     LostDataError
         Where a block was lost with its worker, and cannot be computed again.
     """
-    try:
-        with released_task_thread():
-            wait(futures)
-    except CancelledError as error:
-        raise _reason(get_client(), error, ()) from error
+    watch = ClusterWatch(get_client())
+    with released_task_thread():
+        while True:
+            try:
+                wait(futures, timeout=CHECK_SECONDS)
+                break
+            except TimeoutError:
+                watch.check()
+            except CancelledError as error:
+                raise _reason(watch.client, error, ()) from error
     for future in futures:
         if future.status != "finished":
             future.result()

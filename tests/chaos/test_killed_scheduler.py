@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-
-import dask
 import dask.array as da
 import pytest
 import sklearn.linear_model
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
+from benchmarks.kills import scheduler_process
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import LostSchedulerError
@@ -21,33 +16,13 @@ from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.model_selection import GridSearchCV, submit
 from daskml_kit.model_selection.search.progress import listening
 
-SCHEDULER = """
-import asyncio, sys
-from distributed import Scheduler, Worker
-
-async def main():
-    async with Scheduler(port=0, dashboard_address=":0") as scheduler:
-        async with Worker(scheduler.address, nthreads=2, dashboard_address=":0"):
-            print(scheduler.address, flush=True)
-            await scheduler.finished()
-
-asyncio.run(main())
-"""
-
 
 @pytest.fixture
 def doomed(monkeypatch):
     """A client, and what kills the scheduler that it is connected to."""
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True)
-    try:
-        # a client without a scheduler leaves its settings behind
-        with dask.config.set(scheduler=None), Client(process.stdout.readline().strip()) as client:
-            yield client, lambda: os.kill(process.pid, signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with scheduler_process() as (client, kill):
+        yield client, kill
 
 
 def make():
