@@ -46,7 +46,7 @@ N_WORKERS = 2
 TIMES = 4
 BLOCK_BYTES = 4 * 10**6
 WIDTH = 50
-SECONDS_TO_SAY = 20.0
+SECONDS_TO_SAY = 60.0
 """Within these an operation that cannot be done has to say so, on a busy machine."""
 
 

@@ -30,7 +30,7 @@ from daskml_kit.compose import make_column_transformer
 from daskml_kit.data import collections as capacity
 from daskml_kit.decomposition import PCA
 from daskml_kit.engines import open as opening
-from daskml_kit.engines.engine import watching
+from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import LostSchedulerError
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.linear_model import (
@@ -51,6 +51,8 @@ from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 
 SECONDS = 120
 RESTART_SECONDS = 30.0
+MOST_DELAY = 0.05
+"""Seconds, about as long as a pass takes."""
 N_WORKERS = 4
 N_ROWS, BLOCK = 24_000, 1_500
 
@@ -221,9 +223,6 @@ def fits(setting: Setting) -> list[Row]:
             ended = time.monotonic()
             timer.join()
             kept += same
-            print(
-                f"{number} {name} {timer.interval:.2f} of {seconds:.2f} {same} {why}"[:300], file=sys.stderr, flush=True
-            )
             inside += killed[0] < ended
             if not same:
                 notes.append(f"kill {number}: {name}: {why}")
@@ -331,6 +330,7 @@ class Killer:
         return [servers.ask(server, "number", name) for server in range(3) for name in NAMES]
 
     def await_replicas(self) -> None:
+        await_workers(self.client)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
@@ -409,15 +409,23 @@ def scheduler_process() -> Iterator[tuple[Client, Callable[[], None]]]:
         process.stdout.close()
 
 
-def interrupted(folder: str, delay: float) -> int | None:
-    """Fit while the scheduler is killed; return the passes that ended, None where all had."""
+def interrupted(folder: str, after: int, delay: float) -> int | None:
+    """Fit, and kill the scheduler some seconds after some passes; return the passes that ended, None where all had."""
     passes: list[int] = []
     rows = dense()
-    with scheduler_process() as (_, kill_scheduler), watching(lambda profile: passes.append(profile.passes)):
+    with scheduler_process() as (_, kill_scheduler):
         timer = threading.Timer(delay, kill_scheduler)
-        timer.start()
+
+        def count(profile: Profile) -> None:
+            passes.append(profile.passes)
+            if len(passes) == after:
+                timer.start()
+
+        if not after:
+            timer.start()
         try:
-            slow_model().fit(rows.X, rows.y, checkpoint=folder)
+            with watching(count):
+                slow_model().fit(rows.X, rows.y, checkpoint=folder)
         except LostSchedulerError:
             return len(passes)
         finally:
@@ -436,12 +444,11 @@ def scheduler(setting: Setting) -> list[Row]:
     limit, opening.LOCAL_BYTES = opening.LOCAL_BYTES, 0
     try:
         with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster):
-            started = time.perf_counter()
             expected = slow_model().fit(rows.X, rows.y)
-            seconds, needed = time.perf_counter() - started, expected.profile_.passes
+            needed = expected.profile_.passes
         while kills < n_kills:
             with tempfile.TemporaryDirectory() as folder:
-                ended = interrupted(folder, rng.random() * seconds)
+                ended = interrupted(folder, int(rng.integers(needed)), MOST_DELAY * rng.random())
                 if ended is None:
                     continue
                 with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster):

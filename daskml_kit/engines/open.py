@@ -128,7 +128,8 @@ def open_engine(
         Where ``checkpoint`` is not the path of a folder.
     """
     check_folder(checkpoint)
-    client = find_client() if is_dask(X) else None
+    with telling_lost_scheduler(checkpoint):
+        client = find_client() if is_dask(X) else None
     with (
         telling_lost_scheduler(checkpoint),
         released_task_thread(client is not None) as inside,
@@ -307,8 +308,9 @@ def open_table(X: Any, *, keep: bool = False) -> Iterator[TableEngine]:
     [   a
     0  x]
     """
-    client = find_client()
-    with released_task_thread(client is not None) as inside:
+    with telling_lost_scheduler():
+        client = find_client()
+    with telling_lost_scheduler(), released_task_thread(client is not None) as inside:
         if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         blocks, kept = _keep(client, X, list(np.ravel(X.to_delayed())), keep)

@@ -22,7 +22,7 @@ from daskml_kit.partition.keys import HashPartitioner, find_keys
 from daskml_kit.partition.p2p import shuffle_through_disk
 from daskml_kit.partition.skew import Skew, even_out, max_rows, measure_skew
 from daskml_kit.typing import Array
-from daskml_kit.workers.connection import held_futures
+from daskml_kit.workers.connection import held_futures, telling_lost_scheduler
 
 COPIES = 3
 """The rows, sorted by where they go, and joined where they came: what an exchange in memory holds at its height."""
@@ -33,7 +33,11 @@ def shuffle(rows: Rows, partitioner: Partitioner) -> list[Any]:
 
     Blocks without a row are what Dask's shuffle does not make: fewer rows than blocks are exchanged in memory.
     """
-    client = find_client()
+    with telling_lost_scheduler():
+        return _shuffle(rows, partitioner, find_client())
+
+
+def _shuffle(rows: Rows, partitioner: Partitioner, client: Client | None) -> list[Any]:
     n_bytes = sum(_bytes(column, rows.n_rows, client) for column in rows.columns)
     if rows.n_rows < len(partitioner.edges) or fits(client, COPIES * n_bytes):
         graph, keys = exchange(rows, partitioner, client)
