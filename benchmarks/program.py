@@ -11,10 +11,11 @@ from benchmarks.race import Row, table
 
 
 class Setting(NamedTuple):
-    """The share of the rows that is used, and how often each contestant runs."""
+    """The share of the rows that is used, how often each contestant runs, and the seed of what is random."""
 
     scale: float
     repeat: int
+    seed: int = 0
 
     def rows(self, whole: int) -> int:
         return max(int(whole * self.scale), 1_000)
@@ -29,11 +30,12 @@ def run(works: Mapping[str, Work], description: str | None) -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
     parser.add_argument("--only", choices=list(works), action="append", help="run this work only; may be repeated")
     parser.add_argument("--repeat", type=int, default=3, help="times that each contestant runs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of what a work draws at random")
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
     options = parser.parse_args()
     rows: list[Row] = []
     for name in options.only or works:
-        found = works[name](Setting(options.scale, options.repeat))
+        found = works[name](Setting(options.scale, options.repeat, options.seed))
         print(table(found), flush=True)
         rows += found
     if options.json:

@@ -1,8 +1,9 @@
-"""Bad inputs: each has to be refused by an error that names the argument, and to leave the estimator as it was.
+"""Bad inputs, each to be refused by an error that names the argument, and processes killed, to change no result.
 
-``python -m benchmarks.trust`` prints one table; what was not refused, or not by name, are its notes. ``bad-inputs``
-goes over the public API: each constructor parameter of each estimator gets values of wrong type and out of range, each
-fit gets data that cannot be used, and so do the public functions.
+``python -m benchmarks.trust`` prints one table; what went wrong are its notes. ``bad-inputs`` goes over the public API:
+each constructor parameter of each estimator gets values of wrong type and out of range, each fit gets data that cannot
+be used, and so do the public functions; the estimator has to stay as it was. ``fits``, ``servers`` and ``scheduler``
+kill workers, servers and schedulers at moments that ``--seed`` draws: 40, 100 and 40 times ``--scale``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import daskml_kit.parameter_server
 import daskml_kit.partition
 import daskml_kit.preprocessing
 import daskml_kit.recommendation
+from benchmarks import kills
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
 
@@ -383,7 +385,7 @@ def bad_inputs(setting: Setting) -> list[Row]:
     ]
 
 
-WORKS: dict[str, Work] = {"bad-inputs": bad_inputs}
+WORKS: dict[str, Work] = {"bad-inputs": bad_inputs, **kills.WORKS}
 
 
 def main() -> None:

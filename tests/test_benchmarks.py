@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from benchmarks import (
     adaptive,
+    beyond,
     blocks,
     large,
     linear,
@@ -75,6 +77,16 @@ def test_bad_inputs_are_refused_by_errors_that_name_them() -> None:
     (row,) = trust.bad_inputs(Setting(scale=1 / 6, repeat=1))
     assert row.peer >= 428
     assert not row.notes
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # on a busy machine
+def test_data_of_four_times_the_memory_is_streamed_or_refused() -> None:
+    with beyond.small_cluster(1) as workers, Client(workers) as client:
+        for name in ("search of scikit-learn's", "scaler"):
+            outcome = beyond.attempt(client, beyond.OPERATIONS[name])
+            assert outcome.fault(beyond.OPERATIONS[name]) is None
+            assert outcome.peak <= beyond.MEMORY
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:

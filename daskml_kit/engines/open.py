@@ -33,7 +33,7 @@ from dask.array.utils import meta_from_array
 from dask.dataframe.utils import make_meta
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from distributed import Client, Future, futures_of, get_client, wait
+from distributed import Client, Future, futures_of, get_client
 
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import (
@@ -57,15 +57,19 @@ from daskml_kit.engines.block_cache import cache_limit
 from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile
-from daskml_kit.engines.runtime import check_n_jobs, released_task_thread
+from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.numerics.csr import with_codes
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
 from daskml_kit.workers.connection import (
+    finish,
     free_placed_tasks,
+    held_futures,
+    released_task_thread,
     require_connection,
+    require_own_process,
     telling_lost_scheduler,
     wait_for_workers,
 )
@@ -124,7 +128,8 @@ def open_engine(
         Where ``checkpoint`` is not the path of a folder.
     """
     check_folder(checkpoint)
-    client = find_client() if is_dask(X) else None
+    with telling_lost_scheduler(checkpoint):
+        client = find_client() if is_dask(X) else None
     with (
         telling_lost_scheduler(checkpoint),
         released_task_thread(client is not None) as inside,
@@ -141,6 +146,13 @@ def find_client() -> Client | None:
     """Return the synchronous client of this thread, or of this task's worker, once it has workers.
 
     None without a cluster, or where ``dask.config`` names a scheduler of this process.
+
+    Raises
+    ------
+    AsynchronousClientError
+        Under an asynchronous client.
+    LostSchedulerError
+        Where the scheduler is gone, or the client is that of the process that this one was forked from.
     """
     if dask.config.get("scheduler", None) in LOCAL_SCHEDULERS:
         return None
@@ -152,8 +164,9 @@ def find_client() -> Client | None:
         raise AsynchronousClientError(
             "fit, score and metrics are synchronous, and the current Dask client is asynchronous: they would wait "
             "for ever: use Client(..., asynchronous=False), or call them in a thread by `await asyncio.to_thread(...)` "
-            "under a synchronous client"
+            "under a synchronous client; on a worker, in a task in place of a coroutine or `Client.run`"
         )
+    require_own_process(client)
     require_connection(client)
     free_placed_tasks(client)
     wait_for_workers(client)
@@ -243,16 +256,12 @@ def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da
     waiting = {name: array for name, array in arrays.items() if not _is_persisted(array)}
     started = client.persist(list(waiting.values())) if waiting else []
     held = {**arrays, **dict(zip(waiting, started, strict=True))}
-    futures = futures_of(list(held.values()))
-    wait(futures)
-    for future in futures:
-        if future.status != "finished":
-            future.result()
+    finish(futures_of(list(held.values())))
     return held
 
 
 def _is_persisted(array: da.Array) -> bool:
-    return bool(len(array.__dask_graph__()) == len(futures_of(array)) == array.npartitions)
+    return bool(len(array.__dask_graph__()) == len(held_futures(array)) == array.npartitions)
 
 
 def _block_futures(array: da.Array) -> list[Future]:
@@ -299,8 +308,9 @@ def open_table(X: Any, *, keep: bool = False) -> Iterator[TableEngine]:
     [   a
     0  x]
     """
-    client = find_client()
-    with released_task_thread(client is not None) as inside:
+    with telling_lost_scheduler():
+        client = find_client()
+    with telling_lost_scheduler(), released_task_thread(client is not None) as inside:
         if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         blocks, kept = _keep(client, X, list(np.ravel(X.to_delayed())), keep)
@@ -365,7 +375,7 @@ def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_th
     graph = HighLevelGraph.merge(*(block.__dask_graph__() for block in blocks))
     if client is not None and held:
         futures = {future.key: future for future in futures_of(blocks)}
-        wait(list(futures.values()))
+        finish(list(futures.values()))
         return _over_futures(client, {"X": [futures[key] for key in keys]}, places, _Here(n_threads))
     if client is not None:
         return FuturesEngine(

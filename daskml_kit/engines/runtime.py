@@ -13,10 +13,11 @@ from typing import Any
 
 import dask
 import joblib
-from distributed import Worker, WorkerPlugin, get_worker, rejoin, secede
+from distributed import Worker, WorkerPlugin
 from threadpoolctl import ThreadpoolController
 
 from daskml_kit.exceptions import DataError
+from daskml_kit.workers.connection import in_task
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 DEFAULT_BYTES = 2**17
@@ -119,39 +120,6 @@ def computing() -> Iterator[None]:
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()  # looking for the libraries costs milliseconds: once a process
-
-
-@contextmanager
-def released_task_thread(needed: bool = True) -> Iterator[bool]:
-    """Give the thread of the Dask task that this runs in, if any, to the tasks that it waits for inside.
-
-    Parameters
-    ----------
-    needed : bool, default True
-        Whether tasks are waited for.
-
-    Yields
-    ------
-    bool
-        Whether this runs in a task.
-    """
-    inside = in_task()
-    if inside and needed:
-        secede()
-    try:
-        yield inside
-    finally:
-        if inside and needed:
-            rejoin()
-
-
-def in_task() -> bool:
-    """Tell whether this thread runs a task of a Dask worker."""
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
 
 
 def check_n_jobs(n_jobs: Any) -> None:

@@ -10,11 +10,12 @@ import dask.array as da
 import numpy as np
 from dask.array.utils import meta_from_array
 from dask.task_spec import Alias
-from distributed import Client, Future, futures_of, wait
+from distributed import Client, Future
 
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import check_total, has_unknown, is_dask, n_rows, size_of
 from daskml_kit.exceptions import DataError
+from daskml_kit.workers.connection import finish, held_futures
 
 
 class BlockLayout(NamedTuple):
@@ -114,15 +115,12 @@ def _described(
 
 
 def _with_holders(layouts: list[BlockLayout], collections: Iterable[Any], client: Client) -> list[BlockLayout]:
-    futures = {future.key: future for future in futures_of(list(collections))}
+    futures = {future.key: future for future in held_futures(list(collections))}
     if not futures:
         return layouts
     origins = [_origins(layout, futures) for layout in layouts]
     wanted = list({key: futures[key] for found in origins for key in found.values()}.values())
-    wait(wanted)
-    for future in wanted:
-        if future.status != "finished":
-            future.result()
+    finish(wanted)
     keys = [future.key for future in wanted]
     sizes, holders = client.nbytes(keys, summary=False), client.who_has(wanted)
     there = {key: dict.fromkeys(holders[key], sizes[key]) for key in keys if holders.get(key) and key in sizes}

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
-from distributed import Client, futures_of, wait
+from distributed import Client
 
 from daskml_kit.data.align import Rows, check_lengths
 from daskml_kit.data.collections import cut, join, take
 from daskml_kit.data.shards import choose_holders, runs
 from daskml_kit.engines.engine import available_threads
 from daskml_kit.typing import Array
+from daskml_kit.workers.connection import finish, held_futures
 
 MAX_GROUPS = 128
 MAX_PIECES = 8_192
@@ -125,10 +126,10 @@ def _shards(rows: Rows, client: Client | None) -> list[list[int]]:
     if client is None:
         return runs(positions, available_threads())
     blocks = max(rows.columns, key=lambda column: column.meta.ndim).blocks
-    futures = {future.key: future for future in futures_of(blocks)}
+    futures = {future.key: future for future in held_futures(blocks)}
     if not all(block.key in futures for block in blocks):
         return [[position] for position in positions]
-    wait(list(futures.values()))
+    finish(list(futures.values()))
     threads = client.nthreads()
     holders = client.who_has([futures[block.key] for block in blocks])
     homes = choose_holders([holders.get(block.key) or sorted(threads) for block in blocks], rows.lengths)

@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
-from distributed import CancelledError, Client, Future, futures_of, get_worker, wait
+from distributed import Client, Future, futures_of, get_worker
 
 from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, align_rows, collect
@@ -21,9 +21,10 @@ from daskml_kit.data.collections import size_of
 from daskml_kit.data.shards import balance, choose_holders
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import computing
-from daskml_kit.exceptions import DataError, LostDataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.partition.shuffle import named
+from daskml_kit.workers.connection import finish, gather, released_task_thread
 
 SECONDS = 0.5
 """Each thread reads its blocks over and over for so long, so that all workers are busy while each is measured."""
@@ -53,7 +54,9 @@ def measure_speeds(
         for _ in range(n_threads)
     ]
     speeds = dict.fromkeys(threads, 0.0)
-    for worker, speed in client.gather(measured):
+    with released_task_thread():
+        found = gather(client, measured)
+    for worker, speed in found:
         speeds[worker] = speeds.get(worker, 0.0) + speed
     one = {worker: speeds[worker] / n_threads for worker, n_threads in threads.items()}
     typical = float(np.median([speed for speed in one.values() if speed]))
@@ -236,7 +239,7 @@ def _hold(collections: Sequence[Any]) -> PersistedRows:
     persisted = client.persist([block for column in rows.columns for block in column.blocks])
     every = {future.key: future for future in futures_of(persisted)}
     futures = [[every[block.key] for block in column.blocks] for column in rows.columns]
-    _finish(list(every.values()))
+    finish(list(every.values()))
     n_bytes = client.nbytes(list(every), summary=False)
     sizes = [sum(n_bytes.get(future.key, 0) for future in parts) for parts in zip(*futures, strict=True)]
     threads = client.nthreads()
@@ -277,7 +280,7 @@ def _place_blocks(held: PersistedRows, homes: Sequence[str], collections: Sequen
         graph = HighLevelGraph({name: dict(zip(keys, moved, strict=True))}, {name: set()})
         results.append(collect(column.meta, graph, keys, held.lengths, "daskml-placed"))
     persisted = [held.client.persist(result) for result in results]  # together they would be mixed, with a warning
-    _finish(futures_of(persisted))
+    finish(futures_of(persisted))
     if len(collections) == 1 and isinstance(collections[0], (list, tuple)):
         return type(collections[0])(persisted)
     return persisted[0] if len(persisted) == 1 else tuple(persisted)
@@ -299,27 +302,13 @@ def _move(client: Client, futures: Sequence[Future], homes: Sequence[str]) -> li
             settled[i] = client.submit(
                 identity, futures[i], workers=[homes[i]], allow_other_workers=True, pure=False, priority=1
             )
-        _finish(settled)
+        finish(settled)
     return settled
 
 
 def identity(block: Any) -> Any:
     """Return the block."""
     return block
-
-
-def _finish(futures: Sequence[Future]) -> None:
-    """Wait for the futures; raise what their tasks raise."""
-    try:
-        wait(futures)
-    except CancelledError as error:
-        raise LostDataError(
-            f"blocks were lost with their worker and cannot be computed again: {error}; persist data, or read it from "
-            "storage; data that was scattered has no recipe"
-        ) from error
-    for future in futures:
-        if future.status != "finished":
-            future.result()
 
 
 def _flat(collections: Sequence[Any]) -> tuple[Any, ...]:

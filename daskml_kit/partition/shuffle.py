@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
-from distributed import Client, futures_of
+from distributed import Client
 
 from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, Rows, align_rows, collect
@@ -22,6 +22,7 @@ from daskml_kit.partition.keys import HashPartitioner, find_keys
 from daskml_kit.partition.p2p import shuffle_through_disk
 from daskml_kit.partition.skew import Skew, even_out, max_rows, measure_skew
 from daskml_kit.typing import Array
+from daskml_kit.workers.connection import held_futures, telling_lost_scheduler
 
 COPIES = 3
 """The rows, sorted by where they go, and joined where they came: what an exchange in memory holds at its height."""
@@ -32,7 +33,11 @@ def shuffle(rows: Rows, partitioner: Partitioner) -> list[Any]:
 
     Blocks without a row are what Dask's shuffle does not make: fewer rows than blocks are exchanged in memory.
     """
-    client = find_client()
+    with telling_lost_scheduler():
+        return _shuffle(rows, partitioner, find_client())
+
+
+def _shuffle(rows: Rows, partitioner: Partitioner, client: Client | None) -> list[Any]:
     n_bytes = sum(_bytes(column, rows.n_rows, client) for column in rows.columns)
     if rows.n_rows < len(partitioner.edges) or fits(client, COPIES * n_bytes):
         graph, keys = exchange(rows, partitioner, client)
@@ -78,7 +83,7 @@ def check_npartitions(npartitions: Any, default: int) -> int:
 def _bytes(column: Column, n_rows: int, client: Client | None) -> float:
     if isinstance(column.meta, np.ndarray) and not column.meta.dtype.hasobject:
         return float(n_rows * column.meta.itemsize * np.prod(column.meta.shape[1:], dtype=float))
-    held = {future.key for future in futures_of(column.blocks)}
+    held = {future.key for future in held_futures(column.blocks)}
     if client is not None and all(block.key in held for block in column.blocks):
         return float(sum(client.nbytes([block.key for block in column.blocks], summary=False).values()))
     return blocks_bytes(column.blocks)

@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
 import dask
 from dask.typing import Key
 from dask.utils import parse_timedelta
-from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of, get_client
+from distributed import (
+    CancelledError,
+    Client,
+    Future,
+    Scheduler,
+    SchedulerPlugin,
+    futures_of,
+    get_client,
+    get_worker,
+    wait,
+    worker_client,
+)
 
 from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
 
@@ -30,6 +42,8 @@ CHECK_SECONDS = 1.0
 """Between two looks at the cluster while its results are waited for."""
 NOTICED_SECONDS = 2.0
 """Within these a client notices that its scheduler is gone."""
+
+IMPORTED_IN = os.getpid()
 
 logger = logging.getLogger(__name__)
 _repaired: WeakSet[Client] = WeakSet()
@@ -62,6 +76,26 @@ def require_connection(client: Client) -> None:
     """
     if client.status != "running":
         raise LostSchedulerError("the connection to the scheduler was lost, with all that the cluster held")
+
+
+def require_own_process(client: Client) -> None:
+    """Raise where this process was forked from the one whose client this is: nobody here would answer for ever.
+
+    Raises
+    ------
+    LostSchedulerError
+        Where the event loop of the client does not run in this process.
+    """
+    if os.getpid() == IMPORTED_IN:
+        return
+    answered = threading.Event()
+    client.loop.add_callback(answered.set)
+    if not answered.wait(NOTICED_SECONDS):
+        raise LostSchedulerError(
+            "the current Dask client belongs to the process that this one was forked from, and does not work here: "
+            'connect a new Client, start processes by "spawn", or fit without the cluster, under '
+            'dask.config.set(scheduler="threads")'
+        )
 
 
 @contextmanager
@@ -102,6 +136,65 @@ def _is_lost(client: Client, error: Exception) -> bool:
     while client.status == "running" and time.monotonic() < deadline:
         time.sleep(CHECK_SECONDS / 20)
     return bool(client.status != "running")
+
+
+@contextmanager
+def released_task_thread(needed: bool = True) -> Iterator[bool]:
+    """Give the thread of the Dask task that this runs in, if any, to the tasks that it waits for inside.
+
+    Parameters
+    ----------
+    needed : bool, default True
+        Whether tasks are waited for.
+
+    Yields
+    ------
+    bool
+        Whether this runs in a task.
+    """
+    inside = in_task()
+    # Dask's own way also knows a thread that has left before, in the caller's `worker_client`, and that of an actor.
+    with worker_client() if inside and needed else nullcontext():
+        yield inside
+
+
+def in_task() -> bool:
+    """Tell whether this thread runs a task of a Dask worker."""
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+def held_futures(collection: Any) -> list[Future]:
+    """Return the futures in a collection that a client follows: those of an argument of a task have none yet."""
+    return [future for future in futures_of(collection) if future.client is not None]
+
+
+def finish(futures: Sequence[Future]) -> None:
+    """Wait for futures of the current client, while the cluster is alive; raise what their tasks raise.
+
+    Raises
+    ------
+    NoWorkersError, LostSchedulerError
+        As `gather`.
+    LostDataError
+        Where a block was lost with its worker, and cannot be computed again.
+    """
+    watch = ClusterWatch(get_client())
+    with released_task_thread():
+        while True:
+            try:
+                wait(futures, timeout=CHECK_SECONDS)
+                break
+            except TimeoutError:
+                watch.check()
+            except CancelledError as error:
+                raise _reason(watch.client, error, ()) from error
+    for future in futures:
+        if future.status != "finished":
+            future.result()
 
 
 class ClusterWatch:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ import sklearn.linear_model
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
+from benchmarks.kills import scheduler_process
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import CheckpointError, LostDataError, LostSchedulerError
@@ -26,34 +24,13 @@ from daskml_kit.model_selection.search.progress import listening
 from daskml_kit.optim import adam
 from daskml_kit.parameter_server import ParameterServer, Synchronous, train
 
-SCHEDULER = """
-import asyncio, sys
-from distributed import Scheduler, Worker
-
-async def main():
-    async with Scheduler(port=0, dashboard_address=":0") as scheduler:
-        async with Worker(scheduler.address, nthreads=2, dashboard_address=":0"):
-            print(scheduler.address, flush=True)
-            await scheduler.finished()
-
-asyncio.run(main())
-"""
-
 
 @pytest.fixture
 def doomed(monkeypatch):
     """A client, and what kills the scheduler that it is connected to."""
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True, env=env)
-    try:
-        # a client without a scheduler leaves its settings behind
-        with dask.config.set(scheduler=None), Client(process.stdout.readline().strip()) as client:
-            yield client, lambda: os.kill(process.pid, signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with scheduler_process() as (client, kill):
+        yield client, kill
 
 
 def make():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import dask
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, Event, LocalCluster, get_worker, secede
+from distributed import Client, LocalCluster, get_worker, secede
 from numpy.testing import assert_array_equal
 
+from benchmarks.kills import Killer, push_and_kill
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import LostServerError
@@ -26,8 +26,6 @@ KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
 SEED = int(os.environ.get("DASKML_KIT_SEED", "0"))
 pytestmark = pytest.mark.filterwarnings("ignore:the parameters have no replica")  # on a busy machine, for some time
-NAMES = ("0", "1", "2")
-SHAPES = {"table": (300, 4), "matrix": (20, 5), "vector": (7,), "number": ()}
 
 
 @pytest.fixture
@@ -40,113 +38,12 @@ def doomed(monkeypatch):
         yield client
 
 
-def increments(name, number):
-    """Return what a worker pushes: whole numbers, of some arrays, whole or a few rows of which some repeat."""
-    rng = np.random.default_rng([SEED, int(name), number])
-    chosen = [key for key in SHAPES if rng.random() < 0.6] or list(SHAPES)
-    pushed = {}
-    for key in chosen:
-        shape = SHAPES[key]
-        if shape and rng.random() < 0.5:
-            rows = rng.integers(shape[0], size=rng.integers(1, 6))
-            pushed[key] = SparseRows(rows, rng.integers(-9, 10, size=(len(rows), *shape[1:])).astype(float))
-        else:
-            pushed[key] = rng.integers(-9, 10, size=shape).astype(float)
-    return pushed
-
-
-def push_until(worker, event):
-    """Push until told to stop; return how many pushes were acknowledged.
-
-    It always pushes once: the next may be on some servers already, if it is another that was lost.
-    """
-    secede()
-    number = worker.resume()
-    stop = Event(event)
-    while True:
-        worker.push(increments(worker.name, number))
-        number += 1
-        if number % 7 == 0:
-            worker.pull()
-        if number % 10 == 0 and stop.is_set():
-            return number
-
-
-def total(counts):
-    """Return the sum of what workers pushed."""
-    sums = {key: np.zeros(shape) for key, shape in SHAPES.items()}
-    for name, count in counts.items():
-        for number in range(count):
-            for key, pushed in increments(name, number).items():
-                if isinstance(pushed, SparseRows):
-                    np.add.at(sums[key], pushed.rows, pushed.values)
-                else:
-                    sums[key] += pushed
-    return sums
-
-
-class Killer:
-    """Kills workers, each when all ranges have a replica again."""
-
-    def __init__(self, client, server):
-        self.client, self.server, self.rng, self.killed = client, server, np.random.default_rng(SEED), {}
-
-    def kill(self, address):
-        (pid,) = self.client.run(os.getpid, workers=[address]).values()
-        os.kill(pid, signal.SIGKILL)
-        self.killed[address] = time.monotonic()
-
-    def kill_any(self):
-        """Kill the worker of a primary, a replica or a worker."""
-        self.await_replicas()
-        self.await_pushes()
-        view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
-        places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
-        kind = self.rng.integers(3)
-        self.kill(self.rng.choice(places[kind]))
-        return ("server", "replica", "worker")[kind]
-
-    def await_pushes(self):
-        """Wait until each worker has pushed some more."""
-        before = self.pushes()
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            if all(now[1] > then[1] + 50 for now, then in zip(self.pushes(), before, strict=True)):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"workers push no more after {before}")
-
-    def pushes(self):
-        servers = self.server._own.servers
-        return [servers.ask(server, "number", name) for server in range(3) for name in NAMES]
-
-    def await_replicas(self):
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
-            alive = set(self.client.nthreads()).difference(self.killed)
-            if len(alive) >= 3 and all(place is not None and place.address in alive for place in held):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"no replica again: {self.server._remote.view}")
-
-
 def test_each_acknowledged_push_counts_once(doomed, capsys):
-    params = {key: np.zeros(shape) for key, shape in SHAPES.items()}
-    stop = Event("stop")
-    with ParameterServer(params, add(), staleness=np.inf, servers=3, client=doomed) as server:
-        tasks = {name: doomed.submit(push_until, server.worker(name), "stop", pure=False) for name in ("0", "1", "2")}
-        killer = Killer(doomed, server)
-        kinds = [killer.kill_any() for _ in range(KILLS)]
-        killer.await_replicas()
-        stop.set()
-        counts = {name: task.result(timeout=120) for name, task in tasks.items()}
-        found, failovers = server.pull(), server.failovers
+    pushed = push_and_kill(doomed, KILLS, SEED)
     with capsys.disabled():
-        print(f" {kinds}: {counts} pushes, {failovers} ranges changed hands", end=" ")
-    expected = total(counts)
-    for key in SHAPES:
-        assert_array_equal(found[key], expected[key])
+        print(f" {pushed.kinds}: {pushed.n_pushes} pushes", end=" ")
+    for key, expected in pushed.expected.items():
+        assert_array_equal(pushed.found[key], expected)
 
 
 def test_server_and_replica_in_one_moment(doomed, tmp_path):
@@ -158,7 +55,7 @@ def test_server_and_replica_in_one_moment(doomed, tmp_path):
         saved = server.pull()["w"]
         server.push({"w": np.ones(4)})
         waiting = doomed.submit(push_for_ever, server.worker("a"), pure=False, workers=[idle(doomed, server)])
-        Killer(doomed, server).await_replicas()
+        Killer(doomed, server, SEED).await_replicas()
         (held,) = server._remote.view.servers
         pids = doomed.run(os.getpid, workers=[held.primary.address, held.replica.address])
         for pid in pids.values():

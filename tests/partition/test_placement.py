@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.open import open_engine
-from daskml_kit.exceptions import DataError, LostDataError
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.partition import place, placement, random_partition, rebalance
 
@@ -180,14 +180,6 @@ def test_bad_input_is_named(client):
             call(np.ones((4, 2)), np.ones(3))
     with pytest.raises(DataError, match=r'strategy: expected "least_loaded" or "weighted", got \'round_robin\''):
         rebalance(np.ones((4, 2)), strategy="round_robin")
-
-
-def test_data_that_was_lost_says_what_to_do(client):
-    lost = client.submit(np.ones, 3, pure=False)
-    wait(lost)
-    lost.cancel()
-    with pytest.raises(LostDataError, match="cannot be computed again"):
-        placement._finish([lost])
 
 
 class TestWorkersThatComeAndGo:

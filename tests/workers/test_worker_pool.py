@@ -15,10 +15,10 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster, get_client
 
 from daskml_kit.data import collections as capacity
-from daskml_kit.engines.runtime import in_task, released_task_thread
 from daskml_kit.exceptions import LostDataError, MissingModuleError, NoWorkersError
 from daskml_kit.linear_model import LinearRegression
 from daskml_kit.workers.cluster_pool import ClusterPool
+from daskml_kit.workers.connection import finish, in_task, released_task_thread
 from daskml_kit.workers.worker_pool import LocalPool
 
 
@@ -177,6 +177,8 @@ def test_lost_data_are_told(doomed):
         pool.submit(abs, scattered["rows"], tag="it")
         with pytest.raises(LostDataError, match="persist data"):
             pool.next(60)
+        with pytest.raises(LostDataError, match="persist data"):
+            finish([doomed.submit(abs, scattered["rows"], pure=False)])
 
 
 @pytest.mark.timeout(120)

@@ -22,7 +22,6 @@ from sklearn.utils.validation import check_is_fitted
 from daskml_kit.arguments import check_number, naming
 from daskml_kit.base import restored
 from daskml_kit.data.collections import is_dask
-from daskml_kit.engines.runtime import released_task_thread
 from daskml_kit.model_selection.adaptive.holdout import hold_out
 from daskml_kit.model_selection.adaptive.model_pool import open_model_pool
 from daskml_kit.model_selection.adaptive.partial_fit import Candidate, ModelPool, ModelScore, TrainingSpec, run_policy
@@ -32,7 +31,7 @@ from daskml_kit.model_selection.search.cv_results import parameter_columns, warn
 from daskml_kit.model_selection.search.progress import FitProgress, notify
 from daskml_kit.model_selection.search.scoring import check_error_score
 from daskml_kit.model_selection.splits.base import seed_of
-from daskml_kit.workers.connection import telling_lost_scheduler
+from daskml_kit.workers.connection import released_task_thread, telling_lost_scheduler
 
 SEEDS = 2**32
 logger = logging.getLogger("daskml_kit.model_selection")

@@ -11,13 +11,14 @@ import numpy as np
 import sklearn.model_selection
 from dask.delayed import Delayed
 from dask.optimization import cull
-from distributed import Client, Future, futures_of, wait
+from distributed import Client, Future, futures_of
 
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import array_bytes, blocks_bytes, fits, is_dask, join, size_of
 from daskml_kit.data.shards import choose_holders
 from daskml_kit.model_selection.adaptive.partial_fit import Parts
 from daskml_kit.model_selection.splits.shuffle_split import train_test_split
+from daskml_kit.workers.connection import finish
 
 LARGEST_TEST = 0.2
 """By default one block's worth of rows is held out, and no greater share than this."""
@@ -90,10 +91,7 @@ class TrainingBlocks:
         test = dask.delayed(joined)([list(parts) for parts in split.test])
         parts = [part for parts in split.train for part in parts] if self.persisted else []
         futures = self._started([*parts, test])
-        wait(futures)
-        for future in futures:
-            if future.status != "finished":
-                future.result()
+        finish(futures)
         *held, self.test = futures
         width = len(split.train[0])
         self._blocks = [tuple(held[i : i + width]) for i in range(0, len(held), width)]

@@ -13,13 +13,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+import dask.array as da
+import dask.dataframe as dd
 import joblib
+import numpy as np
+import scipy.sparse as sp
+from dask.array.utils import meta_from_array
 from distributed import Client, Future
 
 from daskml_kit.data.align import align_rows, collect
+from daskml_kit.data.collections import array_bytes, blocks_bytes, free_memory, has_unknown
 from daskml_kit.engines.open import find_client
-from daskml_kit.engines.runtime import check_n_jobs, in_task, local_threads, released_task_thread
-from daskml_kit.exceptions import DamagedFileError
+from daskml_kit.engines.runtime import check_n_jobs, local_threads
+from daskml_kit.exceptions import DamagedFileError, DataError
 from daskml_kit.files import is_own
 from daskml_kit.model_selection.search.fit_and_score import BatchReport, FitBatch, Numbered, fit_candidates
 from daskml_kit.model_selection.search.fold import (
@@ -32,7 +38,7 @@ from daskml_kit.model_selection.search.fold import (
 )
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.workers.cluster_pool import ClusterPool
-from daskml_kit.workers.connection import wait_for_workers
+from daskml_kit.workers.connection import in_task, released_task_thread, wait_for_workers
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -143,6 +149,8 @@ class ClusterFitPool(FitPool):
 
     def assemble(self, split: int, slots: Sequence[str]) -> RemoteFold:
         key, sides = f"daskml-fold-{uuid.uuid4().hex}", self.data.take(split)
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        require_room(sides["X"][0], max((w["memory_limit"] or np.inf for w in workers), default=np.inf), "a worker")
         files: Any
         if self.folder:
             files = dump_fold(Path(self.folder, key), sides)
@@ -217,9 +225,33 @@ def open_fit_pool(spec: EvaluationSpec, candidates: Sequence[Mapping[str, Any]],
             yield workers
         return
     n_threads = joblib.cpu_count() if n_jobs is not None and n_jobs < 0 else n_jobs or local_threads()
+    if data.is_lazy:
+        require_room(data.columns["X"], free_memory(None), "this process")
     in_memory = data.computed() if data.is_lazy else data
     with closing(FitPool(LocalPool(n_threads), spec, candidates, in_memory)) as threads:
         yield threads
+
+
+def require_room(rows: Any, room: float, where: str) -> None:
+    """Raise where rows that estimators need at once have no place; of CSR and of unknown rows nobody knows before.
+
+    Raises
+    ------
+    DataError
+        It says how large they are, and what can be done.
+    """
+    if isinstance(rows, da.Array) and not has_unknown(rows) and not sp.issparse(meta_from_array(rows)):
+        n_bytes = array_bytes(rows)
+    elif isinstance(rows, dd.DataFrame):
+        n_bytes = blocks_bytes(rows.to_delayed())
+    else:
+        return
+    if n_bytes > room:
+        raise DataError(
+            f"X: an estimator that takes no Dask data needs its training rows in memory, {n_bytes / 1e9:.3g} GB, and "
+            f"{where} has {room / 1e9:.3g} GB: take one of daskml_kit, an adaptive search over one with partial_fit, "
+            "fewer rows, or more memory"
+        )
 
 
 _opened: dict[str, tuple[Fold, str]] = {}

@@ -1,0 +1,91 @@
+"""What fits leave behind: no key on the scheduler, and no memory of the client or the workers."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+import dask.array as da
+import psutil
+import pytest
+import sklearn.linear_model
+
+from daskml_kit.cluster import KMeans
+from daskml_kit.engines import open as opening
+from daskml_kit.exceptions import DataError
+from daskml_kit.linear_model import LogisticRegression, Ridge, SGDClassifier
+from daskml_kit.metrics import accuracy_score
+from daskml_kit.model_selection import GridSearchCV, HyperbandSearchCV
+from daskml_kit.partition import hash_partition
+from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
+
+GRID = {"alpha": [0.1, 1.0]}
+N_FITS = 200
+N_ROWS = 8_000
+MOST_BYTES = 40 * 2**20
+"""An eighth of what the data of all fits take: 320 kB each."""
+
+
+def make(seed=0):
+    X = da.random.default_rng(seed).normal(size=(N_ROWS, 5), chunks=(2_000, 5))
+    return X, (X[:, 0] > 0).astype(int)
+
+
+def refused(X, y):
+    with pytest.raises(DataError, match="NaN"):
+        Ridge().fit(da.where(X > 1, float("nan"), X), y)
+
+
+WORKS = {
+    "small fit": lambda X, y: Ridge().fit(X, y),
+    "fit": lambda X, y: LogisticRegression().fit(X, y),
+    "steps": lambda X, y: SGDClassifier(max_iter=1, tol=None).fit(X, y),
+    "refused fit": refused,
+    "fused search": lambda X, y: GridSearchCV(Ridge(), GRID, cv=2).fit(X, y),
+    "task search": lambda X, y: GridSearchCV(sklearn.linear_model.Ridge(), GRID, cv=2).fit(X, y),
+    "adaptive search": lambda X, y: HyperbandSearchCV(sklearn.linear_model.SGDClassifier(), GRID, max_iter=2).fit(
+        X, y, classes=[0, 1]
+    ),
+    "k-means": lambda X, y: KMeans(2, n_init=1).fit(X),
+    "transformer": lambda X, y: StandardScaler().fit_transform(X).sum().compute(),
+    "table": lambda X, y: OneHotEncoder().fit((X > 0).astype(int)),
+    "predictions": lambda X, y: accuracy_score(y, LogisticRegression().fit(X, y).predict(X)),
+    "shuffle": lambda X, y: hash_partition(X, by=y).sum().compute(),
+}
+
+
+def keys(dask_scheduler):
+    return sorted(map(str, dask_scheduler.tasks))
+
+
+def keys_left(client, before):
+    """Return the keys that the scheduler does not forget, but for those that were there before."""
+    gc.collect()
+    deadline = time.monotonic() + 60
+    while (left := sorted(set(client.run_on_scheduler(keys)).difference(before))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))
+def test_no_key_is_left(client, monkeypatch, work):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    before = client.run_on_scheduler(keys)
+    work(*make())
+    assert keys_left(client, before) == []
+
+
+def resident():
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+
+def test_many_fits_leave_client_and_workers_as_they_were(client, monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    before = {}
+    for number in range(-40, N_FITS):
+        if number == 0:
+            before = {"client": resident(), **client.run(resident)}
+        WORKS["fused search" if number % 20 == 0 else "small fit"](*make(number + 40))
+    after = {"client": resident(), **client.run(resident)}
+    assert {name: grown for name in before if (grown := after[name] - before[name]) > MOST_BYTES} == {}
