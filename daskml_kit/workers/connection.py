@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -17,6 +18,7 @@ from dask.utils import parse_timedelta
 from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of, get_client
 
 from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
+from daskml_kit.workers.hedging import Hedge, silent_workers
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
 
@@ -26,8 +28,10 @@ LOST_BLOCK = (
 )
 LOSSES = {"lost dependencies", "already forgotten", "unknown"}
 """Reasons that Dask gives for a cancelled task where what it needs was lost."""
-CHECK_SECONDS = 1.0
+CHECK_SECONDS = 0.5
 """Between two looks at the cluster while its results are waited for."""
+ANSWER_SECONDS = 10.0
+"""What is called on workers outside of tasks takes far less."""
 NOTICED_SECONDS = 2.0
 """Within these a client notices that its scheduler is gone."""
 
@@ -47,9 +51,25 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
     if not (threads := watch.check()):
         waiting = client.submit(int, pure=False)  # an adaptive cluster starts workers only for tasks
         while not (threads := watch.check()):
-            time.sleep(CHECK_SECONDS / 20)
+            time.sleep(CHECK_SECONDS / 10)
         waiting.release()
     return threads
+
+
+def run_on_workers(client: Client, function: Callable[..., Any], *args: Any, workers: Collection[str] = ()) -> list[Any]:
+    """Call a function on all workers, or some, outside of tasks; return what those return that answer.
+
+    Workers that are silent, or do not answer within `ANSWER_SECONDS`, carry it out when they are back.
+    """
+    silent = silent_workers(client)
+    called = [worker for worker in workers or client.nthreads()]
+    results: dict[str, Any] = {}
+    for group, seconds in (([w for w in called if w in silent], 0.0), ([w for w in called if w not in silent], ANSWER_SECONDS)):
+        if group:
+            running = client.run(function, *args, workers=group, on_error="ignore", asynchronous=True)
+            with suppress(TimeoutError, OSError):  # where the cluster is gone, there is nobody to call
+                results = asyncio.run_coroutine_threadsafe(running, client.loop.asyncio_loop).result(seconds)
+    return list(results.values())
 
 
 def require_connection(client: Client) -> None:
@@ -100,7 +120,7 @@ def _is_lost(client: Client, error: Exception) -> bool:
     """Return whether a client has lost its scheduler, which a call to it that breaks off may tell a moment before."""
     deadline = time.monotonic() + (NOTICED_SECONDS if isinstance(error, OSError) else 0)
     while client.status == "running" and time.monotonic() < deadline:
-        time.sleep(CHECK_SECONDS / 20)
+        time.sleep(CHECK_SECONDS / 10)
     return bool(client.status != "running")
 
 
@@ -142,8 +162,12 @@ class ClusterWatch:
         return threads
 
 
-def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[Any]:
+def gather(
+    client: Client, futures: Sequence[Future], needed: Any = (), hedge: Hedge | None = None
+) -> list[Any]:
     """Return the results of futures, however long they take, while the cluster is alive.
+
+    What waits for a silent worker is computed on another, too, and what comes first is taken: see `Hedge`.
 
     Parameters
     ----------
@@ -152,6 +176,8 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
     futures : sequence of Future
     needed : object
         The arguments of their tasks: where these are cancelled, an error of a future among them is the reason.
+    hedge : Hedge, optional
+        Keeps the stand-ins of ``needed``, for tasks to come.
 
     Raises
     ------
@@ -164,22 +190,28 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
     CancelledError
         Where someone else has cancelled a task.
     """
-    found = asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
+    hedge = hedge or Hedge(client)
+    calls = [_start(client, futures)]
     watch = ClusterWatch(client)
     try:
         while True:
-            try:
-                results, error = found.result(CHECK_SECONDS)
-            except TimeoutError:
+            done, _ = concurrent.futures.wait(calls, CHECK_SECONDS, concurrent.futures.FIRST_COMPLETED)
+            if not done:
                 watch.check()
+                if hedge.look([*futures, *futures_of(needed)]):
+                    calls.append(_start(client, [hedge.stand_ins.get(future.key, future) for future in futures]))
                 continue
+            results, error = done.pop().result()
             if isinstance(error, CancelledError):
                 raise _reason(client, error, needed) from error
             if error is not None:
                 raise error
+            client.cancel([future for future in futures if future.key in hedge.stand_ins])  # ends the other calls
             return results
-    finally:
-        found.cancel()
+    except BaseException:
+        for call in calls:
+            call.cancel()
+        raise
 
 
 def _reason(client: Client, error: Any, needed: Any) -> BaseException:
@@ -205,6 +237,10 @@ def _told(error: Any) -> BaseException:
         f"the cluster cannot import what the fit sends to it: {cause}; install it on the scheduler and the workers",
         name=cause.name,
     )
+
+
+def _start(client: Client, futures: Sequence[Future]) -> concurrent.futures.Future[Any]:
+    return asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
 
 
 async def _outcome(client: Client, futures: Sequence[Future]) -> tuple[list[Any], BaseException | None]:
