@@ -96,6 +96,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             if self.client.status == "running":
                 self.client.cancel(futures)
             raise
+        if late := [future for future in futures if not future.done()]:
+            self.client.cancel(late)
         self._adopt({key: future for key, future in self._hedge.stand_ins.items() if future.status == "finished"})
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)

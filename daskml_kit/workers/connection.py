@@ -15,7 +15,7 @@ from weakref import WeakSet
 import dask
 from dask.typing import Key
 from dask.utils import parse_timedelta
-from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of, get_client
+from distributed import CancelledError, Client, Future, Scheduler, SchedulerPlugin, futures_of, get_client, wait
 
 from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
 from daskml_kit.workers.hedging import Hedge, silent_workers
@@ -206,8 +206,7 @@ def gather(
                 raise _reason(client, error, needed) from error
             if error is not None:
                 raise error
-            client.cancel([future for future in futures if future.key in hedge.stand_ins])  # ends the other calls
-            return results
+            return results  # the other calls end with their futures, whose owner may cancel them
     except BaseException:
         for call in calls:
             call.cancel()
@@ -237,6 +236,30 @@ def _told(error: Any) -> BaseException:
         f"the cluster cannot import what the fit sends to it: {cause}; install it on the scheduler and the workers",
         name=cause.name,
     )
+
+
+def settle(client: Client, futures: Sequence[Future]) -> dict[Any, Future]:
+    """Wait until tasks have ended; return by their keys their futures, or stand-ins where workers were silent.
+
+    Raises
+    ------
+    NoWorkersError, LostSchedulerError
+        As `gather` does.
+    """
+    hedge, watch = Hedge(client), ClusterWatch(client)
+    while True:
+        ended = {
+            future.key: next((own for own in (hedge.stand_ins.get(future.key), future) if own and own.done()), None)
+            for future in futures
+        }
+        waiting = [future for future in futures if ended[future.key] is None]
+        if not waiting:
+            return {key: own for key, own in ended.items() if own}
+        try:
+            wait([hedge.stand_ins.get(future.key, future) for future in waiting], CHECK_SECONDS)
+        except TimeoutError:
+            watch.check()
+            hedge.look(waiting)
 
 
 def _start(client: Client, futures: Sequence[Future]) -> concurrent.futures.Future[Any]:
