@@ -63,7 +63,7 @@ class Hedge:
         self.stand_ins: dict[Any, Future] = {}
         self._told: set[str] = set()
 
-    def look(self, futures: Iterable[Future]) -> bool:
+    def look(self, futures: Iterable[Future]) -> list[Any]:
         """Start those of some tasks anew that wait for a silent worker, or whose results only such workers have.
 
         With them are computed again, from the tasks that the scheduler keeps, the inputs that cannot be had elsewhere.
@@ -71,12 +71,12 @@ class Hedge:
 
         Returns
         -------
-        bool
-            Whether there are new stand-ins.
+        list
+            Keys of the futures that have a new stand-in.
         """
         self.silent = silent_workers(self.client)
         if not self.silent:
-            return False
+            return []
         own = {future.key: self.stand_ins.get(future.key, future).key for future in futures}
         specs, hopeless = self.client.run_on_scheduler(_find_stuck(), list(own.values()), set(self.silent))
         self._tell(bool(specs), bool(hopeless))
@@ -85,12 +85,12 @@ class Hedge:
         wanted = {first: names[key] for first, key in own.items() if key in specs}
         live = [worker for worker in self.client.nthreads() if worker not in self.silent]
         if not (wanted and live):
-            return False
+            return []
         placed = {"workers": live, "allow_other_workers": True}
         self.stand_ins.update(
             zip(wanted, self.client.get(graph, [*wanted.values()], sync=False, **placed), strict=True)
         )
-        return True
+        return list(wanted)
 
     def _tell(self, some_again: bool, some_hopeless: bool) -> None:
         new = sorted(set(self.silent) - self._told)
