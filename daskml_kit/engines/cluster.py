@@ -23,7 +23,7 @@ from daskml_kit.engines.block_cache import cache_of_task, close_on_worker, open_
 from daskml_kit.engines.engine import Profile, chunk_of, load
 from daskml_kit.engines.runtime import computing
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
-from daskml_kit.workers.connection import gather, run_on_workers, wait_for_workers
+from daskml_kit.workers.connection import gather, run_on_workers, settle, wait_for_workers
 from daskml_kit.workers.hedging import Hedge, silent_workers
 
 MERGE_WIDTH = 8
@@ -94,10 +94,11 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             parts = gather(self.client, futures, self._sources, self._hedge)
         except BaseException:
             if self.client.status == "running":
+                self._hedge.release()
                 self.client.cancel(futures)
             raise
-        if late := [future for future in futures if not future.done()]:
-            self.client.cancel(late)
+        for future in futures:
+            future.release()  # what a silent worker was to do, too
         self._adopt({key: future for key, future in self._hedge.stand_ins.items() if future.status == "finished"})
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)
@@ -181,7 +182,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         if self._avoided != silent.keys():
             self._avoided = set(silent)
             self._hedge.look(futures_of([tuple(block) for block in self.blocks if isinstance(block, Remote)]))
-            self._adopt(self._hedge.stand_ins)
+            started = dict(self._hedge.stand_ins)
+            settled = settle(self.client, list(started.values()))
+            self._adopt({key: settled[future.key] for key, future in started.items()})
 
     def _adopt(self, stand_ins: Mapping[Any, Future]) -> None:
         """Read from now on the blocks that were computed again in place of those of silent workers."""

@@ -100,6 +100,7 @@ class ClusterPool(WorkerPool):
 
     def close(self) -> None:
         if self.client.status == "running":
+            self._hedge.release()
             self.client.cancel([*self._started.values()])
 
     def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
@@ -149,8 +150,9 @@ class ClusterPool(WorkerPool):
 
     def _result(self, future: Future) -> Any:
         found = gather(self.client, [future], self._given.pop(future.key, ()), self._hedge)[0]
-        if not future.done():
-            self.client.cancel([future])
+        if not future.done():  # its worker, should it be back, has nothing to do for us
+            del self._started[future.key]
+            future.release()
         self._hedge.stand_ins.pop(future.key, None)
         return found
 

@@ -81,7 +81,10 @@ class Hedge:
         specs, hopeless = self.client.run_on_scheduler(_find_stuck(), list(own.values()), set(self.silent))
         self._tell(bool(specs), bool(hopeless))
         names = {key: f"daskml-again-{uuid.uuid4().hex}" for key in specs}
-        graph = {names[key]: spec.substitute(names, key=names[key]) for key, spec in specs.items()}
+        graph = {
+            names[key]: (_same, Future(key, self.client)) if spec is None else spec.substitute(names, key=names[key])
+            for key, spec in specs.items()
+        }
         wanted = {first: names[key] for first, key in own.items() if key in specs}
         live = [worker for worker in self.client.nthreads() if worker not in self.silent]
         if not (wanted and live):
@@ -91,6 +94,12 @@ class Hedge:
             zip(wanted, self.client.get(graph, [*wanted.values()], sync=False, **placed), strict=True)
         )
         return list(wanted)
+
+    def release(self) -> None:
+        """Let go of the stand-ins; before tasks are canceled, since the scheduler fails where others depend on them."""
+        for future in self.stand_ins.values():
+            future.release()
+        self.stand_ins.clear()
 
     def _tell(self, some_again: bool, some_hopeless: bool) -> None:
         new = sorted(set(self.silent) - self._told)
@@ -104,31 +113,42 @@ class Hedge:
             logger.warning("silent workers: what they have or compute is computed on others, too: %s", who)
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 def _find_stuck() -> Callable[..., tuple[dict[Any, Any], list[Any]]]:
     # A function inside of a function is pickled with its code: a scheduler need not have this package.
     def find_stuck(
         keys: Collection[Any], silent: Collection[str], dask_scheduler: Scheduler
     ) -> tuple[dict[Any, Any], list[Any]]:
-        """Return the tasks that computing ``keys`` without silent workers takes, and the keys it is impossible for."""
+        """Return the tasks that computing ``keys`` without silent workers takes, and the keys it is impossible for.
+
+        A task is None where its result lies on another worker, too, and is to be had from there.
+        """
         stuck: dict[Any, bool] = {}
         specs: dict[Any, Any] = {}
         stack = [key for key in keys if key in dask_scheduler.tasks]
         while stack:
             task = dask_scheduler.tasks[stack[-1]]
             holders = {worker.address for worker in task.who_has or ()}
-            if task.key in stuck or task.state == "erred" or not holders.issubset(silent):
+            if task.key in stuck or task.state == "erred" or (holders and holders.isdisjoint(silent)):
                 stuck.setdefault(stack.pop(), False)
+                continue
+            if not holders.issubset(silent):  # others could ask the silent one for it
+                stuck[task.key], specs[stack.pop()] = True, None
                 continue
             unknown = [other.key for other in task.dependencies if other.key not in stuck]
             if unknown:
                 stack += unknown
                 continue
-            key = stack.pop()
+            key, runner = stack.pop(), task.processing_on
+            missing = [other for other in task.dependencies if runner is None or runner not in (other.who_has or ())]
             stuck[key] = (
                 bool(holders)
                 or task.state == "released"  # not kept, and needed by what is computed again
-                or (task.processing_on is not None and task.processing_on.address in silent)
-                or any(stuck[other.key] for other in task.dependencies)
+                or (runner is not None and runner.address in silent)
+                or any(stuck[other.key] for other in missing)
             )
             placed = task.worker_restrictions or task.host_restrictions or task.resource_restrictions
             can_move = task.run_spec is not None and not task.actor and (task.loose_restrictions or not placed)
