@@ -56,17 +56,19 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
     return threads
 
 
-def run_on_workers(client: Client, function: Callable[..., Any], *args: Any, workers: Collection[str] = ()) -> list[Any]:
+def run_on_workers(
+    client: Client, function: Callable[..., Any], *args: Any, workers: Collection[str] = ()
+) -> list[Any]:
     """Call a function on all workers, or some, outside of tasks; return what those return that answer.
 
     Workers that are silent, or do not answer within `ANSWER_SECONDS`, carry it out when they are back.
     """
     silent = silent_workers(client)
-    called = [worker for worker in workers or client.nthreads()]
+    called = set(workers or client.nthreads())
     results: dict[str, Any] = {}
-    for group, seconds in (([w for w in called if w in silent], 0.0), ([w for w in called if w not in silent], ANSWER_SECONDS)):
+    for group, seconds in ((called.intersection(silent), 0.0), (called.difference(silent), ANSWER_SECONDS)):
         if group:
-            running = client.run(function, *args, workers=group, on_error="ignore", asynchronous=True)
+            running = client.run(function, *args, workers=list(group), on_error="ignore", asynchronous=True)
             with suppress(TimeoutError, OSError):  # where the cluster is gone, there is nobody to call
                 results = asyncio.run_coroutine_threadsafe(running, client.loop.asyncio_loop).result(seconds)
     return list(results.values())
@@ -162,9 +164,7 @@ class ClusterWatch:
         return threads
 
 
-def gather(
-    client: Client, futures: Sequence[Future], needed: Any = (), hedge: Hedge | None = None
-) -> list[Any]:
+def gather(client: Client, futures: Sequence[Future], needed: Any = (), hedge: Hedge | None = None) -> list[Any]:
     """Return the results of futures, however long they take, while the cluster is alive.
 
     What waits for a silent worker is computed on another, too, and what comes first is taken: see `Hedge`.

@@ -1,7 +1,7 @@
 """Hedging against hung workers: what only silent workers have or compute is computed on others, too, under new names.
 
-A worker is silent whose last heartbeat is `SILENT_SECONDS` older than the newest of all workers, and four times as old as
-that of the median worker: where all are late, as in tasks that hold the interpreter, none is taken for hung.
+A worker is silent whose last heartbeat is by `SILENT_SECONDS` older than the newest of all workers, and four times as
+old as that of the median worker: where all are late, as in tasks that hold the interpreter, none is taken for hung.
 """
 
 from __future__ import annotations
