@@ -128,7 +128,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         return HighLevelGraph(layers, dependencies), top
 
     def homes(self) -> list[str]:
-        """Return for each block a worker that holds it, or is to load it."""
+        """Return for each block a worker that holds it, or is to load it, and is not silent."""
+        self._avoid(silent_workers(self.client))
+        self._follow_workers()
         return self._homes()[0]
 
     def sources(self, positions: Sequence[int]) -> Any:
