@@ -192,8 +192,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         """Read from now on the blocks that were computed again in place of those of silent workers."""
         for position, block in enumerate(self.blocks):
             if stand_ins and isinstance(block, Remote) and not self.graph:
-                parts = [part and stand_ins.get(part.key, part) for part in block[:4]]
-                self.blocks[position] = Remote(*parts, block.place)
+                X, y, weight, fold = (part and stand_ins.get(part.key, part) for part in block[:4])
+                self.blocks[position] = Remote(X, y, weight, fold, block.place)
         self._hedge.stand_ins.clear()
 
     def _plan(self) -> None:

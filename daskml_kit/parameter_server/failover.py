@@ -37,8 +37,8 @@ UNGUARDED_AFTER = 10.0
 class FailoverSupervisor:
     """Supervisor of the actors of each range: makes a new primary or replica when a worker is lost, or falls silent.
 
-    The scheduler is the one authority on who is there; an old primary that lives on somewhere cannot acknowledge a push,
-    since its replica follows the new epoch. What only silent workers have is waited for.
+    The scheduler is the one authority on who is there; an old primary that lives on somewhere cannot acknowledge a
+    push, since its replica follows the new epoch. What only silent workers have is waited for.
 
     Parameters
     ----------

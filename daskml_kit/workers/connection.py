@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 import dask
@@ -34,6 +34,9 @@ ANSWER_SECONDS = 10.0
 """What is called on workers outside of tasks takes far less."""
 NOTICED_SECONDS = 2.0
 """Within these a client notices that its scheduler is gone."""
+
+Outcome: TypeAlias = tuple[list[Any], BaseException | None]
+"""Results of tasks, or the error of one."""
 
 logger = logging.getLogger(__name__)
 _repaired: WeakSet[Client] = WeakSet()
@@ -264,11 +267,11 @@ def settle(client: Client, futures: Sequence[Future]) -> dict[Any, Future]:
             hedge.look(waiting)
 
 
-def _start(client: Client, futures: Sequence[Future]) -> concurrent.futures.Future[Any]:
+def _start(client: Client, futures: Sequence[Future]) -> concurrent.futures.Future[Outcome]:
     return asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
 
 
-async def _outcome(client: Client, futures: Sequence[Future]) -> tuple[list[Any], BaseException | None]:
+async def _outcome(client: Client, futures: Sequence[Future]) -> Outcome:
     # An error is returned: raised, that of a cancelled future would be taken for the end of this coroutine.
     try:
         return await client.gather(list(futures), asynchronous=True), None
