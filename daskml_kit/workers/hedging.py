@@ -14,8 +14,8 @@ from typing import Any
 from distributed import Client, Future, Scheduler
 
 SILENT_SECONDS = 5.0
-"""A worker sends a heartbeat each half second, or each few seconds in a cluster of hundreds; one that imports modules on
-a busy machine was seen to send none for four."""
+"""A worker sends a heartbeat each half second, or each few seconds in a cluster of hundreds; one that imports modules
+on a busy machine was seen to send none for four."""
 
 logger = logging.getLogger(__name__)
 
