@@ -35,7 +35,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["__main__"],
     ],
     "engines": [["runtime"], ["block_cache"], ["engine"], ["cluster", "checkpoint"], ["open"]],
-    "workers": [["worker_pool", "connection"], ["cluster_pool"]],
+    "workers": [["worker_pool", "hedging"], ["connection"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol"],
         ["layout"],

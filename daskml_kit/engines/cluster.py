@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, futures_of, get_worker
 
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, size_of
@@ -23,7 +23,8 @@ from daskml_kit.engines.block_cache import cache_of_task, close_on_worker, open_
 from daskml_kit.engines.engine import Profile, chunk_of, load
 from daskml_kit.engines.runtime import computing
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
-from daskml_kit.workers.connection import gather, wait_for_workers
+from daskml_kit.workers.connection import gather, run_on_workers, settle, wait_for_workers
+from daskml_kit.workers.hedging import Hedge, silent_workers
 
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
@@ -74,6 +75,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._paces: dict[str, Pace] = {}
         self._threads: Mapping[str, int] = {}
         self._name, self._passes, self._cache = uuid.uuid4().hex, count(), cache
+        self._hedge, self._avoided = Hedge(client), set[str]()
         self.profile = Profile(where="on the workers of the cluster")
         self._follow_workers()
 
@@ -89,11 +91,15 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         graph, top = self._graph(reduction)
         futures = self.client.get(graph, top, sync=False)
         try:
-            parts = gather(self.client, futures, self._sources)
+            parts = gather(self.client, futures, self._sources, self._hedge)
         except BaseException:
             if self.client.status == "running":
+                self._hedge.release()
                 self.client.cancel(futures)
             raise
+        for future in futures:
+            future.release()  # what a silent worker was to do, too
+        self._adopt({key: future for key, future in self._hedge.stand_ins.items() if future.status == "finished"})
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)
         self.profile.add(sum(pace.seconds for pace in self._paces.values()), len(graph) - len(self.graph or ()))
@@ -122,7 +128,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         return HighLevelGraph(layers, dependencies), top
 
     def homes(self) -> list[str]:
-        """Return for each block a worker that holds it, or is to load it."""
+        """Return for each block a worker that holds it, or is to load it, and is not silent."""
+        self._avoid(silent_workers(self.client))
+        self._follow_workers()
         return self._homes()[0]
 
     def sources(self, positions: Sequence[int]) -> Any:
@@ -152,21 +160,41 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self.profile.stop()
         if self._cache:
             with suppress(OSError):  # where the cluster is gone, so are its files
-                self.client.run(close_on_worker, self._name, on_error="ignore")
+                run_on_workers(self.client, close_on_worker, self._name)
 
     def _submit(self, function: Callable[..., Any], *args: Any, worker: str, key: str | None = None) -> Future:
         return self.client.submit(function, *args, key=key, pure=False, workers=[worker], allow_other_workers=True)
 
     def _follow_workers(self) -> None:
-        """Share the blocks out anew where workers joined or left since the last pass."""
+        """Share the blocks out anew where workers joined, left, fell silent or are back since the last pass."""
         threads = wait_for_workers(self.client)
+        if self._hedge.silent or not self._threads:
+            self._avoid(silent_workers(self.client))
+        threads = {worker: n_threads for worker, n_threads in threads.items() if worker not in self._avoided}
         if threads != self._threads:
             joined = [worker for worker in threads if worker not in self._threads]
             if self._cache and joined:
-                self.client.run(open_on_worker, self._name, self._cache, workers=joined, on_error="ignore")
+                run_on_workers(self.client, open_on_worker, self._name, self._cache, workers=joined)
             self._threads = threads
             self.profile.n_threads = sum(threads.values())
             self._plan()
+
+    def _avoid(self, silent: Mapping[str, float]) -> None:
+        """Give silent workers no blocks, and let others compute those that nobody else has."""
+        if self._avoided != silent.keys():
+            self._avoided = set(silent)
+            self._hedge.look(futures_of([tuple(block) for block in self.blocks if isinstance(block, Remote)]))
+            started = dict(self._hedge.stand_ins)
+            settled = settle(self.client, list(started.values()))
+            self._adopt({key: settled[future.key] for key, future in started.items()})
+
+    def _adopt(self, stand_ins: Mapping[Any, Future]) -> None:
+        """Read from now on the blocks that were computed again in place of those of silent workers."""
+        for position, block in enumerate(self.blocks):
+            if stand_ins and isinstance(block, Remote) and not self.graph:
+                X, y, weight, fold = (part and stand_ins.get(part.key, part) for part in block[:4])
+                self.blocks[position] = Remote(X, y, weight, fold, block.place)
+        self._hedge.stand_ins.clear()
 
     def _plan(self) -> None:
         """Share the blocks out: those a worker holds in runs for its threads, no run above its share of memory."""
@@ -195,7 +223,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         holders: Mapping[Any, Sequence[str]] = self.client.who_has(futures)
         sizes = self.client.nbytes([future.key for future in futures], summary=False)
         read = [sizes.get(future.key, 0) for future in futures]
-        homes = choose_holders([holders.get(future.key) or workers for future in futures], read)
+        live = [[worker for worker in holders.get(future.key, ()) if worker in self._threads] for future in futures]
+        homes = choose_holders([held or workers for held in live], read)
         idle = set(workers).difference(homes)
         return balance(homes, read, self._shares(), idle) if idle else homes, read
 

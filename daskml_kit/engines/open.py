@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,12 +65,13 @@ from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
 from daskml_kit.workers.connection import (
-    finish,
     free_placed_tasks,
+    gather,
     held_futures,
     released_task_thread,
     require_connection,
     require_own_process,
+    settle,
     telling_lost_scheduler,
     wait_for_workers,
 )
@@ -232,7 +234,7 @@ def _over_futures(
     """Read the blocks beside the workers that hold them, or here where they are small."""
     n_bytes = sum(client.nbytes([future.key for future in columns["X"]], summary=False).values())
     if here.may_fetch(n_bytes):
-        values = dict(zip(columns, client.gather(list(columns.values())), strict=True))
+        values = {name: gather(client, futures) for name, futures in columns.items()}
         engine = _over_values(values, places, here.n_threads)
         engine.profile.where += f", which fetched {n_bytes / 1e6:.3g} MB of X"
         logger.info("fitted %s", engine.profile.where)
@@ -256,8 +258,17 @@ def _persist(client: Client | None, arrays: dict[str, da.Array]) -> dict[str, da
     waiting = {name: array for name, array in arrays.items() if not _is_persisted(array)}
     started = client.persist(list(waiting.values())) if waiting else []
     held = {**arrays, **dict(zip(waiting, started, strict=True))}
-    finish(futures_of(list(held.values())))
-    return held
+    settled = settle(client, futures_of(list(held.values())))
+    return {name: _of_futures(array, settled) for name, array in held.items()}
+
+
+def _of_futures(array: da.Array, settled: Mapping[Any, Future]) -> da.Array:
+    """Return a persisted array as it is, or with other futures under a name of its own."""
+    own = {future.key: settled[future.key] for future in futures_of(array)}
+    if all(future.key == key for key, future in own.items()):
+        return array
+    name = f"daskml-held-{uuid.uuid4().hex}"
+    return da.Array({(name, *key[1:]): future for key, future in own.items()}, name, array.chunks, meta=array)
 
 
 def _is_persisted(array: da.Array) -> bool:
@@ -265,8 +276,8 @@ def _is_persisted(array: da.Array) -> bool:
 
 
 def _block_futures(array: da.Array) -> list[Future]:
-    by_key = {future.key: future for future in futures_of(array)}
-    return [by_key[key] for key in block_keys(array)]
+    held = dict(array.__dask_graph__())
+    return [held[key] for key in block_keys(array)]
 
 
 def _memory(values: Any) -> Array | None:
@@ -375,7 +386,7 @@ def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_th
     graph = HighLevelGraph.merge(*(block.__dask_graph__() for block in blocks))
     if client is not None and held:
         futures = {future.key: future for future in futures_of(blocks)}
-        finish(list(futures.values()))
+        futures = settle(client, list(futures.values()))
         return _over_futures(client, {"X": [futures[key] for key in keys]}, places, _Here(n_threads))
     if client is not None:
         return FuturesEngine(

@@ -20,11 +20,14 @@ from daskml_kit.parameter_server.replica import ActorRef, ReplicaGroup, ServerAc
 from daskml_kit.parameter_server.rpc import Address
 from daskml_kit.parameter_server.state_machine import StateMachine
 from daskml_kit.workers.connection import require_connection
+from daskml_kit.workers.hedging import silent_workers
 
 T = TypeVar("T")
 
 INTERVAL = 0.1
 """Seconds between two looks at the scheduler's list of workers."""
+SILENCE_INTERVAL = 0.5
+"""Seconds between two looks which workers are silent: that takes the scheduler longer."""
 PATIENCE = 60.0
 """Seconds that an actor may take to be made at the start, or to answer."""
 UNGUARDED_AFTER = 10.0
@@ -32,10 +35,10 @@ UNGUARDED_AFTER = 10.0
 
 
 class FailoverSupervisor:
-    """Supervisor of the actors of each range: makes a new primary or replica when a worker leaves the scheduler's list.
+    """Supervisor of the actors of each range: makes a new primary or replica when a worker is lost, or falls silent.
 
-    The scheduler's list of workers is the one authority on who is there; an old primary that lives on somewhere cannot
-    acknowledge a push, since its replica follows the new epoch.
+    The scheduler is the one authority on who is there; an old primary that lives on somewhere cannot acknowledge a
+    push, since its replica follows the new epoch. What only silent workers have is waited for.
 
     Parameters
     ----------
@@ -63,6 +66,8 @@ class FailoverSupervisor:
         self.client, self._replicas, self._last_snapshot = client, replicas, last_snapshot
         self._variable = Variable(self.name, client=client)
         self._held: dict[str, Future] = {}
+        self._silent: dict[str, float] = {}
+        self._looked = 0.0
         self._spares: dict[str, Future] = {}
         """An empty actor on each worker: later, its threads may all be busy."""
         self.failovers = 0
@@ -146,18 +151,20 @@ class FailoverSupervisor:
             self._publish(ServerView(tuple(servers)))
 
     def _supervised(self, number: int, server: ReplicaGroup, workers: list[str]) -> ReplicaGroup:
+        places = [place.address for place in (server.primary, server.replica) if place is not None]
         has_primary = server.primary.address in workers
         has_replica = server.replica is not None and server.replica.address in workers
         wants = self._replicas and len(workers) > 1
         if has_primary and server.epoch and (has_replica or (not wants and server.replica is None)):
             return server
-        if not has_primary and server.epoch:
-            self.failovers += 1
         if not has_primary and not has_replica:
+            if self._silent.keys() & places:
+                return server  # it may be back, with all that it has acknowledged
             raise LostServerError(
                 f"range {number} of the parameters was lost with the workers that held it"
                 f"{' and its replica' if self._replicas else ''}; {self._last_snapshot()}"
             )
+        self.failovers += not has_primary and server.epoch > 0
         primary = server.primary if has_primary or server.replica is None else server.replica
         replica = self._make_replica(server, primary, workers) if wants else None
         if replica is None and has_primary and server.epoch and server.replica is None:
@@ -239,8 +246,11 @@ class FailoverSupervisor:
         return ActorRef(str(future.key), worker)
 
     def _workers(self) -> list[str]:
+        """Return the workers that are on the scheduler's list, and not silent."""
         require_connection(self.client)
-        return sorted(self.client.nthreads())
+        if time.monotonic() - self._looked > SILENCE_INTERVAL:
+            self._looked, self._silent = time.monotonic(), silent_workers(self.client)
+        return sorted(set(self.client.nthreads()).difference(self._silent))
 
     def _publish(self, view: ServerView) -> None:
         self.view = view

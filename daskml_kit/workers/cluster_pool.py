@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -12,6 +14,7 @@ from weakref import WeakValueDictionary
 from distributed import Client, Future, KilledWorker, secede
 
 from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather, require_connection
+from daskml_kit.workers.hedging import Hedge, find_silent
 from daskml_kit.workers.worker_pool import WorkerPool
 
 
@@ -19,7 +22,8 @@ class ClusterPool(WorkerPool):
     """Pool of the workers of a Dask cluster.
 
     A task goes to the worker that it is submitted to, unless that is lost or others have time. Where a worker is lost,
-    Dask runs its tasks again elsewhere, and computes again what they need. A task that was on several workers when
+    Dask runs its tasks again elsewhere, and computes again what they need; where it is silent, this pool does, and the
+    first end counts, so a task may run twice at a time. A task that was on several workers when
     they were lost, ``distributed.scheduler.allowed-failures`` of them, is taken to have killed them, and raises
     `distributed.KilledWorker`, but for so many ``retries``.
 
@@ -44,22 +48,27 @@ class ClusterPool(WorkerPool):
         super().__init__()
         free_placed_tasks(client)
         self.client, self.retries = client, retries
+        self._hedge, self._looked = Hedge(client), 0.0
         self._deaths: Counter[Hashable] = Counter()
         self._given: dict[Hashable, tuple[Any, ...]] = {}
         """Arguments of the tasks whose end has not come back."""
         self._started: WeakValueDictionary[Hashable, Future] = WeakValueDictionary()
 
     def threads(self) -> Mapping[str, int]:
-        require_connection(self.client)
-        found: Mapping[str, int] = self.client.nthreads()
-        return found
+        return {address: worker["nthreads"] for address, worker in self._workers().items()}
 
     def slots(self) -> Mapping[str, list[str]]:
-        require_connection(self.client)
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for address, worker in self.client.scheduler_info(n_workers=-1)["workers"].items():
+        for address, worker in self._workers().items():
             found[worker["host"]] += [address] * worker["nthreads"]
         return found
+
+    def _workers(self) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker that is not silent."""
+        require_connection(self.client)
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        silent = find_silent({address: worker["last_seen"] for address, worker in workers.items()})
+        return {address: worker for address, worker in workers.items() if address not in silent}
 
     def start(self, function: Callable[..., Any], *args: Any, worker: str | None = None) -> Future:
         """Start a task whose result stays on the cluster, as an argument of tasks that are submitted.
@@ -91,6 +100,7 @@ class ClusterPool(WorkerPool):
 
     def close(self) -> None:
         if self.client.status == "running":
+            self._hedge.release()
             self.client.cancel([*self._started.values()])
 
     def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
@@ -102,15 +112,31 @@ class ClusterPool(WorkerPool):
         return future
 
     def _next_ended(self, timeout: float | None) -> Hashable:
-        if timeout is not None:
-            require_connection(self.client)
-            return super()._next_ended(timeout)
-        watch = ClusterWatch(self.client)
+        require_connection(self.client)
+        watch, started = ClusterWatch(self.client), time.monotonic()
         while True:
             try:
-                return super()._next_ended(CHECK_SECONDS)
+                key = super()._next_ended(CHECK_SECONDS if timeout is None else min(timeout, CHECK_SECONDS))
             except queue.Empty:
-                watch.check()
+                if timeout is None:
+                    watch.check()
+                self._hedge_running()
+                if timeout is not None and time.monotonic() - started >= timeout:
+                    raise
+                continue
+            if key in self._running:  # else the task's stand-in was sooner, or it was
+                return key
+
+    def _hedge_running(self) -> None:
+        """Start tasks of silent workers on others, too: whichever ends first counts."""
+        if time.monotonic() - self._looked < CHECK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for key in self._hedge.look([future for _, future in self._running.values()]):
+            self._hedge.stand_ins[key].add_done_callback(partial(self._stand_in_ended, key))
+
+    def _stand_in_ended(self, key: Hashable, _: Future) -> None:
+        self._ended.put(key)
 
     def _retried(self, key: Hashable, future: Future) -> bool:
         if self._deaths[key] == self.retries or future.status != "error":
@@ -123,7 +149,12 @@ class ClusterPool(WorkerPool):
         return True
 
     def _result(self, future: Future) -> Any:
-        return gather(self.client, [future], self._given.pop(future.key, ()))[0]
+        found = gather(self.client, [future], self._given.pop(future.key, ()), self._hedge)[0]
+        if not future.done():  # its worker, should it be back, has nothing to do for us
+            del self._started[future.key]
+            future.release()
+        self._hedge.stand_ins.pop(future.key, None)
+        return found
 
 
 def run_seceded(function: Callable[..., Any], *args: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 import dask
@@ -29,6 +30,7 @@ from distributed import (
 )
 
 from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
+from daskml_kit.workers.hedging import Hedge, silent_workers
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
 
@@ -38,12 +40,17 @@ LOST_BLOCK = (
 )
 LOSSES = {"lost dependencies", "already forgotten", "unknown"}
 """Reasons that Dask gives for a cancelled task where what it needs was lost."""
-CHECK_SECONDS = 1.0
+CHECK_SECONDS = 0.5
 """Between two looks at the cluster while its results are waited for."""
+ANSWER_SECONDS = 10.0
+"""What is called on workers outside of tasks takes far less."""
 NOTICED_SECONDS = 2.0
 """Within these a client notices that its scheduler is gone."""
 
 IMPORTED_IN = os.getpid()
+
+Outcome: TypeAlias = tuple[list[Any], BaseException | None]
+"""Results of tasks, or the error of one."""
 
 logger = logging.getLogger(__name__)
 _repaired: WeakSet[Client] = WeakSet()
@@ -61,9 +68,27 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
     if not (threads := watch.check()):
         waiting = client.submit(int, pure=False)  # an adaptive cluster starts workers only for tasks
         while not (threads := watch.check()):
-            time.sleep(CHECK_SECONDS / 20)
+            time.sleep(CHECK_SECONDS / 10)
         waiting.release()
     return threads
+
+
+def run_on_workers(
+    client: Client, function: Callable[..., Any], *args: Any, workers: Collection[str] = ()
+) -> list[Any]:
+    """Call a function on all workers, or some, outside of tasks; return what those return that answer.
+
+    Workers that are silent, or do not answer within `ANSWER_SECONDS`, carry it out when they are back.
+    """
+    silent = silent_workers(client)
+    called = set(workers or client.nthreads())
+    results: dict[str, Any] = {}
+    for group, seconds in ((called.intersection(silent), 0.0), (called.difference(silent), ANSWER_SECONDS)):
+        if group:
+            running = client.run(function, *args, workers=list(group), on_error="ignore", asynchronous=True)
+            with suppress(TimeoutError, OSError):  # where the cluster is gone, there is nobody to call
+                results = asyncio.run_coroutine_threadsafe(running, client.loop.asyncio_loop).result(seconds)
+    return list(results.values())
 
 
 def require_connection(client: Client) -> None:
@@ -134,7 +159,7 @@ def _is_lost(client: Client, error: Exception) -> bool:
     """Return whether a client has lost its scheduler, which a call to it that breaks off may tell a moment before."""
     deadline = time.monotonic() + (NOTICED_SECONDS if isinstance(error, OSError) else 0)
     while client.status == "running" and time.monotonic() < deadline:
-        time.sleep(CHECK_SECONDS / 20)
+        time.sleep(CHECK_SECONDS / 10)
     return bool(client.status != "running")
 
 
@@ -235,8 +260,10 @@ class ClusterWatch:
         return threads
 
 
-def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[Any]:
+def gather(client: Client, futures: Sequence[Future], needed: Any = (), hedge: Hedge | None = None) -> list[Any]:
     """Return the results of futures, however long they take, while the cluster is alive.
+
+    What waits for a silent worker is computed on another, too, and what comes first is taken: see `Hedge`.
 
     Parameters
     ----------
@@ -245,6 +272,8 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
     futures : sequence of Future
     needed : object
         The arguments of their tasks: where these are cancelled, an error of a future among them is the reason.
+    hedge : Hedge, optional
+        Keeps the stand-ins of ``needed``, for tasks to come.
 
     Raises
     ------
@@ -257,22 +286,29 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = ()) -> list[
     CancelledError
         Where someone else has cancelled a task.
     """
-    found = asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
+    hedge = hedge or Hedge(client)
+    calls = [_start(client, futures)]
+    if any(future.key in hedge.stand_ins for future in futures):
+        calls.append(_start(client, [hedge.stand_ins.get(future.key, future) for future in futures]))
     watch = ClusterWatch(client)
     try:
         while True:
-            try:
-                results, error = found.result(CHECK_SECONDS)
-            except TimeoutError:
+            done, _ = concurrent.futures.wait(calls, CHECK_SECONDS, concurrent.futures.FIRST_COMPLETED)
+            if not done:
                 watch.check()
+                if hedge.look([*futures, *futures_of(needed)]):
+                    calls.append(_start(client, [hedge.stand_ins.get(future.key, future) for future in futures]))
                 continue
+            results, error = done.pop().result()
             if isinstance(error, CancelledError):
                 raise _reason(client, error, needed) from error
             if error is not None:
                 raise error
-            return results
-    finally:
-        found.cancel()
+            return results  # the other calls end with their futures, whose owner may cancel them
+    except BaseException:
+        for call in calls:
+            call.cancel()
+        raise
 
 
 def _reason(client: Client, error: Any, needed: Any) -> BaseException:
@@ -300,7 +336,41 @@ def _told(error: Any) -> BaseException:
     )
 
 
-async def _outcome(client: Client, futures: Sequence[Future]) -> tuple[list[Any], BaseException | None]:
+def settle(client: Client, futures: Sequence[Future]) -> dict[Any, Future]:
+    """Wait for futures as `finish` does; return them by their keys, or stand-ins where workers were silent.
+
+    Raises
+    ------
+    NoWorkersError, LostSchedulerError, LostDataError
+        As `finish`.
+    """
+    hedge, watch = Hedge(client), ClusterWatch(client)
+    with released_task_thread():
+        while True:
+            ended = {
+                future.key: next((own for own in (hedge.stand_ins.get(future.key), future) if own and own.done()), None)
+                for future in futures
+            }
+            waiting = [future for future in futures if ended[future.key] is None]
+            if not waiting:
+                break
+            try:
+                wait([hedge.stand_ins.get(future.key, future) for future in waiting], CHECK_SECONDS)
+            except TimeoutError:
+                watch.check()
+                hedge.look(waiting)
+            except CancelledError as error:
+                raise _reason(client, error, ()) from error
+    settled = {key: own for key, own in ended.items() if own}
+    finish(list(settled.values()))
+    return settled
+
+
+def _start(client: Client, futures: Sequence[Future]) -> concurrent.futures.Future[Outcome]:
+    return asyncio.run_coroutine_threadsafe(_outcome(client, futures), client.loop.asyncio_loop)
+
+
+async def _outcome(client: Client, futures: Sequence[Future]) -> Outcome:
     # An error is returned: raised, that of a cancelled future would be taken for the end of this coroutine.
     try:
         return await client.gather(list(futures), asynchronous=True), None

@@ -67,6 +67,18 @@ def test_a_fit_survives(doomed, monkeypatch, stream, after):
     assert_array_equal(model.intercept_, expected.intercept_)
 
 
+def test_a_fit_survives_retirement(doomed, monkeypatch):
+    """Dask copies what a worker has before it goes, but not while its tasks run."""
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    X, y = doomed.persist(make())
+    model = LogisticRegression(tol=1e-9, solver="lbfgs")
+    expected, gone = model.fit(X, y).coef_, sorted(doomed.nthreads())[:2]
+    with watching(lambda profile: doomed.retire_workers([gone.pop()]) if gone and profile.passes in (2, 4) else None):
+        assert_array_equal(model.fit(X, y).coef_, expected)
+    assert not gone
+    assert model.profile_.n_threads == len(doomed.nthreads()) == 1
+
+
 def categories():
     """Encoded categories, one of 1,500 levels, as codes; and a target that depends on them."""
     draw = np.random.default_rng(6)

@@ -24,6 +24,7 @@ from daskml_kit.model_selection.search.fused_scores import ModelScores, ScoredMo
 from daskml_kit.model_selection.search.pipelines import parts_of
 from daskml_kit.model_selection.search.scoring import SINGLE, MissingScore, finalize_score, fused_scorer, scorers_of
 from daskml_kit.model_selection.search.task_search import ComputedPredictions, is_distributed
+from daskml_kit.model_selection.splits.folds import compute_tasks
 from daskml_kit.validation import check_features, like, plain_strings
 
 
@@ -154,7 +155,7 @@ def _call_joined(function: Callable[..., Any], rows: Mapping[str, Any], rest: Ma
     if not any(map(is_dask, rows.values())):
         return function(**rows, **rest)
     parts = {column.name: column.blocks for column in align_rows(rows).columns}
-    return dask.compute(dask.delayed(_join_and_call)(function, parts, rest))[0]
+    return compute_tasks([dask.delayed(_join_and_call)(function, parts, rest)])[0]
 
 
 def _join_and_call(function: Callable[..., Any], parts: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:

@@ -38,7 +38,7 @@ from daskml_kit.model_selection.search.fold import (
 )
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.workers.cluster_pool import ClusterPool
-from daskml_kit.workers.connection import in_task, released_task_thread, wait_for_workers
+from daskml_kit.workers.connection import in_task, released_task_thread, run_on_workers, wait_for_workers
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ class ClusterFitPool(FitPool):
         self._folds.pop(fold.key, None)
         if self.client.status == "running" and self.client.nthreads():
             # on all workers: one that had time may have taken a task of another's
-            self.client.run(forget_fold, fold.key, on_error="ignore")
+            run_on_workers(self.client, forget_fold, fold.key)
         if self.folder:
             shutil.rmtree(Path(self.folder, fold.key), ignore_errors=True)
 
@@ -201,8 +201,8 @@ class ClusterFitPool(FitPool):
             folder = tempfile.mkdtemp(prefix="daskml-", dir=next(iter(workers))["local_directory"])
         except (StopIteration, OSError):  # no workers, or none on this machine
             return None
-        seen = self.client.run(is_own, folder)
-        if seen and all(seen.values()):
+        seen = run_on_workers(self.client, is_own, folder)
+        if seen and all(seen):
             return folder
         os.rmdir(folder)
         return None
