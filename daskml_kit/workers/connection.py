@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 from weakref import WeakSet
 
 import dask
@@ -216,7 +216,7 @@ def finish(futures: Sequence[Future]) -> None:
             except TimeoutError:
                 watch.check()
             except CancelledError as error:
-                raise _reason(watch.client, error, ()) from error
+                _raise_reason(watch.client, error, ())
     for future in futures:
         if future.status != "finished":
             future.result()
@@ -301,7 +301,7 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = (), hedge: H
                 continue
             results, error = done.pop().result()
             if isinstance(error, CancelledError):
-                raise _reason(client, error, needed) from error
+                _raise_reason(client, error, needed)
             if error is not None:
                 raise error
             return results  # the other calls end with their futures, whose owner may cancel them
@@ -309,6 +309,13 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = (), hedge: H
         for call in calls:
             call.cancel()
         raise
+
+
+def _raise_reason(client: Client, error: Any, needed: Any) -> NoReturn:
+    reason = _reason(client, error, needed)
+    if reason is error:  # which must not be its own cause: Dask, in a task, follows causes to their end
+        raise error
+    raise reason from error
 
 
 def _reason(client: Client, error: Any, needed: Any) -> BaseException:
@@ -360,7 +367,7 @@ def settle(client: Client, futures: Sequence[Future]) -> dict[Any, Future]:
                 watch.check()
                 hedge.look(waiting)
             except CancelledError as error:
-                raise _reason(client, error, ()) from error
+                _raise_reason(client, error, ())
     settled = {key: own for key, own in ended.items() if own}
     finish(list(settled.values()))
     return settled
