@@ -19,6 +19,7 @@ from daskml_kit.parameter_server.protocol import (
     Push,
     ReadRequest,
     Reply,
+    StepPart,
     StepParts,
     WeightedGradient,
 )
@@ -235,24 +236,24 @@ class WorkerClient:
         calls, self._in_flight = self._in_flight, None
         return self._read(_results(calls))
 
-    def push_step(
-        self, parts: list[tuple[int, float, Mapping[str, Any] | None]], *, read: bool = True
-    ) -> dict[str, Array]:
+    def push_step(self, parts: Sequence[StepPart], *, read: bool = True, epoch: int = 0) -> dict[str, Array]:
         """Push the contributions of several virtual workers to a synchronous step, and wait for the step.
 
         Parameters
         ----------
-        parts : list of (virtual worker, weight, gradients)
-            Without gradients, a virtual worker has no more rows.
+        parts : sequence of StepPart
+            One for each of these virtual workers.
         read : bool, default True
             Whether the parameters after the step are returned.
+        epoch : int, default 0
+            The epoch whose sums over rows the step adds to.
 
         Returns
         -------
         dict of str to array
             The parameters after the step; empty without ``read``.
         """
-        messages = self._step_messages(parts)
+        messages = self._step_messages(parts, epoch)
         self._wait()
         replies = _results(self._send(messages, self._read_requests(rows=None if read else ())))
         if read:
@@ -264,7 +265,7 @@ class WorkerClient:
         check_number("weight", weight, low=0)
         check_mapping("gradients", gradients)
         if self.consistency.staleness == 0:
-            return self._step_messages([(self.virtual_worker, weight, gradients)])
+            return self._step_messages([StepPart(self.virtual_worker, weight, gradients)])
         cuts = self._cut(gradients)
         if weight != 1:
             raise DataError(f"weight: expected 1 with staleness={self.consistency.staleness:g}, which takes no means")
@@ -273,18 +274,19 @@ class WorkerClient:
         parts = cuts or [None] * len(self._versions)
         return [[Push(self.name, number, g, seen)] for g, seen in zip(parts, self._versions, strict=True)]
 
-    def _step_messages(self, parts: Sequence[tuple[int, float, Mapping[str, Any] | None]]) -> list[list[Message]]:
+    def _step_messages(self, parts: Sequence[StepPart], epoch: int = 0) -> list[list[Message]]:
         """Return the contributions of virtual workers to a step; what is read next has seen this step."""
         nodes: list[list[Node]] = [[] for _ in self._versions]
-        for virtual_worker, weight, gradients in parts:
+        for virtual_worker, weight, gradients, sums in parts:
             cuts = None if gradients is None else self._cut(gradients)
             for server, own in enumerate(nodes):
                 nothing = WeightedGradient(weight if gradients is None else 0.0, None)
-                own.append(Node(0, virtual_worker, nothing if cuts is None else _weighted(cuts[server], weight)))
+                partial = nothing if cuts is None else _weighted(cuts[server], weight)
+                own.append(Node(0, virtual_worker, partial._replace(sums=sums)))
         steps, self._versions = self._versions, [version + 1 for version in self._versions]
         n_virtual = self.consistency.virtual_workers
         return [
-            [StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)))]
+            [StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)), epoch)]
             for step, own in zip(steps, nodes, strict=True)
         ]
 
