@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.arguments import check_mapping, check_number
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import DataError, LostServerError
 from daskml_kit.parameter_server.layout import Layout, check_rows, cut, non_finite
 from daskml_kit.parameter_server.protocol import (
     Consistency,
@@ -235,6 +235,37 @@ class WorkerClient:
             raise RuntimeError("nothing was started")
         calls, self._in_flight = self._in_flight, None
         return self._read(_results(calls))
+
+    def join_step(self, virtual_workers: Sequence[int], *, read: bool = True) -> dict[str, Array]:
+        """Join the steps of a synchronous run, for the first time or in place of a worker that was lost.
+
+        Parameters
+        ----------
+        virtual_workers : sequence of int
+            Those that this worker carries out.
+        read : bool, default True
+            Whether the parameters are returned.
+
+        Returns
+        -------
+        dict of str to array
+            The parameters, of the same step on all servers; empty without ``read``.
+
+        Raises
+        ------
+        LostServerError
+            Where a worker was lost when only some servers had its contribution: those have gone on to the next step,
+            and nobody has the parameters any more that the others need a gradient at.
+        """
+        names = None if read else ()
+        params = self.pull(names)
+        while self.consistency.backup_workers == 0 and min(self._versions) < self.version:
+            for server, version in enumerate(self._versions):
+                if version < self.version and not self.servers.ask(server, "has_parts", version, virtual_workers):
+                    raise LostServerError(f"a worker was lost while it pushed its part of step {version}")
+            self.await_version(self.version)  # contributions of others are on their way
+            params = self.pull(names)
+        return params
 
     def push_step(self, parts: Sequence[StepPart], *, read: bool = True, epoch: int = 0) -> dict[str, Array]:
         """Push the contributions of several virtual workers to a synchronous step, and wait for the step.

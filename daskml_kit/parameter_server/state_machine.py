@@ -133,6 +133,11 @@ class StateMachine:
         """Return the number of a worker's last push."""
         return self.numbers.get(worker, (-1, -1))
 
+    def has_parts(self, step: int, virtual_workers: Sequence[int]) -> bool:
+        """Return whether the contributions of virtual workers to a step have come."""
+        there = {leaf for node in self.nodes for leaf in self._leaves(node)}
+        return step < self.version or there.issuperset(virtual_workers)
+
     def counts(self) -> ServerCounts:
         """Return the counters."""
         return ServerCounts(self.version, self.staleness_counts.copy(), self.late)

@@ -15,7 +15,7 @@ from daskml_kit.linear_model import SGDClassifier
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.neural_network import mlp_training as progress
 from daskml_kit.parameter_server import Synchronous
-from daskml_kit.parameter_server.client import WorkerClient
+from daskml_kit.parameter_server.client import ACKNOWLEDGEMENT, WorkerClient
 
 
 @pytest.fixture
@@ -99,3 +99,33 @@ def test_the_loss_of_an_epoch_has_the_steps_of_the_dead(doomed, monkeypatch, mod
         assert outcome(model, X, y) == expected
         doomed.wait_for_workers(3)
         assert pids[address] not in doomed.run(os.getpid).values()
+
+
+def die_between_servers(push):
+    """Let this process kill itself when only the first server has its part of the step of this number."""
+    push_step, pushes = WorkerClient.push_step, []
+
+    def push_or_die(worker, parts, **options):
+        pushes.append(parts)
+        if len(pushes) == push:
+            first, _ = worker._step_messages(parts, options["epoch"])
+            worker.servers.send(0, first, ACKNOWLEDGEMENT).result()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return push_step(worker, parts, **options)
+
+    WorkerClient.push_step = push_or_die
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_step_that_only_some_servers_have_begins_its_epoch_anew(doomed, monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    X = da.random.default_rng(5).normal(size=(3_000, 6), chunks=(500, 6))
+    X, y = doomed.persist([X, (X[:, 0] * X[:, 1] + X[:, 2] > 0).astype(int)])
+    training = Synchronous(virtual_workers=3, push_every=1, servers=2)
+    model = MLPClassifier(5, max_iter=4, batch_size=300, training=training, random_state=0)
+    expected = outcome(model, X, y)
+    doomed.run(die_between_servers, 14, workers=[max(doomed.run(os.getpid))])
+    with pytest.warns(
+        RuntimeWarning, match="lost while it pushed its part of step 13; .* from the end of epoch 1 of 4"
+    ):
+        assert outcome(model, X, y) == expected

@@ -175,10 +175,14 @@ def test_a_step_goes_on_without_backup_lanes():
     start = machine.vector.copy()
     machine.apply(part_of(0, 2, 4.0))
     assert not machine.is_ready(ReadRequest(version=1))
+    assert machine.has_parts(0, [2])
+    assert not machine.has_parts(0, [1, 2])
     machine.apply(part_of(0, 0, 2.0))
     assert machine.is_ready(ReadRequest(version=1))
     machine.apply(part_of(0, 1, 1000.0))
     assert (machine.version, machine.late) == (1, 1)
+    assert machine.has_parts(0, [1])
+    assert not machine.has_parts(1, [1])
     assert_array_equal(machine.vector, start - 3.0)
 
 

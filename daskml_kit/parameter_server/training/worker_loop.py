@@ -205,7 +205,7 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
     }
     report = WorkerReport()
     row_sparse = config.step.row_sparse
-    params = client.pull(() if row_sparse else None)
+    params = client.join_step(list(virtual_workers), read=not row_sparse)
     while (step := client.version - assignment.first) < assignment.n_steps:
         started = time.perf_counter()
         parts: list[StepPart] = []
