@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.arguments import check_mapping, check_number
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import DataError, LostServerError
 from daskml_kit.parameter_server.layout import Layout, check_rows, cut, non_finite
 from daskml_kit.parameter_server.protocol import (
     Consistency,
@@ -19,6 +19,7 @@ from daskml_kit.parameter_server.protocol import (
     Push,
     ReadRequest,
     Reply,
+    StepPart,
     StepParts,
     WeightedGradient,
 )
@@ -235,24 +236,55 @@ class WorkerClient:
         calls, self._in_flight = self._in_flight, None
         return self._read(_results(calls))
 
-    def push_step(
-        self, parts: list[tuple[int, float, Mapping[str, Any] | None]], *, read: bool = True
-    ) -> dict[str, Array]:
+    def join_step(self, virtual_workers: Sequence[int], *, read: bool = True) -> dict[str, Array]:
+        """Join the steps of a synchronous run, for the first time or in place of a worker that was lost.
+
+        Parameters
+        ----------
+        virtual_workers : sequence of int
+            Those that this worker carries out.
+        read : bool, default True
+            Whether the parameters are returned.
+
+        Returns
+        -------
+        dict of str to array
+            The parameters, of the same step on all servers; empty without ``read``.
+
+        Raises
+        ------
+        LostServerError
+            Where a worker was lost when only some servers had its contribution: those have gone on to the next step,
+            and nobody has the parameters any more that the others need a gradient at.
+        """
+        names = None if read else ()
+        params = self.pull(names)
+        while self.consistency.backup_workers == 0 and min(self._versions) < self.version:
+            for server, version in enumerate(self._versions):
+                if version < self.version and not self.servers.ask(server, "has_parts", version, virtual_workers):
+                    raise LostServerError(f"a worker was lost while it pushed its part of step {version}")
+            self.await_version(self.version)  # contributions of others are on their way
+            params = self.pull(names)
+        return params
+
+    def push_step(self, parts: Sequence[StepPart], *, read: bool = True, epoch: int = 0) -> dict[str, Array]:
         """Push the contributions of several virtual workers to a synchronous step, and wait for the step.
 
         Parameters
         ----------
-        parts : list of (virtual worker, weight, gradients)
-            Without gradients, a virtual worker has no more rows.
+        parts : sequence of StepPart
+            One for each of these virtual workers.
         read : bool, default True
             Whether the parameters after the step are returned.
+        epoch : int, default 0
+            The epoch whose sums over rows the step adds to.
 
         Returns
         -------
         dict of str to array
             The parameters after the step; empty without ``read``.
         """
-        messages = self._step_messages(parts)
+        messages = self._step_messages(parts, epoch)
         self._wait()
         replies = _results(self._send(messages, self._read_requests(rows=None if read else ())))
         if read:
@@ -264,7 +296,7 @@ class WorkerClient:
         check_number("weight", weight, low=0)
         check_mapping("gradients", gradients)
         if self.consistency.staleness == 0:
-            return self._step_messages([(self.virtual_worker, weight, gradients)])
+            return self._step_messages([StepPart(self.virtual_worker, weight, gradients)])
         cuts = self._cut(gradients)
         if weight != 1:
             raise DataError(f"weight: expected 1 with staleness={self.consistency.staleness:g}, which takes no means")
@@ -273,18 +305,19 @@ class WorkerClient:
         parts = cuts or [None] * len(self._versions)
         return [[Push(self.name, number, g, seen)] for g, seen in zip(parts, self._versions, strict=True)]
 
-    def _step_messages(self, parts: Sequence[tuple[int, float, Mapping[str, Any] | None]]) -> list[list[Message]]:
+    def _step_messages(self, parts: Sequence[StepPart], epoch: int = 0) -> list[list[Message]]:
         """Return the contributions of virtual workers to a step; what is read next has seen this step."""
         nodes: list[list[Node]] = [[] for _ in self._versions]
-        for virtual_worker, weight, gradients in parts:
+        for virtual_worker, weight, gradients, sums in parts:
             cuts = None if gradients is None else self._cut(gradients)
             for server, own in enumerate(nodes):
                 nothing = WeightedGradient(weight if gradients is None else 0.0, None)
-                own.append(Node(0, virtual_worker, nothing if cuts is None else _weighted(cuts[server], weight)))
+                partial = nothing if cuts is None else _weighted(cuts[server], weight)
+                own.append(Node(0, virtual_worker, partial._replace(sums=sums)))
         steps, self._versions = self._versions, [version + 1 for version in self._versions]
         n_virtual = self.consistency.virtual_workers
         return [
-            [StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)))]
+            [StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)), epoch)]
             for step, own in zip(steps, nodes, strict=True)
         ]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping
+from operator import add
+from typing import Any, NamedTuple, TypeAlias
 
 from daskml_kit.reductions.reduction import Node
 from daskml_kit.typing import Array
@@ -61,18 +63,54 @@ class Push(NamedTuple):
     seen: int = 0
 
 
+class LossSums(NamedTuple):
+    """Sums over the rows of contributions: losses times weights, weights, rows, and how many contributions."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    n_rows: int = 0
+    pushes: int = 0
+
+    def plus(self, other: LossSums) -> LossSums:
+        """Return the sums over both.
+
+        Examples
+        --------
+        >>> LossSums(0.5, 1.0, 1, 1).plus(LossSums(2.0, 3.0, 2, 1))
+        LossSums(loss=2.5, weight=4.0, n_rows=3, pushes=2)
+        """
+        return LossSums(*map(add, self, other))
+
+
+NO_ROWS = LossSums()
+
+
 class WeightedGradient(NamedTuple):
-    """A weighted sum of gradients; None where the weight is 0."""
+    """A weighted sum of gradients, None where the weight is 0, and the sums over the rows that it was computed of."""
 
     weight: float
     total: Gradient
+    sums: LossSums = NO_ROWS
+
+
+class StepPart(NamedTuple):
+    """Contribution of a virtual worker to a synchronous step; without gradients, it has no more rows."""
+
+    virtual_worker: int
+    weight: float
+    gradients: Mapping[str, Any] | None
+    sums: LossSums = NO_ROWS
 
 
 class StepParts(NamedTuple):
-    """Contributions of virtual workers to a synchronous step: tree nodes with partial sums (`WeightedGradient`)."""
+    """Contributions of virtual workers to a synchronous step: tree nodes with partial sums (`WeightedGradient`).
+
+    The servers keep the sums over the rows of an ``epoch`` until a step of another.
+    """
 
     step: int
     nodes: tuple[Node, ...]
+    epoch: int = 0
 
 
 class Enter(NamedTuple):

@@ -60,7 +60,7 @@ class ClusterServers:
         return Call(self, server, partial(ask, messages), partial(ask, []))
 
     def ask(self, server: int, question: str, *args: Any) -> Any:
-        """Return what this method of a server's state machine returns: ``number``, ``counts`` or ``copy``."""
+        """Return what this method of a server's state machine returns: ``number``, ``copy``, ..."""
         found = Call(self, server, lambda epoch, actor: actor.ask(epoch, question, *args)).result()
         return tuple(found) if question == "number" else found  # a tuple comes over the wire as a list
 

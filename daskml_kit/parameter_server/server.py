@@ -18,7 +18,7 @@ from daskml_kit.optim import State, Update, is_elementwise
 from daskml_kit.parameter_server.client import WorkerClient
 from daskml_kit.parameter_server.failover import FailoverSupervisor
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.protocol import Consistency, ServerCounts
+from daskml_kit.parameter_server.protocol import Consistency, LossSums, ServerCounts
 from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
 from daskml_kit.parameter_server.state_machine import StateMachine, check_state, joined, split
@@ -272,6 +272,12 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
     def failovers(self) -> int:
         """Number of primaries that were lost with their Dask worker, and whose replica took over."""
         return 0 if self._local else self._remote.failovers
+
+    @property
+    def epoch_sums(self) -> LossSums:
+        """Sums over the rows of the last epoch of synchronous steps, by the first server."""
+        found: LossSums = self._own.servers.ask(0, "epoch_sums")
+        return found
 
     def close(self) -> None:
         """End the servers; their parameters are gone."""

@@ -14,9 +14,12 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.optim import State, Update, apply_rows
 from daskml_kit.parameter_server.layout import FieldRange, Layout
 from daskml_kit.parameter_server.protocol import (
+    NO_ROWS,
     Consistency,
     Enter,
+    Gradient,
     Leave,
+    LossSums,
     Message,
     Push,
     ReadRequest,
@@ -41,16 +44,20 @@ class GradientSum(SingleReduction):
 
         Examples
         --------
-        >>> GradientSum().combine(WeightedGradient(1.0, np.ones(2)), WeightedGradient(0.0, None))
-        WeightedGradient(weight=1.0, total=array([1., 1.]))
+        >>> GradientSum().combine(WeightedGradient(1.0, np.ones(2)), WeightedGradient(0.0, None))[:2]
+        (1.0, array([1., 1.]))
         """
-        if a.total is None or b.total is None:
-            return WeightedGradient(a.weight + b.weight, b.total if a.total is None else a.total)
-        if isinstance(a.total, tuple) and isinstance(b.total, tuple):
-            return WeightedGradient(a.weight + b.weight, _joined(a.total + b.total))
-        if isinstance(a.total, tuple) or isinstance(b.total, tuple):
-            raise DataError("gradients: expected all workers of a step to push all parameters whole, or all not to")
-        return WeightedGradient(a.weight + b.weight, a.total + b.total)
+        return WeightedGradient(a.weight + b.weight, _sum(a.total, b.total), a.sums.plus(b.sums))
+
+
+def _sum(a: Gradient, b: Gradient) -> Gradient:
+    if a is None or b is None:
+        return b if a is None else a
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return _joined(a + b)
+    if isinstance(a, tuple) or isinstance(b, tuple):
+        raise DataError("gradients: expected all workers of a step to push all parameters whole, or all not to")
+    return a + b
 
 
 def _joined(parts: tuple[RowGradient, ...]) -> tuple[RowGradient, ...]:
@@ -89,6 +96,10 @@ class StateMachine:
     staleness_counts: Counter[int] = field(default_factory=Counter)
     late: int = 0
     """Contributions that came after their step had gone on without them."""
+    epoch: int = 0
+    """Of the last synchronous step."""
+    sums: LossSums = NO_ROWS
+    """Over the rows of that epoch: here, and not with the workers, they outlive these, and have each step once."""
 
     def __post_init__(self) -> None:
         if not self.state:
@@ -122,9 +133,18 @@ class StateMachine:
         """Return the number of a worker's last push."""
         return self.numbers.get(worker, (-1, -1))
 
+    def has_parts(self, step: int, virtual_workers: Sequence[int]) -> bool:
+        """Return whether the contributions of virtual workers to a step have come."""
+        there = {leaf for node in self.nodes for leaf in self._leaves(node)}
+        return step < self.version or there.issuperset(virtual_workers)
+
     def counts(self) -> ServerCounts:
         """Return the counters."""
         return ServerCounts(self.version, self.staleness_counts.copy(), self.late)
+
+    def epoch_sums(self) -> LossSums:
+        """Return the sums over the rows of the epoch of the last synchronous step."""
+        return self.sums
 
     def copy(self) -> StateMachine:
         """Return a copy of all that there is."""
@@ -153,19 +173,20 @@ class StateMachine:
         self.nodes = reduce_nodes(GradientSum(), [*self.nodes, *new], self.consistency.virtual_workers)
         present = sum(len(self._leaves(node)) for node in self.nodes)
         if present >= self.consistency.virtual_workers - self.consistency.backup_workers:
-            self._step()
+            self._step(parts.epoch)
 
     def _leaves(self, node: Node) -> range:
         return range(
             node.position << node.level, min((node.position + 1) << node.level, self.consistency.virtual_workers)
         )
 
-    def _step(self) -> None:
+    def _step(self, epoch: int) -> None:
         total = WeightedGradient(0.0, None)
         for node in sorted(self.nodes, key=lambda node: self._leaves(node).start):
             total = GradientSum().combine(total, node.partial)
         self.nodes = []
         self.version += 1
+        self.epoch, self.sums = epoch, (self.sums if epoch == self.epoch else NO_ROWS).plus(total.sums)
         if total.total is not None and total.weight > 0:
             self._apply(total.total, total.weight)
         early, self.early = self.early, []

@@ -15,7 +15,7 @@ from daskml_kit.engines.open import open_engine
 from daskml_kit.optim import Update
 from daskml_kit.parameter_server import ParameterServer, Synchronous, adam, chain, clip_norm, momentum, sgd, train
 from daskml_kit.parameter_server.layout import Layout
-from daskml_kit.parameter_server.protocol import WeightedGradient
+from daskml_kit.parameter_server.protocol import StepPart, WeightedGradient
 from daskml_kit.parameter_server.state_machine import GradientSum
 from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
 
@@ -115,7 +115,7 @@ def test_workers_by_hand_share_the_virtual_workers_of_a_step(n_workers):
         workers = [server.worker(str(number)) for number in range(n_workers)]
         leaves = np.array_split(np.arange(4), n_workers)
         for step in gradients:
-            parts = [[(int(leaf), 1.0 + leaf, {"w": step[leaf]}) for leaf in own] for own in leaves]
+            parts = [[StepPart(int(leaf), 1.0 + leaf, {"w": step[leaf]}) for leaf in own] for own in leaves]
             with ThreadPoolExecutor(n_workers) as pool:
                 list(pool.map(lambda worker, own: worker.push_step(own), workers, parts))
         found = server.pull()["w"]

@@ -18,6 +18,7 @@ from daskml_kit.parameter_server.protocol import (
     Consistency,
     Enter,
     Leave,
+    LossSums,
     Push,
     ReadRequest,
     RowGradient,
@@ -136,17 +137,19 @@ def test_virtual_workers_in_any_groups_and_order_give_the_same_bits(n_virtual, r
     rng = np.random.default_rng(n_virtual)
     gradients = rng.normal(size=(n_virtual, 18))
     weights = rng.integers(0, 3, n_virtual).astype(float)
+    sums = [LossSums(loss, weight, 7, 1) for loss, weight in zip(rng.normal(size=n_virtual), weights, strict=True)]
 
     def weighted(leaf):
         if not weights[leaf]:
-            return WeightedGradient(0.0, None)
+            return WeightedGradient(0.0, None, sums[leaf])
         some = (RowGradient("u", np.array([leaf % 6]), gradients[leaf, :2].reshape(1, 2) * weights[leaf]),)
-        return WeightedGradient(weights[leaf], some if rows else gradients[leaf] * weights[leaf])
+        return WeightedGradient(weights[leaf], some if rows else gradients[leaf] * weights[leaf], sums[leaf])
 
     _, (one,) = make(adam(0.1), staleness=0, virtual_workers=n_virtual)
     for leaf in range(n_virtual):
         one.apply(StepParts(0, (Node(0, leaf, weighted(leaf)),)))
     assert one.version == 1
+    assert one.epoch_sums()[1:] == (weights.sum(), 7 * n_virtual, n_virtual)
     _, (other,) = make(adam(0.1), staleness=0, virtual_workers=n_virtual)
     order = data.draw(st.permutations(range(n_virtual)))
     cuts = sorted(data.draw(st.sets(st.integers(1, n_virtual))) | {n_virtual})
@@ -159,10 +162,12 @@ def test_virtual_workers_in_any_groups_and_order_give_the_same_bits(n_virtual, r
             other.apply(StepParts(0, nodes))
         start = stop
     same(one, other) if one.late == other.late else assert_array_equal(one.vector, other.vector)
+    assert one.epoch_sums() == other.epoch_sums()
 
 
-def part_of(step, virtual_worker, value, weight=1.0):
-    return StepParts(step, (Node(0, virtual_worker, WeightedGradient(weight, np.full(18, value * weight))),))
+def part_of(step, virtual_worker, value, weight=1.0, epoch=0):
+    partial = WeightedGradient(weight, np.full(18, value * weight), LossSums(value, weight, 3, 1))
+    return StepParts(step, (Node(0, virtual_worker, partial),), epoch)
 
 
 def test_a_step_goes_on_without_backup_lanes():
@@ -170,10 +175,14 @@ def test_a_step_goes_on_without_backup_lanes():
     start = machine.vector.copy()
     machine.apply(part_of(0, 2, 4.0))
     assert not machine.is_ready(ReadRequest(version=1))
+    assert machine.has_parts(0, [2])
+    assert not machine.has_parts(0, [1, 2])
     machine.apply(part_of(0, 0, 2.0))
     assert machine.is_ready(ReadRequest(version=1))
     machine.apply(part_of(0, 1, 1000.0))
     assert (machine.version, machine.late) == (1, 1)
+    assert machine.has_parts(0, [1])
+    assert not machine.has_parts(1, [1])
     assert_array_equal(machine.vector, start - 3.0)
 
 
@@ -188,6 +197,14 @@ def test_pieces_of_later_steps_are_kept():
         machine.apply(part_of(step, 1, 4.0))
         assert machine.version == step + 1
     assert_array_equal(machine.vector, start + 9.0)
+
+
+def test_sums_are_of_the_steps_of_one_epoch():
+    _, (machine,) = make(add(), staleness=0, virtual_workers=2)
+    for step, epoch, expected in [(0, 3, (5.0, 2.0, 6, 2)), (1, 3, (12.0, 4.0, 12, 4)), (2, 4, (9.0, 2.0, 6, 2))]:
+        for virtual_worker in (1, 0, 1):
+            machine.apply(part_of(step, virtual_worker, 2.0 + step + virtual_worker, epoch=epoch))
+        assert machine.epoch_sums() == expected
 
 
 def test_lanes_of_one_step_push_alike():

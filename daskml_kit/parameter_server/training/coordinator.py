@@ -18,6 +18,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError, LostServerError
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.optim import State, Update
+from daskml_kit.parameter_server.protocol import LossSums
 from daskml_kit.parameter_server.server import ParameterServer
 from daskml_kit.parameter_server.training.config import VIRTUAL_WORKERS, Asynchronous, Synchronous, TrainingConfig
 from daskml_kit.parameter_server.training.history import History
@@ -188,8 +189,8 @@ class TrainingRun(ABC):
         self.history.add(done.tag, done.value)
         return done.tag, done.value
 
-    def _end_epoch(self, epoch: int) -> bool:
-        """Record an epoch that has ended, and return whether training goes on."""
+    def _end_epoch(self, epoch: int, sums: LossSums | None = None) -> bool:
+        """Record an epoch that has ended, with its sums if not by the reports; return whether training goes on."""
         config, reached = self.config, self.reached
         validates = config.validation_fraction > 0
         if isinstance(self.engine, FuturesEngine):  # here no server can be lost
@@ -200,7 +201,7 @@ class TrainingRun(ABC):
         loss = self.engine.answer(validation)[0] if validates else np.nan
         if config.training.snapshot is not None:
             self.server.snapshot(config.training.snapshot)
-        record = self.history.end(epoch, loss)  # from here on all is local: the epoch counts whole, or not at all
+        record = self.history.end(epoch, loss, sums)  # from here on all is local: the epoch counts whole, or not at all
         self._bar.update(record.n_rows)
         self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", validation=f"{record.validation_loss:.4g}")
         if not np.isfinite(record.loss):
@@ -298,7 +299,7 @@ class SynchronousRun(TrainingRun):
                 if self._next_report() is not None:
                     running -= 1
             done += max(n_steps)
-            if not self._end_epoch(epoch):
+            if not self._end_epoch(epoch, self.server.epoch_sums):  # reports lack what was pushed by lost workers
                 return
 
     def _start(self, epoch: int, blocks: Sequence[Sequence[int]], n_steps: Sequence[int], done: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskml_kit.parameter_server.protocol import LossSums
 from daskml_kit.parameter_server.training.worker_loop import Assignment, WorkerReport
 
 
@@ -126,14 +127,13 @@ class History:
             weight=before.weight + report.weight,
             n_rows=before.n_rows + report.n_rows,
             pushes=before.pushes + report.pushes,
-            virtual_workers=before.virtual_workers + report.virtual_workers,
         )
         if report.weight:
             seconds, mean = time.monotonic() - self.started, report.loss / report.weight
             record = AssignmentRecord(seconds, assignment.epoch, mean, report.n_rows, report.pushes, report.address)
             self.assignments.append(record)
 
-    def end(self, epoch: int, validation_loss: float) -> EpochRecord:
+    def end(self, epoch: int, validation_loss: float, sums: LossSums | None = None) -> EpochRecord:
         """Record the end of an epoch.
 
         Parameters
@@ -142,16 +142,17 @@ class History:
             Its number.
         validation_loss : float
             Mean loss of the validation rows; NaN where there are none.
+        sums : LossSums, optional
+            Sums over the epoch's rows as the servers have them; by default those of the reports.
 
         Returns
         -------
         EpochRecord
             The record that is added.
         """
-        sums = self._sums.pop(epoch)
-        if sums.virtual_workers:  # one by one in their order: real workers and their number must not show in the bits
-            _, losses, weights = zip(*sorted(sums.virtual_workers), strict=True)
-            sums = sums._replace(loss=sum(losses), weight=sum(weights))
+        reported = self._sums.pop(epoch)
+        if sums is None:
+            sums = LossSums(reported.loss, reported.weight, reported.n_rows, reported.pushes)
         loss = sums.loss / sums.weight if sums.weight else float("nan")
         seconds = time.monotonic() - self.started
         self.epochs.append(EpochRecord(epoch, loss, validation_loss, seconds, sums.n_rows, sums.pushes))

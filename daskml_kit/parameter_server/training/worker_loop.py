@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from daskml_kit.engines.cluster import FuturesEngine, loads_of
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.parameter_server.client import WorkerClient
-from daskml_kit.parameter_server.protocol import Consistency
+from daskml_kit.parameter_server.protocol import Consistency, LossSums, StepPart
 from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.training.minibatches import Minibatch, MinibatchOrder, RowBuffer, ShuffledBlock
 from daskml_kit.parameter_server.training.updates import Contribution, TopK, WorkerStep, scaled
@@ -91,7 +91,7 @@ class Assignment:
 
 
 class WorkerReport(NamedTuple):
-    """Report on an assignment: sums over its rows, by virtual worker in a synchronous run, and seconds spent.
+    """Report on an assignment: sums over the rows of this run of it, and seconds spent.
 
     ``address`` is that of the Dask worker that carried it out.
     """
@@ -104,8 +104,6 @@ class WorkerReport(NamedTuple):
     computing: float = 0.0
     waiting: float = 0.0
     address: str = ""
-    virtual_workers: tuple[tuple[int, float, float], ...] = ()
-    """Number, sum of losses and weight of each."""
 
     def add(self, done: Contribution, computing: float = 0.0, waiting: float = 0.0) -> WorkerReport:
         """Return the report with one more contribution."""
@@ -206,35 +204,34 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
         for number, positions in assignment.virtual_workers
     }
     report = WorkerReport()
-    own_reports = dict.fromkeys(virtual_workers, WorkerReport())
     row_sparse = config.step.row_sparse
-    params = client.pull(() if row_sparse else None)
+    params = client.join_step(list(virtual_workers), read=not row_sparse)
     while (step := client.version - assignment.first) < assignment.n_steps:
         started = time.perf_counter()
-        parts: list[tuple[int, float, Mapping[str, Any] | None]] = []
+        parts: list[StepPart] = []
         for number, virtual_worker in virtual_workers.items():
             batches, block = virtual_worker.batches(step)
             if block is None:
-                parts.append((number, float(row_sparse), None))
+                parts.append(StepPart(number, float(row_sparse), None))
                 continue
             rows = config.step.required_rows(batches)
             own = params if rows is None else client.pull(rows=rows)
             contribution = _compute(config.step, own, batches, block)
+            weight, n_rows = contribution.weight, contribution.n_rows
+            sums = LossSums(contribution.loss * weight, weight, n_rows, 1)
             if row_sparse:  # gradients of rows add up: of so many virtual workers, each has an equal part in the mean
                 n_virtual = config.consistency.virtual_workers
                 arrays = {name: scaled(array, n_virtual) for name, array in contribution.arrays.items()}
-                parts.append((number, 1.0, arrays))
+                parts.append(StepPart(number, 1.0, arrays, sums))
             else:
-                parts.append((number, contribution.weight, contribution.arrays))
+                parts.append(StepPart(number, weight, contribution.arrays, sums))
             report = report.add(contribution)
-            own_reports[number] = own_reports[number].add(contribution)
         computed = time.perf_counter()
-        params = client.push_step(parts, read=not row_sparse)
+        params = client.push_step(parts, read=not row_sparse, epoch=assignment.epoch)
         report = report._replace(
             computing=report.computing + computed - started, waiting=report.waiting + time.perf_counter() - computed
         )
-    sums = tuple((number, own.loss, own.weight) for number, own in own_reports.items())
-    return report._replace(skipped=client.skipped, virtual_workers=sums)
+    return report._replace(skipped=client.skipped)
 
 
 class SizedLoad(NamedTuple):
