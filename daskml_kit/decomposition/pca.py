@@ -10,7 +10,7 @@ from sklearn.utils.extmath import svd_flip
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import DaskEstimator, without_names
-from daskml_kit.solvers.subspace import leading_components, of_many_features, warn_unless_converged
+from daskml_kit.solvers.subspace import MANY_FEATURES, leading_components, warn_unless_converged
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 from daskml_kit.typing import Array
@@ -69,7 +69,11 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
     """
 
     _score_is = "mean"
-    many_passes = of_many_features
+
+    @property
+    def many_passes(self) -> bool:
+        """True where the features are so many that one pass is not enough."""
+        return bool(self.n_features_in_ > MANY_FEATURES)
 
     def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
         """Find the principal components of X.

@@ -12,7 +12,7 @@ from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import DaskEstimator, without_names
 from daskml_kit.reductions.gram import Triangle
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.solvers.subspace import Leading, leading_components, of_many_features, warn_unless_converged
+from daskml_kit.solvers.subspace import MANY_FEATURES, Leading, leading_components, warn_unless_converged
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 
@@ -65,7 +65,10 @@ class TruncatedSVD(DaskEstimator, sklearn.decomposition.TruncatedSVD):  # type: 
     array([5.])
     """
 
-    many_passes = of_many_features
+    @property
+    def many_passes(self) -> bool:
+        """True where the features are so many that one pass is not enough."""
+        return bool(self.n_features_in_ > MANY_FEATURES)
 
     def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
         """Find the leading singular vectors of X.

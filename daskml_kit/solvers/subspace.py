@@ -68,10 +68,6 @@ def leading_components(
     return Leading(np.maximum(found.values, 0), found.vectors, spread.n_rows, spread.mean, total, found.converged)
 
 
-of_many_features = property(lambda self: self.n_features_in_ > MANY_FEATURES)
-"""Whether an estimator may take many passes: an attribute of its class."""
-
-
 def warn_unless_converged(found: Leading) -> None:
     """Warn where the passes did not suffice."""
     if not found.converged:
