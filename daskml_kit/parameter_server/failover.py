@@ -230,7 +230,12 @@ class FailoverSupervisor:
     def _submit(self, machine: StateMachine | None, worker: str) -> Future:
         given: Any = machine
         if machine is not None:  # as data, not as part of a task: it may be large
-            (given,) = self.client.scatter([machine], workers=[worker], hash=False)
+            try:
+                (given,) = self.client.scatter([machine], workers=[worker], hash=False)
+            except Exception as error:  # the scheduler's own, a KeyError, where the worker is lost meanwhile
+                if worker in self.client.nthreads():
+                    raise
+                raise OSError(f"{worker} was lost before a server was made on it") from error
         key = f"{self.name}-{uuid.uuid4().hex}"
         return self.client.submit(ServerActor, given, key=key, actor=True, workers=[worker], allow_other_workers=False)
 
