@@ -92,6 +92,7 @@ LEGAL = {
     ("n_jobs", "-1"),
     ("C", "inf"),
     ("power", "-1"),
+    ("binarize", "-1"),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
 }
@@ -171,6 +172,7 @@ def bad_weights() -> Iterator[tuple[str, Any]]:
 
 UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
+    "TruncatedSVD": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
