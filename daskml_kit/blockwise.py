@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import cloudpickle
@@ -10,6 +11,7 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+from dask.delayed import Delayed
 
 from daskml_kit.data.collections import as_partitioned
 from daskml_kit.exceptions import DataError
@@ -27,16 +29,12 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     Dask may then go on optimizing. ``meta``, an empty result, decides what comes back: a Dask DataFrame for a data
     frame, else a Dask array (of CSR blocks where it is sparse).
     """
-    shared = dask.delayed(model, pure=True)
     if isinstance(X, dd.DataFrame):
         with as_partitioned():
             if len(cloudpickle.dumps(model)) <= SMALL_MODEL:
                 return X.map_partitions(_call, model, method, meta, meta=meta)
             # Dask fuses a shared node of an expression wrongly: "Cannot fuse tasks with multiple outputs"
-            parts = [
-                dask.delayed(_call)(block, shared, method, meta, block_id=(number,))
-                for number, block in enumerate(X.to_delayed())
-            ]
+            parts = _delayed_calls(X.to_delayed(), model, method, meta)
         if isinstance(meta, (pd.DataFrame, pd.Series)):
             return dd.from_delayed(parts, meta=meta, divisions=X.divisions)
         shape = (np.nan, *meta.shape[1:])
@@ -45,13 +43,18 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     if isinstance(meta, pd.DataFrame):
-        blocks = enumerate(X.to_delayed().ravel())
-        frames = [dask.delayed(_call)(block, shared, method, meta, block_id=(number,)) for number, block in blocks]
-        return dd.from_delayed(frames, meta=meta)
+        return dd.from_delayed(_delayed_calls(X.to_delayed().ravel(), model, method, meta), meta=meta)
+    shared = dask.delayed(model, pure=True)
     if meta.ndim == 1:
         return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, drop_axis=1, meta=meta)
     chunks = (X.chunks[0], (meta.shape[1],))
     return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, chunks=chunks, meta=meta)
+
+
+def _delayed_calls(blocks: Iterable[Any], model: Any, method: str, meta: Any) -> list[Delayed]:
+    """Return a call for each block, to all of which the model is one node."""
+    call, shared = dask.delayed(_call), dask.delayed(model, pure=True)
+    return [call(block, shared, method, meta, block_id=(number,)) for number, block in enumerate(blocks)]
 
 
 def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any = None, block_id: Any = None) -> Any:
