@@ -1,4 +1,4 @@
-"""Checks of arguments: numbers, choices, seeds and mappings, by errors that name the argument."""
+"""Checks of arguments: numbers, choices, seeds, mappings and estimators, by errors that name the argument."""
 
 from __future__ import annotations
 
@@ -79,6 +79,12 @@ def check_mapping(name: str, value: Any) -> None:
     """Raise unless the parameter is a mapping of names."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name}: expected a mapping of names to arrays, got {type(value).__name__} {value!r:.60}")
+
+
+def check_inner(estimator: Any, method: str) -> None:
+    """Raise unless the parameter ``estimator`` of a meta-estimator has a method."""
+    if not hasattr(estimator, method):
+        raise TypeError(f"estimator: expected an estimator with {method!r}, got {estimator!r}")
 
 
 def random_state_of(random_state: Any) -> np.random.RandomState:

@@ -10,14 +10,14 @@ from typing import Any, Self
 import dask
 import numpy as np
 from dask.delayed import Delayed
-from distributed import wait
+from distributed import Client
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import check_number, random_state_of
+from daskml_kit.arguments import check_inner, check_number, random_state_of
 from daskml_kit.base import restored
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
@@ -25,7 +25,9 @@ from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, refit_on_all, score_joined, score_on
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
+from daskml_kit.model_selection.splits.folds import compute_tasks
 from daskml_kit.validation import plain_strings
+from daskml_kit.workers.connection import finish, gather, released_task_thread
 
 AHEAD = 2
 """Blocks that are computed, at most, before the model comes to them."""
@@ -275,18 +277,13 @@ class Incremental(ParallelPostFit):
         columns = align_rows(given).columns
         blocks = [{column.name: column.blocks[at] for column in columns} for at in range(len(columns[0].blocks))]
         visits = (blocks[at] for at in self._order(len(blocks), epochs))
-        return train_on_cluster(model, visits, params) if find_client() else train_here(model, visits, params)
+        client = find_client()
+        return train_here(model, visits, params) if client is None else train_on_cluster(client, model, visits, params)
 
     def _order(self, n_blocks: int, epochs: int) -> Iterator[int]:
         draw = random_state_of(self.random_state)
         for _ in range(epochs):
             yield from draw.permutation(n_blocks) if self.shuffle_blocks else range(n_blocks)
-
-
-def check_inner(estimator: Any, method: str) -> None:
-    """Raise where there is no estimator, or it has not the method."""
-    if not hasattr(estimator, method):
-        raise TypeError(f"estimator: expected an estimator with {method!r}, got {estimator!r}")
 
 
 def labels_of(y: Any) -> Any:
@@ -302,7 +299,7 @@ def labels_of(y: Any) -> Any:
     if not is_dask(y):
         return np.unique(y)
     (column,) = align_rows({"y": y}).columns
-    return np.unique(np.concatenate(dask.compute(*map(dask.delayed(np.unique), column.blocks))))
+    return np.unique(np.concatenate(compute_tasks([dask.delayed(np.unique)(block) for block in column.blocks])))
 
 
 def train_here(model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]) -> Any:
@@ -313,22 +310,21 @@ def train_here(model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapp
     return model
 
 
-def train_on_cluster(model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]) -> Any:
+def train_on_cluster(
+    client: Client, model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]
+) -> Any:
     """Train a model by a chain of tasks, of which few are submitted ahead of the one that runs.
 
     Each takes a copy of the model, so that the chain may be computed again where a worker is lost.
     """
-    client: Any = find_client()
     step, ahead = dask.delayed(train_on_block, pure=False), deque[Any]()
     for parts in visits:
         model = client.compute(step(model, dict(parts), params))
         ahead.append(model)
         if len(ahead) > AHEAD:
-            done = ahead.popleft()
-            wait(done)
-            if done.status == "error":
-                break
-    return model.result() if ahead else model
+            finish([ahead.popleft()])
+    with released_task_thread():
+        return gather(client, [model])[0] if ahead else model
 
 
 def train_on_block(model: Any, parts: Mapping[str, Any], params: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import check_choice
+from daskml_kit.arguments import check_choice, check_inner
 from daskml_kit.base import restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.align import align_rows
@@ -19,6 +19,8 @@ from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score
+from daskml_kit.model_selection.search.fit_and_score import fit_estimator
+from daskml_kit.model_selection.splits.folds import compute_tasks
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_features, plain_strings, remember_features
 
@@ -49,8 +51,7 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         DataError
             Where a model cannot be fitted to its block; it names the block.
         """
-        if not hasattr(self.estimator, "fit"):
-            raise TypeError(f"estimator: expected an estimator with 'fit', got {self.estimator!r}")
+        check_inner(self.estimator, "fit")
         given = {"X": X, "y": y, "sample_weight": sample_weight}
         columns = align_rows({name: value for name, value in given.items() if value is not None}).columns
         fit = dask.delayed(fit_block, pure=False)
@@ -59,7 +60,7 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             for at in range(len(columns[0].blocks))
         ]
         with restored(self):
-            self.estimators_ = [model for model in dask.compute(*tasks) if model is not None]
+            self.estimators_ = [model for model in compute_tasks(tasks) if model is not None]
             if not self.estimators_:
                 raise DataError("X: expected at least one row, got none")
             remember_features(self, X)
@@ -266,6 +267,6 @@ def fit_block(estimator: Any, block: int, X: Any, y: Any, sample_weight: Any = N
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     try:
         with computing():
-            return clone(estimator).fit(X, y, **weights)
+            return fit_estimator(clone(estimator), X, y, **weights)
     except ValueError as error:
         raise DataError(f"{error} (in block {block})") from error
