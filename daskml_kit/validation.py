@@ -13,11 +13,13 @@ import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.data.collections import as_partitioned, is_dask, n_features_of
 from daskml_kit.exceptions import DataError
+from daskml_kit.typing import Labels
 
 
 class Inputs(NamedTuple):
@@ -57,6 +59,11 @@ def check_fit(
     if isinstance(sample_weight, dd.DataFrame) or getattr(sample_weight, "ndim", 1) != 1:
         raise DataError("Sample weights must be 1D array or scalar")
     return Inputs(X, y, sample_weight)
+
+
+def check_labels(labels: Labels) -> None:
+    """Raise where the distinct targets are no classes, such as numbers with fractions."""
+    check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
 
 
 def remember_features(estimator: Any, X: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 
 from daskml_kit.base import DaskEstimator
 from daskml_kit.linear_model.solve import minimize, sample_rows
@@ -18,7 +17,7 @@ from daskml_kit.reductions.summary import DataSummary, Summary, position_of
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Encode, Result
 from daskml_kit.typing import Array, Labels
-from daskml_kit.validation import seed_of
+from daskml_kit.validation import check_labels, seed_of
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -111,7 +110,7 @@ class LinearClassifier(LinearModel):
         if stored is None or weight is None:
             raise TypeError("the summary was not asked for labels")
         labels = stored if spec.labels is None else spec.labels[stored]
-        check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
+        check_labels(labels)
         weighted = labels[weight > 0]
         if len(weighted) < 2:
             raise ValueError(

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 
 from daskml_kit.base import constructor
 from daskml_kit.engines.engine import Engine
@@ -19,6 +18,7 @@ from daskml_kit.numerics.losses import MARGIN_LOSSES, RESIDUAL_LOSSES, classifie
 from daskml_kit.numerics.targets import Numbers, OneVsRest
 from daskml_kit.reductions.summary import DataSummary, position_of
 from daskml_kit.typing import Labels
+from daskml_kit.validation import check_labels
 
 LOSSES = (*MARGIN_LOSSES, *RESIDUAL_LOSSES)
 OWN = {"learning_rate": "auto", "eta0": None, "optimizer": "auto", "batch_size": None, "training": None}
@@ -238,7 +238,7 @@ def require_classes(labels: Labels, summary: DataSummary) -> Labels:
     ValueError
         Where there is one class only, or the target is continuous.
     """
-    check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
+    check_labels(labels)
     weighted = labels if summary.label_weight is None else labels[summary.label_weight > 0]
     if len(weighted) < 2:
         raise ValueError(

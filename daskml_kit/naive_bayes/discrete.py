@@ -2,65 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import sklearn.naive_bayes
-from sklearn.utils.multiclass import check_classification_targets
 
 from daskml_kit.arguments import check_number, naming
-from daskml_kit.base import DaskEstimator, genuine_class, lazily, restored
+from daskml_kit.base import genuine_class
 from daskml_kit.linear_model.base import require_rows
+from daskml_kit.naive_bayes.base import NaiveBayes
 from daskml_kit.reductions.per_class import ClassResults, PerClass
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.sums import CategorySums, CategoryTotals, FeatureSums, Totals
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
-
-FITTED = (
-    "class_count_",
-    "class_log_prior_",
-    "feature_count_",
-    "feature_all_",
-    "category_count_",
-    "feature_log_prob_",
-    "n_categories_",
-)
+from daskml_kit.validation import check_labels
 
 
-class DiscreteNB(DaskEstimator):
+class DiscreteNB(NaiveBayes):
     """Base of the naive Bayes classifiers of counts: one pass sums the features of each class.
 
     scikit-learn's class is then fitted to a few weighted rows that have these sums.
     """
 
-    many_passes: ClassVar[Any] = False
-
-    predict_joint_log_proba = lazily("predict_joint_log_proba", "logarithms of the joint probabilities")
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Go on learning from more rows in memory.
-
-        Parameters
-        ----------
-        X : array, data frame or sparse matrix of shape (n_samples, n_features)
-        y : array of shape (n_samples,)
-        classes : array, optional
-            All labels there will be; the first call needs them.
-        sample_weight : array of shape (n_samples,), optional
-
-        Returns
-        -------
-        estimator
-            Itself.
-        """
-        with restored(self):
-            for name in ("class_count_", "feature_count_", "category_count_"):  # scikit-learn adds to them in place
-                held = getattr(self, name, None)
-                if held is not None:
-                    setattr(self, name, [part.copy() for part in held] if isinstance(held, list) else held.copy())
-            super().partial_fit(X, y, classes, sample_weight)  # type: ignore[misc]
-        return self
+    _written = ("class_count_", "feature_count_", "category_count_")
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         found: ClassResults
@@ -68,13 +33,14 @@ class DiscreteNB(DaskEstimator):
         weight = np.array([totals.weight for totals in found.results])
         require_rows(len(found.results), float(weight.sum()), spec.n_features)
         labels = found.labels if spec.labels is None else spec.labels[found.labels]
-        check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
+        check_labels(labels)
         rows = [self._rows(totals) for totals in found.results]
         genuine = genuine_class(type(self))
         twin = genuine(**{**self._sklearn_parameters(genuine), **self._ready})
         lengths = [len(each) for _, each in rows]
         twin.fit(np.vstack([X for X, _ in rows]), np.repeat(labels, lengths), np.concatenate([w for _, w in rows]))
-        return {"classes_": labels, **{name: vars(twin)[name] for name in FITTED if name in vars(twin)}}
+        fitted = {name: value for name, value in vars(twin).items() if name.endswith("_") and name != "n_features_in_"}
+        return {**fitted, "classes_": labels}
 
     _ready: ClassVar[dict[str, Any]] = {}
     """Parameters of scikit-learn's class that serve the few rows."""

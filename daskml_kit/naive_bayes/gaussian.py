@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import numpy as np
 import sklearn.naive_bayes
-from sklearn.utils.multiclass import check_classification_targets
 
 from daskml_kit.arguments import check_number, naming
-from daskml_kit.base import DaskEstimator, lazily, restored
 from daskml_kit.linear_model.base import require_rows
+from daskml_kit.naive_bayes.base import NaiveBayes
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.per_class import ClassResults, PerClass, Unweighted
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
+from daskml_kit.validation import check_labels
 
 
-class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore[misc]
+class GaussianNB(NaiveBayes, sklearn.naive_bayes.GaussianNB):  # type: ignore[misc]
     """Gaussian naive Bayes: each feature is normal within each class, and independent of the others; in one pass.
 
     Parameters
@@ -53,32 +51,7 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
     ['a', 'a', 'b', 'b']
     """
 
-    many_passes = False
-    var_: Array
-
-    predict_joint_log_proba = lazily("predict_joint_log_proba", "logarithms of the joint probabilities")
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Go on learning from more rows in memory.
-
-        Parameters
-        ----------
-        X : array or data frame of shape (n_samples, n_features)
-        y : array of shape (n_samples,)
-        classes : array, optional
-            All labels there will be; the first call needs them.
-        sample_weight : array of shape (n_samples,), optional
-
-        Returns
-        -------
-        GaussianNB
-            Itself.
-        """
-        with restored(self):
-            if hasattr(self, "var_"):
-                self.var_ = self.var_.copy()  # scikit-learn writes into it before it looks at y
-            super().partial_fit(X, y, classes, sample_weight)
-        return self
+    _written = ("var_",)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         found: ClassResults
@@ -86,7 +59,7 @@ class GaussianNB(DaskEstimator, sklearn.naive_bayes.GaussianNB):  # type: ignore
         count = np.array([float(moments.weight[0]) for moments in found.results])
         require_rows(whole.n_rows, count.sum(), spec.n_features)
         labels = found.labels if spec.labels is None else spec.labels[found.labels]
-        check_classification_targets(labels)
+        check_labels(labels)
         epsilon = self.var_smoothing * float(whole.variance.max())
         with np.errstate(invalid="ignore"):
             variance = np.array([moments.variance for moments in found.results])

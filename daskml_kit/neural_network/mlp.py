@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import sklearn.neural_network
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from daskml_kit.arguments import check_choice
@@ -20,6 +20,7 @@ from daskml_kit.neural_network.mlp_training import MultiLayerPerceptron, is_stoc
 from daskml_kit.neural_network.scores import IndicatorRange, ValidationAccuracy, ValidationR2
 from daskml_kit.reductions.summary import DataSummary, position_of
 from daskml_kit.typing import Labels
+from daskml_kit.validation import check_labels
 
 
 class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):  # type: ignore[misc]
@@ -200,7 +201,7 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
         if summary.labels is None:
             return self._open_multilabel(engine, len(summary.low), known)
         found = summary.labels
-        check_classification_targets(found)
+        check_labels(found)
         classes = found if known is None else known
         if set(found) - set(classes) or (exactly and len(found) != len(classes)):
             raise ValueError(f"y: expected {'the' if exactly else 'some of the'} classes {classes}, got {found}")
