@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import numpy as np
 import sklearn.decomposition
 from sklearn.utils.extmath import svd_flip
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
-from daskml_kit.base import DaskEstimator, without_names
-from daskml_kit.solvers.subspace import MANY_FEATURES, leading_components, warn_unless_converged
+from daskml_kit.decomposition.base import Components
+from daskml_kit.solvers.subspace import leading_components
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 from daskml_kit.typing import Array
@@ -18,7 +16,7 @@ from daskml_kit.typing import Array
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 
 
-class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
+class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
     """Principal component analysis, from the eigenvectors of the covariance matrix: in one pass, or of many features in
     some passes that never make it.
 
@@ -70,31 +68,6 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
 
     _score_is = "mean"
 
-    @property
-    def many_passes(self) -> bool:
-        """True where the features are so many that one pass is not enough."""
-        return bool(self.n_features_in_ > MANY_FEATURES)
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Find the principal components of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        PCA
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        """
-        return self._fit_blocks(X)
-
     def _fit_steps(self, spec: DataSpec) -> Fit:
         d, whole = spec.n_features, isinstance(self.n_components, (int, np.integer))
         k = int(self.n_components) if whole and 0 < self.n_components <= d else None
@@ -102,7 +75,6 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
         n = found.n_rows
         if n < 2:
             raise ValueError(f"PCA: Found array with {n} sample(s) while a minimum of 2 is required.")
-        warn_unless_converged(found)
         values, total = found.values / (n - 1), found.total / (n - 1)
         _, components = svd_flip(None, found.vectors.T, u_based_decision=False)
         k = self._n_kept(values, min(d, n), total)
@@ -139,10 +111,7 @@ class PCA(DaskEstimator, sklearn.decomposition.PCA):  # type: ignore[misc]
         maps = self.components_.T.astype(np.float64)
         if self.whiten:
             maps = maps / np.sqrt(self.explained_variance_)
-        d, k = maps.shape
-        matrix = np.zeros((d + 1, k + 1))
-        matrix[:d, :k], matrix[d, :k], matrix[d, k] = maps, -(self.mean_ @ maps), 1.0
-        return AffineView(matrix, without_names(self.to_sklearn()), matrix.tobytes(), spec.shared)
+        return self._projection(spec, maps, -(self.mean_ @ maps))
 
     def _check_parameters(self) -> None:
         check_choice("svd_solver", self.svd_solver, SOLVERS)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import numpy as np
 import sklearn.decomposition
 from sklearn.utils.extmath import svd_flip
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
-from daskml_kit.base import DaskEstimator, without_names
+from daskml_kit.decomposition.base import Components
 from daskml_kit.reductions.gram import Triangle
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.solvers.subspace import MANY_FEATURES, Leading, leading_components, warn_unless_converged
+from daskml_kit.solvers.subspace import Leading, leading_components
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 
 
-class TruncatedSVD(DaskEstimator, sklearn.decomposition.TruncatedSVD):  # type: ignore[misc]
+class TruncatedSVD(Components, sklearn.decomposition.TruncatedSVD):  # type: ignore[misc]
     """Truncated singular value decomposition, without centering (latent semantic analysis): dense or sparse rows.
 
     In one pass, or of many features in some passes that never make their Gram matrix.
@@ -65,31 +63,6 @@ class TruncatedSVD(DaskEstimator, sklearn.decomposition.TruncatedSVD):  # type: 
     array([5.])
     """
 
-    @property
-    def many_passes(self) -> bool:
-        """True where the features are so many that one pass is not enough."""
-        return bool(self.n_features_in_ > MANY_FEATURES)
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Find the leading singular vectors of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        TruncatedSVD
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        """
-        return self._fit_blocks(X)
-
     def _fit_steps(self, spec: DataSpec) -> Fit:
         d, k = spec.n_features, int(self.n_components)
         if k > d:
@@ -102,7 +75,6 @@ class TruncatedSVD(DaskEstimator, sklearn.decomposition.TruncatedSVD):  # type: 
             found = yield from leading_components(d, k, random_state_of(self.random_state), centered=False)
         if found.n_rows < 1:
             raise ValueError(f"Found array with 0 sample(s) (shape=(0, {d})) while a minimum of 1 is required.")
-        warn_unless_converged(found)
         _, components = svd_flip(None, found.vectors[:, :k].T, u_based_decision=False)
         variance = np.maximum(found.values[:k] / found.n_rows - (components @ found.mean) ** 2, 0)
         fitted = {
@@ -114,10 +86,7 @@ class TruncatedSVD(DaskEstimator, sklearn.decomposition.TruncatedSVD):  # type: 
         return {name: np.asarray(value, dtype=spec.dtype) for name, value in fitted.items()}
 
     def _view(self, spec: DataSpec) -> AffineView:
-        k, d = self.components_.shape
-        matrix = np.zeros((d + 1, k + 1))
-        matrix[:d, :k], matrix[d, k] = self.components_.T, 1.0
-        return AffineView(matrix, without_names(self.to_sklearn()), matrix.tobytes(), spec.shared)
+        return self._projection(spec, self.components_.T)
 
     def _check_parameters(self) -> None:
         check_number("n_components", self.n_components, low=1, integer=True)

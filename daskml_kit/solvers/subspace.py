@@ -41,7 +41,6 @@ class Leading(NamedTuple):
     n_rows: int
     mean: Array
     total: float
-    converged: bool = True
 
 
 def leading_components(
@@ -65,13 +64,9 @@ def leading_components(
     used = np.flatnonzero((spread.squares > 0) | (spread.mean != 0))
     found = yield from largest_eigenvalues(used, k, spread.mean if centered else np.zeros(n_features), draw)
     total = float(spread.squares.sum())
-    return Leading(np.maximum(found.values, 0), found.vectors, spread.n_rows, spread.mean, total, found.converged)
-
-
-def warn_unless_converged(found: Leading) -> None:
-    """Warn where the passes did not suffice."""
     if not found.converged:
         warnings.warn("eigenvectors did not converge: they are close to each other", ConvergenceWarning, stacklevel=2)
+    return Leading(np.maximum(found.values, 0), found.vectors, spread.n_rows, spread.mean, total)
 
 
 def largest_eigenvalues(
