@@ -39,10 +39,10 @@ KINDS: tuple[type[Loss], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class RowSgdStep(LinearSgdStep):
-    r"""Steps of Adagrad for each row of a minibatch, whose penalty is a proximal step.
+    r"""Steps of Adagrad for each row of a minibatch, compiled.
 
-    It is taken when a feature is next seen, with the length of all steps since: exactly
-    :math:`\arg\min_u \tfrac{1}{2\eta}(u - u_0)^2 + R(u)`, :math:`\eta` being that length.
+    The penalty's steps are taken when a feature is next seen, and bound the rate: see
+    `daskml_kit.numerics.compiled.adagrad_rows`.
 
     References
     ----------

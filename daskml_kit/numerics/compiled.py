@@ -331,8 +331,9 @@ def adagrad_rows(
 
     The rate of a coefficient is Adagrad's, :math:`\eta / \sqrt{s}`, but at step t at most :math:`1 / \lambda t`, that
     of an objective with the l2 penalty :math:`\lambda`, which keeps a feature of few rows from its last row's whim. The
-    penalty is followed when a feature is seen again, along all steps since, as the flow
-    :math:`\dot w = -\lambda w - \mu \operatorname{sign}(w)`: a step costs what its row has numbers.
+    penalty's steps are taken when a feature is seen again, all since as one: as a proximal step while the rate is
+    Adagrad's, as their product, the ratio of the first step to the last, where it is bounded. So a step costs what its
+    row has numbers.
 
     Parameters
     ----------
