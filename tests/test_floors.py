@@ -31,6 +31,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["cluster", "decomposition", "naive_bayes"],
         ["model_selection"],
         ["ensemble", "wrappers"],
+        ["conversion"],
         ["cli"],
         ["__main__"],
     ],
