@@ -70,7 +70,7 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
     >>> rows = np.random.default_rng(0).normal(size=(200, 3))
     >>> model = ParallelPostFit(GradientBoostingClassifier(random_state=0)).fit(rows, rows[:, 0] > 0)
     >>> model.predict(da.from_array(rows, chunks=(50, 3)))
-    dask.array<_call, shape=(200,), dtype=bool, chunksize=(50,), chunktype=numpy.ndarray>
+    dask.array<daskml-predict, shape=(200,), dtype=bool, chunksize=(50,), chunktype=numpy.ndarray>
     """
 
     def __init__(

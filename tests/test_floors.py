@@ -56,7 +56,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["coordinator"],
         ["train"],
     ],
-    "model_selection": [["splits", "job_record"], ["search"], ["adaptive", "jobs"]],
+    "model_selection": [["splits", "job_record"], ["search"], ["adaptive", "job_task"], ["jobs"]],
     "model_selection/splits": [
         ["folds"],
         ["base"],
