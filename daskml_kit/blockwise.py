@@ -46,10 +46,9 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     if isinstance(meta, pd.DataFrame):
         return dd.from_delayed(_delayed_calls(X.to_delayed().ravel(), model, method, meta), meta=meta)
     shared = dask.delayed(model, pure=True)
-    shape: dict[str, Any] = {"drop_axis": 1} if meta.ndim == 1 else {"chunks": (X.chunks[0], (meta.shape[1],))}
-    return X.map_blocks(
-        _call, model=shared, method=method, meta_=meta, dtype=meta.dtype, meta=meta, token=name, **shape
-    )
+    width: dict[str, Any] = {"drop_axis": 1} if meta.ndim == 1 else {"chunks": (X.chunks[0], (meta.shape[1],))}
+    given = {"model": shared, "method": method, "meta_": meta}
+    return X.map_blocks(_call, **given, dtype=meta.dtype, meta=meta, token=name, **width)
 
 
 def _delayed_calls(blocks: Iterable[Any], model: Any, method: str, meta: Any) -> list[Delayed]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -437,3 +439,18 @@ def test_columns_that_make_no_features_are_told(tmp_path, capsys):
     assert main(again) == 0
     assert f"the model that was in {out} before has been replaced" in capsys.readouterr().out
     assert json.loads((out / "report.json").read_text())["columns"]["categorical"] == ["code", "id"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_terminal_ends_worker_processes_without_a_word(tmp_path):
+    order = ["train", "flights", "--workers", "1", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "daskml_kit", *order], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        dashboard = running.stderr.readline()
+        os.killpg(running.pid, signal.SIGINT)  # a terminal sends it to all of the group
+        printed = running.stderr.read()
+    assert dashboard.startswith("dashboard ")
+    assert printed == "daskml-kit: interrupted, nothing was saved\n"
+    assert running.returncode == 130
+    assert not (tmp_path / "out").exists()

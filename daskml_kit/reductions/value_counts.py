@@ -123,8 +123,9 @@ class Columns(SingleReduction):
 
     def combine(self, a: Contents, b: Contents) -> Contents:
         known = None if a.labels is None or b.labels is None else self._few(union(a.labels, b.labels))
-        counts = (one + other for one, other in zip(a[:3], b[:3], strict=True))
-        return Contents(*counts, known, a.whole and b.whole, a.first if len(a.first) else b.first)
+        present, infinite = a.present + b.present, a.infinite + b.infinite
+        first = a.first if len(a.first) else b.first
+        return Contents(a.n_rows + b.n_rows, present, infinite, known, a.whole and b.whole, first)
 
     def _few(self, labels: Array) -> Array | None:
         return labels if len(labels) <= self.most else None
