@@ -94,6 +94,8 @@ class Nearest:
         squares = np.asarray(-2 * (tile @ centers.T))
         squares += row_norms(centers, squared=True)
         labels = squares.argmin(axis=1)
+        if not sp.issparse(tile):
+            return tile, labels, row_norms(tile - centers[labels], squared=True)
         distances = squares[np.arange(len(labels)), labels] + row_norms(tile, squared=True)
         return tile, labels, np.maximum(distances, 0)
 
@@ -126,9 +128,13 @@ def _plain_clusters(nearest: Nearest, block: Block) -> Clusters:
     for rows in tiles(block.n_rows, tile_rows(block.X, k)):
         tile, labels, distances = nearest.assign(block.X[rows])
         weight = np.ones(len(labels)) if block.weight is None else block.weight[rows]
-        members = sp.csr_array((weight, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
-        product = members @ tile
-        sums += product.toarray() if sp.issparse(product) else product
+        if sp.issparse(tile):
+            members = sp.csr_array((weight, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+            sums += (members @ tile).toarray()
+        else:
+            of_cluster = np.zeros((k, len(labels)))
+            of_cluster[labels, np.arange(len(labels))] = weight
+            sums += of_cluster @ tile
         weights += np.bincount(labels, weight, minlength=k)
         inertia += float(distances @ weight)
     return Clusters(sums, weights, inertia)
@@ -179,16 +185,81 @@ class Farthest(SingleReduction):
     nearest: Nearest
     n_rows: int
 
+    answer_type: ClassVar[type[FarRows]] = FarRows
+
     def chunk(self, block: Block) -> FarRows:
-        tile, labels, distances = self.nearest.assign(block.X)
-        weights = np.ones(len(labels)) if block.weight is None else block.weight
-        chosen = np.argsort(-distances, kind="stable")[: self.n_rows]
-        rows = tile[chosen]
-        return FarRows(
-            rows.toarray() if sp.issparse(rows) else rows, distances[chosen], labels[chosen], weights[chosen]
-        )
+        found = FarRows(np.empty((0, len(self.nearest.shift))), np.empty(0), np.empty(0, int), np.empty(0))
+        for tile, labels, distances, weights in _assigned(self.nearest, block):
+            chosen = np.argsort(-distances, kind="stable")[: self.n_rows]
+            own = FarRows(_dense(tile[chosen]), distances[chosen], labels[chosen], weights[chosen])
+            found = self.combine(found, own)
+        return found
 
     def combine(self, a: FarRows, b: FarRows) -> FarRows:
         both = [np.concatenate(pair) for pair in zip(a, b, strict=True)]
         chosen = np.argsort(-both[1], kind="stable")[: self.n_rows]
         return FarRows(*(part[chosen] for part in both))
+
+
+class DrawnRows(NamedTuple):
+    """Rows less the shift, and the keys by which they were drawn, ascending."""
+
+    rows: Array
+    keys: Array
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceSample(SingleReduction):
+    """At most ``n_rows`` rows, drawn in proportion to their weighted squared distances from the nearest centers.
+
+    Each row draws an exponential number, and those are taken whose number, over the squared distance, is least: a
+    sample without replacement (Efraimidis and Spirakis 2006) that needs no sum of all distances first. The numbers
+    depend on the seed and the block's index alone. Rows that are centers are never drawn.
+
+    Parameters
+    ----------
+    nearest : Nearest
+    n_rows : int
+    seed : tuple of int
+    """
+
+    nearest: Nearest
+    n_rows: int
+    seed: tuple[int, ...]
+
+    answer_type: ClassVar[type[DrawnRows]] = DrawnRows
+
+    def chunk(self, block: Block) -> DrawnRows:
+        draw = np.random.default_rng([*self.seed, block.index])
+        found = DrawnRows(np.empty((0, len(self.nearest.shift))), np.empty(0))
+        for tile, _, distances, weights in _assigned(self.nearest, block):
+            chances = distances * weights
+            chances[distances <= _noise(tile)] = 0
+            with np.errstate(divide="ignore"):
+                keys = draw.exponential(size=len(chances)) / chances
+            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+            chosen = chosen[np.isfinite(keys[chosen])]
+            found = self.combine(found, DrawnRows(_dense(tile[chosen]), keys[chosen]))
+        return found
+
+    def combine(self, a: DrawnRows, b: DrawnRows) -> DrawnRows:
+        rows, keys = (np.concatenate(pair) for pair in zip(a, b, strict=True))
+        chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+        return DrawnRows(rows[chosen], keys[chosen])
+
+
+def _assigned(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, Array, Array]]:
+    """Yield tiles of rows less the shift, with the nearest centers, the squared distances to them, and the weights."""
+    for rows in tiles(block.n_rows, tile_rows(block.X, len(nearest.centers))):
+        tile, labels, distances = nearest.assign(block.X[rows])
+        yield tile, labels, distances, np.ones(len(labels)) if block.weight is None else block.weight[rows]
+
+
+def _noise(tile: Matrix) -> Array:
+    """Return what the rounding of numbers makes of the squared distance of a row from itself."""
+    eps = np.finfo(np.float32 if tile.dtype == np.float32 else np.float64).eps
+    return np.asarray(8 * eps * row_norms(tile, squared=True))
+
+
+def _dense(rows: Matrix) -> Array:
+    return np.asarray(rows.toarray() if sp.issparse(rows) else rows)
