@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Generator
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import sklearn.cluster
-from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
-from daskml_kit.base import DaskEstimator, constructor, restored
+from daskml_kit.arguments import check_choice, check_number, random_state_of
+from daskml_kit.base import constructor
+from daskml_kit.cluster.base import CentersModel, check_start, first_centers
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -31,7 +31,7 @@ ROUNDS = 5
 """Rounds of k-means||, which are enough in the experiments of its authors."""
 
 
-class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
+class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     r"""K-means clustering, :math:`\min_c \sum_i s_i \min_j \|x_i - c_j\|^2`, by Lloyd's algorithm, a pass an iteration.
 
     All starts advance in the same passes.
@@ -89,33 +89,6 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
 
     __init__ = constructor(sklearn.cluster.KMeans, oversampling_factor=2, init_max_iter=None)
 
-    _score_is = "sum"
-    starts_from_whole = False
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
-        """Find the clusters of the rows of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : ignored
-        sample_weight : array or Dask array of shape (n_samples,), optional
-
-        Returns
-        -------
-        KMeans
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        """
-        with restored(self):
-            self._fit_blocks(X, None, sample_weight)
-            self.labels_ = self.predict(X)
-        return self
-
     def _fit_steps(self, spec: DataSpec) -> Fit:
         sample: DataSummary
         sample, spread = yield Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state)), Moments()
@@ -126,7 +99,10 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         if self._is_scalable():
             starts = yield from lockstep({at: self._scalable(sample, shift, draw) for at in range(self._n_starts())})
         else:
-            starts = {at: self._start(sample, shift, draw) for at in range(self._n_starts())}
+            rows = sample.sample_X, sample.sample_weight
+            starts = {
+                at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
+            }
             if self._draws_start() and len(sample.sample_weight) < sample.n_rows:
                 starts = self._pilot_centers(starts, sample, shift, tol)
         ended = yield from lockstep(
@@ -169,25 +145,6 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
             seed=int(draw.randint(2**31 - 1)),
         )
 
-    def _start(self, sample: DataSummary, shift: Array, draw: np.random.RandomState) -> Array:
-        X, weight = sample.sample_X, sample.sample_weight
-        if isinstance(self.init, str) and self.init == "k-means++":
-            X = X if sp.issparse(X) else X - shift.astype(X.dtype, copy=False)
-            centers, _ = kmeans_plusplus(X, self.n_clusters, sample_weight=weight, random_state=draw)
-            return np.asarray(centers, dtype=np.float64) + shift
-        if isinstance(self.init, str):
-            rows = X[draw.choice(len(weight), self.n_clusters, replace=False, p=weight / weight.sum())]
-            return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
-        found = self.init(X, self.n_clusters, random_state=draw) if callable(self.init) else self.init
-        with naming("init"):
-            centers = np.array(found, dtype=np.float64)
-        if centers.shape != (self.n_clusters, X.shape[1]):
-            raise ValueError(
-                f"init: the shape of the initial centers {centers.shape} does not match the number of clusters "
-                f"{self.n_clusters} or the number of features of the data {X.shape[1]}."
-            )
-        return centers
-
     def _n_starts(self) -> int:
         if not self._draws_start():
             return 1
@@ -198,21 +155,12 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         parameters = super()._sklearn_parameters(genuine)
         return {**parameters, "init": "k-means++"} if self._is_scalable() else parameters
 
-    def _prepare(self, twin: Any) -> None:
-        if hasattr(self, "cluster_centers_"):
-            centers, own = np.array(self.cluster_centers_), twin.get_params()
-            twin.set_params(init=centers, n_init=1, max_iter=1).fit(centers)
-            twin.set_params(**own)
-
     def _check_parameters(self) -> None:
         check_number("n_clusters", self.n_clusters, low=1, integer=True)
         check_number("max_iter", self.max_iter, low=1, integer=True)
         check_number("tol", self.tol, low=0)
         check_choice("algorithm", self.algorithm, ("lloyd", "elkan"))
-        if isinstance(self.init, str):
-            check_choice("init", self.init, ("k-means++", "k-means||", "random"))
+        check_start(self.init, self.n_init, ("k-means++", "k-means||", "random"))
         check_number("oversampling_factor", self.oversampling_factor, low=0, strict=True)
         if self.init_max_iter is not None:
             check_number("init_max_iter", self.init_max_iter, low=1, integer=True)
-        if self.n_init != "auto":
-            check_number("n_init", self.n_init, low=1, integer=True)

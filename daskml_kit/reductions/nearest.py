@@ -257,8 +257,8 @@ def _assigned(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, A
 
 def _noise(tile: Matrix) -> Array:
     """Return what the rounding of numbers makes of the squared distance of a row from itself."""
-    eps = np.finfo(np.float32 if tile.dtype == np.float32 else np.float64).eps
-    return np.asarray(8 * eps * row_norms(tile, squared=True))
+    eps = 8 * np.finfo(np.float32 if tile.dtype == np.float32 else np.float64).eps
+    return np.asarray((eps if sp.issparse(tile) else eps**2) * row_norms(tile, squared=True))
 
 
 def _dense(rows: Matrix) -> Array:
