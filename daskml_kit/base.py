@@ -76,6 +76,8 @@ class DaskEstimator:
     """Kind of ``score``: accuracy or R^2, or a mean over rows, or a sum over them, or none of these."""
     many_passes: ClassVar[Any] = True
     """Whether one pass over the data may not be enough."""
+    starts_from_whole: ClassVar[bool] = True
+    """Whether a fit on some of the rows starts where one on all rows has ended, or makes its passes for nothing."""
 
     predict = lazily("predict", "predictions")
     predict_proba = lazily("predict_proba", "probabilities of the classes")
@@ -189,13 +191,17 @@ class DaskEstimator:
         twin = genuine(**self._sklearn_parameters(genuine))
         own: Any = self
         ours = {*own.get_params(deep=False), "profile_", "_example"}
-        made_up = self._made_up()
-        if made_up is not None:
-            twin.fit(*made_up)
+        self._prepare(twin)
         vars(twin).update(
             {name: value for name, value in vars(self).items() if name not in ours and not is_dask(value)}
         )
         return twin
+
+    def _prepare(self, twin: Any) -> None:
+        """Fit scikit-learn's estimator on the rows made up."""
+        made_up = self._made_up()
+        if made_up is not None:
+            twin.fit(*made_up)
 
     def _made_up(self) -> tuple[Any, ...] | None:
         """Return rows to fit scikit-learn's class on, where its methods need more than the fitted attributes."""

@@ -1,5 +1,6 @@
 """Clustering with scikit-learn's objectives, parameters and answers."""
 
 from daskml_kit.cluster.k_means import KMeans
+from daskml_kit.cluster.mini_batch_k_means import MiniBatchKMeans
 
-__all__ = ["KMeans"]
+__all__ = ["KMeans", "MiniBatchKMeans"]

@@ -95,6 +95,9 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
         subsets = [driver.subset(split.column, split.train) for split in folds.splits]
         fits = CandidateFits(driver, estimator, X, y, labels, engine.n_blocks)
         whole, fitted = fits.run(candidates, subsets)
+        refused = {c: str(r.error) for c, r in whole.items() if isinstance(r.error, NotShared)}
+        refused |= {c: str(r.error) for (c, _), r in fitted.items() if isinstance(r.error, NotShared)}
+        fitted = {place: returned for place, returned in fitted.items() if place[0] not in refused}
         errors = [returned.error for returned in fitted.values() if returned.error is not None]
         if errors and spec.raises:
             raise errors[0]
@@ -120,8 +123,7 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
         else:
             outcomes[place] = Outcome({}, None, *share, error="".join(traceback.format_exception(returned.error)))
     models_of_all = {c: returned.value for c, returned in whole.items() if returned.error is None}
-    unshared = {c: str(returned.error) for c, returned in whole.items() if isinstance(returned.error, NotShared)}
-    return Fused(outcomes, models_of_all, passes, unshared)
+    return Fused(outcomes, models_of_all, passes, refused)
 
 
 class CandidateFits:
@@ -154,18 +156,22 @@ class CandidateFits:
     def run(
         self, candidates: Mapping[int, Mapping[str, Any]], subsets: Sequence[Subset]
     ) -> tuple[dict[int, Returned], dict[FitKey, Returned]]:
-        """Fit the candidates, some at a time, on all rows, and from there on each subset, those that share passes."""
+        """Fit the candidates, some at a time, on all rows, and from there on each subset, those that share passes.
+
+        On all rows not where that is no help to the others: the best one is fitted in the end.
+        """
         whole: dict[int, Returned] = {}
         fitted: dict[FitKey, Returned] = {}
         for first in range(0, len(candidates), CANDIDATES_AT_ONCE):
             some = dict(islice(candidates.items(), first, first + CANDIDATES_AT_ONCE))
             starts: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
-            whole |= self._fit({c: (params, None, starts[c]) for c, params in some.items()})
+            if last_step(self.estimator).starts_from_whole:
+                whole |= self._fit({c: (params, None, starts[c]) for c, params in some.items()})
             fitted |= self._fit(
                 {
                     (c, s): (params, subset, dict(starts[c]))
                     for c, params in some.items()
-                    if not isinstance(whole[c].error, NotShared)
+                    if c not in whole or not isinstance(whole[c].error, NotShared)
                     for s, subset in enumerate(subsets)
                 }
             )
