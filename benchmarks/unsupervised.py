@@ -1,8 +1,8 @@
-"""Clusters, components and naive Bayes, side by side with scikit-learn, from equal starts to equal results.
+"""Clusters, mixtures, components and naive Bayes, side by side with scikit-learn, from equal starts to equal results.
 
 ``python -m benchmarks.unsupervised`` prints one table; ``--scale 0.01`` runs it on a hundredth of the rows. All data is
-in memory. ``clusters`` makes 20 of Lloyd's iterations; ``components`` are those of dense rows, ``sparse-components`` of
-CSR rows of 2,000 features, ``counts`` is naive Bayes on rows of counts.
+in memory. ``clusters`` makes 20 of Lloyd's iterations, ``mixture`` 20 of expectation-maximization; ``components`` are
+those of dense rows, ``sparse-components`` of CSR rows of 2,000 features, ``counts`` is naive Bayes on rows of counts.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.cluster
 import sklearn.decomposition
+import sklearn.mixture
 import sklearn.naive_bayes
 
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, race
 from daskml_kit.cluster import KMeans
 from daskml_kit.decomposition import PCA
+from daskml_kit.mixture import GaussianMixture
 from daskml_kit.naive_bayes import GaussianNB, MultinomialNB
 
 EXACT = 1e-6
@@ -50,6 +52,21 @@ def clusters(setting: Setting) -> list[Row]:
         Row(f"{what}: float32 against float64", timed["ours, float32"].seconds, ours.seconds, 1.5),
         _apart(what, {"": ours.result.inertia_}, {"": theirs.result.inertia_}),
     ]
+
+
+def mixture(setting: Setting) -> list[Row]:
+    """Eight normal distributions of 500,000 x 20, of full covariances."""
+    draw = np.random.default_rng(0)
+    centers = draw.normal(size=(8, 20))
+    X = centers[draw.integers(0, 8, setting.rows(500_000))] + draw.normal(size=(setting.rows(500_000), 20))
+    options = {"weights_init": np.full(8, 1 / 8), "means_init": X[:8], "precisions_init": np.stack([np.eye(20)] * 8)}
+    options |= {"n_components": 8, "max_iter": 20, "tol": 0.0}
+    what = f"GaussianMixture(8) of {len(X):,} x 20, 20 iterations"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _race(
+            what, X, None, GaussianMixture(**options), sklearn.mixture.GaussianMixture(**options), setting, 2.0
+        )
 
 
 def components(setting: Setting) -> list[Row]:
@@ -95,6 +112,7 @@ def _apart(what: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> 
 
 WORKS: dict[str, Work] = {
     "clusters": clusters,
+    "mixture": mixture,
     "components": components,
     "sparse-components": sparse_components,
     "counts": counts,

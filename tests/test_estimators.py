@@ -16,6 +16,7 @@ import scipy.sparse as sp
 import sklearn.cluster
 import sklearn.decomposition
 import sklearn.linear_model
+import sklearn.mixture
 import sklearn.model_selection
 import sklearn.naive_bayes
 import sklearn.preprocessing
@@ -31,6 +32,7 @@ from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import RidgeClassifier
+from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.preprocessing import StandardScaler
@@ -66,6 +68,13 @@ class Row:
 
 
 COUNTS = np.floor(np.abs(X) / 3)
+MIXTURE = {
+    "n_components": 3,
+    "tol": 0.05,
+    "weights_init": [0.2, 0.3, 0.5],
+    "means_init": CENTERS + 10,
+    "precisions_init": np.stack([np.eye(WIDTH)] * 3),
+}
 WEIGHTS = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
 TABLE = {
     "KMeans": Row(
@@ -74,6 +83,14 @@ TABLE = {
         ("cluster_centers_", "inertia_", "n_iter_"),
         {"max_iter": [1, 5]},
         expected_failures=dict.fromkeys(WEIGHTS, "the first centers are drawn from the rows, as scikit-learn's are"),
+    ),
+    "GaussianMixture": Row(
+        GaussianMixture(**MIXTURE),
+        sklearn.mixture.GaussianMixture(**MIXTURE),
+        ("weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_", "converged_"),
+        {"reg_covar": [1e-6, 0.1]},
+        weighted=False,
+        sparse=False,
     ),
     "PCA": Row(
         PCA(2),
@@ -149,6 +166,8 @@ TABLE = {
         expected_failures=dict.fromkeys(WEIGHTS, "balanced weights count rows, not their weights, as in scikit-learn"),
     ),
 }
+OF_ANY_ROWS = {"KMeans": KMeans(3, n_init=2), "GaussianMixture": GaussianMixture(2, n_init=2)}
+"""Estimators of the table without a start that is made for its rows."""
 ROWS = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 
 
@@ -230,8 +249,8 @@ def test_fused_searches_are_scikit_learns(row, scaled):
     if (scaled and not row.scaled) or not row.final:
         return
     model, theirs, grid = clone(row.ours), clone(row.theirs), row.grid
-    if "init" in model.get_params():  # of the rows as a scaler leaves them, too
-        model.set_params(init=np.eye(3, WIDTH)), theirs.set_params(init=np.eye(3, WIDTH))
+    for name in {"init", "means_init"} & set(model.get_params()):  # of the rows as a scaler leaves them, too
+        model.set_params(**{name: np.eye(3, WIDTH)}), theirs.set_params(**{name: np.eye(3, WIDTH)})
     if scaled:
         name = type(model).__name__.lower()
         model, theirs = (
@@ -269,7 +288,7 @@ def test_components_before_a_model_are_fused_too():
 
 @pytest.mark.filterwarnings("ignore:divide by zero encountered in log")
 @parametrize_with_checks(
-    [row.ours if name != "KMeans" else KMeans(3, n_init=2) for name, row in TABLE.items() if "," not in name],
+    [OF_ANY_ROWS.get(name, row.ours) for name, row in TABLE.items() if "," not in name],
     expected_failed_checks=lambda estimator: TABLE[type(estimator).__name__].expected_failures,
 )
 def test_scikit_learns_checks(estimator, check):
