@@ -28,6 +28,7 @@ import daskml_kit.exceptions
 import daskml_kit.impute
 import daskml_kit.linear_model
 import daskml_kit.metrics
+import daskml_kit.mixture
 import daskml_kit.model_selection
 import daskml_kit.naive_bayes
 import daskml_kit.neural_network
@@ -101,6 +102,7 @@ MODULES = (
     daskml_kit.linear_model,
     daskml_kit.cluster,
     daskml_kit.decomposition,
+    daskml_kit.mixture,
     daskml_kit.naive_bayes,
     daskml_kit.neural_network,
     daskml_kit.preprocessing,
@@ -174,6 +176,7 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
+    "GaussianMixture": ("y", "sample_weight", "too few rows"),
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),

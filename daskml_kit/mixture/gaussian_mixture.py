@@ -269,7 +269,7 @@ class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: 
         k, d = self.means_.shape
         matrix = d * (d + 1) // 2
         of_covariances = {"full": k * matrix, "tied": matrix, "diag": k * d, "spherical": k}
-        return int(of_covariances[self.covariance_type]) + k * d + k - 1
+        return int(of_covariances[self.covariance_type] + k * d + k - 1)
 
     def _check_parameters(self) -> None:
         for name, low in {"n_components": 1, "max_iter": 0, "n_init": 1, "verbose_interval": 1}.items():
