@@ -14,11 +14,14 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn.cluster
+import sklearn.covariance
 import sklearn.decomposition
+import sklearn.discriminant_analysis
 import sklearn.linear_model
 import sklearn.mixture
 import sklearn.model_selection
 import sklearn.naive_bayes
+import sklearn.neighbors
 import sklearn.preprocessing
 from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose, assert_array_equal
@@ -27,7 +30,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.cluster import KMeans
+from daskml_kit.covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
 from daskml_kit.decomposition import PCA, TruncatedSVD
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
@@ -35,6 +40,7 @@ from daskml_kit.linear_model import RidgeClassifier
 from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
+from daskml_kit.neighbors import NearestCentroid
 from daskml_kit.preprocessing import StandardScaler
 from daskml_kit.reductions import nearest
 from daskml_kit.solvers import subspace
@@ -67,6 +73,7 @@ class Row:
     expected_failures: dict[str, str] = field(default_factory=dict)
 
 
+COVARIANCE = ("location_", "covariance_", "precision_")
 COUNTS = np.floor(np.abs(X) / 3)
 MIXTURE = {
     "n_components": 3,
@@ -157,6 +164,74 @@ TABLE = {
         rows=COUNTS,
         scaled=False,
     ),
+    "LinearDiscriminantAnalysis": Row(
+        LinearDiscriminantAnalysis(),
+        sklearn.discriminant_analysis.LinearDiscriminantAnalysis(),
+        ("coef_", "intercept_", "means_", "priors_", "xbar_", "explained_variance_ratio_"),
+        {"priors": [None, [0.6, 0.3, 0.1]]},
+        labeled=True,
+        weighted=False,
+        sparse=False,
+    ),
+    "LinearDiscriminantAnalysis, shrunk": Row(
+        LinearDiscriminantAnalysis("eigen", shrinkage="auto"),
+        sklearn.discriminant_analysis.LinearDiscriminantAnalysis("eigen", shrinkage="auto"),
+        ("coef_", "intercept_", "covariance_", "explained_variance_ratio_"),
+        {"shrinkage": ["auto", 0.9]},
+        labeled=True,
+        weighted=False,
+        sparse=False,
+    ),
+    "QuadraticDiscriminantAnalysis": Row(
+        QuadraticDiscriminantAnalysis(reg_param=0.1),
+        sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1),
+        ("means_", "priors_", "scalings_"),
+        {"reg_param": [0.1, 1.0]},
+        labeled=True,
+        weighted=False,
+        sparse=False,
+    ),
+    "QuadraticDiscriminantAnalysis, shrunk": Row(
+        QuadraticDiscriminantAnalysis(solver="eigen", shrinkage="auto", store_covariance=True),
+        sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis(
+            solver="eigen", shrinkage="auto", store_covariance=True
+        ),
+        ("covariance_", "scalings_"),
+        {"shrinkage": ["auto", 0.9]},
+        labeled=True,
+        weighted=False,
+        sparse=False,
+    ),
+    "NearestCentroid": Row(
+        NearestCentroid(shrink_threshold=0.5, priors="empirical"),
+        sklearn.neighbors.NearestCentroid(shrink_threshold=0.5, priors="empirical"),
+        ("centroids_", "deviations_", "within_class_std_dev_", "class_prior_"),
+        {"shrink_threshold": [0.5, 9.0]},
+        labeled=True,
+        weighted=False,
+    ),
+    "NearestCentroid, medians": Row(
+        NearestCentroid("manhattan"),
+        sklearn.neighbors.NearestCentroid("manhattan"),
+        ("centroids_", "deviations_", "within_class_std_dev_"),
+        {"metric": ["manhattan", "euclidean"]},
+        labeled=True,
+        weighted=False,
+    ),
+    **{
+        type(ours).__name__: Row(ours, theirs, (*COVARIANCE, *learned), grid, weighted=False, sparse=False)
+        for ours, theirs, learned, grid in (
+            (
+                EmpiricalCovariance(),
+                sklearn.covariance.EmpiricalCovariance(),
+                (),
+                {"store_precision": [True, False]},
+            ),
+            (ShrunkCovariance(), sklearn.covariance.ShrunkCovariance(), (), {"shrinkage": [0.01, 0.9]}),
+            (LedoitWolf(), sklearn.covariance.LedoitWolf(), ("shrinkage_",), {"store_precision": [True, False]}),
+            (OAS(), sklearn.covariance.OAS(), ("shrinkage_",), {"store_precision": [True, False]}),
+        )
+    },
     "RidgeClassifier": Row(
         RidgeClassifier(class_weight="balanced"),
         sklearn.linear_model.RidgeClassifier(class_weight="balanced"),
