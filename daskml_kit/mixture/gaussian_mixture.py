@@ -152,7 +152,7 @@ class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         given = self._given(spec.n_features)
         sample: DataSummary
-        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state))
+        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True)
         sample, found = yield drawn, Gram() if self.covariance_type == "tied" else Moments()
         if sample.n_rows < max(self.n_components, 2):
             raise ValueError(

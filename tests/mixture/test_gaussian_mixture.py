@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn.mixture
+import sklearn.model_selection
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.exceptions import DataError
 from daskml_kit.mixture import GaussianMixture
+from daskml_kit.model_selection import GridSearchCV
 
 rng = np.random.default_rng(0)
 CENTERS = rng.normal(size=(3, 4)) * 4
@@ -137,3 +139,14 @@ def test_wrong_parameters_are_named(options, message):
 def test_sparse_rows_are_refused():
     with pytest.raises(DataError, match="X: expected a dense array, got a sparse one in block"):
         GaussianMixture(2).fit(lazy(X).map_blocks(sp.csr_array))
+
+
+def test_starts_of_a_search_on_small_data_come_from_all_rows_of_a_fold():
+    cv, grid = sklearn.model_selection.KFold(3), {"n_components": [2, 3, 5]}
+    found = GridSearchCV(GaussianMixture(random_state=0, tol=0.01), grid, cv=cv).fit(lazy(X))
+    expected = sklearn.model_selection.GridSearchCV(
+        sklearn.mixture.GaussianMixture(random_state=0, tol=0.01), grid, cv=cv
+    ).fit(X)
+    assert found.plan_.alone == {}
+    assert found.best_params_ == expected.best_params_
+    assert_allclose(found.cv_results_["mean_test_score"][:2], expected.cv_results_["mean_test_score"][:2], rtol=0.01)
