@@ -10,6 +10,7 @@ import sklearn.mixture
 import sklearn.model_selection
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from daskml_kit.exceptions import DataError
 from daskml_kit.mixture import GaussianMixture
@@ -20,6 +21,13 @@ CENTERS = rng.normal(size=(3, 4)) * 4
 X = CENTERS[rng.integers(0, 3, 300)] + rng.normal(size=(300, 4)) * [1, 2, 0.5, 1]
 KINDS = ("full", "tied", "diag", "spherical")
 FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "lower_bound_")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Keep scikit-learn's BLAS to one thread: several wait for each other for most of the time."""
+    with threadpool_limits(1):
+        yield
 
 
 def lazy(rows):
