@@ -22,14 +22,18 @@ from sklearn.linear_model import SGDClassifier as TheirSGDClassifier
 
 import daskml_kit.cluster
 import daskml_kit.compose
+import daskml_kit.covariance
 import daskml_kit.datasets
 import daskml_kit.decomposition
+import daskml_kit.discriminant_analysis
 import daskml_kit.exceptions
 import daskml_kit.impute
 import daskml_kit.linear_model
 import daskml_kit.metrics
+import daskml_kit.mixture
 import daskml_kit.model_selection
 import daskml_kit.naive_bayes
+import daskml_kit.neighbors
 import daskml_kit.neural_network
 import daskml_kit.optim
 import daskml_kit.parameter_server
@@ -100,8 +104,12 @@ LEGAL = {
 MODULES = (
     daskml_kit.linear_model,
     daskml_kit.cluster,
+    daskml_kit.covariance,
     daskml_kit.decomposition,
+    daskml_kit.discriminant_analysis,
+    daskml_kit.mixture,
     daskml_kit.naive_bayes,
+    daskml_kit.neighbors,
     daskml_kit.neural_network,
     daskml_kit.preprocessing,
     daskml_kit.impute,
@@ -174,6 +182,12 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
+    "GaussianMixture": ("y", "sample_weight", "too few rows"),
+    **dict.fromkeys(
+        ("EmpiricalCovariance", "ShrunkCovariance", "LedoitWolf", "OAS"), ("y", "sample_weight", "too few rows")
+    ),
+    **dict.fromkeys(daskml_kit.discriminant_analysis.__all__, ("sample_weight",)),
+    "NearestCentroid": ("sample_weight",),
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),

@@ -1,8 +1,9 @@
-"""Clusters, components and naive Bayes, side by side with scikit-learn, from equal starts to equal results.
+"""Clusters, mixtures, components and class distributions, side by side with scikit-learn, from equal starts.
 
 ``python -m benchmarks.unsupervised`` prints one table; ``--scale 0.01`` runs it on a hundredth of the rows. All data is
-in memory. ``clusters`` makes 20 of Lloyd's iterations; ``components`` are those of dense rows, ``sparse-components`` of
-CSR rows of 2,000 features, ``counts`` is naive Bayes on rows of counts.
+in memory. ``clusters`` makes 20 of Lloyd's iterations, ``mixture`` 20 of expectation-maximization; ``components`` are
+those of dense rows, ``sparse-components`` of CSR rows of 2,000 features, ``counts`` is naive Bayes on rows of counts.
+``scatter`` is what one pass over the products of features gives, of all rows or of each class.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import sklearn.cluster
+import sklearn.covariance
 import sklearn.decomposition
+import sklearn.discriminant_analysis
+import sklearn.mixture
 import sklearn.naive_bayes
+import sklearn.neighbors
 
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, race
 from daskml_kit.cluster import KMeans
+from daskml_kit.covariance import LedoitWolf
 from daskml_kit.decomposition import PCA
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from daskml_kit.mixture import GaussianMixture
 from daskml_kit.naive_bayes import GaussianNB, MultinomialNB
+from daskml_kit.neighbors import NearestCentroid
 
 EXACT = 1e-6
 
@@ -52,6 +61,21 @@ def clusters(setting: Setting) -> list[Row]:
     ]
 
 
+def mixture(setting: Setting) -> list[Row]:
+    """Eight normal distributions of 500,000 x 20, of full covariances."""
+    draw = np.random.default_rng(0)
+    centers = draw.normal(size=(8, 20))
+    X = centers[draw.integers(0, 8, setting.rows(500_000))] + draw.normal(size=(setting.rows(500_000), 20))
+    options = {"weights_init": np.full(8, 1 / 8), "means_init": X[:8], "precisions_init": np.stack([np.eye(20)] * 8)}
+    options |= {"n_components": 8, "max_iter": 20, "tol": 0.0}
+    what = f"GaussianMixture(8) of {len(X):,} x 20, 20 iterations"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _race(
+            what, X, None, GaussianMixture(**options), sklearn.mixture.GaussianMixture(**options), setting, 2.0
+        )
+
+
 def components(setting: Setting) -> list[Row]:
     """Ten principal components of 500,000 x 100."""
     X = np.random.default_rng(0).normal(size=(setting.rows(500_000), 100)) * np.linspace(1, 3, 100)
@@ -79,6 +103,25 @@ def counts(setting: Setting) -> list[Row]:
     return [row for found in rows for row in found]
 
 
+def scatter(setting: Setting) -> list[Row]:
+    """Discriminant analysis, centroids and a covariance matrix of 500,000 x 50, five classes."""
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 5, setting.rows(500_000))
+    X = draw.normal(size=(5, 50))[y] + draw.normal(size=(len(y), 50))
+    theirs = sklearn.discriminant_analysis
+    both: tuple[tuple[Any, Any, float], ...] = (
+        (LinearDiscriminantAnalysis(), theirs.LinearDiscriminantAnalysis(), 5.0),
+        (QuadraticDiscriminantAnalysis(), theirs.QuadraticDiscriminantAnalysis(), 3.0),
+        (NearestCentroid(), sklearn.neighbors.NearestCentroid(), 1.0),
+        (LedoitWolf(), sklearn.covariance.LedoitWolf(), 1.0),
+    )
+    rows = [
+        _race(f"{type(own).__name__} of {len(y):,} x 50", X, y, own, other, setting, wanted)
+        for own, other, wanted in both
+    ]
+    return [row for found in rows for row in found]
+
+
 def _race(what: str, X: Any, y: Any, ours: Any, theirs: Any, setting: Setting, wanted: float) -> list[Row]:
     """Fit both in turn; compare the seconds, and the attributes that are arrays of numbers."""
     timed = race({"ours": lambda: ours.fit(X, y), "scikit-learn": lambda: theirs.fit(X, y)}, setting.repeat)
@@ -95,9 +138,11 @@ def _apart(what: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> 
 
 WORKS: dict[str, Work] = {
     "clusters": clusters,
+    "mixture": mixture,
     "components": components,
     "sparse-components": sparse_components,
     "counts": counts,
+    "scatter": scatter,
 }
 
 

@@ -28,7 +28,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["composition"],
         ["preprocessing", "impute"],
         ["compose", "linear_model", "neural_network", "recommendation"],
-        ["cluster", "decomposition", "naive_bayes"],
+        ["cluster", "covariance", "decomposition", "discriminant_analysis", "mixture", "naive_bayes", "neighbors"],
         ["model_selection"],
         ["ensemble", "wrappers"],
         ["conversion"],

@@ -91,7 +91,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         sample: DataSummary
-        sample, spread = yield Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state)), Moments()
+        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True)
+        sample, spread = yield drawn, Moments()
         if sample.n_rows < self.n_clusters:
             raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean

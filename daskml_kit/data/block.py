@@ -121,6 +121,12 @@ def check_finite(block: Block) -> None:
             raise DataError(f"Input {name} contains {kind} in block {block.index}, row {row} of the block.")
 
 
+def check_dense(block: Block) -> None:
+    """Raise a `DataError` where X of ``block`` is sparse."""
+    if sp.issparse(block.X):
+        raise DataError(f"X: expected a dense array, got a sparse one in block {block.index}")
+
+
 def check_not_negative(block: Block) -> None:
     """Raise a `DataError` where a sample weight of ``block`` is negative."""
     if block.weight is not None and (block.weight < 0).any():

@@ -240,8 +240,8 @@ class Driver:
             if partials is None:
                 return None
             ids = tuple(range(self.n_ids[column])) if subset is None else subset.ids
-            if subset is not None and isinstance(reduction, Summary):  # its fits start elsewhere: samples may be small
-                partials = [part.thinned(self.n_ids[column]) for part in partials]
+            if subset is not None and isinstance(reduction, Summary):
+                partials = reduction.for_subsets(partials, self.n_ids[column])
             answers[name] = answer_for(reduction, partials, ids)
         return answers[name]
 
