@@ -34,7 +34,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["cli"],
         ["__main__"],
     ],
-    "engines": [["runtime"], ["block_cache"], ["engine"], ["cluster", "checkpoint"], ["open"]],
+    "engines": [["runtime"], ["block_cache"], ["engine"], ["cluster", "checkpoint"], ["open"], ["chain"]],
     "workers": [["worker_pool", "hedging"], ["connection"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol"],
