@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.cluster import KMeans
-from daskml_kit.decomposition import PCA, TruncatedSVD
+from daskml_kit.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
@@ -88,6 +88,14 @@ TABLE = {
         ("components_", "singular_values_", "n_components_"),
         {"whiten": [True, False]},
         weighted=False,
+    ),
+    "IncrementalPCA": Row(
+        IncrementalPCA(2, batch_size=90),
+        sklearn.decomposition.IncrementalPCA(2, batch_size=90),
+        ("components_", "explained_variance_", "explained_variance_ratio_", "mean_", "var_", "noise_variance_"),
+        {},
+        weighted=False,
+        final=False,
     ),
     "TruncatedSVD": Row(
         TruncatedSVD(2),
@@ -337,6 +345,19 @@ def test_counts_of_a_fit_on_dask_go_on_in_memory():
         assert_same(model, fit(clone(row.theirs), row, COUNTS, LABELS), row)
 
 
+def test_batches_of_incremental_components_are_the_blocks():
+    model = IncrementalPCA(2).fit(blocks(X)).partial_fit(blocks(X[:100], (1, 50, 49)))
+    expected = sklearn.decomposition.IncrementalPCA(2)
+    for batch in (X[:70], X[70:200], X[200:], X[:51], X[51:100]):  # a block of one row is joined with the next
+        expected.partial_fit(batch)
+    assert_same(model, expected, TABLE["IncrementalPCA"], rtol=1e-12)
+    assert model.n_samples_seen_ == 400
+    for size in (40, 99, 299):
+        model = IncrementalPCA(2, batch_size=size).fit(blocks(X))
+        expected = sklearn.decomposition.IncrementalPCA(2, batch_size=size).fit(X)
+        assert_same(model, expected, TABLE["IncrementalPCA"], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -345,6 +366,8 @@ def test_counts_of_a_fit_on_dask_go_on_in_memory():
         (KMeans(2, init=np.zeros((3, WIDTH))), "init: the shape of the initial centers"),
         (KMeans(2, algorithm="quick"), "algorithm: expected one of"),
         (PCA(5), "n_components=5 must be between 0 and"),
+        (IncrementalPCA(5), "n_components=5 invalid for n_features=4"),
+        (IncrementalPCA(2, svd_solver="quick"), "svd_solver: expected one of"),
         (PCA("mle"), "n_components: expected a number or None, got 'mle'"),
         (GaussianNB(var_smoothing=-1), "var_smoothing: expected a finite number of at least 0, got -1"),
         (MultinomialNB(), "Negative values in data passed to X: expected counts"),
