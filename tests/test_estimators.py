@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.cluster import KMeans
-from daskml_kit.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
@@ -34,8 +34,8 @@ from daskml_kit.linear_model import RidgeClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.preprocessing import StandardScaler
-from daskml_kit.reductions import nearest
-from daskml_kit.solvers import subspace
+from daskml_kit.reductions import nearest, row_factors
+from daskml_kit.solvers import alternating_updates, subspace
 
 N_ROWS, WIDTH = 300, 4
 rng = np.random.default_rng(0)
@@ -74,6 +74,26 @@ TABLE = {
         ("cluster_centers_", "inertia_", "n_iter_"),
         {"max_iter": [1, 5]},
         expected_failures=dict.fromkeys(WEIGHTS, "the first centers are drawn from the rows, as scikit-learn's are"),
+    ),
+    "NMF": Row(
+        NMF(2, tol=0),
+        sklearn.decomposition.NMF(2, tol=0),
+        ("components_", "reconstruction_err_", "n_iter_"),
+        {},
+        weighted=False,
+        final=False,
+        rows=np.abs(X),
+        scaled=False,
+    ),
+    "NMF, multiplicative": Row(
+        NMF(2, solver="mu", beta_loss=1.5, alpha_W=0.01, l1_ratio=0.3, tol=0),
+        sklearn.decomposition.NMF(2, solver="mu", beta_loss=1.5, alpha_W=0.01, l1_ratio=0.3, tol=0),
+        ("components_", "reconstruction_err_", "n_iter_"),
+        {},
+        weighted=False,
+        final=False,
+        rows=COUNTS,
+        scaled=False,
     ),
     "PCA": Row(
         PCA(2),
@@ -311,6 +331,62 @@ def test_small_singular_values_by_a_qr_decomposition():
         TruncatedSVD(2, algorithm="tsqr").fit(sp.csr_array(X))
 
 
+@pytest.mark.parametrize("kept_bytes", [2**28, 0], ids=["made again", "begun anew"])
+def test_factors_of_rows_that_are_lost_change_no_bits(kept_bytes, monkeypatch):
+    monkeypatch.setattr(alternating_updates, "HISTORY_BYTES", kept_bytes)
+    model = NMF(2, init="random", random_state=0, max_iter=12, tol=0).fit(blocks(np.abs(X)))
+    passes = model.profile_.passes
+    before, error = model.components_, model.reconstruction_err_
+
+    def lose(profile):
+        if profile.passes in (7, 10):
+            for fit in row_factors.fits_held():
+                row_factors.factors_of(fit).pop(profile.passes % 4, None)
+
+    with watching(lose):
+        again = model.fit(blocks(np.abs(X)))
+    assert_array_equal(again.components_, before)
+    assert again.reconstruction_err_ == error
+    assert again.profile_.passes > passes + 5
+    assert row_factors.fits_held() == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": True, "random_state": 0},
+        {"solver": "mu"},
+        *({"solver": "mu", "beta_loss": loss} for loss in ("kullback-leibler", "itakura-saito", -0.5, 3)),
+        {"alpha_W": 0.01, "alpha_H": 0.001, "l1_ratio": 0.3},
+        {"solver": "mu", "alpha_W": 0.01, "l1_ratio": 0.5},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_factors_from_a_given_start_are_scikit_learns(options):
+    draw = np.random.default_rng(0)
+    rows = draw.gamma(1, size=(N_ROWS, 2)) @ draw.gamma(1, size=(2, WIDTH)) + draw.random((N_ROWS, WIDTH))
+    W, H = draw.random((N_ROWS, 2)), draw.random((2, WIDTH))
+    options = {"init": "custom", "max_iter": 30, "tol": 1e-3, **options}
+    thinned = rows * (draw.random(rows.shape) < 0.6)
+    csr = blocks(thinned).map_blocks(sp.csr_array, meta=sp.csr_array((0, 0)))
+    cases = [(blocks(rows), rows), (csr, sp.csr_array(thinned))]
+    for data, plain in cases[: 1 if options.get("beta_loss", 2) in ("itakura-saito", -0.5) else 2]:
+        model = NMF(2, **options).fit(data, W=blocks(W), H=H)
+        expected = sklearn.decomposition.NMF(2, **options).fit(plain, W=W.copy(), H=H.copy())
+        assert_same(model, expected, TABLE["NMF"])
+        assert_allclose(model.inverse_transform(blocks(W)).compute(), W @ expected.components_, rtol=1e-6)
+
+
+def test_random_first_factors_end_as_well_as_scikit_learns():
+    rows = np.abs(X)
+    for init in ("nndsvdar", "random"):
+        model = NMF(2, init=init, random_state=0, tol=0).fit(blocks(rows))
+        expected = sklearn.decomposition.NMF(2, init=init, random_state=0, tol=0).fit(rows)
+        assert model.reconstruction_err_ == pytest.approx(expected.reconstruction_err_, rel=1e-3)
+
+
 def test_an_empty_cluster_takes_the_farthest_row():
     init = np.vstack([X[:2], np.full((1, WIDTH), 1e6)])
     model = KMeans(3, init=init, tol=0).fit(blocks(X))
@@ -368,6 +444,12 @@ def test_batches_of_incremental_components_are_the_blocks():
         (PCA(5), "n_components=5 must be between 0 and"),
         (IncrementalPCA(5), "n_components=5 invalid for n_features=4"),
         (IncrementalPCA(2, svd_solver="quick"), "svd_solver: expected one of"),
+        (NMF(2), "Negative values in data passed to X"),
+        (NMF(0), "n_components: expected an integer of at least 1, got 0"),
+        (NMF(n_components=None, tol=-1), "tol: expected a finite number of at least 0, got -1"),
+        (NMF(2, init="custom"), "init='custom' needs W, of fit"),
+        (NMF(2, beta_loss=1), "solver 'cd' does not handle beta_loss = 1"),
+        (NMF(2, l1_ratio=2), "l1_ratio: expected a number from 0 to 1, got 2"),
         (PCA("mle"), "n_components: expected a number or None, got 'mle'"),
         (GaussianNB(var_smoothing=-1), "var_smoothing: expected a finite number of at least 0, got -1"),
         (MultinomialNB(), "Negative values in data passed to X: expected counts"),
@@ -391,7 +473,7 @@ def test_killed_workers_change_no_bits(monkeypatch):
         labels, counts = (data[:, 0] > 0).astype(int), da.floor(abs(data))
         data, labels, counts = client.persist([data, labels, counts])
         fits = {
-            name: lambda row=row: fit(clone(row.ours), row, counts if row.rows is COUNTS else data, labels)
+            name: lambda row=row: fit(clone(row.ours), row, data if row.rows is X else counts, labels)
             for name, row in TABLE.items()
             if "," not in name
         }
