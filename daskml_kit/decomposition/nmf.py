@@ -131,6 +131,8 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
         with fitting(self):
             X = check_fit(self, X).X
             W, H = self._given(W, H)
+            if W is not None and abs(W.shape[0] - X.shape[0]) > 0:  # of unknown lengths the difference is NaN
+                raise DataError(f"W: expected {X.shape[0]} rows as in X, got {W.shape[0]}")
             with open_engine(X, W) as engine:
                 spec = DataSpec(self.n_features_in_, None, precision_of(X), engine.n_blocks)
                 fitted = run(engine, {None: self._fit_steps(spec, H)})[None]

@@ -27,7 +27,7 @@ class Penalty(NamedTuple):
 
 
 class Numerator(NamedTuple):
-    """What a multiplicative update of H takes of X and W: its numerator, and what makes the denominator."""
+    """Sums for a multiplicative update of H: its numerator, and what makes the denominator."""
 
     cross: Array
     gram: Array

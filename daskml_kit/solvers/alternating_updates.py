@@ -66,7 +66,7 @@ def alternate(
     A worker that is lost takes its W along: these are made anew by the updates so far, of its blocks alone.
     """
     while True:
-        rows = Rows(start)
+        rows = RowUpdates(start)
         try:
             return (yield from _updates(H, rows, setting, deepcopy(draw)))
         except LostRowsError:
@@ -75,7 +75,7 @@ def alternate(
             release(rows.fit)
 
 
-class Rows:
+class RowUpdates:
     """W of all rows, by the updates that lead to it.
 
     Parameters
@@ -117,7 +117,9 @@ class Rows:
         return found
 
 
-def _updates(H: Array, rows: Rows, setting: Setting, draw: np.random.RandomState) -> Generator[Any, Any, Factorization]:
+def _updates(
+    H: Array, rows: RowUpdates, setting: Setting, draw: np.random.RandomState
+) -> Generator[Any, Any, Factorization]:
     update = _descent(H, rows, setting, draw) if setting.descent else _multiplication(H, rows, setting)
     H, n_iter, converged = yield from update
     error = yield from rows.error(setting, H, last=True)
@@ -125,7 +127,7 @@ def _updates(H: Array, rows: Rows, setting: Setting, draw: np.random.RandomState
 
 
 def _descent(
-    H: Array, rows: Rows, setting: Setting, draw: np.random.RandomState
+    H: Array, rows: RowUpdates, setting: Setting, draw: np.random.RandomState
 ) -> Generator[Any, Any, tuple[Array, int, bool]]:
     """Update by coordinate descent until the projected gradients are ``tol`` of those of the first iteration."""
     columns, k, first = np.array(H.T, order="C", dtype=np.float64), len(H), 0.0
@@ -140,7 +142,7 @@ def _descent(
     return columns.T.copy(), setting.max_iter, False
 
 
-def _multiplication(H: Array, rows: Rows, setting: Setting) -> Generator[Any, Any, tuple[Array, int, bool]]:
+def _multiplication(H: Array, rows: RowUpdates, setting: Setting) -> Generator[Any, Any, tuple[Array, int, bool]]:
     """Update by multiplication until ten updates lessen the error by less than ``tol`` of the first error."""
     H, first, before = H.astype(np.float64), 0.0, 0.0
     if setting.tol > 0:
