@@ -28,7 +28,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["composition"],
         ["preprocessing", "impute"],
         ["compose", "linear_model", "neural_network", "recommendation"],
-        ["cluster", "decomposition", "naive_bayes"],
+        ["cluster", "decomposition", "isotonic", "kernel_approximation", "naive_bayes"],
         ["model_selection"],
         ["ensemble", "wrappers"],
         ["cli"],

@@ -31,7 +31,7 @@ class Factorization(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """What the updates minimize, and how.
+    """Objective of the updates, and how they minimize it.
 
     Parameters
     ----------
