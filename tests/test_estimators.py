@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn.cluster
 import sklearn.decomposition
+import sklearn.kernel_approximation
 import sklearn.linear_model
 import sklearn.model_selection
 import sklearn.naive_bayes
@@ -30,6 +32,7 @@ from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
+from daskml_kit.kernel_approximation import Nystroem, RBFSampler
 from daskml_kit.linear_model import RidgeClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
@@ -122,6 +125,30 @@ TABLE = {
         sklearn.decomposition.TruncatedSVD(2, algorithm="arpack"),
         ("components_", "singular_values_", "explained_variance_", "explained_variance_ratio_"),
         {"n_components": [1, 3]},
+        weighted=False,
+        final=False,
+    ),
+    "RBFSampler": Row(
+        RBFSampler(gamma="scale", n_components=6, random_state=0),
+        sklearn.kernel_approximation.RBFSampler(gamma="scale", n_components=6, random_state=0),
+        ("random_weights_", "random_offset_"),
+        {},
+        weighted=False,
+        final=False,
+    ),
+    "Nystroem": Row(
+        Nystroem(gamma=0.01, n_components=6, random_state=0),
+        sklearn.kernel_approximation.Nystroem(gamma=0.01, n_components=6, random_state=0),
+        ("component_indices_", "normalization_"),
+        {},
+        weighted=False,
+        final=False,
+    ),
+    "Nystroem, polynomial": Row(
+        Nystroem("poly", gamma=0.01, coef0=1.0, degree=2, n_components=3, random_state=1),
+        sklearn.kernel_approximation.Nystroem("poly", gamma=0.01, coef0=1.0, degree=2, n_components=3, random_state=1),
+        ("component_indices_", "normalization_"),
+        {},
         weighted=False,
         final=False,
     ),
@@ -295,6 +322,28 @@ def test_components_before_a_model_are_fused_too():
     assert_array_equal(found.predict(blocks(X)).compute(), expected.predict(X))
 
 
+@pytest.mark.parametrize("sampler", [RBFSampler, Nystroem])
+def test_kernels_before_a_linear_model(sampler):
+    options = {"gamma": 0.05, "n_components": 20, "random_state": 0}
+    theirs = make_pipeline(
+        getattr(sklearn.kernel_approximation, sampler.__name__)(**options), sklearn.linear_model.RidgeClassifier()
+    )
+    model = make_pipeline(sampler(**options), RidgeClassifier())
+    assert_array_equal(model.fit(blocks(X), LABELS).predict(blocks(X)).compute(), theirs.fit(X, LABELS).predict(X))
+    grid = {"ridgeclassifier__alpha": [1e-3, 10.0], f"{sampler.__name__.lower()}__gamma": [1e-4, 0.05]}
+    cv = sklearn.model_selection.KFold(3)
+    found = GridSearchCV(model, grid, cv=cv).fit(blocks(X), LABELS)
+    expected = sklearn.model_selection.GridSearchCV(theirs, grid, cv=cv).fit(X, LABELS)
+    assert_allclose(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"], rtol=1e-6)
+
+
+def test_random_features_read_no_data():
+    nowhere = da.from_delayed(dask.delayed(pytest.fail)("read"), (N_ROWS, WIDTH), dtype=float)
+    model = RBFSampler(gamma=0.1, n_components=5, random_state=0).fit(nowhere)
+    expected = sklearn.kernel_approximation.RBFSampler(gamma=0.1, n_components=5, random_state=0).fit(X)
+    assert_array_equal(model.random_weights_, expected.random_weights_)
+
+
 @pytest.mark.filterwarnings("ignore:divide by zero encountered in log")
 @parametrize_with_checks(
     [row.ours if name != "KMeans" else KMeans(3, n_init=2) for name, row in TABLE.items() if "," not in name],
@@ -450,6 +499,10 @@ def test_batches_of_incremental_components_are_the_blocks():
         (NMF(2, init="custom"), "init='custom' needs W, of fit"),
         (NMF(2, beta_loss=1), "solver 'cd' does not handle beta_loss = 1"),
         (NMF(2, l1_ratio=2), "l1_ratio: expected a number from 0 to 1, got 2"),
+        (RBFSampler(gamma="wide"), "gamma: expected a finite number of at least 0, got 'wide'"),
+        (RBFSampler(n_components=0), "n_components: expected an integer of at least 1, got 0"),
+        (Nystroem("precomputed"), "kernel: expected one of"),
+        (Nystroem(len, gamma=1, n_components=3), "Don't pass gamma, coef0 or degree to Nystroem"),
         (PCA("mle"), "n_components: expected a number or None, got 'mle'"),
         (GaussianNB(var_smoothing=-1), "var_smoothing: expected a finite number of at least 0, got -1"),
         (MultinomialNB(), "Negative values in data passed to X: expected counts"),
