@@ -113,6 +113,8 @@ def to_sklearn(model: Any) -> Any:
     """
     if isinstance(model, DaskEstimator):
         return model.to_sklearn()
+    if hasattr(model, "to_local"):  # of LightGBM's estimators on Dask
+        return model.to_local()
     if isinstance(model, FrozenEstimator):
         return FrozenEstimator(to_sklearn(model.estimator))
     if isinstance(model, (Pipeline, FeatureUnion)):

@@ -13,11 +13,11 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.utils import get_tags, indexable
 
+from daskml_kit.composition import to_sklearn
 from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cross_validation import run_validation
-from daskml_kit.model_selection.search.scoring import SINGLE
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.model_selection.splits.folds import Folds, block_tasks
 from daskml_kit.typing import Array
@@ -89,14 +89,10 @@ def cross_val_predict(
         raise ValueError(f"method: expected the name of a method of {type(estimator).__name__}, got {method!r}")
     if y is not None and not is_dask(y) and method in BY_CLASS:
         y, classes = _with_classes(y)
-    spec = EvaluationSpec(estimator, [{}], {SINGLE: _no_score}, "raise", False, n_jobs, with_models=True)
+    spec = EvaluationSpec(estimator, [{}], {}, "raise", False, n_jobs, with_models=True)
     found = run_validation("cross_val_predict", spec, X, y, groups, cv, params, pre_dispatch, verbose)
     models = [found.outcomes[0, s].estimator for s in range(found.plan.n_splits)]
     return predict_test_rows(models, found.folds, X, method, classes)
-
-
-def _no_score(estimator: Any, X: Any, y: Any = None) -> float:
-    return 0.0
 
 
 def _with_classes(y: Any) -> tuple[Any, Any]:
@@ -129,7 +125,7 @@ def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, 
     tested = [i for split in folds.splits for i in split.test]
     if len(folds.ids) > 1 or len(set(tested)) < len(tested) or _leaves_out(folds):
         raise ValueError("cross_val_predict only works for partitions: expected a cv that tests each row once")
-    bare = [model.to_sklearn() if hasattr(model, "to_sklearn") else model for model in models]
+    bare = [to_sklearn(model) for model in models]
     if method in BY_CLASS and classes is None and all(hasattr(model, "classes_") for model in bare):
         classes = np.unique(np.concatenate([model.classes_ for model in bare]))
     owners = {i: number for number, split in enumerate(folds.splits) for i in split.test}

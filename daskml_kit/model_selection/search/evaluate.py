@@ -162,13 +162,12 @@ def route(
             "other metadata via the `params` argument instead."
         )
     scorers = scorers_of(spec.estimator, spec.scoring)
-    scorer = check_scoring(spec.estimator, scoring=scorers) if list(scorers) != [SINGLE] else scorers[SINGLE]
+    consumers = [("splitter", cv, "split"), ("estimator", spec.estimator, callee)]
+    if scorers:
+        scorer = check_scoring(spec.estimator, scoring=scorers) if list(scorers) != [SINGLE] else scorers[SINGLE]
+        consumers.append(("scorer", scorer, "score"))
     router = MetadataRouter(owner=owner)
-    for name, consumer, method in (
-        ("splitter", cv, "split"),
-        ("estimator", spec.estimator, callee),
-        ("scorer", scorer, "score"),
-    ):
+    for name, consumer, method in consumers:
         router.add(method_mapping=MethodMapping().add(caller="fit", callee=method), **{name: consumer})
     try:
         routed = process_routing(router, "fit", **params)
@@ -178,7 +177,7 @@ def route(
             unrequested_params=error.unrequested_params,
             routed_params=error.routed_params,
         ) from None
-    return RoutedParams(routed.splitter.split, routed.estimator[callee], routed.scorer.score)
+    return RoutedParams(routed.splitter.split, routed.estimator[callee], routed.scorer.score if scorers else {})
 
 
 def evaluate(
