@@ -94,10 +94,10 @@ def apply_lazily(model: Any, method: str, X: Any, meta: Any = None) -> Any:
     X = plain_strings(X)
     if hasattr(model, "n_features_in_") and method != "inverse_transform":
         check_features(model, X)
-    return map_rows(model, method, X, _empty(model, method, X) if meta is None else meta)
+    return map_rows(model, method, X, empty_result(model, method, X) if meta is None else meta)
 
 
-def _empty(model: Any, method: str, X: Any) -> Any:
+def empty_result(model: Any, method: str, X: Any) -> Any:
     """Return the result for no rows: of made-up ones, or where the model refuses these by the classes it knows."""
     try:
         with warnings.catch_warnings():

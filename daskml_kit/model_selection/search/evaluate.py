@@ -22,6 +22,7 @@ from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
+from daskml_kit.model_selection.search.pipelines import weight_name
 from daskml_kit.model_selection.search.progress import SearchProgress, fingerprint_of
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
 from daskml_kit.model_selection.search.search_plan import (
@@ -238,8 +239,9 @@ def plan_of(spec: EvaluationSpec, n_splits: int, params: RoutedParams) -> Search
 
 
 def _reason(spec: EvaluationSpec, candidate: Mapping[str, Any], params: RoutedParams) -> str | None:
-    reason = why_not(with_params(spec.estimator, candidate), spec.scoring, params.fit)
-    weight = params.fit.get("sample_weight")
+    estimator = with_params(spec.estimator, candidate)
+    reason = why_not(estimator, spec.scoring, params.fit)
+    weight = params.fit.get(weight_name(estimator))
     others = [
         n for n, value in params.score.items() if value is not None and (n != "sample_weight" or value is not weight)
     ]
