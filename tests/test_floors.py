@@ -73,6 +73,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["search_plan"],
         ["fold", "progress"],
         ["fit_and_score", "fused_scores"],
+        ["slivers"],
         ["fused", "task_pool"],
         ["dispatcher"],
         ["task_search"],

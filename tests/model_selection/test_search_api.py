@@ -292,6 +292,8 @@ def test_the_plan_says_what_is_fused_and_why_not():
         "  1 candidates are fitted each by itself: its last step, DecisionTreeClassifier, does not learn by reductions "
         "that several fits can share",
     ]
+    steps = [[("model", skl.LogisticRegression())], [("model", LogisticRegression())]]
+    assert GridSearchCV(model, {"steps": steps}, cv=KFold(3)).plan().fused == [1]
     html = planned._repr_html_()
     assert html.count("<li>") == 4
     assert "18 fits" in html

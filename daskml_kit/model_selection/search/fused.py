@@ -27,7 +27,7 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
-from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of
+from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of, weight_name
 from daskml_kit.model_selection.search.scoring import fused_scorer
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
 from daskml_kit.model_selection.splits.folds import Folds
@@ -60,8 +60,7 @@ def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str,
     strange = [name for name, scorer in scoring.items() if fused_scorer(scorer, estimator) is None]
     if strange:
         return f"scoring {', '.join(strange)} is not made of sums over blocks"
-    taken = () if isinstance(estimator, Pipeline) else ("sample_weight",)
-    others = [name for name, value in fit_params.items() if name not in taken and value is not None]
+    others = [name for name, value in fit_params.items() if name != weight_name(estimator) and value is not None]
     return f"fit takes {', '.join(others)} too" if others else None
 
 
@@ -75,13 +74,13 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
     ----------
     spec : EvaluationSpec
     data : EvaluationData
-        ``fit`` may be given ``sample_weight``; scorers have it too where they are given any.
+        ``fit`` may be given weights of the rows; scorers have it too where they are given any.
     numbers : sequence of int, optional
         The candidates; by default all.
     """
     estimator, folds = spec.estimator, data.folds
     candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
-    weight = data.params.fit.get("sample_weight")
+    weight = data.params.fit.get(weight_name(estimator))
     X = data.X if hasattr(data.X, "shape") else np.asarray(data.X)
     y = data.y if get_tags(last_step(estimator)).target_tags.required else None
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)

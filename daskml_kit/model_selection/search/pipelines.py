@@ -77,6 +77,20 @@ def last_step(estimator: Any) -> Any:
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
+def weight_name(estimator: Any) -> str:
+    """Return the name of the parameter of ``fit`` that weighs rows for all that is fitted; "" where there is none.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> weight_name(Ridge()), weight_name(Pipeline([("model", Ridge())]))
+    ('sample_weight', 'model__sample_weight')
+    """
+    if not isinstance(estimator, Pipeline):
+        return "sample_weight"
+    return f"{estimator.steps[0][0]}__sample_weight" if len(estimator.steps) == 1 else ""
+
+
 def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
     """Fit an estimator, in a pipeline each step on the rows as those before it give them, and return it.
 

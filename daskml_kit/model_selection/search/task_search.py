@@ -17,10 +17,11 @@ from daskml_kit.data.collections import FIT_FRACTION, array_bytes, fits, free_me
 from daskml_kit.engines.open import find_client
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
-from daskml_kit.model_selection.search.fit_and_score import fit_estimator, outcome_of, score
+from daskml_kit.model_selection.search.fit_and_score import outcome_of, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
 from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, is_cacheable
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
+from daskml_kit.model_selection.search.slivers import fit_on_dask
 from daskml_kit.model_selection.search.task_pool import open_fit_pool
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
@@ -216,7 +217,7 @@ def _fitted(estimator: Any, fold: Fold) -> Any:
     while True:
         try:
             given = cache_transformers(estimator, fold.cache, "fold") if is_cacheable(estimator) else clone(estimator)
-            return fit_estimator(given, fold.X[0], fold.side("y", 0), **fold.fit_params)
+            return fit_on_dask(given, fold.X[0], fold.side("y", 0), **fold.fit_params)
         except Exception:
             if n_lost == MAX_LOST or not _lost_any(workers):
                 raise
