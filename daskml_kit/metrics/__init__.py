@@ -1,6 +1,40 @@
 """scikit-learn's metrics: Dask in, a float out, one pass over the data."""
 
-from daskml_kit.metrics.classification import accuracy_score, brier_score_loss, log_loss
+from daskml_kit.metrics.classification import (
+    brier_score_loss,
+    log_loss,
+)
+from daskml_kit.metrics.cluster_agreement import (
+    adjusted_mutual_info_score,
+    adjusted_rand_score,
+    completeness_score,
+    fowlkes_mallows_score,
+    homogeneity_completeness_v_measure,
+    homogeneity_score,
+    mutual_info_score,
+    normalized_mutual_info_score,
+    pair_confusion_matrix,
+    rand_score,
+    v_measure_score,
+)
+from daskml_kit.metrics.label_metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    class_likelihood_ratios,
+    classification_report,
+    cohen_kappa_score,
+    confusion_matrix,
+    f1_score,
+    fbeta_score,
+    hamming_loss,
+    jaccard_score,
+    matthews_corrcoef,
+    multilabel_confusion_matrix,
+    precision_recall_fscore_support,
+    precision_score,
+    recall_score,
+    zero_one_loss,
+)
 from daskml_kit.metrics.regression import (
     d2_tweedie_score,
     mean_absolute_error,
@@ -8,16 +42,44 @@ from daskml_kit.metrics.regression import (
     r2_score,
     root_mean_squared_error,
 )
-from daskml_kit.metrics.roc import roc_auc_score
+from daskml_kit.metrics.roc import (
+    roc_auc_score,
+)
 
 __all__ = [
     "accuracy_score",
+    "adjusted_mutual_info_score",
+    "adjusted_rand_score",
+    "balanced_accuracy_score",
     "brier_score_loss",
+    "class_likelihood_ratios",
+    "classification_report",
+    "cohen_kappa_score",
+    "completeness_score",
+    "confusion_matrix",
     "d2_tweedie_score",
+    "f1_score",
+    "fbeta_score",
+    "fowlkes_mallows_score",
+    "hamming_loss",
+    "homogeneity_completeness_v_measure",
+    "homogeneity_score",
+    "jaccard_score",
     "log_loss",
+    "matthews_corrcoef",
     "mean_absolute_error",
     "mean_squared_error",
+    "multilabel_confusion_matrix",
+    "mutual_info_score",
+    "normalized_mutual_info_score",
+    "pair_confusion_matrix",
+    "precision_recall_fscore_support",
+    "precision_score",
     "r2_score",
+    "rand_score",
+    "recall_score",
     "roc_auc_score",
     "root_mean_squared_error",
+    "v_measure_score",
+    "zero_one_loss",
 ]

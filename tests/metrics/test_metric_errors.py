@@ -35,7 +35,7 @@ Y, P = lazy([0, 1, 1, 0]), lazy([0.1, 0.8, 0.3, 0.2])
         ("d2_tweedie_score", (Y, lazy([1.0, 1.0, 0.0, 1.0])), {"power": 1}, "strictly positive y_pred.* in block 1"),
         ("accuracy_score", (Y, lazy(["a", "b", "a", "b"])), {}, "y_true, y_pred: expected labels of one type"),
         ("accuracy_score", (Y, P), {}, "y_pred: expected class labels, got fractions in block 0"),
-        ("accuracy_score", (lazy(np.ones((4, 2))), np.ones((4, 2))), {}, "y_true: expected one column"),
+        ("accuracy_score", (lazy(np.full((4, 2), 2)), np.ones((4, 2))), {}, "y_true: expected an indicator of 0 and 1"),
         ("accuracy_score", (lazy([]), lazy([])), {}, "y_true: Found empty input"),
         ("log_loss", (Y, lazy([0.1, 0.2, 1.5, 0.3])), {}, "y_proba contains values greater than 1: 1.5 in block 1"),
         ("log_loss", (Y, lazy([0.1, -0.2, 0.5, 0.3])), {}, "y_proba contains values lower than 0: -0.2 in block 0"),

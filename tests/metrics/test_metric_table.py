@@ -1,0 +1,163 @@
+"""All metrics, one table: on Dask each equals scikit-learn's, with weights, ties, few and empty classes, any blocks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from daskml_kit import metrics
+
+N = 90
+AVERAGES = ["micro", "macro", "weighted", None]
+RNG = np.random.default_rng(0)
+
+
+def labels(names: list[Any]) -> tuple[Any, Any]:
+    return RNG.choice(names, N), RNG.choice(names, N)
+
+
+def indicators(width: int) -> tuple[Any, Any]:
+    return RNG.integers(0, 2, (N, width)), RNG.integers(0, 2, (N, width))
+
+
+BINARY, STRINGS, MANY = labels([0, 1]), labels(["no", "yes"]), labels([3, 1, 7, 2])
+ONE_CLASS = np.ones(N, int), np.ones(N, int)
+UNSEEN = RNG.choice([0, 1], N), RNG.choice([1, 2], N)
+FLOATS, BOOLEANS = labels([1.0, 2.0]), labels([False, True])
+WORDS = labels(["a", "b", "c"])
+MULTILABEL = indicators(4)
+WIDE = indicators(40)
+LABELS = [BINARY, STRINGS, MANY, ONE_CLASS, UNSEEN, FLOATS, BOOLEANS, WORDS]
+CLUSTERS = [
+    (RNG.integers(0, 4, N), RNG.integers(0, 6, N)),
+    (np.zeros(N, int), np.zeros(N, int)),
+    (np.zeros(N, int), RNG.integers(0, 3, N)),
+    (np.arange(N), np.arange(N)),
+    (WORDS[0], MANY[1]),
+]
+WEIGHTS = [None, RNG.integers(0, 3, N), RNG.exponential(size=N) * RNG.integers(0, 2, N)]
+PER_LABEL = ("precision_score", "recall_score", "f1_score", "jaccard_score", "precision_recall_fscore_support")
+
+Row = tuple[str, list[Any], dict[str, Any]]
+TABLE: list[Row] = [
+    *((name, LABELS, {}) for name in ("accuracy_score", "hamming_loss", "zero_one_loss", "confusion_matrix")),
+    *((name, LABELS, {"normalize": False}) for name in ("accuracy_score", "zero_one_loss")),
+    *((name, [MULTILABEL, WIDE], {}) for name in ("accuracy_score", "hamming_loss", "zero_one_loss")),
+    *(("confusion_matrix", [MANY], {"normalize": how}) for how in ("true", "pred", "all")),
+    ("confusion_matrix", [MANY], {"labels": [7, 3]}),
+    *((name, LABELS, {}) for name in ("balanced_accuracy_score", "matthews_corrcoef", "cohen_kappa_score")),
+    ("balanced_accuracy_score", [MANY], {"adjusted": True}),
+    *(("cohen_kappa_score", [MANY], {"weights": kind}) for kind in ("linear", "quadratic")),
+    ("class_likelihood_ratios", [BINARY, STRINGS, ONE_CLASS], {}),
+    ("multilabel_confusion_matrix", [*LABELS, MULTILABEL, WIDE], {}),
+    *((name, [BINARY, ONE_CLASS], {}) for name in PER_LABEL),
+    *((name, [STRINGS], {"pos_label": "yes", "average": "binary"}) for name in PER_LABEL),
+    *((name, [*LABELS, MULTILABEL], {"average": how}) for name in PER_LABEL for how in AVERAGES),
+    *((name, [MULTILABEL, WIDE], {"average": "samples", "zero_division": 1.0}) for name in PER_LABEL),
+    *((name, [UNSEEN], {"average": None, "zero_division": zero}) for name in PER_LABEL for zero in (0, np.nan)),
+    ("fbeta_score", [MANY, MULTILABEL], {"beta": 0.5, "average": "macro"}),
+    ("classification_report", [*LABELS, MULTILABEL], {"output_dict": True}),
+    ("classification_report", [MANY, MULTILABEL], {"labels": [1, 2], "digits": 3}),
+    *(
+        (name, CLUSTERS, {})
+        for name in (
+            "adjusted_mutual_info_score",
+            "adjusted_rand_score",
+            "completeness_score",
+            "fowlkes_mallows_score",
+            "homogeneity_completeness_v_measure",
+            "homogeneity_score",
+            "mutual_info_score",
+            "normalized_mutual_info_score",
+            "pair_confusion_matrix",
+            "rand_score",
+            "v_measure_score",
+        )
+    ),
+    ("v_measure_score", CLUSTERS, {"beta": 0.5}),
+    *(
+        (f"{kind}_mutual_info_score", CLUSTERS, {"average_method": how})
+        for kind in ("adjusted", "normalized")
+        for how in ("min", "max", "geometric")
+    ),
+]
+UNWEIGHTED = {name for name in metrics.__all__ if "sample_weight" not in str(getattr(metrics, name).__doc__)}
+
+
+def lazy(values: Any, size: int) -> Any:
+    values = np.asarray(values)
+    cuts = (size, 0, *[size] * ((len(values) - size) // size))
+    return da.from_array(values, chunks=((*cuts, len(values) - sum(cuts)), *values.shape[1:]))
+
+
+def flat(value: Any) -> list[Any]:
+    """Return the numbers of a result of any form."""
+    if isinstance(value, dict):
+        return [number for key in sorted(value) for number in flat(value[key])]
+    if isinstance(value, tuple):
+        return [number for part in value for number in flat(part)]
+    return [None] if value is None else [float(number) for number in np.ravel(value)]
+
+
+def assert_equal(got: Any, expected: Any) -> None:
+    if isinstance(expected, str):
+        assert got == expected
+        return
+    assert type(got) is type(expected) or isinstance(got, float)
+    for a, b in zip(flat(got), flat(expected), strict=True):
+        assert a == b or a == pytest.approx(b, rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+def name_of(row: Row) -> str:
+    return "-".join([row[0], *map(str, row[2].values())])
+
+
+@pytest.mark.parametrize("row", TABLE, ids=name_of)
+def test_agreement(row: Row) -> None:
+    name, cases, options = row
+    ours, theirs = getattr(metrics, name), getattr(sklearn.metrics, name)
+    weights = WEIGHTS[:1] if name in UNWEIGHTED or "digits" in options else WEIGHTS
+    for number, (y_true, y_pred) in enumerate([*cases, *cases[: len(weights) - 1]]):
+        weight = weights[number % len(weights)]
+        extra = options if weight is None else {**options, "sample_weight": weight}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                expected = theirs(y_true, y_pred, **extra)
+            except ValueError:
+                with pytest.raises(ValueError, match=r".{10}"):
+                    ours(lazy(y_true, 31), lazy(y_pred, 17), **extra)
+                continue
+            assert_equal(ours(lazy(y_true, 31 + number), lazy(y_pred, 17), **extra), expected)
+            if number == 0:
+                assert_equal(ours(y_true, y_pred, **extra), expected)
+                if "compute : bool" in str(ours.__doc__):
+                    got = ours(lazy(y_true, 31), y_pred, **extra, compute=False).compute(scheduler="sync")
+                    assert_equal(got, expected)
+
+
+def test_lazy_metrics_share_a_pass() -> None:
+    calls = []
+
+    def predict(block: Any) -> Any:
+        calls.append(len(block))
+        return block
+
+    y_true, y_pred = MANY
+    predicted = da.from_array(y_pred, chunks=30).map_blocks(predict, dtype=int, meta=np.empty(0, int))
+    lazily = [
+        metrics.f1_score(lazy(y_true, 30), predicted, average="macro", compute=False),
+        metrics.confusion_matrix(lazy(y_true, 30), predicted, compute=False),
+        metrics.mean_squared_error(lazy(y_true, 30), predicted, compute=False),
+    ]
+    f1, counts, error = dask.compute(*lazily)
+    assert len(calls) == 3
+    assert f1 == pytest.approx(sklearn.metrics.f1_score(y_true, y_pred, average="macro"))
+    assert counts.sum() == N
+    assert error == pytest.approx(sklearn.metrics.mean_squared_error(y_true, y_pred))
