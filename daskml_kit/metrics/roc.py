@@ -147,12 +147,14 @@ class _RocCurve:
     def choose(self, ranking: Ranking) -> KeyRanges:
         """Return the cells to look into, none where the area is known well enough; their part leaves the area."""
         allowed = TOLERANCE * self.negative * self.positive - self.passed
+        if (doubt := float(self.doubts.sum())) <= allowed:
+            self.passed += doubt
+            return KeyRanges(ranking.low[:0], ranking.high[:0], ranking.shift)
         order = np.argsort(self.doubts)
-        doubt = np.cumsum(self.doubts[order])
-        known = not len(doubt) or doubt[-1] <= allowed
-        keep = len(order) if known else int(np.searchsorted(doubt, allowed / 2, side="right"))
+        doubts = np.cumsum(self.doubts[order])
+        keep = int(np.searchsorted(doubts, allowed / 2, side="right"))
         chosen = np.sort(order[keep:])
-        self.passed += float(doubt[keep - 1]) if keep else 0.0
+        self.passed += float(doubts[keep - 1]) if keep else 0.0
         self.area -= float(self.doubts[chosen].sum())
         ceiling = ranking.shift - np.minimum(ranking.shift, np.uint64(1))
         return KeyRanges(ranking.low[chosen], ranking.high[chosen], ceiling)

@@ -103,6 +103,8 @@ class RankCounts(SingleReduction):
 
 def _with_labels(totals: RankingTotals, labels: Array) -> RankingTotals:
     """Return ``totals`` with a column of masses for each of ``labels``."""
+    if len(labels) == len(totals.labels):
+        return totals
     ranking = totals.rankings[0]
     mass = np.zeros((len(ranking.low), len(labels)))
     mass[:, np.searchsorted(labels, totals.labels)] = ranking.mass
