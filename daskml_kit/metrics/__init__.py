@@ -45,11 +45,18 @@ from daskml_kit.metrics.regression import (
 from daskml_kit.metrics.roc import (
     roc_auc_score,
 )
+from daskml_kit.metrics.score_curves import (
+    average_precision_score,
+    det_curve,
+    precision_recall_curve,
+    roc_curve,
+)
 
 __all__ = [
     "accuracy_score",
     "adjusted_mutual_info_score",
     "adjusted_rand_score",
+    "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",
     "class_likelihood_ratios",
@@ -58,6 +65,7 @@ __all__ = [
     "completeness_score",
     "confusion_matrix",
     "d2_tweedie_score",
+    "det_curve",
     "f1_score",
     "fbeta_score",
     "fowlkes_mallows_score",
@@ -73,12 +81,14 @@ __all__ = [
     "mutual_info_score",
     "normalized_mutual_info_score",
     "pair_confusion_matrix",
+    "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
     "r2_score",
     "rand_score",
     "recall_score",
     "roc_auc_score",
+    "roc_curve",
     "root_mean_squared_error",
     "v_measure_score",
     "zero_one_loss",

@@ -60,6 +60,18 @@ def order_keys(scores: Array) -> Array:
     return np.where(bits & sign, ~bits, bits | sign)
 
 
+def scores_of(keys: Array) -> Array:
+    """Return the scores whose `order_keys` are given.
+
+    Examples
+    --------
+    >>> scores_of(order_keys(np.array([-2.0, 0.0, 1.5])))
+    array([-2. ,  0. ,  1.5])
+    """
+    sign = np.uint64(1) << np.uint64(63)
+    return np.asarray(np.where(keys & sign, keys ^ sign, ~keys).view(np.float64))
+
+
 def rank(scores: Array, codes: Array, weight: Array, n_labels: int) -> Ranking:
     """Return the exact ranking of ``scores`` (n,), whose labels are ``codes`` (n,) below ``n_labels``."""
     keys = order_keys(scores)

@@ -71,16 +71,23 @@ def test_refused(name, args, options, match):
 
 
 @pytest.mark.parametrize(
-    ("scores", "options", "missing"),
+    ("name", "args", "options", "match"),
     [
-        (P, {"max_fpr": 0.5}, "max_fpr=0.5"),
-        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovo"}, "multi_class='ovo'"),
-        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovr", "average": "micro"}, "average='micro'"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"max_fpr": 0.5}, "max_fpr=0.5"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"multi_class": "ovr", "average": 1}, "average"),
+        ("average_precision_score", (lazy(np.eye(4)), lazy(np.eye(4))), {"pos_label": 2}, "pos_label"),
+        ("average_precision_score", (lazy(np.eye(4)), P), {}, "y_score: expected 4 columns"),
+        ("roc_curve", (lazy([0, 1, 2, 0]), P), {}, "y_score: expected shape"),
+        ("f1_score", (Y, Y), {"average": "mean"}, "'average' parameter of f1_score"),
+        ("multilabel_confusion_matrix", (Y, Y), {"samplewise": True}, "samplewise=True"),
+        ("normalized_mutual_info_score", (Y, Y), {"average_method": "mean"}, "average_method: expected"),
+        ("rand_score", (Y, P), {}, "labels_pred: expected class labels, got fractions"),
+        ("mutual_info_score", (Y, Y), {"contingency": np.eye(2)}, "contingency: expected None"),
     ],
 )
-def test_what_is_missing_on_dask_is_named(scores, options, missing):
-    with pytest.raises(NotImplementedError, match=missing):
-        metrics.roc_auc_score(Y, scores, **options)
+def test_refused_options(name, args, options, match):
+    with pytest.raises(ValueError, match=match):
+        getattr(metrics, name)(*args, **options)
 
 
 def test_one_class_has_no_area_as_in_scikit_learn():

@@ -41,6 +41,14 @@ CLUSTERS = [
     (np.arange(N), np.arange(N)),
     (WORDS[0], MANY[1]),
 ]
+SCORES = RNG.normal(size=N)
+TIES = np.round(SCORES)
+CHANCES = RNG.dirichlet(np.ones(3), N)
+RANKED = [(BINARY[0], SCORES), (BINARY[0], TIES), (BOOLEANS[0], TIES), (BINARY[0], SCORES.astype(np.float32))]
+NAMED = [(STRINGS[0], SCORES), (WORDS[0], SCORES)]
+COLUMNS = [(WORDS[0], CHANCES), (WORDS[0], np.round(CHANCES * 4) / 4)]
+INDICATED = [(MULTILABEL[0], RNG.normal(size=(N, 4))), (MULTILABEL[0], RNG.integers(0, 3, (N, 4)).astype(float))]
+CURVES = ("roc_curve", "precision_recall_curve", "det_curve")
 WEIGHTS = [None, RNG.integers(0, 3, N), RNG.exponential(size=N) * RNG.integers(0, 2, N)]
 PER_LABEL = ("precision_score", "recall_score", "f1_score", "jaccard_score", "precision_recall_fscore_support")
 
@@ -86,6 +94,16 @@ TABLE: list[Row] = [
         for kind in ("adjusted", "normalized")
         for how in ("min", "max", "geometric")
     ),
+    *((name, [*RANKED, (ONE_CLASS[0], SCORES)], {}) for name in (*CURVES, "average_precision_score")),
+    *((name, RANKED, {"drop_intermediate": how}) for name in CURVES for how in (True, False)),
+    *((name, NAMED[:1], {"pos_label": "yes"}) for name in (*CURVES, "average_precision_score")),
+    *((name, NAMED[1:], {"pos_label": "b"}) for name in CURVES[:2]),
+    *(("average_precision_score", [*COLUMNS, *INDICATED], {"average": how}) for how in AVERAGES),
+    ("roc_auc_score", [*RANKED, *NAMED[:1]], {}),
+    *(("roc_auc_score", RANKED, {"max_fpr": rate}) for rate in (0.1, 0.5, 1.0)),
+    *(("roc_auc_score", COLUMNS[:1], {"multi_class": "ovr", "average": how}) for how in AVERAGES),
+    *(("roc_auc_score", COLUMNS[:1], {"multi_class": "ovo", "average": how}) for how in ("macro", "weighted")),
+    *(("roc_auc_score", INDICATED, {"average": how}) for how in AVERAGES),
 ]
 UNWEIGHTED = {name for name in metrics.__all__ if "sample_weight" not in str(getattr(metrics, name).__doc__)}
 
