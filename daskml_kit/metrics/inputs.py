@@ -85,10 +85,14 @@ def reduce_scores(
     named |= {} if sample_weight is None else {"weight": column(sample_weight, "sample_weight")}
     total = _lazy_total(reduction, named, name)
     if not compute:
-        return dask.delayed(finish)(total)
+        return dask.delayed(_finished)(reduction, finish, total)
     with telling_lost_scheduler():
         find_client()
-        return finish(total.compute())
+        return _finished(reduction, finish, total.compute())
+
+
+def _finished(reduction: Reduction, finish: Callable[[Any], Any], total: Any) -> Any:
+    return finish(reduction.finalize(total)[0])
 
 
 def _lazy_total(reduction: Reduction, named: Mapping[str, Any], name: str) -> Delayed:

@@ -142,7 +142,7 @@ def _mean_error(
 
 def _average_error(error: Callable[[ResidualTotals], Array], multioutput: Any, total: ResidualTotals) -> float | Array:
     require_rows(total.n_rows, total.weight)
-    return _average(error(total), multioutput)
+    return over_outputs(error(total), multioutput)
 
 
 @in_memory_by(sklearn.metrics.r2_score)
@@ -200,7 +200,7 @@ def _r2(total: ResidualTotals, multioutput: Any, force_finite: bool) -> float | 
             scores = 1 - total.deviance / total.squares
     if isinstance(multioutput, str) and multioutput == "variance_weighted":
         return float(np.average(scores, weights=total.squares if total.squares.any() else None))
-    return _average(scores, "uniform_average" if multioutput is None else multioutput)
+    return over_outputs(scores, "uniform_average" if multioutput is None else multioutput)
 
 
 @in_memory_by(sklearn.metrics.d2_tweedie_score)
@@ -268,7 +268,8 @@ def _too_few(total: ResidualTotals, name: str) -> bool:
     return total.n_rows < 2
 
 
-def _average(values: Array, multioutput: Any) -> float | Array:
+def over_outputs(values: Array, multioutput: Any) -> float | Array:
+    """Return the values of the outputs, or their mean, with or without weights."""
     if isinstance(multioutput, str):
         if multioutput == "raw_values":
             return values

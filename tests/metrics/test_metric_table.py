@@ -48,6 +48,20 @@ RANKED = [(BINARY[0], SCORES), (BINARY[0], TIES), (BOOLEANS[0], TIES), (BINARY[0
 NAMED = [(STRINGS[0], SCORES), (WORDS[0], SCORES)]
 COLUMNS = [(WORDS[0], CHANCES), (WORDS[0], np.round(CHANCES * 4) / 4)]
 INDICATED = [(MULTILABEL[0], RNG.normal(size=(N, 4))), (MULTILABEL[0], RNG.integers(0, 3, (N, 4)).astype(float))]
+POSITIVE = [(RNG.gamma(2, size=N), RNG.gamma(2, size=N)), (RNG.gamma(2, size=N).astype(np.float32), np.ones(N))]
+OUTPUTS = [(RNG.gamma(2, size=(N, 3)), RNG.gamma(2, size=(N, 3)))]
+DECISIONS = [(WORDS[0], RNG.normal(size=(N, 3))), (MANY[0], RNG.normal(size=(N, 4)))]
+OF_OUTPUTS = (
+    "mean_absolute_percentage_error",
+    "mean_squared_log_error",
+    "root_mean_squared_log_error",
+    "mean_pinball_loss",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "mean_absolute_error",
+    "r2_score",
+)
+HOW = ("raw_values", "uniform_average", [0.2, 0.3, 0.5])
 CURVES = ("roc_curve", "precision_recall_curve", "det_curve")
 WEIGHTS = [None, RNG.integers(0, 3, N), RNG.exponential(size=N) * RNG.integers(0, 2, N)]
 PER_LABEL = ("precision_score", "recall_score", "f1_score", "jaccard_score", "precision_recall_fscore_support")
@@ -104,6 +118,22 @@ TABLE: list[Row] = [
     *(("roc_auc_score", COLUMNS[:1], {"multi_class": "ovr", "average": how}) for how in AVERAGES),
     *(("roc_auc_score", COLUMNS[:1], {"multi_class": "ovo", "average": how}) for how in ("macro", "weighted")),
     *(("roc_auc_score", INDICATED, {"average": how}) for how in AVERAGES),
+    *((name, POSITIVE, {}) for name in (*OF_OUTPUTS, "max_error", "mean_poisson_deviance", "mean_gamma_deviance")),
+    *((name, OUTPUTS, {"multioutput": how}) for name in OF_OUTPUTS for how in HOW),
+    ("mean_pinball_loss", POSITIVE, {"alpha": 0.1}),
+    *(("mean_tweedie_deviance", POSITIVE, {"power": power}) for power in (-1, 0, 1.5, 3)),
+    ("hinge_loss", [*RANKED, NAMED[0], *DECISIONS, (ONE_CLASS[0], SCORES)], {}),
+    ("hinge_loss", DECISIONS[:1], {"labels": ["a", "b", "c"]}),
+    *(
+        ("top_k_accuracy_score", DECISIONS, {"k": k, "normalize": normalize})
+        for k, normalize in ((1, True), (2, False))
+    ),
+    *(
+        (name, INDICATED, {})
+        for name in ("coverage_error", "label_ranking_average_precision_score", "label_ranking_loss", "dcg_score")
+    ),
+    *(("ndcg_score", INDICATED, {"k": k, "ignore_ties": ignore}) for k, ignore in ((2, False), (None, True))),
+    *((name, COLUMNS, {}) for name in ("log_loss", "brier_score_loss")),
 ]
 UNWEIGHTED = {name for name in metrics.__all__ if "sample_weight" not in str(getattr(metrics, name).__doc__)}
 
