@@ -35,8 +35,14 @@ from daskml_kit.metrics.label_metrics import (
     recall_score,
     zero_one_loss,
 )
+from daskml_kit.metrics.order_statistics import (
+    d2_absolute_error_score,
+    d2_pinball_score,
+    median_absolute_error,
+)
 from daskml_kit.metrics.regression import (
     d2_tweedie_score,
+    explained_variance_score,
     mean_absolute_error,
     mean_squared_error,
     r2_score,
@@ -82,9 +88,12 @@ __all__ = [
     "completeness_score",
     "confusion_matrix",
     "coverage_error",
+    "d2_absolute_error_score",
+    "d2_pinball_score",
     "d2_tweedie_score",
     "dcg_score",
     "det_curve",
+    "explained_variance_score",
     "f1_score",
     "fbeta_score",
     "fowlkes_mallows_score",
@@ -106,6 +115,7 @@ __all__ = [
     "mean_squared_error",
     "mean_squared_log_error",
     "mean_tweedie_deviance",
+    "median_absolute_error",
     "multilabel_confusion_matrix",
     "mutual_info_score",
     "ndcg_score",

@@ -61,6 +61,7 @@ OF_OUTPUTS = (
     "mean_absolute_error",
     "r2_score",
 )
+DEVIATIONS = ("explained_variance_score", "median_absolute_error", "d2_absolute_error_score", "d2_pinball_score")
 HOW = ("raw_values", "uniform_average", [0.2, 0.3, 0.5])
 CURVES = ("roc_curve", "precision_recall_curve", "det_curve")
 WEIGHTS = [None, RNG.integers(0, 3, N), RNG.exponential(size=N) * RNG.integers(0, 2, N)]
@@ -120,6 +121,10 @@ TABLE: list[Row] = [
     *(("roc_auc_score", INDICATED, {"average": how}) for how in AVERAGES),
     *((name, POSITIVE, {}) for name in (*OF_OUTPUTS, "max_error", "mean_poisson_deviance", "mean_gamma_deviance")),
     *((name, OUTPUTS, {"multioutput": how}) for name in OF_OUTPUTS for how in HOW),
+    *((name, [*OUTPUTS, *POSITIVE], {}) for name in DEVIATIONS),
+    *((name, OUTPUTS, {"multioutput": how}) for name in DEVIATIONS for how in HOW),
+    *(("d2_pinball_score", [*OUTPUTS, *POSITIVE], {"alpha": alpha}) for alpha in (0, 0.1, 0.75)),
+    *((name, OUTPUTS, {"multioutput": "variance_weighted"}) for name in ("explained_variance_score", "r2_score")),
     ("mean_pinball_loss", POSITIVE, {"alpha": 0.1}),
     *(("mean_tweedie_deviance", POSITIVE, {"power": power}) for power in (-1, 0, 1.5, 3)),
     ("hinge_loss", [*RANKED, NAMED[0], *DECISIONS, (ONE_CLASS[0], SCORES)], {}),
@@ -209,3 +214,15 @@ def test_lazy_metrics_share_a_pass() -> None:
     assert f1 == pytest.approx(sklearn.metrics.f1_score(y_true, y_pred, average="macro"))
     assert counts.sum() == N
     assert error == pytest.approx(sklearn.metrics.mean_squared_error(y_true, y_pred))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_order_statistics_of_more_values_than_groups_are_exact(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
+    monkeypatch.setattr("daskml_kit.metrics.order_statistics.CAP", 40)
+    rng = np.random.default_rng(0)
+    y, prediction = rng.normal(size=(2, 3000))
+    weight = rng.exponential(size=3000) if weighted else None
+    for name in ("median_absolute_error", "d2_absolute_error_score"):
+        got = getattr(metrics, name)(lazy(y, 700), prediction, sample_weight=weight)
+        expected = getattr(sklearn.metrics, name)(y, prediction, sample_weight=weight)
+        assert got == pytest.approx(expected, rel=1e-12)
