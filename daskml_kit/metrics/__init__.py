@@ -74,14 +74,23 @@ from daskml_kit.metrics.score_curves import (
     precision_recall_curve,
     roc_curve,
 )
+from daskml_kit.metrics.scorers import (
+    SCORERS,
+    check_scoring,
+    get_scorer,
+    get_scorer_names,
+    make_scorer,
+)
 
 __all__ = [
+    "SCORERS",
     "accuracy_score",
     "adjusted_mutual_info_score",
     "adjusted_rand_score",
     "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",
+    "check_scoring",
     "class_likelihood_ratios",
     "classification_report",
     "cohen_kappa_score",
@@ -97,6 +106,8 @@ __all__ = [
     "f1_score",
     "fbeta_score",
     "fowlkes_mallows_score",
+    "get_scorer",
+    "get_scorer_names",
     "hamming_loss",
     "hinge_loss",
     "homogeneity_completeness_v_measure",
@@ -105,6 +116,7 @@ __all__ = [
     "label_ranking_average_precision_score",
     "label_ranking_loss",
     "log_loss",
+    "make_scorer",
     "matthews_corrcoef",
     "max_error",
     "mean_absolute_error",

@@ -22,9 +22,10 @@ import sklearn.metrics
 from sklearn.metrics.cluster import expected_mutual_information
 
 from daskml_kit.arguments import check_choice
-from daskml_kit.metrics.documented import documented_by
-from daskml_kit.metrics.inputs import reduce_scores, require_rows
+from daskml_kit.metrics.documented import one_pass_metric
+from daskml_kit.metrics.inputs import require_rows
 from daskml_kit.reductions.distinct_pairs import DistinctPairs, PairTotals
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array
 
 NOTE = """On Dask collections one pass counts the distinct pairs of labels, which are integers or strings. Memory grows
@@ -144,18 +145,15 @@ def _finish(total: PairTotals, formula: Callable[..., Any], options: Mapping[str
 
 
 def _agreement(theirs: Callable[..., Any], formula: Callable[..., Any]) -> Callable[..., Any]:
-    def on_dask(labels_true: Any, labels_pred: Any, given: Mapping[str, Any]) -> Any:
-        options = dict(given)
-        compute = options.pop("compute", True)
+    def parts(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
         if options.pop("contingency", None) is not None:
             raise ValueError("contingency: expected None with labels in Dask collections")
         if "average_method" in options:
             check_choice("average_method", options["average_method"], tuple(AVERAGES))
         finish = partial(_finish, formula=formula, options=options)
-        reduction = DistinctPairs("labels_true", "labels_pred")
-        return reduce_scores(reduction, finish, labels_true, labels_pred, None, compute, "labels_pred")
+        return DistinctPairs("labels_true", "labels_pred", alike=False), finish
 
-    return documented_by(theirs, on_dask, NOTE)
+    return one_pass_metric(theirs, parts, NOTE)
 
 
 adjusted_mutual_info_score = _agreement(sklearn.metrics.adjusted_mutual_info_score, _adjusted)

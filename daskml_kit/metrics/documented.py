@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from daskml_kit.metrics.inputs import in_memory_by
+from daskml_kit.metrics.inputs import in_memory_by, reduce_scores
+from daskml_kit.reductions.reduction import Reduction
 
 OnDask: TypeAlias = Callable[[Any, Any, Mapping[str, Any]], Any]
 """A metric of truth, prediction and a mapping of the other arguments that were given."""
+Parts: TypeAlias = Callable[[dict[str, Any]], tuple[Reduction, Callable[[Any], Any]]]
+"""The reduction that a metric with these options is made of, and what makes the value of its result."""
 COMPUTE = inspect.Parameter("compute", inspect.Parameter.KEYWORD_ONLY, default=True, annotation=bool)
 COMPUTE_DOC = """compute : bool, default=True
     False gives a Delayed in place of the value: `dask.compute` of several shares one pass over the data.
@@ -46,6 +49,20 @@ def documented_by(theirs: Callable[..., Any], on_dask: OnDask, note: str, *, laz
     metric.__module__ = "daskml_kit.metrics"
     metric.__doc__ = _adapted(inspect.getdoc(theirs) or "", note, lazy)
     return in_memory_by(theirs)(metric)
+
+
+def one_pass_metric(theirs: Callable[..., Any], parts: Parts, note: str) -> Callable[..., Any]:
+    """Return the metric that one reduction gives, ``parts`` of its options; searches fuse it, as it has ``parts``."""
+    name = list(inspect.signature(theirs).parameters)[1]
+
+    def on_dask(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
+        options = dict(given)
+        weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
+        return reduce_scores(*parts(options), y_true, y_pred, weight, compute, name)
+
+    metric = documented_by(theirs, on_dask, note)
+    metric.parts = parts  # type: ignore[attr-defined]
+    return metric
 
 
 def _adapted(doc: str, note: str, lazy: bool) -> str:

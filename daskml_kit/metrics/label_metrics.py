@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 import sklearn.metrics
 
-from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.documented import documented_by
-from daskml_kit.metrics.inputs import column, reduce_scores, require_rows
+from daskml_kit.metrics.documented import one_pass_metric
+from daskml_kit.metrics.inputs import require_rows
 from daskml_kit.reductions.distinct_pairs import DistinctPairs, PairTotals
+from daskml_kit.reductions.reduction import Reduction
 
 NOTE = """On Dask collections one pass counts the distinct pairs of labels, which may be numbers or strings; of an
 indicator of several labels the distinct pairs of rows, at most 2**20. Negative weights are refused."""
@@ -66,18 +66,12 @@ def _with_whole_counts(value: Any) -> Any:
 
 
 def _label_metric(theirs: Callable[..., Any]) -> Callable[..., Any]:
-    def on_dask(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
-        options = dict(given)
-        weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
+    def parts(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
         if options.get("samplewise"):
             raise ValueError("samplewise=True on Dask: a matrix a row is missing; matrices of labels are there")
-        truth, predicted = column(y_true, "y_true"), column(y_pred, "y_pred")
-        if (truth.dtype.kind in "fiub") != (predicted.dtype.kind in "fiub"):
-            raise DataError(f"y_true, y_pred: expected labels of one type, got {truth.dtype} and {predicted.dtype}")
-        finish = partial(score_pairs, theirs=theirs, options=options)
-        return reduce_scores(DistinctPairs(), finish, truth, predicted, weight, compute)
+        return DistinctPairs(), partial(score_pairs, theirs=theirs, options=options)
 
-    return documented_by(theirs, on_dask, NOTE)
+    return one_pass_metric(theirs, parts, NOTE)
 
 
 accuracy_score = _label_metric(sklearn.metrics.accuracy_score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,13 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.documented import documented_by
+from daskml_kit.metrics.documented import one_pass_metric
 from daskml_kit.metrics.inputs import in_memory_by, reduce_scores, require_rows
 from daskml_kit.numerics.deviance import generator
 from daskml_kit.reductions.class_losses import weights_of
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.moments import Moments, Spread
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.residuals import Residuals, ResidualTotals, errors_of
 from daskml_kit.typing import Array
 
@@ -224,11 +225,9 @@ class _ErrorMoments(Delegate):
         return block._replace(X=np.hstack(errors_of(block)), y=None, weight=weights_of(block))
 
 
-def _explained_variance(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
-    options = {"multioutput": "uniform_average", "force_finite": True, **given}
-    weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
-    finish = partial(_of_moments, **options)
-    return reduce_scores(_ErrorMoments(Moments()), finish, y_true, y_pred, weight, compute)
+def _explained_variance(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
+    finish = partial(_of_moments, **{"multioutput": "uniform_average", "force_finite": True, **options})
+    return _ErrorMoments(Moments()), finish
 
 
 def _of_moments(total: Spread, multioutput: Any, force_finite: bool) -> float | Array:
@@ -237,7 +236,7 @@ def _of_moments(total: Spread, multioutput: Any, force_finite: bool) -> float | 
     return _explained(deviance, squares, multioutput, force_finite)
 
 
-explained_variance_score = documented_by(
+explained_variance_score = one_pass_metric(
     sklearn.metrics.explained_variance_score,
     _explained_variance,
     "On Dask collections one pass joins the means and variances of blocks. Negative weights are refused.",

@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import sklearn.metrics
 
-from daskml_kit.metrics.documented import documented_by
+from daskml_kit.metrics.documented import documented_by, one_pass_metric
 from daskml_kit.metrics.inputs import column, open_scores, reduce_scores, require_rows
 from daskml_kit.metrics.regression import over_outputs
 from daskml_kit.reductions.block_means import BlockMeans, LargestErrors, MetricSums
+from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.value_counts import Distinct
 
 NOTE = """On Dask collections scikit-learn scores each block, in double precision, and one pass adds up the scores.
 Negative weights are refused."""
-NOTE_ON_LABELS = f"{NOTE} Without ``labels`` a pass before finds them."
 
 
 def mean_of(total: MetricSums, multioutput: Any = None, root: bool = False, normalize: bool = True) -> Any:
@@ -44,24 +44,29 @@ def mean_of(total: MetricSums, multioutput: Any = None, root: bool = False, norm
 def _row_mean(theirs: Callable[..., Any], inner: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """Return the metric; that which is the root of an ``inner`` one is the root of its mean over all rows."""
     known = signature(theirs).parameters
-    name = list(known)[1]
 
-    def on_dask(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
-        options = dict(given)
-        weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
+    def parts(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
         finish: dict[str, Any] = {"root": inner is not None}
         if "multioutput" in known:
             finish["multioutput"] = options.pop("multioutput", "uniform_average")
             options["multioutput"] = "raw_values"
-        if "normalize" in known:
-            finish["normalize"] = options.pop("normalize", True)
-        labels = None
-        if "labels" in known:
-            labels = options["labels"] = _labels(y_true, y_pred, options.get("labels"), name)
-        reduction = BlockMeans(inner or theirs, options, labels, name)
-        return reduce_scores(reduction, partial(mean_of, **finish), y_true, y_pred, weight, compute, name)
+        return BlockMeans(inner or theirs, options, name=list(known)[1]), partial(mean_of, **finish)
 
-    return documented_by(theirs, on_dask, NOTE_ON_LABELS if "labels" in known else NOTE)
+    return one_pass_metric(theirs, parts, NOTE)
+
+
+def _labeled_mean(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a metric that has to know all labels, of which a block may lack some."""
+    name = list(signature(theirs).parameters)[1]
+
+    def on_dask(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
+        options = dict(given)
+        weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
+        finish = partial(mean_of, normalize=options.pop("normalize", True))
+        labels = options["labels"] = _labels(y_true, y_pred, options.get("labels"), name)
+        return reduce_scores(BlockMeans(theirs, options, labels, name), finish, y_true, y_pred, weight, compute, name)
+
+    return documented_by(theirs, on_dask, f"{NOTE} Without ``labels`` a pass before finds them.")
 
 
 def _labels(y_true: Any, scores: Any, given: Any, name: str) -> Any:
@@ -73,8 +78,8 @@ def _labels(y_true: Any, scores: Any, given: Any, name: str) -> Any:
         return engine.answer(Distinct(width))[0]
 
 
-def _max_error(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
-    return reduce_scores(LargestErrors(), _largest, y_true, y_pred, None, given.get("compute", True))
+def _max_error(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
+    return LargestErrors(), _largest
 
 
 def _largest(total: MetricSums) -> float:
@@ -84,10 +89,10 @@ def _largest(total: MetricSums) -> float:
 
 coverage_error = _row_mean(sklearn.metrics.coverage_error)
 dcg_score = _row_mean(sklearn.metrics.dcg_score)
-hinge_loss = _row_mean(sklearn.metrics.hinge_loss)
+hinge_loss = _labeled_mean(sklearn.metrics.hinge_loss)
 label_ranking_average_precision_score = _row_mean(sklearn.metrics.label_ranking_average_precision_score)
 label_ranking_loss = _row_mean(sklearn.metrics.label_ranking_loss)
-max_error = documented_by(sklearn.metrics.max_error, _max_error, NOTE)
+max_error = one_pass_metric(sklearn.metrics.max_error, _max_error, NOTE)
 mean_absolute_percentage_error = _row_mean(sklearn.metrics.mean_absolute_percentage_error)
 mean_gamma_deviance = _row_mean(sklearn.metrics.mean_gamma_deviance)
 mean_pinball_loss = _row_mean(sklearn.metrics.mean_pinball_loss)
@@ -98,4 +103,4 @@ ndcg_score = _row_mean(sklearn.metrics.ndcg_score)
 root_mean_squared_log_error = _row_mean(
     sklearn.metrics.root_mean_squared_log_error, sklearn.metrics.mean_squared_log_error
 )
-top_k_accuracy_score = _row_mean(sklearn.metrics.top_k_accuracy_score)
+top_k_accuracy_score = _labeled_mean(sklearn.metrics.top_k_accuracy_score)

@@ -44,11 +44,12 @@ class DistinctPairs(SingleReduction):
     """Sum the weights of rows that have the same truth and the same prediction.
 
     What it holds grows with the number of pairs that occur, not with the rows. Numbers, strings and indicators of
-    several labels are taken; their names only appear in errors.
+    several labels are taken. Where labels are ``alike``, they have to be of one type.
     """
 
     truth: str = "y_true"
     predicted: str = "y_pred"
+    alike: bool = True
 
     def chunk(self, block: Block) -> PairTotals:
         """Count the block's pairs.
@@ -61,6 +62,9 @@ class DistinctPairs(SingleReduction):
         if block.y is None:
             raise DataError(f"{self.truth}: expected labels, got none in block {block.index}")
         predicted = predictions(block, self.predicted)
+        if self.alike and (block.y.dtype.kind in "fiub") != (predicted.dtype.kind in "fiub"):
+            kinds = f"{block.y.dtype} and {predicted.dtype}"
+            raise DataError(f"{self.truth}, {self.predicted}: expected labels of one type, got {kinds}")
         whole = block.weight is None or block.weight.dtype.kind in "iub"
         mass = None if block.weight is None else weights_of(block)
         if block.y.ndim == 2 and block.y.shape[1] > 1:
