@@ -14,7 +14,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from daskml_kit.base import parameters_of
-from daskml_kit.composition import to_sklearn
+from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.model_selection.search.best_estimator import empty_result, refit_on_all
 from daskml_kit.model_selection.search.cross_val_predict import BY_CLASS, with_all_classes
@@ -157,7 +157,7 @@ class MemberPredictions(BaseEstimator):  # type: ignore[misc]
     @classmethod
     def of(cls, members: Sequence[Any], *options: Any) -> MemberPredictions:
         """Return the predictions of scikit-learn's counterparts of the members."""
-        return cls([to_sklearn(member) for member in members], *options)
+        return cls([without_dask(member) for member in members], *options)
 
     def transform(self, X: Any) -> Any:
         """Return the columns for X."""

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from daskml_kit.arguments import check_choice
 from daskml_kit.base import DaskEstimator, check_common, fitting, forget, genuine_class, restored
 from daskml_kit.blockwise import map_rows
-from daskml_kit.composition import to_sklearn
+from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.ensemble.members import (
     AUTO,
@@ -90,17 +90,17 @@ class Stacking(DaskEstimator):
         """
         twin = super().to_sklearn()
         if hasattr(self, "estimators_"):
-            twin.estimators_ = [to_sklearn(member) for member in self.estimators_]
+            twin.estimators_ = [without_dask(member) for member in self.estimators_]
             plain = dict(zip(map(id, self.estimators_), twin.estimators_, strict=True))
             named: Any = vars(self)["named_estimators_"]
             twin.named_estimators_ = Bunch(**{name: plain.get(id(member), member) for name, member in named.items()})
-            twin.final_estimator_ = to_sklearn(self.final_estimator_)
+            twin.final_estimator_ = without_dask(self.final_estimator_)
         return twin
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         given = super()._sklearn_parameters(genuine)
-        members = [(name, to_sklearn(member)) for name, member in self.estimators]
-        return {**given, "estimators": members, "final_estimator": to_sklearn(self.final_estimator), "cv": self._cv()}
+        members = [(name, without_dask(member)) for name, member in self.estimators]
+        return {**given, "estimators": members, "final_estimator": without_dask(self.final_estimator), "cv": self._cv()}
 
     def _cv(self) -> Any:
         if isinstance(self.cv, Folds):

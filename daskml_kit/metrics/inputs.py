@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
@@ -12,15 +12,17 @@ from typing import Any, ParamSpec
 import dask
 import dask.array as da
 import numpy as np
+from dask.delayed import Delayed
 
 from daskml_kit.arguments import naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.block import as_block
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.open import open_engine
+from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.workers.connection import telling_lost_scheduler
 
 P = ParamSpec("P")
 
@@ -44,7 +46,7 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
                 with naming("sample_weight"):
                     np.asarray(given.get("sample_weight", 1), np.float64)
                 raise
-            return float(value) if np.ndim(value) == 0 else value
+            return float(value) if isinstance(value, (float, np.number)) else value
 
         return metric
 
@@ -62,6 +64,8 @@ def reduce_scores(
 ) -> Any:
     """Return ``finish`` of the answer of ``reduction``, lazily where ``compute`` is False.
 
+    Several lazy ones share a pass: `dask.compute` of all together loads each block once.
+
     Parameters
     ----------
     reduction : Reduction
@@ -73,29 +77,45 @@ def reduce_scores(
     name : str
         What the caller's argument of the predictions is called.
     """
-    if compute:
-        with open_scores(y_true, y_pred, sample_weight, name=name) as engine:
+    predicted = column(y_pred, name)
+    if compute and predicted.dtype.kind in "fiubc":
+        with open_scores(y_true, predicted, sample_weight, name=name) as engine:
             return finish(engine.answer(reduction)[0])
-    named = {"X": column(y_pred, name), "y": column(y_true, "y_true")}
+    named = {"X": predicted, "y": column(y_true, "y_true")}
     named |= {} if sample_weight is None else {"weight": column(sample_weight, "sample_weight")}
+    total = _lazy_total(reduction, named, name)
+    if not compute:
+        return dask.delayed(_finished)(reduction, finish, total)
+    with telling_lost_scheduler():
+        find_client()
+        return _finished(reduction, finish, total.compute())
+
+
+def _finished(reduction: Reduction, finish: Callable[[Any], Any], total: Any) -> Any:
+    return finish(reduction.finalize(total)[0])
+
+
+def _lazy_total(reduction: Reduction, named: Mapping[str, Any], name: str) -> Delayed:
+    """Return the partial of all blocks; equal tasks of several metrics have equal keys, and are computed once."""
     rows = align_rows(named)
     blocks = zip(*(part.blocks for part in rows.columns), strict=True)
-    one = dask.delayed(_partial)
+    one, join = dask.delayed(_partial, pure=True), dask.delayed(reduction.combine, pure=True)
     level = [one(reduction, list(named), name, index, *parts) for index, parts in enumerate(blocks)]
     while len(level) > 1:
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-        level = [dask.delayed(reduction.combine)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    return dask.delayed(finish)(level[0])
+        level = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return level[0]
 
 
 def _partial(reduction: Reduction, names: list[str], name: str, index: int, *parts: Any) -> Any:
     given = dict(zip(names, parts, strict=True))
     predicted = np.asarray(given["X"])
+    predicted = predicted[:, None] if predicted.ndim == 1 else predicted
+    numeric = predicted.dtype.kind in "fiubc"
     with named_errors(name):
-        block = as_block(
-            predicted[:, None] if predicted.ndim == 1 else predicted, given["y"], given.get("weight"), index=index
-        )
-        return reduction.chunk(block)
+        X = predicted if numeric else np.empty((len(predicted), 0))  # labels may be strings, features may not
+        block = as_block(X, given["y"], given.get("weight"), index=index)
+        return reduction.chunk(block if numeric else block._replace(X=predicted))
 
 
 @contextmanager

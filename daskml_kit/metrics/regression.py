@@ -11,10 +11,16 @@ import numpy as np
 import sklearn.metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
+from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
+from daskml_kit.metrics.documented import one_pass_metric
 from daskml_kit.metrics.inputs import in_memory_by, reduce_scores, require_rows
 from daskml_kit.numerics.deviance import generator
-from daskml_kit.reductions.residuals import Residuals, ResidualTotals
+from daskml_kit.reductions.class_losses import weights_of
+from daskml_kit.reductions.frames import Delegate
+from daskml_kit.reductions.moments import Moments, Spread
+from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.reductions.residuals import Residuals, ResidualTotals, errors_of
 from daskml_kit.typing import Array
 
 
@@ -142,7 +148,7 @@ def _mean_error(
 
 def _average_error(error: Callable[[ResidualTotals], Array], multioutput: Any, total: ResidualTotals) -> float | Array:
     require_rows(total.n_rows, total.weight)
-    return _average(error(total), multioutput)
+    return over_outputs(error(total), multioutput)
 
 
 @in_memory_by(sklearn.metrics.r2_score)
@@ -189,18 +195,52 @@ def r2_score(
 
 def _r2(total: ResidualTotals, multioutput: Any, force_finite: bool) -> float | Array:
     require_rows(total.n_rows, total.weight)
-    if _too_few(total, "R^2"):
+    if too_few(total.n_rows, "R^2"):
         return float("nan")
-    if force_finite:
-        scores = np.where(total.deviance > 0, 0.0, 1.0)
-        defined = (total.squares > 0) & (total.deviance > 0)
-        scores[defined] = 1 - total.deviance[defined] / total.squares[defined]
-    else:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores = 1 - total.deviance / total.squares
+    return _explained(total.deviance, total.squares, multioutput, force_finite)
+
+
+def _explained(deviance: Array, squares: Array, multioutput: Any, force_finite: bool) -> float | Array:
+    scores = explained_fraction(deviance, squares, force_finite)
     if isinstance(multioutput, str) and multioutput == "variance_weighted":
-        return float(np.average(scores, weights=total.squares if total.squares.any() else None))
-    return _average(scores, "uniform_average" if multioutput is None else multioutput)
+        return float(np.average(scores, weights=squares if squares.any() else None))
+    return over_outputs(scores, "uniform_average" if multioutput is None else multioutput)
+
+
+def explained_fraction(loss: Array, null: Array, force_finite: bool = True) -> Array:
+    """Return 1 - loss / null of each output; by force 1 of no loss, and 0 of a loss where the null model has none."""
+    if not force_finite:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(1 - loss / null)
+    scores = np.where(loss > 0, 0.0, 1.0)
+    defined = (null > 0) & (loss > 0)
+    scores[defined] = 1 - loss[defined] / null[defined]
+    return scores
+
+
+class _ErrorMoments(Delegate):
+    """Moments of the targets, and behind them of the errors."""
+
+    def view(self, block: Block) -> Block:
+        return block._replace(X=np.hstack(errors_of(block)), y=None, weight=weights_of(block))
+
+
+def _explained_variance(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
+    finish = partial(_of_moments, **{"multioutput": "uniform_average", "force_finite": True, **options})
+    return _ErrorMoments(Moments()), finish
+
+
+def _of_moments(total: Spread, multioutput: Any, force_finite: bool) -> float | Array:
+    require_rows(total.n_rows, float(total.weight[0]))
+    squares, deviance = np.split(total.squares, 2)
+    return _explained(deviance, squares, multioutput, force_finite)
+
+
+explained_variance_score = one_pass_metric(
+    sklearn.metrics.explained_variance_score,
+    _explained_variance,
+    "On Dask collections one pass joins the means and variances of blocks. Negative weights are refused.",
+)
 
 
 @in_memory_by(sklearn.metrics.d2_tweedie_score)
@@ -251,7 +291,7 @@ def _d2(total: ResidualTotals, power: float) -> float:
     require_rows(total.n_rows, total.weight)
     if len(total.mean) > 1:
         raise DataError(f"y_true: Multioutput not supported in d2_tweedie_score, got {len(total.mean)} columns")
-    if _too_few(total, "D^2"):
+    if too_few(total.n_rows, "D^2"):
         return float("nan")
     if power == 0:
         null = total.squares
@@ -261,14 +301,16 @@ def _d2(total: ResidualTotals, power: float) -> float:
         return float((1 - total.deviance / null)[0])
 
 
-def _too_few(total: ResidualTotals, name: str) -> bool:
-    if total.n_rows < 2:
+def too_few(n_rows: int, name: str) -> bool:
+    """Return whether a score of a spread has less than two rows, with a warning."""
+    if n_rows < 2:
         message = f"{name} score is not well-defined with less than two samples."
         warnings.warn(message, UndefinedMetricWarning, stacklevel=3)
-    return total.n_rows < 2
+    return n_rows < 2
 
 
-def _average(values: Array, multioutput: Any) -> float | Array:
+def over_outputs(values: Array, multioutput: Any) -> float | Array:
+    """Return the values of the outputs, or their mean, with or without weights."""
     if isinstance(multioutput, str):
         if multioutput == "raw_values":
             return values

@@ -488,3 +488,65 @@ def add_to_nearest(
                 total += row_weight * distance
                 weights[nearest] += row_weight
             inertia[which] += total
+
+
+DIGIT = 11
+"""Bits of a key that one round of `radix_order` sorts by: its table of counts stays in the nearest cache."""
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def radix_order(keys: Array) -> Array:
+    """Return the stable order of 64-bit unsigned ``keys``; digits that all keys share are passed over."""
+    n, mask = len(keys), np.uint64((1 << DIGIT) - 1)
+    order, sorted_keys = np.arange(n), keys.copy()
+    other_order, other_keys = np.empty_like(order), np.empty_like(sorted_keys)
+    for digit in range(0, 64, DIGIT):
+        counts = np.zeros((1 << DIGIT) + 1, np.int64)
+        for i in range(n):
+            counts[np.int64((sorted_keys[i] >> np.uint64(digit)) & mask) + 1] += 1
+        if counts.max() == n:
+            continue
+        counts = np.cumsum(counts)
+        for i in range(n):
+            own = np.int64((sorted_keys[i] >> np.uint64(digit)) & mask)
+            place = counts[own]
+            counts[own] = place + 1
+            other_keys[place] = sorted_keys[i]
+            other_order[place] = order[i]
+        order, other_order = other_order, order
+        sorted_keys, other_keys = other_keys, sorted_keys
+    return order
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def merge_cells(
+    low_a: Array, high_a: Array, mass_a: Array, low_b: Array, high_b: Array, mass_b: Array, shift: Array, drop: int
+) -> tuple[Array, Array, Array]:
+    """Return the cells of two sorted runs in order, those of equal bits above their region's ``shift`` as one.
+
+    The region of a key is what is left of it without ``drop`` bits.
+    """
+    n_a, n_b, n_labels = len(low_a), len(low_b), mass_a.shape[1]
+    low, high = np.empty(n_a + n_b, np.uint64), np.empty(n_a + n_b, np.uint64)
+    mass = np.empty((n_a + n_b, n_labels))
+    i, j, n, last = 0, 0, 0, np.uint64(0)
+    while i < n_a or j < n_b:
+        first = j >= n_b or (i < n_a and low_a[i] <= low_b[j])
+        if first:
+            start, stop, own, row = low_a[i], high_a[i], mass_a, i
+            i += 1
+        else:
+            start, stop, own, row = low_b[j], high_b[j], mass_b, j
+            j += 1
+        bits = shift[start >> np.uint64(drop)]
+        cell = (start >> bits) << bits
+        if n and cell == last:
+            high[n - 1] = max(high[n - 1], stop)
+            for label in range(n_labels):
+                mass[n - 1, label] += own[row, label]
+        else:
+            low[n], high[n] = start, stop
+            for label in range(n_labels):
+                mass[n, label] = own[row, label]
+            n, last = n + 1, cell
+    return low[:n].copy(), high[:n].copy(), mass[:n].copy()

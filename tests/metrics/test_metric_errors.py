@@ -35,7 +35,7 @@ Y, P = lazy([0, 1, 1, 0]), lazy([0.1, 0.8, 0.3, 0.2])
         ("d2_tweedie_score", (Y, lazy([1.0, 1.0, 0.0, 1.0])), {"power": 1}, "strictly positive y_pred.* in block 1"),
         ("accuracy_score", (Y, lazy(["a", "b", "a", "b"])), {}, "y_true, y_pred: expected labels of one type"),
         ("accuracy_score", (Y, P), {}, "y_pred: expected class labels, got fractions in block 0"),
-        ("accuracy_score", (lazy(np.ones((4, 2))), np.ones((4, 2))), {}, "y_true: expected one column"),
+        ("accuracy_score", (lazy(np.full((4, 2), 2)), np.ones((4, 2))), {}, "y_true: expected an indicator of 0 and 1"),
         ("accuracy_score", (lazy([]), lazy([])), {}, "y_true: Found empty input"),
         ("log_loss", (Y, lazy([0.1, 0.2, 1.5, 0.3])), {}, "y_proba contains values greater than 1: 1.5 in block 1"),
         ("log_loss", (Y, lazy([0.1, -0.2, 0.5, 0.3])), {}, "y_proba contains values lower than 0: -0.2 in block 0"),
@@ -71,16 +71,23 @@ def test_refused(name, args, options, match):
 
 
 @pytest.mark.parametrize(
-    ("scores", "options", "missing"),
+    ("name", "args", "options", "match"),
     [
-        (P, {"max_fpr": 0.5}, "max_fpr=0.5"),
-        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovo"}, "multi_class='ovo'"),
-        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovr", "average": "micro"}, "average='micro'"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"max_fpr": 0.5}, "max_fpr=0.5"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"multi_class": "ovr", "average": 1}, "average"),
+        ("average_precision_score", (lazy(np.eye(4)), lazy(np.eye(4))), {"pos_label": 2}, "pos_label"),
+        ("average_precision_score", (lazy(np.eye(4)), P), {}, "y_score: expected 4 columns"),
+        ("roc_curve", (lazy([0, 1, 2, 0]), P), {}, "y_score: expected shape"),
+        ("f1_score", (Y, Y), {"average": "mean"}, "'average' parameter of f1_score"),
+        ("multilabel_confusion_matrix", (Y, Y), {"samplewise": True}, "samplewise=True"),
+        ("normalized_mutual_info_score", (Y, Y), {"average_method": "mean"}, "average_method: expected"),
+        ("rand_score", (Y, P), {}, "labels_pred: expected class labels, got fractions"),
+        ("mutual_info_score", (Y, Y), {"contingency": np.eye(2)}, "contingency: expected None"),
     ],
 )
-def test_what_is_missing_on_dask_is_named(scores, options, missing):
-    with pytest.raises(NotImplementedError, match=missing):
-        metrics.roc_auc_score(Y, scores, **options)
+def test_refused_options(name, args, options, match):
+    with pytest.raises(ValueError, match=match):
+        getattr(metrics, name)(*args, **options)
 
 
 def test_one_class_has_no_area_as_in_scikit_learn():

@@ -10,6 +10,7 @@ import sklearn.metrics
 from daskml_kit import metrics
 from daskml_kit.engines.open import open_engine
 from daskml_kit.metrics import roc
+from daskml_kit.numerics import auc
 from daskml_kit.numerics.auc import coarsen, merge, rank
 from daskml_kit.reductions.rank_counts import RankCounts
 
@@ -62,7 +63,7 @@ def test_on_a_cluster(client, name, monkeypatch):
     assert got == pytest.approx(getattr(sklearn.metrics, name)(y, p), rel=1e-12)
 
 
-def large(n=3_000_000, seed=0):
+def large(n=1_500_000, seed=0):
     rng = np.random.default_rng(seed)
     z = rng.normal(size=n)
     return (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.int8), z
@@ -88,6 +89,18 @@ def test_further_passes_reach_the_bound_where_blocks_disagree(monkeypatch):
     y[20_000:40_000] = scores[20_000:40_000] > 0.5
     got = metrics.roc_auc_score(da.from_array(y, chunks=7_000), da.from_array(scores, chunks=9_000))
     assert got == pytest.approx(sklearn.metrics.roc_auc_score(y, scores), abs=1e-6)
+
+
+def test_compiled_loops_give_the_same_cells(monkeypatch):
+    found = []
+    for many in (10**9, 0):
+        monkeypatch.setattr(auc, "MANY", many)
+        draw = np.random.default_rng(0)
+        parts = [rank(np.round(draw.normal(size=900), 2), draw.integers(0, 3, 900), draw.random(900), 3) for _ in "ab"]
+        found.append([*parts, merge(*parts), coarsen(merge(*parts), 100)])
+    for numpy, compiled in zip(*found, strict=True):
+        for x, y in zip(numpy, compiled, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-15)
 
 
 def test_grouped_cells_keep_all_the_weight_and_the_order_of_merging_is_free():

@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.utils import get_tags, indexable
 
-from daskml_kit.composition import to_sklearn
+from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
@@ -129,7 +129,7 @@ def predict_test_rows(
     tested = [i for split in folds.splits for i in split.test]
     if len(folds.ids) > 1 or len(set(tested)) < len(tested) or _leaves_out(folds):
         raise ValueError("cross_val_predict only works for partitions: expected a cv that tests each row once")
-    bare = [to_sklearn(model) for model in models]
+    bare = [without_dask(model) for model in models]
     if method in BY_CLASS and classes is None and all(hasattr(model, "classes_") for model in bare):
         classes = np.unique(np.concatenate([model.classes_ for model in bare]))
     owners = {i: number for number, split in enumerate(folds.splits) for i in split.test}
