@@ -165,7 +165,9 @@ def _split(seen: Array, brackets: Array) -> tuple[Array, list[Array]]:
         below, upto = seen.searchsorted(brackets[:, 0]), seen.searchsorted(brackets[:, 1], side="right")
         return below, [seen[first:last] for first, last in zip(below, upto, strict=True)]
     below = [np.count_nonzero(seen < low) if low > -np.inf else 0 for low, _ in brackets]
-    inside = [seen[(seen >= low) & (seen <= high)] if low > -np.inf or high < np.inf else seen for low, high in brackets]
+    inside = [
+        seen[(seen >= low) & (seen <= high)] if low > -np.inf or high < np.inf else seen for low, high in brackets
+    ]
     return np.array(below), inside
 
 

@@ -27,8 +27,8 @@ class SampledRows(NamedTuple):
 class RowSample(SingleReduction):
     """A sample of ``n_rows`` rows; all rows, where there are no more.
 
-    Each row draws a number, by the number of its block and its place there, and those with the smallest are kept: so the
-    sample depends on the blocks and the seed alone.
+    Each row draws a number, by the number of its block and its place there, and those with the smallest are kept: so
+    the sample depends on the blocks and the seed alone.
 
     Examples
     --------
