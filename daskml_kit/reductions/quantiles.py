@@ -154,7 +154,8 @@ def quantiles(
 
 def medians(limit: int = LIMIT) -> Generator[Reduction, list[BracketSummary], Array]:
     """Ask for brackets until each column's median is known, and return them; see `quantiles`."""
-    (middle,) = yield from quantiles([0.5], limit=limit)
+    found = yield from quantiles([0.5], limit=limit)
+    middle: Array = found[0]
     return middle
 
 
@@ -164,11 +165,10 @@ def _split(seen: Array, brackets: Array) -> tuple[Array, list[Array]]:
         seen = np.sort(seen)
         below, upto = seen.searchsorted(brackets[:, 0]), seen.searchsorted(brackets[:, 1], side="right")
         return below, [seen[first:last] for first, last in zip(below, upto, strict=True)]
-    below = [np.count_nonzero(seen < low) if low > -np.inf else 0 for low, _ in brackets]
-    inside = [
-        seen[(seen >= low) & (seen <= high)] if low > -np.inf or high < np.inf else seen for low, high in brackets
-    ]
-    return np.array(below), inside
+    under = np.array([np.count_nonzero(seen < low) if low > -np.inf else 0 for low, _ in brackets])
+    if len(brackets) == 1 and np.isinf(brackets).all():
+        return under, [seen]
+    return under, [seen[(seen >= low) & (seen <= high)] for low, high in brackets]
 
 
 def _ranks(levels: Array, n_seen: int, method: str) -> tuple[Array, Array, Array]:

@@ -315,5 +315,5 @@ def test_weights_that_cannot_be_used_are_refused():
     for model in (ours.KBinsDiscretizer(subsample=None), ours.SplineTransformer(knots="quantile")):
         with pytest.raises(ValueError, match="sample_weight: not supported"):
             model.fit(blocks(X), sample_weight=WEIGHT)
-    with pytest.raises(TypeError, match="sample_weight not possible on Dask input|unexpected keyword"):
+    with pytest.raises(TypeError, match="sample_weight not possible on Dask input"):
         ours.RobustScaler().fit(blocks(X), sample_weight=WEIGHT)
