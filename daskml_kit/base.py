@@ -503,7 +503,8 @@ def genuine_class(kind: type[Any]) -> type[Any]:
 
 def parameters_of(kind: type[Any], method: str = "__init__") -> list[str]:
     """Return the names of the parameters of a method, by default the constructor."""
-    return [name for name in inspect.signature(getattr(kind, method)).parameters if name != "self"]
+    known = inspect.signature(getattr(kind, method)).parameters.values()
+    return [p.name for p in known if p.name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def constructor(genuine: type[Any], **changed: Any) -> Any:

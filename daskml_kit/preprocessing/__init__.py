@@ -1,6 +1,7 @@
 """Scaling and encoding of features."""
 
 from daskml_kit.preprocessing.discretizer import KBinsDiscretizer
+from daskml_kit.preprocessing.label import LabelBinarizer, LabelEncoder, MultiLabelBinarizer
 from daskml_kit.preprocessing.one_hot import OneHotEncoder
 from daskml_kit.preprocessing.ordinal import OrdinalEncoder
 from daskml_kit.preprocessing.power import PowerTransformer
@@ -16,14 +17,18 @@ from daskml_kit.preprocessing.stateless import (
     Normalizer,
     PolynomialFeatures,
 )
+from daskml_kit.preprocessing.target_encoder import TargetEncoder
 
 __all__ = [
     "Binarizer",
     "BlockTransformer",
     "FunctionTransformer",
     "KBinsDiscretizer",
+    "LabelBinarizer",
+    "LabelEncoder",
     "MaxAbsScaler",
     "MinMaxScaler",
+    "MultiLabelBinarizer",
     "Normalizer",
     "OneHotEncoder",
     "OrdinalEncoder",
@@ -33,4 +38,5 @@ __all__ = [
     "RobustScaler",
     "SplineTransformer",
     "StandardScaler",
+    "TargetEncoder",
 ]

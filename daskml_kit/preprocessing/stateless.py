@@ -222,6 +222,7 @@ class BlockTransformer(FunctionTransformer):
         Returns
         -------
         dict
+            Values by name.
         """
         return {"func": self.func, "validate": self.validate, **(self.kw_args or {})}
 
