@@ -26,7 +26,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["metrics"],
         ["base"],
         ["composition"],
-        ["preprocessing", "impute"],
+        ["preprocessing", "impute", "feature_extraction"],
         ["compose", "linear_model", "neural_network", "recommendation"],
         ["cluster", "decomposition", "naive_bayes"],
         ["model_selection"],
