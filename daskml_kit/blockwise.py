@@ -29,10 +29,11 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     Dask may then go on optimizing. ``meta``, an empty result, decides what comes back: a Dask DataFrame for a data
     frame, else a Dask array (of CSR blocks where it is sparse). ``X`` may be an array of documents in one dimension.
     """
+    name = f"daskml-{method.replace('_', '-')}"
     if isinstance(X, dd.DataFrame):
         with as_partitioned():
             if len(cloudpickle.dumps(model)) <= SMALL_MODEL:
-                return X.map_partitions(_call, model, method, meta, meta=meta)
+                return X.map_partitions(_call, model, method, meta, meta=meta, token=name)
             # Dask fuses a shared node of an expression wrongly: "Cannot fuse tasks with multiple outputs"
             parts = _delayed_calls(X.to_delayed(), model, method, meta)
         if isinstance(meta, (pd.DataFrame, pd.Series)):
@@ -45,11 +46,14 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     if isinstance(meta, pd.DataFrame):
         return dd.from_delayed(_delayed_calls(X.to_delayed().ravel(), model, method, meta), meta=meta)
     shared = dask.delayed(model, pure=True)
+    shape: dict[str, Any]
     if meta.ndim == 1:
-        drop = list(range(1, X.ndim))
-        return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, drop_axis=drop, meta=meta)
-    rows = {"chunks": (X.chunks[0], (meta.shape[1],)), "new_axis": 1 if X.ndim == 1 else None}
-    return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, meta=meta, **rows)
+        shape = {"drop_axis": list(range(1, X.ndim))}
+    else:
+        shape = {"chunks": (X.chunks[0], (meta.shape[1],)), "new_axis": 1 if X.ndim == 1 else None}
+    return X.map_blocks(
+        _call, model=shared, method=method, meta_=meta, dtype=meta.dtype, meta=meta, token=name, **shape
+    )
 
 
 def _delayed_calls(blocks: Iterable[Any], model: Any, method: str, meta: Any) -> list[Delayed]:

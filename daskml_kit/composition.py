@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
@@ -86,7 +87,7 @@ def needs_many_passes(transformer: Any) -> bool:
 
 def view_of(transformer: Any, spec: DataSpec) -> tuple[View, DataSpec]:
     """Return the view of rows that a fitted transformer gives, and what is known of these rows."""
-    twin = to_sklearn(transformer)
+    twin = without_dask(transformer)
     if spec.numeric and hasattr(transformer, "_view"):
         view = transformer._view(spec)
         return view, replace(spec, n_features=view.width, example=None, gaps=NO_GAPS)
@@ -97,10 +98,10 @@ def view_of(transformer: Any, spec: DataSpec) -> tuple[View, DataSpec]:
     return through(unnamed(twin)), replace(spec, n_features=width, example=None)
 
 
-def to_sklearn(model: Any) -> Any:
-    """Return the scikit-learn model behind a transformer, Pipeline, FeatureUnion or any estimator, free of Dask.
+def without_dask(value: Any) -> Any:
+    """Return the scikit-learn object behind one of ours, or one of scikit-learn's with all that it holds so replaced.
 
-    What is scikit-learn's own is returned as it is.
+    What holds nothing of ours is returned as it is; nothing is changed in place.
 
     Examples
     --------
@@ -108,20 +109,23 @@ def to_sklearn(model: Any) -> Any:
     >>> from sklearn.pipeline import make_pipeline
     >>> from daskml_kit.preprocessing import StandardScaler
     >>> fitted = make_pipeline(StandardScaler(), "passthrough").fit(np.eye(3))
-    >>> type(to_sklearn(fitted)[0]).__module__.startswith("sklearn.")
+    >>> type(without_dask(fitted)[0]).__module__.startswith("sklearn.")
     True
     """
-    if isinstance(model, DaskEstimator):
-        return model.to_sklearn()
-    if isinstance(model, FrozenEstimator):
-        return FrozenEstimator(to_sklearn(model.estimator))
-    if isinstance(model, (Pipeline, FeatureUnion)):
-        name = "steps" if isinstance(model, Pipeline) else "transformer_list"
-        options = model.get_params(deep=False)
-        plain = type(model)(**{**options, name: [(key, to_sklearn(part)) for key, part in options[name]]})
-        vars(plain).update({key: value for key, value in vars(model).items() if key not in options})
-        return plain
-    return model
+    if isinstance(value, type):
+        return value
+    if hasattr(type(value), "to_sklearn"):
+        return value.to_sklearn()
+    if type(value) in (list, tuple):
+        parts = [without_dask(part) for part in value]
+        return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
+    held = value if isinstance(value, dict) else vars(value) if isinstance(value, BaseEstimator) else {}
+    changed = {key: part for key, old in held.items() if (part := without_dask(old)) is not old}
+    if not changed:
+        return value
+    twin = copy(value)
+    (twin if isinstance(value, dict) else vars(twin)).update(changed)
+    return twin
 
 
 def unnamed(model: Any) -> Any:
@@ -130,7 +134,7 @@ def unnamed(model: Any) -> Any:
         return Pipeline(
             [(name, step if step in ("passthrough", None) else unnamed(step)) for name, step in model.steps]
         )
-    twin = to_sklearn(model)
+    twin = without_dask(model)
     return without_names(copy(model) if twin is model else twin)
 
 

@@ -39,6 +39,10 @@ class UntrustedFileError(PermissionError):
     """A file that another user wrote, or could have written, would have to be unpickled; the message names it."""
 
 
+class ConversionError(ValueError):
+    """A model has a part that scikit-learn has no counterpart of; the message names it."""
+
+
 class StaleEpochError(RuntimeError):
     """A parameter server was addressed, or spoke, as what it is no longer."""
 

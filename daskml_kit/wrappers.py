@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_inner, check_number, random_state_of
 from daskml_kit.base import restored
+from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.engines.open import find_client
@@ -69,7 +70,7 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
     >>> rows = np.random.default_rng(0).normal(size=(200, 3))
     >>> model = ParallelPostFit(GradientBoostingClassifier(random_state=0)).fit(rows, rows[:, 0] > 0)
     >>> model.predict(da.from_array(rows, chunks=(50, 3)))
-    dask.array<_call, shape=(200,), dtype=bool, chunksize=(50,), chunktype=numpy.ndarray>
+    dask.array<daskml-predict, shape=(200,), dtype=bool, chunksize=(50,), chunktype=numpy.ndarray>
     """
 
     def __init__(
@@ -126,6 +127,17 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
         if is_dask(X) or is_dask(y):
             return score_on(model, plain_strings(X), y, self.scoring)
         return score_joined(scorers_of(model, {SINGLE: self.scoring})[SINGLE], model, X, y)
+
+    def to_sklearn(self) -> Any:
+        """Return the fitted model, free of Dask.
+
+        Returns
+        -------
+        estimator
+            ``estimator_``, or ``estimator`` where this was fitted beforehand.
+        """
+        check_is_fitted(self)
+        return without_dask(self.best_estimator_)
 
     @property
     def best_estimator_(self) -> Any:

@@ -30,7 +30,8 @@ FLOORS: dict[str, list[list[str]]] = {
         ["compose", "linear_model", "neural_network", "recommendation"],
         ["cluster", "decomposition", "naive_bayes"],
         ["model_selection"],
-        ["ensemble", "wrappers"],
+        ["ensemble", "wrappers", "feature_selection"],
+        ["conversion"],
         ["cli"],
         ["__main__"],
     ],
@@ -55,7 +56,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["coordinator"],
         ["train"],
     ],
-    "model_selection": [["splits", "job_record"], ["search"], ["adaptive", "jobs"]],
+    "model_selection": [["splits", "job_record"], ["search"], ["adaptive", "job_task"], ["jobs"]],
     "model_selection/splits": [
         ["folds"],
         ["base"],

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from daskml_kit.cli.errors import JobError, naming_failures, shortened
 from daskml_kit.cli.model_report import finite_or_none, largest_coefficients, score_classifier, score_regressor
 from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_preparation, open_source
-from daskml_kit.composition import to_sklearn
+from daskml_kit.conversion import to_sklearn
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import CheckpointError, DataError

@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
-from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, to_sklearn
+from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
@@ -160,7 +160,7 @@ def _passes(part: ColumnStep, head: Any) -> bool:
 
 
 def _model(part: ColumnStep) -> Any:
-    return to_sklearn(part.transformer) if part.fits else FunctionTransformer().fit(np.zeros((1, 1)))
+    return without_dask(part.transformer) if part.fits else FunctionTransformer().fit(np.zeros((1, 1)))
 
 
 def _stored(model: Any, result: Any) -> int | None:
@@ -377,11 +377,11 @@ def _needed(parts: Sequence[ColumnStep], table: Any) -> list[int]:
 
 
 def _unfitted(transformer: Any) -> Any:
-    return transformer if isinstance(transformer, str) else clone(to_sklearn(transformer))
+    return transformer if isinstance(transformer, str) else clone(without_dask(transformer))
 
 
 def _frozen(transformer: Any) -> Any:
-    return transformer if isinstance(transformer, str) else FrozenEstimator(to_sklearn(transformer))
+    return transformer if isinstance(transformer, str) else FrozenEstimator(without_dask(transformer))
 
 
 def _thawed(transformer: Any) -> Any:

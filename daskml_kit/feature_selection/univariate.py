@@ -52,6 +52,13 @@ class UnivariateSelector(FeatureSelector):
         self._warn(spec.n_features)
         return {"scores_": scores, "pvalues_": p_values}
 
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        """Return the parameters with scikit-learn's function in place of ours."""
+        function = self.score_func
+        ours = getattr(function, "__name__", None) in STEPS and function.__module__.startswith("daskml_kit.")
+        theirs = getattr(sklearn.feature_selection, function.__name__) if ours else function
+        return {**super()._sklearn_parameters(genuine), "score_func": theirs}
+
     def _warn(self, n_features: int) -> None:
         """Warn where more is asked for than there is."""
 

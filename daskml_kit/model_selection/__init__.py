@@ -9,7 +9,7 @@ from daskml_kit.model_selection.adaptive.incremental import (
     InverseDecaySearchCV,
     SuccessiveHalvingSearchCV,
 )
-from daskml_kit.model_selection.jobs import Job, attach, submit
+from daskml_kit.model_selection.jobs import Job, attach, list_jobs, submit
 from daskml_kit.model_selection.search.cross_val_predict import cross_val_predict
 from daskml_kit.model_selection.search.cross_validation import cross_val_score, cross_validate, permutation_test_score
 from daskml_kit.model_selection.search.curves import learning_curve, validation_curve
@@ -76,6 +76,7 @@ __all__ = [
     "cross_val_score",
     "cross_validate",
     "learning_curve",
+    "list_jobs",
     "permutation_test_score",
     "submit",
     "train_test_split",

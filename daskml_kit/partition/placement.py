@@ -300,14 +300,14 @@ def _move(client: Client, futures: Sequence[Future], homes: Sequence[str]) -> li
             break
         for i in astray:
             settled[i] = client.submit(
-                identity, futures[i], workers=[homes[i]], allow_other_workers=True, pure=False, priority=1
+                move_block, futures[i], workers=[homes[i]], allow_other_workers=True, pure=False, priority=1
             )
         finish(settled)
     return settled
 
 
-def identity(block: Any) -> Any:
-    """Return the block."""
+def move_block(block: Any) -> Any:
+    """Return the block, where this is run."""
     return block
 
 

@@ -105,7 +105,8 @@ class ClusterPool(WorkerPool):
 
     def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
         # The first function's name is the one that the dashboard shows: not that of the wrapper that secedes.
-        key = f"{getattr(named, '__name__', type(named).__name__)}-{uuid4().hex}"
+        name = getattr(named, "__name__", type(named).__name__).strip("_").replace("_", "-")
+        key = f"daskml-{name}-{uuid4().hex}"
         placed = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
         future = self.client.submit(function, *args, key=key, **placed)
         self._started[key] = future

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.linear_model import LogisticRegression, Ridge
-from daskml_kit.model_selection import GridSearchCV, IncrementalSearchCV, attach, submit
+from daskml_kit.model_selection import GridSearchCV, IncrementalSearchCV, attach, list_jobs, submit
 from daskml_kit.model_selection import jobs as submitting
 from daskml_kit.model_selection.search.progress import FitProgress
 
@@ -269,6 +269,11 @@ def test_names_are_checked(sessions, client):
         submit(Ridge(), *make(), name="one")
     with pytest.raises(ValueError, match="there is no job 'three'; there are 'one', 'two'"):
         attach("three")
+    found = list_jobs()
+    assert [job.name for job in found] == ["one", "two"]
+    assert all(job.result(SECONDS).coef_.shape == (3,) for job in found)
+    found[0].forget()
+    assert [job.name for job in list_jobs()] == ["two"]
 
 
 def test_a_name_taken_meanwhile_is_refused(sessions, monkeypatch):
@@ -282,7 +287,7 @@ def test_a_name_taken_meanwhile_is_refused(sessions, monkeypatch):
 
 
 def test_a_client_is_needed():
-    for call in (lambda: submit(Ridge(), *make()), lambda: attach("it")):
+    for call in (lambda: submit(Ridge(), *make()), lambda: attach("it"), list_jobs):
         with pytest.raises(ValueError, match="there is no current client"):
             call()
 

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_number, naming
 from daskml_kit.base import restored
+from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.model_selection.adaptive.holdout import hold_out
 from daskml_kit.model_selection.adaptive.model_pool import open_model_pool
@@ -124,7 +125,7 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
             ``best_estimator_``.
         """
         check_is_fitted(self)
-        return self.best_estimator_
+        return without_dask(self.best_estimator_)
 
     @property
     def classes_(self) -> Any:

@@ -16,7 +16,8 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_number, naming, random_state_of
-from daskml_kit.base import check_common, forget, restored
+from daskml_kit.base import check_common, forget, genuine_class, parameters_of, restored
+from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.documents import without_bag
 from daskml_kit.model_selection.search.best_estimator import (
@@ -160,6 +161,23 @@ class Search(BestEstimatorMethods):
         if name not in scoring:
             raise ValueError(f"score: refit names no scorer, expected one of {list(scoring)}, got {name!r}")
         return score_on(self.best_estimator_, X, y, scoring[name])
+
+    def to_sklearn(self: Any) -> Any:
+        """Return scikit-learn's search with the same parameters, results and best model, free of Dask.
+
+        Returns
+        -------
+        sklearn.model_selection.GridSearchCV or RandomizedSearchCV
+            Fitted where this one is.
+        """
+        genuine = genuine_class(type(self))
+        twin = genuine(**without_dask({name: getattr(self, name) for name in parameters_of(genuine)}))
+        dropped = {*self.get_params(deep=False), "plan_", "scorer_"}
+        vars(twin).update({name: without_dask(value) for name, value in vars(self).items() if name not in dropped})
+        if hasattr(self, "scorer_"):
+            scorers = scorers_of(twin.estimator, named_scoring(twin.scoring))
+            twin.scorer_ = scorers.get(SINGLE, scorers)
+        return twin
 
     def _routed(self, groups: Any, params: Mapping[str, Any]) -> RoutedParams:
         if routing_enabled():

@@ -24,6 +24,18 @@ class Splitter:
     counted.
     """
 
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's splitter with the same parameters.
+
+        Returns
+        -------
+        splitter
+            Of the scikit-learn class that this one extends.
+        """
+        twin = copy.copy(self)
+        twin.__class__ = next(kind for kind in type(self).__mro__ if kind.__module__.startswith("sklearn."))
+        return twin
+
     def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Any, Any]]:
         """Return the training and test row numbers of each split, as scikit-learn does.
 
