@@ -27,7 +27,7 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
 
     The model is one node of the graph, not a copy in each task, except for small models on data frames, whose result
     Dask may then go on optimizing. ``meta``, an empty result, decides what comes back: a Dask DataFrame for a data
-    frame, else a Dask array (of CSR blocks where it is sparse). Rows of one dimension are labels.
+    frame, else a Dask array (of CSR blocks where it is sparse). Rows of one dimension are labels or documents.
     """
     name = f"daskml-{method.replace('_', '-')}"
     if isinstance(X, (dd.DataFrame, dd.Series)):

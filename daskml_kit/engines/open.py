@@ -300,6 +300,7 @@ def open_table(X: Any, *, keep: bool = False) -> Iterator[TableEngine]:
     Parameters
     ----------
     X : Dask DataFrame or array
+        An array of one dimension may be one of any objects.
     keep : bool, default=False
         Whether to hold the data where it fits in memory: then several passes read the source once. Without it, nothing
         is held but the partial answers and what lies in a cluster's memory already.
@@ -357,15 +358,15 @@ class TableEngine:
         DataError
             Where no block has rows, or a block cannot be used; the message names it.
         """
-        return self.engine.answer(_OfTable(reduction, self._X.shape[1]))
+        return self.engine.answer(_OfTable(reduction, tuple(self._X.shape[1:])))
 
     def collection(self) -> Any:
         """Return the data as a Dask collection, which reads what is held rather than the source."""
         if isinstance(self._X, dd.DataFrame):
             return dd.from_delayed(self._blocks, meta=make_meta(self._X))
-        meta, width = meta_from_array(self._X), self._X.shape[1]
+        meta, tail = meta_from_array(self._X), self._X.shape[1:]
         rows = zip(self._blocks, self._X.chunks[0], strict=True)
-        parts = [da.from_delayed(block, (length, width), meta=meta) for block, length in rows]
+        parts = [da.from_delayed(block, (length, *tail), meta=meta) for block, length in rows]
         return da.concatenate(parts, allow_unknown_chunksizes=True)
 
 
@@ -402,7 +403,7 @@ def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_th
 class _OfTable(Delegate):
     """A reduction about a table, in which a block without rows has no partial answer."""
 
-    width: int
+    tail: tuple[int, ...]
 
     def chunk(self, block: Block) -> Any:
         if block.n_rows == 0:
@@ -422,5 +423,5 @@ class _OfTable(Delegate):
 
     def finalize(self, total: Any) -> list[Any]:
         if total is None:
-            raise DataError(f"Found array with 0 sample(s) (shape={(0, self.width)}) while a minimum of 1 is required.")
+            raise DataError(f"Found array with 0 sample(s) (shape={(0, *self.tail)}) while a minimum of 1 is required.")
         return self.reduction.finalize(total)

@@ -178,6 +178,34 @@ class StandardizedView(AffineView):
         return sp.csr_array(X.multiply(1 / self.scale))
 
 
+class ChosenView(AffineView):
+    """View of some of the features.
+
+    Parameters
+    ----------
+    positions : int array
+    n_features : int
+        Of which they are chosen.
+    model : estimator
+        scikit-learn's fitted selector.
+    """
+
+    def __init__(self, positions: Array, n_features: int, model: Any) -> None:
+        chosen = np.append(positions, n_features)  # the intercept comes last
+        places = (chosen, np.arange(len(chosen)))
+        matrix = sp.csr_array((np.ones(len(chosen)), places), shape=(n_features + 1, len(chosen)))
+        super().__init__(matrix, model)
+        self.positions = positions
+
+    def scatter(self, answer: Scatter) -> Scatter:
+        kept = np.concatenate([self.positions, np.arange(self.matrix.shape[0] - 1, len(answer.mean))])
+        return answer._replace(mean=answer.mean[kept], product=answer.product[np.ix_(kept, kept)])
+
+    def rows(self, X: Matrix) -> Matrix:
+        chosen: Matrix = X[:, self.positions]
+        return chosen
+
+
 class Filling(NamedTuple):
     """Values that an imputer fills into each of d columns, NaN where it drops one, and the columns with indicators."""
 

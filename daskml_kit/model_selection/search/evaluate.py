@@ -20,6 +20,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from daskml_kit.arguments import naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
+from daskml_kit.data.documents import without_bag
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
 from daskml_kit.model_selection.search.pipelines import weight_name
@@ -199,6 +200,7 @@ def evaluate(
 def _evaluate(
     spec: EvaluationSpec, X: Any, y: Any, cv: Any, params: RoutedParams, progress: SearchProgress
 ) -> Evaluation:
+    X = without_bag(X)
     if not any(map(is_dask, (X, y, *params.split.values()))):
         X, y = indexable(X, y)
     scorers_of(spec.estimator, spec.scoring)  # refuses what is not known, before anything is read

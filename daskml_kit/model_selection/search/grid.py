@@ -19,6 +19,7 @@ from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.base import check_common, forget, genuine_class, parameters_of, restored
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
+from daskml_kit.data.documents import without_bag
 from daskml_kit.model_selection.search.best_estimator import (
     BestEstimatorMethods,
     check_refitted,
@@ -146,6 +147,7 @@ class Search(BestEstimatorMethods):
         ValueError
             Where ``refit`` names no scorer, or parameters are given for Dask input.
         """
+        X = without_bag(X)
         if not is_dask(X):
             return float(super().score(X, y, **params))  # type: ignore[misc]
         check_refitted(self, "score")

@@ -1,0 +1,81 @@
+"""Vectorizer of texts by hashes of their terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sklearn.feature_extraction.text
+
+from daskml_kit.feature_extraction.base import DocumentTransformer
+from daskml_kit.solvers.types import DataSpec, Fit
+
+
+class HashingVectorizer(DocumentTransformer, sklearn.feature_extraction.text.HashingVectorizer):  # type: ignore[misc]
+    r"""Count the terms of texts in columns by the terms' hashes; nothing is learned.
+
+    Results are scikit-learn's. Taking texts apart is Python's work, which threads do one at a time: on a cluster of
+    processes it takes as much less time as there are processes.
+
+    Parameters
+    ----------
+    input : {"content", "filename", "file"}, default "content"
+        Kind of the documents; the workers have to see the files.
+    encoding : str, default "utf-8"
+        Encoding of documents in bytes.
+    decode_error : {"strict", "ignore", "replace"}, default "strict"
+        Treatment of bytes that are not of the encoding.
+    strip_accents : {"ascii", "unicode"} or callable, default None
+    lowercase : bool, default True
+    preprocessor : callable, default None
+        Changes a document before it is cut into tokens, in place of the two above.
+    tokenizer : callable, default None
+        Cuts a document into tokens, in place of ``token_pattern``.
+    stop_words : {"english"} or list, default None
+        Words that are left out.
+    token_pattern : str, default r"(?u)\\b\\w\\w+\\b"
+        Regular expression of a token.
+    ngram_range : tuple of (int, int), default (1, 1)
+        Least and most tokens, or characters, of a term.
+    analyzer : {"word", "char", "char_wb"} or callable, default "word"
+    n_features : int, default 1048576
+        Columns; the more, the fewer terms share one.
+    binary : bool, default False
+        Whether a term counts once in a document.
+    norm : {"l1", "l2"} or None, default "l2"
+        Norm that each row is scaled to.
+    alternate_sign : bool, default True
+        Whether the sign of a term is one of its hash, so that terms of one column cancel out rather than add up.
+    dtype : type, default float64
+
+    See Also
+    --------
+    CountVectorizer : Learns a vocabulary, so that columns have names.
+
+    References
+    ----------
+    Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009.
+
+    Examples
+    --------
+    >>> import dask.bag as db
+    >>> texts = db.from_sequence(["to be or not to be", "that is the question"], npartitions=2)
+    >>> HashingVectorizer(n_features=16).transform(texts).compute().shape
+    (2, 16)
+    """
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        self._check_setting()
+        yield from ()
+        return {}
+
+    def _fit_documents(self, X: Any) -> Any:
+        self._check_setting()
+        return self if X is None else super()._fit_documents(X)
+
+    def _check_setting(self) -> None:
+        sklearn.feature_extraction.text.HashingVectorizer(**self.get_params(deep=False)).fit([])
+
+    def _empty(self) -> Any:
+        options = self.get_params(deep=False)
+        kept = {name: options[name] for name in ("n_features", "dtype", "norm")}
+        return sklearn.feature_extraction.text.HashingVectorizer(**kept).transform([""])[:0]

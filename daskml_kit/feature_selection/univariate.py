@@ -1,0 +1,286 @@
+"""Selection of features by their scores, each by itself."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import sklearn.feature_selection
+
+from daskml_kit.arguments import check_choice, check_number
+from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.feature_selection.score_functions import STEPS, steps_of
+from daskml_kit.solvers.types import DataSpec, Fit
+
+
+class UnivariateSelector(FeatureSelector):
+    """Selector of features by the scores of a function, in one pass."""
+
+    score_func: Any
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        """Find the scores of the features, and so which to select.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+        y : array or Dask array of shape (n_samples,)
+
+        Returns
+        -------
+        selector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        ValueError
+            Where a parameter is wrong, or Dask data is scored by a function that needs all rows in memory.
+        """
+        return super().fit(X, y)
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        steps = steps_of(self.score_func)
+        if steps is None:
+            raise ValueError(
+                f"score_func: expected one of {', '.join(STEPS)} on Dask data, which are sums over rows, got "
+                f"{getattr(self.score_func, '__name__', self.score_func)!r}"
+            )
+        found = yield from steps()
+        scores, p_values = found if isinstance(found, tuple) else (found, None)
+        self._warn(spec.n_features)
+        return {"scores_": scores, "pvalues_": p_values}
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        """Return the parameters with scikit-learn's function in place of ours."""
+        function = self.score_func
+        ours = getattr(function, "__name__", None) in STEPS and function.__module__.startswith("daskml_kit.")
+        theirs = getattr(sklearn.feature_selection, function.__name__) if ours else function
+        return {**super()._sklearn_parameters(genuine), "score_func": theirs}
+
+    def _warn(self, n_features: int) -> None:
+        """Warn where more is asked for than there is."""
+
+    def _check_parameters(self) -> None:
+        if not callable(self.score_func):
+            raise ValueError(f"score_func: expected a function, got {self.score_func!r}")
+        self._check_limit()
+
+    def _check_limit(self) -> None:
+        """Raise where the parameter that says how many features are selected is wrong."""
+        own: Any = self
+        check_number("alpha", own.alpha, low=0, high=1)
+
+
+class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  # type: ignore[misc]
+    """Select the features with the highest scores; one pass.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+    k : int or "all", default 10
+        Number of features.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectPercentile : A share of the features.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
+    >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
+    >>> SelectKBest(k=1).fit(X, y).get_support()
+    array([ True, False])
+    """
+
+    def _warn(self, n_features: int) -> None:
+        if not isinstance(self.k, str) and self.k > n_features:
+            warnings.warn(
+                f"k={self.k} is greater than n_features={n_features}. All the features will be returned.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _check_limit(self) -> None:
+        if self.k != "all":
+            check_number("k", self.k, low=0, integer=True)
+
+
+class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPercentile):  # type: ignore[misc]
+    """Select a share of the features, those with the highest scores; one pass.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+    percentile : int, default 10
+        Share of the features, in percent.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectKBest : A number of features.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
+    >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
+    >>> SelectPercentile(percentile=50).fit(X, y).get_support()
+    array([ True, False])
+    """
+
+    def _check_limit(self) -> None:
+        check_number("percentile", self.percentile, low=0, high=100)
+
+
+class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # type: ignore[misc]
+    """Select the features whose p-value is below a level; one pass.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+    alpha : float, default 0.05
+        Largest share of features that are selected by chance.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectFdr : Bounds the share of false ones among those selected.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
+    >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
+    >>> SelectFpr(alpha=0.1).fit(X, y).get_support()
+    array([ True, False])
+    """
+
+
+class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # type: ignore[misc]
+    """Select features so that few of them are false discoveries (Benjamini and Hochberg, 1995); one pass.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+    alpha : float, default 0.05
+        Largest expected share of false ones among the selected.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectFpr : Bounds the share of the features that have no influence.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
+    >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
+    >>> SelectFdr(alpha=0.2).fit(X, y).get_support()
+    array([ True, False])
+    """
+
+
+class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # type: ignore[misc]
+    """Select features so that probably none is a false discovery; one pass.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+    alpha : float, default 0.05
+        Largest probability that one is selected by chance.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectFdr : Bounds the share of false ones only.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
+    >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
+    >>> SelectFwe(alpha=0.2).fit(X, y).get_support()
+    array([ True, False])
+    """
+
+
+class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.GenericUnivariateSelect):  # type: ignore[misc]
+    """Select features by their scores, in a way that is a parameter; one pass.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+    mode : {"percentile", "k_best", "fpr", "fdr", "fwe"}, default "percentile"
+        Way of one of the other selectors.
+    param : int, float or "all", default 1e-5
+        Its parameter.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectKBest : One way.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
+    >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
+    >>> GenericUnivariateSelect(mode="k_best", param=1).fit(X, y).get_support()
+    array([ True, False])
+    """
+
+    def _warn(self, n_features: int) -> None:
+        if self.mode == "k_best":
+            SelectKBest(k=self.param)._warn(n_features)
+
+    def _check_limit(self) -> None:
+        kinds = {
+            "percentile": (SelectPercentile, "percentile"),
+            "k_best": (SelectKBest, "k"),
+            "fpr": (SelectFpr, "alpha"),
+            "fdr": (SelectFdr, "alpha"),
+            "fwe": (SelectFwe, "alpha"),
+        }
+        check_choice("mode", self.mode, tuple(kinds))
+        kind, name = kinds[self.mode]
+        kind(**{name: self.param})._check_limit()
