@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -27,7 +28,7 @@ from daskml_kit.metrics import accuracy_score, r2_score
 from daskml_kit.reductions.block_scores import BlockScores
 from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
 from daskml_kit.solvers.run import lockstep, run
-from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.types import DataSpec, Fit, start_of
 from daskml_kit.solvers.views import View, seen
 from daskml_kit.validation import check_features, check_fit, like, plain_strings
 
@@ -223,6 +224,7 @@ class DaskEstimator:
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
                 spec = DataSpec(own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks)
+                spec = replace(spec, start=start_of(self.__class__.__qualname__))
                 fitted = run(engine, {None: self._fit_steps(spec)})[None]
             engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})
