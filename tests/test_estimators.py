@@ -349,12 +349,12 @@ def test_fused_searches_are_scikit_learns(row, scaled):
     assert found.best_params_ == expected.best_params_
 
 
-def test_components_before_a_model_are_fused_too():
-    model = make_pipeline(StandardScaler(), PCA(2), RidgeClassifier())
-    theirs = make_pipeline(
-        sklearn.preprocessing.StandardScaler(), sklearn.decomposition.PCA(2), sklearn.linear_model.RidgeClassifier()
-    )
-    grid = {"pca__n_components": [1, 3], "ridgeclassifier__alpha": [0.1, 10.0]}
+@pytest.mark.parametrize("name", ["PCA", "LinearDiscriminantAnalysis", "LinearDiscriminantAnalysis, shrunk"])
+def test_components_before_a_model_are_fused_too(name):
+    ours, theirs = clone(TABLE[name].ours), clone(TABLE[name].theirs)
+    model = make_pipeline(StandardScaler(), ours, RidgeClassifier())
+    theirs = make_pipeline(sklearn.preprocessing.StandardScaler(), theirs, sklearn.linear_model.RidgeClassifier())
+    grid = {f"{type(ours).__name__.lower()}__n_components": [1, 2], "ridgeclassifier__alpha": [0.1, 10.0]}
     cv = sklearn.model_selection.KFold(3)
     found = GridSearchCV(model, grid, cv=cv).fit(blocks(X), LABELS)
     expected = sklearn.model_selection.GridSearchCV(theirs, grid, cv=cv).fit(X, LABELS)
