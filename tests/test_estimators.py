@@ -38,7 +38,7 @@ from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import RidgeClassifier
-from daskml_kit.mixture import GaussianMixture
+from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.neighbors import NearestCentroid
@@ -97,6 +97,14 @@ TABLE = {
         sklearn.mixture.GaussianMixture(**MIXTURE),
         ("weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_", "converged_"),
         {"reg_covar": [1e-6, 0.1]},
+        weighted=False,
+        sparse=False,
+    ),
+    "BayesianGaussianMixture": Row(
+        BayesianGaussianMixture(n_components=3, random_state=0, tol=50.0),
+        sklearn.mixture.BayesianGaussianMixture(n_components=3, random_state=0, tol=50.0),
+        ("weights_", "means_", "covariances_", "lower_bound_", "mean_precision_", "degrees_of_freedom_"),
+        {"mean_precision_prior": [1.0, 300.0]},
         weighted=False,
         sparse=False,
     ),
