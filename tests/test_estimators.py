@@ -357,6 +357,14 @@ def test_fused_searches_are_scikit_learns(row, scaled):
     assert found.best_params_ == expected.best_params_
 
 
+@ROWS
+def test_weights_in_a_search_are_refused_by_an_estimator_without_weights(row):
+    if not row.final or row.weighted:
+        return
+    with pytest.raises(ValueError, match="got an unexpected keyword argument 'sample_weight'"):
+        GridSearchCV(row.ours, row.grid, cv=2).fit(blocks(row.rows), LABELS, sample_weight=WEIGHT)
+
+
 @pytest.mark.parametrize("name", ["PCA", "LinearDiscriminantAnalysis", "LinearDiscriminantAnalysis, shrunk"])
 def test_components_before_a_model_are_fused_too(name):
     ours, theirs = clone(TABLE[name].ours), clone(TABLE[name].theirs)
