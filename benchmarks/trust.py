@@ -182,7 +182,7 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
-    "GaussianMixture": ("y", "sample_weight", "too few rows"),
+    **dict.fromkeys(daskml_kit.mixture.__all__, ("y", "sample_weight", "too few rows")),
     **dict.fromkeys(
         ("EmpiricalCovariance", "ShrunkCovariance", "LedoitWolf", "OAS"), ("y", "sample_weight", "too few rows")
     ),

@@ -43,7 +43,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction.text import TfidfVectorizer
 from daskml_kit.kernel_approximation import Nystroem, RBFSampler
 from daskml_kit.linear_model import RidgeClassifier
-from daskml_kit.mixture import GaussianMixture
+from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.neighbors import NearestCentroid
@@ -124,6 +124,14 @@ TABLE = {
         final=False,
         rows=COUNTS,
         scaled=False,
+    ),
+    "BayesianGaussianMixture": Row(
+        BayesianGaussianMixture(n_components=3, random_state=0, tol=50.0),
+        sklearn.mixture.BayesianGaussianMixture(n_components=3, random_state=0, tol=50.0),
+        ("weights_", "means_", "covariances_", "lower_bound_", "mean_precision_", "degrees_of_freedom_"),
+        {"mean_precision_prior": [1.0, 300.0]},
+        weighted=False,
+        sparse=False,
     ),
     "PCA": Row(
         PCA(2),
@@ -406,12 +414,20 @@ def test_fused_searches_are_scikit_learns(row, scaled):
     assert found.best_params_ == expected.best_params_
 
 
-def test_components_before_a_model_are_fused_too():
-    model = make_pipeline(StandardScaler(), PCA(2), RidgeClassifier())
-    theirs = make_pipeline(
-        sklearn.preprocessing.StandardScaler(), sklearn.decomposition.PCA(2), sklearn.linear_model.RidgeClassifier()
-    )
-    grid = {"pca__n_components": [1, 3], "ridgeclassifier__alpha": [0.1, 10.0]}
+@ROWS
+def test_weights_in_a_search_are_refused_by_an_estimator_without_weights(row):
+    if not row.final or row.weighted:
+        return
+    with pytest.raises(ValueError, match="got an unexpected keyword argument 'sample_weight'"):
+        GridSearchCV(row.ours, row.grid, cv=2).fit(blocks(row.rows), LABELS, sample_weight=WEIGHT)
+
+
+@pytest.mark.parametrize("name", ["PCA", "LinearDiscriminantAnalysis", "LinearDiscriminantAnalysis, shrunk"])
+def test_components_before_a_model_are_fused_too(name):
+    ours, theirs = clone(TABLE[name].ours), clone(TABLE[name].theirs)
+    model = make_pipeline(StandardScaler(), ours, RidgeClassifier())
+    theirs = make_pipeline(sklearn.preprocessing.StandardScaler(), theirs, sklearn.linear_model.RidgeClassifier())
+    grid = {f"{type(ours).__name__.lower()}__n_components": [1, 2], "ridgeclassifier__alpha": [0.1, 10.0]}
     cv = sklearn.model_selection.KFold(3)
     found = GridSearchCV(model, grid, cv=cv).fit(blocks(X), LABELS)
     expected = sklearn.model_selection.GridSearchCV(theirs, grid, cv=cv).fit(X, LABELS)

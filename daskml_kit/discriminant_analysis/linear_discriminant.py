@@ -10,10 +10,12 @@ import scipy.linalg
 import sklearn.discriminant_analysis
 
 from daskml_kit.arguments import check_choice, check_number
+from daskml_kit.base import without_names
 from daskml_kit.discriminant_analysis.base import DiscriminantAnalysis, RowGroups, covariances
 from daskml_kit.numerics.linalg import scale_of
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.views import AffineView, projected
 from daskml_kit.typing import Array
 
 
@@ -146,6 +148,11 @@ class LinearDiscriminantAnalysis(DiscriminantAnalysis, sklearn.discriminant_anal
             "explained_variance_ratio_": values[::-1] / values.sum(),
             "coef_": classes.means @ scalings @ scalings.T,
         }
+
+    def _view(self, spec: DataSpec) -> AffineView:
+        maps = self.scalings_[:, : len(self.explained_variance_ratio_)].astype(np.float64)
+        offset = -(self.xbar_ @ maps) if self.solver == "svd" else 0.0
+        return projected(maps, offset, without_names(self.to_sklearn()), spec.shared)
 
     def _widths(self, n_classes: int, n_features: int) -> dict[str, Any]:
         """Return what scikit-learn's `transform` needs beside public attributes, from a fit to a few made-up rows."""

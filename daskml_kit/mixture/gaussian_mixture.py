@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import sklearn.mixture
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
-from daskml_kit.base import DaskEstimator, without_names
+from daskml_kit.base import without_names
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
-from daskml_kit.numerics.gaussian_components import KINDS, Gaussians, factors_of_precisions, precisions_of
+from daskml_kit.mixture.base import MixtureModel, RowSpread, check_positive
+from daskml_kit.numerics.gaussian_components import (
+    Gaussians,
+    Likeliest,
+    MixtureSums,
+    factors_of_precisions,
+    maximized,
+    precisions_of,
+)
 from daskml_kit.reductions.block_scores import BlockScores
-from daskml_kit.reductions.gram import Gram
-from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.reduction import Joint
-from daskml_kit.reductions.summary import DataSummary, Summary
-from daskml_kit.solvers.expectation_maximization import Mixture, expectation_maximization
-from daskml_kit.solvers.run import lockstep
-from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.reductions.summary import Summary
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_features, seed_of
-
-SAMPLE_ROWS = 20_000
-"""Rows of which the first components are made."""
-STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+from daskml_kit.validation import check_features
 
 
-class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: ignore[misc]
+class GaussianMixture(MixtureModel, sklearn.mixture.GaussianMixture):  # type: ignore[misc]
     r"""Mixture of normal distributions, fitted by expectation-maximization, a pass an iteration.
 
     All starts advance in the same passes, and so do all candidates of a search.
@@ -81,6 +79,7 @@ class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: 
 
     See Also
     --------
+    BayesianGaussianMixture : Components that are not needed get no weight.
     daskml_kit.cluster.KMeans : Clusters of like size and shape, each row in one of them.
 
     References
@@ -95,29 +94,7 @@ class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: 
     array([ 0.5, 10.5])
     """
 
-    _score_is = "mean"
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Fit the mixture to the rows of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array or pandas DataFrame of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        GaussianMixture
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        ValueError
-            Where a component has no variance left.
-        """
-        return self._fit_blocks(X)
+    _of_products = ("tied",)
 
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion of the model on X: the lower, the better.
@@ -149,108 +126,54 @@ class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: 
         _, likelihood = self._likelihood(X)
         return float(-2 * likelihood + 2 * self._n_free())
 
-    def _fit_steps(self, spec: DataSpec) -> Fit:
-        given = self._given(spec.n_features)
-        sample: DataSummary
-        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True)
-        sample, found = yield drawn, Gram() if self.covariance_type == "tied" else Moments()
-        if sample.n_rows < max(self.n_components, 2):
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = "
-                f"{sample.n_rows}; a minimum of 2 is required."
-            )
-        warm, draw = self.warm_start and hasattr(self, "converged_"), random_state_of(self.random_state)
-        options = {"tol": self.tol, "max_iter": self.max_iter, "reg_covar": self.reg_covar}
-        if self.covariance_type == "tied":
-            options["scatter"] = found.product[: spec.n_features, : spec.n_features]
-        shift = found.mean[: spec.n_features]
-        rows = sample.sample_X - shift
-        starts = [self._last(shift)] if warm else [self._start(rows, shift, given, draw) for _ in range(self.n_init)]
-        options["bound"] = self.lower_bound_ if warm else -np.inf
-        ended = yield from lockstep(
-            {at: expectation_maximization(start, shift, **options) for at, start in enumerate(starts)}
-        )
-        best = max(ended.values(), key=lambda mixture: mixture.bound)
-        if not best.converged and self.max_iter:
-            warnings.warn(
-                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
-                "tol, or check for degenerate data.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        return self._fitted(best, shift, spec)
+    def _given(self, d: int) -> dict[str, Array]:
+        names = ("weights_init", "means_init", "precisions_init")
+        found = self._arrays(dict(zip(names, self._shapes(d).values(), strict=True)))
+        weights = found.get("weights_init")
+        if weights is not None and ((weights < 0).any() or not np.isclose(weights.sum(), 1.0)):
+            raise ValueError(f"weights_init: expected numbers from 0 to 1 that sum to 1, got {weights}")
+        if "precisions_init" in found:
+            check_positive("precisions_init", found["precisions_init"], self.covariance_type)
+        return found
 
-    def _fitted(self, best: Mixture, shift: Array, spec: DataSpec) -> dict[str, Any]:
-        weights, means, factors, kind = best.gaussians
-        precisions = precisions_of(factors, kind)
-        if best.covariances is None:
-            covariances = np.linalg.inv(precisions) if kind in ("full", "tied") else 1 / precisions
-        else:
-            covariances = best.covariances
-        arrays = {
-            "weights_": weights,
-            "means_": means + shift,
-            "covariances_": covariances,
-            "precisions_": precisions,
-            "precisions_cholesky_": factors,
-        }
-        return {
-            **{name: value.astype(spec.dtype, copy=False) for name, value in arrays.items()},
-            "converged_": best.converged,
-            "n_iter_": len(best.bounds),
-            "lower_bound_": best.bound,
-            "lower_bounds_": best.bounds,
-        }
+    def _improvement(
+        self, given: Mapping[str, Array], spread: RowSpread
+    ) -> Callable[[Likeliest, MixtureSums], tuple[Likeliest, float]]:
+        return partial(maximized, reg_covar=self.reg_covar, scatter=spread.products)
 
-    def _start(self, rows: Array, shift: Array, given: dict[str, Array], draw: np.random.RandomState) -> Gaussians:
-        """Return the components that scikit-learn starts with on the sampled rows, less the shift."""
+    def _start(self, rows: Array, shift: Array, given: Mapping[str, Array], draw: np.random.RandomState) -> Likeliest:
         weights, means, precisions = (given.get(name) for name in ("weights_init", "means_init", "precisions_init"))
         factors = None if precisions is None else factors_of_precisions(precisions, self.covariance_type)
         if weights is None or means is None or factors is None:
-            names = ("n_components", "covariance_type", "init_params", "reg_covar")
-            options = {name: getattr(self, name) for name in names}
-            if factors is not None:  # covariances of the start, which may have no inverse, are not needed then
-                options["reg_covar"] = 1.0
-            first = sklearn.mixture.GaussianMixture(**options, max_iter=0, random_state=draw).fit(rows)
+            changed = dict.fromkeys(("weights_init", "means_init", "precisions_init"))
+            # covariances of the start, which may have no inverse, are not needed beside precisions
+            reg_covar = self.reg_covar if factors is None else 1.0
+            first = self._first(rows, draw, **changed, reg_covar=reg_covar, warm_start=False)
             weights = first.weights_ if weights is None else weights
             means = first.means_ + shift if means is None else means
             factors = first.precisions_cholesky_ if factors is None else factors
-        return Gaussians(weights, means - shift, factors, self.covariance_type)
+        return Likeliest(Gaussians(weights, means - shift, factors, self.covariance_type), None)
 
-    def _last(self, shift: Array) -> Gaussians:
-        for name, shape in self._shapes(len(shift)).items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(
-                    f"warm_start: expected {name} of shape {shape} from the last fit, got {getattr(self, name).shape}"
-                )
-        weights, means, factors = (np.array(getattr(self, name), np.float64) for name in self._shapes(len(shift)))
-        return Gaussians(weights, means - shift, factors, self.covariance_type)
+    def _last(self, shift: Array) -> Likeliest:
+        weights, means, factors = self._remembered(self._shapes(len(shift)))
+        return Likeliest(Gaussians(weights, means - shift, factors, self.covariance_type), None)
 
     def _shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays that describe the components."""
         k = self.n_components
-        factors = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[self.covariance_type]
-        return {"weights_": (k,), "means_": (k, d), "precisions_cholesky_": factors}
+        return {"weights_": (k,), "means_": (k, d), "precisions_cholesky_": self._shape_of_factors(d)}
 
-    def _given(self, d: int) -> dict[str, Array]:
-        """Return the parts of the start that are parameters, checked."""
-        found: dict[str, Array] = {}
-        names = ("weights_init", "means_init", "precisions_init")
-        for name, shape in zip(names, self._shapes(d).values(), strict=True):
-            if getattr(self, name) is None:
-                continue
-            with naming(name):
-                found[name] = np.array(getattr(self, name), dtype=np.float64)
-            if found[name].shape != shape:
-                raise ValueError(f"{name}: expected the shape {shape}, got {found[name].shape}")
-            if not np.isfinite(found[name]).all():
-                raise ValueError(f"{name}: expected finite numbers, got {getattr(self, name)!r:.60}")
-        weights, precisions = found.get("weights_init"), found.get("precisions_init")
-        if weights is not None and ((weights < 0).any() or not np.isclose(weights.sum(), 1.0)):
-            raise ValueError(f"weights_init: expected numbers from 0 to 1 that sum to 1, got {weights}")
-        if precisions is not None and not _positive(precisions, self.covariance_type):
-            raise ValueError(f"precisions_init: '{self.covariance_type} precision' should be symmetric and positive")
-        return found
+    def _attributes(self, components: Likeliest, given: Mapping[str, Array], spread: RowSpread) -> dict[str, Any]:
+        gaussians, covariances = components
+        if covariances is None:
+            precisions = precisions_of(gaussians.factors, gaussians.kind)
+            covariances = np.linalg.inv(precisions) if gaussians.kind in ("full", "tied") else 1 / precisions
+        return {
+            "weights_": gaussians.weights,
+            "means_": gaussians.means + spread.mean,
+            "covariances_": covariances,
+            "precisions_cholesky_": gaussians.factors,
+        }
 
     def _likelihood(self, X: Any) -> tuple[int, float]:
         """Return the number of rows of X and their log-likelihood."""
@@ -270,17 +193,3 @@ class GaussianMixture(DaskEstimator, sklearn.mixture.GaussianMixture):  # type: 
         matrix = d * (d + 1) // 2
         of_covariances = {"full": k * matrix, "tied": matrix, "diag": k * d, "spherical": k}
         return int(of_covariances[self.covariance_type] + k * d + k - 1)
-
-    def _check_parameters(self) -> None:
-        for name, low in {"n_components": 1, "max_iter": 0, "n_init": 1, "verbose_interval": 1}.items():
-            check_number(name, getattr(self, name), low=low, integer=True)
-        check_number("tol", self.tol, low=0)
-        check_number("reg_covar", self.reg_covar, low=0)
-        check_choice("covariance_type", self.covariance_type, KINDS)
-        check_choice("init_params", self.init_params, STARTS)
-
-
-def _positive(precisions: Array, kind: str) -> bool:
-    if kind not in ("full", "tied"):
-        return bool((precisions > 0).all())
-    return bool(np.allclose(precisions, precisions.mT) and (np.linalg.eigvalsh(precisions) > 0).all())

@@ -15,13 +15,15 @@ KINDS = ("full", "tied", "diag", "spherical")
 class Gaussians(NamedTuple):
     """Weights, means and inverse factors of the covariances of some normal distributions, of one of `KINDS`.
 
-    ``factors`` are scikit-learn's ``precisions_cholesky_``: (x - mean) times a factor has unit covariance.
+    ``factors`` are scikit-learn's ``precisions_cholesky_``: (x - mean) times a factor has unit covariance. ``extra`` is
+    added to the logarithm of each density.
     """
 
     weights: Array
     means: Array
     factors: Array
     kind: str
+    extra: Array | float = 0.0
 
     def offsets(self) -> Array:
         """Return the mean of each component times its factor."""
@@ -32,18 +34,16 @@ class Gaussians(NamedTuple):
     def log_scales(self) -> Array:
         """Return the logarithm of each component's weight times its density at its mean."""
         d = self.means.shape[1]
-        if self.kind in ("full", "tied"):
-            log_det = np.log(np.diagonal(self.factors, axis1=-2, axis2=-1)).sum(axis=-1)
-        else:
-            log_det = np.log(self.factors).sum(axis=1) if self.kind == "diag" else d * np.log(self.factors)
+        log_det = log_determinants(self.factors, self.kind, d)
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.weights) + log_det - 0.5 * d * np.log(2 * np.pi))
+            return np.asarray(np.log(self.weights) + log_det - 0.5 * d * np.log(2 * np.pi) + self.extra)
 
 
 class MixtureSums(NamedTuple):
     """Rows and their log-likelihood, and sums of responsibilities, of whitened rows and of their products.
 
     The products are matrices for components of kind "full", squares for "diag" and "spherical", and none for "tied".
+    ``entropy`` is that of the responsibilities, NaN where nobody asked.
     """
 
     n_rows: int
@@ -51,10 +51,34 @@ class MixtureSums(NamedTuple):
     weights: Array
     sums: Array
     products: Array
+    entropy: float = float("nan")
 
 
-def maximized(old: Gaussians, found: MixtureSums, reg_covar: float, scatter: Any) -> tuple[Gaussians, Array]:
-    """Return the components of the greatest likelihood for given responsibilities, and their covariances.
+class Estimates(NamedTuple):
+    """Rows, means and covariances of components, of the greatest likelihood for given responsibilities."""
+
+    rows: Array
+    means: Array
+    covariances: Array
+
+
+class Likeliest(NamedTuple):
+    """Components of the greatest likelihood, and their covariances, None at a start."""
+
+    gaussians: Gaussians
+    covariances: Array | None
+
+
+def maximized(old: Likeliest, found: MixtureSums, *, reg_covar: float, scatter: Any) -> tuple[Likeliest, float]:
+    """Return the components of the greatest likelihood, and the rows' mean log-likelihood before; see `estimated`."""
+    new, kind = estimated(old.gaussians, found, reg_covar, scatter), old.gaussians.kind
+    factors = factors_of(new.covariances, kind)
+    gaussians = Gaussians(new.rows / new.rows.sum(), new.means, factors, kind)
+    return Likeliest(gaussians, new.covariances), found.log_likelihood / found.n_rows
+
+
+def estimated(old: Gaussians, found: MixtureSums, reg_covar: float, scatter: Any) -> Estimates:
+    """Return rows, means and covariances of the components.
 
     Sums are about the old means and in units of the old covariances, so that no digits are lost.
 
@@ -85,7 +109,14 @@ def maximized(old: Gaussians, found: MixtureSums, reg_covar: float, scatter: Any
         variances = found.products / mass[:, None] - moves**2
         variances = variances if old.kind == "diag" else variances.mean(axis=1)
         covariances = variances / old.factors**2 + reg_covar
-    return Gaussians(mass / mass.sum(), means, factors_of(covariances, old.kind), old.kind), covariances
+    return Estimates(mass, means, covariances)
+
+
+def log_determinants(factors: Array, kind: str, n_features: int) -> Array:
+    """Return the logarithm of the determinant of each factor."""
+    if kind in ("full", "tied"):
+        return np.asarray(np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1))
+    return np.asarray(np.log(factors).sum(axis=1) if kind == "diag" else n_features * np.log(factors))
 
 
 def factors_of(covariances: Array, kind: str) -> Array:

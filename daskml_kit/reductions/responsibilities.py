@@ -29,6 +29,8 @@ class Responsibilities(SingleReduction):
         Their means are less the shift.
     shift : array of shape (n_features,)
         Subtracted from the rows, so that a large offset costs no digits.
+    entropies : bool, default False
+        Whether to sum the entropies of the responsibilities, too.
 
     Examples
     --------
@@ -40,6 +42,7 @@ class Responsibilities(SingleReduction):
 
     gaussians: Gaussians
     shift: Array
+    entropies: bool = False
 
     answer_type: ClassVar[type[MixtureSums]] = MixtureSums
 
@@ -48,7 +51,7 @@ class Responsibilities(SingleReduction):
         k, d = self.gaussians.means.shape
         size = min(max(TILE_NUMBERS // (k * (d + 1)), LEAST_ROWS), max(block.n_rows, 1))
         whiten, scales = _Whitening(self.gaussians, size), self.gaussians.log_scales()[:, None]
-        columns, likelihood = np.ones((d + 1, size)), 0.0
+        columns, likelihood, entropy = np.ones((d + 1, size)), 0.0, 0.0 if self.entropies else np.nan
         weights, sums = np.zeros(k), np.zeros((k, d))
         products = np.zeros((k, *_shape_of_products(self.gaussians.kind, d)))
         with np.errstate(all="ignore"):
@@ -61,19 +64,22 @@ class Responsibilities(SingleReduction):
                 share += scales
                 top = share.max(axis=0)
                 share -= top
+                logarithms = share.copy() if self.entropies else None
                 np.exp(share, out=share)
                 total = share.sum(axis=0)
                 share /= total
                 likelihood += float((top + np.log(total)).sum())
+                if logarithms is not None:
+                    entropy += float(np.log(total).sum() - (share * logarithms).sum())
                 self._add(near, share, weights, sums, products)
         if not np.isfinite(likelihood) or not np.isfinite(sums).all():
             check_finite(block)
-        return MixtureSums(block.n_rows, likelihood, weights, sums, products)
+        return MixtureSums(block.n_rows, likelihood, weights, sums, products, entropy)
 
     def combine(self, a: MixtureSums, b: MixtureSums) -> MixtureSums:
         likelihood = a.log_likelihood + b.log_likelihood
         sums = (a.weights + b.weights, a.sums + b.sums, a.products + b.products)
-        return MixtureSums(a.n_rows + b.n_rows, likelihood, *sums)
+        return MixtureSums(a.n_rows + b.n_rows, likelihood, *sums, a.entropy + b.entropy)
 
     def _add(self, near: Array, share: Array, weights: Array, sums: Array, products: Array) -> None:
         d = sums.shape[1]

@@ -1,70 +1,73 @@
-"""Expectation-maximization of Gaussian mixtures, a pass an iteration."""
+"""Expectation-maximization of mixtures, a pass an iteration."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from daskml_kit.numerics.gaussian_components import Gaussians, MixtureSums, maximized
+from daskml_kit.numerics.gaussian_components import Gaussians, MixtureSums
 from daskml_kit.reductions.responsibilities import Responsibilities
 from daskml_kit.typing import Array
 
 
+class MixtureState(Protocol):
+    """MixtureState of a mixture, with what is known of them beside."""
+
+    @property
+    def gaussians(self) -> Gaussians:
+        """The densities by which responsibilities are made, their means less the shift."""
+
+
 class Mixture(NamedTuple):
-    """End of expectation-maximization: components, their covariances, and the lower bound of each iteration.
+    """End of expectation-maximization: the components, the lower bound of each iteration, and whether it converged."""
 
-    ``covariances`` is None where there was no iteration.
-    """
-
-    gaussians: Gaussians
-    covariances: Array | None
+    components: Any
     bounds: list[float]
     converged: bool
 
     @property
     def bound(self) -> float:
-        """The last lower bound of the mean log-likelihood."""
+        """The last lower bound."""
         return self.bounds[-1] if self.bounds else -np.inf
 
 
 def expectation_maximization(
-    start: Gaussians,
+    start: MixtureState,
     shift: Array,
+    improve: Callable[[Any, MixtureSums], tuple[Any, float]],
     *,
     tol: float,
     max_iter: int,
-    reg_covar: float,
-    scatter: Array | None = None,
     bound: float = -np.inf,
+    entropies: bool = False,
 ) -> Generator[Any, Any, Mixture]:
-    """Improve the components until the mean log-likelihood gains less than ``tol`` (Dempster, Laird and Rubin 1977).
+    """Improve the components until the lower bound gains less than ``tol`` (Dempster, Laird and Rubin 1977).
 
     Parameters
     ----------
-    start : Gaussians
-        Their means are less the shift.
+    start : MixtureState
     shift : array of shape (n_features,)
-        Subtracted from the rows; for "tied" covariances the mean of the rows.
+        Subtracted from the rows.
+    improve : callable
+        Makes of components, and of the sums of rows by their responsibilities, better ones and a lower bound.
     tol : float
     max_iter : int
-    reg_covar : float
-        Added to variances.
-    scatter : array of shape (n_features, n_features), optional
-        Products of all rows about their mean, which "tied" covariances need.
     bound : float, optional
-        Mean log-likelihood before the first iteration.
+        Lower bound before the first iteration.
+    entropies : bool, default False
+        Whether ``improve`` needs the entropies of responsibilities.
     """
-    gaussians, covariances = start, None
+    components = start
     bounds: list[float] = []
     for _ in range(max_iter):
-        found: MixtureSums = yield Responsibilities(gaussians, shift)
-        gaussians, covariances = maximized(gaussians, found, reg_covar, scatter)
-        before, bound = bound, found.log_likelihood / found.n_rows
+        found: MixtureSums = yield Responsibilities(components.gaussians, shift, entropies)
+        before = bound
+        components, bound = improve(components, found)
         bounds.append(bound)
         if abs(bound - before) < tol:
-            return Mixture(gaussians, covariances, bounds, True)
+            return Mixture(components, bounds, True)
     if not max_iter:
-        yield Responsibilities(gaussians, shift)  # finds a NaN
-    return Mixture(gaussians, covariances, bounds, False)
+        yield Responsibilities(components.gaussians, shift)  # finds a NaN
+    return Mixture(components, bounds, False)

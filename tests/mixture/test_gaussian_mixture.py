@@ -131,7 +131,7 @@ def test_labels_and_samples_come_from_the_model():
         ({"n_components": 301}, "Expected n_samples >= n_components but got n_components = 301, n_samples = 300"),
         ({"n_components": 2, "weights_init": [0.5, 0.6]}, "weights_init: expected numbers from 0 to 1 that sum to 1"),
         ({"n_components": 2, "means_init": X[:3]}, r"means_init: expected the shape \(2, 4\), got \(3, 4\)"),
-        ({"precisions_init": -np.eye(4)[None]}, "precisions_init: 'full precision' should be symmetric and positive"),
+        ({"precisions_init": -np.eye(4)[None]}, "precisions_init: expected symmetric, positive definite matrices for"),
         ({"reg_covar": 0.0, "n_components": 2, "init_params": "k-means++"}, "ill-defined empirical covariance"),
         ({"tol": -1}, "tol: expected a finite number of at least 0, got -1"),
     ],

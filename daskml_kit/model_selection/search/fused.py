@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from daskml_kit.base import n_outputs_of, precision_of
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -60,7 +61,8 @@ def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str,
     strange = [name for name, scorer in scoring.items() if fused_scorer(scorer, estimator) is None]
     if strange:
         return f"scoring {', '.join(strange)} is not made of sums over blocks"
-    others = [name for name, value in fit_params.items() if name != weight_name(estimator) and value is not None]
+    takes = has_fit_parameter(last_step(estimator), "sample_weight")
+    others = [n for n, value in fit_params.items() if value is not None and not (takes and n == weight_name(estimator))]
     return f"fit takes {', '.join(others)} too" if others else None
 
 
