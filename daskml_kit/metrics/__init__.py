@@ -40,6 +40,14 @@ from daskml_kit.metrics.order_statistics import (
     d2_pinball_score,
     median_absolute_error,
 )
+from daskml_kit.metrics.pairwise import (
+    euclidean_distances,
+    nan_euclidean_distances,
+    pairwise_distances,
+    pairwise_distances_argmin,
+    pairwise_distances_argmin_min,
+    pairwise_kernels,
+)
 from daskml_kit.metrics.regression import (
     d2_tweedie_score,
     explained_variance_score,
@@ -102,6 +110,7 @@ __all__ = [
     "d2_tweedie_score",
     "dcg_score",
     "det_curve",
+    "euclidean_distances",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
@@ -130,9 +139,14 @@ __all__ = [
     "median_absolute_error",
     "multilabel_confusion_matrix",
     "mutual_info_score",
+    "nan_euclidean_distances",
     "ndcg_score",
     "normalized_mutual_info_score",
     "pair_confusion_matrix",
+    "pairwise_distances",
+    "pairwise_distances_argmin",
+    "pairwise_distances_argmin_min",
+    "pairwise_kernels",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",

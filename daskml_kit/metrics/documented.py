@@ -47,7 +47,7 @@ def documented_by(theirs: Callable[..., Any], on_dask: OnDask, note: str, *, laz
     metric.__signature__ = signature  # type: ignore[attr-defined]
     metric.__name__ = metric.__qualname__ = theirs.__name__
     metric.__module__ = "daskml_kit.metrics"
-    metric.__doc__ = _adapted(inspect.getdoc(theirs) or "", note, lazy)
+    metric.__doc__ = adapted_doc(inspect.getdoc(theirs) or "", note, lazy)
     return in_memory_by(theirs)(metric)
 
 
@@ -65,7 +65,7 @@ def one_pass_metric(theirs: Callable[..., Any], parts: Parts, note: str) -> Call
     return metric
 
 
-def _adapted(doc: str, note: str, lazy: bool) -> str:
+def adapted_doc(doc: str, note: str, lazy: bool) -> str:
     """Return ``doc`` with our note and parameter, without what is only of scikit-learn's own pages."""
     head, *rest = SECTION.split(doc)
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
