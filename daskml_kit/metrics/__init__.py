@@ -17,6 +17,19 @@ from daskml_kit.metrics.cluster_agreement import (
     rand_score,
     v_measure_score,
 )
+from daskml_kit.metrics.cluster_quality import (
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_score,
+)
+from daskml_kit.metrics.displays import (
+    CalibrationDisplay,
+    ConfusionMatrixDisplay,
+    DetCurveDisplay,
+    PrecisionRecallDisplay,
+    PredictionErrorDisplay,
+    RocCurveDisplay,
+)
 from daskml_kit.metrics.label_metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -56,6 +69,9 @@ from daskml_kit.metrics.regression import (
     r2_score,
     root_mean_squared_error,
 )
+from daskml_kit.metrics.reliability import (
+    calibration_curve,
+)
 from daskml_kit.metrics.roc import (
     roc_auc_score,
 )
@@ -92,12 +108,20 @@ from daskml_kit.metrics.scorers import (
 
 __all__ = [
     "SCORERS",
+    "CalibrationDisplay",
+    "ConfusionMatrixDisplay",
+    "DetCurveDisplay",
+    "PrecisionRecallDisplay",
+    "PredictionErrorDisplay",
+    "RocCurveDisplay",
     "accuracy_score",
     "adjusted_mutual_info_score",
     "adjusted_rand_score",
     "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",
+    "calibration_curve",
+    "calinski_harabasz_score",
     "check_scoring",
     "class_likelihood_ratios",
     "classification_report",
@@ -108,6 +132,7 @@ __all__ = [
     "d2_absolute_error_score",
     "d2_pinball_score",
     "d2_tweedie_score",
+    "davies_bouldin_score",
     "dcg_score",
     "det_curve",
     "euclidean_distances",
@@ -157,6 +182,7 @@ __all__ = [
     "roc_curve",
     "root_mean_squared_error",
     "root_mean_squared_log_error",
+    "silhouette_score",
     "top_k_accuracy_score",
     "v_measure_score",
     "zero_one_loss",

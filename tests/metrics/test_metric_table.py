@@ -9,6 +9,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import sklearn.calibration
 import sklearn.metrics
 
 from daskml_kit import metrics
@@ -62,6 +63,9 @@ OF_OUTPUTS = (
     "r2_score",
 )
 DEVIATIONS = ("explained_variance_score", "median_absolute_error", "d2_absolute_error_score", "d2_pinball_score")
+POINTS = [(RNG.normal(size=(N, 3)), labels_) for labels_ in (MANY[0], STRINGS[0], RNG.integers(0, 9, N))]
+PROBABLE = [(BINARY[0], RNG.random(N)), (BOOLEANS[0], np.round(RNG.random(N), 1)), (ONE_CLASS[0], RNG.random(N))]
+STRATEGIES = ("uniform", "quantile")
 HOW = ("raw_values", "uniform_average", [0.2, 0.3, 0.5])
 CURVES = ("roc_curve", "precision_recall_curve", "det_curve")
 WEIGHTS = [None, RNG.integers(0, 3, N), RNG.exponential(size=N) * RNG.integers(0, 2, N)]
@@ -139,6 +143,10 @@ TABLE: list[Row] = [
     ),
     *(("ndcg_score", INDICATED, {"k": k, "ignore_ties": ignore}) for k, ignore in ((2, False), (None, True))),
     *((name, COLUMNS, {}) for name in ("log_loss", "brier_score_loss")),
+    *((name, POINTS, {}) for name in ("calinski_harabasz_score", "davies_bouldin_score", "silhouette_score")),
+    ("silhouette_score", POINTS, {"metric": "manhattan"}),
+    *(("calibration_curve", PROBABLE, {"n_bins": n, "strategy": how}) for n in (1, 4) for how in STRATEGIES),
+    ("calibration_curve", [(STRINGS[0], PROBABLE[0][1])], {"pos_label": "yes"}),
 ]
 UNWEIGHTED = {name for name in metrics.__all__ if "sample_weight" not in str(getattr(metrics, name).__doc__)}
 
@@ -174,7 +182,7 @@ def name_of(row: Row) -> str:
 @pytest.mark.parametrize("row", TABLE, ids=name_of)
 def test_agreement(row: Row) -> None:
     name, cases, options = row
-    ours, theirs = getattr(metrics, name), getattr(sklearn.metrics, name)
+    ours, theirs = getattr(metrics, name), getattr(sklearn.metrics, name, sklearn.calibration.calibration_curve)
     weights = WEIGHTS[:1] if name in UNWEIGHTED or "digits" in options else WEIGHTS
     for number, (y_true, y_pred) in enumerate([*cases, *cases[: len(weights) - 1]]):
         weight = weights[number % len(weights)]
