@@ -2,6 +2,8 @@
 
 from daskml_kit.metrics.classification import (
     brier_score_loss,
+    d2_brier_score,
+    d2_log_loss_score,
     log_loss,
 )
 from daskml_kit.metrics.cluster_agreement import (
@@ -130,6 +132,8 @@ __all__ = [
     "confusion_matrix",
     "coverage_error",
     "d2_absolute_error_score",
+    "d2_brier_score",
+    "d2_log_loss_score",
     "d2_pinball_score",
     "d2_tweedie_score",
     "davies_bouldin_score",

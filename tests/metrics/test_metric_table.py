@@ -65,6 +65,7 @@ OF_OUTPUTS = (
 DEVIATIONS = ("explained_variance_score", "median_absolute_error", "d2_absolute_error_score", "d2_pinball_score")
 POINTS = [(RNG.normal(size=(N, 3)), labels_) for labels_ in (MANY[0], STRINGS[0], RNG.integers(0, 9, N))]
 PROBABLE = [(BINARY[0], RNG.random(N)), (BOOLEANS[0], np.round(RNG.random(N), 1)), (ONE_CLASS[0], RNG.random(N))]
+OF_CHANCES = ("log_loss", "brier_score_loss", "d2_log_loss_score", "d2_brier_score")
 STRATEGIES = ("uniform", "quantile")
 HOW = ("raw_values", "uniform_average", [0.2, 0.3, 0.5])
 CURVES = ("roc_curve", "precision_recall_curve", "det_curve")
@@ -142,7 +143,8 @@ TABLE: list[Row] = [
         for name in ("coverage_error", "label_ranking_average_precision_score", "label_ranking_loss", "dcg_score")
     ),
     *(("ndcg_score", INDICATED, {"k": k, "ignore_ties": ignore}) for k, ignore in ((2, False), (None, True))),
-    *((name, COLUMNS, {}) for name in ("log_loss", "brier_score_loss")),
+    *((name, [*COLUMNS, PROBABLE[0]], {}) for name in OF_CHANCES),
+    *((name, COLUMNS[:1], {"labels": ["a", "b", "c"]}) for name in OF_CHANCES),
     *((name, POINTS, {}) for name in ("calinski_harabasz_score", "davies_bouldin_score", "silhouette_score")),
     ("silhouette_score", POINTS, {"metric": "manhattan"}),
     *(("calibration_curve", PROBABLE, {"n_bins": n, "strategy": how}) for n in (1, 4) for how in STRATEGIES),

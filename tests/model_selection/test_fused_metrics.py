@@ -83,7 +83,7 @@ def task_of(name):
     """Return a model and targets that suit a scorer."""
     if "deviance" in name or "log_error" in name:
         return PoissonRegressor(), AMOUNTS
-    if name.startswith(("neg_m", "neg_root", "d2", "r2", "explained")):
+    if name.startswith(("neg_m", "neg_root", "d2_a", "r2", "explained")):
         return Ridge(), AMOUNTS
     return LogisticRegression(), CODES if "ov" in name or name == "top_k_accuracy" else (CODES > 0).astype(int)
 
