@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import sklearn.metrics
 from scipy.spatial.distance import cdist
 
@@ -58,7 +59,9 @@ class CenterDistances(SingleReduction):
         codes = np.searchsorted(self.labels, np.asarray(block.y))
         sums = np.zeros(len(self.labels))
         for rows in tiles(block.n_rows, tile_rows(block.X, block.X.shape[1])):
-            apart = block.X[rows].astype(np.float64) - self.centers[codes[rows]]
+            tile = block.X[rows]
+            dense = tile.toarray() if sp.issparse(tile) else tile
+            apart = dense.astype(np.float64) - self.centers[codes[rows]]
             sums += np.bincount(codes[rows], np.sqrt(np.einsum("ij,ij->i", apart, apart)), minlength=len(sums))
         return sums
 

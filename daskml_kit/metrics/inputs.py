@@ -97,7 +97,8 @@ def _finished(reduction: Reduction, finish: Callable[[Any], Any], total: Any) ->
 
 def _lazy_total(reduction: Reduction, named: Mapping[str, Any], name: str) -> Delayed:
     """Return the partial of all blocks; equal tasks of several metrics have equal keys, and are computed once."""
-    rows = align_rows(named)
+    with named_errors(name):
+        rows = align_rows(named)
     blocks = zip(*(part.blocks for part in rows.columns), strict=True)
     one, join = dask.delayed(_partial, pure=True), dask.delayed(reduction.combine, pure=True)
     level = [one(reduction, list(named), name, index, *parts) for index, parts in enumerate(blocks)]

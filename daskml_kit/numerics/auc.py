@@ -75,12 +75,12 @@ def scores_of(keys: Array) -> Array:
 def rank(scores: Array, codes: Array, weight: Array, n_labels: int) -> Ranking:
     """Return the exact ranking of ``scores`` (n,), whose labels are ``codes`` (n,) below ``n_labels``."""
     keys = order_keys(scores)
-    if len(keys) < MANY:
-        order = np.argsort(keys, kind="stable")
-    else:
+    if len(keys) >= MANY:
         from daskml_kit.numerics import compiled  # as in csr: only where much is to do
 
-        order = compiled.radix_order(keys)
+        low, mass = compiled.rank_keys(keys, codes, weight, n_labels)
+        return Ranking(low, low, mass, NO_SHIFT)
+    order = np.argsort(keys, kind="stable")
     keys = keys[order]
     mass = np.zeros((len(keys), n_labels))
     mass[np.arange(len(keys)), codes[order]] = weight[order]
