@@ -1,4 +1,20 @@
-"""scikit-learn's metrics: Dask in, a float out, one pass over the data."""
+"""scikit-learn's metrics: Dask in, a float out, one pass over the data.
+
+Where a metric has a parameter ``compute``, False gives a Delayed, and those of a report share one pass:
+
+>>> import dask
+>>> import dask.array as da
+>>> y_true, chances = da.from_array([0, 1, 1, 0], chunks=2), da.from_array([0.2, 0.7, 0.9, 0.6], chunks=2)
+>>> found = {
+...     "f1": f1_score(y_true, (chances > 0.5).astype(int), compute=False),
+...     "log loss": log_loss(y_true, chances, compute=False),
+...     "area": roc_auc_score(y_true, chances, compute=False),
+... }
+>>> {name: round(value, 3) for name, value in dask.compute(found)[0].items()}
+{'f1': 0.8, 'log loss': 0.4, 'area': 1.0}
+
+Without Dask collections each is scikit-learn's own.
+"""
 
 from daskml_kit.metrics.classification import (
     brier_score_loss,

@@ -22,7 +22,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.reduction import Reduction
-from daskml_kit.workers.connection import telling_lost_scheduler
+from daskml_kit.workers.connection import released_task_thread, telling_lost_scheduler
 
 P = ParamSpec("P")
 
@@ -40,17 +40,25 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
             if any(map(is_dask, (y_true, y_pred, given.get("sample_weight")))):
                 return ours(*args, **kwargs)
             given.pop("compute", None)
-            try:
-                value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
-            except (TypeError, ValueError):
-                with naming("sample_weight"):
-                    np.asarray(given.get("sample_weight", 1), np.float64)
-                raise
+            _check_weight(given.get("sample_weight"))
+            value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
             return float(value) if isinstance(value, (float, np.number)) else value
 
         return metric
 
     return decorate
+
+
+def _check_weight(weight: Any) -> None:
+    """Raise an error that names weights in memory that are no numbers, of which some metrics make a score of NaN."""
+    if weight is None:
+        return
+    with naming("sample_weight"):
+        values = np.asarray(weight, np.float64)
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"sample_weight: expected one dimension, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise DataError("sample_weight: expected finite numbers, got NaN or infinity")
 
 
 def reduce_scores(
@@ -87,7 +95,8 @@ def reduce_scores(
     if not compute:
         return dask.delayed(_finished)(reduction, finish, total)
     with telling_lost_scheduler():
-        find_client()
+        client = find_client()
+    with telling_lost_scheduler(), released_task_thread(client is not None):
         return _finished(reduction, finish, total.compute())
 
 

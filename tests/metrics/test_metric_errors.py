@@ -77,7 +77,10 @@ def test_refused(name, args, options, match):
     [
         ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"max_fpr": 0.5}, "max_fpr=0.5"),
         ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"multi_class": "ovr", "average": 1}, "average"),
+        ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"compute": False}, "compute=False: expected one column"),
         ("average_precision_score", (lazy(np.eye(4)), lazy(np.eye(4))), {"pos_label": 2}, "pos_label"),
+        ("hinge_loss", ([0, 1], [0.5, 0.5]), {"sample_weight": [1, np.nan]}, "sample_weight: expected finite"),
+        ("hinge_loss", ([0, 1], [0.5, 0.5]), {"sample_weight": np.eye(2)}, "sample_weight: expected one dimension"),
         ("average_precision_score", (lazy(np.eye(4)), P), {}, "y_score: expected 4 columns"),
         ("roc_curve", (lazy([0, 1, 2, 0]), P), {}, "y_score: expected shape"),
         ("f1_score", (Y, Y), {"average": "mean"}, "'average' parameter of f1_score"),

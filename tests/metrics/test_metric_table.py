@@ -200,7 +200,7 @@ def test_agreement(row: Row) -> None:
             assert_equal(ours(lazy(y_true, 31 + number), lazy(y_pred, 17), **extra), expected)
             if number == 0:
                 assert_equal(ours(y_true, y_pred, **extra), expected)
-                if "compute : bool" in str(ours.__doc__):
+                if "compute : bool" in str(ours.__doc__) and not (name == "roc_auc_score" and y_pred.ndim == 2):
                     got = ours(lazy(y_true, 31), y_pred, **extra, compute=False).compute(scheduler="sync")
                     assert_equal(got, expected)
 
