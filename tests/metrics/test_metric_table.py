@@ -13,6 +13,8 @@ import sklearn.calibration
 import sklearn.metrics
 
 from daskml_kit import metrics
+from daskml_kit.metrics.label_metrics import score_pairs
+from daskml_kit.reductions.distinct_pairs import PairTotals
 
 N = 90
 AVERAGES = ["micro", "macro", "weighted", None]
@@ -225,6 +227,13 @@ def test_lazy_metrics_share_a_pass() -> None:
     assert f1 == pytest.approx(sklearn.metrics.f1_score(y_true, y_pred, average="macro"))
     assert counts.sum() == N
     assert error == pytest.approx(sklearn.metrics.mean_squared_error(y_true, y_pred))
+
+
+def test_a_report_of_ten_million_rows_looks_as_scikit_learns() -> None:
+    pairs = PairTotals(10_000_000, np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([5_000_000, 4_999_999, 1]))
+    rows = score_pairs(pairs, sklearn.metrics.classification_report, {}).splitlines()
+    assert [row[-9:] for row in rows[2:4] + rows[5:6]] == ["  5000000", "  5000000", " 10000000"]
+    assert {len(row) for row in rows if row} == {len(rows[0])}
 
 
 @pytest.mark.parametrize("weighted", [False, True])
