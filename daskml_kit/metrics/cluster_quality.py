@@ -92,7 +92,7 @@ def _calinski_harabasz(X: Any, labels: Any, given: Mapping[str, Any]) -> float:
 
 
 def _davies_bouldin(X: Any, labels: Any, given: Mapping[str, Any]) -> float:
-    with open_scores(labels, X, None, name="X") as engine:
+    with open_scores(labels, X, None, name="X", many_passes=True) as engine:
         names, rows, centers, _ = _clusters(engine)
         within = engine.answer(CenterDistances(names, centers))[0] / rows
     apart = cdist(centers, centers)

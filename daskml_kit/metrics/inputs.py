@@ -138,8 +138,10 @@ def named_errors(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Iterator[Engine]:
-    """Open an engine over the aligned blocks of truth, predictions and weights.
+def open_scores(
+    y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred", many_passes: bool = False
+) -> Iterator[Engine]:
+    """Open an engine over the aligned blocks of truth, predictions and weights, for one pass or ``many_passes``.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_
     predicted = column(y_pred, name)
     if predicted.ndim == 1:
         predicted = predicted[:, None]
-    with named_errors(name), open_engine(predicted, truth, weight, many_passes=False) as engine:
+    with named_errors(name), open_engine(predicted, truth, weight, many_passes=many_passes) as engine:
         yield engine
 
 

@@ -113,7 +113,7 @@ def _width(y_pred: Any) -> int:
 
 def _median_absolute_error(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
     width = _width(y_pred)
-    with open_scores(y_true, y_pred, given.get("sample_weight")) as engine:
+    with open_scores(y_true, y_pred, given.get("sample_weight"), many_passes=True) as engine:
         found = distinct_values(engine, _errors, width, [0.5])
     medians = [quantile(values, weight, 0.5) for values, weight in found]
     return over_outputs(np.array(medians), given.get("multioutput", "uniform_average"))
@@ -145,7 +145,7 @@ def _against(block_y: Array, predicted: Array, sample_weight: Array, alpha: floa
 
 def _d2_pinball(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
     alpha, width = float(given.get("alpha", 0.5)), _width(y_pred)
-    with open_scores(y_true, y_pred, given.get("sample_weight")) as engine:
+    with open_scores(y_true, y_pred, given.get("sample_weight"), many_passes=True) as engine:
         found = distinct_values(engine, _targets, width, [alpha])
         constant = np.array([quantile(values, weight, alpha) for values, weight in found])
         losses = partial(_against, alpha=alpha, constant=constant)

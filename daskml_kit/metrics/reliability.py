@@ -38,7 +38,7 @@ def _curve(y_true: Any, y_prob: Any, given: Mapping[str, Any]) -> tuple[Array, A
     if not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
         raise ValueError(f"n_bins: expected a positive integer, got {n_bins!r}")
     levels = np.linspace(0, 1, n_bins + 1)
-    with open_scores(y_true, y_prob, None, name="y_prob") as engine:
+    with open_scores(y_true, y_prob, None, name="y_prob", many_passes=strategy == "quantile") as engine:
         edges = levels
         if strategy == "quantile":
             edges = _percentiles(*distinct_values(engine, _scores, 1, levels.tolist())[0], levels)

@@ -229,6 +229,16 @@ def test_lazy_metrics_share_a_pass() -> None:
     assert error == pytest.approx(sklearn.metrics.mean_squared_error(y_true, y_pred))
 
 
+@pytest.mark.parametrize("name", ["hinge_loss", "top_k_accuracy_score", "f1_score", "log_loss", "roc_auc_score"])
+def test_blocks_of_one_class_each(name: str) -> None:
+    order = np.argsort(WORDS[0], kind="stable")
+    y, scores = WORDS[0][order], CHANCES[order]
+    predicted = WORDS[1][order] if name == "f1_score" else scores
+    options = {"f1_score": {"average": "macro"}, "roc_auc_score": {"multi_class": "ovo"}}.get(name, {})
+    expected = getattr(sklearn.metrics, name)(y, predicted, **options)
+    assert getattr(metrics, name)(lazy(y, 10), lazy(predicted, 10), **options) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_report_of_ten_million_rows_looks_as_scikit_learns() -> None:
     pairs = PairTotals(10_000_000, np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([5_000_000, 4_999_999, 1]))
     rows = score_pairs(pairs, sklearn.metrics.classification_report, {}).splitlines()
