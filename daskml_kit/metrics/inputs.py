@@ -36,12 +36,12 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
         @wraps(ours)
         def metric(*args: P.args, **kwargs: P.kwargs) -> Any:
             given = parameters.bind(*args, **kwargs).arguments
-            y_true, y_pred = list(given.values())[:2]
-            if any(map(is_dask, (y_true, y_pred, given.get("sample_weight")))):
+            data = list(given.values())[:2]
+            if any(map(is_dask, (*data, given.get("sample_weight")))):
                 return ours(*args, **kwargs)
             given.pop("compute", None)
             _check_weight(given.get("sample_weight"))
-            value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
+            value = theirs(*data, **{name: given[name] for name in list(given)[2:]})
             return float(value) if isinstance(value, (float, np.number)) else value
 
         return metric

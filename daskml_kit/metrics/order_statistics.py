@@ -34,7 +34,8 @@ from daskml_kit.reductions.residuals import errors_of
 from daskml_kit.typing import Array
 
 NOTE = """On Dask collections a pass ranks the values, in at most 2**20 groups, and should the wanted quantiles lie in
-groups of several values, a second pass ranks these alone: the result is exact."""
+groups of several values, a second pass ranks these alone: the result is exact. Rows without weights have quantiles of
+equal weights, as in scikit-learn 1.9."""
 
 
 @dataclass(frozen=True, eq=False)
