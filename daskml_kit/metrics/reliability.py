@@ -28,7 +28,7 @@ from daskml_kit.reductions.class_losses import check_probabilities
 from daskml_kit.reductions.score_bins import BinTotals, ScoreBins
 from daskml_kit.typing import Array
 
-NOTE = """On Dask collections one pass sums the bins; with ``strategy="quantile"`` one or two passes before find their
+NOTE = """On Dask collections one pass sums the bins; with ``strategy="quantile"`` two passes before find their
 exact edges."""
 
 
