@@ -23,6 +23,8 @@ from daskml_kit.reductions.distinct_pairs import DistinctPairs, PairTotals
 from daskml_kit.reductions.rank_counts import RankCounts, RankingTotals
 from daskml_kit.reductions.row_sample import RowSample
 
+NOTE = "On Dask data it is drawn from what one pass finds."
+
 
 def _documented_by(theirs: type, note: str) -> Callable[[type], Any]:
     """Decorate a display such that it has the docstring of ``theirs``, with a note on Dask data."""
@@ -46,8 +48,9 @@ def _of_scores(y_true: Any, y_score: Any, draw: Callable[..., Any], options: dic
     return reduce_scores(RankCounts(CAP), finish, y_true, y_score, weight, True, "y_score")
 
 
-@_documented_by(sklearn.metrics.RocCurveDisplay, "On Dask data it is drawn from what one pass finds.")
-class RocCurveDisplay(sklearn.metrics.RocCurveDisplay):  # type: ignore[misc]
+class _ScoreDisplay:
+    """Mixin of displays of the weighted distinct scores."""
+
     @classmethod
     def from_predictions(cls, y_true: Any, y_score: Any = None, **options: Any) -> Any:
         """Draw the curve of scores in one pass.
@@ -58,43 +61,32 @@ class RocCurveDisplay(sklearn.metrics.RocCurveDisplay):  # type: ignore[misc]
             Two labels.
         y_score : array-like or Dask collection of shape (n_samples,)
         **options : dict
-            Those of `sklearn.metrics.RocCurveDisplay.from_predictions`; ``sample_weight`` may be a Dask collection.
+            Those of scikit-learn's display; ``sample_weight`` may be a Dask collection.
 
         Returns
         -------
-        RocCurveDisplay
+        display
             Drawn.
         """
-        return _of_scores(y_true, y_score, super().from_predictions, options)
+        draw = super().from_predictions  # type: ignore[misc]  # the display's own
+        return _of_scores(y_true, y_score, draw, options)
 
 
-@_documented_by(sklearn.metrics.DetCurveDisplay, "On Dask data it is drawn from what one pass finds.")
-class DetCurveDisplay(sklearn.metrics.DetCurveDisplay):  # type: ignore[misc]
+@_documented_by(sklearn.metrics.RocCurveDisplay, NOTE)
+class RocCurveDisplay(_ScoreDisplay, sklearn.metrics.RocCurveDisplay):  # type: ignore[misc]
+    pass
+
+
+@_documented_by(sklearn.metrics.DetCurveDisplay, NOTE)
+class DetCurveDisplay(_ScoreDisplay, sklearn.metrics.DetCurveDisplay):  # type: ignore[misc]
+    pass
+
+
+@_documented_by(sklearn.metrics.PrecisionRecallDisplay, NOTE)
+class PrecisionRecallDisplay(_ScoreDisplay, sklearn.metrics.PrecisionRecallDisplay):  # type: ignore[misc]
     @classmethod
     def from_predictions(cls, y_true: Any, y_score: Any = None, **options: Any) -> Any:
-        """Draw the curve of scores in one pass.
-
-        Parameters
-        ----------
-        y_true : array-like or Dask collection of shape (n_samples,)
-            Two labels.
-        y_score : array-like or Dask collection of shape (n_samples,)
-        **options : dict
-            Those of `sklearn.metrics.DetCurveDisplay.from_predictions`; ``sample_weight`` may be a Dask collection.
-
-        Returns
-        -------
-        DetCurveDisplay
-            Drawn.
-        """
-        return _of_scores(y_true, y_score, super().from_predictions, options)
-
-
-@_documented_by(sklearn.metrics.PrecisionRecallDisplay, "On Dask data it is drawn from what one pass finds.")
-class PrecisionRecallDisplay(sklearn.metrics.PrecisionRecallDisplay):  # type: ignore[misc]
-    @classmethod
-    def from_predictions(cls, y_true: Any, y_score: Any = None, **options: Any) -> Any:
-        """Draw the curve of scores in one pass; the chance level takes another.
+        """Draw the curve of scores in one pass; the share of positive rows, the chance level, takes another.
 
         Parameters
         ----------
@@ -114,16 +106,16 @@ class PrecisionRecallDisplay(sklearn.metrics.PrecisionRecallDisplay):  # type: i
             return super().from_predictions(y_true, y_score, **options)
         chance = {name: options.pop(name, None) for name in ("plot_chance_level", "chance_level_kw")}
         shown = {name: options[name] for name in ("ax", "name", "curve_kwargs", "despine") if name in options}
-        display = _of_scores(y_true, y_score, super().from_predictions, options)
-        if chance["plot_chance_level"]:  # which is a share of rows: those of the distinct scores are other rows
-            positive = column(y_true, "y_true") == display.pos_label
-            display.prevalence_pos_label = float(np.asarray(positive.mean()))
+        display = super().from_predictions(y_true, y_score, **options)
+        positive = column(y_true, "y_true") == display.pos_label
+        display.prevalence_pos_label = float(np.asarray(positive.mean()))  # of rows, not of the distinct scores
+        if chance["plot_chance_level"]:
             display.ax_.clear()
             display.plot(**{"ax": display.ax_, **shown}, **chance)
         return display
 
 
-@_documented_by(sklearn.metrics.ConfusionMatrixDisplay, "On Dask data it is drawn from what one pass finds.")
+@_documented_by(sklearn.metrics.ConfusionMatrixDisplay, NOTE)
 class ConfusionMatrixDisplay(sklearn.metrics.ConfusionMatrixDisplay):  # type: ignore[misc]
     @classmethod
     def from_predictions(cls, y_true: Any, y_pred: Any, **options: Any) -> Any:

@@ -36,6 +36,7 @@ def closed():
             ("precision", "recall", "average_precision", "prevalence_pos_label"),
             {"plot_chance_level": True},
         ),
+        ("PrecisionRecallDisplay", ("prevalence_pos_label",), {}),
         ("ConfusionMatrixDisplay", ("confusion_matrix", "display_labels"), {"normalize": "true"}),
         ("CalibrationDisplay", ("prob_true", "prob_pred"), {"n_bins": 3, "strategy": "quantile"}),
     ],
