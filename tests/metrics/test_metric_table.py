@@ -250,6 +250,22 @@ def test_a_report_of_ten_million_rows_looks_as_scikit_learns() -> None:
     assert {len(row) for row in rows if row} == {len(rows[0])}
 
 
+def test_curves_of_more_scores_than_groups_keep_to_the_full_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daskml_kit.metrics.score_curves.CAP", 60)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=2000)
+    y = (rng.random(2000) < 1 / (1 + np.exp(-scores))).astype(int)
+    for name, options in (("roc_curve", {"drop_intermediate": False}), ("precision_recall_curve", {})):
+        got = getattr(metrics, name)(lazy(y, 300), lazy(scores, 700), **options)
+        full = getattr(sklearn.metrics, name)(y, scores, **options)
+        points, all_points = (set(zip(*np.round(curve[:2], 12), strict=True)) for curve in (got, full))
+        assert points <= all_points
+        assert 30 < len(points) < 70
+    assert metrics.average_precision_score(lazy(y, 300), scores) == pytest.approx(
+        sklearn.metrics.average_precision_score(y, scores), abs=0.01
+    )
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_order_statistics_of_more_values_than_groups_are_exact(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
     monkeypatch.setattr("daskml_kit.metrics.order_statistics.CAP", 40)
