@@ -79,6 +79,8 @@ def as_block(
     matrix = _as_matrix(X, where)
     if n_features is not None and matrix.shape[1] != n_features:
         raise DataError(f"X: expected {n_features} features, got {matrix.shape[1]} {where}")
+    if sp.issparse(y):
+        raise DataError(f"y: expected a dense array, got a sparse one {where}")
     target = None if y is None else np.asarray(y)
     if target is not None and target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]

@@ -1,7 +1,25 @@
-"""scikit-learn's metrics: Dask in, a float out, one pass over the data."""
+"""scikit-learn's metrics: Dask in, a float out, one pass over the data.
+
+Where a metric has a parameter ``compute``, False gives a Delayed, and those of a report share one pass:
+
+>>> import dask
+>>> import dask.array as da
+>>> y_true, chances = da.from_array([0, 1, 1, 0], chunks=2), da.from_array([0.2, 0.7, 0.9, 0.6], chunks=2)
+>>> found = {
+...     "f1": f1_score(y_true, (chances > 0.5).astype(int), compute=False),
+...     "log loss": log_loss(y_true, chances, compute=False),
+...     "area": roc_auc_score(y_true, chances, compute=False),
+... }
+>>> {name: round(value, 3) for name, value in dask.compute(found)[0].items()}
+{'f1': 0.8, 'log loss': 0.4, 'area': 1.0}
+
+Without Dask collections each is scikit-learn's own.
+"""
 
 from daskml_kit.metrics.classification import (
     brier_score_loss,
+    d2_brier_score,
+    d2_log_loss_score,
     log_loss,
 )
 from daskml_kit.metrics.cluster_agreement import (
@@ -16,6 +34,19 @@ from daskml_kit.metrics.cluster_agreement import (
     pair_confusion_matrix,
     rand_score,
     v_measure_score,
+)
+from daskml_kit.metrics.cluster_quality import (
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_score,
+)
+from daskml_kit.metrics.displays import (
+    CalibrationDisplay,
+    ConfusionMatrixDisplay,
+    DetCurveDisplay,
+    PrecisionRecallDisplay,
+    PredictionErrorDisplay,
+    RocCurveDisplay,
 )
 from daskml_kit.metrics.label_metrics import (
     accuracy_score,
@@ -40,6 +71,14 @@ from daskml_kit.metrics.order_statistics import (
     d2_pinball_score,
     median_absolute_error,
 )
+from daskml_kit.metrics.pairwise import (
+    euclidean_distances,
+    nan_euclidean_distances,
+    pairwise_distances,
+    pairwise_distances_argmin,
+    pairwise_distances_argmin_min,
+    pairwise_kernels,
+)
 from daskml_kit.metrics.regression import (
     d2_tweedie_score,
     explained_variance_score,
@@ -47,6 +86,9 @@ from daskml_kit.metrics.regression import (
     mean_squared_error,
     r2_score,
     root_mean_squared_error,
+)
+from daskml_kit.metrics.reliability import (
+    calibration_curve,
 )
 from daskml_kit.metrics.roc import (
     roc_auc_score,
@@ -84,12 +126,20 @@ from daskml_kit.metrics.scorers import (
 
 __all__ = [
     "SCORERS",
+    "CalibrationDisplay",
+    "ConfusionMatrixDisplay",
+    "DetCurveDisplay",
+    "PrecisionRecallDisplay",
+    "PredictionErrorDisplay",
+    "RocCurveDisplay",
     "accuracy_score",
     "adjusted_mutual_info_score",
     "adjusted_rand_score",
     "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",
+    "calibration_curve",
+    "calinski_harabasz_score",
     "check_scoring",
     "class_likelihood_ratios",
     "classification_report",
@@ -98,10 +148,14 @@ __all__ = [
     "confusion_matrix",
     "coverage_error",
     "d2_absolute_error_score",
+    "d2_brier_score",
+    "d2_log_loss_score",
     "d2_pinball_score",
     "d2_tweedie_score",
+    "davies_bouldin_score",
     "dcg_score",
     "det_curve",
+    "euclidean_distances",
     "explained_variance_score",
     "f1_score",
     "fbeta_score",
@@ -130,9 +184,14 @@ __all__ = [
     "median_absolute_error",
     "multilabel_confusion_matrix",
     "mutual_info_score",
+    "nan_euclidean_distances",
     "ndcg_score",
     "normalized_mutual_info_score",
     "pair_confusion_matrix",
+    "pairwise_distances",
+    "pairwise_distances_argmin",
+    "pairwise_distances_argmin_min",
+    "pairwise_kernels",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
@@ -143,6 +202,7 @@ __all__ = [
     "roc_curve",
     "root_mean_squared_error",
     "root_mean_squared_log_error",
+    "silhouette_score",
     "top_k_accuracy_score",
     "v_measure_score",
     "zero_one_loss",

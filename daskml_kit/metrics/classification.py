@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -10,7 +11,9 @@ import numpy as np
 import sklearn.metrics
 
 from daskml_kit.exceptions import DataError
+from daskml_kit.metrics.documented import documented_by
 from daskml_kit.metrics.inputs import column, in_memory_by, reduce_scores, require_rows
+from daskml_kit.metrics.regression import too_few
 from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals
 
 
@@ -132,6 +135,44 @@ def _brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any
     loss = _of_positive(total, pos_label) if one_column else _of_own_columns(total, labels)
     halve = total.losses.shape[1] < 3 if scale_by_half == "auto" else scale_by_half
     return loss / total.weight * (0.5 if halve else 1.0)
+
+
+def _d2_log_loss(y_true: Any, y_proba: Any, given: Mapping[str, Any]) -> Any:
+    finish = partial(_explained_log_loss, labels=given.get("labels"))
+    weight, compute = given.get("sample_weight"), given.get("compute", True)
+    return reduce_scores(ClassLosses("log"), finish, y_true, y_proba, weight, compute, "y_proba")
+
+
+def _explained_log_loss(total: ClassLossTotals, labels: Any) -> float:
+    require_rows(total.n_rows, total.weight)
+    if too_few(total.n_rows, "D^2"):
+        return float("nan")
+    _warn_unless_normalized(total)
+    eps = np.finfo(np.float64).eps
+    null = -float(total.masses @ np.log(np.clip(total.masses / total.weight, eps, 1 - eps)))
+    return 1 - _of_own_columns(total, labels) / null
+
+
+def _d2_brier(y_true: Any, y_proba: Any, given: Mapping[str, Any]) -> Any:
+    proba = column(y_proba, "y_proba")
+    options: dict[str, Any] = {name: given.get(name) for name in ("pos_label", "labels")}
+    finish = partial(_explained_brier, one_column=proba.ndim == 1, **options)
+    weight, compute = given.get("sample_weight"), given.get("compute", True)
+    return reduce_scores(ClassLosses("brier"), finish, y_true, proba, weight, compute, "y_proba")
+
+
+def _explained_brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any) -> float:
+    require_rows(total.n_rows, total.weight)
+    if too_few(total.n_rows, "D^2"):
+        return float("nan")
+    loss = total.weight * _brier(total, one_column, pos_label, labels, scale_by_half=False)
+    null = total.weight - float(total.masses @ total.masses) / total.weight
+    return 1 - loss / null if null else float("-inf")
+
+
+NOTE = "On Dask collections one pass sums the losses of the predictions and those of the labels' shares."
+d2_brier_score = documented_by(sklearn.metrics.d2_brier_score, _d2_brier, NOTE)
+d2_log_loss_score = documented_by(sklearn.metrics.d2_log_loss_score, _d2_log_loss, NOTE)
 
 
 def _warn_unless_normalized(total: ClassLossTotals) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias
 
 from daskml_kit.metrics.inputs import in_memory_by, reduce_scores
 from daskml_kit.reductions.reduction import Reduction
 
+P = ParamSpec("P")
 OnDask: TypeAlias = Callable[[Any, Any, Mapping[str, Any]], Any]
 """A metric of truth, prediction and a mapping of the other arguments that were given."""
 Parts: TypeAlias = Callable[[dict[str, Any]], tuple[Reduction, Callable[[Any], Any]]]
@@ -47,8 +48,18 @@ def documented_by(theirs: Callable[..., Any], on_dask: OnDask, note: str, *, laz
     metric.__signature__ = signature  # type: ignore[attr-defined]
     metric.__name__ = metric.__qualname__ = theirs.__name__
     metric.__module__ = "daskml_kit.metrics"
-    metric.__doc__ = _adapted(inspect.getdoc(theirs) or "", note, lazy)
+    metric.__doc__ = adapted_doc(inspect.getdoc(theirs) or "", note, lazy)
     return in_memory_by(theirs)(metric)
+
+
+def with_parts(parts: Parts) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Decorate a metric that one reduction gives, such that searches can fuse it."""
+
+    def decorate(metric: Callable[P, Any]) -> Callable[P, Any]:
+        metric.parts = parts  # type: ignore[attr-defined]
+        return metric
+
+    return decorate
 
 
 def one_pass_metric(theirs: Callable[..., Any], parts: Parts, note: str) -> Callable[..., Any]:
@@ -60,12 +71,10 @@ def one_pass_metric(theirs: Callable[..., Any], parts: Parts, note: str) -> Call
         weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
         return reduce_scores(*parts(options), y_true, y_pred, weight, compute, name)
 
-    metric = documented_by(theirs, on_dask, note)
-    metric.parts = parts  # type: ignore[attr-defined]
-    return metric
+    return with_parts(parts)(documented_by(theirs, on_dask, note))
 
 
-def _adapted(doc: str, note: str, lazy: bool) -> str:
+def adapted_doc(doc: str, note: str, lazy: bool) -> str:
     """Return ``doc`` with our note and parameter, without what is only of scikit-learn's own pages."""
     head, *rest = SECTION.split(doc)
     sections = dict(zip(rest[::2], rest[1::2], strict=True))

@@ -22,7 +22,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.reduction import Reduction
-from daskml_kit.workers.connection import telling_lost_scheduler
+from daskml_kit.workers.connection import released_task_thread, telling_lost_scheduler
 
 P = ParamSpec("P")
 
@@ -36,21 +36,29 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
         @wraps(ours)
         def metric(*args: P.args, **kwargs: P.kwargs) -> Any:
             given = parameters.bind(*args, **kwargs).arguments
-            y_true, y_pred = list(given.values())[:2]
-            if any(map(is_dask, (y_true, y_pred, given.get("sample_weight")))):
+            data = list(given.values())[:2]
+            if any(map(is_dask, (*data, given.get("sample_weight")))):
                 return ours(*args, **kwargs)
             given.pop("compute", None)
-            try:
-                value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
-            except (TypeError, ValueError):
-                with naming("sample_weight"):
-                    np.asarray(given.get("sample_weight", 1), np.float64)
-                raise
+            _check_weight(given.get("sample_weight"))
+            value = theirs(*data, **{name: given[name] for name in list(given)[2:]})
             return float(value) if isinstance(value, (float, np.number)) else value
 
         return metric
 
     return decorate
+
+
+def _check_weight(weight: Any) -> None:
+    """Raise an error that names weights in memory that are no numbers, of which some metrics make a score of NaN."""
+    if weight is None:
+        return
+    with naming("sample_weight"):
+        values = np.asarray(weight, np.float64)
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"sample_weight: expected one dimension, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise DataError("sample_weight: expected finite numbers, got NaN or infinity")
 
 
 def reduce_scores(
@@ -87,7 +95,8 @@ def reduce_scores(
     if not compute:
         return dask.delayed(_finished)(reduction, finish, total)
     with telling_lost_scheduler():
-        find_client()
+        client = find_client()
+    with telling_lost_scheduler(), released_task_thread(client is not None):
         return _finished(reduction, finish, total.compute())
 
 
@@ -97,7 +106,8 @@ def _finished(reduction: Reduction, finish: Callable[[Any], Any], total: Any) ->
 
 def _lazy_total(reduction: Reduction, named: Mapping[str, Any], name: str) -> Delayed:
     """Return the partial of all blocks; equal tasks of several metrics have equal keys, and are computed once."""
-    rows = align_rows(named)
+    with named_errors(name):
+        rows = align_rows(named)
     blocks = zip(*(part.blocks for part in rows.columns), strict=True)
     one, join = dask.delayed(_partial, pure=True), dask.delayed(reduction.combine, pure=True)
     level = [one(reduction, list(named), name, index, *parts) for index, parts in enumerate(blocks)]
@@ -128,8 +138,10 @@ def named_errors(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Iterator[Engine]:
-    """Open an engine over the aligned blocks of truth, predictions and weights.
+def open_scores(
+    y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred", many_passes: bool = False
+) -> Iterator[Engine]:
+    """Open an engine over the aligned blocks of truth, predictions and weights, for one pass or ``many_passes``.
 
     Raises
     ------
@@ -140,7 +152,7 @@ def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_
     predicted = column(y_pred, name)
     if predicted.ndim == 1:
         predicted = predicted[:, None]
-    with named_errors(name), open_engine(predicted, truth, weight, many_passes=False) as engine:
+    with named_errors(name), open_engine(predicted, truth, weight, many_passes=many_passes) as engine:
         yield engine
 
 

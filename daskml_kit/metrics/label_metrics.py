@@ -59,7 +59,7 @@ def score_pairs(total: PairTotals, theirs: Callable[..., Any], options: Mapping[
 def _with_whole_counts(value: Any) -> Any:
     """Return what scikit-learn counts by rows as integers, where it sums weights as floats."""
     if isinstance(value, str):  # the last column of a report is the support
-        return re.sub(r"(\d+)\.0$", r"  \1", value, flags=re.MULTILINE)
+        return re.sub(r" +(\d+)\.0$", lambda found: f" {found[1]:>9}", value, flags=re.MULTILINE)
     if isinstance(value, tuple) and isinstance(value[-1], np.ndarray):
         return (*value[:-1], value[-1].astype(np.int64))
     return value.astype(np.int64) if isinstance(value, np.ndarray) and value.ndim == 3 else value

@@ -1,4 +1,4 @@
-"""Metrics of order statistics: the values near the wanted quantiles are ranked exactly, in one or two passes.
+"""Metrics of order statistics: a pass bins the values, and a second one ranks those near the wanted quantiles.
 
 Examples
 --------
@@ -26,15 +26,18 @@ from daskml_kit.metrics.documented import documented_by
 from daskml_kit.metrics.inputs import column, open_scores, require_rows
 from daskml_kit.metrics.regression import explained_fraction, over_outputs, too_few
 from daskml_kit.metrics.score_curves import CAP
-from daskml_kit.numerics.auc import Ranking, scores_of
+from daskml_kit.numerics.auc import Ranking, bin_values, merge, scores_of
 from daskml_kit.reductions.block_means import BlockMeans
+from daskml_kit.reductions.class_losses import weights_of
 from daskml_kit.reductions.frames import Delegate
-from daskml_kit.reductions.rank_counts import KeyRanges, RankCounts
+from daskml_kit.reductions.rank_counts import KeyRanges, RankCounts, RankingTotals
+from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.residuals import errors_of
 from daskml_kit.typing import Array
 
-NOTE = """On Dask collections a pass ranks the values, in at most 2**20 groups, and should the wanted quantiles lie in
-groups of several values, a second pass ranks these alone: the result is exact."""
+NOTE = """On Dask collections a pass counts the values in bins of their leading bits, and a second one ranks those
+in the bins of the wanted quantiles: the result is exact. Rows without weights have quantiles of
+equal weights, as in scikit-learn 1.9."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +48,21 @@ class ValueRanks(Delegate):
 
     def view(self, block: Block) -> Block:
         values = self.values(block)
-        values = values[:, None] if values.ndim == 1 else values
         return block._replace(X=values, y=np.zeros(values.shape, np.int8))
+
+
+@dataclass(frozen=True, eq=False)
+class ValueBins(SingleReduction):
+    """Weights of the values that ``values`` makes of each block, in bins of their leading bits."""
+
+    values: Callable[[Block], Array]
+
+    def chunk(self, block: Block) -> RankingTotals:
+        values, weight = self.values(block), weights_of(block)
+        return RankingTotals(block.n_rows, np.zeros(1), [bin_values(column, weight) for column in values.T])
+
+    def combine(self, a: RankingTotals, b: RankingTotals) -> RankingTotals:
+        return RankingTotals(a.n_rows + b.n_rows, a.labels, list(map(merge, a.rankings, b.rankings)))
 
 
 def distinct_values(
@@ -58,14 +74,14 @@ def distinct_values(
     ----------
     engine : Engine
     values : callable
-        Makes an array of shape (n_rows,) or (n_rows, n_columns) of a block.
+        Makes an array of shape (n_rows, n_columns) of a block.
     n_columns : int
     quantiles : sequence of float
         Fractions of the weight, near which values are told apart.
     """
     classes = np.arange(n_columns) if n_columns > 1 else None
     cap = min(CAP, 4 * CAP // n_columns)
-    totals = engine.answer(ValueRanks(RankCounts(cap, classes), values))[0]
+    totals: RankingTotals = engine.answer(ValueBins(values))[0]
     require_rows(totals.n_rows, float(totals.rankings[0].mass.sum()))
     rankings = totals.rankings
     while True:
@@ -92,7 +108,8 @@ def _in_doubt(ranking: Ranking, quantiles: Sequence[float], n_rows: int) -> Arra
 
 
 def _refined(ranking: Ranking, doubt: Array, finer: Ranking) -> Ranking:
-    parts = [np.concatenate([own[~doubt], new]) for own, new in zip(ranking[:3], finer[:3], strict=True)]
+    new = (finer.low, finer.high, finer.mass.sum(axis=1, keepdims=True))
+    parts = [np.concatenate([own[~doubt], other]) for own, other in zip(ranking[:3], new, strict=True)]
     order = np.argsort(parts[0], kind="stable")
     low, high, mass = (part[order] for part in parts)
     return Ranking(low, high, mass, finer.shift)
@@ -113,7 +130,7 @@ def _width(y_pred: Any) -> int:
 
 def _median_absolute_error(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
     width = _width(y_pred)
-    with open_scores(y_true, y_pred, given.get("sample_weight")) as engine:
+    with open_scores(y_true, y_pred, given.get("sample_weight"), many_passes=True) as engine:
         found = distinct_values(engine, _errors, width, [0.5])
     medians = [quantile(values, weight, 0.5) for values, weight in found]
     return over_outputs(np.array(medians), given.get("multioutput", "uniform_average"))
@@ -145,7 +162,7 @@ def _against(block_y: Array, predicted: Array, sample_weight: Array, alpha: floa
 
 def _d2_pinball(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
     alpha, width = float(given.get("alpha", 0.5)), _width(y_pred)
-    with open_scores(y_true, y_pred, given.get("sample_weight")) as engine:
+    with open_scores(y_true, y_pred, given.get("sample_weight"), many_passes=True) as engine:
         found = distinct_values(engine, _targets, width, [alpha])
         constant = np.array([quantile(values, weight, alpha) for values, weight in found])
         losses = partial(_against, alpha=alpha, constant=constant)

@@ -13,7 +13,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.documented import one_pass_metric
+from daskml_kit.metrics.documented import one_pass_metric, with_parts
 from daskml_kit.metrics.inputs import in_memory_by, reduce_scores, require_rows
 from daskml_kit.numerics.deviance import generator
 from daskml_kit.reductions.class_losses import weights_of
@@ -24,6 +24,7 @@ from daskml_kit.reductions.residuals import Residuals, ResidualTotals, errors_of
 from daskml_kit.typing import Array
 
 
+@with_parts(lambda options: _mean_parts(_squared, **options))
 @in_memory_by(sklearn.metrics.mean_squared_error)
 def mean_squared_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
@@ -62,6 +63,7 @@ def mean_squared_error(
     return _mean_error(_squared, y_true, y_pred, sample_weight, multioutput, compute)
 
 
+@with_parts(lambda options: _mean_parts(_root_squared, **options))
 @in_memory_by(sklearn.metrics.root_mean_squared_error)
 def root_mean_squared_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
@@ -95,6 +97,7 @@ def root_mean_squared_error(
     return _mean_error(_root_squared, y_true, y_pred, sample_weight, multioutput, compute)
 
 
+@with_parts(lambda options: _mean_parts(_absolute, **options))
 @in_memory_by(sklearn.metrics.mean_absolute_error)
 def mean_absolute_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
@@ -143,7 +146,13 @@ def _absolute(total: ResidualTotals) -> Array:
 def _mean_error(
     error: Callable[[ResidualTotals], Array], y_true: Any, y_pred: Any, weight: Any, multioutput: Any, compute: bool
 ) -> Any:
-    return reduce_scores(Residuals(), partial(_average_error, error, multioutput), y_true, y_pred, weight, compute)
+    return reduce_scores(*_mean_parts(error, multioutput), y_true, y_pred, weight, compute)
+
+
+def _mean_parts(
+    error: Callable[[ResidualTotals], Array], multioutput: Any = "uniform_average"
+) -> tuple[Reduction, Callable[[Any], Any]]:
+    return Residuals(), partial(_average_error, error, multioutput)
 
 
 def _average_error(error: Callable[[ResidualTotals], Array], multioutput: Any, total: ResidualTotals) -> float | Array:
@@ -151,6 +160,7 @@ def _average_error(error: Callable[[ResidualTotals], Array], multioutput: Any, t
     return over_outputs(error(total), multioutput)
 
 
+@with_parts(lambda options: _r2_parts(**options))
 @in_memory_by(sklearn.metrics.r2_score)
 def r2_score(
     y_true: Any,
@@ -189,8 +199,13 @@ def r2_score(
     >>> r2_score(da.from_array([1.0, 2.0, 3.0], chunks=2), [1.0, 2.0, 2.0])
     0.5
     """
-    finish = partial(_r2, multioutput=multioutput, force_finite=force_finite)
-    return reduce_scores(Residuals(), finish, y_true, y_pred, sample_weight, compute)
+    return reduce_scores(*_r2_parts(multioutput, force_finite), y_true, y_pred, sample_weight, compute)
+
+
+def _r2_parts(
+    multioutput: Any = "uniform_average", force_finite: bool = True
+) -> tuple[Reduction, Callable[[Any], Any]]:
+    return Residuals(), partial(_r2, multioutput=multioutput, force_finite=force_finite)
 
 
 def _r2(total: ResidualTotals, multioutput: Any, force_finite: bool) -> float | Array:
@@ -243,6 +258,7 @@ explained_variance_score = one_pass_metric(
 )
 
 
+@with_parts(lambda options: _d2_parts(**options))
 @in_memory_by(sklearn.metrics.d2_tweedie_score)
 def d2_tweedie_score(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, power: float = 0, compute: bool = True
@@ -282,9 +298,13 @@ def d2_tweedie_score(
     >>> round(d2_tweedie_score(da.from_array([1.0, 2.0, 4.0], chunks=2), [1.0, 2.0, 3.0], power=1), 6)
     0.84933
     """
+    return reduce_scores(*_d2_parts(power), y_true, y_pred, sample_weight, compute)
+
+
+def _d2_parts(power: float = 0) -> tuple[Reduction, Callable[[Any], Any]]:
     if 0 < power < 1:
         raise DataError(f"power: expected at most 0 or at least 1, got {power}")
-    return reduce_scores(Residuals(power), partial(_d2, power=power), y_true, y_pred, sample_weight, compute)
+    return Residuals(power), partial(_d2, power=power)
 
 
 def _d2(total: ResidualTotals, power: float) -> float:

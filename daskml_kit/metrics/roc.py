@@ -37,7 +37,8 @@ def roc_auc_score(
     max_fpr: float | None = None,
     multi_class: str = "raise",
     labels: Any = None,
-) -> float | Array:
+    compute: bool = True,
+) -> Any:
     """Area under the ROC curve: the probability that a positive scores above a negative, ties by half.
 
     On Dask the result is exact up to rounding with at most 2**20 distinct scores. With more, scores are grouped, the
@@ -60,6 +61,8 @@ def roc_auc_score(
         Each class against the rest, or each pair of classes.
     labels : array-like of shape (n_classes,), optional
         The sorted labels of the columns; without them more than two classes take a pass to find them.
+    compute : bool, default True
+        False gives a Delayed of one column's area in one pass, in place of the number.
 
     Returns
     -------
@@ -92,12 +95,21 @@ def roc_auc_score(
     if truth.ndim == 2 or scores.ndim == 2:
         if max_fpr not in (None, 1):
             raise ValueError(f"max_fpr={max_fpr!r}: the area of several columns is the full one; leave None")
+        if not compute:
+            raise ValueError("compute=False: expected one column of y_score")
         return _of_columns(truth, scores, sample_weight, **options)
-    if max_fpr not in (None, 1):
-        finish = partial(score_cells, theirs=sklearn.metrics.roc_auc_score, options={"max_fpr": max_fpr})
-        return float(reduce_scores(RankCounts(CAP), finish, truth, scores, sample_weight, True, "y_score"))
-    with open_scores(truth, scores, sample_weight, name="y_score") as engine:
-        return float(_areas(engine, None)[0].value())
+    if max_fpr in (None, 1) and compute:
+        with open_scores(truth, scores, sample_weight, name="y_score") as engine:
+            return float(_areas(engine, None)[0].value())
+    finish = partial(_of_one_pass, max_fpr=max_fpr)
+    return reduce_scores(RankCounts(CAP), finish, truth, scores, sample_weight, compute, "y_score")
+
+
+def _of_one_pass(totals: RankingTotals, max_fpr: float | None) -> float:
+    require_rows(totals.n_rows, 1)
+    if max_fpr in (None, 1) and len(totals.labels) > 1:
+        return _area(totals.rankings[0], 0, 1)
+    return float(score_cells(totals, sklearn.metrics.roc_auc_score, {"max_fpr": max_fpr}))
 
 
 def _of_columns(

@@ -57,10 +57,13 @@ def _row_mean(theirs: Callable[..., Any], inner: Callable[..., Any] | None = Non
 
 def _labeled_mean(theirs: Callable[..., Any]) -> Callable[..., Any]:
     """Return a metric that has to know all labels, of which a block may lack some."""
-    name = list(signature(theirs).parameters)[1]
+    known = signature(theirs).parameters
+    name = list(known)[1]
 
     def on_dask(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
         options = dict(given)
+        if "k" in known and column(y_pred, name).ndim == 1:
+            raise ValueError(f"{name} on Dask: expected a column for each label; of two labels use accuracy_score")
         weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
         finish = partial(mean_of, normalize=options.pop("normalize", True))
         labels = options["labels"] = _labels(y_true, y_pred, options.get("labels"), name)

@@ -106,7 +106,11 @@ def _precisions(total: RankingTotals, average: str | None) -> float | Array:
     return averaged(values, masses, "macro" if average == "micro" else average)
 
 
-average_precision_score = documented_by(sklearn.metrics.average_precision_score, _average_precision, NOTE)
+average_precision_score = documented_by(
+    sklearn.metrics.average_precision_score,
+    _average_precision,
+    f"{NOTE} The average precision is that of these points.",
+)
 det_curve = _curve(sklearn.metrics.det_curve)
 precision_recall_curve = _curve(sklearn.metrics.precision_recall_curve)
 roc_curve = _curve(sklearn.metrics.roc_curve)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import sklearn.metrics
 
 from daskml_kit.metrics import cluster_agreement, label_metrics, order_statistics, row_means, score_curves
-from daskml_kit.metrics.classification import brier_score_loss, log_loss
+from daskml_kit.metrics.classification import brier_score_loss, d2_brier_score, d2_log_loss_score, log_loss
 from daskml_kit.metrics.regression import (
     explained_variance_score,
     mean_absolute_error,
@@ -120,6 +120,8 @@ def _table() -> dict[str, Any]:
     likely: dict[str, Any] = {"response_method": "predict_proba"}
     found["neg_log_loss"] = make_scorer(log_loss, greater_is_better=False, **likely)
     found["neg_brier_score"] = make_scorer(brier_score_loss, greater_is_better=False, **likely)
+    found["d2_log_loss_score"] = make_scorer(d2_log_loss_score, **likely)
+    found["d2_brier_score"] = make_scorer(d2_brier_score, **likely)
     found["average_precision"] = make_scorer(score_curves.average_precision_score, response_method=DECIDES)
     found["top_k_accuracy"] = make_scorer(row_means.top_k_accuracy_score, response_method=DECIDES)
     found["roc_auc"] = make_scorer(roc_auc_score, response_method=DECIDES)

@@ -22,6 +22,8 @@ from daskml_kit.typing import Array
 EXPONENT_SHIFT = 52
 N_REGIONS = 2**12
 NO_SHIFT = np.zeros(N_REGIONS, np.uint64)
+BIN_SHIFT = EXPONENT_SHIFT - 7
+"""Bits that `bin_values` drops: cells are at most a 128th as wide as their values are large."""
 MANY = 2**16
 """Cells from which compiled loops pay, which take a moment to load."""
 FULL_SHIFT = np.full(N_REGIONS, EXPONENT_SHIFT, np.uint64)
@@ -75,16 +77,30 @@ def scores_of(keys: Array) -> Array:
 def rank(scores: Array, codes: Array, weight: Array, n_labels: int) -> Ranking:
     """Return the exact ranking of ``scores`` (n,), whose labels are ``codes`` (n,) below ``n_labels``."""
     keys = order_keys(scores)
-    if len(keys) < MANY:
-        order = np.argsort(keys, kind="stable")
-    else:
+    if len(keys) >= MANY:
         from daskml_kit.numerics import compiled  # as in csr: only where much is to do
 
-        order = compiled.radix_order(keys)
+        low, mass = compiled.rank_keys(keys, codes, weight, n_labels)
+        return Ranking(low, low, mass, NO_SHIFT)
+    order = np.argsort(keys, kind="stable")
     keys = keys[order]
     mass = np.zeros((len(keys), n_labels))
     mass[np.arange(len(keys)), codes[order]] = weight[order]
     return _grouped(keys, keys, mass, NO_SHIFT)
+
+
+def bin_values(values: Array, weight: Array) -> Ranking:
+    """Return the ranking of finite ``values`` of one label in cells of their leading bits, without sorting them.
+
+    Each cell reaches from the least to the greatest key with its bits, whatever values are there.
+    """
+    cells = (order_keys(values) >> np.uint64(BIN_SHIFT)).astype(np.int64)
+    first = int(cells.min(initial=1 << 62))
+    mass = np.bincount(cells - first, weight)
+    found = np.flatnonzero(np.bincount(cells - first))
+    low = (found + (first if len(found) else 0)).astype(np.uint64) << np.uint64(BIN_SHIFT)
+    high = low | np.uint64((1 << BIN_SHIFT) - 1)
+    return Ranking(low, high, mass[found][:, None], np.full(N_REGIONS, BIN_SHIFT, np.uint64))
 
 
 def merge(a: Ranking, b: Ranking) -> Ranking:

@@ -496,9 +496,9 @@ DIGIT = 11
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def radix_order(keys: Array) -> Array:
-    """Return the stable order of 64-bit unsigned ``keys``; digits that all keys share are passed over."""
+    """Return the stable order of 64-bit unsigned ``keys``, at most 2**32; digits that all share are passed over."""
     n, mask = len(keys), np.uint64((1 << DIGIT) - 1)
-    order, sorted_keys = np.arange(n), keys.copy()
+    order, sorted_keys = np.arange(n).astype(np.uint32), keys.copy()
     other_order, other_keys = np.empty_like(order), np.empty_like(sorted_keys)
     for digit in range(0, 64, DIGIT):
         counts = np.zeros((1 << DIGIT) + 1, np.int64)
@@ -516,6 +516,20 @@ def radix_order(keys: Array) -> Array:
         order, other_order = other_order, order
         sorted_keys, other_keys = other_keys, sorted_keys
     return order
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def rank_keys(keys: Array, codes: Array, weight: Array, n_labels: int) -> tuple[Array, Array]:
+    """Return the distinct ``keys`` in order, and of each the weight of each label."""
+    order = radix_order(keys)
+    low, mass, n = np.empty(len(keys), np.uint64), np.zeros((len(keys), n_labels)), 0
+    for i in range(len(keys)):
+        row = order[i]
+        if n == 0 or keys[row] != low[n - 1]:
+            low[n] = keys[row]
+            n += 1
+        mass[n - 1, codes[row]] += weight[row]
+    return low[:n].copy() if 2 * n < len(keys) else low[:n], mass[:n].copy() if 2 * n < len(keys) else mass[:n]
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -549,4 +563,6 @@ def merge_cells(
             for label in range(n_labels):
                 mass[n, label] = own[row, label]
             n, last = n + 1, cell
-    return low[:n].copy(), high[:n].copy(), mass[:n].copy()
+    if 2 * n < n_a + n_b:  # else a copy would take longer than the rest
+        return low[:n].copy(), high[:n].copy(), mass[:n].copy()
+    return low[:n], high[:n], mass[:n]

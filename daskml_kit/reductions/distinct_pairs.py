@@ -128,7 +128,7 @@ def _coded(values: Array, name: str, index: int) -> tuple[Array, Array]:
 
 def _sums(codes: Array, n_codes: int, mass: Array | None) -> tuple[Array, Array]:
     """Return the codes that occur, in order, and the mass of each."""
-    if n_codes <= FEW * 64:
+    if n_codes <= max(FEW * 64, 16 * len(codes)):
         counts = np.bincount(codes, minlength=n_codes)
         occur = np.flatnonzero(counts)
         return occur, (counts if mass is None else np.bincount(codes, mass, minlength=n_codes))[occur]

@@ -15,10 +15,11 @@ from daskml_kit.typing import Array
 
 
 class SampledRows(NamedTuple):
-    """Sampled rows, in the order of the data, their weights if there are any, and the number of rows that there are."""
+    """Sampled rows, in the order of the data, their targets and weights if any, and the number of rows that there are."""
 
     rank: Array
     X: Any
+    y: Array | None
     weight: Array | None
     n_rows: int
 
@@ -46,15 +47,19 @@ class RowSample(SingleReduction):
         rank = np.random.default_rng((self.seed, block.index)).random(block.n_rows)
         kept = self._kept(rank)
         some = rows_of(block, kept)
-        return SampledRows(rank[kept], some.X, some.weight, block.n_rows)
+        return SampledRows(rank[kept], some.X, some.y, some.weight, block.n_rows)
 
     def combine(self, a: SampledRows, b: SampledRows) -> SampledRows:
         rank, X = np.concatenate([a.rank, b.rank]), join_rows(a.X, b.X)
         kept = self._kept(rank)
-        weight = None if a.weight is None or b.weight is None else np.concatenate([a.weight, b.weight])[kept]
-        return SampledRows(rank[kept], X[kept], weight, a.n_rows + b.n_rows)
+        y, weight = (_joined(one, other, kept) for one, other in ((a.y, b.y), (a.weight, b.weight)))
+        return SampledRows(rank[kept], X[kept], y, weight, a.n_rows + b.n_rows)
 
     def _kept(self, rank: Array) -> Array:
         if len(rank) <= self.n_rows:
             return np.arange(len(rank))
         return np.sort(np.argpartition(rank, self.n_rows)[: self.n_rows])
+
+
+def _joined(one: Array | None, other: Array | None, kept: Array) -> Array | None:
+    return None if one is None or other is None else np.concatenate([one, other])[kept]

@@ -70,6 +70,16 @@ def test_searches_share_passes(ours, theirs, grid, y, names, own):
         np.testing.assert_allclose(found.cv_results_[key], expected.cv_results_[key], rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["mean_squared_error", "mean_absolute_error", "r2_score", "d2_tweedie_score"])
+def test_our_metrics_of_numbers_share_passes_too(name):
+    scorer = metrics.make_scorer(getattr(metrics, name), greater_is_better="score" in name)
+    found = GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2, scoring=scorer).fit(lazy(X), lazy(AMOUNTS))
+    peer = sklearn.metrics.make_scorer(getattr(sklearn.metrics, name), greater_is_better="score" in name)
+    grid = sklearn.model_selection.GridSearchCV(sklearn.linear_model.Ridge(), {"alpha": [1.0]}, cv=2, scoring=peer)
+    assert "share passes" in str(found.plan_)
+    assert found.best_score_ == pytest.approx(grid.fit(X, AMOUNTS).best_score_, rel=1e-9)
+
+
 def test_a_score_that_the_labels_do_not_have():
     search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2, scoring="f1")
     with (
@@ -83,7 +93,7 @@ def task_of(name):
     """Return a model and targets that suit a scorer."""
     if "deviance" in name or "log_error" in name:
         return PoissonRegressor(), AMOUNTS
-    if name.startswith(("neg_m", "neg_root", "d2", "r2", "explained")):
+    if name.startswith(("neg_m", "neg_root", "d2_a", "r2", "explained")):
         return Ridge(), AMOUNTS
     return LogisticRegression(), CODES if "ov" in name or name == "top_k_accuracy" else (CODES > 0).astype(int)
 
