@@ -15,7 +15,7 @@ from daskml_kit.typing import Array
 
 
 class SampledRows(NamedTuple):
-    """Sampled rows, in the order of the data, their targets and weights if any, and the number of rows that there are."""
+    """Sampled rows in the order of the data, their targets and weights if any, and the number of all rows."""
 
     rank: Array
     X: Any
