@@ -1,6 +1,7 @@
 """Clustering with scikit-learn's objectives, parameters and answers."""
 
+from daskml_kit.cluster.bisecting_k_means import BisectingKMeans
 from daskml_kit.cluster.k_means import KMeans
 from daskml_kit.cluster.mini_batch_k_means import MiniBatchKMeans
 
-__all__ = ["KMeans", "MiniBatchKMeans"]
+__all__ = ["BisectingKMeans", "KMeans", "MiniBatchKMeans"]
