@@ -3,5 +3,6 @@
 from daskml_kit.cluster.bisecting_k_means import BisectingKMeans
 from daskml_kit.cluster.k_means import KMeans
 from daskml_kit.cluster.mini_batch_k_means import MiniBatchKMeans
+from daskml_kit.cluster.spectral import SpectralClustering
 
-__all__ = ["BisectingKMeans", "KMeans", "MiniBatchKMeans"]
+__all__ = ["BisectingKMeans", "KMeans", "MiniBatchKMeans", "SpectralClustering"]
