@@ -12,7 +12,7 @@ import scipy.sparse as sp
 import sklearn.cluster
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
-from daskml_kit.cluster.base import CentersModel, check_start, first_centers, pilot_centers
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.nearest import ClusterTotals, InBranch, Nearest, Totals
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -91,9 +91,11 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         sample: DataSummary
-        sample, spread = yield Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state)), Moments()
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        sample, spread = yield (
+            Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), to_draw=True),
+            Moments(),
+        )
+        check_rows(sample, self.n_clusters)
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
         draw = random_state_of(self.random_state)
         center = spread.mean - shift
@@ -124,7 +126,9 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
             own = np.flatnonzero(nearest.assign(X)[1] == side)
             X, weight = X[own], weight[own]
         if len(weight) < min(FEW_ROWS, leaf.n_rows):
-            more: DataSummary = yield view.ask(Summary(False, SAMPLE_ROWS, spec.n_blocks, int(draw.randint(2**31 - 1))))
+            more: DataSummary = yield view.ask(
+                Summary(False, SAMPLE_ROWS, spec.n_blocks, int(draw.randint(2**31 - 1)), to_draw=True)
+            )
             X, weight = more.sample_X, more.sample_weight
         starts = {at: first_centers(self.init, X, weight, 2, shift, draw) for at in range(self.n_init)}
         if len(weight) < leaf.n_rows:

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import constructor
-from daskml_kit.cluster.base import CentersModel, check_start, first_centers, pilot_centers
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
@@ -90,9 +90,11 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         sample: DataSummary
-        sample, spread = yield Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state)), Moments()
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        sample, spread = yield (
+            Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), to_draw=True),
+            Moments(),
+        )
+        check_rows(sample, self.n_clusters)
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
         tol, draw = self.tol * float(np.mean(spread.variance)), random_state_of(self.random_state)
         if self._is_scalable():
@@ -102,7 +104,7 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
             starts = {
                 at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
             }
-            if self._draws_start() and len(sample.sample_weight) < sample.n_rows:
+            if self._draws_start() and not sample.is_complete:
                 starts = pilot_centers(starts, *rows, shift, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from daskml_kit.arguments import check_number, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, genuine_class, restored
-from daskml_kit.cluster.base import CentersModel, check_start
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.moments import Moments
@@ -150,26 +150,27 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
         rows = max(SAMPLE_ROWS, BATCHES * self.batch_size)
         draw = random_state_of(self.random_state)
         sample: DataSummary
-        sample, spread = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state)), Moments()
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        sample, spread = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state), to_draw=True), Moments()
+        check_rows(sample, self.n_clusters)
         twin = genuine_class(type(self))(**self._sklearn_parameters(genuine_class(type(self))))
-        twin.set_params(compute_labels=False)
-        whole = len(sample.sample_weight) == sample.n_rows
+        whole = sample.is_complete
         with threadpool_limits(1, user_api="openmp"):  # threads that wait for each other in so small steps take longer
-            twin.set_params(max_iter=self.max_iter if whole else 1)
+            twin.set_params(max_iter=self.max_iter if whole else 1, compute_labels=True)  # else a single step fails
             twin.fit(sample.sample_X, sample_weight=sample.sample_weight)
         inertia = float(twin.inertia_)
         if not whole:
+            twin.set_params(compute_labels=False)
             tol = self.tol * float(np.mean(spread.variance))
             ending = Ending(self.batch_size / sample.n_rows, tol, self.max_no_improvement)
             n_steps = self.max_iter * sample.n_rows // self.batch_size
             while not ending.ended and twin.n_steps_ < n_steps:
-                more: DataSummary = yield Summary(False, rows, spec.n_blocks, int(draw.randint(2**31 - 1)))
+                more: DataSummary = yield Summary(
+                    False, rows, spec.n_blocks, int(draw.randint(2**31 - 1)), to_draw=True
+                )
                 self._take_steps(twin, more, draw, ending, n_steps)
             twin.n_iter_ = math.ceil(twin.n_steps_ * self.batch_size / sample.n_rows)
             inertia = ending.smoothed * sample.weight
-        fitted = {name: value for name, value in vars(twin).items() if name not in self.get_params()}
+        fitted = {name: value for name, value in vars(twin).items() if name not in (*self.get_params(), "labels_")}
         if self.compute_labels:
             shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
             found: Clusters = yield Nearest(twin.cluster_centers_ - shift, shift)

@@ -9,9 +9,10 @@ import sklearn.cluster
 from sklearn.base import clone
 from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 
-from daskml_kit.arguments import check_choice, check_mapping, check_number, random_state_of
+from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, constructor, restored
 from daskml_kit.blockwise import map_rows
+from daskml_kit.cluster.base import check_rows
 from daskml_kit.cluster.k_means import KMeans
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
@@ -71,7 +72,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     kernel_params : dict, optional
         Further arguments of the kernel.
     n_jobs : int, optional
-        Threads of k-means where there is no cluster.
+        Threads of the passes before k-means where there is no cluster.
     verbose : bool, default False
         Whether to print a line for each pass.
     persist_embedding : bool, default False
@@ -162,8 +163,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         rows = max(SAMPLE_ROWS, self.n_components)
         sample: DataSummary = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state))
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        check_rows(sample, self.n_clusters)
         n_rows = len(sample.sample_weight)
         chosen = random_state_of(self.random_state).choice(n_rows, min(self.n_components, n_rows), replace=False)
         landmarks, kernel = sample.sample_X[np.sort(chosen)], self._kernel()
@@ -187,9 +187,12 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
 
     def _assigner(self) -> Any:
         if isinstance(self.assign_labels, str):
-            own = {"n_init": self.n_init, "random_state": self.random_state}
-            return KMeans(**{"n_clusters": self.n_clusters, **own, **(self.kmeans_params or {})})
-        return clone(self.assign_labels).set_params(**(self.kmeans_params or {}))
+            model = KMeans(
+                self.n_clusters, n_init=self.n_init, random_state=self.random_state, verbose=int(self.verbose)
+            )
+        else:
+            model = clone(self.assign_labels)
+        return model.set_params(**(self.kmeans_params or {}))
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         labels = self.assign_labels if isinstance(self.assign_labels, str) else "kmeans"
@@ -219,10 +222,14 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
         check_number("gamma", self.gamma, low=0)
         check_number("degree", self.degree, low=0)
         check_number("coef0", self.coef0, low=-np.inf)
+        if not isinstance(self.n_init, str) or self.n_init != "auto":
+            check_number("n_init", self.n_init, low=1, integer=True)
         for name in ("kernel_params", "kmeans_params"):
-            if getattr(self, name) is not None:
-                check_mapping(name, getattr(self, name))
+            if not isinstance(getattr(self, name), dict | None):
+                raise ValueError(f"{name}: expected a dict or None, got {getattr(self, name)!r}")
         if isinstance(self.assign_labels, str):
             check_choice("assign_labels", self.assign_labels, ("kmeans",))
         elif not hasattr(self.assign_labels, "fit"):
             raise ValueError(f"assign_labels: expected 'kmeans' or an estimator, got {self.assign_labels!r}")
+        with naming("kmeans_params"):
+            self._assigner()

@@ -47,6 +47,11 @@ class DataSummary(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the sample has all rows."""
+        return len(self.sample_weight) == self.n_rows
+
     def thinned(self, step: int) -> DataSummary:
         """Return the same with every so many rows of the sample, in memory of their own."""
         weight = self.sample_weight[::step]
@@ -66,7 +71,8 @@ class Summary(SingleReduction):
 
     A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
     estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
-    error, unless ``missing`` values are filled in later.
+    error, unless ``missing`` values are filled in later. ``to_draw`` says that a fit draws rows of the sample, also one
+    on some of the rows: that has all of them where the sample has.
     """
 
     labeled: bool
@@ -75,6 +81,7 @@ class Summary(SingleReduction):
     seed: int = 0
     missing: bool = False
     share: float = 1.0
+    to_draw: bool = False
 
     answer_type: ClassVar[type[DataSummary]] = DataSummary
 

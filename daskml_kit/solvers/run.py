@@ -241,7 +241,8 @@ class Driver:
                 return None
             ids = tuple(range(self.n_ids[column])) if subset is None else subset.ids
             if subset is not None and isinstance(reduction, Summary):  # its fits start elsewhere: samples may be small
-                partials = [part.thinned(self.n_ids[column]) for part in partials]
+                drawn = reduction.to_draw and all(part.is_complete for part in partials)
+                partials = partials if drawn else [part.thinned(self.n_ids[column]) for part in partials]
             answers[name] = answer_for(reduction, partials, ids)
         return answers[name]
 
