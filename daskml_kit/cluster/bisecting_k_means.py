@@ -14,7 +14,7 @@ import sklearn.cluster
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.nearest import ClusterTotals, InBranch, Nearest, Totals
+from daskml_kit.reductions.nearest import ClusterSizes, InBranch, Nearest, Sizes
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep
@@ -99,7 +99,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
         draw = random_state_of(self.random_state)
         center = spread.mean - shift
-        (total,) = yield (ClusterTotals(Nearest(center[None], shift)),)
+        (total,) = yield (ClusterSizes(Nearest(center[None], shift)),)
         root = SimpleNamespace(center=center, left=None, right=None)
         leaves = [Leaf(root, (), int(total.n_rows[0]), float(total.inertia[0]))]
         while len(leaves) < self.n_clusters:
@@ -139,12 +139,12 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         for other in ended.values():
             best = other if other.inertia < best.inertia * (1 - 1e-6) else best
         nearest = Nearest(best.centers - shift, shift)
-        totals: Totals = yield view.ask(ClusterTotals(nearest))
+        sizes: Sizes = yield view.ask(ClusterSizes(nearest))
         found = []
         for side, center in enumerate(nearest.centers):
             node = SimpleNamespace(center=center, left=None, right=None)
             path = (*leaf.path, (nearest, side))
-            found.append(Leaf(node, path, int(totals.n_rows[side]), float(totals.inertia[side])))
+            found.append(Leaf(node, path, int(sizes.n_rows[side]), float(sizes.inertia[side])))
         leaf.node.left, leaf.node.right = found[0].node, found[1].node
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse as sp
 import sklearn.cluster
 from threadpoolctl import threadpool_limits
 
-from daskml_kit.arguments import check_number, random_state_of
+from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, genuine_class, restored
 from daskml_kit.cluster.base import CentersModel, check_rows, check_start
 from daskml_kit.data.collections import is_dask
@@ -109,7 +110,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
         with restored(self):
             check_common(self)
             self._check_parameters()
-            super(DaskEstimator, self).fit(X, y, sample_weight)
+            super(DaskEstimator, self).fit(X, y, _as_weights(sample_weight))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -143,7 +144,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
             for name, held in vars(self).items():  # which a step writes into
                 if isinstance(held, np.ndarray) and name not in self.get_params():
                     setattr(self, name, held.copy())
-            super().partial_fit(X, y, sample_weight)
+            super().partial_fit(X, y, _as_weights(sample_weight))
         return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
@@ -201,6 +202,14 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
         for name in ("tol", "reassignment_ratio"):
             check_number(name, getattr(self, name), low=0)
         check_start(self.init, self.n_init, ("k-means++", "random"))
+
+
+def _as_weights(sample_weight: Any) -> Any:
+    """Return weights as numbers; raise where they are none by an error that names them."""
+    if sample_weight is None or isinstance(sample_weight, numbers.Real):
+        return sample_weight
+    with naming("sample_weight"):
+        return np.asarray(sample_weight, dtype=np.float64)
 
 
 class Ending:

@@ -86,7 +86,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     assign_labels_ : estimator
         The fitted k-means.
     eigenvalues_ : array of shape (n_clusters,)
-        The largest eigenvalues of the normalized affinities, descending; fewer of fewer distinct rows.
+        The largest eigenvalues of the normalized affinities, descending; fewer of fewer distinct landmarks.
     profile_ : daskml_kit.engines.engine.Profile
         Of the passes before k-means, which has its own.
 
@@ -167,8 +167,6 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
         n_rows = len(sample.sample_weight)
         chosen = random_state_of(self.random_state).choice(n_rows, min(self.n_components, n_rows), replace=False)
         landmarks, kernel = sample.sample_X[np.sort(chosen)], self._kernel()
-        if len(chosen) < self.n_clusters:
-            raise ValueError(f"n_components={self.n_components} should be >= n_clusters={self.n_clusters}.")
         sums: Array = yield KernelSums(kernel, landmarks)
         affinity = kernel(landmarks, landmarks)
         if not np.isfinite(affinity).all() or (sums <= 0).any():

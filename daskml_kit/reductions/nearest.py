@@ -164,15 +164,15 @@ def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> 
     return [Clusters(sums[i:j] - np.outer(weights[i:j], own), weights[i:j], total) for i, j, own, total in cuts]
 
 
-class Totals(NamedTuple):
-    """Rows of each cluster, and their weighted sum of squared distances from the center."""
+class Sizes(NamedTuple):
+    """Number of rows of each cluster, and their weighted sum of squared distances from the center."""
 
     n_rows: Array
     inertia: Array
 
 
 @dataclass(frozen=True, eq=False)
-class ClusterTotals(SingleReduction):
+class ClusterSizes(SingleReduction):
     """Number of rows and inertia of each cluster.
 
     Parameters
@@ -182,18 +182,18 @@ class ClusterTotals(SingleReduction):
 
     nearest: Nearest
 
-    answer_type: ClassVar[type[Totals]] = Totals
+    answer_type: ClassVar[type[Sizes]] = Sizes
 
-    def chunk(self, block: Block) -> Totals:
+    def chunk(self, block: Block) -> Sizes:
         k = len(self.nearest.centers)
         n_rows, inertia = np.zeros(k, np.int64), np.zeros(k)
         for _, labels, distances, weights in _assigned(self.nearest, block):
             n_rows += np.bincount(labels, minlength=k)
             inertia += np.bincount(labels, distances * weights, minlength=k)
-        return Totals(n_rows, inertia)
+        return Sizes(n_rows, inertia)
 
-    def combine(self, a: Totals, b: Totals) -> Totals:
-        return Totals(a.n_rows + b.n_rows, a.inertia + b.inertia)
+    def combine(self, a: Sizes, b: Sizes) -> Sizes:
+        return Sizes(a.n_rows + b.n_rows, a.inertia + b.inertia)
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ class DataSummary(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the sample has all rows."""
+        """True where the sample has all rows."""
         return len(self.sample_weight) == self.n_rows
 
     def thinned(self, step: int) -> DataSummary:

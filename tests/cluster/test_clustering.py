@@ -12,6 +12,7 @@ from sklearn.datasets import make_circles
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import KFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering, k_means, mini_batch_k_means
 from daskml_kit.cluster import bisecting_k_means as bisecting
@@ -147,6 +148,12 @@ def test_spectral_clusters_are_no_balls():
     assert type(model.to_sklearn()) is sklearn.cluster.SpectralClustering
 
 
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")  # one landmark, which a check wants
+@parametrize_with_checks([SpectralClustering(3, random_state=0)])
+def test_scikit_learns_checks_of_spectral_clustering(estimator, check):
+    check(estimator)
+
+
 def rbf(X, Y, gamma, **_):
     return np.exp(-gamma * ((X[:, None] - Y) ** 2).sum(axis=2))
 
@@ -162,7 +169,7 @@ def rbf(X, Y, gamma, **_):
         ({"kmeans_params": {"nope": 1}}, "kmeans_params"),
         ({"kernel_params": 1}, "kernel_params: expected a dict or None, got 1"),
         ({"affinity": "linear"}, "affinity: expected a kernel of positive sums"),
-        ({"n_components": 1}, "n_components=1 should be >= n_clusters=2"),
+        ({"n_components": 0}, "n_components: expected an integer of at least 1, got 0"),
         ({"n_clusters": 601}, "n_samples=600 should be >= n_clusters=601"),
     ],
     ids=str,
