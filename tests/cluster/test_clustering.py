@@ -16,8 +16,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering, k_means, mini_batch_k_means
 from daskml_kit.cluster import bisecting_k_means as bisecting
+from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.reductions import nearest
+from daskml_kit.reductions.nearest import Nearest
 
 rng = np.random.default_rng(0)
 CENTERS = rng.normal(size=(6, 3)) * 9
@@ -131,6 +134,27 @@ def test_drawn_starts_of_fused_fits_are_scikit_learns():
     )
     assert_allclose(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"], rtol=1e-6)
     assert found.best_estimator_.labels_.shape == (len(X),)
+
+
+@pytest.mark.parametrize("weight", [None, rng.integers(1, 4, 1200).astype(float)], ids=["alike", "weighted"])
+@pytest.mark.parametrize("fold", [np.arange(1200) // 400, rng.integers(0, 3, 1200)], ids=["runs", "mixed"])
+def test_sets_of_centers_are_served_by_one_reading(monkeypatch, weight, fold):
+    rows = np.asfortranarray(X + 1e4)
+    block = Block(rows, None, weight, fold=fold[:, None])
+    sets = [(rows[:2], None), (rows[5:10], (0, 2)), (rows[10:11], (1,)), (rows[20:24], (0, 2))]
+    asked = []
+    for centers, ids in sets:
+        shift = rows[np.isin(fold, ids or range(3))].mean(axis=0)
+        asked.append(Nearest(centers - shift, shift, 0, ids))
+    fused = asked[0].fuse(asked[1:])
+    plain = fused.finalize(fused.chunk(block))
+    monkeypatch.setattr(nearest, "MANY_PRODUCTS", 0)
+    for found, expected, (_, ids) in zip(fused.finalize(fused.chunk(block)), plain, sets, strict=True):
+        own = np.isin(fold, ids or range(3))
+        assert expected.weights.sum() == (own.sum() if weight is None else weight[own].sum())
+        assert_allclose(found.weights, expected.weights)
+        assert_allclose(found.sums, expected.sums, rtol=1e-9, atol=1e-6)
+        assert found.inertia == pytest.approx(expected.inertia, rel=1e-9)
 
 
 def test_spectral_clusters_are_no_balls():
