@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from daskml_kit.cluster import KMeans
+from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from daskml_kit.covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
 from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
 from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -74,6 +74,8 @@ class Row:
     rows: Any = field(default_factory=lambda: X)
     final: bool = True
     """Whether it has a score, so that a search may be over it alone."""
+    passes: int = 20
+    """Passes of a search, at most."""
     scaled: bool = True
     """Whether it takes rows that a scaler has made."""
     expected_failures: dict[str, str] = field(default_factory=dict)
@@ -132,6 +134,21 @@ TABLE = {
         {"mean_precision_prior": [1.0, 300.0]},
         weighted=False,
         sparse=False,
+    ),
+    "MiniBatchKMeans": Row(
+        MiniBatchKMeans(3, n_init=2, max_iter=5, random_state=0),
+        sklearn.cluster.MiniBatchKMeans(3, n_init=2, max_iter=5, random_state=0),
+        ("cluster_centers_", "inertia_", "n_iter_", "n_steps_"),
+        {"max_iter": [1, 5]},
+        expected_failures=dict.fromkeys(WEIGHTS, "batches are drawn from the rows, as scikit-learn's are"),
+    ),
+    "BisectingKMeans": Row(
+        BisectingKMeans(3, random_state=0),
+        sklearn.cluster.BisectingKMeans(3, random_state=0),
+        ("cluster_centers_", "inertia_"),
+        {"n_clusters": [2, 4]},
+        passes=80,
+        expected_failures=dict.fromkeys(WEIGHTS, "the first centers are drawn from the rows, as scikit-learn's are"),
     ),
     "PCA": Row(
         PCA(2),
@@ -391,7 +408,8 @@ def test_fused_searches_are_scikit_learns(row, scaled):
         return
     model, theirs, grid = clone(row.ours), clone(row.theirs), row.grid
     for name in {"init", "means_init"} & set(model.get_params()):  # of the rows as a scaler leaves them, too
-        model.set_params(**{name: np.eye(3, WIDTH)}), theirs.set_params(**{name: np.eye(3, WIDTH)})
+        if not isinstance(model.get_params()[name], str):
+            model.set_params(**{name: np.eye(3, WIDTH)}), theirs.set_params(**{name: np.eye(3, WIDTH)})
     if scaled:
         name = type(model).__name__.lower()
         model, theirs = (
@@ -407,7 +425,7 @@ def test_fused_searches_are_scikit_learns(row, scaled):
     with threadpool_limits(1):  # threads of BLAS wait for each other for most of the time
         expected = sklearn.model_selection.GridSearchCV(theirs, grid, cv=cv).fit(X, *targets)
     assert found.plan_.alone == {}
-    assert max(passes) <= 20
+    assert max(passes) <= row.passes
     for split in range(3):
         name = f"split{split}_test_score"
         assert_allclose(found.cv_results_[name], expected.cv_results_[name], rtol=1e-6)
@@ -604,6 +622,12 @@ def test_batches_of_incremental_components_are_the_blocks():
         (KMeans(0), "n_clusters: expected an integer of at least 1, got 0"),
         (KMeans(2, init=np.zeros((3, WIDTH))), "init: the shape of the initial centers"),
         (KMeans(2, algorithm="quick"), "algorithm: expected one of"),
+        (KMeans(2, init="k-means||", oversampling_factor=0), "oversampling_factor: expected a finite number above 0"),
+        (KMeans(2, init="k-means||", init_max_iter=0), "init_max_iter: expected an integer of at least 1, got 0"),
+        (MiniBatchKMeans(2, batch_size=0), "batch_size: expected an integer of at least 1, got 0"),
+        (MiniBatchKMeans(301), "n_samples=300 should be >= n_clusters=301"),
+        (BisectingKMeans(2, init=X[:2]), "init: expected 'k-means"),
+        (BisectingKMeans(301), "n_samples=300 should be >= n_clusters=301"),
         (PCA(5), "n_components=5 must be between 0 and"),
         (IncrementalPCA(5), "n_components=5 invalid for n_features=4"),
         (IncrementalPCA(2, svd_solver="quick"), "svd_solver: expected one of"),

@@ -10,6 +10,12 @@ from sklearn.cluster import kmeans_plusplus
 
 from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.base import DaskEstimator, restored
+from daskml_kit.data.block import Block
+from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.summary import DataSummary
+from daskml_kit.solvers.lloyd import lloyd
+from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array, Matrix
 
 
@@ -82,6 +88,24 @@ def first_centers(
             f"{n_clusters} or the number of features of the data {X.shape[1]}."
         )
     return centers
+
+
+def check_rows(found: DataSummary, n_clusters: int) -> None:
+    """Raise where there are fewer rows than clusters, or none has a weight."""
+    if found.n_rows < n_clusters:
+        raise ValueError(f"n_samples={found.n_rows} should be >= n_clusters={n_clusters}.")
+    if not found.weight > 0:
+        raise DataError("Sample weights must contain at least one non-zero number.")
+
+
+def pilot_centers(
+    starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, *, tol: float, max_iter: int
+) -> dict[int, Array]:
+    """Return the centers of the clusters of a sample, from each start: few passes over all rows are left from there."""
+    fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter) for at, start in starts.items()}
+    half = len(weight) // 2
+    with LocalEngine([Block(X[:half], None, weight[:half]), Block(X[half:], None, weight[half:], 1)]) as engine:
+        return {at: ended.centers for at, ended in run(engine, fits).items()}
 
 
 def check_start(init: Any, n_init: Any, names: tuple[str, ...]) -> None:

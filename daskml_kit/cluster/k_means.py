@@ -14,12 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import constructor
-from daskml_kit.cluster.base import CentersModel, check_start, first_centers
-from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
-from daskml_kit.solvers.run import lockstep, run
+from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.seeding import scalable_start
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
@@ -93,8 +92,7 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
         sample: DataSummary
         drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True)
         sample, spread = yield drawn, Moments()
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        check_rows(sample, self.n_clusters)
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
         tol, draw = self.tol * float(np.mean(spread.variance)), random_state_of(self.random_state)
         if self._is_scalable():
@@ -104,8 +102,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
             starts = {
                 at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
             }
-            if self._draws_start() and len(sample.sample_weight) < sample.n_rows:
-                starts = self._pilot_centers(starts, sample, shift, tol)
+            if self._draws_start() and not sample.is_complete:
+                starts = pilot_centers(starts, *rows, shift, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
         )
@@ -119,14 +117,6 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
             )
         centers = best.centers.astype(spec.dtype, copy=False)
         return {"cluster_centers_": centers, "inertia_": best.inertia, "n_iter_": best.n_iter}
-
-    def _pilot_centers(
-        self, starts: dict[int, Array], sample: DataSummary, shift: Array, tol: float
-    ) -> dict[int, Array]:
-        """Return the centers of the sample's clusters from each start, from which few passes over all rows are left."""
-        fits = {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
-        with LocalEngine(sample.as_blocks(2)) as engine:
-            return {at: ended.centers for at, ended in run(engine, fits).items()}
 
     def _draws_start(self) -> bool:
         return callable(self.init) or isinstance(self.init, str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any, Self
 
 import numpy as np
@@ -10,9 +11,9 @@ import scipy.sparse as sp
 import sklearn.cluster
 from threadpoolctl import threadpool_limits
 
-from daskml_kit.arguments import check_number, random_state_of
+from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, genuine_class, restored
-from daskml_kit.cluster.base import CentersModel, check_start
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.moments import Moments
@@ -109,7 +110,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
         with restored(self):
             check_common(self)
             self._check_parameters()
-            super(DaskEstimator, self).fit(X, y, sample_weight)
+            super(DaskEstimator, self).fit(X, y, _as_weights(sample_weight))
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -143,33 +144,32 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
             for name, held in vars(self).items():  # which a step writes into
                 if isinstance(held, np.ndarray) and name not in self.get_params():
                     setattr(self, name, held.copy())
-            super().partial_fit(X, y, sample_weight)
+            super().partial_fit(X, y, _as_weights(sample_weight))
         return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         rows = max(SAMPLE_ROWS, BATCHES * self.batch_size)
         draw = random_state_of(self.random_state)
         sample: DataSummary
-        sample, spread = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state)), Moments()
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        sample, spread = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state), starts=True), Moments()
+        check_rows(sample, self.n_clusters)
         twin = genuine_class(type(self))(**self._sklearn_parameters(genuine_class(type(self))))
-        twin.set_params(compute_labels=False)
-        whole = len(sample.sample_weight) == sample.n_rows
+        whole = sample.is_complete
         with threadpool_limits(1, user_api="openmp"):  # threads that wait for each other in so small steps take longer
-            twin.set_params(max_iter=self.max_iter if whole else 1)
+            twin.set_params(max_iter=self.max_iter if whole else 1, compute_labels=True)  # else a single step fails
             twin.fit(sample.sample_X, sample_weight=sample.sample_weight)
         inertia = float(twin.inertia_)
         if not whole:
+            twin.set_params(compute_labels=False)
             tol = self.tol * float(np.mean(spread.variance))
             ending = Ending(self.batch_size / sample.n_rows, tol, self.max_no_improvement)
             n_steps = self.max_iter * sample.n_rows // self.batch_size
             while not ending.ended and twin.n_steps_ < n_steps:
-                more: DataSummary = yield Summary(False, rows, spec.n_blocks, int(draw.randint(2**31 - 1)))
+                more: DataSummary = yield Summary(False, rows, spec.n_blocks, int(draw.randint(2**31 - 1)), starts=True)
                 self._take_steps(twin, more, draw, ending, n_steps)
             twin.n_iter_ = math.ceil(twin.n_steps_ * self.batch_size / sample.n_rows)
             inertia = ending.smoothed * sample.weight
-        fitted = {name: value for name, value in vars(twin).items() if name not in self.get_params()}
+        fitted = {name: value for name, value in vars(twin).items() if name not in (*self.get_params(), "labels_")}
         if self.compute_labels:
             shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
             found: Clusters = yield Nearest(twin.cluster_centers_ - shift, shift)
@@ -200,6 +200,14 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
         for name in ("tol", "reassignment_ratio"):
             check_number(name, getattr(self, name), low=0)
         check_start(self.init, self.n_init, ("k-means++", "random"))
+
+
+def _as_weights(sample_weight: Any) -> Any:
+    """Return weights as numbers; raise where they are none by an error that names them."""
+    if sample_weight is None or isinstance(sample_weight, numbers.Real):
+        return sample_weight
+    with naming("sample_weight"):
+        return np.asarray(sample_weight, dtype=np.float64)
 
 
 class Ending:

@@ -66,8 +66,13 @@ def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Ke
     """Fit the sample of ``summary`` to about the accuracy that a sample of its size has."""
     n_rows = len(summary.sample_weight)
     weight = float(summary.sample_weight.sum())
+    cuts = [slice(n_rows * i // 4, n_rows * (i + 1) // 4) for i in range(4)]
+    y = summary.sample_y
+    blocks = [
+        Block(summary.sample_X[c], None if y is None else y[c], summary.sample_weight[c], i) for i, c in enumerate(cuts)
+    ]
     share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
-    with LocalEngine(summary.as_blocks()) as engine:
+    with LocalEngine(blocks) as engine:
         solvers = {k: _solver(replace(p, scale=1 / weight), summary, share) for k, p in problems.items()}
         results = run(engine, solvers)
     return {key: Pilot(result.w, _known(result.last.hess)) for key, result in results.items()}

@@ -39,6 +39,7 @@ class MixtureModel(DaskEstimator):
     """Mixture of normal distributions, fitted by expectation-maximization, a pass an iteration."""
 
     _score_is = "mean"
+    starts_from_whole = False
     _of_products: ClassVar[tuple[str, ...]] = ()
     """Kinds of covariances that need the products of all rows."""
     _entropies: ClassVar[bool] = False

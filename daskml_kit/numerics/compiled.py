@@ -490,6 +490,24 @@ def add_to_nearest(
             inertia[which] += total
 
 
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
+def write_nearest(rows: Array, shift: Array, centers: Array, labels: Array) -> None:
+    """Write the position of the center nearest to each row, less the shift, into ``labels``."""
+    n_rows, n_features = rows.shape
+    turned, halves = np.zeros((n_features, NEAR_LANES), centers.dtype), np.empty(len(centers), centers.dtype)
+    least, best = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
+    for k in range(len(centers)):
+        halves[k] = (centers[k] * centers[k]).sum() / 2
+    for start in range(0, n_rows, NEAR_LANES):
+        n = min(NEAR_LANES, n_rows - start)
+        for i in range(n):
+            for j in range(n_features):
+                turned[j, i] = rows[start + i, j] - shift[j]
+        choose_nearest(turned, centers, halves, 0, len(centers), least, best)
+        for i in range(n):
+            labels[start + i] = np.int64(best[i])
+
+
 DIGIT = 11
 """Bits of a key that one round of `radix_order` sorts by: its table of counts stays in the nearest cache."""
 

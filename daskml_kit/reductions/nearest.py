@@ -13,6 +13,7 @@ from sklearn.utils.extmath import row_norms
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import rows_by_id, tile_rows, tiles
+from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
@@ -144,7 +145,7 @@ def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> 
     """Do the same for all sets of centers at once, about the shift of the first."""
     from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
 
-    dtype = block.X.dtype if block.X.dtype == np.float32 else np.dtype(np.float64)
+    dtype = _precision(block.X)
     shift = members[0].shift
     apart = [each.shift - shift for each in members]
     centers = np.concatenate([each.centers + own for each, own in zip(members, apart, strict=True)]).astype(dtype)
@@ -161,6 +162,56 @@ def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> 
         compiled.add_to_nearest(own, shift.astype(dtype), weight, centers, bounds, sums, weights, inertia)
     cuts = list(zip(bounds, bounds[1:], apart, inertia.tolist(), strict=False))
     return [Clusters(sums[i:j] - np.outer(weights[i:j], own), weights[i:j], total) for i, j, own, total in cuts]
+
+
+class Sizes(NamedTuple):
+    """Number of rows of each cluster, and their weighted sum of squared distances from the center."""
+
+    n_rows: Array
+    inertia: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterSizes(SingleReduction):
+    """Number of rows and inertia of each cluster.
+
+    Parameters
+    ----------
+    nearest : Nearest
+    """
+
+    nearest: Nearest
+
+    answer_type: ClassVar[type[Sizes]] = Sizes
+
+    def chunk(self, block: Block) -> Sizes:
+        k = len(self.nearest.centers)
+        n_rows, inertia = np.zeros(k, np.int64), np.zeros(k)
+        for _, labels, distances, weights in _assigned(self.nearest, block):
+            n_rows += np.bincount(labels, minlength=k)
+            inertia += np.bincount(labels, distances * weights, minlength=k)
+        return Sizes(n_rows, inertia)
+
+    def combine(self, a: Sizes, b: Sizes) -> Sizes:
+        return Sizes(a.n_rows + b.n_rows, a.inertia + b.inertia)
+
+
+@dataclass(frozen=True, eq=False)
+class InBranch(Delegate):
+    """The result of ``reduction`` over the rows of one branch of a tree of bisections.
+
+    Parameters
+    ----------
+    path : tuple of (Nearest, int)
+        The bisections from the root, and the side of each that the rows are on.
+    """
+
+    path: tuple[tuple[Nearest, int], ...]
+
+    def view(self, block: Block) -> Block:
+        for nearest, side in self.path:
+            block = rows_of(block, np.flatnonzero(_labels(nearest, block) == side))
+        return block
 
 
 class FarRows(NamedTuple):
@@ -246,6 +297,23 @@ class DistanceSample(SingleReduction):
         rows, keys = (np.concatenate(pair) for pair in zip(a, b, strict=True))
         chosen = np.argsort(keys, kind="stable")[: self.n_rows]
         return DrawnRows(rows[chosen], keys[chosen])
+
+
+def _labels(nearest: Nearest, block: Block) -> Array:
+    """Return the position of the nearest center of each row."""
+    if not sp.issparse(block.X) and block.X.size * len(nearest.centers) >= MANY_PRODUCTS:
+        from daskml_kit.numerics import compiled  # see above
+
+        dtype, labels = _precision(block.X), np.empty(block.n_rows, np.int64)
+        shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
+        for rows in tiles(block.n_rows, NEAR_ROWS):
+            compiled.write_nearest(np.require(block.X[rows], dtype, ["C", "W"]), shift, centers, labels[rows])
+        return labels
+    return np.concatenate([np.empty(0, int), *(labels for _, labels, _, _ in _assigned(nearest, block))])
+
+
+def _precision(X: Array) -> np.dtype:
+    return X.dtype if X.dtype == np.float32 else np.dtype(np.float64)
 
 
 def _assigned(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, Array, Array]]:

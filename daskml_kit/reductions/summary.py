@@ -50,14 +50,10 @@ class DataSummary(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
-    def as_blocks(self, n_blocks: int = 4) -> list[Block]:
-        """Return the sample in some blocks, for threads, its weights as they stand for all rows."""
-        n_rows = len(self.sample_weight)
-        cuts = [slice(n_rows * i // n_blocks, n_rows * (i + 1) // n_blocks) for i in range(n_blocks)]
-        y = self.sample_y
-        return [
-            Block(self.sample_X[c], None if y is None else y[c], self.sample_weight[c], i) for i, c in enumerate(cuts)
-        ]
+    @property
+    def is_complete(self) -> bool:
+        """True where the sample has all rows."""
+        return len(self.sample_weight) == self.n_rows
 
     def thinned(self, step: int) -> DataSummary:
         """Return the same with every so many rows of the sample, in memory of their own."""

@@ -6,10 +6,13 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import kmeans_plusplus
+import sklearn.cluster
 
 from daskml_kit.reductions.nearest import Clusters, DistanceSample, DrawnRows, Nearest
 from daskml_kit.typing import Array
+
+STARTS = 3
+"""Starts of the k-means over the candidates."""
 
 
 def scalable_start(
@@ -19,7 +22,7 @@ def scalable_start(
 
     Each round draws rows with chances in proportion to their squared distances from the candidates so far, as many as
     are wanted, where the paper draws so many on average. A last pass weighs the candidates by the rows that are nearest
-    to them, and weighted k-means++ chooses the centers among them.
+    to them; the centers are those of a weighted k-means over the candidates, from k-means++.
 
     Parameters
     ----------
@@ -42,5 +45,5 @@ def scalable_start(
     if len(candidates) < n_clusters:
         return np.resize(candidates, (n_clusters, len(shift))) + shift
     found: Clusters = yield Nearest(candidates, shift)
-    centers, _ = kmeans_plusplus(candidates, n_clusters, sample_weight=found.weights, random_state=seed)
-    return np.asarray(centers) + shift
+    few = sklearn.cluster.KMeans(n_clusters, n_init=STARTS, random_state=seed)
+    return np.asarray(few.fit(candidates, sample_weight=found.weights).cluster_centers_) + shift
