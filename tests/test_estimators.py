@@ -656,6 +656,11 @@ def test_wrong_parameters_are_named(model, message):
     assert not [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
 
 
+def shortened(model):
+    """Return a model that stops short of its end, where rows without clusters would take hundreds of passes."""
+    return clone(model).set_params(max_iter=20) if isinstance(model, KMeans) else clone(model)
+
+
 @pytest.mark.chaos
 def test_killed_workers_change_no_bits(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
@@ -664,7 +669,7 @@ def test_killed_workers_change_no_bits(monkeypatch):
         labels, counts = (data[:, 0] > 0).astype(int), da.floor(abs(data))
         data, labels, counts = client.persist([data, labels, counts])
         fits = {
-            name: lambda row=row: fit(clone(row.ours), row, data if row.rows is X else counts, labels)
+            name: lambda row=row: fit(shortened(row.ours), row, data if row.rows is X else counts, labels)
             for name, row in TABLE.items()
             if "," not in name
         }
