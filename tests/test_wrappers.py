@@ -21,7 +21,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import StandardScaler
 
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.model_selection import GridSearchCV, train_test_split
 from daskml_kit.wrappers import Incremental, ParallelPostFit
 
 rng = np.random.default_rng(0)
@@ -81,6 +81,26 @@ def test_blocks_are_visited_in_order_each_epoch():
     counts = abs(blocks(X)).map_blocks(np.floor, dtype=float)
     assert Incremental(MultinomialNB()).fit(counts, blocks(LABELS)).class_count_.sum() == 600
     assert Incremental(SGDRegressor(random_state=0)).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.5
+
+
+def test_validation_rows_end_a_training():
+    inner = SGDClassifier(random_state=0)
+    options = {"early_stopping": True, "validation_fraction": 0.2, "n_iter_no_change": 2, "random_state": 0}
+    model = Incremental(inner, max_iter=50, **options).fit(blocks(X), blocks(LABELS), sample_weight=blocks(WEIGHT))
+    assert 2 <= model.n_iter_ == len(model.validation_scores_) < 50
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    parts = train_test_split(blocks(X), blocks(LABELS), test_size=0.2, random_state=seed, stratify=blocks(LABELS))
+    assert model.score(parts[1], parts[3]) == pytest.approx(model.best_validation_score_)
+    again = Incremental(inner, max_iter=50, **options).fit(blocks(X), blocks(LABELS), sample_weight=blocks(WEIGHT))
+    assert_array_equal(again.coef_, model.coef_)
+    for scoring in ("neg_mean_absolute_error", None):
+        number = Incremental(SGDRegressor(random_state=0), scoring, max_iter=50, **options).fit(X, X[:, 0])
+        assert 2 < number.n_iter_ < 50
+    assert not hasattr(model.set_params(early_stopping=False, max_iter=1).fit(blocks(X), LABELS), "validation_scores_")
+    for name, value in {"n_iter_no_change": 0, "tol": -1, "validation_fraction": 1.0, "early_stopping": "yes"}.items():
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            Incremental(inner, **{**options, name: value}).fit(blocks(X), LABELS)
 
 
 def test_wrong_input_is_named_and_nothing_changes():
