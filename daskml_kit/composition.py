@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,8 @@ def to_sklearn(model: Any) -> Any:
         return model.to_sklearn()
     if hasattr(model, "to_local"):  # of LightGBM's estimators on Dask
         return model.to_local()
+    if (kind := next((c for c in type(model).__mro__ if c.__module__.startswith("xgboost.dask")), None)) is not None:
+        return _of_one_process(model, kind.__name__.removeprefix("Dask"))
     if isinstance(model, FrozenEstimator):
         return FrozenEstimator(to_sklearn(model.estimator))
     if isinstance(model, (Pipeline, FeatureUnion)):
@@ -124,6 +127,14 @@ def to_sklearn(model: Any) -> Any:
         vars(plain).update({key: value for key, value in vars(model).items() if key not in options})
         return plain
     return model
+
+
+def _of_one_process(model: Any, name: str) -> Any:
+    """Return XGBoost's estimator of this name with the parameters and the trees of its counterpart on Dask."""
+    plain = getattr(import_module("xgboost"), name)(**model.get_params(deep=False))
+    if model.__sklearn_is_fitted__():
+        plain.load_model(bytearray(model.get_booster().save_raw()))
+    return plain
 
 
 def unnamed(model: Any) -> Any:

@@ -1,6 +1,13 @@
-"""Ensembles: models of the blocks, and models that learn from the predictions of others."""
+"""Ensembles: models of the blocks, stacks, and boosting that stops early."""
 
 from daskml_kit.ensemble.blockwise_voting import BlockwiseVotingClassifier, BlockwiseVotingRegressor
+from daskml_kit.ensemble.early_stopping import EarlyStopping
 from daskml_kit.ensemble.stacking import StackingClassifier, StackingRegressor
 
-__all__ = ["BlockwiseVotingClassifier", "BlockwiseVotingRegressor", "StackingClassifier", "StackingRegressor"]
+__all__ = [
+    "BlockwiseVotingClassifier",
+    "BlockwiseVotingRegressor",
+    "EarlyStopping",
+    "StackingClassifier",
+    "StackingRegressor",
+]
