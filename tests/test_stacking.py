@@ -1,4 +1,4 @@
-"""Stacks of estimators, against scikit-learn's, and what they leave behind."""
+"""Stacks and votes of estimators, against scikit-learn's, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
-from daskml_kit.ensemble import StackingClassifier, StackingRegressor
+from daskml_kit.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV, KFold
@@ -218,6 +218,54 @@ def test_searches_go_over_stacks():
     assert_close(found.predict(blocks(X)), wanted.predict(X))
 
 
+def votings(**options):
+    stack, theirs = classifiers()
+    return (
+        VotingClassifier(stack.estimators, **options),
+        sklearn.ensemble.VotingClassifier(theirs.estimators, **options),
+    )
+
+
+@pytest.mark.parametrize("voting", ["hard", "soft"])
+@pytest.mark.parametrize("layout", ["uneven blocks", "unknown sizes", "frame", "empty partition"])
+def test_votes_are_scikit_learns(layout, voting):
+    of_rows, of_labels = LAYOUTS[layout]
+    model, expected = votings(voting=voting, weights=[1, 2, 1, 0.5, 1])
+    if voting == "soft":
+        model.set_params(ridge="drop")
+        expected.set_params(ridge="drop")
+    model.fit(of_rows(X), of_labels(LABELS))
+    expected.fit(X, LABELS)
+    for method in ("predict", "predict_proba", "transform"):
+        assert hasattr(model, method) == hasattr(expected, method)
+        if hasattr(model, method):
+            found = getattr(model, method)(of_rows(X))
+            assert isinstance(found, da.Array)
+            assert_close(found, getattr(expected, method)(X))
+    assert model.score(of_rows(X), of_labels(LABELS)) == expected.score(X, LABELS)
+    assert {type(member).__module__.partition(".")[0] for member in model.to_sklearn().estimators_} == {"sklearn"}
+
+
+def test_voters_share_passes_weights_and_errors():
+    passes = []
+    model = votings()[0].set_params(tree="drop", scaled="drop")
+    with watching(lambda profile: passes.append(profile.passes)):
+        model.fit(blocks(X), blocks(TWO), sample_weight=blocks(WEIGHT))
+    assert passes.count(1) == 1
+    expected = votings()[1].set_params(tree="drop", scaled="drop").fit(X, TWO, sample_weight=WEIGHT)
+    assert_allclose(model.estimators_[0].theta_, expected.estimators_[0].theta_, rtol=1e-6)
+    numbers, theirs = (kind(stack.estimators) for kind, stack in zip(REGRESSORS, regressors(), strict=True))
+    numbers.fit(blocks(X), blocks(NUMBER))
+    assert_close(numbers.predict(blocks(X)), theirs.fit(X, NUMBER).predict(X))
+    for name, value in {"voting": "loud", "weights": [1], "estimators": [LINE]}.items():
+        with pytest.raises(ValueError, match=f"{name}: "):
+            votings()[0].set_params(**{name: value}).fit(blocks(X), blocks(TWO))
+    whole = votings(voting="soft", flatten_transform=False)[0].set_params(ridge="drop").fit(blocks(X), TWO)
+    with pytest.raises(ValueError, match="flatten_transform: expected True on Dask input"):
+        whole.transform(blocks(X))
+
+
+REGRESSORS = VotingRegressor, sklearn.ensemble.VotingRegressor
 LINE = ("line", LinearRegression())
 
 
@@ -290,6 +338,8 @@ def test_a_killed_worker_changes_no_bits(monkeypatch):
     [
         StackingClassifier([("bayes", GaussianNB()), ("ridge", RidgeClassifier())], RidgeClassifier(), cv=2),
         StackingRegressor([("ridge", Ridge()), LINE], Ridge(), cv=2),
+        VotingClassifier([("bayes", GaussianNB()), ("ridge", RidgeClassifier())]),
+        VotingRegressor([("ridge", Ridge()), LINE]),
     ],
     expected_failed_checks=lambda estimator: {
         "check_classifiers_one_label_sample_weights": "the error is that of an estimator, of the labels alone"

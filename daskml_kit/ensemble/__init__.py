@@ -1,8 +1,9 @@
-"""Ensembles: models of the blocks, stacks, and boosting that stops early."""
+"""Ensembles: models of the blocks, stacks, votes, and boosting that stops early."""
 
 from daskml_kit.ensemble.blockwise_voting import BlockwiseVotingClassifier, BlockwiseVotingRegressor
 from daskml_kit.ensemble.early_stopping import EarlyStopping
 from daskml_kit.ensemble.stacking import StackingClassifier, StackingRegressor
+from daskml_kit.ensemble.voting import VotingClassifier, VotingRegressor
 
 __all__ = [
     "BlockwiseVotingClassifier",
@@ -10,4 +11,6 @@ __all__ = [
     "EarlyStopping",
     "StackingClassifier",
     "StackingRegressor",
+    "VotingClassifier",
+    "VotingRegressor",
 ]
