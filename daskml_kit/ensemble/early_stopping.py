@@ -16,7 +16,7 @@ from daskml_kit.base import restored
 from daskml_kit.composition import to_sklearn
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, join
-from daskml_kit.model_selection.search.slivers import fit_on_dask
+from daskml_kit.model_selection.search.slivers import fit_on_dask, is_of
 from daskml_kit.model_selection.search.task_search import is_distributed
 from daskml_kit.model_selection.splits.shuffle_split import train_test_split
 from daskml_kit.reductions.summary import position_of
@@ -126,11 +126,6 @@ class EarlyStopping(ParallelPostFit):
             model = fit(clone(self.estimator), train, test, self.early_stopping_rounds, fit_params)
             self.estimator_ = to_sklearn(model)
         return self
-
-
-def is_of(package: str, estimator: Any) -> bool:
-    """Return whether an estimator is one of a package, or extends one."""
-    return any(base.__module__.partition(".")[0] == package for base in type(estimator).__mro__)
 
 
 def _fit_xgboost(
