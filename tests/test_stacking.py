@@ -152,6 +152,9 @@ def test_weights_sparse_rows_and_two_classes():
     expected.set_params(**unweighted).fit(X, TWO, sample_weight=WEIGHT)
     assert_close(model.predict_proba(blocks(X)), expected.predict_proba(X))
     assert model.transform(blocks(X)).shape == (300, 3)
+    model.fit(blocks(X), TWO, sample_weight=2)
+    expected.fit(X, TWO, sample_weight=np.full(300, 2.0))
+    assert_close(model.predict_proba(blocks(X)), expected.predict_proba(X))
     with pytest.raises(TypeError, match="Underlying estimator scaled does not support sample weights"):
         classifiers()[0].fit(blocks(X), TWO, sample_weight=WEIGHT)
     csr = blocks(X).map_blocks(sp.csr_array, meta=sp.csr_array((0, 0)))
@@ -205,6 +208,8 @@ def test_frames_with_words_and_distributed_members():
     assert model.predict(dd.from_pandas(words, npartitions=2)).compute().shape == (300,)
     assert model.transform(dd.from_pandas(words, npartitions=2)).compute().shape == (300, 1)
     assert list(model.feature_names_in_) == ["a", "tree"]
+    named = model.set_params(tree=DecisionTreeClassifier(max_depth=2)).fit(frame(X), TWO).set_output(transform="pandas")
+    assert list(named.transform(frame(X)).compute().columns) == ["stackingclassifier_tree"]
     small_steps = StackingClassifier([("sgd", SGDClassifier(random_state=0)), ("bayes", GaussianNB())], cv=2)
     assert small_steps.fit(blocks(X), TWO).score(blocks(X), TWO) > 0.8
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, NamedTuple, Self
 
 import dask
+import dask.array as da
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -80,7 +82,10 @@ class NamedEnsemble(DaskEstimator):
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = plain_strings(X)
-        return FitInputs(X, *target_of(X, y, labeled=is_classifier(self)), params)
+        target, labels = target_of(X, y, labeled=is_classifier(self))
+        if isinstance(params.get("sample_weight"), numbers.Real):
+            params["sample_weight"] = da.full(target.shape, float(params["sample_weight"]), chunks=target.chunks)
+        return FitInputs(X, target, labels, params)
 
     def _named(self, members: list[Any]) -> dict[str, Any]:
         """Return the fitted attributes that tell of the members, in the order of `members_of`."""

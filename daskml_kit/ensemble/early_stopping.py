@@ -49,7 +49,9 @@ class EarlyStopping(ParallelPostFit):
     Attributes
     ----------
     estimator_ : estimator
-        Fitted, free of Dask. Its own attributes (``classes_``, ``best_iteration_``, ...) are this one's, too.
+        Fitted, free of Dask. Its own attributes (``classes_``, ``evals_result_``, ...) are this one's, too.
+    best_iteration_ : int
+        Number of trees with the best score, by which it predicts.
 
     See Also
     --------
@@ -125,6 +127,8 @@ class EarlyStopping(ParallelPostFit):
         with restored(self):
             model = fit(clone(self.estimator), train, test, self.early_stopping_rounds, fit_params)
             self.estimator_ = to_sklearn(model)
+            lightgbm = is_of("lightgbm", model)
+            self.best_iteration_ = int(model.best_iteration_ if lightgbm else model.best_iteration + 1)
         return self
 
 

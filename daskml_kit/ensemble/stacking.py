@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from daskml_kit.ensemble.members import (
     members_of,
     method_of,
 )
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.model_selection.search.best_estimator import refit_on_all
 from daskml_kit.model_selection.search.cross_val_predict import predict_test_rows
@@ -79,6 +81,8 @@ class Stacking(NamedEnsemble):
             return super()._apply(method, X, meta)
         X = plain_strings(X)
         check_features(self, X)
+        with suppress(DataError):  # of estimators that refuse made-up rows, by which the type of the result is told
+            return super()._apply(method, X, meta)
         columns = self._columns(self.estimators_, self.stack_method_, getattr(self, "classes_", None))
         return map_rows(columns, method, X, columns.empty(X))
 
