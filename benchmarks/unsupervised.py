@@ -17,12 +17,12 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.cluster
 import sklearn.decomposition
-import sklearn.linear_model
 import sklearn.naive_bayes
 from distributed import Client, LocalCluster
 
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, race
+from benchmarks.traffic import CountedModel, models_arrived
 from daskml_kit.cluster import KMeans
 from daskml_kit.decomposition import PCA
 from daskml_kit.naive_bayes import GaussianNB, MultinomialNB
@@ -84,35 +84,21 @@ def counts(setting: Setting) -> list[Row]:
     return [row for found in rows for row in found]
 
 
-class CountedModel(sklearn.linear_model.LinearRegression):  # type: ignore[misc]
-    """A model of many bytes that counts how often it arrives in a process."""
-
-    arrived = 0
-
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        type(self).arrived += 1
-
-
 def wrapped(setting: Setting) -> list[Row]:
     """How often the workers receive a model of 100 MB that predicts 200 blocks, and its bytes."""
     inner = CountedModel().fit(np.eye(3), np.arange(3.0))
     inner.table = np.zeros(setting.rows(12_500_000))
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
-        before = client.run(_arrived)
+        before = client.run(models_arrived)
         rows = da.zeros((20_000, 3), chunks=(100, 3))
         assert ParallelPostFit(inner).predict(rows).compute().shape == (20_000,)
-        copies = [count - before[worker] for worker, count in client.run(_arrived).items()]
+        copies = [count - before[worker] for worker, count in client.run(models_arrived).items()]
     what, size = f"ParallelPostFit, {inner.table.nbytes / 1e6:.3g} MB, 200 blocks", inner.table.nbytes / 1e6
     return [
         Row(f"{what}: copies that a worker receives", max(copies), 1.0, 1.0, at_most=True, unit="copies"),
         Row(f"{what}: received", sum(copies) * size, len(copies) * size, 1.0, at_most=True, unit="MB"),
     ]
-
-
-def _arrived() -> int:
-    return CountedModel.arrived
 
 
 def _race(what: str, X: Any, y: Any, ours: Any, theirs: Any, setting: Setting, wanted: float) -> list[Row]:

@@ -20,6 +20,7 @@ from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import StandardScaler
 
+from daskml_kit.ensemble import BlockwiseVotingRegressor
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import GridSearchCV, train_test_split
 from daskml_kit.wrappers import Incremental, ParallelPostFit
@@ -143,9 +144,15 @@ def test_on_a_cluster_workers_get_a_model_once_and_may_die():
             rows, targets = dask.compute(data, labels)
         expected = one_block_after_another(rows, targets)
         data, labels = client.persist([data, labels])
+        early = Incremental(SGDClassifier(random_state=0), random_state=0, early_stopping=True, max_iter=2)
+        votes = BlockwiseVotingRegressor(LinearRegression())
         assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+        scores, lines = early.fit(data, labels).validation_scores_, votes.fit(data, labels).estimators_
         os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
         assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+        assert early.fit(data, labels).validation_scores_ == scores
+        again = votes.fit(data, labels).estimators_
+        assert_array_equal([line.coef_ for line in again], [line.coef_ for line in lines])
         for given in (data, dd.from_dask_array(data, columns=list("abc"))):
             model = ParallelPostFit(Copies(random_state=0)).fit(given, targets)
             model.estimator_.ballast = np.zeros(2**18)
