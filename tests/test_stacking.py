@@ -137,6 +137,15 @@ def test_regressors_are_scikit_learns(layout, options):
     assert modules_in(plain) == {"sklearn"}
 
 
+def test_parameters_of_predict_are_the_final_estimators():
+    model = StackingRegressor([LINE], skl.BayesianRidge(), cv=2).fit(blocks(X), blocks(NUMBER))
+    mean, deviation = model.predict(X, return_std=True)
+    assert_allclose(model.predict(blocks(X)).compute(), mean)
+    assert deviation.shape == (300,)
+    with pytest.raises(ValueError, match="predict: return_std not possible on Dask input"):
+        model.predict(blocks(X), return_std=True)
+
+
 def modules_in(model):
     values = [model, model.cv, model.final_estimator, model.final_estimator_, *model.estimators_]
     values += [*model.named_estimators_.values(), *(member for _, member in model.estimators)]

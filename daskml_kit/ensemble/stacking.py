@@ -10,6 +10,7 @@ import sklearn.ensemble
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RidgeCV
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_choice
@@ -47,6 +48,27 @@ class Stacking(NamedEnsemble):
     passthrough: bool
     stack_method_: list[str]
     final_estimator_: Any
+
+    @available_if(lambda self: hasattr(super(), "predict"))  # type: ignore[untyped-decorator]
+    def predict(self, X: Any, **predict_params: Any) -> Any:
+        """Return the predictions of the final estimator: at once in memory, lazily on Dask input.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+        **predict_params
+            For the final estimator's ``predict``, such as ``return_std``; not possible on Dask input.
+
+        Returns
+        -------
+        array or Dask array of shape (n_samples,)
+            Predictions.
+        """
+        if not predict_params:
+            return super().predict(X)
+        if is_dask(X):
+            raise ValueError(f"predict: {', '.join(predict_params)} not possible on Dask input")
+        return self.to_sklearn().predict(X, **predict_params)
 
     def to_sklearn(self) -> Any:
         """Return the scikit-learn stack with the same parameters and fitted state, nothing of ours in it.
