@@ -103,19 +103,7 @@ class EarlyStopping(ParallelPostFit):
         TypeError
             Where the estimator is of another package, or takes no data of this kind.
         """
-        check_inner(self.estimator, "fit")
-        check_number("early_stopping_rounds", self.early_stopping_rounds, low=1, integer=True)
-        check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
-        random_state_of(self.random_state)
-        if y is None:
-            raise ValueError("y: expected a target, got None")
-        if not is_of("lightgbm", self.estimator) and not is_of("xgboost", self.estimator):
-            raise TypeError(f"estimator: expected one of LightGBM or XGBoost, got {self.estimator!r}")
-        if is_dask(X) != is_distributed(self.estimator):
-            kind = "a Dask collection" if is_dask(X) else "data in memory"
-            raise TypeError(f"estimator: expected one that takes {kind}, as X is, got {type(self.estimator).__name__}")
-        if taken := {"eval_set", "eval_X", "eval_y", "early_stopping_rounds"} & set(fit_params):
-            raise TypeError(f"{', '.join(sorted(taken))}: the rows that validate are drawn from X by EarlyStopping")
+        self._check(X, y, fit_params)
         weight = fit_params.pop("sample_weight", None)
         given = [part for part in (X, y, weight) if part is not None]
         stratify = y if is_classifier(self.estimator) else None
@@ -130,6 +118,21 @@ class EarlyStopping(ParallelPostFit):
             lightgbm = is_of("lightgbm", model)
             self.best_iteration_ = int(model.best_iteration_ if lightgbm else model.best_iteration + 1)
         return self
+
+    def _check(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:
+        check_inner(self.estimator, "fit")
+        check_number("early_stopping_rounds", self.early_stopping_rounds, low=1, integer=True)
+        check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
+        random_state_of(self.random_state)
+        if y is None:
+            raise ValueError("y: expected a target, got None")
+        if not is_of("lightgbm", self.estimator) and not is_of("xgboost", self.estimator):
+            raise TypeError(f"estimator: expected one of LightGBM or XGBoost, got {self.estimator!r}")
+        if is_dask(X) != is_distributed(self.estimator):
+            kind = "a Dask collection" if is_dask(X) else "data in memory"
+            raise TypeError(f"estimator: expected one that takes {kind}, as X is, got {type(self.estimator).__name__}")
+        if taken := {"eval_set", "eval_X", "eval_y", "early_stopping_rounds"} & set(fit_params):
+            raise TypeError(f"{', '.join(sorted(taken))}: the rows that validate are drawn from X by EarlyStopping")
 
 
 def _fit_xgboost(
