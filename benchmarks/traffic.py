@@ -1,4 +1,4 @@
-"""What a scheduler was asked to do."""
+"""What a scheduler was asked to do, and what arrived at its workers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
+from sklearn.linear_model import LinearRegression
 
 
 class TaskCounter(SchedulerPlugin):  # type: ignore[misc]
@@ -32,3 +33,18 @@ def tasks_sent(client: Client) -> int:
 
 def _sent(dask_scheduler: Any) -> int:
     return int(dask_scheduler.plugins[TaskCounter.name].sent)
+
+
+class CountedModel(LinearRegression):  # type: ignore[misc]
+    """A model that counts how often it arrives in a process."""
+
+    arrived = 0
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        type(self).arrived += 1
+
+
+def models_arrived() -> int:
+    """Return how often counted models have arrived in this process."""
+    return CountedModel.arrived

@@ -5,7 +5,7 @@ in memory. ``clusters`` makes 20 of Lloyd's iterations, ``mixture`` 20 of expect
 search of eleven sizes, three starts each, on two folds; ``mini-batches``, ``bisections`` and ``spectral`` start at
 random and end in clusters as good. ``components`` are those of dense rows, ``sparse-components`` of CSR rows of 2,000
 features, ``counts`` is naive Bayes on rows of counts, ``scatter`` what one pass over the products of features gives,
-of all rows or of each class.
+of all rows or of each class. ``wrapped`` counts the copies of a large model that two workers receive.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ import sklearn.mixture
 import sklearn.model_selection
 import sklearn.naive_bayes
 import sklearn.neighbors
+from distributed import Client, LocalCluster
 from sklearn.datasets import make_circles
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import KFold
 
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, race
+from benchmarks.traffic import CountedModel, models_arrived
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
 from daskml_kit.covariance import LedoitWolf
 from daskml_kit.decomposition import PCA
@@ -41,6 +43,7 @@ from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB, MultinomialNB
 from daskml_kit.neighbors import NearestCentroid
+from daskml_kit.wrappers import ParallelPostFit
 
 EXACT = 1e-6
 
@@ -246,6 +249,23 @@ def scatter(setting: Setting) -> list[Row]:
     return [row for found in rows for row in found]
 
 
+def wrapped(setting: Setting) -> list[Row]:
+    """How often the workers receive a model of 100 MB that predicts 200 blocks, and its bytes."""
+    inner = CountedModel().fit(np.eye(3), np.arange(3.0))
+    inner.table = np.zeros(setting.rows(12_500_000))
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        before = client.run(models_arrived)
+        rows = da.zeros((20_000, 3), chunks=(100, 3))
+        assert ParallelPostFit(inner).predict(rows).compute().shape == (20_000,)
+        copies = [count - before[worker] for worker, count in client.run(models_arrived).items()]
+    what, size = f"ParallelPostFit, {inner.table.nbytes / 1e6:.3g} MB, 200 blocks", inner.table.nbytes / 1e6
+    return [
+        Row(f"{what}: copies that a worker receives", max(copies), 1.0, 1.0, at_most=True, unit="copies"),
+        Row(f"{what}: received", sum(copies) * size, len(copies) * size, 1.0, at_most=True, unit="MB"),
+    ]
+
+
 def _race(what: str, X: Any, y: Any, ours: Any, theirs: Any, setting: Setting, wanted: float) -> list[Row]:
     """Fit both in turn; compare the seconds, and the attributes that are arrays of numbers."""
     timed = race({"ours": lambda: ours.fit(X, y), "scikit-learn": lambda: theirs.fit(X, y)}, setting.repeat)
@@ -271,6 +291,7 @@ WORKS: dict[str, Work] = {
     "sparse-components": sparse_components,
     "counts": counts,
     "scatter": scatter,
+    "wrapped": wrapped,
 }
 
 

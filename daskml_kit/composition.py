@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,8 @@ def without_dask(value: Any) -> Any:
         return value.to_sklearn()
     if hasattr(type(value), "to_local"):  # of LightGBM's estimators on Dask
         return value.to_local()
+    if (kind := next((c for c in type(value).__mro__ if c.__module__.startswith("xgboost.dask")), None)) is not None:
+        return _of_one_process(value, kind.__name__.removeprefix("Dask"))
     if type(value) in (list, tuple):
         parts = [without_dask(part) for part in value]
         return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
@@ -128,6 +131,14 @@ def without_dask(value: Any) -> Any:
     twin = copy(value)
     (twin if isinstance(value, dict) else vars(twin)).update(changed)
     return twin
+
+
+def _of_one_process(model: Any, name: str) -> Any:
+    """Return XGBoost's estimator of this name with the parameters and the trees of its counterpart on Dask."""
+    plain = getattr(import_module("xgboost"), name)(**model.get_params(deep=False))
+    if model.__sklearn_is_fitted__():
+        plain.load_model(bytearray(model.get_booster().save_raw()))
+    return plain
 
 
 def unnamed(model: Any) -> Any:

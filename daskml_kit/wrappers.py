@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_inner, check_number, random_state_of
-from daskml_kit.base import restored
+from daskml_kit.base import check_common, forget, restored
 from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
@@ -24,6 +24,7 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, refit_on_all, score_joined, score_on
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
 from daskml_kit.model_selection.splits.folds import compute_tasks
+from daskml_kit.model_selection.splits.shuffle_split import train_test_split
 from daskml_kit.validation import plain_strings
 
 
@@ -116,7 +117,9 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
             Score, higher is better.
         """
         check_is_fitted(self)
-        model = self.best_estimator_
+        return self._score_of(self.best_estimator_, X, y)
+
+    def _score_of(self, model: Any, X: Any, y: Any) -> float:
         if is_dask(X) or is_dask(y):
             return score_on(model, plain_strings(X), y, self.scoring)
         return score_joined(scorers_of(model, {SINGLE: self.scoring})[SINGLE], model, X, y)
@@ -178,10 +181,25 @@ class Incremental(ParallelPostFit):
     predict_meta, predict_proba_meta, transform_meta : array or DataFrame, optional
         See `ParallelPostFit`.
     max_iter : int, default 1
-        Epochs of `fit`.
+        Epochs of `fit`, at most.
+    early_stopping : bool, default False
+        Whether `fit` draws rows, of each class, that do not train but validate, and ends when the score on them no
+        longer improves. The model with the best of these scores is kept.
+    validation_fraction : float, default 0.1
+        Part of the rows that validates; weights do not count in their score.
+    n_iter_no_change : int, default 5
+        Epochs without an improvement after which it ends.
+    tol : float, default 1e-3
+        Difference of scores that is an improvement.
 
     Attributes
     ----------
+    n_iter_ : int
+        Epochs of a fit with early stopping.
+    validation_scores_ : list of float
+        After each epoch of it.
+    best_validation_score_ : float
+        The largest of these.
     estimator_ : estimator
         A clone of ``estimator``, trained. Its own attributes (``coef_``, ``classes_``, ...) are this one's, too.
 
@@ -215,15 +233,23 @@ class Incremental(ParallelPostFit):
         predict_proba_meta: Any = None,
         transform_meta: Any = None,
         max_iter: int = 1,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-3,
     ) -> None:
         super().__init__(estimator, scoring, predict_meta, predict_proba_meta, transform_meta)
         self.shuffle_blocks = shuffle_blocks
         self.random_state = random_state
         self.assume_equal_chunks = assume_equal_chunks
         self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Train a clone of the estimator on all blocks, ``max_iter`` times.
+        """Train a clone of the estimator on all blocks, ``max_iter`` times or until validation rows say enough.
 
         Parameters
         ----------
@@ -246,8 +272,15 @@ class Incremental(ParallelPostFit):
         """
         check_number("max_iter", self.max_iter, low=1, integer=True)
         check_inner(self.estimator, "partial_fit")
+        check_common(self)
         with restored(self):
-            self.estimator_ = self._trained(clone(self.estimator), X, y, fit_params, self.max_iter)
+            forget(self)
+            draw = random_state_of(self.random_state)
+            if self.early_stopping:
+                for name, value in self._stopped_early(X, y, fit_params, draw).items():
+                    setattr(self, name, value)
+            else:
+                self.estimator_ = self._trained(clone(self.estimator), X, y, fit_params, self.max_iter, draw)
         return self
 
     @available_if(lambda self: hasattr(self.estimator, "partial_fit"))  # type: ignore[untyped-decorator]
@@ -266,10 +299,50 @@ class Incremental(ParallelPostFit):
         check_inner(self.estimator, "partial_fit")
         with restored(self):
             model = deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
-            self.estimator_ = self._trained(model, X, y, fit_params, 1)
+            self.estimator_ = self._trained(model, X, y, fit_params, 1, random_state_of(self.random_state))
         return self
 
-    def _trained(self, model: Any, X: Any, y: Any, fit_params: Mapping[str, Any], epochs: int) -> Any:
+    def _stopped_early(
+        self, X: Any, y: Any, fit_params: Mapping[str, Any], draw: np.random.RandomState
+    ) -> dict[str, Any]:
+        """Return the fitted attributes of a training that validation rows end."""
+        check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
+        check_number("tol", self.tol, low=0)
+        check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
+        given = {"X": X, "y": y, "sample_weight": fit_params.get("sample_weight")}
+        given = {name: value for name, value in given.items() if value is not None}
+        parts = train_test_split(
+            *given.values(),
+            test_size=self.validation_fraction,
+            random_state=draw.randint(2**31 - 1),
+            stratify=y if is_classifier(self.estimator) else None,
+        )
+        (train, test) = (dict(zip(given, parts[side::2], strict=True)) for side in (0, 1))
+        params = {**fit_params, **{name: train[name] for name in train if name == "sample_weight"}}
+        test = dask.persist(test)[0]
+        model, scores, best, best_model, stale = clone(self.estimator), list[float](), -np.inf, None, 0
+        while len(scores) < self.max_iter and stale < self.n_iter_no_change:
+            model = self._trained(model, train["X"], train.get("y"), params, 1, draw)
+            scores.append(self._score_of(model, test["X"], test.get("y")))
+            stale = 0 if scores[-1] > best + self.tol else stale + 1
+            if best_model is None or scores[-1] > best:
+                best, best_model = scores[-1], deepcopy(model)
+        return {
+            "estimator_": best_model,
+            "n_iter_": len(scores),
+            "validation_scores_": scores,
+            "best_validation_score_": best,
+        }
+
+    def _trained(
+        self,
+        model: Any,
+        X: Any,
+        y: Any,
+        fit_params: Mapping[str, Any],
+        epochs: int,
+        draw: np.random.RandomState,
+    ) -> Any:
         given = {"X": X, "y": y, "sample_weight": fit_params.get("sample_weight")}
         given = {name: value for name, value in given.items() if value is not None}
         params = {name: value for name, value in fit_params.items() if name != "sample_weight"}
@@ -281,11 +354,10 @@ class Incremental(ParallelPostFit):
             return model
         columns = align_rows(given).columns
         blocks = [{column.name: column.blocks[at] for column in columns} for at in range(len(columns[0].blocks))]
-        visits = (blocks[at] for at in self._order(len(blocks), epochs))
+        visits = (blocks[at] for at in self._order(len(blocks), epochs, draw))
         return chain(train_on_block, model, visits, params)
 
-    def _order(self, n_blocks: int, epochs: int) -> Iterator[int]:
-        draw = random_state_of(self.random_state)
+    def _order(self, n_blocks: int, epochs: int, draw: np.random.RandomState) -> Iterator[int]:
         for _ in range(epochs):
             yield from draw.permutation(n_blocks) if self.shuffle_blocks else range(n_blocks)
 

@@ -54,7 +54,21 @@ WORKS = {
     **unsupervised.WORKS,
     **features.WORKS,
 }
-LIKE_ANOTHER = {"calls", "keyed", "loop", "many", "ridge-search", "shared", "shuffled", "skewed", "slowed", "spectral"}
+LIKE_ANOTHER = {
+    *(
+        "calls",
+        "keyed",
+        "loop",
+        "many",
+        "ridge-search",
+        "shared",
+        "shuffled",
+        "skewed",
+        "slowed",
+        "spectral",
+        "wrapped",
+    ),
+}
 """Works that take long even at toy size, where others of their module are run."""
 TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5

@@ -53,6 +53,13 @@ def test_classifiers_vote():
     assert on_frames.predict_proba(frame).compute().shape == (600, 3)
 
 
+class Taught(DecisionTreeClassifier):
+    """A tree that insists on being told of all classes."""
+
+    def fit(self, X, y, classes):
+        return super().fit(X, y)
+
+
 def test_a_block_may_lack_a_label():
     y = LABELS.copy()
     y[:200][y[:200] == "high"] = "mid"
@@ -61,6 +68,8 @@ def test_a_block_may_lack_a_label():
     assert_allclose(model.predict_proba(X).sum(axis=1), 1)
     given = BlockwiseVotingClassifier(DecisionTreeClassifier(), classes=["high", "low", "mid", "none"])
     assert given.fit(blocks(X), blocks(y)).classes_.tolist() == ["high", "low", "mid", "none"]
+    taught = BlockwiseVotingClassifier(Taught()).fit(blocks(X), blocks(y), classes=["high", "low", "mid"])
+    assert taught.classes_.tolist() == ["high", "low", "mid"]
     with pytest.raises(ValueError, match="classes: expected all labels of y"):
         given.set_params(classes=["low", "mid"]).fit(blocks(X), blocks(y))
 

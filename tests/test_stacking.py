@@ -1,4 +1,4 @@
-"""Stacks of estimators, against scikit-learn's, and what they leave behind."""
+"""Stacks and votes of estimators, against scikit-learn's, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
-from daskml_kit.ensemble import StackingClassifier, StackingRegressor
+from daskml_kit.ensemble import StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV, KFold
@@ -137,6 +137,15 @@ def test_regressors_are_scikit_learns(layout, options):
     assert modules_in(plain) == {"sklearn"}
 
 
+def test_parameters_of_predict_are_the_final_estimators():
+    model = StackingRegressor([LINE], skl.BayesianRidge(), cv=2).fit(blocks(X), blocks(NUMBER))
+    mean, deviation = model.predict(X, return_std=True)
+    assert_allclose(model.predict(blocks(X)).compute(), mean)
+    assert deviation.shape == (300,)
+    with pytest.raises(ValueError, match="predict: return_std not possible on Dask input"):
+        model.predict(blocks(X), return_std=True)
+
+
 def modules_in(model):
     values = [model, model.cv, model.final_estimator, model.final_estimator_, *model.estimators_]
     values += [*model.named_estimators_.values(), *(member for _, member in model.estimators)]
@@ -152,6 +161,9 @@ def test_weights_sparse_rows_and_two_classes():
     expected.set_params(**unweighted).fit(X, TWO, sample_weight=WEIGHT)
     assert_close(model.predict_proba(blocks(X)), expected.predict_proba(X))
     assert model.transform(blocks(X)).shape == (300, 3)
+    model.fit(blocks(X), TWO, sample_weight=2)
+    expected.fit(X, TWO, sample_weight=np.full(300, 2.0))
+    assert_close(model.predict_proba(blocks(X)), expected.predict_proba(X))
     with pytest.raises(TypeError, match="Underlying estimator scaled does not support sample weights"):
         classifiers()[0].fit(blocks(X), TWO, sample_weight=WEIGHT)
     csr = blocks(X).map_blocks(sp.csr_array, meta=sp.csr_array((0, 0)))
@@ -205,6 +217,8 @@ def test_frames_with_words_and_distributed_members():
     assert model.predict(dd.from_pandas(words, npartitions=2)).compute().shape == (300,)
     assert model.transform(dd.from_pandas(words, npartitions=2)).compute().shape == (300, 1)
     assert list(model.feature_names_in_) == ["a", "tree"]
+    named = model.set_params(tree=DecisionTreeClassifier(max_depth=2)).fit(frame(X), TWO).set_output(transform="pandas")
+    assert list(named.transform(frame(X)).compute().columns) == ["stackingclassifier_tree"]
     small_steps = StackingClassifier([("sgd", SGDClassifier(random_state=0)), ("bayes", GaussianNB())], cv=2)
     assert small_steps.fit(blocks(X), TWO).score(blocks(X), TWO) > 0.8
 
@@ -218,6 +232,54 @@ def test_searches_go_over_stacks():
     assert_close(found.predict(blocks(X)), wanted.predict(X))
 
 
+def votings(**options):
+    stack, theirs = classifiers()
+    return (
+        VotingClassifier(stack.estimators, **options),
+        sklearn.ensemble.VotingClassifier(theirs.estimators, **options),
+    )
+
+
+@pytest.mark.parametrize("voting", ["hard", "soft"])
+@pytest.mark.parametrize("layout", ["uneven blocks", "unknown sizes", "frame", "empty partition"])
+def test_votes_are_scikit_learns(layout, voting):
+    of_rows, of_labels = LAYOUTS[layout]
+    model, expected = votings(voting=voting, weights=[1, 2, 1, 0.5, 1])
+    if voting == "soft":
+        model.set_params(ridge="drop")
+        expected.set_params(ridge="drop")
+    model.fit(of_rows(X), of_labels(LABELS))
+    expected.fit(X, LABELS)
+    for method in ("predict", "predict_proba", "transform"):
+        assert hasattr(model, method) == hasattr(expected, method)
+        if hasattr(model, method):
+            found = getattr(model, method)(of_rows(X))
+            assert isinstance(found, da.Array)
+            assert_close(found, getattr(expected, method)(X))
+    assert model.score(of_rows(X), of_labels(LABELS)) == expected.score(X, LABELS)
+    assert {type(member).__module__.partition(".")[0] for member in model.to_sklearn().estimators_} == {"sklearn"}
+
+
+def test_voters_share_passes_weights_and_errors():
+    passes = []
+    model = votings()[0].set_params(tree="drop", scaled="drop")
+    with watching(lambda profile: passes.append(profile.passes)):
+        model.fit(blocks(X), blocks(TWO), sample_weight=blocks(WEIGHT))
+    assert passes.count(1) == 1
+    expected = votings()[1].set_params(tree="drop", scaled="drop").fit(X, TWO, sample_weight=WEIGHT)
+    assert_allclose(model.estimators_[0].theta_, expected.estimators_[0].theta_, rtol=1e-6)
+    numbers, theirs = (kind(stack.estimators) for kind, stack in zip(REGRESSORS, regressors(), strict=True))
+    numbers.fit(blocks(X), blocks(NUMBER))
+    assert_close(numbers.predict(blocks(X)), theirs.fit(X, NUMBER).predict(X))
+    for name, value in {"voting": "loud", "weights": [1], "estimators": [LINE]}.items():
+        with pytest.raises(ValueError, match=f"{name}: "):
+            votings()[0].set_params(**{name: value}).fit(blocks(X), blocks(TWO))
+    whole = votings(voting="soft", flatten_transform=False)[0].set_params(ridge="drop").fit(blocks(X), TWO)
+    with pytest.raises(ValueError, match="flatten_transform: expected True on Dask input"):
+        whole.transform(blocks(X))
+
+
+REGRESSORS = VotingRegressor, sklearn.ensemble.VotingRegressor
 LINE = ("line", LinearRegression())
 
 
@@ -290,6 +352,8 @@ def test_a_killed_worker_changes_no_bits(monkeypatch):
     [
         StackingClassifier([("bayes", GaussianNB()), ("ridge", RidgeClassifier())], RidgeClassifier(), cv=2),
         StackingRegressor([("ridge", Ridge()), LINE], Ridge(), cv=2),
+        VotingClassifier([("bayes", GaussianNB()), ("ridge", RidgeClassifier())]),
+        VotingRegressor([("ridge", Ridge()), LINE]),
     ],
     expected_failed_checks=lambda estimator: {
         "check_classifiers_one_label_sample_weights": "the error is that of an estimator, of the labels alone"

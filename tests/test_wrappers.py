@@ -20,8 +20,9 @@ from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import StandardScaler
 
+from daskml_kit.ensemble import BlockwiseVotingRegressor
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.model_selection import GridSearchCV, train_test_split
 from daskml_kit.wrappers import Incremental, ParallelPostFit
 
 rng = np.random.default_rng(0)
@@ -83,6 +84,26 @@ def test_blocks_are_visited_in_order_each_epoch():
     assert Incremental(SGDRegressor(random_state=0)).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.5
 
 
+def test_validation_rows_end_a_training():
+    inner = SGDClassifier(random_state=0)
+    options = {"early_stopping": True, "validation_fraction": 0.2, "n_iter_no_change": 2, "random_state": 0}
+    model = Incremental(inner, max_iter=50, **options).fit(blocks(X), blocks(LABELS), sample_weight=blocks(WEIGHT))
+    assert 2 <= model.n_iter_ == len(model.validation_scores_) < 50
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    parts = train_test_split(blocks(X), blocks(LABELS), test_size=0.2, random_state=seed, stratify=blocks(LABELS))
+    assert model.score(parts[1], parts[3]) == pytest.approx(model.best_validation_score_)
+    again = Incremental(inner, max_iter=50, **options).fit(blocks(X), blocks(LABELS), sample_weight=blocks(WEIGHT))
+    assert_array_equal(again.coef_, model.coef_)
+    for scoring in ("neg_mean_absolute_error", None):
+        number = Incremental(SGDRegressor(random_state=0), scoring, max_iter=50, **options).fit(X, X[:, 0])
+        assert 2 < number.n_iter_ < 50
+    assert not hasattr(model.set_params(early_stopping=False, max_iter=1).fit(blocks(X), LABELS), "validation_scores_")
+    for name, value in {"n_iter_no_change": 0, "tol": -1, "validation_fraction": 1.0, "early_stopping": "yes"}.items():
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            Incremental(inner, **{**options, name: value}).fit(blocks(X), LABELS)
+
+
 def test_wrong_input_is_named_and_nothing_changes():
     with pytest.raises(TypeError, match="expected an estimator with 'partial_fit', got LinearRegression"):
         Incremental(LinearRegression()).fit(blocks(X), blocks(X[:, 0]))
@@ -123,9 +144,15 @@ def test_on_a_cluster_workers_get_a_model_once_and_may_die():
             rows, targets = dask.compute(data, labels)
         expected = one_block_after_another(rows, targets)
         data, labels = client.persist([data, labels])
+        early = Incremental(SGDClassifier(random_state=0), random_state=0, early_stopping=True, max_iter=2)
+        votes = BlockwiseVotingRegressor(LinearRegression())
         assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+        scores, lines = early.fit(data, labels).validation_scores_, votes.fit(data, labels).estimators_
         os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
         assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+        assert early.fit(data, labels).validation_scores_ == scores
+        again = votes.fit(data, labels).estimators_
+        assert_array_equal([line.coef_ for line in again], [line.coef_ for line in lines])
         for given in (data, dd.from_dask_array(data, columns=list("abc"))):
             model = ParallelPostFit(Copies(random_state=0)).fit(given, targets)
             model.estimator_.ballast = np.zeros(2**18)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import dask
@@ -31,7 +32,7 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     estimator: Any
     estimators_: list[Any]
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> Self:
         """Fit a clone of the estimator to each block, all at the same time.
 
         Parameters
@@ -40,6 +41,8 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             Data in memory is one block.
         y : array, Series or Dask array of shape (n_samples,)
         sample_weight : array or Dask array of shape (n_samples,), optional
+        **fit_params
+            For the ``fit`` of each model. ``classes`` are those of the classifier, where it is not given any.
 
         Returns
         -------
@@ -56,7 +59,7 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         columns = align_rows({name: value for name, value in given.items() if value is not None}).columns
         fit = dask.delayed(fit_block, pure=False)
         tasks = [
-            fit(self.estimator, at, **{column.name: column.blocks[at] for column in columns})
+            fit(self.estimator, at, fit_params, **{column.name: column.blocks[at] for column in columns})
             for at in range(len(columns[0].blocks))
         ]
         with restored(self):
@@ -64,7 +67,7 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             if not self.estimators_:
                 raise DataError("X: expected at least one row, got none")
             remember_features(self, X)
-            self._finish()
+            self._finish(fit_params.get("classes"))
         return self
 
     def predict(self, X: Any) -> Any:
@@ -95,8 +98,8 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     def _jury(self) -> Jury:
         return Jury(self.estimators_, None, "hard")
 
-    def _finish(self) -> None:
-        """Set what is known of all models together."""
+    def _finish(self, classes: Any) -> None:
+        """Set what is known of all models together, of which ``fit`` may have been given the classes."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -178,10 +181,11 @@ class BlockwiseVotingClassifier(ClassifierMixin, BlockwiseVoting):  # type: igno
     def _jury(self) -> Jury:
         return Jury(self.estimators_, self.classes_, self.voting)
 
-    def _finish(self) -> None:
+    def _finish(self, classes: Any) -> None:
         check_choice("voting", self.voting, ("hard", "soft"))
         seen = np.unique(np.concatenate([model.classes_ for model in self.estimators_]))
-        self.classes_ = seen if self.classes is None else np.unique(np.asarray(self.classes))
+        classes = classes if self.classes is None else self.classes
+        self.classes_ = seen if classes is None else np.unique(np.asarray(classes))
         if not np.isin(seen, self.classes_).all():
             raise ValueError(f"classes: expected all labels of y, {seen.tolist()}, got {self.classes_.tolist()}")
 
@@ -260,13 +264,13 @@ class Jury:
         return total / len(self.models)
 
 
-def fit_block(estimator: Any, block: int, X: Any, y: Any, sample_weight: Any = None) -> Any:
+def fit_block(estimator: Any, block: int, params: Mapping[str, Any], X: Any, y: Any, sample_weight: Any = None) -> Any:
     """Return a clone that is fitted to a block; None where it has no rows."""
     if not n_rows(X):
         return None
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     try:
         with computing():
-            return fit_estimator(clone(estimator), X, y, **weights)
+            return fit_estimator(clone(estimator), X, y, **weights, **params)
     except ValueError as error:
         raise DataError(f"{error} (in block {block})") from error

@@ -19,7 +19,9 @@ from daskml_kit.data.align import align_rows, collect
 from daskml_kit.model_selection.search.best_estimator import empty_result, refit_on_all
 from daskml_kit.model_selection.search.cross_val_predict import BY_CLASS, with_all_classes
 from daskml_kit.model_selection.search.cross_validation import run_validation
-from daskml_kit.model_selection.search.search_plan import EvaluationSpec
+from daskml_kit.model_selection.search.evaluate import plan_of
+from daskml_kit.model_selection.search.fused import run_fused
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, RoutedParams
 from daskml_kit.model_selection.splits.folds import Folds, block_tasks
 from daskml_kit.model_selection.splits.stratify import count_classes
 from daskml_kit.reductions.summary import one_column, position_of
@@ -99,7 +101,7 @@ class FittedMembers(NamedTuple):
 
 
 def fit_members(
-    owner: Any, members: Sequence[Any], X: Any, y: Any, folds: Folds, params: Mapping[str, Any]
+    owner: Any, members: Sequence[Any], X: Any, y: Any, folds: Folds | None, params: Mapping[str, Any]
 ) -> FittedMembers:
     """Fit clones of all members on all rows and on the training rows of each split; those that can share passes.
 
@@ -109,7 +111,8 @@ def fit_members(
         Its ``n_jobs`` and ``verbose`` are those of the fits.
     members : sequence of estimators
     X, y : Dask collections
-    folds : Folds
+    folds : Folds, optional
+        None where the members are fitted on all rows only.
     params : mapping
         Empty, or with ``sample_weight``.
     """
@@ -118,18 +121,22 @@ def fit_members(
     candidates = [{"steps": one} for one in steps]
     spec = EvaluationSpec(Pipeline(steps[first]), candidates, {}, "raise", n_jobs=owner.n_jobs, with_models=True)
     of_step = {f"{STEP}__{name}": value for name, value in params.items()}
-    found = run_validation(type(owner).__name__, spec, X, y, None, folds, of_step, "all", owner.verbose)
-
-    def unwrapped(at: int, fitted: Any) -> Any:
-        return fitted if _is_plain(members[at]) else fitted.steps[-1][1]
-
+    of_splits: list[list[Any]] = []
+    if folds is None:
+        routed = RoutedParams(fit=of_step)
+        plan = plan_of(spec, 0, routed)
+        if owner.verbose:
+            print(f"[{type(owner).__name__}] {plan}")
+        fused = run_fused(spec, EvaluationData(X, y, Folds((), []), routed), plan.fused).whole if plan.fused else {}
+    else:
+        found = run_validation(type(owner).__name__, spec, X, y, None, folds, of_step, "all", owner.verbose)
+        fused = found.whole
+        for split in range(len(folds.splits)):
+            fitted = [found.outcomes[at, split].estimator for at in range(len(members))]
+            of_splits.append(list(map(_unwrapped, members, fitted)))
     whole = [
-        unwrapped(at, found.whole[at]) if at in found.whole else refit_on_all(clone(member), X, y, params)
+        _unwrapped(member, fused[at]) if at in fused else refit_on_all(clone(member), X, y, params)
         for at, member in enumerate(members)
-    ]
-    of_splits = [
-        [unwrapped(at, found.outcomes[at, split].estimator) for at in range(len(members))]
-        for split in range(len(folds.splits))
     ]
     return FittedMembers(whole, of_splits)
 
@@ -214,6 +221,11 @@ def _target(index: int, labels: Labels | None, part: Any) -> Array:
 
 def _is_dropped(member: Any) -> bool:
     return isinstance(member, str) and member == "drop"
+
+
+def _unwrapped(member: Any, fitted: Any) -> Any:
+    """Return what a member has become, of the pipeline that it was fitted as."""
+    return fitted if _is_plain(member) else fitted.steps[-1][1]
 
 
 def _is_plain(member: Any) -> bool:

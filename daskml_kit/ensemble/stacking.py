@@ -2,83 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from contextlib import suppress
+from typing import Any
 
-import dask
 import numpy as np
 import sklearn.ensemble
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RidgeCV
-from sklearn.utils import Bunch
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_choice
-from daskml_kit.base import DaskEstimator, check_common, fitting, forget, genuine_class, restored
+from daskml_kit.base import genuine_class
 from daskml_kit.blockwise import map_rows
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
+from daskml_kit.ensemble.base import FitInputs, NamedEnsemble
 from daskml_kit.ensemble.members import (
     AUTO,
     FittedColumns,
     MemberPredictions,
-    check_members,
     check_weights,
     fit_members,
     members_of,
     method_of,
-    target_of,
 )
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LogisticRegression
-from daskml_kit.model_selection.search.best_estimator import apply_lazily, refit_on_all
+from daskml_kit.model_selection.search.best_estimator import refit_on_all
 from daskml_kit.model_selection.search.cross_val_predict import predict_test_rows
-from daskml_kit.model_selection.search.evaluate import folds_of, routing_enabled
+from daskml_kit.model_selection.search.evaluate import folds_of
 from daskml_kit.model_selection.splits.base import Splitter
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.typing import Labels
 from daskml_kit.validation import check_features, plain_strings
 
 
-class Stacking(DaskEstimator):
-    """Base of the stacks: data in memory is scikit-learn's own affair."""
+class Stacking(NamedEnsemble):
+    """Base of the stacks."""
 
-    estimators: list[tuple[str, Any]]
     final_estimator: Any
     cv: Any
     stack_method: str
     passthrough: bool
-    estimators_: list[Any]
     stack_method_: list[str]
     final_estimator_: Any
 
-    def fit(self, X: Any, y: Any, **fit_params: Any) -> Self:  # type: ignore[override]
-        """Fit the estimators on all rows, and the final one on what they predict for rows they have not seen.
+    @available_if(lambda self: hasattr(super(), "predict"))  # type: ignore[untyped-decorator]
+    def predict(self, X: Any, **predict_params: Any) -> Any:
+        """Return the predictions of the final estimator: at once in memory, lazily on Dask input.
 
         Parameters
         ----------
         X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : array, Series or Dask array of shape (n_samples,)
-        **fit_params
-            ``sample_weight``, an array or Dask array of shape (n_samples,), for all estimators.
+        **predict_params
+            For the final estimator's ``predict``, such as ``return_std``; not possible on Dask input.
 
         Returns
         -------
-        estimator
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
+        array or Dask array of shape (n_samples,)
+            Predictions.
         """
+        if not predict_params:
+            return super().predict(X)
         if is_dask(X):
-            with fitting(self):
-                return self._fit_on_dask(X, y, fit_params)
-        y, fit_params = dask.compute(y, fit_params)
-        with restored(self):
-            forget(self)
-            super(DaskEstimator, self).fit(X, y, **fit_params)  # type: ignore[misc]
-        return self
+            raise ValueError(f"predict: {', '.join(predict_params)} not possible on Dask input")
+        return self.to_sklearn().predict(X, **predict_params)
 
     def to_sklearn(self) -> Any:
         """Return the scikit-learn stack with the same parameters and fitted state, nothing of ours in it.
@@ -89,18 +79,13 @@ class Stacking(DaskEstimator):
             Its estimators are scikit-learn's, too, and its ``cv``; in place of `Folds` there is their number.
         """
         twin = super().to_sklearn()
-        if hasattr(self, "estimators_"):
-            twin.estimators_ = [without_dask(member) for member in self.estimators_]
-            plain = dict(zip(map(id, self.estimators_), twin.estimators_, strict=True))
-            named: Any = vars(self)["named_estimators_"]
-            twin.named_estimators_ = Bunch(**{name: plain.get(id(member), member) for name, member in named.items()})
+        if hasattr(self, "final_estimator_"):
             twin.final_estimator_ = without_dask(self.final_estimator_)
         return twin
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         given = super()._sklearn_parameters(genuine)
-        members = [(name, without_dask(member)) for name, member in self.estimators]
-        return {**given, "estimators": members, "final_estimator": without_dask(self.final_estimator), "cv": self._cv()}
+        return {**given, "final_estimator": without_dask(self.final_estimator), "cv": self._cv()}
 
     def _cv(self) -> Any:
         if isinstance(self.cv, Folds):
@@ -115,9 +100,11 @@ class Stacking(DaskEstimator):
     def _apply(self, method: str, X: Any, meta: Any = None) -> Any:
         check_is_fitted(self)
         if method != "transform" or not is_dask(X):
-            return apply_lazily(self.to_sklearn(), method, X, meta)
+            return super()._apply(method, X, meta)
         X = plain_strings(X)
         check_features(self, X)
+        with suppress(DataError):  # of estimators that refuse made-up rows, by which the type of the result is told
+            return super()._apply(method, X, meta)
         columns = self._columns(self.estimators_, self.stack_method_, getattr(self, "classes_", None))
         return map_rows(columns, method, X, columns.empty(X))
 
@@ -126,33 +113,26 @@ class Stacking(DaskEstimator):
         return MemberPredictions.of(members, methods, n_classes, self.passthrough)
 
     def _check_parameters(self) -> None:
-        check_members(self)
         check_choice("stack_method", self.stack_method, ("auto", *AUTO))
         kind, suits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
         if self.final_estimator is not None and not suits(self.final_estimator):
             raise ValueError(f"'final_estimator' parameter should be a {kind}. Got {self.final_estimator!r}")
-        if isinstance(self.cv, str) and self.cv == "prefit":
+        if self._is_prefit():
             for member in members_of(self).values():
                 check_is_fitted(member)
-        if routing_enabled():
-            raise ValueError("fit: metadata routing is not possible on Dask data: sample_weight goes to all estimators")
 
-    def _fit_on_dask(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Self:
-        check_common(self)
-        self._check_parameters()
+    def _is_prefit(self) -> bool:
+        return isinstance(self.cv, str) and self.cv == "prefit"
+
+    def _fitted(self, given: FitInputs) -> dict[str, Any]:
+        X, target, labels, params = given
         members = members_of(self)
         methods = [method_of(name, member, self.stack_method) for name, member in members.items()]
-        final = self._default_final() if self.final_estimator is None else clone(self.final_estimator)
-        params = {name: value for name, value in fit_params.items() if value is not None}
-        if strange := [name for name in params if name != "sample_weight"]:
-            raise TypeError(f"fit: expected no other parameters than sample_weight, got {', '.join(strange)}")
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        default = LogisticRegression() if is_classifier(self) else RidgeCV()
+        final = default if self.final_estimator is None else clone(self.final_estimator)
         if params:
             check_weights({**members, "final_estimator": final})
-        X = plain_strings(X)
-        target, labels = target_of(X, y, labeled=is_classifier(self))
-        if isinstance(self.cv, str) and self.cv == "prefit":
+        if self._is_prefit():
             whole = list(members.values())
             columns = self._columns(whole, methods, labels)
             rows = map_rows(columns, "transform", X, columns.empty(X))
@@ -163,34 +143,16 @@ class Stacking(DaskEstimator):
             unseen = [self._columns(split, methods, labels) for split in of_splits]
             rows = predict_test_rows(unseen, folds, X, "transform", empty=columns.empty(X))
         final = refit_on_all(final, rows, target, params)
-        self._keep(self._fitted(dict(zip(members, whole, strict=True)), methods, columns.widths(X), labels, final))
-        return self
+        found = self._told(dict(zip(members, columns.widths(X), strict=True)), labels, final)
+        return {**found, **self._named(whole), "stack_method_": methods, "final_estimator_": final}
 
-    def _fitted(
-        self, members: dict[str, Any], methods: list[str], widths: list[int], labels: Labels | None, final: Any
-    ) -> dict[str, Any]:
-        """Return the fitted attributes: those that scikit-learn's stack finds out of stand-ins, and the members."""
-        stand_ins = [(name, FittedColumns(width)) for name, width in zip(members, widths, strict=True)]
+    def _told(self, widths: dict[str, int], labels: Labels | None, final: Any) -> dict[str, Any]:
+        """Return the attributes that scikit-learn's stack finds out of stand-ins for its estimators."""
+        stand_ins = [(name, FittedColumns(width)) for name, width in widths.items()]
         stack = genuine_class(type(self))(stand_ins, FrozenEstimator(final), cv="prefit")
         y = np.zeros(3) if labels is None else np.repeat(labels, 3)
         stack.fit(np.zeros((len(y), 1)), y)
-        found = {name: value for name, value in vars(stack).items() if name not in stack.get_params(deep=False)}
-        names = next((m.feature_names_in_ for m in members.values() if hasattr(m, "feature_names_in_")), None)
-        return {
-            **found,
-            **({} if names is None else {"feature_names_in_": names}),
-            "estimators_": list(members.values()),
-            "named_estimators_": Bunch(**{name: members.get(name, "drop") for name, _ in self.estimators}),
-            "stack_method_": methods,
-            "final_estimator_": final,
-        }
-
-    def _keep(self, fitted: dict[str, Any]) -> None:
-        forget(self)
-        super()._keep(fitted)
-
-    def _default_final(self) -> Any:
-        return LogisticRegression() if is_classifier(self) else RidgeCV()
+        return {name: value for name, value in vars(stack).items() if name not in stack.get_params(deep=False)}
 
 
 class StackingClassifier(Stacking, sklearn.ensemble.StackingClassifier):  # type: ignore[misc]

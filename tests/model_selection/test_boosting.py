@@ -1,9 +1,10 @@
-"""Searches over LightGBM's estimators on Dask, which take Dask data and train on the workers themselves."""
+"""Gradient boosting of LightGBM and XGBoost, whose estimators on Dask train on the workers themselves."""
 
 from __future__ import annotations
 
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 
 import dask.array as da
@@ -14,7 +15,9 @@ import sklearn.model_selection as skm
 from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification, make_regression
+from sklearn.linear_model import LinearRegression
 
+from daskml_kit.ensemble import EarlyStopping, StackingClassifier
 from daskml_kit.model_selection import GridSearchCV, cross_validate
 
 lightgbm = pytest.importorskip("lightgbm")
@@ -88,6 +91,53 @@ def test_regressors_are_validated(client):
     expected = skm.cross_validate(peer, X, y, cv=skm.KFold(2), return_train_score=True)
     for name in ("test_score", "train_score"):
         assert_allclose(found[name], expected[name], atol=CLOSE)
+
+
+def boosting(package):
+    if package == "lightgbm":
+        return lightgbm.DaskLGBMClassifier(n_estimators=200, num_leaves=7, verbose=-1)
+    pytest.importorskip("xgboost")
+    return import_module("xgboost.dask").DaskXGBClassifier(n_estimators=200, max_depth=3, random_state=0)
+
+
+@pytest.mark.parametrize("package", ["lightgbm", "xgboost"])
+def test_all_workers_stop_early_by_the_same_rows(client, package):
+    X, y = make_classification(600, 8, n_informative=3, flip_y=0.2, random_state=0)
+    lazy = da.from_array(X, chunks=(150, -1)), da.from_array(y, chunks=150)
+    model = EarlyStopping(boosting(package), early_stopping_rounds=5, random_state=0)
+    search = GridSearchCV(model, {"estimator__learning_rate": [0.3]}, cv=2, error_score="raise").fit(*lazy)
+    fitted = search.best_estimator_.estimator_
+    assert 1 <= search.best_estimator_.best_iteration_ < 100
+    assert type(fitted).__module__ == f"{package}.sklearn"
+    assert search.best_score_ > 0.65
+    assert_allclose(search.predict_proba(lazy[0]).compute(), fitted.predict_proba(X), rtol=1e-6)
+    stack = StackingClassifier([("boosting", boosting(package).set_params(n_estimators=5))], cv=2).fit(*lazy)
+    assert [type(member) for member in stack.to_sklearn().estimators_] == [type(fitted)]
+    assert stack.score(*lazy) > 0.65
+
+
+def test_early_stopping_in_memory_and_wrong_arguments():
+    X, y = make_regression(300, 4, noise=1.0, random_state=0)
+    inner = lightgbm.LGBMRegressor(n_estimators=500, verbose=-1)
+    model = EarlyStopping(inner, random_state=0).fit(X, y, sample_weight=np.ones(300))
+    assert model.best_iteration_ < 500
+    assert model.score(X, y) > 0.8
+    lazy = da.from_array(X, chunks=(100, -1)), da.from_array(y, chunks=100)
+    assert model.predict(lazy[0]).compute().shape == (300,)
+    for wrong, error, message in (
+        (EarlyStopping(), TypeError, "estimator: expected an estimator with 'fit', got None"),
+        (EarlyStopping(LinearRegression()), TypeError, "expected one of LightGBM or XGBoost, got LinearRegression"),
+        (EarlyStopping(inner, early_stopping_rounds=0), ValueError, "early_stopping_rounds: expected an integer"),
+        (EarlyStopping(inner, validation_fraction=0), ValueError, "validation_fraction: expected a finite number"),
+        (EarlyStopping(lightgbm.DaskLGBMRegressor()), TypeError, "expected one that takes data in memory"),
+    ):
+        with pytest.raises(error, match=message):
+            wrong.fit(X, y)
+    with pytest.raises(TypeError, match="expected one that takes a Dask collection, as X is, got LGBMRegressor"):
+        model.fit(*lazy)
+    with pytest.raises(TypeError, match="eval_set: the rows that validate are drawn from X"):
+        model.fit(X, y, eval_set=[(X, y)])
+    assert model.best_iteration_ < 500
 
 
 def killer(path):

@@ -76,7 +76,8 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
     ----------
     spec : EvaluationSpec
     data : EvaluationData
-        ``fit`` may be given weights of the rows; scorers have it too where they are given any.
+        Folds without splits are for fits on all rows alone. ``fit`` may be given weights of the rows; scorers have them
+        too where they are given any.
     numbers : sequence of int, optional
         The candidates; by default all.
     """
@@ -208,6 +209,8 @@ def _encode(engine: Engine, y: Any) -> Labels | None:
 
 
 def _ids(folds: Folds) -> Any:
+    if not folds.ids:
+        return None
     if not is_dask(folds.ids[0]):
         return np.column_stack(folds.ids)
     return da.stack(folds.ids, axis=1).rechunk({1: -1}) if len(folds.ids) > 1 else folds.ids[0][:, None]

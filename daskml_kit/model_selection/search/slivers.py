@@ -24,12 +24,23 @@ def fit_on_dask(estimator: Any, X: Any, y: Any, **params: Any) -> Any:
     say nothing. So each of their blocks has rows of every class.
     """
     model = last_step(estimator)
-    numbers_its_own = any(base.__module__.startswith("lightgbm.") for base in type(model).__mro__)
-    if numbers_its_own and is_classifier(model) and is_dask(X) and y is not None:
+    if is_of("lightgbm", model) and is_classifier(model) and is_dask(X) and y is not None:
         rows = join_slivers({"X": X, "y": y, **{name: value for name, value in params.items() if is_dask(value)}})
         X, y = rows.pop("X"), rows.pop("y")
         params = {**params, **rows}
     return fit_estimator(estimator, X, y, **params)
+
+
+def is_of(package: str, estimator: Any) -> bool:
+    """Return whether an estimator is one of a package, or extends one.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> is_of("sklearn", Ridge()), is_of("lightgbm", Ridge())
+    (True, False)
+    """
+    return any(base.__module__.partition(".")[0] == package for base in type(estimator).__mro__)
 
 
 def join_slivers(collections: Mapping[str, Any]) -> dict[str, Any]:
