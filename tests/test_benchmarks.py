@@ -39,6 +39,8 @@ NEED_PEER = {
     "languages-l1": "wordfreq",
     "language": "wordfreq",
     "languages": "wordfreq",
+    "recommendation": "pyspark",
+    "views": "implicit",
 }
 WORKS = {
     **linear.WORKS,

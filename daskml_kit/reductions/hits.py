@@ -16,7 +16,7 @@ from daskml_kit.typing import Array
 
 
 class HitTotals(NamedTuple):
-    """Hits, telling whether the item at each rank is relevant, of shape (n_users, k), and each user's number of relevant items."""
+    """Hits at each rank, booleans of shape (n_users, k), and each user's number of relevant items."""
 
     hits: Array
     n_relevant: Array
