@@ -119,7 +119,7 @@ def recommendation(setting: Setting) -> list[Row]:
     what = f"ALS {len(train):,} ratings, rank 8, 10 iterations"
     return [
         Row(f"{what}: Spark MLlib", timed["ours"].seconds, timed["Spark"].seconds, 5.0),
-        Row(f"{what}: RMSE of others", float(errors[0]), float(errors[1]), 1.001, at_most=True, unit=""),
+        Row(f"{what}: RMSE of others", float(errors[0]), float(errors[1]), 1.002, at_most=True, unit=""),
     ]
 
 

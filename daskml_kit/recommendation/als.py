@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import dask
 import dask.array as da
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -21,69 +19,16 @@ from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import r2_score
 from daskml_kit.numerics.factor_rows import RidgeSetting
-from daskml_kit.numerics.targets import tiles
 from daskml_kit.recommendation.alternation import alternate
-from daskml_kit.recommendation.matrix_factorization import Recommendations, first_items
+from daskml_kit.recommendation.factor_model import FactorModel, recommend_block
+from daskml_kit.recommendation.matrix_factorization import Recommendations
 from daskml_kit.recommendation.open_ratings import open_ratings
-from daskml_kit.recommendation.rating_tables import Feedback, RatingTotals, find_codes, id_columns
+from daskml_kit.recommendation.rating_tables import Feedback, RatingTotals
 from daskml_kit.recommendation.seen_items import SeenPairs, seen_pairs
 from daskml_kit.typing import Array
 
 CHOLESKY_FACTORS = 32
 """Factors up to which solver="auto" factors the normal equations: it costs the square of their number a rating."""
-TILE_PAIRS = 2**16
-
-
-@dataclass(frozen=True, eq=False)
-class FactorModel:
-    """Predictor of ratings by the factors of ids.
-
-    Parameters
-    ----------
-    users, items : arrays of shape (n_users,) and (n_items,)
-    user_factors, item_factors : arrays of shape (n_users, n_factors) and (n_items, n_factors)
-    unknown : float
-        Prediction for pairs of which an id is not known.
-    """
-
-    users: Array
-    items: Array
-    user_factors: Array
-    item_factors: Array
-    unknown: float
-
-    def predict(self, X: Any) -> Array:
-        """Return the rating of each pair, of shape (n,)."""
-        columns = zip((self.users, self.items), id_columns(X), strict=True)
-        users, items = (find_codes(pd.Index(ids, dtype=ids.dtype), values) for ids, values in columns)
-        known = np.flatnonzero((users >= 0) & (items >= 0))
-        rating = np.full(len(users), self.unknown, self.user_factors.dtype)
-        for tile in tiles(len(known), TILE_PAIRS):
-            rows = known[tile]
-            rating[rows] = np.einsum("ij,ij->i", self.user_factors[users[rows]], self.item_factors[items[rows]])
-        return rating
-
-    def recommend(self, users: Any, k: int, seen: SeenPairs | None = None) -> Recommendations:
-        """Return the best k items of each user; see `ALS.recommend`."""
-        rows = find_codes(pd.Index(self.users, dtype=self.users.dtype), users)
-        pairs = np.empty((0, 2), np.int64) if seen is None else seen.by_place(users)
-        factors = self.user_factors[rows] if len(self.user_factors) else np.empty((len(rows), 1))
-        first = first_items(factors, self.item_factors, np.zeros(len(self.items), factors.dtype), k, pairs)
-        missing = (first.items < 0) | (rows < 0)[:, None]
-        items = self.items[np.where(missing, 0, first.items)]
-        items[missing] = nothing_of(items.dtype)
-        return Recommendations(items, np.where(missing, np.nan, first.ratings))
-
-
-def nothing_of(dtype: np.dtype[Any]) -> Any:
-    """Return what stands for no item: None, NaN, NaT or -1 (of unsigned integers the largest, of booleans False)."""
-    if dtype.kind == "O":
-        return None
-    if dtype.kind == "f":
-        return np.nan
-    if dtype.kind in "mM":
-        return np.array("NaT", dtype)
-    return np.array(-1).astype(dtype) if dtype.kind in "iu" else False
 
 
 class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -353,7 +298,7 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         array = dask_vector(users, "users")
         model = dask.delayed(self._model(), pure=True)
         seen = dask.delayed(None if exclude is None else self._seen(None, exclude), pure=True)
-        call = dask.delayed(_recommend, pure=True)
+        call = dask.delayed(recommend_block, pure=True)
         blocks = zip(np.ravel(array.to_delayed()), array.chunks[0], strict=True)
         found = [(call(model, block, k, seen), length) for block, length in blocks]
         dtypes = (self.items_.dtype, self.user_factors_.dtype)
@@ -391,7 +336,3 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             check_number(name, getattr(self, name), low=0)
         check_choice("solver", self.solver, ("auto", "cholesky", "cg"))
         check_choice("cold_start", self.cold_start, ("mean", "nan"))
-
-
-def _recommend(model: FactorModel, users: Any, k: int, seen: SeenPairs | None) -> Recommendations:
-    return model.recommend(np.asarray(users), k, seen)

@@ -249,7 +249,9 @@ def test_it_stops_where_the_objective_does_not_fall(ratings):
     assert 1 < model.n_iter_ == len(model.objective_) < 50
 
 
-def test_fewer_ratings_than_factors_without_penalty():
+@pytest.mark.parametrize("products", [0, np.inf], ids=["compiled", "numpy"])
+def test_fewer_ratings_than_factors_without_penalty(monkeypatch, products):
+    monkeypatch.setattr(factor_rows, "MANY_PRODUCTS", products)
     X, y = np.array([[0, 0], [0, 1], [1, 0]]), np.array([1.0, 2.0, 3.0])
     model = ALS(5, regularization=0.0, random_state=0).fit(X, y)
     assert np.isfinite(model.user_factors_).all()
