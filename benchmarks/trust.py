@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import SGDClassifier as TheirSGDClassifier
 
 import daskml_kit.cluster
@@ -48,6 +49,7 @@ N_ROWS = 40
 _rng = np.random.default_rng(0)
 X = _rng.integers(0, 5, size=(N_ROWS, 2)).astype(float)
 Y = (X[:, 0] > 2).astype(int)
+VIEWS = pd.DataFrame({"user": Y, "time": X[:, 1]})
 OWN_ERRORS = tuple(
     error for error in vars(daskml_kit.exceptions).values() if inspect.isclass(error) and issubclass(error, Exception)
 )
@@ -119,6 +121,7 @@ MODULES = (
 SMALL: Mapping[str, dict[str, Any]] = {
     "MLPClassifier": {"hidden_layer_sizes": (2,)},
     "MLPRegressor": {"hidden_layer_sizes": (2,)},
+    "ALS": {"n_factors": 2},
     "MatrixFactorization": {"n_factors": 2},
 }
 
@@ -135,6 +138,8 @@ def estimators() -> Iterator[tuple[str, type[Any], dict[str, Any]]]:
     for module in MODULES:
         for name in module.__all__:
             kind = getattr(module, name)
+            if not inspect.isclass(kind):
+                continue
             quick = {"max_iter": 2} if "max_iter" in inspect.signature(kind).parameters else {}
             yield name, kind, {**quick, **SMALL.get(name, {})}
 
@@ -195,6 +200,7 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),
+    "ALS": ("sample_weight", "infinity of X"),
     "MatrixFactorization": ("sample_weight",),
 }
 """What a fit does not look at, or takes."""
@@ -337,6 +343,12 @@ FUNCTIONS: Sequence[tuple[Any, str, tuple[Any, ...], dict[str, Any], tuple[str, 
     (daskml_kit.datasets, "make_classification_df", (), {}, ("n_samples", "response_rate", "predictability")),
     (daskml_kit.partition, "random_partition", (X, Y), {}, ("npartitions", "random_state")),
     (daskml_kit.partition, "hash_partition", (X, Y), {"by": Y}, ("npartitions", "by", "max_skew", "on_skew")),
+    (daskml_kit.recommendation, "leave_last_n_out", (VIEWS,), {}, ("n", "user", "time")),
+    (daskml_kit.recommendation, "split_at_time", (VIEWS, 3), {}, ("time",)),
+    (daskml_kit.metrics, "precision_at_k", (X, [1], [[1]]), {"k": 1}, ("k",)),
+    (daskml_kit.metrics, "recall_at_k", (X, [1], [[1]]), {"k": 1}, ("k",)),
+    (daskml_kit.metrics, "mean_average_precision_at_k", (X, [1], [[1]]), {"k": 1}, ("k",)),
+    (daskml_kit.metrics, "ndcg_at_k", (X, [1], [[1]]), {"k": 1}, ("k",)),
     (daskml_kit.optim, "sgd", (), {}, ("learning_rate",)),
     (daskml_kit.optim, "momentum", (), {"learning_rate": 0.1}, ("learning_rate", "decay")),
     (daskml_kit.optim, "adagrad", (), {"learning_rate": 0.1}, ("learning_rate", "eps")),

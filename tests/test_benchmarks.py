@@ -22,6 +22,7 @@ from benchmarks import (
     parameter_server,
     partition,
     preparation,
+    recommendation,
     search,
     sparse,
     trust,
@@ -40,6 +41,8 @@ NEED_PEER = {
     "languages-l1": "wordfreq",
     "language": "wordfreq",
     "languages": "wordfreq",
+    "ratings": "pyspark",
+    "views": "implicit",
 }
 WORKS = {
     **linear.WORKS,
@@ -52,6 +55,7 @@ WORKS = {
     **parameter_server.WORKS,
     **sparse.WORKS,
     **unsupervised.WORKS,
+    **recommendation.WORKS,
     **features.WORKS,
 }
 LIKE_ANOTHER = {

@@ -31,7 +31,7 @@ from daskml_kit.model_selection.adaptive.base import AdaptiveSearchCV
 from daskml_kit.naive_bayes import GaussianNB
 from daskml_kit.neural_network import MLPClassifier, MLPRegressor
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
-from daskml_kit.recommendation import MatrixFactorization
+from daskml_kit.recommendation import ALS, MatrixFactorization
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -54,6 +54,7 @@ MODELS = {
     "MLPRegressor": MLPRegressor(hidden_layer_sizes=(3,), max_iter=2),
     "MLPClassifier, lbfgs": MLPClassifier((3,), max_iter=2, solver="lbfgs", warm_start=True),
     "MatrixFactorization": MatrixFactorization(2, max_iter=2),
+    "ALS": ALS(2, max_iter=2),
     "StandardScaler": StandardScaler(),
     "OneHotEncoder": OneHotEncoder(),
     "SimpleImputer": SimpleImputer(),

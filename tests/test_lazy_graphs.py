@@ -49,7 +49,7 @@ from daskml_kit.model_selection import (
 from daskml_kit.naive_bayes import GaussianNB
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
-from daskml_kit.recommendation import MatrixFactorization
+from daskml_kit.recommendation import ALS, MatrixFactorization
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -100,6 +100,7 @@ MODELS = {
         TheirSGDClassifier("log_loss"), {"alpha": [0.1]}, 1, max_iter=1, random_state=0
     ),
     "MatrixFactorization": MatrixFactorization(2, max_iter=1),
+    "ALS": ALS(2, max_iter=1),
 }
 METHODS = (
     "predict",

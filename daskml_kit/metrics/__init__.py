@@ -79,6 +79,7 @@ from daskml_kit.metrics.pairwise import (
     pairwise_distances_argmin_min,
     pairwise_kernels,
 )
+from daskml_kit.metrics.ranking import mean_average_precision_at_k, ndcg_at_k, precision_at_k, recall_at_k
 from daskml_kit.metrics.regression import (
     d2_tweedie_score,
     explained_variance_score,
@@ -175,6 +176,7 @@ __all__ = [
     "max_error",
     "mean_absolute_error",
     "mean_absolute_percentage_error",
+    "mean_average_precision_at_k",
     "mean_gamma_deviance",
     "mean_pinball_loss",
     "mean_poisson_deviance",
@@ -185,6 +187,7 @@ __all__ = [
     "multilabel_confusion_matrix",
     "mutual_info_score",
     "nan_euclidean_distances",
+    "ndcg_at_k",
     "ndcg_score",
     "normalized_mutual_info_score",
     "pair_confusion_matrix",
@@ -192,11 +195,13 @@ __all__ = [
     "pairwise_distances_argmin",
     "pairwise_distances_argmin_min",
     "pairwise_kernels",
+    "precision_at_k",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
     "r2_score",
     "rand_score",
+    "recall_at_k",
     "recall_score",
     "roc_auc_score",
     "roc_curve",
