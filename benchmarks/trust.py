@@ -26,6 +26,7 @@ import daskml_kit.datasets
 import daskml_kit.decomposition
 import daskml_kit.exceptions
 import daskml_kit.impute
+import daskml_kit.kernel_approximation
 import daskml_kit.linear_model
 import daskml_kit.metrics
 import daskml_kit.model_selection
@@ -93,6 +94,7 @@ LEGAL = {
     ("C", "inf"),
     ("power", "-1"),
     ("binarize", "-1"),
+    ("coef0", "-1"),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
 }
@@ -101,6 +103,7 @@ MODULES = (
     daskml_kit.linear_model,
     daskml_kit.cluster,
     daskml_kit.decomposition,
+    daskml_kit.kernel_approximation,
     daskml_kit.naive_bayes,
     daskml_kit.neural_network,
     daskml_kit.preprocessing,
@@ -108,6 +111,9 @@ MODULES = (
     daskml_kit.recommendation,
 )
 SMALL: Mapping[str, dict[str, Any]] = {
+    "NMF": {"n_components": 1},
+    "Nystroem": {"n_components": 4},
+    "RBFSampler": {"gamma": "scale"},
     "MLPClassifier": {"hidden_layer_sizes": (2,)},
     "MLPRegressor": {"hidden_layer_sizes": (2,)},
     "MatrixFactorization": {"n_factors": 2},
@@ -173,6 +179,10 @@ def bad_weights() -> Iterator[tuple[str, Any]]:
 UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
+    "IncrementalPCA": ("y", "sample_weight", "too few rows"),
+    "NMF": ("y", "sample_weight", "too few rows"),
+    "Nystroem": ("y", "sample_weight", "too few rows"),
+    "RBFSampler": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),

@@ -52,7 +52,18 @@ WORKS = {
     **sparse.WORKS,
     **unsupervised.WORKS,
 }
-LIKE_ANOTHER = {"calls", "keyed", "loop", "many", "ridge-search", "shared", "shuffled", "skewed", "slowed"}
+LIKE_ANOTHER = {
+    "calls",
+    "keyed",
+    "loop",
+    "many",
+    "ridge-search",
+    "shared",
+    "shuffled",
+    "skewed",
+    "slowed",
+    "square-components",
+}
 """Works that take long even at toy size, where others of their module are run."""
 TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5
