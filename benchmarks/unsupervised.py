@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.unsupervised`` prints one table; ``--scale 0.01`` runs it on a hundredth of the rows. All data is
 in memory, but for ``square-components``: these are of lazy data that is larger than the memory of its worker.
-``clusters`` makes 20 iterations of Lloyd, ``factors`` 20 of a nonnegative matrix factorization; ``components`` are those
-of dense rows, ``sparse-components`` of CSR rows of 2,000 features; ``counts`` is naive Bayes on rows of counts.
+``clusters`` makes 20 of Lloyd's iterations, ``factors`` 20 of nonnegative matrix factorization; ``components`` are of
+dense rows, ``sparse-components`` of CSR rows of 2,000 features; ``counts`` is naive Bayes on rows of counts.
 """
 
 from __future__ import annotations

@@ -322,6 +322,17 @@ def test_components_before_a_model_are_fused_too():
     assert_array_equal(found.predict(blocks(X)).compute(), expected.predict(X))
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize("name", ["IncrementalPCA", "NMF", "NMF, multiplicative", "RBFSampler", "Nystroem"])
+def test_constant_equal_and_shifted_columns(name, offset):
+    row = TABLE[name]
+    rows = np.c_[np.full(N_ROWS, 3.0), row.rows[:, 0], row.rows[:, 0], row.rows[:, 1] + offset]
+    model, expected = clone(row.ours).fit(blocks(rows)), clone(row.theirs).fit(rows)
+    for attribute in row.attributes:
+        assert_allclose(getattr(model, attribute), getattr(expected, attribute), rtol=1e-6, atol=1e-6)
+    assert_allclose(computed(model.transform(blocks(rows))), expected.transform(rows), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("sampler", [RBFSampler, Nystroem])
 def test_kernels_before_a_linear_model(sampler):
     options = {"gamma": 0.05, "n_components": 20, "random_state": 0}
