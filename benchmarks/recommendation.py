@@ -1,8 +1,8 @@
 """Recommendation by alternating least squares, side by side with Spark MLlib and ``implicit``.
 
 ``python -m benchmarks.recommendation`` prints one table; ``--scale 0.01`` runs it on a hundredth of the ratings.
-``ratings`` are explicit, beside Spark MLlib (``pip install pyspark``, with Java; the clock starts when its session is up
-and its rows are cached); ``views`` are implicit feedback, beside ``implicit`` (``pip install implicit``).
+``ratings`` are explicit, beside Spark MLlib (``pip install pyspark``, with Java; the clock starts when its session is
+up and its rows are cached); ``views`` are implicit feedback, beside ``implicit`` (``pip install implicit``).
 """
 
 from __future__ import annotations

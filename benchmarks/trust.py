@@ -29,6 +29,7 @@ import daskml_kit.decomposition
 import daskml_kit.discriminant_analysis
 import daskml_kit.exceptions
 import daskml_kit.impute
+import daskml_kit.kernel_approximation
 import daskml_kit.linear_model
 import daskml_kit.metrics
 import daskml_kit.mixture
@@ -110,6 +111,7 @@ MODULES = (
     daskml_kit.covariance,
     daskml_kit.decomposition,
     daskml_kit.discriminant_analysis,
+    daskml_kit.kernel_approximation,
     daskml_kit.mixture,
     daskml_kit.naive_bayes,
     daskml_kit.neighbors,
@@ -119,6 +121,9 @@ MODULES = (
     daskml_kit.recommendation,
 )
 SMALL: Mapping[str, dict[str, Any]] = {
+    "NMF": {"n_components": 1},
+    "Nystroem": {"n_components": 4},
+    "RBFSampler": {"gamma": "scale"},
     "MLPClassifier": {"hidden_layer_sizes": (2,)},
     "MLPRegressor": {"hidden_layer_sizes": (2,)},
     "ALS": {"n_factors": 2},
@@ -187,6 +192,10 @@ def bad_weights() -> Iterator[tuple[str, Any]]:
 UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
+    "IncrementalPCA": ("y", "sample_weight", "too few rows"),
+    "NMF": ("y", "sample_weight", "too few rows"),
+    "Nystroem": ("y", "sample_weight", "too few rows"),
+    "RBFSampler": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
     **dict.fromkeys(daskml_kit.mixture.__all__, ("y", "sample_weight", "too few rows")),
     **dict.fromkeys(

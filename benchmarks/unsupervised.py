@@ -1,11 +1,13 @@
 """Clusters, mixtures, components and class distributions, side by side with scikit-learn, from equal starts.
 
 ``python -m benchmarks.unsupervised`` prints one table; ``--scale 0.01`` runs it on a hundredth of the rows. All data is
-in memory. ``clusters`` makes 20 of Lloyd's iterations, ``mixture`` 20 of expectation-maximization; ``elbow`` is a
-search of eleven sizes, three starts each, on two folds; ``mini-batches``, ``bisections`` and ``spectral`` start at
-random and end in clusters as good. ``components`` are those of dense rows, ``sparse-components`` of CSR rows of 2,000
-features, ``counts`` is naive Bayes on rows of counts, ``scatter`` what one pass over the products of features gives,
-of all rows or of each class. ``wrapped`` counts the copies of a large model that two workers receive.
+in memory, but for ``square-components``, which are of lazy data that is larger than the memory of its worker.
+``clusters`` makes 20 of Lloyd's iterations, ``mixture`` 20 of expectation-maximization, ``factors`` 20 of nonnegative
+matrix factorization; ``elbow`` is a search of eleven sizes, three starts each, on two folds; ``mini-batches``,
+``bisections`` and ``spectral`` start at random and end in clusters as good. ``components`` are those of dense rows,
+``sparse-components`` of CSR rows of 2,000 features, ``counts`` is naive Bayes on rows of counts, ``scatter`` what one
+pass over the products of features gives, of all rows or of each class. ``wrapped`` counts the copies of a large model
+that two workers receive.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import scipy.sparse as sp
@@ -35,9 +38,10 @@ from sklearn.model_selection import KFold
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, race
 from benchmarks.traffic import CountedModel, models_arrived
+from benchmarks.watch import watching_workers
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
 from daskml_kit.covariance import LedoitWolf
-from daskml_kit.decomposition import PCA
+from daskml_kit.decomposition import NMF, PCA
 from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
@@ -46,6 +50,9 @@ from daskml_kit.neighbors import NearestCentroid
 from daskml_kit.wrappers import ParallelPostFit
 
 EXACT = 1e-6
+WORKER_BYTES = 2e9
+SIDE = 20_000
+"""Rows and columns of square data, which take 3.2 GB."""
 
 
 def clusters(setting: Setting) -> list[Row]:
@@ -206,7 +213,78 @@ def _dask_ml(name: str, X: Any, options: Mapping[str, Any]) -> dict[str, Callabl
 def components(setting: Setting) -> list[Row]:
     """Ten principal components of 500,000 x 100."""
     X = np.random.default_rng(0).normal(size=(setting.rows(500_000), 100)) * np.linspace(1, 3, 100)
-    return _race(f"PCA(10) of {len(X):,} x 100", X, None, PCA(10), sklearn.decomposition.PCA(10), setting, 3.0)
+    what = f"PCA(10) of {len(X):,} x 100"
+    rows = _race(what, X, None, PCA(10), sklearn.decomposition.PCA(10), setting, 3.0)
+    (blocks,) = dask.persist(da.from_array(X, chunks=(-(-len(X) // 16), 100)), scheduler="threads")
+    dask_ml = _dask_ml_pca()
+    timed = race({"ours": lambda: PCA(10).fit(blocks), "dask-ml": lambda: dask_ml(10).fit(blocks)}, setting.repeat)
+    return [*rows, Row(f"{what}: dask-ml", timed["ours"].seconds, timed["dask-ml"].seconds, 30.0)]
+
+
+def square_components(setting: Setting) -> list[Row]:
+    """Twenty principal components of lazy square chunks, on a worker of 2 GB; of a third of the rows beside dask-ml's.
+
+    All of the data is too much for dask-ml there.
+    """
+    n = max(int(SIDE * setting.scale), 300)
+    options = {"n_workers": 1, "threads_per_worker": 2, "memory_limit": WORKER_BYTES, "dashboard_address": ":0"}
+    dask_ml = _dask_ml_pca()
+    with LocalCluster(**options) as cluster, Client(cluster) as client, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with watching_workers(client) as fate:
+            whole = race({"ours": lambda: PCA(20, random_state=0).fit(_square(n))}, 1)["ours"]
+        third = _square(n // 3)
+        timed = race(
+            {
+                "ours": lambda: PCA(20, random_state=0).fit(third),
+                "dask-ml": lambda: dask_ml(20, svd_solver="randomized", random_state=0).fit(third),
+            },
+            setting.repeat,
+        )
+    peak = max(fate.peak.values()) if not fate.lost else np.inf
+    notes = [f"{whole.seconds:.0f} s, {whole.result.profile_.passes} passes"]
+    what = f"PCA(20) of {n:,} x {n:,} in square chunks"
+    return [
+        Row(f"{what}: memory", peak / 1e9, WORKER_BYTES / 1e9, 1.0, at_most=True, unit="GB", notes=notes),
+        Row(f"{what}, a third: dask-ml", timed["ours"].seconds, timed["dask-ml"].seconds, 1.0),
+    ]
+
+
+def _square(n: int) -> da.Array:
+    """Return n x n lazy numbers, of rank 50 and noise, in ten chunks a side."""
+    draw, side = da.random.default_rng(0), -(-n // 10)
+    left = draw.normal(size=(n, 50), chunks=(side, 50)) * np.linspace(3, 1, 50)
+    square: da.Array = left @ draw.normal(size=(50, n), chunks=(50, side))
+    return square + draw.normal(size=(n, n), chunks=(side, side))
+
+
+def _dask_ml_pca() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from dask_ml.decomposition import PCA as DaskMLPCA
+    return DaskMLPCA
+
+
+def factors(setting: Setting) -> list[Row]:
+    """Nonnegative matrix factorization of 200,000 x 100 from one start, by coordinate descent."""
+    draw, n = np.random.default_rng(0), setting.rows(200_000)
+    X = draw.gamma(1, size=(n, 10)) @ draw.gamma(1, size=(10, 100)) + draw.random((n, 100))
+    start = {"W": draw.random((n, 10)), "H": draw.random((10, 100))}
+    options = {"init": "custom", "max_iter": 20, "tol": 0.0}
+    contestants = {"ours": NMF(10, **options), "scikit-learn": sklearn.decomposition.NMF(10, **options)}
+    timed = race(
+        {
+            name: lambda model=model: model.fit(X, **{key: value.copy() for key, value in start.items()})
+            for name, model in contestants.items()
+        },
+        setting.repeat,
+    )
+    what = f"NMF(10) of {n:,} x 100, 20 iterations"
+    found, expected = ({"": timed[name].result.components_} for name in contestants)
+    return [
+        Row(f"{what}: scikit-learn", timed["ours"].seconds, timed["scikit-learn"].seconds, 1.0),
+        _apart(what, found, expected),
+    ]
 
 
 def sparse_components(setting: Setting) -> list[Row]:
@@ -289,6 +367,8 @@ WORKS: dict[str, Work] = {
     "spectral": spectral,
     "components": components,
     "sparse-components": sparse_components,
+    "square-components": square_components,
+    "factors": factors,
     "counts": counts,
     "scatter": scatter,
     "wrapped": wrapped,

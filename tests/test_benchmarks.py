@@ -59,19 +59,19 @@ WORKS = {
     **features.WORKS,
 }
 LIKE_ANOTHER = {
-    *(
-        "calls",
-        "keyed",
-        "loop",
-        "many",
-        "ridge-search",
-        "shared",
-        "shuffled",
-        "skewed",
-        "slowed",
-        "spectral",
-        "wrapped",
-    ),
+    "calls",
+    "keyed",
+    "loop",
+    "many",
+    "ridge-search",
+    "selection",
+    "shared",
+    "shuffled",
+    "skewed",
+    "slowed",
+    "spectral",
+    "square-components",
+    "wrapped",
 }
 """Works that take long even at toy size, where others of their module are run."""
 TOY = Setting(scale=0.001, repeat=1)

@@ -17,18 +17,25 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
-from daskml_kit.numerics.nonnegative import Penalty, start_of_svd
-from daskml_kit.reductions.row_factors import PartNorms, Start
+from daskml_kit.numerics.nonnegative import Penalty, SingularStart, start_of_svd
+from daskml_kit.reductions.gram import Triangle
+from daskml_kit.reductions.row_factors import PartNorms, PartTotals, Start
 from daskml_kit.reductions.sums import FeatureSums, Totals
 from daskml_kit.solvers.alternating_updates import Factorization, Setting, alternate
 from daskml_kit.solvers.run import run
-from daskml_kit.solvers.subspace import leading_components
+from daskml_kit.solvers.subspace import MANY_FEATURES, leading_components
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit, seed_of
 
 STARTS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom", None)
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
+
+
+FEW_DIGITS, NO_DIGITS = 1e-4, 1e-7
+"""Singular values, as a share of the largest, of which products of the features tell few digits, or none."""
+ROUNDING = 1e-13
+"""Share of the largest singular value that a QR decomposition leaves of none."""
 
 
 class First(NamedTuple):
@@ -174,10 +181,7 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
             return First(Start(k, False, np.full(k, scale), seed=seed), H)
         if k > few:
             raise ValueError(f"init = {kind!r} can only be used when n_components <= min(n_samples, n_features)")
-        found = yield from leading_components(d, k, draw, centered=False)
-        vectors = found.vectors[:, :k]
-        squares: Array = yield PartNorms(vectors)
-        maps, scale, H = start_of_svd(vectors, np.sqrt(squares))
+        maps, scale, H = yield from singular_start(d, k, draw)
         noise = kind == "nndsvdar"
         fill = 0.0 if kind == "nndsvd" else mean / 100 if noise else mean
         zeros = H == 0
@@ -255,3 +259,17 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
         if self.alpha_H != "same":
             check_number("alpha_H", self.alpha_H, low=0)
         check_share("l1_ratio", self.l1_ratio)
+
+
+def singular_start(d: int, k: int, draw: np.random.RandomState) -> Generator[Any, Any, SingularStart]:
+    """Return first factors from k singular vectors: of dense rows by a QR decomposition where products do not tell."""
+    found = yield from leading_components(d, k, draw, centered=False)
+    vectors, least = found.vectors[:, :k], NO_DIGITS
+    parts: PartTotals = yield PartNorms(vectors)
+    singular = np.sqrt(parts.squares.sum(axis=0))
+    if singular.min() < FEW_DIGITS * singular.max() and not parts.sparse and d <= MANY_FEATURES:
+        triangle: Array = yield Triangle()
+        _, _, right = np.linalg.svd(triangle[:, 1:], full_matrices=False)
+        vectors, least = right[:k].T, ROUNDING
+        parts = yield PartNorms(vectors)
+    return start_of_svd(vectors, np.sqrt(parts.squares), least)

@@ -14,8 +14,8 @@ from daskml_kit.typing import Array, Matrix
 EPSILON = np.finfo(np.float32).eps
 """Least value that is divided by, as in scikit-learn."""
 SMALLEST = np.finfo(np.float64).eps
-SMALL_START, SMALL_SINGULAR = 1e-6, 1e-7
-"""First factors below the one are zero, and singular values that are less than so much of the largest."""
+SMALL_START = 1e-6
+"""First factors below it are zero."""
 TILE_ROWS = 4096
 
 
@@ -191,7 +191,7 @@ class SingularStart(NamedTuple):
     H: Array
 
 
-def start_of_svd(vectors: Array, norms: Array) -> SingularStart:
+def start_of_svd(vectors: Array, norms: Array, least: float) -> SingularStart:
     """Return the nonnegative double singular value decomposition (Boutsidis and Gallopoulos 2008).
 
     Parameters
@@ -200,12 +200,14 @@ def start_of_svd(vectors: Array, norms: Array) -> SingularStart:
         Right singular vectors V.
     norms : array of shape (2, k)
         Norms of the positive and of the negative parts of X V.
+    least : float
+        Singular values that are at most so much of the largest are taken as zero.
     """
     k = vectors.shape[1]
     maps, scale, H = vectors.copy(), np.zeros(k), np.zeros((k, len(vectors)))
     singular = np.hypot(*norms)
     for j in range(k):
-        if singular[j] <= SMALL_SINGULAR * singular[0]:
+        if singular[j] <= least * singular[0]:
             continue
         if j == 0:
             scale[0], H[0] = 1 / np.sqrt(singular[0]), np.sqrt(singular[0]) * np.abs(vectors[:, 0])

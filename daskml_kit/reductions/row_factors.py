@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.exceptions import DataError
@@ -258,25 +259,35 @@ class FactorError(SingleReduction):
         return Deviation(a.value + b.value, _least(a.behind, b.behind))
 
 
+class PartTotals(NamedTuple):
+    """Sums of squares of positive and of negative parts, of shape (2, k), and whether a block was sparse."""
+
+    squares: Array
+    sparse: bool
+
+
 @dataclass(frozen=True, eq=False)
 class PartNorms(SingleReduction):
     """Sums of squares of the positive and of the negative parts of each column of X times a matrix.
 
     Examples
     --------
-    >>> PartNorms(np.eye(2)).chunk(Block(np.array([[3.0, -1.0], [4.0, 2.0]])))
+    >>> PartNorms(np.eye(2)).chunk(Block(np.array([[3.0, -1.0], [4.0, 2.0]]))).squares
     array([[25.,  4.],
            [ 0.,  1.]])
     """
 
     matrix: Array
 
-    def chunk(self, block: Block) -> Array:
-        product = times(block.X, self.matrix)
-        return np.array([(np.maximum(side, 0) ** 2).sum(axis=0) for side in (product, -product)])
+    answer_type: ClassVar[type[PartTotals]] = PartTotals
 
-    def combine(self, a: Array, b: Array) -> Array:
-        return a + b
+    def chunk(self, block: Block) -> PartTotals:
+        product = times(block.X, self.matrix)
+        squares = [(np.maximum(side, 0) ** 2).sum(axis=0) for side in (product, -product)]
+        return PartTotals(np.array(squares), sp.issparse(block.X))
+
+    def combine(self, a: PartTotals, b: PartTotals) -> PartTotals:
+        return PartTotals(a.squares + b.squares, a.sparse or b.sparse)
 
 
 def _least(a: int | None, b: int | None) -> int | None:
