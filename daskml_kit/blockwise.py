@@ -46,14 +46,12 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     if isinstance(meta, pd.DataFrame):
         return dd.from_delayed(_delayed_calls(X.to_delayed().ravel(), model, method, meta), meta=meta)
     shared = dask.delayed(model, pure=True)
-    shape: dict[str, Any]
+    axes: dict[str, Any]
     if meta.ndim == 1:
-        shape = {"drop_axis": list(range(1, X.ndim))}
+        axes = {"drop_axis": list(range(1, X.ndim))}
     else:
-        shape = {"chunks": (X.chunks[0], (meta.shape[1],)), "new_axis": 1 if X.ndim == 1 else None}
-    return X.map_blocks(
-        _call, model=shared, method=method, meta_=meta, dtype=meta.dtype, meta=meta, token=name, **shape
-    )
+        axes = {"chunks": (X.chunks[0], (meta.shape[1],)), "new_axis": 1 if X.ndim == 1 else None}
+    return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, meta=meta, token=name, **axes)
 
 
 def _delayed_calls(blocks: Iterable[Any], model: Any, method: str, meta: Any) -> list[Delayed]:

@@ -37,6 +37,7 @@ def f_classif(X: Any, y: Any) -> tuple[Array, Array]:
     Returns
     -------
     f_statistic, p_values : array of shape (n_features,)
+        A statistic for each feature, and its probability where the feature has no influence.
 
     See Also
     --------
@@ -50,7 +51,8 @@ def f_classif(X: Any, y: Any) -> tuple[Array, Array]:
     >>> f_classif(X, da.from_array(np.array([0, 0, 1, 1]), chunks=2))[0]
     array([18. ,  0.2])
     """
-    return _scores(sklearn.feature_selection.f_classif, X, y)
+    found: tuple[Array, Array] = _scores(sklearn.feature_selection.f_classif, X, y)
+    return found
 
 
 def chi2(X: Any, y: Any) -> tuple[Array, Array]:
@@ -66,6 +68,7 @@ def chi2(X: Any, y: Any) -> tuple[Array, Array]:
     Returns
     -------
     chi2, p_values : array of shape (n_features,)
+        A statistic for each feature, and its probability where the feature has no influence.
 
     See Also
     --------
@@ -78,7 +81,8 @@ def chi2(X: Any, y: Any) -> tuple[Array, Array]:
     >>> chi2(X, da.from_array(np.array([1, 1, 0, 0, 2, 2]), chunks=2))[0].round(1)
     array([15.4,  6.5,  8.9])
     """
-    return _scores(sklearn.feature_selection.chi2, X, y)
+    found: tuple[Array, Array] = _scores(sklearn.feature_selection.chi2, X, y)
+    return found
 
 
 def r_regression(X: Any, y: Any, *, center: bool = True, force_finite: bool = True) -> Array:
@@ -128,6 +132,7 @@ def f_regression(X: Any, y: Any, *, center: bool = True, force_finite: bool = Tr
     Returns
     -------
     f_statistic, p_values : array of shape (n_features,)
+        A statistic for each feature, and its probability where the feature has no influence.
 
     See Also
     --------
@@ -140,7 +145,9 @@ def f_regression(X: Any, y: Any, *, center: bool = True, force_finite: bool = Tr
     >>> f_regression(X, da.from_array(np.array([3.0, 2.0, 2.0]), chunks=2))[0].round(6)
     array([3., 0.])
     """
-    return _scores(sklearn.feature_selection.f_regression, X, y, center=center, force_finite=force_finite)
+    options = {"center": center, "force_finite": force_finite}
+    found: tuple[Array, Array] = _scores(sklearn.feature_selection.f_regression, X, y, **options)
+    return found
 
 
 def steps_of(score_func: Any) -> Callable[[], Fit] | None:

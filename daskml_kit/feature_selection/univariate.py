@@ -18,7 +18,7 @@ class UnivariateSelector(FeatureSelector):
 
     score_func: Any
 
-    def fit(self, X: Any, y: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Find the scores of the features, and so which to select.
 
         Parameters
@@ -38,6 +38,8 @@ class UnivariateSelector(FeatureSelector):
         ValueError
             Where a parameter is wrong, or Dask data is scored by a function that needs all rows in memory.
         """
+        if y is None and steps_of(self.score_func) is not None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         return super().fit(X, y)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
@@ -96,6 +98,7 @@ class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  #
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectKBest(k=1).fit(X, y).get_support()
@@ -138,6 +141,7 @@ class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPerce
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectPercentile(percentile=50).fit(X, y).get_support()
@@ -171,6 +175,7 @@ class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # typ
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectFpr(alpha=0.1).fit(X, y).get_support()
@@ -201,6 +206,7 @@ class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # typ
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectFdr(alpha=0.2).fit(X, y).get_support()
@@ -231,6 +237,7 @@ class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # typ
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectFwe(alpha=0.2).fit(X, y).get_support()
@@ -263,6 +270,7 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> GenericUnivariateSelect(mode="k_best", param=1).fit(X, y).get_support()

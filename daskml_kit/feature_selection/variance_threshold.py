@@ -56,7 +56,7 @@ class VarianceThreshold(FeatureSelector, sklearn.feature_selection.VarianceThres
     def _check_parameters(self) -> None:
         check_number("threshold", self.threshold, low=0)
 
-    def fit(self, X: Any, y: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Find the variance of each feature.
 
         Parameters
