@@ -14,6 +14,7 @@ from benchmarks import (
     adaptive,
     beyond,
     blocks,
+    features,
     large,
     linear,
     memory,
@@ -39,6 +40,7 @@ NEED_PEER = {
     "languages-l1": "wordfreq",
     "language": "wordfreq",
     "languages": "wordfreq",
+    "text": "wordfreq",
 }
 WORKS = {
     **linear.WORKS,
@@ -51,8 +53,20 @@ WORKS = {
     **parameter_server.WORKS,
     **sparse.WORKS,
     **unsupervised.WORKS,
+    **features.WORKS,
 }
-LIKE_ANOTHER = {"calls", "keyed", "loop", "many", "ridge-search", "shared", "shuffled", "skewed", "slowed"}
+LIKE_ANOTHER = {
+    "calls",
+    "keyed",
+    "loop",
+    "many",
+    "ridge-search",
+    "selection",
+    "shared",
+    "shuffled",
+    "skewed",
+    "slowed",
+}
 """Works that take long even at toy size, where others of their module are run."""
 TOY = Setting(scale=0.001, repeat=1)
 LOOSE = 5
