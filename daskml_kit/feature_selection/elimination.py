@@ -84,11 +84,17 @@ def importance_of(getter: Any) -> Callable[[Any], Array]:
     array([10.,  4.])
     """
 
+    if not callable(getter) and not isinstance(getter, str):
+        raise ValueError(f"importance_getter: expected 'auto', the name of an attribute or a function, got {getter!r}")
+
     def importance(model: Any) -> Array:
         if callable(getter):
             found = getter(model)
         elif getter != "auto":
-            found = attrgetter(getter)(model)
+            try:
+                found = attrgetter(getter)(model)
+            except AttributeError as error:
+                raise ValueError(f"importance_getter: {error}") from error
         elif hasattr(model, "coef_"):
             found = model.coef_
         elif hasattr(model, "feature_importances_"):

@@ -10,12 +10,14 @@ import dask.array as da
 import dask.dataframe as dd
 from dask.array.utils import meta_from_array
 from sklearn.base import clone, is_classifier
+from sklearn.utils import get_tags
 
 from daskml_kit.arguments import check_inner
 from daskml_kit.base import DaskEstimator, check_common, fitting
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import array_bytes, fits, is_dask
 from daskml_kit.engines.open import find_client
+from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import DataError, NotShared
 from daskml_kit.feature_selection.base import FeatureSelector
 from daskml_kit.feature_selection.gram_fits import decided_by_gram
@@ -56,6 +58,7 @@ class ModelSelector(FeatureSelector):
         lazy = is_dask(X) or is_dask(y)
         check_inner(self.estimator, "fit")
         check_common(self)
+        check_n_jobs(getattr(self, "n_jobs", None))
         self._check_parameters()
         given = {name: value for name, value in params.items() if value is not None}
         unknown = [name for name in given if name not in self._taken]
@@ -88,6 +91,8 @@ class ModelSelector(FeatureSelector):
 
     def _checked(self, X: Any, y: Any, weight: Any) -> Inputs:
         own: Any = self
+        if y is None and get_tags(self.estimator).target_tags.required:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         inputs = check_fit(own, X, y, weight, labeled=is_classifier(self.estimator), multi_output=True)
         if own.n_features_in_ < LEAST_FEATURES:
             raise DataError(

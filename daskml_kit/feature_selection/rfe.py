@@ -119,6 +119,7 @@ class RFE(Eliminator, sklearn.feature_selection.RFE):  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         check_step(self.step)
+        importance_of(self.importance_getter)
         wanted = self.n_features_to_select
         if wanted is not None:
             whole = isinstance(wanted, Integral)

@@ -104,6 +104,7 @@ class RFECV(Eliminator, sklearn.feature_selection.RFECV):  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         check_step(self.step)
+        importance_of(self.importance_getter)
         check_number("min_features_to_select", self.min_features_to_select, low=1, integer=True)
 
     def _select_by_gram(self, inputs: Inputs, groups: Any) -> dict[str, Any]:

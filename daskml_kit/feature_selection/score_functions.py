@@ -15,6 +15,7 @@ import sklearn.feature_selection
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
+from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.covariances import Covariances
 from daskml_kit.reductions.extremes import Extremes
 from daskml_kit.reductions.moments import Moments
@@ -178,6 +179,7 @@ def _f_classif() -> Fit:
     found, extremes = yield PerClass(Unweighted(Moments())), Extremes()
     constant = extremes.low == extremes.high  # which rounding would make vary
     counts = np.array([spread.n_rows for spread in found.results], dtype=np.float64)
+    require_rows(len(counts), counts.sum(), len(extremes.low))
     means = np.array([spread.mean for spread in found.results])
     n_rows, between = counts.sum(), len(counts) - 1
     whole = counts @ means / n_rows
@@ -194,6 +196,7 @@ def _chi2() -> Fit:
     found: ClassResults = yield PerClass(Unweighted(FeatureSums()))
     observed = np.array([totals.sums for totals in found.results])
     counts = np.array([totals.weight for totals in found.results])
+    require_rows(len(counts), counts.sum(), observed.shape[-1])
     expected = np.outer(counts / counts.sum(), observed.sum(axis=0))
     with np.errstate(invalid="ignore"):
         statistic = ((observed - expected) ** 2 / expected).sum(axis=0)
@@ -203,6 +206,7 @@ def _chi2() -> Fit:
 def _correlations(center: bool, force_finite: bool) -> Fit:
     found, extremes = yield Covariances(), Extremes()
     n, mean, target_mean = found.n_rows, found.mean, found.target_mean
+    require_rows(n, n, len(mean))
     if center:
         squares = np.where(extremes.low == extremes.high, 0.0, found.squares)  # rounding would make a constant vary
         products, target = found.products, found.target_squares

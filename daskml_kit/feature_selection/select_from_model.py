@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import sklearn.feature_selection
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_inner, check_number
-from daskml_kit.base import DaskEstimator, fitting, restored
+from daskml_kit.base import DaskEstimator, check_common, fitting, restored
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.feature_selection.elimination import importance_of
 from daskml_kit.model_selection.search.best_estimator import refit_on_all
 
 
@@ -84,6 +86,8 @@ class SelectFromModel(FeatureSelector, sklearn.feature_selection.SelectFromModel
                 super(DaskEstimator, self).fit(X, y, **fit_params)
             return self
         check_inner(self.estimator, "fit")
+        check_common(self)
+        self._check_parameters()
         with fitting(self):
             most = self.max_features(X) if callable(self.max_features) else self.max_features
             if most is not None:
@@ -96,7 +100,17 @@ class SelectFromModel(FeatureSelector, sklearn.feature_selection.SelectFromModel
                 self.estimator_ = refit_on_all(clone(self.estimator), X, y, fit_params)
             if hasattr(self.estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.estimator_.feature_names_in_
+            importance_of(self.importance_getter)(self.estimator_)
+            self.get_support()  # refuses a threshold that it does not understand
         return self
+
+    def _check_parameters(self) -> None:
+        importance_of(self.importance_getter)
+        if self.threshold is not None and not isinstance(self.threshold, str):
+            check_number("threshold", self.threshold, low=-np.inf, infinite=True)
+        order = -self.norm_order if isinstance(self.norm_order, int) and self.norm_order < 0 else self.norm_order
+        if order not in (np.inf, -np.inf):
+            check_number("norm_order", order, low=1, integer=True)
 
     def to_sklearn(self) -> Any:
         """Return scikit-learn's selector with scikit-learn's model, free of Dask.

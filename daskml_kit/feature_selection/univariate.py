@@ -7,7 +7,7 @@ from typing import Any
 
 import sklearn.feature_selection
 
-from daskml_kit.arguments import check_choice, check_number
+from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.feature_selection.base import FeatureSelector
 from daskml_kit.feature_selection.score_functions import STEPS, steps_of
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -291,4 +291,5 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
         }
         check_choice("mode", self.mode, tuple(kinds))
         kind, name = kinds[self.mode]
-        kind(**{name: self.param})._check_limit()
+        with naming("param"):
+            kind(**{name: self.param})._check_limit()

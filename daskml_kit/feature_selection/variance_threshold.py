@@ -9,7 +9,9 @@ import sklearn.feature_selection
 
 from daskml_kit.arguments import check_number
 from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.extremes import Extremes
+from daskml_kit.reductions.frames import AsNumbers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.solvers.types import DataSpec, Fit
 
@@ -43,7 +45,8 @@ class VarianceThreshold(FeatureSelector, sklearn.feature_selection.VarianceThres
     """
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        spread, found = yield Moments(), Extremes()
+        spread, found = yield AsNumbers(Moments()), Extremes()  # which refuses infinity
+        require_rows(spread.n_rows, spread.n_rows, spec.n_features)
         variances = spread.variance
         if self.threshold == 0:
             with np.errstate(invalid="ignore"):

@@ -258,6 +258,16 @@ BAD = {
         lambda X: ours.SelectFromModel(Ridge(), max_features=-1).fit(X, TARGET),
         "max_features: expected an integer of at least 0",
     ),
+    "importance": (
+        lambda X: ours.RFE(Ridge(), importance_getter="nope").fit(X, TARGET),
+        "importance_getter: 'Ridge' object has no attribute 'nope'",
+    ),
+    "a threshold": (lambda X: ours.SelectFromModel(Ridge(), threshold="x").fit(X, TARGET), "threshold='median' got x"),
+    "threads": (lambda X: ours.RFECV(Ridge(), n_jobs="x").fit(X, TARGET), "n_jobs"),
+    "param": (lambda X: ours.GenericUnivariateSelect(param=-1).fit(X, LABELS), "param: percentile: expected"),
+    "no rows": (lambda X: ours.SelectKBest().fit(X[:0], LABELS[:0]), "0 sample"),
+    "infinity": (lambda X: ours.VarianceThreshold().fit(da.where(X > 3, np.inf, X)), "X contains infinity .* block 0"),
+    "no target of a model": (lambda X: ours.SequentialFeatureSelector(Ridge()).fit(X), "requires y to be passed"),
     "NaN": (lambda X: ours.SelectKBest().fit(LAYOUTS["array"](GAPS), LABELS), "X contains NaN in block 1, row 73"),
 }
 
