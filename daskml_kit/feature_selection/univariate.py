@@ -8,12 +8,14 @@ from typing import Any
 import sklearn.feature_selection
 
 from daskml_kit.arguments import check_choice, check_number, naming
-from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.data.collections import is_dask
+from daskml_kit.exceptions import NotShared
+from daskml_kit.feature_selection.base import SharedSelector
 from daskml_kit.feature_selection.score_functions import STEPS, steps_of
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class UnivariateSelector(FeatureSelector):
+class UnivariateSelector(SharedSelector):
     """Selector of features by the scores of a function, in one pass."""
 
     score_func: Any
@@ -38,17 +40,21 @@ class UnivariateSelector(FeatureSelector):
         ValueError
             Where a parameter is wrong, or Dask data is scored by a function that needs all rows in memory.
         """
-        if y is None and steps_of(self.score_func) is not None:
+        known = steps_of(self.score_func) is not None
+        if y is None and known:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if (is_dask(X) or is_dask(y)) and callable(self.score_func) and not known:
+            raise ValueError(self._refusal())
         return super().fit(X, y)
+
+    def _refusal(self) -> str:
+        name = getattr(self.score_func, "__name__", self.score_func)
+        return f"score_func: expected one of {', '.join(STEPS)} on Dask data, which are sums over rows, got {name!r}"
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         steps = steps_of(self.score_func)
         if steps is None:
-            raise ValueError(
-                f"score_func: expected one of {', '.join(STEPS)} on Dask data, which are sums over rows, got "
-                f"{getattr(self.score_func, '__name__', self.score_func)!r}"
-            )
+            raise NotShared(self._refusal())
         found = yield from steps()
         scores, p_values = found if isinstance(found, tuple) else (found, None)
         self._warn(spec.n_features)

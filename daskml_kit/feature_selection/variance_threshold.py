@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.feature_selection
 
 from daskml_kit.arguments import check_number
-from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.feature_selection.base import SharedSelector
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.extremes import Extremes
 from daskml_kit.reductions.frames import AsNumbers
@@ -16,7 +16,7 @@ from daskml_kit.reductions.moments import Moments
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class VarianceThreshold(FeatureSelector, sklearn.feature_selection.VarianceThreshold):  # type: ignore[misc]
+class VarianceThreshold(SharedSelector, sklearn.feature_selection.VarianceThreshold):  # type: ignore[misc]
     """Select the features whose variance is above a threshold; one pass. NaN is left out.
 
     Parameters

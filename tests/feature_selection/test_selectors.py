@@ -23,7 +23,7 @@ from daskml_kit.conversion import to_sklearn
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction.text import TfidfTransformer
 from daskml_kit.linear_model import Lasso, LinearRegression, LogisticRegression, Ridge
-from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.model_selection import GridSearchCV, cross_val_score
 from daskml_kit.preprocessing import StandardScaler
 
 N_ROWS = 240
@@ -135,6 +135,21 @@ def test_selection_before_a_model_is_fused_into_it():
     expected = sklearn.model_selection.GridSearchCV(model, grid, cv=CV).fit(X, TARGET)
     assert found.plan_.alone == {}
     assert_allclose(found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+
+
+def test_other_selectors_in_searches():
+    plain = sklearn.linear_model.Ridge()
+    for name in ("RFE", "SelectFromModel"):
+        theirs = make_pipeline(getattr(genuine, name)(plain), plain)
+        expected = sklearn.model_selection.cross_val_score(theirs, X, TARGET, cv=CV)
+        for data in (X, LAYOUTS["array"](X)):
+            model = make_pipeline(getattr(ours, name)(Ridge()), Ridge())
+            assert_allclose(cross_val_score(model, data, TARGET, cv=CV), expected)
+    by_sign = make_pipeline(ours.SelectKBest(lambda X, y: np.abs(X.T @ y), k=2), Ridge())
+    expected = sklearn.model_selection.cross_val_score(by_sign, X, TARGET, cv=CV)
+    assert_allclose(cross_val_score(by_sign, X, TARGET, cv=CV), expected)
+    expected = sklearn.model_selection.cross_val_score(genuine.RFE(sklearn.linear_model.Ridge()), X, TARGET, cv=CV)
+    assert_allclose(cross_val_score(ours.RFE(Ridge()), LAYOUTS["array"](X), TARGET, cv=CV), expected)
 
 
 def assert_same_elimination(found, expected):
