@@ -1,12 +1,14 @@
-"""Features of texts and their selection, side by side with scikit-learn in memory.
+"""Features of texts, their selection, and scores of predictions, side by side with scikit-learn in memory.
 
 ``python -m benchmarks.features`` prints a table for each work; ``--scale 0.1`` runs it on a tenth of the rows. ``text``
 makes texts of words by their frequencies in English, which takes the ``bench`` extra, and computes on worker processes
-of one thread; ``selection`` computes on the threads of this process.
+of one thread; ``selection`` computes on the threads of this process. ``metrics`` is the ROC AUC of scores of which all
+differ, and a report, a log loss and an AUC of one set of predictions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import dask.array as da
@@ -15,9 +17,11 @@ import numpy as np
 import sklearn.feature_extraction.text
 import sklearn.feature_selection
 import sklearn.linear_model
+import sklearn.metrics
 from distributed import Client, LocalCluster, wait
 from sklearn.pipeline import make_pipeline
 
+import daskml_kit.metrics
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row, race
 from daskml_kit.engines.engine import watching
@@ -27,6 +31,7 @@ from daskml_kit.linear_model import LogisticRegression, Ridge
 
 N_TEXTS, N_WORDS, TEXT_BLOCKS = 500_000, 50_000, 16
 N_SELECTED_ROWS, N_FEATURES = 500_000, 100
+AREAS_APART, LOSSES_APART = 1e-6, 1e-9
 
 
 def text(setting: Setting) -> list[Row]:
@@ -124,7 +129,47 @@ def objective(model: Any, X: Any, y: Any) -> float:
     return float(np.logaddexp(0, -margins).sum() + np.square(model.coef_).sum() / (2 * model.C))
 
 
-WORKS: dict[str, Work] = {"text": text, "selection": selection}
+def metrics(setting: Setting) -> list[Row]:
+    """AUC of 5,000,000 distinct scores; report, log loss and AUC of 10,000,000 predictions."""
+    return [*_distinct_scores(setting), *_predictions(setting)]
+
+
+def _distinct_scores(setting: Setting) -> list[Row]:
+    draw, n = np.random.default_rng(0), setting.rows(5_000_000)
+    scores = draw.normal(size=n)
+    y = (draw.random(n) < 1 / (1 + np.exp(-scores))).astype(np.int8)
+    return _scored(f"roc_auc_score of {n:,} distinct scores", "roc_auc_score", y, scores, AREAS_APART, 1.0, setting)
+
+
+def _predictions(setting: Setting) -> list[Row]:
+    draw, n = np.random.default_rng(1), setting.rows(10_000_000)
+    chances = np.round(draw.random(n), 4)
+    y = (draw.random(n) < chances).astype(np.int64)
+    guessed = (chances > 0.5).astype(np.int64)
+    return [
+        *_scored(f"classification_report of {n:,}", "classification_report", y, guessed, LOSSES_APART, 2.0, setting),
+        *_scored(f"log_loss of {n:,}", "log_loss", y, chances, LOSSES_APART, 2.0, setting),
+        *_scored(f"roc_auc_score of {n:,}", "roc_auc_score", y, chances, LOSSES_APART, 2.0, setting),
+    ]
+
+
+def _scored(
+    what: str, name: str, y: Any, predicted: Any, tolerance: float, wanted: float, setting: Setting
+) -> list[Row]:
+    """Score by ours on blocks and by scikit-learn; compare the seconds and the results."""
+    lazily = [da.from_array(values, chunks=max(len(y) // 40, 1)) for values in (y, predicted)]
+    ours: Callable[..., Any] = getattr(daskml_kit.metrics, name)
+    theirs: Callable[..., Any] = getattr(sklearn.metrics, name)
+    timed = race({"ours": lambda: ours(*lazily), "scikit-learn": lambda: theirs(y, predicted)}, setting.repeat)
+    found, expected = timed["ours"].result, timed["scikit-learn"].result
+    apart = float(found != expected) if isinstance(found, str) else abs(found - expected)
+    return [
+        Row(what, timed["ours"].seconds, timed["scikit-learn"].seconds, wanted),
+        Row(f"{what}: apart", apart, tolerance, 1.0, at_most=True, unit=""),
+    ]
+
+
+WORKS: dict[str, Work] = {"text": text, "selection": selection, "metrics": metrics}
 
 
 if __name__ == "__main__":

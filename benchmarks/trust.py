@@ -22,14 +22,18 @@ from sklearn.linear_model import SGDClassifier as TheirSGDClassifier
 
 import daskml_kit.cluster
 import daskml_kit.compose
+import daskml_kit.covariance
 import daskml_kit.datasets
 import daskml_kit.decomposition
+import daskml_kit.discriminant_analysis
 import daskml_kit.exceptions
 import daskml_kit.impute
 import daskml_kit.linear_model
 import daskml_kit.metrics
+import daskml_kit.mixture
 import daskml_kit.model_selection
 import daskml_kit.naive_bayes
+import daskml_kit.neighbors
 import daskml_kit.neural_network
 import daskml_kit.optim
 import daskml_kit.parameter_server
@@ -51,7 +55,7 @@ NAMES: Mapping[str, str] = {
     "X": r"\bX\b|array|sample|feature|column|rows|could not convert",
     "y": r"\by\b|target|label|class|sample|rows",
     "sample_weight": r"weight|sample|1d array",
-    "y_pred": r"y_pred|y_proba|y_score|targets|Input contains|Found array|sample",
+    "y_pred": r"y_pred|y_proba|y_score|pred_decision|y2|targets|Input contains|Found array|sample",
     "n_splits": r"n_splits|number of folds|splits",
     "n_repeats": r"n_repeats|[Nn]umber of repetitions",
 }
@@ -92,6 +96,7 @@ LEGAL = {
     ("n_jobs", "-1"),
     ("C", "inf"),
     ("power", "-1"),
+    ("coef0", "-1"),
     ("binarize", "-1"),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
@@ -100,8 +105,12 @@ LEGAL = {
 MODULES = (
     daskml_kit.linear_model,
     daskml_kit.cluster,
+    daskml_kit.covariance,
     daskml_kit.decomposition,
+    daskml_kit.discriminant_analysis,
+    daskml_kit.mixture,
     daskml_kit.naive_bayes,
+    daskml_kit.neighbors,
     daskml_kit.neural_network,
     daskml_kit.preprocessing,
     daskml_kit.impute,
@@ -174,6 +183,15 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
     "KMeans": ("y", "too few rows"),
+    **dict.fromkeys(daskml_kit.mixture.__all__, ("y", "sample_weight", "too few rows")),
+    **dict.fromkeys(
+        ("EmpiricalCovariance", "ShrunkCovariance", "LedoitWolf", "OAS"), ("y", "sample_weight", "too few rows")
+    ),
+    **dict.fromkeys(daskml_kit.discriminant_analysis.__all__, ("sample_weight",)),
+    "NearestCentroid": ("sample_weight",),
+    "MiniBatchKMeans": ("y", "too few rows"),
+    "BisectingKMeans": ("y", "too few rows"),
+    "SpectralClustering": ("y", "sample_weight", "too few rows"),
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),
@@ -265,16 +283,36 @@ def _split(make: Callable[..., Any], given: dict[str, Any], lazy_X: Any, lazy_y:
     next(iter(make(**given).split(lazy_X, lazy_y, lazy_y)))
 
 
+INDICATOR, CLASSES = np.eye(2, dtype=int)[Y], (X[:, 0] % 3).astype(int)
+SCORED: Mapping[str, tuple[Any, Any]] = {
+    **dict.fromkeys(("coverage_error", "dcg_score", "label_ranking_average_precision_score"), (INDICATOR, INDICATOR)),
+    **dict.fromkeys(("label_ranking_loss", "ndcg_score"), (INDICATOR, INDICATOR)),
+    "top_k_accuracy_score": (CLASSES, np.eye(3)[CLASSES]),
+    **dict.fromkeys(("d2_tweedie_score", "mean_gamma_deviance", "mean_poisson_deviance"), (Y + 1, 0.25 + Y / 2)),
+}
+"""Truth and predictions of metrics that take others than two labels and their probabilities."""
+
+
+def scored() -> Iterator[tuple[str, Callable[..., Any], Any, Any]]:
+    """Yield name, function, truth and predictions of the metrics of weighted rows."""
+    for name in daskml_kit.metrics.__all__:
+        score = getattr(daskml_kit.metrics, name)
+        if inspect.isfunction(score) and "sample_weight" in inspect.signature(score).parameters:
+            of_labels = hasattr(daskml_kit.metrics.label_metrics, name)
+            call = partial(score, beta=1.0) if name == "fbeta_score" else score
+            yield name, call, *SCORED.get(name, (Y, Y.astype(float) if of_labels else 0.25 + Y / 2))
+
+
 def scores() -> Iterator[Case]:
     """Metrics of rows that cannot be scored."""
-    hollow = np.where(np.arange(N_ROWS) == 30, np.nan, 0.5)
-    for name, layout in product(daskml_kit.metrics.__all__, LAYOUTS):
-        wrap, score = LAYOUTS[layout], getattr(daskml_kit.metrics, name)
-        probable = Y.astype(float) if name == "accuracy_score" else 0.25 + Y / 2
-        for what, bad in (("too short", probable[:-1]), ("NaN", hollow), ("a cube", np.ones((N_ROWS, 2, 2)))):
-            yield Case(f"{name}(y_pred: {what}, {layout})", "y_pred", partial(score, wrap(Y), wrap(bad)))
+    for (name, score, truth, good), layout in product(scored(), LAYOUTS):
+        wrap = LAYOUTS[layout]
+        hollow = good.astype(float)
+        hollow[30] = np.nan
+        for what, bad in (("too short", good[:-1]), ("NaN", hollow), ("a cube", np.ones((N_ROWS, 2, 2)))):
+            yield Case(f"{name}(y_pred: {what}, {layout})", "y_pred", partial(score, wrap(truth), wrap(bad)))
         for what, weight in bad_weights():
-            call = partial(score, wrap(Y), wrap(probable), sample_weight=wrap(weight))
+            call = partial(score, wrap(truth), wrap(good), sample_weight=wrap(weight))
             yield Case(f"{name}(sample_weight: {what}, {layout})", "sample_weight", call)
 
 

@@ -63,6 +63,14 @@ def check_numbers(name: str, value: Any) -> Array:
     return found
 
 
+def check_priors(priors: Any, n_classes: int) -> Array:
+    """Return the parameter ``priors`` as a vector; raise unless it has a number of at least 0 for each class."""
+    found = check_numbers("priors", priors)
+    if len(found) != n_classes:
+        raise ValueError(f"priors: expected {n_classes} numbers, one a class, got {len(found)}")
+    return found
+
+
 def check_share(name: str, value: Any) -> None:
     """Raise unless the parameter is a number from 0 to 1."""
     if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:

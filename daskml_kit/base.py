@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
@@ -25,8 +27,9 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score
 from daskml_kit.reductions.block_scores import BlockScores
 from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
-from daskml_kit.solvers.run import run
-from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.solvers.run import lockstep, run
+from daskml_kit.solvers.types import DataSpec, Fit, start_of
+from daskml_kit.solvers.views import View, seen
 from daskml_kit.validation import check_features, check_fit, like, plain_strings
 
 EXAMPLE_ROWS = 3
@@ -76,6 +79,8 @@ class DaskEstimator:
     """Kind of ``score``: accuracy or R^2, or a mean over rows, or a sum over them, or none of these."""
     many_passes: ClassVar[Any] = True
     """Whether one pass over the data may not be enough."""
+    starts_from_whole: ClassVar[bool] = True
+    """Whether a fit on some of the rows starts where one on all rows has ended, or makes its passes for nothing."""
 
     predict = lazily("predict", "predictions")
     predict_proba = lazily("predict_proba", "probabilities of the classes")
@@ -189,13 +194,17 @@ class DaskEstimator:
         twin = genuine(**self._sklearn_parameters(genuine))
         own: Any = self
         ours = {*own.get_params(deep=False), "profile_", "_example"}
-        made_up = self._made_up()
-        if made_up is not None:
-            twin.fit(*made_up)
+        self._prepare(twin)
         vars(twin).update(
             {name: value for name, value in vars(self).items() if name not in ours and not is_dask(value)}
         )
         return twin
+
+    def _prepare(self, twin: Any) -> None:
+        """Fit scikit-learn's estimator on the rows made up."""
+        made_up = self._made_up()
+        if made_up is not None:
+            twin.fit(*made_up)
 
     def _made_up(self) -> tuple[Any, ...] | None:
         """Return rows to fit scikit-learn's class on, where its methods need more than the fitted attributes."""
@@ -215,6 +224,7 @@ class DaskEstimator:
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
                 spec = DataSpec(own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks)
+                spec = replace(spec, start=start_of(self.__class__.__qualname__))
                 fitted = run(engine, {None: self._fit_steps(spec)})[None]
             engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})
@@ -271,13 +281,7 @@ class DaskTransformer(DaskEstimator):
         DataError
             Where a block cannot be used; the message names it.
         """
-        if not is_dask(X):
-            with restored(self):
-                super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
-                return self._remember(X)
-        table = prepare(self, X)
-        with open_table(table, keep=self.many_passes) as engine:
-            return self._fit_tables(engine, self._fit_steps(spec_of_table(table)))
+        return self._fit_any(X, y, params)
 
     def transform(self, X: Any, **params: Any) -> Any:
         """Transform X: at once in memory, lazily on Dask.
@@ -344,6 +348,25 @@ class DaskTransformer(DaskEstimator):
     _inverse.__name__ = "inverse_transform"
     inverse_transform = _where_genuine("inverse_transform")(_inverse)
 
+    def _fit_any(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
+        """Fit to X; of the parameters only the weights of rows may be given on Dask input."""
+        if not is_dask(X):
+            with restored(self):
+                super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
+                return self._remember(X)
+        weight = params.get("sample_weight")
+        known = parameters_of(type(self), "fit")
+        unknown = [name for name in params if name != "sample_weight" or name not in known]
+        if unknown:
+            raise TypeError(f"{type(self).__name__}.fit: {', '.join(unknown)} not possible on Dask input")
+        table = prepare(self, X)
+        spec = spec_of_table(table)
+        if weight is None:
+            with open_table(table, keep=self.many_passes) as engine:
+                return self._fit_tables(engine, self._fit_steps(spec))
+        with open_engine(X, None, weight, many_passes=self.many_passes) as engine:
+            return self._fit_tables(engine, self._fit_steps(spec))
+
     def _fit_tables(self, source: Any, fit: Fit) -> Self:
         """Run a fit on raw rows, and take over what it learned."""
         self._keep(run(source, {None: fit})[None])
@@ -369,7 +392,8 @@ class DaskTransformer(DaskEstimator):
             raise DataError(f"{type(self).__name__}.{method}: {', '.join(given)} not possible on Dask input")
         refuse_in_place(self)
         table, twin = plain_strings(X), self.to_sklearn()
-        example = like(self._example, table) if method == "transform" else self._outcome(method, twin, X)
+        known = getattr(self, "_example", None)  # what learns nothing may not have been fitted
+        example = like(known, table) if method == "transform" or known is None else self._outcome(method, twin, X)
         meta = getattr(twin, method)(example)[:0]
         if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
             twin.set_output(transform="pandas")  # the workers do not have this process's configuration
@@ -446,6 +470,16 @@ def numbers(spec: DataSpec, reduction: Any) -> Any:
     return reduction if spec.numeric else AsNumbers(reduction)
 
 
+def of_numbers(spec: DataSpec, fit: Fit, *, nan: bool = True) -> Generator[Any, Any, tuple[Any, Any]]:
+    """Run a fit on the rows as numbers; return some rows as they are, and what the fit returns.
+
+    ``nan`` says whether rows of a table may hold NaN.
+    """
+    shown = fit if spec.numeric else seen(View(partial(AsNumbers, nan=nan)), fit)
+    (head, _), found = (yield from lockstep({"head": with_head(spec), "fit": shown})).values()
+    return head, found
+
+
 def spec_of_table(table: Any) -> DataSpec:
     """Return what is known of a Dask frame or array before it is read."""
     return DataSpec(n_features_of(table), numeric=False)
@@ -475,9 +509,10 @@ def genuine_class(kind: type[Any]) -> type[Any]:
     return next(c for c in kind.__mro__ if c.__module__.startswith("sklearn.") and issubclass(c, BaseEstimator))
 
 
-def parameters_of(kind: type[Any]) -> list[str]:
-    """Return the names of a constructor's parameters."""
-    return [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+def parameters_of(kind: type[Any], method: str = "__init__") -> list[str]:
+    """Return the names of the parameters of a method, by default the constructor."""
+    known = inspect.signature(getattr(kind, method)).parameters.values()
+    return [p.name for p in known if p.name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def constructor(genuine: type[Any], **changed: Any) -> Any:

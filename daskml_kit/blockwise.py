@@ -27,10 +27,10 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
 
     The model is one node of the graph, not a copy in each task, except for small models on data frames, whose result
     Dask may then go on optimizing. ``meta``, an empty result, decides what comes back: a Dask DataFrame for a data
-    frame, else a Dask array (of CSR blocks where it is sparse). ``X`` may be an array of documents in one dimension.
+    frame, else a Dask array (of CSR blocks where it is sparse). Rows of one dimension are labels or documents.
     """
     name = f"daskml-{method.replace('_', '-')}"
-    if isinstance(X, dd.DataFrame):
+    if isinstance(X, (dd.DataFrame, dd.Series)):
         with as_partitioned():
             if len(cloudpickle.dumps(model)) <= SMALL_MODEL:
                 return X.map_partitions(_call, model, method, meta, meta=meta, token=name)
@@ -41,17 +41,17 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
         shape = (np.nan, *meta.shape[1:])
         arrays = [da.from_delayed(part, shape, dtype=meta.dtype, meta=meta) for part in parts]
         return da.concatenate(arrays, allow_unknown_chunksizes=True)
-    if X.ndim > 1 and X.numblocks[1] > 1:
+    if X.ndim == 2 and X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     if isinstance(meta, pd.DataFrame):
         return dd.from_delayed(_delayed_calls(X.to_delayed().ravel(), model, method, meta), meta=meta)
     shared = dask.delayed(model, pure=True)
-    axes: dict[str, Any]
+    options: dict[str, Any] = {"model": shared, "method": method, "meta_": meta, "dtype": meta.dtype, "meta": meta}
+    options["token"] = name
     if meta.ndim == 1:
-        axes = {"drop_axis": list(range(1, X.ndim))}
-    else:
-        axes = {"chunks": (X.chunks[0], (meta.shape[1],)), "new_axis": 1 if X.ndim == 1 else None}
-    return X.map_blocks(_call, model=shared, method=method, meta_=meta, dtype=meta.dtype, meta=meta, token=name, **axes)
+        return X.map_blocks(_call, drop_axis=[1] if X.ndim == 2 else None, **options)
+    chunks = (X.chunks[0], (meta.shape[1],))
+    return X.map_blocks(_call, chunks=chunks, new_axis=[1] if X.ndim == 1 else None, **options)
 
 
 def _delayed_calls(blocks: Iterable[Any], model: Any, method: str, meta: Any) -> list[Delayed]:

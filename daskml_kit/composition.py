@@ -116,6 +116,8 @@ def without_dask(value: Any) -> Any:
         return value
     if hasattr(type(value), "to_sklearn"):
         return value.to_sklearn()
+    if hasattr(type(value), "to_local"):  # of LightGBM's estimators on Dask
+        return value.to_local()
     if type(value) in (list, tuple):
         parts = [without_dask(part) for part in value]
         return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Self
 
 import dask
 import numpy as np
-from dask.delayed import Delayed
-from distributed import Client
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
@@ -22,16 +19,12 @@ from daskml_kit.base import restored
 from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
-from daskml_kit.engines.open import find_client
+from daskml_kit.engines.chain import chain
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, refit_on_all, score_joined, score_on
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
 from daskml_kit.model_selection.splits.folds import compute_tasks
 from daskml_kit.validation import plain_strings
-from daskml_kit.workers.connection import finish, gather, released_task_thread
-
-AHEAD = 2
-"""Blocks that are computed, at most, before the model comes to them."""
 
 
 class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -289,8 +282,7 @@ class Incremental(ParallelPostFit):
         columns = align_rows(given).columns
         blocks = [{column.name: column.blocks[at] for column in columns} for at in range(len(columns[0].blocks))]
         visits = (blocks[at] for at in self._order(len(blocks), epochs))
-        client = find_client()
-        return train_here(model, visits, params) if client is None else train_on_cluster(client, model, visits, params)
+        return chain(train_on_block, model, visits, params)
 
     def _order(self, n_blocks: int, epochs: int) -> Iterator[int]:
         draw = random_state_of(self.random_state)
@@ -312,31 +304,6 @@ def labels_of(y: Any) -> Any:
         return np.unique(y)
     (column,) = align_rows({"y": y}).columns
     return np.unique(np.concatenate(compute_tasks([dask.delayed(np.unique)(block) for block in column.blocks])))
-
-
-def train_here(model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]) -> Any:
-    """Train a model on one block after another in this process."""
-    for parts in visits:
-        (held,) = dask.compute(dict(parts))
-        model = train_on_block(model, held, params)
-    return model
-
-
-def train_on_cluster(
-    client: Client, model: Any, visits: Iterator[Mapping[str, Delayed]], params: Mapping[str, Any]
-) -> Any:
-    """Train a model by a chain of tasks, of which few are submitted ahead of the one that runs.
-
-    Each takes a copy of the model, so that the chain may be computed again where a worker is lost.
-    """
-    step, ahead = dask.delayed(train_on_block, pure=False), deque[Any]()
-    for parts in visits:
-        model = client.compute(step(model, dict(parts), params))
-        ahead.append(model)
-        if len(ahead) > AHEAD:
-            finish([ahead.popleft()])
-    with released_task_thread():
-        return gather(client, [model])[0] if ahead else model
 
 
 def train_on_block(model: Any, parts: Mapping[str, Any], params: Mapping[str, Any]) -> Any:

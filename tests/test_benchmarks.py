@@ -66,6 +66,7 @@ LIKE_ANOTHER = {
     "shuffled",
     "skewed",
     "slowed",
+    "spectral",
 }
 """Works that take long even at toy size, where others of their module are run."""
 TOY = Setting(scale=0.001, repeat=1)

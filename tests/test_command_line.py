@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -21,6 +23,7 @@ from daskml_kit.__main__ import main
 from daskml_kit.cli.errors import JobError
 from daskml_kit.cli.table import MODELS, load_table, open_source
 from daskml_kit.cli.train_command import Stages, save
+from daskml_kit.model_selection import train_test_split
 
 
 def houses(n=400, seed=0):
@@ -100,7 +103,7 @@ def test_flights_says_what_it_read_and_beats_the_baseline(flights):
 def test_the_saved_pipeline_is_the_one_that_was_tested(flights):
     out, _, report = flights
     table = load_table(open_source("flights", None), None)
-    _, test = table.frame.random_split([0.75, 0.25], random_state=0)
+    _, test = train_test_split(table.frame, test_size=0.25, stratify=table.frame["late"], random_state=0)
     rows = test.compute()
     pipeline = joblib.load(out / "model.joblib")
     p = pipeline.predict_proba(rows[table.features])[:, 1]
@@ -199,7 +202,7 @@ def test_three_classes(tmp_path):
     assert report["test"]["ROC AUC"]["model"] > 0.9
     assert report["coefficients"][0]["of"] in ("low", "mid", "high")
     assert report["columns"]["numeric"] == ["x", "count"]
-    assert report["unused"]["when"].startswith("of type datetime64")
+    assert report["unused"]["when"] == "dates"
 
 
 def test_a_table_that_does_not_fit_in_memory_is_read_in_each_pass(table, tmp_path, monkeypatch):
@@ -270,7 +273,15 @@ def write(tmp_path, name, text):
         (["TABLE", "--target", "sold", "--task", "classification", "--model", "ridge"], "there are logistic, svc"),
         (["TABLE", "--target", "sold", "--test-size", "2"], "--test-size: expected a share between 0 and 1"),
         (["TABLE", "--target", "sold", "--workers", "0"], "--workers: expected at least 1"),
-        (["TABLE", "--target", "sold", "--scheduler", "nowhere"], "cannot reach nowhere"),
+        (["TABLE", "--target", "sold", "--scheduler", "nowhere"], "cannot reach nowhere: expected tcp://host:8786"),
+        (["TABLE", "--target", "sold", "--seed", "-1"], "--seed: expected a number from 0"),
+        (["TABLE", "--target", "sold", "--drop", "rom"], "--drop: there is no column 'rom'; did you mean 'rooms'"),
+        (["TABLE", "--target", "sold", "--drop", "sold"], "--drop: 'sold' is the target"),
+        (["TABLE", "--target", "sold", "--drop", "size", "--numeric", "size"], "is named by --numeric, too"),
+        (["TABLE", "--target", "sold", "--numeric", "town"], "--numeric: column 'town' holds '"),
+        (["a,y\n" + "".join(f"1,c{i}\n" for i in range(101)), "--target", "y"], "so it is no number either"),
+        (["a,b,y\n1,1,0\n1,inf,1\n2,1,0\n", "--target", "y"], "column 'b' holds infinity in 1 rows"),
+        (["https://nowhere.invalid/a.csv", "--target", "y"], "cannot read https://nowhere.invalid/a.csv: "),
         (["TABLE", "--target", "sold", "--scheduler", "tcp://127.0.0.1:1"], "cannot reach tcp://127.0.0.1:1"),
         (["flights", "--target", "lat"], "flights has no target 'lat'; did you mean 'late'?"),
         (["missing.csv", "--target", "y"], "cannot read missing.csv: no such file"),
@@ -326,8 +337,9 @@ def test_a_wrong_order_is_one_line(order, capsys):
 def test_another_folder_is_not_overwritten(table, tmp_path, capsys):
     assert main(["train", str(table), "--target", "sold", "--out", str(tmp_path)]) == 2
     assert "holds other files (houses.csv)" in capsys.readouterr().err
-    assert main(["train", str(table), "--target", "sold", "--out", str(table)]) == 2
-    assert "is a file" in capsys.readouterr().err
+    for out in (table, table / "below"):
+        assert main(["train", str(table), "--target", "sold", "--out", str(out)]) == 2
+        assert "is a file" in capsys.readouterr().err
 
 
 def test_ctrl_c_saves_nothing(table, tmp_path, capsys, monkeypatch):
@@ -337,4 +349,108 @@ def test_ctrl_c_saves_nothing(table, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("daskml_kit.cli.train_command.load_table", interrupted)
     assert main(["train", str(table), "--target", "sold", "--out", str(tmp_path / "out")]) == 130
     assert capsys.readouterr().err == "daskml-kit: interrupted, nothing was saved\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def trained(table, tmp_path):
+    out = tmp_path / "model"
+    assert main(["train", str(table), "--target", "kind", "--drop", "price,sold", "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+@pytest.mark.parametrize("name", ["predicted.csv", "predicted.parquet"])
+def test_predictions_for_a_table_are_those_of_the_pipeline(trained, table, tmp_path, capsys, name):
+    out, read = tmp_path / name, pd.read_csv if name.endswith("csv") else pd.read_parquet
+    order = ["predict", str(trained), str(table), "--out", str(out), "--proba", "--keep", "town,price"]
+    assert main(order) == 0
+    assert capsys.readouterr().out == f"saved         {out}, on this machine's threads\n"
+    found, rows = read(out), pd.read_csv(table)
+    model = joblib.load(trained / "model.joblib")
+    assert list(found) == ["town", "price", "prediction", "probability_cheap", "probability_dear"]
+    assert found["prediction"].tolist() == model.predict(rows).tolist()
+    np.testing.assert_allclose(found["probability_dear"], model.predict_proba(rows)[:, 1])
+    np.testing.assert_allclose(found["price"], rows["price"])
+
+
+def test_predictions_of_a_table_of_many_blocks_on_processes(trained, table, tmp_path):
+    rows = pd.concat([pd.read_csv(table)] * 3, ignore_index=True)
+    for at in range(3):
+        rows.iloc[at * 400 : at * 400 + 400 * (at != 1)].to_parquet(tmp_path / f"{at}.parquet")
+    out = tmp_path / "all.parquet"
+    assert main(["predict", str(trained), str(tmp_path / "*.parquet"), "--out", str(out), "--workers", "1"]) == 0
+    expected = joblib.load(trained / "model.joblib").predict(rows[:400]).tolist()
+    assert pd.read_parquet(out)["prediction"].tolist() == expected * 2
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (["MODEL", "TABLE", "--out", "p.txt"], "--out: expected a name that ends in .csv or .parquet"),
+        (["MODEL", "TABLE", "--out", "no/p.csv"], "--out: there is no folder"),
+        (["MODEL", "TABLE", "--out", "houses.csv"], "exists; expected a new name"),
+        (["none", "TABLE", "--out", "p.csv"], "cannot load none"),
+        (["MODEL", "gone.csv", "--out", "p.csv"], "cannot read gone.csv: no such file"),
+        (["MODEL", "flights", "--out", "p.csv"], "flights lacks columns of the model: rooms, size, town, garden"),
+        (["MODEL", "TABLE", "--out", "p.csv", "--keep", "x"], "lacks columns of --keep: x"),
+    ],
+)
+def test_errors_of_predictions_are_one_line_and_nothing_is_written(trained, table, tmp_path, capsys, order, message):
+    places = {"MODEL": str(trained), "TABLE": str(table), order[3]: str(tmp_path / order[3])}
+    before = sorted(tmp_path.iterdir())
+    assert main(["predict", *(places.get(word, word) for word in order)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("daskml-kit: error: ")
+    assert printed.count("\n") == 1
+    assert message in printed
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_model_of_somebody_else_is_not_loaded(trained, table, tmp_path, capsys):
+    (trained / "model.joblib").chmod(0o666)
+    assert main(["predict", str(trained), str(table), "--out", str(tmp_path / "p.csv")]) == 2
+    assert "others than its owner may write to it" in capsys.readouterr().err
+
+
+def test_columns_that_make_no_features_are_told(tmp_path, capsys):
+    rows = pd.DataFrame(
+        {
+            "y": np.arange(60) % 2 == 0,
+            "size": np.arange(60.0),
+            "code": np.where(np.arange(60) % 3, "01234", "99x"),
+            "id": [f"u{at}" for at in range(60)],
+            "paid": [f"${at},000.50" for at in range(60)],
+            "day": pd.date_range("2024-01-01", periods=60).astype(str),
+            "note": "long text that says something about the row, again and again",
+        }
+    )
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    rows.assign(day=pd.to_datetime(rows["day"])).to_parquet(tmp_path / "a.parquet")
+    for number, name in enumerate(("a.csv", "a.parquet")):
+        out = tmp_path / f"model{number}"
+        assert main(["train", str(tmp_path / name), "--target", "y", "--out", str(out), "--test-size", "0.1"]) == 0
+        report = json.loads((out / "report.json").read_text())
+        assert report["columns"] == {"numeric": ["size"], "categorical": ["code"], "flags": []}
+        reasons = [reason.split(",")[0] for reason in report["unused"].values()]
+        assert reasons == ["ids", "numbers as text", "dates", "text"]
+        assert "few test rows of class False (3)" in capsys.readouterr().out
+        assert joblib.load(out / "model.joblib").classes_.dtype == bool
+    again = ["train", str(tmp_path / "a.csv"), "--target", "y", "--categorical", "id", "--out", str(out)]
+    assert main(again) == 0
+    assert f"the model that was in {out} before has been replaced" in capsys.readouterr().out
+    assert json.loads((out / "report.json").read_text())["columns"]["categorical"] == ["code", "id"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_terminal_ends_worker_processes_without_a_word(tmp_path):
+    order = ["train", "flights", "--workers", "1", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "daskml_kit", *order], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        dashboard = running.stderr.readline()
+        os.killpg(running.pid, signal.SIGINT)  # a terminal sends it to all of the group
+        printed = running.stderr.read()
+    assert dashboard.startswith("dashboard ")
+    assert printed == "daskml-kit: interrupted, nothing was saved\n"
+    assert running.returncode == 130
     assert not (tmp_path / "out").exists()

@@ -15,6 +15,8 @@ from daskml_kit.cli.errors import shortened
 from daskml_kit.data.collections import dask_vector
 
 N_COEFFICIENTS = 10
+FEW_ROWS = 20
+"""Test rows of a class below which a note says so."""
 
 Scores: TypeAlias = dict[str, dict[str, float | None]]
 """For each metric the value of the ``model`` and of the ``baseline``."""
@@ -65,7 +67,8 @@ def score_classifier(
     if soft == "predict_proba" or len(classes) == 2:
         area = metrics.roc_auc_score(y, positive, multi_class="ovr", labels=classes if len(classes) > 2 else None)
         scores["ROC AUC"] = _beside(area, 0.5)
-    return scores, []
+    few = [f"{label!r} ({count:,})" for label, count in test_counts.items() if count < FEW_ROWS]
+    return scores, [f"few test rows of class {shortened(few, 5)}: the scores are uncertain"] if few else []
 
 
 def score_regressor(model: Any, X: Any, y: Any, train_mean: float) -> tuple[Scores, list[str]]:

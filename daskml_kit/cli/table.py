@@ -12,7 +12,8 @@ import pandas as pd
 from sklearn.pipeline import make_pipeline
 
 from daskml_kit import linear_model
-from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures
+from daskml_kit.cli.columns import RolesGiven, column_roles
+from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures, shortened
 from daskml_kit.compose import ColumnTransformer
 from daskml_kit.data.collections import blocks_bytes, fits
 from daskml_kit.datasets.flights import flights_path, load_flights
@@ -45,7 +46,7 @@ class TableSource(NamedTuple):
 
 
 def open_source(data: str, target: str | None) -> TableSource:
-    """Return the table that ``data`` names: a path, a glob or URL of CSV or Parquet files, or ``flights``.
+    """Return the table that ``data`` names, and the column to predict.
 
     Raises
     ------
@@ -56,11 +57,25 @@ def open_source(data: str, target: str | None) -> TableSource:
         return _open_flights(target or "late")
     if target is None:
         raise JobError("--target: expected the name of a column of DATA")
-    with naming_failures(f"cannot read {data}", OSError, ValueError):  # of Arrow and of pandas' parsers too
-        frame = _plain_types(_open_files(data))
+    frame = open_frame(data)
     if target not in frame.columns:
         raise JobError(f"--target: {data} has no column {target!r}{did_you_mean(target, map(str, frame.columns))}")
     return TableSource(frame, target)
+
+
+def open_frame(data: str) -> dd.DataFrame:
+    """Return the lazy table that ``data`` names: a path, a glob or URL of CSV or Parquet files, or ``flights``.
+
+    Raises
+    ------
+    JobError
+        Where it cannot be found or read.
+    """
+    if data == "flights":
+        return _open_flights("late").frame
+    # of Arrow and of pandas' parsers too; a file system of a URL may not be installed
+    with naming_failures(f"cannot read {data}", OSError, ValueError, ImportError):
+        return _plain_types(_open_files(data))
 
 
 def _open_files(data: str) -> dd.DataFrame:
@@ -124,6 +139,7 @@ def _known_before(flights: pd.DataFrame, target: str) -> pd.DataFrame:
 
 
 MOST_CLASSES = 100
+NOTHING_GIVEN = RolesGiven()
 MOST_INTEGER_CLASSES = 20
 TASKS = ("classification", "regression")
 
@@ -145,8 +161,8 @@ class TrainingTable(NamedTuple):
         return [name for names in self.columns.values() for name in names]
 
 
-def load_table(source: TableSource, task: str | None) -> TrainingTable:
-    """Read the table once, and return it with its task, guessed where it is None.
+def load_table(source: TableSource, task: str | None, given: RolesGiven = NOTHING_GIVEN) -> TrainingTable:
+    """Read the table once, and return it with its task, guessed where it is None, and the roles of its columns.
 
     Raises
     ------
@@ -154,6 +170,7 @@ def load_table(source: TableSource, task: str | None) -> TrainingTable:
         Where a file cannot be read, or the target does not fit the task.
     """
     frame, target = source.frame, source.target
+    given.check(frame.columns, target)
     with naming_failures("cannot read the data", OSError, ValueError):
         if fits(find_client(), blocks_bytes(frame.to_delayed())):  # going by the first partition
             frame = frame.persist()
@@ -162,22 +179,19 @@ def load_table(source: TableSource, task: str | None) -> TrainingTable:
     n_known = int(contents.present[list(frame.columns).index(target)])
     if not n_known:
         raise JobError(f"--target: column {target!r} is missing in all {contents.n_rows:,} rows")
-    task = task or _guess_task(contents)
+    task = task or _guess_task(contents, frame.dtypes[target])
     _check_target(target, frame.dtypes[target], contents, task)
-    columns, unused = _column_kinds(frame, source, contents)
+    columns, unused = _column_kinds(source, contents, given)
     frame = frame.dropna(subset=[target])
-    if task == "classification" and contents.whole:
+    if task == "classification" and contents.whole and not pd.api.types.is_bool_dtype(frame.dtypes[target]):
         frame = frame.assign(**{target: frame[target].astype("int64")})
     return TrainingTable(frame, target, task, contents.n_rows, contents.n_rows - n_known, columns, unused)
 
 
-def _guess_task(contents: Contents) -> str:
+def _guess_task(contents: Contents, dtype: Any) -> str:
     """Return "classification" where the target is no number, or few whole numbers, else "regression"."""
-    if contents.labels is None:
-        return "regression"
-    numeric = contents.labels.dtype.kind in "fiub"
-    few = contents.whole and len(contents.labels) <= MOST_INTEGER_CLASSES
-    return "classification" if few or not numeric else "regression"
+    few = contents.labels is not None and contents.whole and len(contents.labels) <= MOST_INTEGER_CLASSES
+    return "classification" if few or not pd.api.types.is_numeric_dtype(dtype) else "regression"
 
 
 def _check_target(name: str, dtype: Any, contents: Contents, task: str) -> None:
@@ -185,33 +199,32 @@ def _check_target(name: str, dtype: Any, contents: Contents, task: str) -> None:
     if task == "regression" and not numeric:
         raise JobError(f"--target: regression expects numbers, column {name!r} holds {dtype}")
     if task == "classification" and contents.labels is None:
-        raise JobError(f"--target: column {name!r} has more than {MOST_CLASSES} classes; is it a --task regression?")
+        some = "is it a --task regression?" if numeric else f"it holds {dtype}, so it is no number either"
+        raise JobError(f"--target: column {name!r} has more than {MOST_CLASSES} classes; {some}")
     if task == "classification" and contents.labels is not None and len(contents.labels) < 2:
         raise JobError(f"--target: column {name!r} has one class only, {contents.labels.tolist()[0]!r}")
 
 
 def _column_kinds(
-    frame: dd.DataFrame, source: TableSource, contents: Contents
+    source: TableSource, contents: Contents, given: RolesGiven
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return the columns of each kind, and why others are not used."""
-    columns: dict[str, list[str]] = {"numeric": [], "categorical": [], "flags": []}
-    unused: dict[str, str] = {}
-    kind = pd.api.types
-    for (name, dtype), present in zip(frame.dtypes.items(), contents.present, strict=True):
-        if name == source.target:
-            continue
-        if not present:
-            unused[str(name)] = "no values"
-        elif name in source.categories or kind.is_string_dtype(dtype) or kind.is_object_dtype(dtype):
-            columns["categorical"].append(name)
-        elif kind.is_bool_dtype(dtype):
-            columns["flags"].append(name)
-        elif kind.is_numeric_dtype(dtype):
-            columns["numeric"].append(name)
-        else:
-            unused[str(name)] = f"of type {dtype}"
+    """Return the columns of each kind, and why others are not used.
+
+    Raises
+    ------
+    JobError
+        Where no column is left, or one that is used holds infinity.
+    """
+    names = list(source.frame.columns)
+    present, infinite = (dict(zip(names, counts, strict=True)) for counts in (contents.present, contents.infinite))
+    features = contents.first[[name for name in names if name != source.target]]
+    columns, unused = column_roles(features, present, given, source.categories)
     if not any(columns.values()):
-        raise JobError(f"no column is left to predict {source.target!r} from")
+        why = f": {shortened(f'{name} ({reason})' for name, reason in unused.items())}" if unused else ""
+        raise JobError(f"no column is left to predict {source.target!r} from{why}")
+    for name in [source.target, *columns["numeric"]]:
+        if infinite[name]:
+            raise JobError(f"column {name!r} holds infinity in {infinite[name]:,} rows; mend them, or --drop {name}")
     return columns, unused
 
 

@@ -23,18 +23,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
+from daskml_kit.cli.columns import RolesGiven
 from daskml_kit.cli.errors import JobError, naming_failures, shortened
 from daskml_kit.cli.model_report import finite_or_none, largest_coefficients, score_classifier, score_regressor
 from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_preparation, open_source
 from daskml_kit.conversion import to_sklearn
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.engines.open import open_table
-from daskml_kit.exceptions import CheckpointError, DataError
+from daskml_kit.exceptions import CheckpointError
 from daskml_kit.files import make_file, make_private
+from daskml_kit.model_selection import train_test_split
 from daskml_kit.reductions.value_counts import Shares
 
 MODEL, REPORT = "model.joblib", "report.json"
 STAGES = ("read", "prepare", "fit", "test", "save")
+REPLACED = "the model that was in {} before has been replaced"
 BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of training"}
 
 
@@ -59,6 +62,8 @@ def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
         Where the options cannot be carried out; then nothing is written.
     """
     check_out(options.out)
+    if not 0 <= options.seed < 2**32:
+        raise JobError(f"--seed: expected a number from 0 to 2**32 - 1, got {options.seed}")
     if not 0 < options.test_size < 1:
         raise JobError(f"--test-size: expected a share between 0 and 1, got {options.test_size:g}")
     if options.task is not None and options.model is not None:
@@ -66,14 +71,16 @@ def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
     with Stages(STAGES, quiet=options.quiet) as stages:
         with stages.stage("read"):
             source = open_source(options.data, options.target)
-            table = load_table(source, options.task)
+            given = RolesGiven(options.numeric, options.categorical, options.drop)
+            table = load_table(source, options.task, given)
             name, model = make_model(table.task, options.model)
-            parts = table.frame.random_split([1 - options.test_size, options.test_size], random_state=options.seed)
-            with naming_failures("too few rows to train and to test", DataError):
+            with naming_failures("too few rows to train and to test", ValueError):
+                parts = _split(table, options.test_size, options.seed)
                 facts = [_target_facts(part[table.target], table.task) for part in parts]
             _check_parts(facts, table)
         with naming_failures("cannot train", ValueError, TypeError, NotImplementedError):
             pipeline, results = _fit_and_score(stages, table, model, parts, facts)
+        replaced = (options.out / MODEL).exists()
         report = {
             "data": options.data,
             "where": where,
@@ -82,7 +89,7 @@ def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
             **_describe_fit(pipeline),
             "seconds": stages.seconds.copy(),
             **results,
-            "notes": [*source.notes, *results["notes"]],
+            "notes": [*source.notes, *results["notes"], *([REPLACED.format(options.out)] if replaced else [])],
         }
         with stages.stage("save"):
             save(options.out, to_sklearn(pipeline), report)
@@ -96,6 +103,13 @@ def _target_facts(y: Any, task: str) -> Any:
             return engine.answer(Shares())[0]
     count, mean = dask.compute(y.count(), y.mean())
     return int(count), float(mean)
+
+
+def _split(table: TrainingTable, test_size: float, seed: int) -> list[Any]:
+    """Return the rows to train and to test, in equal shares of the classes where each has more than one row."""
+    y = table.frame[table.target]
+    few = table.task == "regression" or _target_facts(y, table.task).min() < 2
+    return train_test_split(table.frame, test_size=test_size, stratify=None if few else y, random_state=seed)
 
 
 def _n_rows(facts: Any) -> int:
@@ -203,6 +217,8 @@ def check_out(out: Path) -> None:
     if strangers:
         raise JobError(f"--out: {out} holds other files ({', '.join(strangers[:3])}); expected a new or empty folder")
     above = next(path for path in out.absolute().parents if path.exists())
+    if not above.is_dir():
+        raise JobError(f"--out: {above} is a file, expected a folder")
     if not os.access(above, os.W_OK):
         raise JobError(f"--out: cannot write in {above}")
 

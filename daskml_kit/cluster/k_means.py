@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Any, Self
+from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import sklearn.cluster
-from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
-from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
-from daskml_kit.base import DaskEstimator, restored
+from daskml_kit.arguments import check_choice, check_number, random_state_of
+from daskml_kit.base import constructor
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep
+from daskml_kit.solvers.seeding import scalable_start
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 from daskml_kit.validation import seed_of
 
 SAMPLE_ROWS = 20_000
 """Rows of which the first centers are drawn."""
+ROUNDS = 5
+"""Rounds of k-means||, which are enough in the experiments of its authors."""
 
 
-class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
+class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     r"""K-means clustering, :math:`\min_c \sum_i s_i \min_j \|x_i - c_j\|^2`, by Lloyd's algorithm, a pass an iteration.
 
     All starts advance in the same passes.
@@ -33,8 +38,10 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
     Parameters
     ----------
     n_clusters : int, default 8
-    init : {"k-means++", "random"}, callable or array of shape (n_clusters, n_features), default "k-means++"
-        First centers. The first two draw from a sample of some 20,000 rows, which is all rows where there are fewer.
+    init : {"k-means++", "k-means||", "random"}, callable or array of shape (n_clusters, n_features)
+        First centers, by default "k-means++". That, "random" and callables see a sample of some 20,000 rows, or all
+        rows where there are not more; of more, the clusters of the sample are where the passes over all rows start.
+        "k-means||" draws from all rows, in some passes more: for clusters too rare to be seen in a sample.
     n_init : "auto" or int, default "auto"
         Starts, of which the best is kept: "auto" is 10 for "random" and callables, else 1.
     max_iter : int, default 300
@@ -47,6 +54,10 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         X is never written to, whatever this says.
     algorithm : {"lloyd", "elkan"}, default "lloyd"
         "elkan" finds the same clusters; Lloyd's algorithm does here.
+    oversampling_factor : float, default 2
+        Rows that a round of "k-means||" draws, in times of ``n_clusters``.
+    init_max_iter : int, optional
+        Rounds of "k-means||", each a pass; by default 5.
 
     Attributes
     ----------
@@ -55,6 +66,7 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
     inertia_ : float
         Sum of squared distances of rows to their centers.
     n_iter_ : int
+        Iterations over all rows.
     profile_ : daskml_kit.engines.engine.Profile
 
     See Also
@@ -64,7 +76,7 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
     References
     ----------
     Lloyd, "Least squares quantization in PCM", 1982. Arthur and Vassilvitskii, "k-means++: the advantages of careful
-    seeding", 2007.
+    seeding", 2007. Bahmani et al., "Scalable k-means++", 2012.
 
     Examples
     --------
@@ -74,42 +86,26 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
     array([ 0.5, 10.5])
     """
 
-    _score_is = "sum"
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
-        """Find the clusters of the rows of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : ignored
-        sample_weight : array or Dask array of shape (n_samples,), optional
-
-        Returns
-        -------
-        KMeans
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        """
-        with restored(self):
-            self._fit_blocks(X, None, sample_weight)
-            self.labels_ = self.predict(X)
-        return self
+    __init__ = constructor(sklearn.cluster.KMeans, oversampling_factor=2, init_max_iter=None)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         sample: DataSummary
-        sample, spread = yield Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state)), Moments()
-        if sample.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={sample.n_rows} should be >= n_clusters={self.n_clusters}.")
+        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True)
+        sample, spread = yield drawn, Moments()
+        check_rows(sample, self.n_clusters)
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
         tol, draw = self.tol * float(np.mean(spread.variance)), random_state_of(self.random_state)
-        starts = [self._start(sample, shift, draw) for _ in range(self._n_starts())]
+        if self._is_scalable():
+            starts = yield from lockstep({at: self._scalable(sample, shift, draw) for at in range(self._n_starts())})
+        else:
+            rows = sample.sample_X, sample.sample_weight
+            starts = {
+                at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
+            }
+            if self._draws_start() and not sample.is_complete:
+                starts = pilot_centers(starts, *rows, shift, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
-            {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in enumerate(starts)}
+            {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
         )
         best = min(ended.values(), key=lambda clustering: clustering.inertia)
         if best.n_used < self.n_clusters:
@@ -122,40 +118,40 @@ class KMeans(DaskEstimator, sklearn.cluster.KMeans):  # type: ignore[misc]
         centers = best.centers.astype(spec.dtype, copy=False)
         return {"cluster_centers_": centers, "inertia_": best.inertia, "n_iter_": best.n_iter}
 
-    def _start(self, sample: DataSummary, shift: Array, draw: np.random.RandomState) -> Array:
-        X, weight = sample.sample_X, sample.sample_weight
-        if isinstance(self.init, str) and self.init == "k-means++":
-            X = X if sp.issparse(X) else X - shift.astype(X.dtype, copy=False)
-            centers, _ = kmeans_plusplus(X, self.n_clusters, sample_weight=weight, random_state=draw)
-            return np.asarray(centers, dtype=np.float64) + shift
-        if isinstance(self.init, str):
-            rows = X[draw.choice(len(weight), self.n_clusters, replace=False, p=weight / weight.sum())]
-            return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
-        found = self.init(X, self.n_clusters, random_state=draw) if callable(self.init) else self.init
-        with naming("init"):
-            centers = np.array(found, dtype=np.float64)
-        if centers.shape != (self.n_clusters, X.shape[1]):
-            raise ValueError(
-                f"init: the shape of the initial centers {centers.shape} does not match the number of clusters "
-                f"{self.n_clusters} or the number of features of the data {X.shape[1]}."
-            )
-        return centers
+    def _draws_start(self) -> bool:
+        return callable(self.init) or isinstance(self.init, str)
+
+    def _is_scalable(self) -> bool:
+        return isinstance(self.init, str) and self.init == "k-means||"
+
+    def _scalable(self, sample: DataSummary, shift: Array, draw: np.random.RandomState) -> Generator[Any, Any, Array]:
+        weight = sample.sample_weight
+        row = sample.sample_X[[draw.choice(len(weight), p=weight / weight.sum())]]
+        return scalable_start(
+            np.asarray(row.toarray() if sp.issparse(row) else row, dtype=np.float64),
+            self.n_clusters,
+            shift,
+            per_round=math.ceil(self.oversampling_factor * self.n_clusters),
+            n_rounds=ROUNDS if self.init_max_iter is None else self.init_max_iter,
+            seed=int(draw.randint(2**31 - 1)),
+        )
 
     def _n_starts(self) -> int:
-        if not isinstance(self.init, str) and not callable(self.init):
+        if not self._draws_start():
             return 1
-        plus = isinstance(self.init, str) and self.init == "k-means++"
+        plus = isinstance(self.init, str) and self.init != "random"
         return int(self.n_init) if self.n_init != "auto" else 1 if plus else 10
 
-    def _made_up(self) -> tuple[Any, ...] | None:
-        return (np.asarray(self.cluster_centers_),) if hasattr(self, "cluster_centers_") else None
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        parameters = super()._sklearn_parameters(genuine)
+        return {**parameters, "init": "k-means++"} if self._is_scalable() else parameters
 
     def _check_parameters(self) -> None:
         check_number("n_clusters", self.n_clusters, low=1, integer=True)
         check_number("max_iter", self.max_iter, low=1, integer=True)
         check_number("tol", self.tol, low=0)
         check_choice("algorithm", self.algorithm, ("lloyd", "elkan"))
-        if isinstance(self.init, str):
-            check_choice("init", self.init, ("k-means++", "random"))
-        if self.n_init != "auto":
-            check_number("n_init", self.n_init, low=1, integer=True)
+        check_start(self.init, self.n_init, ("k-means++", "k-means||", "random"))
+        check_number("oversampling_factor", self.oversampling_factor, low=0, strict=True)
+        if self.init_max_iter is not None:
+            check_number("init_max_iter", self.init_max_iter, low=1, integer=True)

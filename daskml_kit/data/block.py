@@ -79,6 +79,8 @@ def as_block(
     matrix = _as_matrix(X, where)
     if n_features is not None and matrix.shape[1] != n_features:
         raise DataError(f"X: expected {n_features} features, got {matrix.shape[1]} {where}")
+    if sp.issparse(y):
+        raise DataError(f"y: expected a dense array, got a sparse one {where}")
     target = None if y is None else np.asarray(y)
     if target is not None and target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
@@ -119,6 +121,12 @@ def check_finite(block: Block) -> None:
             row = np.argwhere(~np.isfinite(part))[0][0]
             kind = "NaN" if np.isnan(part[row]).any() else "infinity"
             raise DataError(f"Input {name} contains {kind} in block {block.index}, row {row} of the block.")
+
+
+def check_dense(block: Block) -> None:
+    """Raise a `DataError` where X of ``block`` is sparse."""
+    if sp.issparse(block.X):
+        raise DataError(f"X: expected a dense array, got a sparse one in block {block.index}")
 
 
 def check_not_negative(block: Block) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
-
 from daskml_kit.base import DaskEstimator, without_names
 from daskml_kit.solvers.subspace import MANY_FEATURES
 from daskml_kit.solvers.types import DataSpec
-from daskml_kit.solvers.views import AffineView
+from daskml_kit.solvers.views import AffineView, projected
 from daskml_kit.typing import Array
 
 
@@ -44,7 +42,4 @@ class Components(DaskEstimator):
 
     def _projection(self, spec: DataSpec, maps: Array, offset: Array | float = 0.0) -> AffineView:
         """Return the view of the rows times ``maps``, of shape (n_features, n_components), and plus ``offset``."""
-        d, k = maps.shape
-        matrix = np.zeros((d + 1, k + 1))
-        matrix[:d, :k], matrix[d, :k], matrix[d, k] = maps, offset, 1.0
-        return AffineView(matrix, without_names(self.to_sklearn()), matrix.tobytes(), spec.shared)
+        return projected(maps, offset, without_names(self.to_sklearn()), spec.shared)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import sklearn.impute
 from sklearn.utils import check_array
 from sklearn.utils.validation import FLOAT_DTYPES
@@ -15,7 +14,7 @@ from sklearn.utils.validation import FLOAT_DTYPES
 from daskml_kit.base import DaskTransformer, with_head, without_names
 from daskml_kit.exceptions import DataError, NotShared
 from daskml_kit.numerics.missing import is_nan, missing_mask
-from daskml_kit.reductions.frames import is_sparse
+from daskml_kit.reductions.frames import rows_like
 from daskml_kit.reductions.missing_counts import Masked, Presence
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.quantiles import Brackets, medians
@@ -130,10 +129,7 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
         void = np.where(learned.partly, marker, np.array(0, object))
         rows[0] = np.where(learned.empty, void, present)
         rows[1] = np.where(learned.partly, marker, rows[0])
-        table: Any = rows.astype(dtype)
-        if isinstance(head, pd.DataFrame):
-            table = pd.DataFrame(table, columns=head.columns)
-        return imputer.fit(sp.csr_array(table) if is_sparse(head) else table)
+        return imputer.fit(rows_like(rows.astype(dtype), head))
 
     def _present(self, dtype: np.dtype[Any]) -> Any:
         """Return a value that is not missing, nor a zero that a sparse matrix would not store."""

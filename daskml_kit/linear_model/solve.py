@@ -42,11 +42,24 @@ def sample_rows(n_coefficients: int) -> int:
 
 
 class Pilot(NamedTuple):
-    """End of the fit of a sample, and the Hessian there; in coefficients of features less ``center``, if any."""
+    """End of a like fit, as one of a sample, and the Hessian there, or None; in coefficients of features less
+    ``center``, if any. ``ridge`` is the part of the Hessian's diagonal that is of the penalty, if it is known."""
 
     w: Array
     hess: Any
     center: Array | None = None
+    ridge: Array | None = None
+
+    def is_of(self, problem: Problem) -> bool:
+        """Return whether the problem has the same penalty, as far as that is known."""
+        return self.ridge is None or np.array_equal(self.ridge, problem.l2)
+
+    def metric(self, problem: Problem) -> Any:
+        """Return the Hessian with the penalty of another problem."""
+        if self.is_of(problem):
+            return self.hess
+        more = problem.l2 - self.ridge
+        return self.hess.with_ridge(more) if isinstance(self.hess, Arrow) else self.hess + np.diag(more)
 
 
 def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Key, Pilot]:
@@ -132,6 +145,8 @@ MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 FEW_OUTPUTS = 5
 """Up to so many outputs of one problem, whose pairs all have a Hessian, columns are chosen by an l1 norm."""
+FEW_STEPS = 8
+"""Up to so many steps in a metric, another fit takes it too, rather than compute its own."""
 SHORT_ROW = 32
 """Up to so many stored numbers a row, as encoded categories have, a Hessian costs little more than a gradient."""
 
@@ -171,26 +186,31 @@ def minimize(
     span = _exclusive(problems, summary) if solver == "auto" else None
     if span is not None:
         problems = {key: _from_pilot(replace(p, exclusive=span), start, key) for key, p in problems.items()}
-        solver, reason = "newton-cholesky", f"of columns {span[0]} to {span[1] - 1} no row has two"
     center = _shared_means(summary, shared) if all(p.is_whole for p in problems.values()) else None
     if center is not None:
         problems = {key: problem.about(center) for key, problem in problems.items()}
     if solver == "auto":
-        warm = start is not None and all(_fits(start.get(key), p) for key, p in problems.items())
-        solver, reason = ("known", "a like fit has ended near") if warm else _choose(problems, summary)
+        warm = start is not None and all(_fits(start.get(key), p, hess=True) for key, p in problems.items())
+        if span is not None:
+            solver, reason = "newton-cholesky", f"of columns {span[0]} to {span[1] - 1} no row has two"
+        else:
+            solver, reason = _choose(problems, summary)
+        if warm and start is not None:
+            cheap = span is None and solver == "newton-cholesky"  # Hessians, so that own ones pay
+            if cheap and not all(start[key].is_of(p) for key, p in problems.items()):
+                problems = {key: _from_pilot(p, start, key) for key, p in problems.items()}
+            else:
+                solver, reason = "known", "a like fit has ended near"
     if tell is not None:
         tell(_describe(solver, reason, problems, summary))
     if solver in ("known", "pilot"):
         pilots = fit_sample(problems, summary) if start is None or solver == "pilot" else start
-        solvers: dict[Key, Solver] = {
-            key: quasi_newton(p.oracle(), *pilots[key][:2], tol=tol, max_iter=max_iter, l1=p.l1)
-            for key, p in problems.items()
-        }
+        solvers: dict[Key, Solver] = {key: _known_metric(p, pilots[key], tol, max_iter) for key, p in problems.items()}
     else:
         solvers = {key: _single(solver, p, summary, tol, max_iter) for key, p in problems.items()}
     results = yield from lockstep(solvers)
     if start is not None:
-        start.update({key: Pilot(r.w, r.last.hess, center) for key, r in results.items() if r.last.hess is not None})
+        start.update({key: _end_of(result, problems[key], start.get(key)) for key, result in results.items()})
     if center is not None:
         shapes = {key: problem.shape for key, problem in problems.items()}
         ends = {key: from_center(result.w.reshape(shapes[key]), center).ravel() for key, result in results.items()}
@@ -302,7 +322,24 @@ def _from_pilot(problem: Problem, start: dict[Hashable, Pilot] | None, key: Hash
     return problem if pilot is None or not _fits(pilot, problem) else replace(problem, start=pilot.w)
 
 
-def _fits(pilot: Pilot | None, problem: Problem) -> bool:
+def _known_metric(problem: Problem, pilot: Pilot, tol: float, max_iter: int) -> Solver:
+    oracle, metric = problem.oracle(), pilot.metric(problem)
+    if isinstance(metric, Arrow):
+        return lbfgs(oracle, pilot.w, tol=tol, max_iter=max_iter, inverse=metric.inverse())
+    return quasi_newton(oracle, pilot.w, metric, tol=tol, max_iter=max_iter, l1=problem.l1)
+
+
+def _end_of(result: Result, problem: Problem, before: Pilot | None) -> Pilot:
+    """Return the end of a fit; the Hessian of an earlier one is kept as long as few steps are needed in it."""
+    if result.last.hess is not None or before is None:
+        return Pilot(result.w, result.last.hess, problem.center, problem.l2)
+    known = before.hess if result.n_iter <= FEW_STEPS else None
+    return before._replace(w=result.w, hess=known)
+
+
+def _fits(pilot: Pilot | None, problem: Problem, *, hess: bool = False) -> bool:
+    if hess and (pilot is None or pilot.hess is None):
+        return False
     if pilot is None or len(pilot.w) != len(problem.free) or problem.log_floor is not None:
         return False
     if isinstance(pilot.hess, Arrow) and problem.exclusive is None:

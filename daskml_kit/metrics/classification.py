@@ -1,69 +1,20 @@
-"""Classification metrics: accuracy, log loss and Brier score, on Dask in one pass."""
+"""Losses of predicted probabilities: log loss and Brier score, on Dask in one pass."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
-import dask.array as da
 import numpy as np
-import pandas as pd
 import sklearn.metrics
 
 from daskml_kit.exceptions import DataError
+from daskml_kit.metrics.documented import documented_by
 from daskml_kit.metrics.inputs import column, in_memory_by, reduce_scores, require_rows
-from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
-from daskml_kit.typing import Array
-
-
-@in_memory_by(sklearn.metrics.accuracy_score)
-def accuracy_score(
-    y_true: Any, y_pred: Any, *, normalize: bool = True, sample_weight: Any = None, compute: bool = True
-) -> Any:
-    """Accuracy: the weighted fraction of correctly predicted rows.
-
-    Labels that are not numbers are compared by a 64-bit hash: two that differ are taken as equal with a probability of
-    5e-20.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like or Dask collection of shape (n,)
-        Labels: numbers or strings.
-    normalize : bool
-        False gives the weight of these rows in place of their fraction.
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float
-        1 where all are correct; with ``normalize=False`` their weight.
-
-    Raises
-    ------
-    DataError
-        Where lengths differ, or labels are fractions, missing, or in more than one column.
-
-    See Also
-    --------
-    log_loss : Of probabilities.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> accuracy_score(da.from_array(["a", "b", "a", "c"], chunks=2), da.from_array(["a", "b", "b", "c"], chunks=3))
-    0.75
-    """
-    truth, predicted = _comparable(column(y_true, "y_true"), column(y_pred, "y_pred"))
-    finish = partial(_accuracy, normalize=normalize)
-    return reduce_scores(CorrectPredictions(), finish, truth, predicted, sample_weight, compute)
-
-
-def _accuracy(total: CorrectTotals, normalize: bool) -> float:
-    require_rows(total.n_rows, total.weight if normalize else 1)
-    return total.hits / total.weight if normalize else total.hits
+from daskml_kit.metrics.regression import too_few
+from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals
 
 
 @in_memory_by(sklearn.metrics.log_loss)
@@ -186,6 +137,44 @@ def _brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any
     return loss / total.weight * (0.5 if halve else 1.0)
 
 
+def _d2_log_loss(y_true: Any, y_proba: Any, given: Mapping[str, Any]) -> Any:
+    finish = partial(_explained_log_loss, labels=given.get("labels"))
+    weight, compute = given.get("sample_weight"), given.get("compute", True)
+    return reduce_scores(ClassLosses("log"), finish, y_true, y_proba, weight, compute, "y_proba")
+
+
+def _explained_log_loss(total: ClassLossTotals, labels: Any) -> float:
+    require_rows(total.n_rows, total.weight)
+    if too_few(total.n_rows, "D^2"):
+        return float("nan")
+    _warn_unless_normalized(total)
+    eps = np.finfo(np.float64).eps
+    null = -float(total.masses @ np.log(np.clip(total.masses / total.weight, eps, 1 - eps)))
+    return 1 - _of_own_columns(total, labels) / null
+
+
+def _d2_brier(y_true: Any, y_proba: Any, given: Mapping[str, Any]) -> Any:
+    proba = column(y_proba, "y_proba")
+    options: dict[str, Any] = {name: given.get(name) for name in ("pos_label", "labels")}
+    finish = partial(_explained_brier, one_column=proba.ndim == 1, **options)
+    weight, compute = given.get("sample_weight"), given.get("compute", True)
+    return reduce_scores(ClassLosses("brier"), finish, y_true, proba, weight, compute, "y_proba")
+
+
+def _explained_brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any) -> float:
+    require_rows(total.n_rows, total.weight)
+    if too_few(total.n_rows, "D^2"):
+        return float("nan")
+    loss = total.weight * _brier(total, one_column, pos_label, labels, scale_by_half=False)
+    null = total.weight - float(total.masses @ total.masses) / total.weight
+    return 1 - loss / null if null else float("-inf")
+
+
+NOTE = "On Dask collections one pass sums the losses of the predictions and those of the labels' shares."
+d2_brier_score = documented_by(sklearn.metrics.d2_brier_score, _d2_brier, NOTE)
+d2_log_loss_score = documented_by(sklearn.metrics.d2_log_loss_score, _d2_log_loss, NOTE)
+
+
 def _warn_unless_normalized(total: ClassLossTotals) -> None:
     if not total.normalized:
         message = "The y_proba values do not sum to one. Make sure to pass probabilities."
@@ -229,28 +218,3 @@ def _of_positive(total: ClassLossTotals, pos_label: Any) -> float:
         usual = ([0, 1], [-1, 1], [0], [-1], [1])
         pos_label = 1 if total.labels.tolist() in usual else total.labels[-1]
     return float(total.losses[np.arange(len(total.labels)), (total.labels == pos_label).astype(int)].sum())
-
-
-def _comparable(truth: Any, predicted: Any) -> tuple[Any, Any]:
-    """Return labels as numbers, hashed where they are not numbers in either."""
-    numeric = [values.dtype.kind in "fiub" for values in (truth, predicted)]
-    if all(numeric):
-        return truth, predicted
-    if any(numeric) and any(values.dtype.kind in "US" for values in (truth, predicted)):
-        raise DataError(f"y_true, y_pred: expected labels of one type, got {truth.dtype} and {predicted.dtype}")
-    return _hashes(truth, "y_true"), _hashes(predicted, "y_pred")
-
-
-def _hashes(values: Any, name: str) -> Any:
-    if not isinstance(values, da.Array):
-        return _hash(values, name)
-    return values.map_blocks(_hash, name, dtype=np.uint64, meta=np.empty((0,) * values.ndim, np.uint64))
-
-
-def _hash(values: Array, name: str) -> Array:
-    """Return equal numbers for equal labels: doubles of numbers, hashes of all others."""
-    if pd.isna(values).any():
-        raise DataError(f"{name} contains NaN: a missing label in row {int(np.argmax(pd.isna(values)))} of a block")
-    flat = np.asarray(values.ravel().tolist()) if values.dtype.kind == "O" else values.ravel()
-    plain = flat.astype(np.float64) if flat.dtype.kind in "fiub" else flat.astype(object)
-    return np.asarray(pd.util.hash_array(plain)).reshape(values.shape)

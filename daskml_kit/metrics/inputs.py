@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
@@ -12,15 +12,17 @@ from typing import Any, ParamSpec
 import dask
 import dask.array as da
 import numpy as np
+from dask.delayed import Delayed
 
 from daskml_kit.arguments import naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.block import as_block
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.open import open_engine
+from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.workers.connection import released_task_thread, telling_lost_scheduler
 
 P = ParamSpec("P")
 
@@ -34,21 +36,29 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
         @wraps(ours)
         def metric(*args: P.args, **kwargs: P.kwargs) -> Any:
             given = parameters.bind(*args, **kwargs).arguments
-            y_true, y_pred = list(given.values())[:2]
-            if any(map(is_dask, (y_true, y_pred, given.get("sample_weight")))):
+            data = list(given.values())[:2]
+            if any(map(is_dask, (*data, given.get("sample_weight")))):
                 return ours(*args, **kwargs)
             given.pop("compute", None)
-            try:
-                value = theirs(y_true, y_pred, **{name: given[name] for name in list(given)[2:]})
-            except (TypeError, ValueError):
-                with naming("sample_weight"):
-                    np.asarray(given.get("sample_weight", 1), np.float64)
-                raise
-            return float(value) if np.ndim(value) == 0 else value
+            _check_weight(given.get("sample_weight"))
+            value = theirs(*data, **{name: given[name] for name in list(given)[2:]})
+            return float(value) if isinstance(value, (float, np.number)) else value
 
         return metric
 
     return decorate
+
+
+def _check_weight(weight: Any) -> None:
+    """Raise an error that names weights in memory that are no numbers, of which some metrics make a score of NaN."""
+    if weight is None:
+        return
+    with naming("sample_weight"):
+        values = np.asarray(weight, np.float64)
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"sample_weight: expected one dimension, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise DataError("sample_weight: expected finite numbers, got NaN or infinity")
 
 
 def reduce_scores(
@@ -62,6 +72,8 @@ def reduce_scores(
 ) -> Any:
     """Return ``finish`` of the answer of ``reduction``, lazily where ``compute`` is False.
 
+    Several lazy ones share a pass: `dask.compute` of all together loads each block once.
+
     Parameters
     ----------
     reduction : Reduction
@@ -73,29 +85,47 @@ def reduce_scores(
     name : str
         What the caller's argument of the predictions is called.
     """
-    if compute:
-        with open_scores(y_true, y_pred, sample_weight, name=name) as engine:
+    predicted = column(y_pred, name)
+    if compute and predicted.dtype.kind in "fiubc":
+        with open_scores(y_true, predicted, sample_weight, name=name) as engine:
             return finish(engine.answer(reduction)[0])
-    named = {"X": column(y_pred, name), "y": column(y_true, "y_true")}
+    named = {"X": predicted, "y": column(y_true, "y_true")}
     named |= {} if sample_weight is None else {"weight": column(sample_weight, "sample_weight")}
-    rows = align_rows(named)
+    total = _lazy_total(reduction, named, name)
+    if not compute:
+        return dask.delayed(_finished)(reduction, finish, total)
+    with telling_lost_scheduler():
+        client = find_client()
+    with telling_lost_scheduler(), released_task_thread(client is not None):
+        return _finished(reduction, finish, total.compute())
+
+
+def _finished(reduction: Reduction, finish: Callable[[Any], Any], total: Any) -> Any:
+    return finish(reduction.finalize(total)[0])
+
+
+def _lazy_total(reduction: Reduction, named: Mapping[str, Any], name: str) -> Delayed:
+    """Return the partial of all blocks; equal tasks of several metrics have equal keys, and are computed once."""
+    with named_errors(name):
+        rows = align_rows(named)
     blocks = zip(*(part.blocks for part in rows.columns), strict=True)
-    one = dask.delayed(_partial)
+    one, join = dask.delayed(_partial, pure=True), dask.delayed(reduction.combine, pure=True)
     level = [one(reduction, list(named), name, index, *parts) for index, parts in enumerate(blocks)]
     while len(level) > 1:
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-        level = [dask.delayed(reduction.combine)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    return dask.delayed(finish)(level[0])
+        level = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return level[0]
 
 
 def _partial(reduction: Reduction, names: list[str], name: str, index: int, *parts: Any) -> Any:
     given = dict(zip(names, parts, strict=True))
     predicted = np.asarray(given["X"])
+    predicted = predicted[:, None] if predicted.ndim == 1 else predicted
+    numeric = predicted.dtype.kind in "fiubc"
     with named_errors(name):
-        block = as_block(
-            predicted[:, None] if predicted.ndim == 1 else predicted, given["y"], given.get("weight"), index=index
-        )
-        return reduction.chunk(block)
+        X = predicted if numeric else np.empty((len(predicted), 0))  # labels may be strings, features may not
+        block = as_block(X, given["y"], given.get("weight"), index=index)
+        return reduction.chunk(block if numeric else block._replace(X=predicted))
 
 
 @contextmanager
@@ -108,8 +138,10 @@ def named_errors(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred") -> Iterator[Engine]:
-    """Open an engine over the aligned blocks of truth, predictions and weights.
+def open_scores(
+    y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_pred", many_passes: bool = False
+) -> Iterator[Engine]:
+    """Open an engine over the aligned blocks of truth, predictions and weights, for one pass or ``many_passes``.
 
     Raises
     ------
@@ -120,7 +152,7 @@ def open_scores(y_true: Any, y_pred: Any, sample_weight: Any, *, name: str = "y_
     predicted = column(y_pred, name)
     if predicted.ndim == 1:
         predicted = predicted[:, None]
-    with named_errors(name), open_engine(predicted, truth, weight, many_passes=False) as engine:
+    with named_errors(name), open_engine(predicted, truth, weight, many_passes=many_passes) as engine:
         yield engine
 
 

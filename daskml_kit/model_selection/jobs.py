@@ -406,7 +406,8 @@ def list_jobs(client: Client | None = None) -> list[Job]:
     found = []
     for name in sorted(_names(client)):
         with suppress(KeyError):  # forgotten in the meantime
-            found.append(Job(name, *client.get_dataset(JOBS + name), client))
+            key, future = client.get_dataset(JOBS + name)
+            found.append(Job(name, key, future, client))
     return found
 
 

@@ -64,10 +64,20 @@ class Arrow:
     def solve(self, right: Array) -> Array:
         """Solve as `daskml_kit.numerics.linalg.solve_positive` does; a zero on the diagonal makes a zero."""
         inner, outer = self._split(right)
-        inverse = np.divide(1.0, self.diagonal, out=np.zeros_like(self.diagonal), where=self.diagonal > 0)
-        weighted = self.cross * inverse[:, None]
+        inverse, weighted = self._reduced()
         found = solve_positive(self.rest - self.cross.T @ weighted, outer - inner @ weighted)
         return self._joined((inner - self.cross @ found) * inverse, found)
+
+    def inverse(self) -> ArrowInverse:
+        """Return the inverse, to be multiplied by several vectors."""
+        inverse, weighted = self._reduced()
+        rest = solve_positive(self.rest - self.cross.T @ weighted, np.eye(len(self.rest)))
+        return ArrowInverse(self, inverse, weighted, rest)
+
+    def _reduced(self) -> tuple[Array, Array]:
+        """Return the inverse of the diagonal block, and that times the rows beside it."""
+        inverse = np.divide(1.0, self.diagonal, out=np.zeros_like(self.diagonal), where=self.diagonal > 0)
+        return inverse, self.cross * inverse[:, None]
 
     def _split(self, vector: Array) -> tuple[Array, Array]:
         stop = self.start + len(self.diagonal)
@@ -75,6 +85,35 @@ class Arrow:
 
     def _joined(self, inner: Array, outer: Array) -> Array:
         return np.concatenate([outer[: self.start], inner, outer[self.start :]])
+
+
+class ArrowInverse:
+    """Inverse of an `Arrow`, as a product with a vector.
+
+    Parameters
+    ----------
+    arrow : Arrow
+    inverse : array of shape (b,)
+        Of its diagonal block.
+    weighted : array of shape (b, r)
+        That times the rows beside it.
+    rest : array of shape (r, r)
+        Inverse of the Schur complement of the block.
+
+    Examples
+    --------
+    >>> hess = Arrow(1, np.array([2.0, 4.0]), np.array([[1.0], [0.0]]), np.array([[3.0]]))
+    >>> hess.inverse() @ np.array([4.0, 3.0, 4.0])
+    array([1., 1., 1.])
+    """
+
+    def __init__(self, arrow: Arrow, inverse: Array, weighted: Array, rest: Array) -> None:
+        self.arrow, self.inverse, self.weighted, self.rest = arrow, inverse, weighted, rest
+
+    def __matmul__(self, vector: Array) -> Array:
+        inner, outer = self.arrow._split(vector)
+        found = self.rest @ (outer - inner @ self.weighted)
+        return self.arrow._joined(inner * self.inverse - self.weighted @ found, found)
 
 
 def packed_size(width: int, start: int, stop: int) -> int:

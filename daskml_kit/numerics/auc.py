@@ -22,6 +22,10 @@ from daskml_kit.typing import Array
 EXPONENT_SHIFT = 52
 N_REGIONS = 2**12
 NO_SHIFT = np.zeros(N_REGIONS, np.uint64)
+BIN_SHIFT = EXPONENT_SHIFT - 7
+"""Bits that `bin_values` drops: cells are at most a 128th as wide as their values are large."""
+MANY = 2**16
+"""Cells from which compiled loops pay, which take a moment to load."""
 FULL_SHIFT = np.full(N_REGIONS, EXPONENT_SHIFT, np.uint64)
 
 
@@ -58,21 +62,56 @@ def order_keys(scores: Array) -> Array:
     return np.where(bits & sign, ~bits, bits | sign)
 
 
+def scores_of(keys: Array) -> Array:
+    """Return the scores whose `order_keys` are given.
+
+    Examples
+    --------
+    >>> scores_of(order_keys(np.array([-2.0, 0.0, 1.5])))
+    array([-2. ,  0. ,  1.5])
+    """
+    sign = np.uint64(1) << np.uint64(63)
+    return np.asarray(np.where(keys & sign, keys ^ sign, ~keys).view(np.float64))
+
+
 def rank(scores: Array, codes: Array, weight: Array, n_labels: int) -> Ranking:
     """Return the exact ranking of ``scores`` (n,), whose labels are ``codes`` (n,) below ``n_labels``."""
     keys = order_keys(scores)
+    if len(keys) >= MANY:
+        from daskml_kit.numerics import compiled  # as in csr: only where much is to do
+
+        low, mass = compiled.rank_keys(keys, codes, weight, n_labels)
+        return Ranking(low, low, mass, NO_SHIFT)
     order = np.argsort(keys, kind="stable")
+    keys = keys[order]
     mass = np.zeros((len(keys), n_labels))
     mass[np.arange(len(keys)), codes[order]] = weight[order]
-    return _grouped(keys[order], keys[order], mass, NO_SHIFT)
+    return _grouped(keys, keys, mass, NO_SHIFT)
+
+
+def bin_values(values: Array, weight: Array) -> Ranking:
+    """Return the ranking of finite ``values`` of one label in cells of their leading bits, without sorting them.
+
+    Each cell reaches from the least to the greatest key with its bits, whatever values are there.
+    """
+    cells = (order_keys(values) >> np.uint64(BIN_SHIFT)).astype(np.int64)
+    first = int(cells.min(initial=1 << 62))
+    mass = np.bincount(cells - first, weight)
+    found = np.flatnonzero(np.bincount(cells - first))
+    low = (found + (first if len(found) else 0)).astype(np.uint64) << np.uint64(BIN_SHIFT)
+    high = low | np.uint64((1 << BIN_SHIFT) - 1)
+    return Ranking(low, high, mass[found][:, None], np.full(N_REGIONS, BIN_SHIFT, np.uint64))
 
 
 def merge(a: Ranking, b: Ranking) -> Ranking:
     """Return the ranking of both, with the coarser cells of the two."""
+    shift = np.maximum(a.shift, b.shift)
+    if len(a.low) + len(b.low) >= MANY:
+        return _joined(a, b, shift)
     low = np.concatenate([a.low, b.low])
     order = np.argsort(low, kind="stable")
     high, mass = np.concatenate([a.high, b.high])[order], np.concatenate([a.mass, b.mass])[order]
-    return _grouped(low[order], high, mass, np.maximum(a.shift, b.shift))
+    return _grouped(low[order], high, mass, shift)
 
 
 def coarsen(ranking: Ranking, cap: int, ceiling: Array = FULL_SHIFT) -> Ranking:
@@ -117,9 +156,19 @@ def _least_shift(low: Array, most: float, floor: int, ceiling: int) -> int:
 
 
 def _grouped(low: Array, high: Array, mass: Array, shift: Array) -> Ranking:
+    ranking = Ranking(low, high, mass, shift)
+    if len(low) >= MANY:
+        return _joined(ranking, Ranking(low[:0], high[:0], mass[:0], shift), shift)
+    if not len(low):
+        return ranking
     dropped = shift[low >> np.uint64(EXPONENT_SHIFT)]
     cell = (low >> dropped) << dropped
-    first = np.flatnonzero(np.append(True, cell[1:] != cell[:-1])) if len(low) else np.empty(0, np.intp)
-    if not len(first):
-        return Ranking(low, high, mass, shift)
+    first = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
     return Ranking(low[first], np.maximum.reduceat(high, first), np.add.reduceat(mass, first, axis=0), shift)
+
+
+def _joined(a: Ranking, b: Ranking, shift: Array) -> Ranking:
+    from daskml_kit.numerics import compiled
+
+    low, high, mass = compiled.merge_cells(*a[:3], *b[:3], shift, EXPONENT_SHIFT)
+    return Ranking(low, high, mass, shift)

@@ -11,6 +11,8 @@ from daskml_kit.typing import Array
 
 LOGISTIC, HINGE, SQUARED_HINGE, MODIFIED_HUBER, SQUARED, BOUNDED_HUBER, INSENSITIVE, SQUARED_INSENSITIVE = range(8)
 """Losses of `loss_and_gradient`, those of a margin first."""
+NEAR_LANES = 128
+"""Rows that `add_to_nearest` takes at a time: what they need stays in the processor's first two caches."""
 RowSettings: TypeAlias = tuple[int, float, float, float, float, float, bool]
 
 
@@ -390,41 +392,195 @@ def adagrad_rows(
     return total
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def add_to_nearest(rows: Array, products: Array, centers: Array, weight: Array, sums: Array, weights: Array) -> float:
-    """Add each row to the ``sums`` of the nearest center, and its weight to the ``weights``.
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
+def choose_nearest(
+    turned: Array, centers: Array, halves: Array, first: int, stop: int, least: Array, best: Array
+) -> None:
+    """Write the positions, in ``first .. stop - 1``, of the centers nearest to the columns of ``turned`` into ``best``.
+
+    Two centers at a time, four features at a time: so a number is read once for eight products. All loops over rows
+    have `NEAR_LANES` turns, which the compiler can rely on, and no branch.
+    """
+    n_features = centers.shape[1]
+    fours = n_features - n_features % 4
+    a, b = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
+    for i in range(NEAR_LANES):
+        least[i], best[i] = np.inf, first
+    for k in range(first, stop, 2):
+        other = min(k + 1, stop - 1)
+        c, e, half_c, half_e = centers[k], centers[other], halves[k], halves[other]
+        for i in range(NEAR_LANES):
+            a[i] = half_c
+        for i in range(NEAR_LANES):
+            b[i] = half_e
+        for j in range(0, fours, 4):
+            c0, c1, c2, c3 = c[j], c[j + 1], c[j + 2], c[j + 3]
+            e0, e1, e2, e3 = e[j], e[j + 1], e[j + 2], e[j + 3]
+            t0, t1, t2, t3 = turned[j], turned[j + 1], turned[j + 2], turned[j + 3]
+            for i in range(NEAR_LANES):
+                a[i] -= c0 * t0[i] + c1 * t1[i] + c2 * t2[i] + c3 * t3[i]
+                b[i] -= e0 * t0[i] + e1 * t1[i] + e2 * t2[i] + e3 * t3[i]
+        for j in range(fours, n_features):
+            cj, ej, tj = c[j], e[j], turned[j]
+            for i in range(NEAR_LANES):
+                a[i] -= cj * tj[i]
+                b[i] -= ej * tj[i]
+        at_c, at_e = centers.dtype.type(k), centers.dtype.type(other)
+        for i in range(NEAR_LANES):
+            nearer = a[i] < least[i]
+            low, at = (a[i], at_c) if nearer else (least[i], best[i])
+            nearer = b[i] < low
+            least[i], best[i] = (b[i], at_e) if nearer else (low, at)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
+def add_to_nearest(
+    rows: Array,
+    shift: Array,
+    weight: Array,
+    centers: Array,
+    bounds: Array,
+    sums: Array,
+    weights: Array,
+    inertia: Array,
+) -> None:
+    """Add each row, less the shift, to the ``sums`` of the nearest center of each set, and its weight to ``weights``.
+
+    Rows are taken `NEAR_LANES` at a time, and turned, so that one instruction serves several of them.
 
     Parameters
     ----------
     rows : array of shape (n_rows, n_features)
-    products : array of shape (n_rows, n_clusters)
-        Of rows and centers.
-    centers : array of shape (n_clusters, n_features)
+    shift : array of shape (n_features,)
     weight : array of shape (n_rows,)
-    sums, weights : arrays of shape (n_clusters, n_features) and (n_clusters,)
-
-    Returns
-    -------
-    float
-        The weighted sum of squared distances.
+    centers : array of shape (n_centers, n_features)
+        Of all sets, less the shift; they are fewer than a float of their type can count.
+    bounds : int array of shape (n_sets + 1,)
+        Where each set of centers begins, and the last one ends.
+    sums, weights : arrays of shape (n_centers, n_features) and (n_centers,)
+    inertia : array of shape (n_sets,)
+        To it the weighted sums of squared distances are added.
     """
-    n_clusters, n_features = centers.shape
-    halves = np.empty(n_clusters, centers.dtype)
-    for k in range(n_clusters):
+    n_rows, n_features = rows.shape
+    own, turned = np.empty((NEAR_LANES, n_features), centers.dtype), np.zeros((n_features, NEAR_LANES), centers.dtype)
+    least, best = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
+    halves = np.empty(len(centers), centers.dtype)
+    for k in range(len(centers)):
         halves[k] = (centers[k] * centers[k]).sum() / 2
-    inertia = 0.0
-    for i in range(len(rows)):
-        best, least = 0, halves[0] - products[i, 0]
-        for k in range(1, n_clusters):
-            score = halves[k] - products[i, k]
-            if score < least:
-                best, least = k, score
-        own, distance = weight[i], 0.0
-        for j in range(n_features):
-            value = rows[i, j]
-            apart = value - centers[best, j]
-            distance += apart * apart
-            sums[best, j] += own * value
-        inertia += own * distance
-        weights[best] += own
-    return inertia
+    for start in range(0, n_rows, NEAR_LANES):
+        n = min(NEAR_LANES, n_rows - start)
+        for i in range(n):
+            for j in range(n_features):
+                own[i, j] = rows[start + i, j] - shift[j]
+        for i in range(n):
+            for j in range(n_features):
+                turned[j, i] = own[i, j]
+        for which in range(len(bounds) - 1):
+            choose_nearest(turned, centers, halves, bounds[which], bounds[which + 1], least, best)
+            total = 0.0
+            for i in range(n):
+                nearest, row_weight, row = np.uint64(best[i]), weight[start + i], own[i]
+                center, line, distance = centers[nearest], sums[nearest], centers.dtype.type(0)
+                for j in range(n_features):
+                    apart = row[j] - center[j]
+                    distance += apart * apart
+                    line[j] += row_weight * row[j]
+                total += row_weight * distance
+                weights[nearest] += row_weight
+            inertia[which] += total
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
+def write_nearest(rows: Array, shift: Array, centers: Array, labels: Array) -> None:
+    """Write the position of the center nearest to each row, less the shift, into ``labels``."""
+    n_rows, n_features = rows.shape
+    turned, halves = np.zeros((n_features, NEAR_LANES), centers.dtype), np.empty(len(centers), centers.dtype)
+    least, best = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
+    for k in range(len(centers)):
+        halves[k] = (centers[k] * centers[k]).sum() / 2
+    for start in range(0, n_rows, NEAR_LANES):
+        n = min(NEAR_LANES, n_rows - start)
+        for i in range(n):
+            for j in range(n_features):
+                turned[j, i] = rows[start + i, j] - shift[j]
+        choose_nearest(turned, centers, halves, 0, len(centers), least, best)
+        for i in range(n):
+            labels[start + i] = np.int64(best[i])
+
+
+DIGIT = 11
+"""Bits of a key that one round of `radix_order` sorts by: its table of counts stays in the nearest cache."""
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def radix_order(keys: Array) -> Array:
+    """Return the stable order of 64-bit unsigned ``keys``, at most 2**32; digits that all share are passed over."""
+    n, mask = len(keys), np.uint64((1 << DIGIT) - 1)
+    order, sorted_keys = np.arange(n).astype(np.uint32), keys.copy()
+    other_order, other_keys = np.empty_like(order), np.empty_like(sorted_keys)
+    for digit in range(0, 64, DIGIT):
+        counts = np.zeros((1 << DIGIT) + 1, np.int64)
+        for i in range(n):
+            counts[np.int64((sorted_keys[i] >> np.uint64(digit)) & mask) + 1] += 1
+        if counts.max() == n:
+            continue
+        counts = np.cumsum(counts)
+        for i in range(n):
+            own = np.int64((sorted_keys[i] >> np.uint64(digit)) & mask)
+            place = counts[own]
+            counts[own] = place + 1
+            other_keys[place] = sorted_keys[i]
+            other_order[place] = order[i]
+        order, other_order = other_order, order
+        sorted_keys, other_keys = other_keys, sorted_keys
+    return order
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def rank_keys(keys: Array, codes: Array, weight: Array, n_labels: int) -> tuple[Array, Array]:
+    """Return the distinct ``keys`` in order, and of each the weight of each label."""
+    order = radix_order(keys)
+    low, mass, n = np.empty(len(keys), np.uint64), np.zeros((len(keys), n_labels)), 0
+    for i in range(len(keys)):
+        row = order[i]
+        if n == 0 or keys[row] != low[n - 1]:
+            low[n] = keys[row]
+            n += 1
+        mass[n - 1, codes[row]] += weight[row]
+    return low[:n].copy() if 2 * n < len(keys) else low[:n], mass[:n].copy() if 2 * n < len(keys) else mass[:n]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def merge_cells(
+    low_a: Array, high_a: Array, mass_a: Array, low_b: Array, high_b: Array, mass_b: Array, shift: Array, drop: int
+) -> tuple[Array, Array, Array]:
+    """Return the cells of two sorted runs in order, those of equal bits above their region's ``shift`` as one.
+
+    The region of a key is what is left of it without ``drop`` bits.
+    """
+    n_a, n_b, n_labels = len(low_a), len(low_b), mass_a.shape[1]
+    low, high = np.empty(n_a + n_b, np.uint64), np.empty(n_a + n_b, np.uint64)
+    mass = np.empty((n_a + n_b, n_labels))
+    i, j, n, last = 0, 0, 0, np.uint64(0)
+    while i < n_a or j < n_b:
+        first = j >= n_b or (i < n_a and low_a[i] <= low_b[j])
+        if first:
+            start, stop, own, row = low_a[i], high_a[i], mass_a, i
+            i += 1
+        else:
+            start, stop, own, row = low_b[j], high_b[j], mass_b, j
+            j += 1
+        bits = shift[start >> np.uint64(drop)]
+        cell = (start >> bits) << bits
+        if n and cell == last:
+            high[n - 1] = max(high[n - 1], stop)
+            for label in range(n_labels):
+                mass[n - 1, label] += own[row, label]
+        else:
+            low[n], high[n] = start, stop
+            for label in range(n_labels):
+                mass[n, label] = own[row, label]
+            n, last = n + 1, cell
+    if 2 * n < n_a + n_b:  # else a copy would take longer than the rest
+        return low[:n].copy(), high[:n].copy(), mass[:n].copy()
+    return low[:n], high[:n], mass[:n]

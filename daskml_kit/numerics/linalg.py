@@ -105,13 +105,18 @@ def solve_nonnegative(hess: Array, right: Array) -> Array:
 def scale_of(variance: Array, mean: Array, n_rows: Any) -> Array:
     """Return the standard deviations, with 1 for features that are constant up to rounding.
 
-    The bound is that on the error of the two-pass algorithm (Chan, Golub & LeVeque 1983), as in scikit-learn.
-
     Examples
     --------
     >>> scale_of(np.array([4.0, 1e-30]), np.array([0.0, 3.0]), 10)
     array([2., 1.])
     """
+    return np.where(constant_features(variance, mean, n_rows), 1.0, np.sqrt(variance))
+
+
+def constant_features(variance: Array, mean: Array, n_rows: Any) -> Array:
+    """Return whether each feature is constant up to rounding.
+
+    The bound is that on the error of the two-pass algorithm (Chan, Golub & LeVeque 1983), as in scikit-learn.
+    """
     eps = np.finfo(np.float64).eps
-    constant = variance <= n_rows * eps * variance + (n_rows * mean * eps) ** 2
-    return np.where(constant, 1.0, np.sqrt(variance))
+    return np.asarray(variance <= n_rows * eps * variance + (n_rows * mean * eps) ** 2)

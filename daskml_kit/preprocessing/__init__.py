@@ -1,6 +1,42 @@
 """Scaling and encoding of features."""
 
+from daskml_kit.preprocessing.discretizer import KBinsDiscretizer
+from daskml_kit.preprocessing.label import LabelBinarizer, LabelEncoder, MultiLabelBinarizer
 from daskml_kit.preprocessing.one_hot import OneHotEncoder
+from daskml_kit.preprocessing.ordinal import OrdinalEncoder
+from daskml_kit.preprocessing.power import PowerTransformer
+from daskml_kit.preprocessing.quantile_transformer import QuantileTransformer
+from daskml_kit.preprocessing.range_scaler import MaxAbsScaler, MinMaxScaler
+from daskml_kit.preprocessing.robust_scaler import RobustScaler
 from daskml_kit.preprocessing.scaler import StandardScaler
+from daskml_kit.preprocessing.spline import SplineTransformer
+from daskml_kit.preprocessing.stateless import (
+    Binarizer,
+    BlockTransformer,
+    FunctionTransformer,
+    Normalizer,
+    PolynomialFeatures,
+)
+from daskml_kit.preprocessing.target_encoder import TargetEncoder
 
-__all__ = ["OneHotEncoder", "StandardScaler"]
+__all__ = [
+    "Binarizer",
+    "BlockTransformer",
+    "FunctionTransformer",
+    "KBinsDiscretizer",
+    "LabelBinarizer",
+    "LabelEncoder",
+    "MaxAbsScaler",
+    "MinMaxScaler",
+    "MultiLabelBinarizer",
+    "Normalizer",
+    "OneHotEncoder",
+    "OrdinalEncoder",
+    "PolynomialFeatures",
+    "PowerTransformer",
+    "QuantileTransformer",
+    "RobustScaler",
+    "SplineTransformer",
+    "StandardScaler",
+    "TargetEncoder",
+]

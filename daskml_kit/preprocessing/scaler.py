@@ -14,6 +14,7 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.linalg import scale_of
+from daskml_kit.reductions.frames import rows_like
 from daskml_kit.reductions.moments import Moments, Spread
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import StandardizedView
@@ -162,12 +163,5 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
 
 def _fit_names(scaler: StandardScaler, head: Any) -> Any:
     """Let scikit-learn check the parameters and remember the features, on rows of ones."""
-    ones = head.iloc[:1].copy() if hasattr(head, "iloc") else head[:1].copy()
-    if hasattr(ones, "columns"):
-        ones = ones.astype(object)
-        ones[:] = 1.0
-    elif sp.issparse(ones):
-        ones = sp.csr_array(np.ones(ones.shape))
-    else:
-        ones = np.ones(ones.shape)
+    ones = rows_like(np.ones((1, head.shape[1])), head)
     return sklearn.preprocessing.StandardScaler(**scaler.get_params(deep=False)).fit(ones)

@@ -82,13 +82,17 @@ def require_finite(values: Array, name: str, index: int) -> None:
 
 
 class ClassLossTotals(NamedTuple):
-    """Weighted losses (n_labels, k): the rows of each label found, sorted, as if column j were theirs."""
+    """Weighted losses (n_labels, k): the rows of each label found, sorted, as if column j were theirs.
+
+    ``masses`` is the weight of the rows of each label.
+    """
 
     n_rows: int
     weight: float
     labels: Array
     losses: Array
     normalized: bool
+    masses: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +126,19 @@ class ClassLosses(SingleReduction):
             normalized &= bool(np.allclose(p.sum(axis=1), 1, rtol=np.sqrt(np.finfo(p.dtype).eps)))
             which = (weight[rows], (codes[rows], np.arange(len(p))))
             total += sp.csr_array(which, shape=(len(labels), len(p))) @ self._losses(p)
-        return ClassLossTotals(block.n_rows, float(weight.sum()), labels, total, normalized)
+        masses = np.bincount(codes, weight, minlength=len(labels))
+        return ClassLossTotals(block.n_rows, float(weight.sum()), labels, total, normalized, masses)
 
     def combine(self, a: ClassLossTotals, b: ClassLossTotals) -> ClassLossTotals:
         labels = union(a.labels, b.labels)
         _require_few(labels, a.losses.shape[1])
-        losses = np.zeros((len(labels), a.losses.shape[1]))
+        losses, masses = np.zeros((len(labels), a.losses.shape[1])), np.zeros(len(labels))
         for part in (a, b):
-            losses[np.searchsorted(labels, part.labels)] += part.losses
-        return ClassLossTotals(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, a.normalized and b.normalized)
+            place = np.searchsorted(labels, part.labels)
+            losses[place] += part.losses
+            masses[place] += part.masses
+        normalized = a.normalized and b.normalized
+        return ClassLossTotals(a.n_rows + b.n_rows, a.weight + b.weight, labels, losses, normalized, masses)
 
     def _losses(self, p: Array) -> Array:
         if self.loss == "log":

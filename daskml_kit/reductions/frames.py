@@ -105,6 +105,20 @@ def first_rows(table: Any, n_rows: int) -> Any:
     return (table.iloc[:n_rows] if hasattr(table, "iloc") else table[:n_rows]).copy()
 
 
+def rows_like(rows: Any, head: Any) -> Any:
+    """Return made-up rows as ``head`` has its own: with its column names, or as CSR.
+
+    Examples
+    --------
+    >>> rows_like(np.ones((1, 2)), pd.DataFrame({"a": ["x"], "b": [0]}))
+         a    b
+    0  1.0  1.0
+    """
+    if hasattr(head, "columns"):
+        return pd.DataFrame(rows, columns=head.columns)
+    return sp.csr_array(rows) if is_sparse(head) else rows
+
+
 def join_rows(a: Any, b: Any) -> Any:
     if hasattr(a, "iloc"):
         return pd.concat([a, b])
@@ -149,6 +163,8 @@ def _frame_numbers(frame: pd.DataFrame, index: int) -> Any:
     for position in range(frame.shape[1]):
         column = frame.iloc[:, position]
         try:
+            if column.dtype.kind in "mM":  # which NumPy takes for nanoseconds
+                raise TypeError("a time is no number")
             numbers[:, position] = column.to_numpy(dtype=numbers.dtype, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise DataError(

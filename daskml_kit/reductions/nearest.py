@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,12 +12,14 @@ from sklearn.utils.extmath import row_norms
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
-from daskml_kit.numerics.targets import tile_rows, tiles
+from daskml_kit.numerics.targets import rows_by_id, tile_rows, tiles
+from daskml_kit.reductions.frames import Delegate
+from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
 
-NEAR_ROWS = 2_048
-"""Rows whose products with the centers are made at a time, so that they stay in the processor's cache."""
+NEAR_ROWS = 16_384
+"""Rows that are handed to the compiled loop at a time, which are copied where it cannot read them as they are."""
 
 
 class Clusters(NamedTuple):
@@ -28,8 +31,10 @@ class Clusters(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest(SingleReduction):
+class Nearest:
     """Assign each row to its nearest center.
+
+    Those of several fits fuse, each on the rows of its own folds: rows are read once for all sets of centers.
 
     Parameters
     ----------
@@ -37,49 +42,51 @@ class Nearest(SingleReduction):
         Less the shift.
     shift : array of shape (n_features,)
         Subtracted from dense rows, so that a large offset costs no digits; zeros for sparse ones.
+    column : int
+        Of the blocks' folds, where only some rows count.
+    ids : tuple of int, optional
+        The ids that these have there; by default all rows count.
+    others : tuple of Nearest
+        Those that are answered in the same pass.
     """
 
     centers: Array
     shift: Array
+    column: int = 0
+    ids: tuple[int, ...] | None = None
+    others: tuple[Nearest, ...] = ()
 
-    def chunk(self, block: Block) -> Clusters:
-        k, d = self.centers.shape
-        sums, weights, inertia = np.zeros((k, d)), np.zeros(k), 0.0
-        if not sp.issparse(block.X) and block.X.size * k >= MANY_PRODUCTS:
-            return self._compiled(block)
-        for rows in tiles(block.n_rows, tile_rows(block.X, k)):
-            tile, labels, distances = self.assign(block.X[rows])
-            weight = np.ones(len(labels)) if block.weight is None else block.weight[rows]
-            members = sp.csr_array((weight, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
-            product = members @ tile
-            sums += product.toarray() if sp.issparse(product) else product
-            weights += np.bincount(labels, weight, minlength=k)
-            inertia += float(distances @ weight)
-        if not np.isfinite(sums).all():
+    answer_type: ClassVar[type[Clusters]] = Clusters
+
+    def fusion_key(self) -> Hashable:
+        return type(self), len(self.shift)
+
+    def fuse(self, others: Sequence[Self]) -> Nearest:
+        return replace(self, others=(*self.others, *others))
+
+    def within(self, column: int, ids: tuple[int, ...]) -> Nearest:
+        """Return the same over the rows that have one of ``ids`` in a column of the blocks' folds."""
+        return replace(self, column=column, ids=ids)
+
+    def chunk(self, block: Block) -> list[Clusters]:
+        members = (self, *self.others)
+        total = [Clusters(np.zeros(each.centers.shape), np.zeros(len(each.centers)), 0.0) for each in members]
+        n_centers = sum(len(each.centers) for each in members)
+        compiled = not sp.issparse(block.X) and block.X.size * n_centers >= MANY_PRODUCTS
+        for rows, asking in _shares(members, block):
+            asked = [members[place] for place in asking]
+            found = _compiled(asked, block, rows) if compiled else _plain(asked, rows_of(block, rows))
+            for place, clusters in zip(asking, found, strict=True):
+                total[place] = _joined(total[place], clusters)
+        if not all(np.isfinite(clusters.sums).all() for clusters in total):
             check_finite(block)
-        return Clusters(sums, weights, inertia)
+        return total
 
-    def _compiled(self, block: Block) -> Clusters:
-        from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
+    def combine(self, a: list[Clusters], b: list[Clusters]) -> list[Clusters]:
+        return [_joined(*pair) for pair in zip(a, b, strict=True)]
 
-        k, d = self.centers.shape
-        dtype = block.X.dtype if block.X.dtype == np.float32 else np.dtype(np.float64)
-        shift, centers = self.shift.astype(dtype), np.ascontiguousarray(self.centers, dtype)
-        sums, weights, inertia, size = np.zeros((k, d)), np.zeros(k), 0.0, min(NEAR_ROWS, block.n_rows)
-        buffer, near = np.empty((size, d), dtype), np.empty((size, k), dtype)
-        whole = np.ones(size) if block.weight is None else block.weight.astype(np.float64)
-        for rows in tiles(block.n_rows, size):
-            n = rows.stop - rows.start
-            tile = np.subtract(block.X[rows], shift, out=buffer[:n])
-            products = np.matmul(tile, centers.T, out=near[:n])
-            weight = whole[:n] if block.weight is None else whole[rows]
-            inertia += compiled.add_to_nearest(tile, products, centers, weight, sums, weights)
-        if not np.isfinite(sums).all():
-            check_finite(block)
-        return Clusters(sums, weights, inertia)
-
-    def combine(self, a: Clusters, b: Clusters) -> Clusters:
-        return Clusters(a.sums + b.sums, a.weights + b.weights, a.inertia + b.inertia)
+    def finalize(self, total: list[Clusters]) -> list[Clusters]:
+        return total
 
     def assign(self, X: Matrix) -> tuple[Matrix, Array, Array]:
         """Return rows less the shift, the position of the nearest center of each, and the squared distance to it."""
@@ -88,8 +95,123 @@ class Nearest(SingleReduction):
         squares = np.asarray(-2 * (tile @ centers.T))
         squares += row_norms(centers, squared=True)
         labels = squares.argmin(axis=1)
+        if not sp.issparse(tile):
+            return tile, labels, row_norms(tile - centers[labels], squared=True)
         distances = squares[np.arange(len(labels)), labels] + row_norms(tile, squared=True)
         return tile, labels, np.maximum(distances, 0)
+
+
+def _joined(a: Clusters, b: Clusters) -> Clusters:
+    return Clusters(a.sums + b.sums, a.weights + b.weights, a.inertia + b.inertia)
+
+
+def _shares(members: Sequence[Nearest], block: Block) -> Iterator[tuple[slice | Array, list[int]]]:
+    """Yield rows of a block that are told apart by no member, with the positions of the members that want them."""
+    every = [place for place, each in enumerate(members) if each.ids is None]
+    if every:
+        yield slice(0, block.n_rows), every
+    for column in sorted({each.column for each in members if each.ids is not None}):
+        if block.fold is None:
+            raise TypeError("the rows of a fold are asked for, and the blocks have no folds")
+        for own, rows in rows_by_id(block.fold[:, column]):
+            asking = [p for p, each in enumerate(members) if each.ids and each.column == column and own in each.ids]
+            if asking:
+                yield rows, asking
+
+
+def _plain(members: Sequence[Nearest], block: Block) -> list[Clusters]:
+    return [_plain_clusters(each, block) for each in members]
+
+
+def _plain_clusters(nearest: Nearest, block: Block) -> Clusters:
+    k, d = nearest.centers.shape
+    sums, weights, inertia = np.zeros((k, d)), np.zeros(k), 0.0
+    for rows in tiles(block.n_rows, tile_rows(block.X, k)):
+        tile, labels, distances = nearest.assign(block.X[rows])
+        weight = np.ones(len(labels)) if block.weight is None else block.weight[rows]
+        if sp.issparse(tile):
+            members = sp.csr_array((weight, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+            sums += (members @ tile).toarray()
+        else:
+            of_cluster = np.zeros((k, len(labels)))
+            of_cluster[labels, np.arange(len(labels))] = weight
+            sums += of_cluster @ tile
+        weights += np.bincount(labels, weight, minlength=k)
+        inertia += float(distances @ weight)
+    return Clusters(sums, weights, inertia)
+
+
+def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
+    """Do the same for all sets of centers at once, about the shift of the first."""
+    from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
+
+    dtype = _precision(block.X)
+    shift = members[0].shift
+    apart = [each.shift - shift for each in members]
+    centers = np.concatenate([each.centers + own for each, own in zip(members, apart, strict=True)]).astype(dtype)
+    bounds = np.cumsum([0, *(len(each.centers) for each in members)])
+    sums, weights, inertia = np.zeros(centers.shape), np.zeros(len(centers)), np.zeros(len(members))
+    n_rows = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+    whole = np.ones(min(n_rows, NEAR_ROWS))
+    for tile in tiles(n_rows, NEAR_ROWS):
+        some = slice(rows.start + tile.start, rows.start + tile.stop) if isinstance(rows, slice) else rows[tile]
+        weight = whole[: tile.stop - tile.start]
+        if block.weight is not None:
+            weight = np.require(block.weight[some], np.float64, ["C", "W"])
+        own = np.require(block.X[some], dtype, ["C", "W"])  # one kind of array: the loop is compiled for each
+        compiled.add_to_nearest(own, shift.astype(dtype), weight, centers, bounds, sums, weights, inertia)
+    cuts = list(zip(bounds, bounds[1:], apart, inertia.tolist(), strict=False))
+    return [Clusters(sums[i:j] - np.outer(weights[i:j], own), weights[i:j], total) for i, j, own, total in cuts]
+
+
+class Sizes(NamedTuple):
+    """Number of rows of each cluster, and their weighted sum of squared distances from the center."""
+
+    n_rows: Array
+    inertia: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterSizes(SingleReduction):
+    """Number of rows and inertia of each cluster.
+
+    Parameters
+    ----------
+    nearest : Nearest
+    """
+
+    nearest: Nearest
+
+    answer_type: ClassVar[type[Sizes]] = Sizes
+
+    def chunk(self, block: Block) -> Sizes:
+        k = len(self.nearest.centers)
+        n_rows, inertia = np.zeros(k, np.int64), np.zeros(k)
+        for _, labels, distances, weights in _assigned(self.nearest, block):
+            n_rows += np.bincount(labels, minlength=k)
+            inertia += np.bincount(labels, distances * weights, minlength=k)
+        return Sizes(n_rows, inertia)
+
+    def combine(self, a: Sizes, b: Sizes) -> Sizes:
+        return Sizes(a.n_rows + b.n_rows, a.inertia + b.inertia)
+
+
+@dataclass(frozen=True, eq=False)
+class InBranch(Delegate):
+    """The result of ``reduction`` over the rows of one branch of a tree of bisections.
+
+    Parameters
+    ----------
+    path : tuple of (Nearest, int)
+        The bisections from the root, and the side of each that the rows are on.
+    """
+
+    path: tuple[tuple[Nearest, int], ...]
+
+    def view(self, block: Block) -> Block:
+        for nearest, side in self.path:
+            block = rows_of(block, np.flatnonzero(_labels(nearest, block) == side))
+        return block
 
 
 class FarRows(NamedTuple):
@@ -114,16 +236,98 @@ class Farthest(SingleReduction):
     nearest: Nearest
     n_rows: int
 
+    answer_type: ClassVar[type[FarRows]] = FarRows
+
     def chunk(self, block: Block) -> FarRows:
-        tile, labels, distances = self.nearest.assign(block.X)
-        weights = np.ones(len(labels)) if block.weight is None else block.weight
-        chosen = np.argsort(-distances, kind="stable")[: self.n_rows]
-        rows = tile[chosen]
-        return FarRows(
-            rows.toarray() if sp.issparse(rows) else rows, distances[chosen], labels[chosen], weights[chosen]
-        )
+        found = FarRows(np.empty((0, len(self.nearest.shift))), np.empty(0), np.empty(0, int), np.empty(0))
+        for tile, labels, distances, weights in _assigned(self.nearest, block):
+            chosen = np.argsort(-distances, kind="stable")[: self.n_rows]
+            own = FarRows(_dense(tile[chosen]), distances[chosen], labels[chosen], weights[chosen])
+            found = self.combine(found, own)
+        return found
 
     def combine(self, a: FarRows, b: FarRows) -> FarRows:
         both = [np.concatenate(pair) for pair in zip(a, b, strict=True)]
         chosen = np.argsort(-both[1], kind="stable")[: self.n_rows]
         return FarRows(*(part[chosen] for part in both))
+
+
+class DrawnRows(NamedTuple):
+    """Rows less the shift, and the keys by which they were drawn, ascending."""
+
+    rows: Array
+    keys: Array
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceSample(SingleReduction):
+    """At most ``n_rows`` rows, drawn in proportion to their weighted squared distances from the nearest centers.
+
+    Each row draws an exponential number, and those are taken whose number, over the squared distance, is least: a
+    sample without replacement (Efraimidis and Spirakis 2006) that needs no sum of all distances first. The numbers
+    depend on the seed and the block's index alone. Rows that are centers are never drawn.
+
+    Parameters
+    ----------
+    nearest : Nearest
+    n_rows : int
+    seed : tuple of int
+    """
+
+    nearest: Nearest
+    n_rows: int
+    seed: tuple[int, ...]
+
+    answer_type: ClassVar[type[DrawnRows]] = DrawnRows
+
+    def chunk(self, block: Block) -> DrawnRows:
+        draw = np.random.default_rng([*self.seed, block.index])
+        found = DrawnRows(np.empty((0, len(self.nearest.shift))), np.empty(0))
+        for tile, _, distances, weights in _assigned(self.nearest, block):
+            chances = distances * weights
+            chances[distances <= _noise(tile)] = 0
+            with np.errstate(divide="ignore"):
+                keys = draw.exponential(size=len(chances)) / chances
+            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+            chosen = chosen[np.isfinite(keys[chosen])]
+            found = self.combine(found, DrawnRows(_dense(tile[chosen]), keys[chosen]))
+        return found
+
+    def combine(self, a: DrawnRows, b: DrawnRows) -> DrawnRows:
+        rows, keys = (np.concatenate(pair) for pair in zip(a, b, strict=True))
+        chosen = np.argsort(keys, kind="stable")[: self.n_rows]
+        return DrawnRows(rows[chosen], keys[chosen])
+
+
+def _labels(nearest: Nearest, block: Block) -> Array:
+    """Return the position of the nearest center of each row."""
+    if not sp.issparse(block.X) and block.X.size * len(nearest.centers) >= MANY_PRODUCTS:
+        from daskml_kit.numerics import compiled  # see above
+
+        dtype, labels = _precision(block.X), np.empty(block.n_rows, np.int64)
+        shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
+        for rows in tiles(block.n_rows, NEAR_ROWS):
+            compiled.write_nearest(np.require(block.X[rows], dtype, ["C", "W"]), shift, centers, labels[rows])
+        return labels
+    return np.concatenate([np.empty(0, int), *(labels for _, labels, _, _ in _assigned(nearest, block))])
+
+
+def _precision(X: Array) -> np.dtype:
+    return X.dtype if X.dtype == np.float32 else np.dtype(np.float64)
+
+
+def _assigned(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, Array, Array]]:
+    """Yield tiles of rows less the shift, with the nearest centers, the squared distances to them, and the weights."""
+    for rows in tiles(block.n_rows, tile_rows(block.X, len(nearest.centers))):
+        tile, labels, distances = nearest.assign(block.X[rows])
+        yield tile, labels, distances, np.ones(len(labels)) if block.weight is None else block.weight[rows]
+
+
+def _noise(tile: Matrix) -> Array:
+    """Return what the rounding of numbers makes of the squared distance of a row from itself."""
+    eps = 8 * np.finfo(np.float32 if tile.dtype == np.float32 else np.float64).eps
+    return np.asarray((eps if sp.issparse(tile) else eps**2) * row_norms(tile, squared=True))
+
+
+def _dense(rows: Matrix) -> Array:
+    return np.asarray(rows.toarray() if sp.issparse(rows) else rows)

@@ -23,7 +23,7 @@ class ClassResults(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PerClass(SingleReduction):
-    """The results of ``reduction`` over the rows of each label of the target.
+    """The results of ``reduction`` over the rows of each label of the target, which these rows are without.
 
     Parameters
     ----------
@@ -50,9 +50,10 @@ class PerClass(SingleReduction):
         if block.y is None:
             raise TypeError("classes need targets")
         check_finite(block)
+        bare = block._replace(y=None)
         labels, codes = np.unique(block.y, return_inverse=True)
         return {
-            label: self.reduction.chunk(rows_of(block, np.flatnonzero(codes == code)))
+            label: self.reduction.chunk(rows_of(bare, np.flatnonzero(codes == code)))
             for code, label in enumerate(labels.tolist())
         }
 
@@ -63,6 +64,24 @@ class PerClass(SingleReduction):
     def finalize(self, total: dict[Any, Any]) -> list[ClassResults]:
         labels = sorted(total)
         return [ClassResults(np.array(labels), [self.reduction.finalize(total[label])[0] for label in labels])]
+
+
+@dataclass(frozen=True, eq=False)
+class OfLabel(Delegate):
+    """The result of ``reduction`` over the rows of one label of the target.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    label : str or number
+    """
+
+    label: Any
+
+    def view(self, block: Block) -> Block:
+        if block.y is None:
+            raise TypeError("classes need targets")
+        return rows_of(block._replace(y=None), np.flatnonzero(block.y == self.label))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,10 @@ class KeyRanges(NamedTuple):
 
 
 class RankingTotals(NamedTuple):
-    """The rows, labels found (sorted), and for each column of scores the ranking with the labels' weights."""
+    """The rows, labels found (sorted), and for each column of scores the ranking with the labels' weights.
+
+    What is found of an indicator are the numbers 2 j + v of the values v in its columns j.
+    """
 
     n_rows: int
     labels: Array
@@ -46,11 +49,17 @@ class RankCounts(SingleReduction):
         labels found, two at most.
     within : sequence of KeyRanges, optional
         The ranges of scores to rank in each column; all others are left out.
+    probabilities : bool
+        Whether rows of several columns have to sum up to one; those of an indicator of several labels never have to.
+    each : bool
+        Whether masses are of each of the ``classes``, in place of the column's own and the rest.
     """
 
     cap: int
     classes: Array | None = None
     within: Sequence[KeyRanges] | None = None
+    probabilities: bool = True
+    each: bool = False
 
     def chunk(self, block: Block) -> RankingTotals:
         """Sort the block's scores.
@@ -63,20 +72,41 @@ class RankCounts(SingleReduction):
         scores = predictions(block, "y_score")
         require_finite(scores, "y_score", block.index)
         weight = weights_of(block)
+        if block.y is not None and block.y.ndim == 2 and block.y.shape[1] > 1:
+            return self._of_indicator(block, scores, weight)
         codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
         if self.classes is None:
             _require_two(labels)
             return RankingTotals(block.n_rows, labels, [self._rank(scores[:, 0], codes, weight, len(labels), 0)])
         if not np.isin(labels, self.classes).all():
             raise DataError(f"y_true contains labels not in parameter 'labels' in block {block.index}")
-        if not np.allclose(1, scores.sum(axis=1)):
+        if self.probabilities and not np.allclose(1, scores.sum(axis=1)):
             raise DataError(
                 "y_score: Target scores need to be probabilities for multiclass roc_auc, i.e. they should sum up to "
                 f"1.0 over classes; in block {block.index} they do not"
             )
+        if self.each:
+            place = np.searchsorted(self.classes, labels)[codes]
+            k = len(self.classes)
+            return RankingTotals(
+                block.n_rows, labels, [self._rank(scores[:, j], place, weight, k, j) for j in range(k)]
+            )
         own = [(labels == name).astype(np.intp)[codes] for name in self.classes]
         columns = [self._rank(scores[:, j], code, weight, 2, j) for j, code in enumerate(own)]
         return RankingTotals(block.n_rows, labels, columns)
+
+    def _of_indicator(self, block: Block, scores: Array, weight: Array) -> RankingTotals:
+        indicator = np.asarray(block.y)
+        if indicator.shape != scores.shape:
+            raise DataError(
+                f"y_score: expected shape {indicator.shape} as of y_true, got {scores.shape} in block {block.index}"
+            )
+        codes = indicator.astype(np.intp)
+        if not ((codes == indicator) & ((codes == 0) | (codes == 1))).all():
+            raise DataError(f"y_true: expected an indicator of 0 and 1, or one column, in block {block.index}")
+        width = scores.shape[1]
+        columns = [self._rank(scores[:, j], codes[:, j], weight, 2, j) for j in range(width)]
+        return RankingTotals(block.n_rows, np.unique(codes + 2 * np.arange(width)), columns)
 
     def combine(self, a: RankingTotals, b: RankingTotals) -> RankingTotals:
         labels = union(a.labels, b.labels)
@@ -103,6 +133,8 @@ class RankCounts(SingleReduction):
 
 def _with_labels(totals: RankingTotals, labels: Array) -> RankingTotals:
     """Return ``totals`` with a column of masses for each of ``labels``."""
+    if len(labels) == len(totals.labels):
+        return totals
     ranking = totals.rankings[0]
     mass = np.zeros((len(ranking.low), len(labels)))
     mass[:, np.searchsorted(labels, totals.labels)] = ranking.mass

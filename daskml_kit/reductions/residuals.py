@@ -46,15 +46,7 @@ class Residuals(SingleReduction):
         DataError
             Where shapes differ, values are not finite, or lie outside the domain of the deviance.
         """
-        if block.y is None:
-            raise DataError("y_true: expected numbers, got none")
-        truth = _numbers(block.y, block.index)
-        truth = truth[:, None] if truth.ndim == 1 else truth
-        if truth.shape[1] != block.X.shape[1]:
-            raise DataError(
-                f"y_true and y_pred have different number of output ({truth.shape[1]}!={block.X.shape[1]}) "
-                f"in block {block.index}"
-            )
+        truth = targets_of(block)
         weight, predicted = weights_of(block), predictions(block, "y_pred")
         zeros = np.zeros(truth.shape[1])
         total = ResidualTotals(0, 0.0, zeros, zeros, zeros, zeros, zeros)
@@ -84,6 +76,34 @@ class Residuals(SingleReduction):
         return ResidualTotals(
             len(y), mass, mean, weight @ (y - mean) ** 2, weight @ abs(y - prediction), deviance, convex
         )
+
+
+def targets_of(block: Block) -> Array:
+    """Return the block's targets, numbers of shape (n_rows, n_outputs) as the predictions have.
+
+    Raises
+    ------
+    DataError
+        Where there are none, they are no numbers, or shapes differ.
+    """
+    if block.y is None:
+        raise DataError("y_true: expected numbers, got none")
+    truth = _numbers(block.y, block.index)
+    truth = truth[:, None] if truth.ndim == 1 else truth
+    if truth.shape[1] != block.X.shape[1]:
+        raise DataError(
+            f"y_true and y_pred have different number of output ({truth.shape[1]}!={block.X.shape[1]}) "
+            f"in block {block.index}"
+        )
+    return truth
+
+
+def errors_of(block: Block) -> tuple[Array, Array]:
+    """Return the block's targets and what they are above the predictions, finite doubles (n_rows, n_outputs)."""
+    truth, predicted = (part.astype(np.float64) for part in (targets_of(block), predictions(block, "y_pred")))
+    require_finite(truth, "y_true", block.index)
+    require_finite(predicted, "y_pred", block.index)
+    return truth, truth - predicted
 
 
 def _numbers(y: Array, index: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +19,8 @@ from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Labels, Matrix
 
 SAMPLE_BYTES = 32 * 2**20
+SUBSET_BYTES = 4 * SAMPLE_BYTES
+"""Bytes of the samples of all subsets together, where fits on these start from their samples."""
 
 
 class DataSummary(NamedTuple):
@@ -47,6 +50,11 @@ class DataSummary(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
+    @property
+    def is_complete(self) -> bool:
+        """True where the sample has all rows."""
+        return len(self.sample_weight) == self.n_rows
+
     def thinned(self, step: int) -> DataSummary:
         """Return the same with every so many rows of the sample, in memory of their own."""
         weight = self.sample_weight[::step]
@@ -67,6 +75,9 @@ class Summary(SingleReduction):
     A drawn row's weight is multiplied by its block's rows over the rows drawn from it, so that sums over the sample
     estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
     error, unless ``missing`` values are filled in later.
+
+    Fits on subsets of the rows get a part of their samples only, as they start where the fit of all rows has ended,
+    unless samples are their ``starts``: then they get them whole, as long as all are no more than `SUBSET_BYTES`.
     """
 
     labeled: bool
@@ -75,6 +86,7 @@ class Summary(SingleReduction):
     seed: int = 0
     missing: bool = False
     share: float = 1.0
+    starts: bool = False
 
     answer_type: ClassVar[type[DataSummary]] = DataSummary
 
@@ -105,6 +117,12 @@ class Summary(SingleReduction):
         return DataSummary(
             n_rows, total, np.atleast_1d(low), *found, *sample, _used_columns(block.X), _widest_span(block.X)
         )
+
+    def for_subsets(self, partials: Sequence[DataSummary], n_subsets: int) -> list[DataSummary]:
+        """Return the partial answers of ids as the subsets that are made of them need them."""
+        n_bytes = sum(part.sample_X.shape[0] * _row_bytes(part.sample_X) for part in partials)
+        step = max(-(-n_subsets * n_bytes // SUBSET_BYTES), 1) if self.starts else n_subsets
+        return [part.thinned(step) for part in partials]
 
     def of_share(self, share: float) -> Summary:
         """Return the reduction for a part of a block's rows."""

@@ -67,13 +67,15 @@ def _joined(a: Tally, b: Tally) -> Tally:
 
 
 class Contents(NamedTuple):
-    """Rows, values present in each column, and of the target: its distinct values, sorted, None where they are many,
-    and whether all of them are whole numbers."""
+    """Rows, values present and infinite in each column, and of the target: its distinct values, sorted, None where
+    they are many, and whether all of them are whole numbers; and the first rows of the table."""
 
     n_rows: int
     present: Array
+    infinite: Array
     labels: Array | None
     whole: bool
+    first: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,7 @@ class Columns(SingleReduction):
 
     target: str
     most: int = 100
+    n_first: int = 1_000
 
     def chunk(self, block: Block) -> Contents:
         """Read every column of the block.
@@ -115,14 +118,22 @@ class Columns(SingleReduction):
         except TypeError as error:
             raise DataError(f"column {self.target!r}: expected values of one type, got a mixture: {error}") from None
         whole = numeric and bool((labels == np.floor(labels)).all())
-        return Contents(len(frame), frame.notna().sum().to_numpy(), self._few(labels), whole)
+        present, infinite = frame.notna().sum().to_numpy(), [_n_infinite(frame[name]) for name in frame.columns]
+        return Contents(len(frame), present, np.array(infinite), self._few(labels), whole, frame.head(self.n_first))
 
     def combine(self, a: Contents, b: Contents) -> Contents:
         known = None if a.labels is None or b.labels is None else self._few(union(a.labels, b.labels))
-        return Contents(a.n_rows + b.n_rows, a.present + b.present, known, a.whole and b.whole)
+        present, infinite = a.present + b.present, a.infinite + b.infinite
+        first = a.first if len(a.first) else b.first
+        return Contents(a.n_rows + b.n_rows, present, infinite, known, a.whole and b.whole, first)
 
     def _few(self, labels: Array) -> Array | None:
         return labels if len(labels) <= self.most else None
+
+
+def _n_infinite(column: pd.Series[Any]) -> int:
+    numbers = pd.api.types.is_float_dtype(column.dtype)
+    return int(np.isinf(column.to_numpy(np.float64, na_value=np.nan)).sum()) if numbers else 0
 
 
 @dataclass(frozen=True, eq=False)

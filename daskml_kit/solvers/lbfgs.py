@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from daskml_kit.numerics.arrow import ArrowInverse
 from daskml_kit.reductions.loss import Eval
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.solvers.newton import DECREMENT
@@ -18,7 +19,13 @@ C1, C2 = 1e-4, 0.9
 
 
 def lbfgs(
-    oracle: Oracle, w: Array, *, tol: float, max_iter: int, inverse: Array | None = None, memory: int = 10
+    oracle: Oracle,
+    w: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    inverse: Array | ArrowInverse | None = None,
+    memory: int = 10,
 ) -> Solver:
     """Minimize a smooth objective from ``w``, one gradient a pass.
 
@@ -30,7 +37,7 @@ def lbfgs(
         It has converged when no gradient is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
         objective.
     max_iter : int
-    inverse : array of shape (p,) or (p, p), optional
+    inverse : array of shape (p,) or (p, p), or ArrowInverse, optional
         The inverse of the Hessian, roughly, or of its diagonal: it preconditions the first metric.
     memory : int
         Pairs of steps and gradient changes that are kept.
@@ -61,13 +68,15 @@ def lbfgs(
     return Result(w, max_iter, False, here)
 
 
-def _times(inverse: Array | None, vector: Array) -> Array:
+def _times(inverse: Array | ArrowInverse | None, vector: Array) -> Array:
     if inverse is None:
         return vector.copy()
-    return np.asarray(inverse * vector if inverse.ndim == 1 else inverse @ vector)
+    if isinstance(inverse, ArrowInverse) or inverse.ndim == 2:
+        return np.asarray(inverse @ vector)
+    return inverse * vector
 
 
-def _metric(grad: Array, pairs: deque[tuple[Array, Array]], inverse: Array | None) -> Array:
+def _metric(grad: Array, pairs: deque[tuple[Array, Array]], inverse: Array | ArrowInverse | None) -> Array:
     """Return the inverse metric times ``grad`` by the two-loop recursion."""
     q = grad.copy()
     coefficients = []

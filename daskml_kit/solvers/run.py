@@ -18,6 +18,7 @@ from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import LinearScores
 from daskml_kit.reductions.loss import Eval, LossAt, Sums, Within
 from daskml_kit.reductions.missing_counts import WithIndicators
+from daskml_kit.reductions.nearest import Nearest
 from daskml_kit.reductions.per_fold import PerFold, Restricted, answer_for
 from daskml_kit.reductions.reduction import Joint, Reduction
 from daskml_kit.reductions.summary import Summary, position_of
@@ -115,8 +116,9 @@ class Driver:
     """Runs fits on one engine, each on all rows or on a subset of them.
 
     All that fits ask for at one time is one pass. Losses at coefficients (`LossAt`) of all fits and subsets become one
-    reduction. Reductions that are told apart by plain values only, such as `Gram`, are computed for the rows of each id
-    apart, once: what that gives is kept, and makes the result of every subset.
+    reduction, and so do assignments to `Nearest` centers. Reductions that are told apart by plain values only, such as
+    `Gram`, are computed for the rows of each id apart, once: what that gives is kept, and makes the result of each
+    subset.
 
     As many fits hold Hessians at once as `BYTES_AT_ONCE` allows, those after them when they have ended.
 
@@ -238,8 +240,8 @@ class Driver:
             if partials is None:
                 return None
             ids = tuple(range(self.n_ids[column])) if subset is None else subset.ids
-            if subset is not None and isinstance(reduction, Summary):  # its fits start elsewhere: samples may be small
-                partials = [part.thinned(self.n_ids[column]) for part in partials]
+            if subset is not None and isinstance(reduction, Summary):
+                partials = reduction.for_subsets(partials, self.n_ids[column])
             answers[name] = answer_for(reduction, partials, ids)
         return answers[name]
 
@@ -275,7 +277,8 @@ class Driver:
         name = identity(part) if self.n_ids else None
         if name is not None:
             return "partials", name, _column(subset)
-        return ("fused", part.fusion_key()) if subset is None else ("alone", at)
+        fuses = subset is None or isinstance(part, Nearest)
+        return ("fused", part.fusion_key()) if fuses else ("alone", at)
 
     def _plan(
         self, parts: Sequence[Any], subsets: Sequence[Subset | None]
@@ -293,10 +296,8 @@ class Driver:
                 return [self.recalled(part, subset) for part, subset in zip(parts, subsets, strict=True)]
 
             return [PerFold(parts[0], column, self.n_ids[column])], finish
-        first, subset = parts[0], subsets[0]
-        if subset is None:
-            return [first.fuse(parts[1:])], lambda given: given[0]
-        return [Restricted(first, subset.column, subset.ids)], lambda given: given[0]
+        first, *others = [restricted(part, subset) for part, subset in zip(parts, subsets, strict=True)]
+        return [first.fuse(others)], lambda given: given[0]
 
     def _plan_points(
         self, asked: Sequence[LossAt], subsets: Sequence[Subset | None]
@@ -362,6 +363,15 @@ def within(reduction: LossAt, subset: Subset | None) -> LossAt:
         return reduction
     n_points = len(reduction.coef)
     return replace(reduction, within=Within(np.full(n_points, subset.column), (subset.ids,) * n_points))
+
+
+def restricted(reduction: Any, subset: Subset | None) -> Any:
+    """Return a reduction over the rows of a subset; those to nearest centers still fuse."""
+    if subset is None:
+        return reduction
+    if isinstance(reduction, Nearest):
+        return reduction.within(subset.column, subset.ids)
+    return Restricted(reduction, subset.column, subset.ids)
 
 
 def identity(reduction: Any) -> Hashable:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -90,3 +92,25 @@ class DataSpec:
     gaps: Gaps = NO_GAPS
     start: dict[Hashable, Any] | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict)
+
+
+_ends: ContextVar[dict[Hashable, dict[Hashable, Any]] | None] = ContextVar("ends of like fits", default=None)
+
+
+@contextmanager
+def starting_where_last_ended(ends: dict[Hashable, dict[Hashable, Any]]) -> Iterator[None]:
+    """Let fits inside start where the last one of its kind has ended; ``ends`` keeps these, by the kind.
+
+    Those inside have to be on the same rows, and alike but for parameters of the model itself.
+    """
+    token = _ends.set(ends)
+    try:
+        yield
+    finally:
+        _ends.reset(token)
+
+
+def start_of(kind: Hashable) -> dict[Hashable, Any] | None:
+    """Return the solutions of the last fit of a kind; None where fits start by themselves."""
+    ends = _ends.get()
+    return None if ends is None else ends.setdefault(kind, {})

@@ -145,6 +145,14 @@ class AffineView(View):
         return summary
 
 
+def projected(maps: Array, offset: Array | float, model: Any, shared: dict[Hashable, Any]) -> AffineView:
+    """Return the view of the rows times ``maps``, of shape (n_features, n_components), and plus ``offset``."""
+    d, k = maps.shape
+    matrix = np.zeros((d + 1, k + 1))
+    matrix[:d, :k], matrix[d, :k], matrix[d, k] = maps, offset, 1.0
+    return AffineView(matrix, model, matrix.tobytes(), shared)
+
+
 class StandardizedView(AffineView):
     r"""View of features :math:`(x - \mu) / \sigma` that are never computed.
 

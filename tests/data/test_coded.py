@@ -13,23 +13,27 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn.linear_model
+import sklearn.model_selection
 from distributed.protocol import deserialize, serialize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.data.block import Block, as_block
 from daskml_kit.data.coded import CodedRows, code_type, coded, codes_of, recognized, side_by_side, used_columns
 from daskml_kit.data.collections import join, size_of
-from daskml_kit.linear_model import LogisticRegression
+from daskml_kit.linear_model import LogisticRegression, solve
+from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.numerics import csr, encoding
 from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.csr import row_slice, sandwich, take_columns, times, transposed_times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import Codes, OneVsRest
 from daskml_kit.preprocessing import OneHotEncoder as KitEncoder
+from daskml_kit.preprocessing import StandardScaler as KitScaler
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.summary import Summary
@@ -325,3 +329,34 @@ def test_a_category_of_many_levels_is_one_of_all(n_rows):
     rows = sp.csr_matrix(encode.to_sklearn().transform(frame))
     expected = sklearn.linear_model.LogisticRegression(tol=1e-10, solver="newton-cg", max_iter=500).fit(rows, y)
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["few categories", "many categories"])
+def test_fits_on_the_same_encoded_rows_start_where_the_last_has_ended(many, monkeypatch):
+    monkeypatch.setattr(solve, "DENSE_COEFFICIENTS", 20 if many else 1_200)
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"plane": draw.zipf(1.5, 4_000) % 40, "month": draw.integers(0, 4, 4_000)}).astype("category")
+    frame["delay"] = draw.normal(size=4_000)
+    raw = draw.normal(size=40)[frame["plane"].astype(int)] + frame["delay"]
+    target = (raw + draw.logistic(size=4_000) > 0).astype(int)
+    grid = {"logisticregression__C": np.logspace(-3, 2, 6)}
+
+    def search(kind, model, encode, scale, X, y):
+        columns = make_column_transformer((encode(handle_unknown="ignore"), ["plane", "month"]), (scale(), ["delay"]))
+        options = {"cv": sklearn.model_selection.KFold(3), "scoring": "neg_log_loss", "refit": False}
+        return kind(make_pipeline(columns, model), grid, **options).fit(X, y)
+
+    parts = dd.from_pandas(frame, npartitions=3), dd.from_pandas(target, npartitions=3)
+    known, starts = [], []
+    of_known, of_start = solve._known_metric, solve._from_pilot
+    monkeypatch.setattr(solve, "_known_metric", lambda *given: known.append(given) or of_known(*given))
+    monkeypatch.setattr(solve, "_from_pilot", lambda *given: starts.append(bool(given[1])) or of_start(*given))
+    ours = search(GridSearchCV, LogisticRegression(tol=1e-8), KitEncoder, KitScaler, *parts)
+    theirs = search(
+        sklearn.model_selection.GridSearchCV,
+        sklearn.linear_model.LogisticRegression(tol=1e-10, max_iter=10_000),
+        *(OneHotEncoder, StandardScaler, frame, target),
+    )
+    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-6)
+    assert sum(starts) == 15  # of 6 penalties on 3 splits, all but the first ones
+    assert (len(known) > 7) == many  # in an earlier Hessian, unless that takes many steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from daskml_kit import metrics
 from daskml_kit.exceptions import DataError
@@ -14,6 +15,7 @@ def lazy(values, chunks=2):
     return da.from_array(np.asarray(values), chunks=chunks)
 
 
+CSR = da.from_array(np.eye(4, dtype=int), chunks=(2, 4)).map_blocks(sp.csr_array, meta=sp.csr_array((0, 4), dtype=int))
 Y, P = lazy([0, 1, 1, 0]), lazy([0.1, 0.8, 0.3, 0.2])
 
 
@@ -35,7 +37,7 @@ Y, P = lazy([0, 1, 1, 0]), lazy([0.1, 0.8, 0.3, 0.2])
         ("d2_tweedie_score", (Y, lazy([1.0, 1.0, 0.0, 1.0])), {"power": 1}, "strictly positive y_pred.* in block 1"),
         ("accuracy_score", (Y, lazy(["a", "b", "a", "b"])), {}, "y_true, y_pred: expected labels of one type"),
         ("accuracy_score", (Y, P), {}, "y_pred: expected class labels, got fractions in block 0"),
-        ("accuracy_score", (lazy(np.ones((4, 2))), np.ones((4, 2))), {}, "y_true: expected one column"),
+        ("accuracy_score", (lazy(np.full((4, 2), 2)), np.ones((4, 2))), {}, "y_true: expected an indicator of 0 and 1"),
         ("accuracy_score", (lazy([]), lazy([])), {}, "y_true: Found empty input"),
         ("log_loss", (Y, lazy([0.1, 0.2, 1.5, 0.3])), {}, "y_proba contains values greater than 1: 1.5 in block 1"),
         ("log_loss", (Y, lazy([0.1, -0.2, 0.5, 0.3])), {}, "y_proba contains values lower than 0: -0.2 in block 0"),
@@ -71,16 +73,37 @@ def test_refused(name, args, options, match):
 
 
 @pytest.mark.parametrize(
-    ("scores", "options", "missing"),
+    ("name", "args", "options", "match"),
     [
-        (P, {"max_fpr": 0.5}, "max_fpr=0.5"),
-        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovo"}, "multi_class='ovo'"),
-        (lazy(np.full((4, 3), 1 / 3), (2, 3)), {"multi_class": "ovr", "average": "micro"}, "average='micro'"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"max_fpr": 0.5}, "max_fpr=0.5"),
+        ("roc_auc_score", (Y, lazy(np.full((4, 3), 1 / 3), (2, 3))), {"multi_class": "ovr", "average": 1}, "average"),
+        ("roc_auc_score", (Y, lazy(np.ones((4, 3)), (2, 3))), {"compute": False}, "compute=False: expected one column"),
+        ("average_precision_score", (lazy(np.eye(4)), lazy(np.eye(4))), {"pos_label": 2}, "pos_label"),
+        ("hinge_loss", ([0, 1], [0.5, 0.5]), {"sample_weight": [1, np.nan]}, "sample_weight: expected finite"),
+        ("hinge_loss", ([0, 1], [0.5, 0.5]), {"sample_weight": np.eye(2)}, "sample_weight: expected one dimension"),
+        ("average_precision_score", (lazy(np.eye(4)), P), {}, "y_score: expected 4 columns"),
+        ("roc_curve", (lazy([0, 1, 2, 0]), P), {}, "y_score: expected shape"),
+        ("f1_score", (Y, Y), {"average": "mean"}, "'average' parameter of f1_score"),
+        ("multilabel_confusion_matrix", (Y, Y), {"samplewise": True}, "samplewise=True"),
+        ("normalized_mutual_info_score", (Y, Y), {"average_method": "mean"}, "average_method: expected"),
+        ("top_k_accuracy_score", (Y, P), {"k": 1}, "y_score on Dask: expected a column for each label"),
+        ("f1_score", (CSR, CSR), {}, "y_true: expected a dense array, got a sparse one in block 0"),
+        ("f1_score", (Y, CSR), {}, "y_pred: expected a dense array, got a sparse one in block 0"),
+        ("f1_score", (lazy(list("abab")), lazy(list("aba"))), {}, "y_true: .* expected 3 rows as in y_pred, got 4"),
+        ("mean_pinball_loss", (Y, P), {"alpha": 2}, "'alpha' parameter of mean_pinball_loss"),
+        ("calibration_curve", (Y, P), {"strategy": "equal"}, "strategy: expected one of"),
+        ("calibration_curve", (lazy(list("abab")), P), {}, "pos_label is not specified"),
+        ("silhouette_score", (lazy(np.eye(4)), Y), {"sample_size": 1}, "sample_size: expected"),
+        ("silhouette_score", ([[0.0]], [0]), {"return_error": True}, "return_error=True"),
+        ("davies_bouldin_score", (lazy(np.eye(4)), lazy([1, 1, 1, 1])), {}, "labels: Number of labels is 1"),
+        ("d2_brier_score", (Y, lazy([2.0, 0.0, 0.0, 1.0])), {}, "y_proba contains values greater than 1"),
+        ("rand_score", (Y, P), {}, "labels_pred: expected class labels, got fractions"),
+        ("mutual_info_score", (Y, Y), {"contingency": np.eye(2)}, "contingency: expected None"),
     ],
 )
-def test_what_is_missing_on_dask_is_named(scores, options, missing):
-    with pytest.raises(NotImplementedError, match=missing):
-        metrics.roc_auc_score(Y, scores, **options)
+def test_refused_options(name, args, options, match):
+    with pytest.raises(ValueError, match=match):
+        getattr(metrics, name)(*args, **options)
 
 
 def test_one_class_has_no_area_as_in_scikit_learn():

@@ -61,9 +61,24 @@ def test_scores_are_those_of_lightgbm_in_memory(client, kind):
 
 def test_a_score_of_its_own_is_taken_on_frames(client):
     model = lightgbm.DaskLGBMClassifier(**SETTINGS)
-    # LightGBM needs each class on each worker: splits at the edges of blocks leave none with a few rows of one class
-    search = GridSearchCV(model, GRID, cv=skm.KFold(2)).fit(*as_frames(*problem()))
+    search = GridSearchCV(model, GRID, cv=2).fit(*as_frames(*problem()))
     assert 0.8 < search.best_score_ <= search.score(*as_frames(*problem())) <= 1
+
+
+def test_blocks_of_one_class_are_joined_to_their_neighbors(client):
+    X, y = problem()
+    order = np.argsort(np.where(np.arange(1_200) < 600, y, 2), kind="stable")  # so that a worker has but one class
+    X, y, sizes = X[order], np.array(["no", "yes"])[y[order]], (100, 100, 400, 593, 7)
+    lazy = da.from_array(X, chunks=(sizes, (8,))), da.from_array(y, chunks=(sizes,))
+    model = lightgbm.DaskLGBMClassifier(**SETTINGS)
+    options = {"cv": skm.StratifiedKFold(2, shuffle=True, random_state=0), "error_score": "raise"}
+    search = GridSearchCV(model, {"num_leaves": [15]}, **options).fit(*lazy, sample_weight=da.ones(1_200, chunks=300))
+    assert search.best_score_ > 0.8
+    assert search.best_estimator_.classes_.tolist() == ["no", "yes"]
+    sizes = (600, 600)
+    lazy = da.from_array(X, chunks=(sizes, (8,))), da.from_array(np.sort(y), chunks=(sizes,))
+    with pytest.warns(UserWarning, match="one worker trains alone; shuffle the rows"):
+        cross_validate(model, *lazy, cv=skm.KFold(2, shuffle=True, random_state=0))
 
 
 def test_regressors_are_validated(client):

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from daskml_kit.engines.engine import watching
 from daskml_kit.linear_model import LinearSVC, LogisticRegression, PoissonRegressor, Ridge
 from daskml_kit.model_selection import (
     GroupKFold,
@@ -185,6 +186,15 @@ def test_classes_that_a_fold_lacks(rows, method):
     with pytest.warns(RuntimeWarning, match="Number of classes in training fold"):
         found = np.asarray(cross_val_predict(LOGISTIC, rows, y, cv=KFold(3), method=method))
     assert_allclose(found, expected, atol=1e-4)
+
+
+def test_held_out_predictions_share_passes():
+    passes = []
+    with watching(lambda profile: passes.append(profile.passes)):
+        found = cross_val_predict(LOGISTIC, LAYOUTS["blocks"](), LABEL, cv=KFold(3), method="predict_proba")
+    assert max(passes) == len(passes) > 1  # of one engine
+    expected = skm.cross_val_predict(THEIR_LOGISTIC, X, LABEL, cv=skm.KFold(3), method="predict_proba")
+    assert_allclose(found, expected, atol=1e-6)
 
 
 def test_held_out_predictions_on_a_cluster(client):

@@ -281,19 +281,19 @@ def test_the_plan_says_what_is_fused_and_why_not():
     search = GridSearchCV(model, grid, cv=KFold(3), n_jobs=1)
     planned = search.plan()
     assert isinstance(planned, SearchPlan)
-    assert (planned.n_splits, planned.fused) == (3, [0, 1, 4])
+    assert (planned.n_splits, planned.fused) == (3, [0, 1, 3, 4])
     assert str(planned).splitlines() == [
         "18 fits: 6 candidates on 3 splits",
-        "  3 candidates share passes over the data",
-        "  1 candidates are fitted each by itself: of steps before the model a SimpleImputer and then a StandardScaler "
-        "are made part of it, not PCA",
-        "  1 candidates are fitted each by itself: of steps before the model a SimpleImputer and then a StandardScaler "
-        "are made part of it, not MinMaxScaler",
+        "  4 candidates share passes over the data",
+        "  1 candidates are fitted each by itself: of steps before the model a SimpleImputer and then scalers are made "
+        "part of it, not PCA",
         "  1 candidates are fitted each by itself: its last step, DecisionTreeClassifier, does not learn by reductions "
         "that several fits can share",
     ]
+    steps = [[("model", skl.LogisticRegression())], [("model", LogisticRegression())]]
+    assert GridSearchCV(model, {"steps": steps}, cv=KFold(3)).plan().fused == [1]
     html = planned._repr_html_()
-    assert html.count("<li>") == 4
+    assert html.count("<li>") == 3
     assert "18 fits" in html
     search.fit(X, LABEL)
     assert search.plan_ == planned

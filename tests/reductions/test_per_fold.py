@@ -25,6 +25,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.losses import Gamma, Huber, Logistic, Poisson, Softmax, Squared, SquaredHinge, Tweedie
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
+from daskml_kit.reductions import summary
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import Judged, LinearScores
 from daskml_kit.reductions.loss import LossAt, Within
@@ -94,6 +95,18 @@ def test_samples_of_ids_are_together_as_large_as_one_of_the_block(kind):
     few = whole.thinned(3)
     assert_array_equal(few.sample_X, whole.sample_X[::3])
     assert few.sample_weight.sum() == pytest.approx(N_ROWS, rel=0.3)
+
+
+def test_samples_that_fits_on_subsets_start_from_are_whole_where_that_is_little(monkeypatch):
+    X, y, _, _ = make(0)
+    blocks = blocks_of(X, y, None, (np.arange(N_ROWS) % N_IDS)[:, None], [30])
+    survey = Summary(True, N_ROWS, len(blocks), starts=True)
+    partials = asked(PerFold(survey, 0, N_IDS), blocks)
+    assert sum(len(part.sample_weight) for part in survey.for_subsets(partials, 10)) == N_ROWS
+    monkeypatch.setattr(summary, "SUBSET_BYTES", 10 * N_ROWS * 8 * (WIDTH + 1) // 2)
+    assert sum(len(part.sample_weight) for part in survey.for_subsets(partials, 10)) == pytest.approx(
+        N_ROWS / 2, abs=N_IDS
+    )
 
 
 def test_a_row_with_nan_is_named_as_the_block_has_it():

@@ -23,6 +23,7 @@ from daskml_kit.model_selection.search.fit_and_score import fit_estimator
 from daskml_kit.model_selection.search.fused_scores import ModelScores, ScoredModel
 from daskml_kit.model_selection.search.pipelines import parts_of
 from daskml_kit.model_selection.search.scoring import SINGLE, MissingScore, finalize_score, fused_scorer, scorers_of
+from daskml_kit.model_selection.search.slivers import fit_on_dask
 from daskml_kit.model_selection.search.task_search import ComputedPredictions, is_distributed
 from daskml_kit.model_selection.splits.folds import compute_tasks
 from daskml_kit.validation import check_features, like, plain_strings
@@ -94,10 +95,10 @@ def apply_lazily(model: Any, method: str, X: Any, meta: Any = None) -> Any:
     X = plain_strings(X)
     if hasattr(model, "n_features_in_") and method != "inverse_transform":
         check_features(model, X)
-    return map_rows(model, method, X, _empty(model, method, X) if meta is None else meta)
+    return map_rows(model, method, X, empty_result(model, method, X) if meta is None else meta)
 
 
-def _empty(model: Any, method: str, X: Any) -> Any:
+def empty_result(model: Any, method: str, X: Any) -> Any:
     """Return the result for no rows: of made-up ones, or where the model refuses these by the classes it knows."""
     try:
         with warnings.catch_warnings():
@@ -115,8 +116,10 @@ def _empty(model: Any, method: str, X: Any) -> Any:
 
 def refit_on_all(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> Any:
     """Fit ``estimator``; one that takes no Dask collections to the joined blocks, on a worker if there is a cluster."""
+    if is_distributed(estimator):
+        return fit_on_dask(estimator, X, y, **params)
     given = {"X": X, "y": y, **params}
-    lazy = {} if is_distributed(estimator) else {name: value for name, value in given.items() if is_dask(value)}
+    lazy = {name: value for name, value in given.items() if is_dask(value)}
     rest = {name: value for name, value in given.items() if name not in lazy}
     return _call_joined(partial(fit_estimator, estimator), lazy, rest)
 

@@ -13,11 +13,11 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.utils import get_tags, indexable
 
+from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.search.cross_validation import run_validation
-from daskml_kit.model_selection.search.scoring import SINGLE
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.model_selection.splits.folds import Folds, block_tasks
 from daskml_kit.typing import Array
@@ -89,14 +89,10 @@ def cross_val_predict(
         raise ValueError(f"method: expected the name of a method of {type(estimator).__name__}, got {method!r}")
     if y is not None and not is_dask(y) and method in BY_CLASS:
         y, classes = _with_classes(y)
-    spec = EvaluationSpec(estimator, [{}], {SINGLE: _no_score}, "raise", False, n_jobs, with_models=True)
+    spec = EvaluationSpec(estimator, [{}], {}, "raise", False, n_jobs, with_models=True)
     found = run_validation("cross_val_predict", spec, X, y, groups, cv, params, pre_dispatch, verbose)
     models = [found.outcomes[0, s].estimator for s in range(found.plan.n_splits)]
     return predict_test_rows(models, found.folds, X, method, classes)
-
-
-def _no_score(estimator: Any, X: Any, y: Any = None) -> float:
-    return 0.0
 
 
 def _with_classes(y: Any) -> tuple[Any, Any]:
@@ -108,7 +104,9 @@ def _with_classes(y: Any) -> tuple[Any, Any]:
     return np.stack([codes for _, codes in found], axis=1), [np.arange(len(classes)) for classes, _ in found]
 
 
-def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, classes: Any = None) -> Any:
+def predict_test_rows(
+    models: Sequence[Any], folds: Folds, X: Any, method: str, classes: Any = None, empty: Any = None
+) -> Any:
     """Return ``method`` of each split's model for the rows that the split tests, in the order of X.
 
     Parameters
@@ -120,6 +118,8 @@ def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, 
     method : str
     classes : array or list of arrays, optional
         All classes of y; by default those that the models know.
+    empty : array or CSR matrix without rows, optional
+        The type of the result on Dask input; by default that of made-up rows.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, 
     tested = [i for split in folds.splits for i in split.test]
     if len(folds.ids) > 1 or len(set(tested)) < len(tested) or _leaves_out(folds):
         raise ValueError("cross_val_predict only works for partitions: expected a cv that tests each row once")
-    bare = [model.to_sklearn() if hasattr(model, "to_sklearn") else model for model in models]
+    bare = [without_dask(model) for model in models]
     if method in BY_CLASS and classes is None and all(hasattr(model, "classes_") for model in bare):
         classes = np.unique(np.concatenate([model.classes_ for model in bare]))
     owners = {i: number for number, split in enumerate(folds.splits) for i in split.test}
@@ -139,10 +139,11 @@ def predict_test_rows(models: Sequence[Any], folds: Folds, X: Any, method: str, 
     if not is_dask(X):
         return predictor.predict(0, indexable(X)[0], np.asarray(folds.ids[0]))
     rows = align_rows({"X": X, "cv": folds.ids[0]})
-    meta, functions = predictor.meta(X), [partial(_predict_block, i) for i in range(len(rows.lengths))]
+    predictor = predictor._replace(empty=predictor.of_made_up(X) if empty is None else empty)
+    functions = [partial(_predict_block, i) for i in range(len(rows.lengths))]
     blocks = (column.blocks for column in rows.columns)
     tasks = block_tasks("daskml-test-rows", functions, *blocks, shared=dask.delayed(predictor, traverse=False))
-    return collect(meta, tasks[0].dask, [task.key for task in tasks], rows.lengths, "daskml-predicted")
+    return collect(predictor.empty, tasks[0].dask, [task.key for task in tasks], rows.lengths, "daskml-predicted")
 
 
 def _predict_block(index: int, X: Any, ids: Array, predictor: RowPredictor) -> Any:
@@ -161,6 +162,8 @@ class RowPredictor(NamedTuple):
         All classes, where a result has a column for each and a model may not know all.
     columns : list of array of int, optional
         For each model the columns of X that it takes, where X has a column for each row.
+    empty : array or CSR matrix, optional
+        The result for no rows.
     """
 
     models: Sequence[Any]
@@ -168,6 +171,7 @@ class RowPredictor(NamedTuple):
     method: str
     classes: Any = None
     columns: Sequence[Array] | None = None
+    empty: Any = None
 
     def predict(self, index: int, X: Any, ids: Array) -> Any:
         """Return the predictions of one block's rows."""
@@ -178,9 +182,9 @@ class RowPredictor(NamedTuple):
         for owner, some in zip(owners, rows, strict=True):
             part = take(X, some)
             parts.append(self._of(self.models[owner], part if self.columns is None else part[:, self.columns[owner]]))
-        return _join(parts, rows) if parts else self.meta(X)
+        return _join(parts, rows) if parts else self.empty
 
-    def meta(self, X: Any) -> Array:
+    def of_made_up(self, X: Any) -> Array:
         """Return an empty result, for an X of this kind."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -196,15 +200,15 @@ class RowPredictor(NamedTuple):
         predicted = getattr(model, self.method)(X)
         if isinstance(predicted, list):
             known, every = model.classes_, self.classes
-            return [_with_all_classes(*given, self.method) for given in zip(predicted, known, every, strict=True)]
+            return [with_all_classes(*given, self.method) for given in zip(predicted, known, every, strict=True)]
         predicted = predicted if sp.issparse(predicted) else np.asarray(predicted)
         if self.classes is None or not hasattr(model, "classes_"):
             return predicted
         every = np.arange(len(self.classes)) if isinstance(self.classes, list) else self.classes
-        return _with_all_classes(predicted, model.classes_, every, self.method)
+        return with_all_classes(predicted, model.classes_, every, self.method)
 
 
-def _with_all_classes(predicted: Array, known: Array, every: Array, method: str) -> Array:
+def with_all_classes(predicted: Array, known: Array, every: Array, method: str) -> Array:
     """Return a column for each class, filled for those that a model has not seen."""
     n_known = len(known)
     if n_known == len(every):

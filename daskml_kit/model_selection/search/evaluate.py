@@ -23,6 +23,7 @@ from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.data.documents import without_bag
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
+from daskml_kit.model_selection.search.pipelines import weight_name
 from daskml_kit.model_selection.search.progress import SearchProgress, fingerprint_of
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
 from daskml_kit.model_selection.search.search_plan import (
@@ -163,13 +164,12 @@ def route(
             "other metadata via the `params` argument instead."
         )
     scorers = scorers_of(spec.estimator, spec.scoring)
-    scorer = check_scoring(spec.estimator, scoring=scorers) if list(scorers) != [SINGLE] else scorers[SINGLE]
+    consumers = [("splitter", cv, "split"), ("estimator", spec.estimator, callee)]
+    if scorers:
+        scorer = check_scoring(spec.estimator, scoring=scorers) if list(scorers) != [SINGLE] else scorers[SINGLE]
+        consumers.append(("scorer", scorer, "score"))
     router = MetadataRouter(owner=owner)
-    for name, consumer, method in (
-        ("splitter", cv, "split"),
-        ("estimator", spec.estimator, callee),
-        ("scorer", scorer, "score"),
-    ):
+    for name, consumer, method in consumers:
         router.add(method_mapping=MethodMapping().add(caller="fit", callee=method), **{name: consumer})
     try:
         routed = process_routing(router, "fit", **params)
@@ -179,7 +179,7 @@ def route(
             unrequested_params=error.unrequested_params,
             routed_params=error.routed_params,
         ) from None
-    return RoutedParams(routed.splitter.split, routed.estimator[callee], routed.scorer.score)
+    return RoutedParams(routed.splitter.split, routed.estimator[callee], routed.scorer.score if scorers else {})
 
 
 def evaluate(
@@ -241,8 +241,9 @@ def plan_of(spec: EvaluationSpec, n_splits: int, params: RoutedParams) -> Search
 
 
 def _reason(spec: EvaluationSpec, candidate: Mapping[str, Any], params: RoutedParams) -> str | None:
-    reason = why_not(with_params(spec.estimator, candidate), spec.scoring, params.fit)
-    weight = params.fit.get("sample_weight")
+    estimator = with_params(spec.estimator, candidate)
+    reason = why_not(estimator, spec.scoring, params.fit)
+    weight = params.fit.get(weight_name(estimator))
     others = [
         n for n, value in params.score.items() if value is not None and (n != "sample_weight" or value is not weight)
     ]

@@ -166,6 +166,8 @@ def _raw_scores(
     spec: EvaluationSpec, fitted: Any, given: tuple[Any, ...], params: Mapping[str, Any], warned: list[str]
 ) -> Mapping[str, Any]:
     """Return the scores by name, or tracebacks; a single scorer may itself return a dict of scores."""
+    if not spec.scoring:
+        return {}
     if list(spec.scoring) != [SINGLE]:
         scorers = check_scoring(fitted, scoring=dict(spec.scoring), raise_exc=spec.raises)
         return scorers(fitted, *given, **params)  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from daskml_kit.base import n_outputs_of, precision_of
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -27,7 +28,7 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
-from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of
+from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of, weight_name
 from daskml_kit.model_selection.search.scoring import fused_scorer
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
 from daskml_kit.model_selection.splits.folds import Folds
@@ -60,8 +61,8 @@ def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str,
     strange = [name for name, scorer in scoring.items() if fused_scorer(scorer, estimator) is None]
     if strange:
         return f"scoring {', '.join(strange)} is not made of sums over blocks"
-    taken = () if isinstance(estimator, Pipeline) else ("sample_weight",)
-    others = [name for name, value in fit_params.items() if name not in taken and value is not None]
+    takes = has_fit_parameter(last_step(estimator), "sample_weight")
+    others = [n for n, value in fit_params.items() if value is not None and not (takes and n == weight_name(estimator))]
     return f"fit takes {', '.join(others)} too" if others else None
 
 
@@ -75,13 +76,13 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
     ----------
     spec : EvaluationSpec
     data : EvaluationData
-        ``fit`` may be given ``sample_weight``; scorers have it too where they are given any.
+        ``fit`` may be given weights of the rows; scorers have it too where they are given any.
     numbers : sequence of int, optional
         The candidates; by default all.
     """
     estimator, folds = spec.estimator, data.folds
     candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
-    weight = data.params.fit.get("sample_weight")
+    weight = data.params.fit.get(weight_name(estimator))
     X = data.X if hasattr(data.X, "shape") else np.asarray(data.X)
     y = data.y if get_tags(last_step(estimator)).target_tags.required else None
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
@@ -95,6 +96,9 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
         subsets = [driver.subset(split.column, split.train) for split in folds.splits]
         fits = CandidateFits(driver, estimator, X, y, labels, engine.n_blocks)
         whole, fitted = fits.run(candidates, subsets)
+        refused = {c: str(r.error) for c, r in whole.items() if isinstance(r.error, NotShared)}
+        refused |= {c: str(r.error) for (c, _), r in fitted.items() if isinstance(r.error, NotShared)}
+        fitted = {place: returned for place, returned in fitted.items() if place[0] not in refused}
         errors = [returned.error for returned in fitted.values() if returned.error is not None]
         if errors and spec.raises:
             raise errors[0]
@@ -120,8 +124,7 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
         else:
             outcomes[place] = Outcome({}, None, *share, error="".join(traceback.format_exception(returned.error)))
     models_of_all = {c: returned.value for c, returned in whole.items() if returned.error is None}
-    unshared = {c: str(returned.error) for c, returned in whole.items() if isinstance(returned.error, NotShared)}
-    return Fused(outcomes, models_of_all, passes, unshared)
+    return Fused(outcomes, models_of_all, passes, refused)
 
 
 class CandidateFits:
@@ -154,18 +157,22 @@ class CandidateFits:
     def run(
         self, candidates: Mapping[int, Mapping[str, Any]], subsets: Sequence[Subset]
     ) -> tuple[dict[int, Returned], dict[FitKey, Returned]]:
-        """Fit the candidates, some at a time, on all rows, and from there on each subset, those that share passes."""
+        """Fit the candidates, some at a time, on all rows, and from there on each subset, those that share passes.
+
+        On all rows not where that is no help to the others: the best one is fitted in the end.
+        """
         whole: dict[int, Returned] = {}
         fitted: dict[FitKey, Returned] = {}
         for first in range(0, len(candidates), CANDIDATES_AT_ONCE):
             some = dict(islice(candidates.items(), first, first + CANDIDATES_AT_ONCE))
             starts: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
-            whole |= self._fit({c: (params, None, starts[c]) for c, params in some.items()})
+            if last_step(self.estimator).starts_from_whole:
+                whole |= self._fit({c: (params, None, starts[c]) for c, params in some.items()})
             fitted |= self._fit(
                 {
                     (c, s): (params, subset, dict(starts[c]))
                     for c, params in some.items()
-                    if not isinstance(whole[c].error, NotShared)
+                    if c not in whole or not isinstance(whole[c].error, NotShared)
                     for s, subset in enumerate(subsets)
                 }
             )

@@ -132,8 +132,8 @@ class FusedScores:
 
     def of(self, models: Sequence[ScoredModel]) -> list[Scores]:
         """Return the scores of each model, by their names."""
-        if not models:
-            return []
+        if not models or not self.scoring:
+            return [{} for _ in models]
         first = models[0].model
         names = {name: scorer_name(scorer, first) for name, scorer in self.scoring.items()}
         if _are_plain(models) and set(names.values()) <= LINEAR_SCORERS:

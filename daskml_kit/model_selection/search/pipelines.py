@@ -22,14 +22,20 @@ from daskml_kit.composition import view_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.numerics.missing import Gaps, is_nan
-from daskml_kit.preprocessing import StandardScaler
+from daskml_kit.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import View, mapped_coefficients, seen
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit
 
 SKIPPED = ("passthrough", None)
-COUNTERPARTS = {sklearn.impute.SimpleImputer: SimpleImputer, sklearn.preprocessing.StandardScaler: StandardScaler}
+COUNTERPARTS = {
+    sklearn.impute.SimpleImputer: SimpleImputer,
+    sklearn.preprocessing.MaxAbsScaler: MaxAbsScaler,
+    sklearn.preprocessing.MinMaxScaler: MinMaxScaler,
+    sklearn.preprocessing.RobustScaler: RobustScaler,
+    sklearn.preprocessing.StandardScaler: StandardScaler,
+}
 """Transformers of ours that fit for scikit-learn's, by the class."""
 
 
@@ -58,7 +64,7 @@ def parts_of(estimator: Any) -> Parts | str:
     imputers = [at for at, (_, step) in enumerate(working) if isinstance(step, sklearn.impute.SimpleImputer)]
     if imputers not in ([], [0]) or not all(hasattr(ours(step), "_view") for _, step in working):
         kinds = ", ".join(type(step).__name__ for _, step in working)
-        return f"of steps before the model a SimpleImputer and then a StandardScaler are made part of it, not {kinds}"
+        return f"of steps before the model a SimpleImputer and then scalers are made part of it, not {kinds}"
     return (_why_not_absorbed(working[0][1]) if imputers else None) or Parts(model, working)
 
 
@@ -75,6 +81,20 @@ def ours(step: Any) -> Any:
 def last_step(estimator: Any) -> Any:
     """Return the last step of a pipeline, or the estimator."""
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def weight_name(estimator: Any) -> str:
+    """Return the name of the parameter of ``fit`` that weighs rows for all that is fitted; "" where there is none.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> weight_name(Ridge()), weight_name(Pipeline([("model", Ridge())]))
+    ('sample_weight', 'model__sample_weight')
+    """
+    if not isinstance(estimator, Pipeline):
+        return "sample_weight"
+    return f"{estimator.steps[0][0]}__sample_weight" if len(estimator.steps) == 1 else ""
 
 
 def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import check_scoring, get_scorer
 
+from daskml_kit.metrics.scorers import SCORERS, BoundMetric
 from daskml_kit.model_selection.search.pipelines import last_step
 from daskml_kit.reductions.block_scores import BlockScores, ScoreTotals
 from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
+from daskml_kit.reductions.distinct_pairs import DistinctPairs
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.residuals import Residuals, ResidualTotals
 
@@ -126,7 +129,7 @@ def explained(total: ResidualTotals, classes: Any) -> float:
     return float(scores.mean())
 
 
-FUSED_SCORERS: Mapping[str, FusedScorer] = {
+SUMMED_SCORERS: Mapping[str, FusedScorer] = {
     "accuracy": FusedScorer("predict", CorrectPredictions(), accuracy),
     "neg_log_loss": FusedScorer("predict_proba", ClassLosses("log"), log_loss),
     "neg_brier_score": FusedScorer("predict_proba", ClassLosses("brier"), brier),
@@ -137,6 +140,29 @@ FUSED_SCORERS: Mapping[str, FusedScorer] = {
     "neg_mean_poisson_deviance": FusedScorer("predict", Residuals(1.0), squared),
     "neg_mean_gamma_deviance": FusedScorer("predict", Residuals(2.0), squared),
 }
+"""Scores that are sums of numbers alone, whatever the labels are."""
+
+
+def bound_scorer(scorer: Any) -> FusedScorer | None:
+    """Return the fused form of a scorer that `daskml_kit.metrics.make_scorer` has made of a metric of one reduction."""
+    bound = getattr(scorer, "bound_metric", None)
+    if not isinstance(bound, BoundMetric) or not isinstance(bound.response, str):
+        return None
+    parts = getattr(bound.metric, "parts", None)
+    if parts is None:
+        return None
+    reduction, finish = parts(dict(bound.options))
+    return FusedScorer(bound.response, reduction, partial(_signed, finish=finish, sign=bound.sign))
+
+
+def _signed(total: Any, classes: Any, finish: Callable[[Any], float], sign: int) -> float:
+    return sign * float(finish(total))
+
+
+FUSED_SCORERS: Mapping[str, FusedScorer] = {
+    **{name: fused for name, scorer in SCORERS.items() if (fused := bound_scorer(scorer)) is not None},
+    **SUMMED_SCORERS,
+}
 """By the names of scikit-learn's scorers."""
 
 
@@ -144,13 +170,16 @@ def finalize_score(scorer: FusedScorer, total: Any, classes: Any) -> float | Mis
     """Return the score, or why there is none."""
     if isinstance(total, MissingScore):
         return total
-    if total is None or not total.weight > 0:
+    if total is None or not np.any(total.weight > 0):
         return NO_ROWS
-    return scorer.finish(total, classes)
+    try:
+        return scorer.finish(total, classes)
+    except ValueError as error:  # such as labels of which a score of two classes knows no positive one
+        return MissingScore(str(error))
 
 
 NO_ROWS = MissingScore("there are no rows with a positive weight to score")
-LINEAR_SCORERS = {name for name in FUSED_SCORERS if "deviance" not in name}
+LINEAR_SCORERS = {name for name in SUMMED_SCORERS if "deviance" not in name}
 """Scores that a linear model's predictor gives by itself."""
 
 
@@ -176,11 +205,14 @@ def fused_scorer(scoring: Any, estimator: Any) -> FusedScorer | None:
     """Return the fused form of ``scoring``, or (None) of the estimator's own ``score``; None where there is none."""
     if scoring is None and (own := OWN_SCORERS.get(getattr(last_step(estimator), "_score_is", ""))) is not None:
         return own
-    scorer = FUSED_SCORERS.get(scorer_name(scoring, estimator))
+    scorer = bound_scorer(scoring) or FUSED_SCORERS.get(scorer_name(scoring, estimator))
     if scorer is None or not hasattr(estimator, scorer.response):
         return None
-    suits = is_regressor if isinstance(scorer.reduction, Residuals) else is_classifier
+    suits = is_classifier if isinstance(scorer.reduction, OF_LABELS) else is_regressor
     return scorer if suits(estimator) else None
+
+
+OF_LABELS = (CorrectPredictions, ClassLosses, DistinctPairs)
 
 
 def scorer_name(scoring: Any, estimator: Any) -> str:

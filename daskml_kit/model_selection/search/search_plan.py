@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from html import escape
@@ -25,6 +26,7 @@ class EvaluationSpec(NamedTuple):
     candidates : sequence of mappings
         Parameters to set.
     scoring : mapping of names to what scikit-learn takes as ``scoring``
+        Empty where only the fitted models are wanted.
     error_score : "raise" or float
     with_train : bool
         Whether training rows are scored too.
@@ -199,4 +201,6 @@ def _identity(value: Any) -> Hashable:
         return value
     if hasattr(value, "get_params"):
         return id(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(part, (list, tuple)) for part in value):  # such as steps
+        return tuple(map(_identity, itertools.chain.from_iterable(value)))
     return type(value).__module__, type(value).__qualname__

@@ -17,11 +17,13 @@ from daskml_kit.data.collections import FIT_FRACTION, array_bytes, fits, free_me
 from daskml_kit.engines.open import find_client
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
-from daskml_kit.model_selection.search.fit_and_score import fit_estimator, outcome_of, score
+from daskml_kit.model_selection.search.fit_and_score import outcome_of, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
 from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, is_cacheable
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
+from daskml_kit.model_selection.search.slivers import fit_on_dask
 from daskml_kit.model_selection.search.task_pool import open_fit_pool
+from daskml_kit.solvers.types import starting_where_last_ended
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data, known by their names: an estimator of theirs has imported them."""
@@ -142,9 +144,27 @@ def fit_sequentially(
         needed = {name: parts for name, parts in sides.items() if name == "y" or name.startswith("score.")}
         fold = Fold(sides, data.constants).with_cache(FIT_FRACTION * free_memory(find_client())).protected()
         scored = Fold({**fold.sides, **dask.compute(needed)[0]}, data.constants)
+        ends = Ends(spec.estimator)
         for number in missing:
-            with config_context(**spec.config):
+            with config_context(**spec.config), starting_where_last_ended(ends.of(candidates[number])):
                 keep((number, split), _outcome(spec, fold, scored, candidates[number]))
+
+
+class Ends:
+    """Ends of the fits on one split, from which those start that differ in parameters of the last step only."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._last = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
+        self._before: Any = None
+        self._ends: dict[Any, dict[Any, Any]] = {}
+
+    def of(self, params: Mapping[str, Any]) -> dict[Any, dict[Any, Any]]:
+        """Return the ends of the last like fits, which are forgotten as soon as other rows come to the model."""
+        # a grid has each value once: what is not the same object may be another
+        before = {name: id(value) for name, value in params.items() if not name.startswith(self._last)}
+        if before != self._before:
+            self._before, self._ends = before, {}
+        return self._ends
 
 
 def _persisted(sides: Mapping[str, tuple[Any, Any]]) -> Mapping[str, tuple[Any, Any]]:
@@ -216,7 +236,7 @@ def _fitted(estimator: Any, fold: Fold) -> Any:
     while True:
         try:
             given = cache_transformers(estimator, fold.cache, "fold") if is_cacheable(estimator) else clone(estimator)
-            return fit_estimator(given, fold.X[0], fold.side("y", 0), **fold.fit_params)
+            return fit_on_dask(given, fold.X[0], fold.side("y", 0), **fold.fit_params)
         except Exception:
             if n_lost == MAX_LOST or not _lost_any(workers):
                 raise

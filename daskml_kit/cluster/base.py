@@ -1,0 +1,116 @@
+"""Base class of models that are centers of clusters."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.cluster import kmeans_plusplus
+
+from daskml_kit.arguments import check_choice, check_number, naming
+from daskml_kit.base import DaskEstimator, restored
+from daskml_kit.data.block import Block
+from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.exceptions import DataError
+from daskml_kit.reductions.summary import DataSummary
+from daskml_kit.solvers.lloyd import lloyd
+from daskml_kit.solvers.run import run
+from daskml_kit.typing import Array, Matrix
+
+
+class CentersModel(DaskEstimator):
+    """Mixin, before a scikit-learn class, of estimators that fit ``cluster_centers_`` by reductions."""
+
+    _score_is = "sum"
+    starts_from_whole = False
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
+        """Find the clusters of the rows of X.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array or Dask array of shape (n_samples,), optional
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        with restored(self):
+            self._fit_blocks(X, None, sample_weight)
+            if getattr(self, "compute_labels", True):
+                self.labels_ = self.predict(X)
+        return self
+
+    def _prepare(self, twin: Any) -> None:
+        if hasattr(self, "cluster_centers_"):
+            centers, own = np.array(self.cluster_centers_), twin.get_params()
+            twin.set_params(init=centers, n_init=1, max_iter=1).fit(centers)
+            twin.set_params(**own)
+
+
+def first_centers(
+    init: Any, X: Matrix, weight: Array, n_clusters: int, shift: Array, draw: np.random.RandomState
+) -> Array:
+    """Return first centers of some rows, as scikit-learn's k-means chooses them.
+
+    Parameters
+    ----------
+    init : {"k-means++", "random"}, callable or array of shape (n_clusters, n_features)
+    X : array or CSR matrix of shape (n_rows, n_features)
+    weight : array of shape (n_rows,)
+    n_clusters : int
+    shift : array of shape (n_features,)
+        Subtracted from dense rows while distances are computed.
+    draw : numpy.random.RandomState
+    """
+    if isinstance(init, str) and init == "k-means++":
+        X = X if sp.issparse(X) else X - shift.astype(X.dtype, copy=False)
+        centers, _ = kmeans_plusplus(X, n_clusters, sample_weight=weight, random_state=draw)
+        return np.asarray(centers, dtype=np.float64) + shift
+    if isinstance(init, str):
+        rows = X[draw.choice(len(weight), n_clusters, replace=False, p=weight / weight.sum())]
+        return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
+    found = init(X, n_clusters, random_state=draw) if callable(init) else init
+    with naming("init"):
+        centers = np.array(found, dtype=np.float64)
+    if centers.shape != (n_clusters, X.shape[1]):
+        raise ValueError(
+            f"init: the shape of the initial centers {centers.shape} does not match the number of clusters "
+            f"{n_clusters} or the number of features of the data {X.shape[1]}."
+        )
+    return centers
+
+
+def check_rows(found: DataSummary, n_clusters: int) -> None:
+    """Raise where there are fewer rows than clusters, or none has a weight."""
+    if found.n_rows < n_clusters:
+        raise ValueError(f"n_samples={found.n_rows} should be >= n_clusters={n_clusters}.")
+    if not found.weight > 0:
+        raise DataError("Sample weights must contain at least one non-zero number.")
+
+
+def pilot_centers(
+    starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, *, tol: float, max_iter: int
+) -> dict[int, Array]:
+    """Return the centers of the clusters of a sample, from each start: few passes over all rows are left from there."""
+    fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter) for at, start in starts.items()}
+    half = len(weight) // 2
+    with LocalEngine([Block(X[:half], None, weight[:half]), Block(X[half:], None, weight[half:], 1)]) as engine:
+        return {at: ended.centers for at, ended in run(engine, fits).items()}
+
+
+def check_start(init: Any, n_init: Any, names: tuple[str, ...]) -> None:
+    """Raise where ``init`` is a word that is none of ``names``, or ``n_init`` is neither "auto" nor a number."""
+    if isinstance(init, str):
+        check_choice("init", init, names)
+    if not isinstance(n_init, str) or n_init != "auto":
+        check_number("n_init", n_init, low=1, integer=True)

@@ -1,0 +1,252 @@
+"""Covariance estimation, by maximum likelihood and by shrinkage."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.linalg
+import sklearn.covariance
+from sklearn.covariance import shrunk_covariance
+
+from daskml_kit.arguments import check_number, check_share
+from daskml_kit.base import DaskEstimator, lazily
+from daskml_kit.exceptions import DataError
+from daskml_kit.linear_model.base import require_rows
+from daskml_kit.numerics.shrinkage import ledoit_wolf, oracle_approximating
+from daskml_kit.reductions.fourth_moments import FourthMoments
+from daskml_kit.reductions.gram import Gram, Scatter
+from daskml_kit.solvers.types import DataSpec, Fit
+from daskml_kit.typing import Array
+
+
+class CovarianceEstimator(DaskEstimator):
+    """Base of estimators of a covariance matrix: the products of all rows in one pass."""
+
+    _score_is = "mean"
+    many_passes: ClassVar[Any] = False
+    """Whether a second pass finds the fourth powers of the rows' norms."""
+    _learns_shrinkage: ClassVar[bool] = False
+
+    mahalanobis = lazily("mahalanobis", "squared Mahalanobis distances of the rows")
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
+        """Estimate mean and covariance matrix of the rows of X.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array or pandas DataFrame of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        return self._fit_blocks(X)
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        own: Any = self
+        d = spec.n_features
+        scatter: Scatter = yield Gram()
+        require_rows(scatter.n_rows, 1.0, d)
+        if scatter.sparse:
+            raise DataError("X: expected a dense array, got a sparse one")
+        location = np.zeros(d) if own.assume_centered else scatter.mean[:d]
+        product = scatter.about_zero() if own.assume_centered else scatter.product
+        covariance = product[:d, :d] / scatter.n_rows
+        fourth = None
+        if self.many_passes:
+            fourth = float((yield FourthMoments(location[None], np.ones((1, d))))[0])
+        shrinkage = self._shrinkage(covariance, scatter.n_rows, fourth)
+        if shrinkage is not None:
+            covariance = shrunk_covariance(covariance, shrinkage)
+        precision = scipy.linalg.pinvh(covariance).astype(spec.dtype, copy=False) if own.store_precision else None
+        fitted = {
+            "location_": location.astype(spec.dtype, copy=False),
+            "covariance_": covariance.astype(spec.dtype, copy=False),
+            "precision_": precision,
+        }
+        return {**fitted, "shrinkage_": shrinkage} if self._learns_shrinkage else fitted
+
+    def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
+        """Return the share of the identity, None where there is to be none."""
+        return None
+
+
+class EmpiricalCovariance(CovarianceEstimator, sklearn.covariance.EmpiricalCovariance):  # type: ignore[misc]
+    """Covariance matrix of greatest likelihood, in one pass.
+
+    Parameters
+    ----------
+    store_precision : bool, default True
+        Whether to keep ``precision_``.
+    assume_centered : bool, default False
+        Whether the mean is taken to be zero.
+
+    Attributes
+    ----------
+    location_ : array of shape (n_features,)
+        Mean.
+    covariance_ : array of shape (n_features, n_features)
+    precision_ : array of shape (n_features, n_features) or None
+        Pseudo-inverse of the covariance matrix.
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    LedoitWolf : For features that are many beside the rows.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0.0, 0.0], [2.0, 1.0], [0.0, 1.0], [2.0, 2.0]]), chunks=(2, 2))
+    >>> EmpiricalCovariance().fit(X).covariance_
+    array([[1. , 0.5],
+           [0.5, 0.5]])
+    """
+
+
+class ShrunkCovariance(CovarianceEstimator, sklearn.covariance.ShrunkCovariance):  # type: ignore[misc]
+    """Covariance matrix with a given share of a multiple of the identity, in one pass.
+
+    Parameters
+    ----------
+    store_precision : bool, default True
+        Whether to keep ``precision_``.
+    assume_centered : bool, default False
+        Whether the mean is taken to be zero.
+    shrinkage : float from 0 to 1, default 0.1
+
+    Attributes
+    ----------
+    location_ : array of shape (n_features,)
+        Mean.
+    covariance_ : array of shape (n_features, n_features)
+    precision_ : array of shape (n_features, n_features) or None
+        Pseudo-inverse of the covariance matrix.
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    LedoitWolf, OAS : They find the shrinkage.
+
+    References
+    ----------
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0.0, 0.0], [2.0, 1.0], [0.0, 1.0], [2.0, 2.0]]), chunks=(2, 2))
+    >>> ShrunkCovariance(shrinkage=1.0).fit(X).covariance_
+    array([[0.75, 0.  ],
+           [0.  , 0.75]])
+    """
+
+    def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
+        return float(self.shrinkage)
+
+    def _check_parameters(self) -> None:
+        check_share("shrinkage", self.shrinkage)
+
+
+class LedoitWolf(CovarianceEstimator, sklearn.covariance.LedoitWolf):  # type: ignore[misc]
+    """Covariance matrix shrunk as Ledoit and Wolf do, in two passes.
+
+    Parameters
+    ----------
+    store_precision : bool, default True
+        Whether to keep ``precision_``.
+    assume_centered : bool, default False
+        Whether the mean is taken to be zero.
+    block_size : int, default 1000
+        Not used: no product of squares is made.
+
+    Attributes
+    ----------
+    location_ : array of shape (n_features,)
+        Mean.
+    covariance_ : array of shape (n_features, n_features)
+    precision_ : array of shape (n_features, n_features) or None
+        Pseudo-inverse of the covariance matrix.
+    shrinkage_ : float
+        Share of a multiple of the identity.
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    OAS : For normal rows, in one pass.
+
+    References
+    ----------
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0.0, 0.0], [4.0, 1.0], [0.0, 1.0], [4.0, 2.0]]), chunks=(2, 2))
+    >>> round(LedoitWolf().fit(X).shrinkage_, 3)
+    0.069
+    """
+
+    many_passes = True
+    _learns_shrinkage = True
+
+    def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
+        return None if fourth is None else ledoit_wolf(covariance, fourth, n_rows)
+
+    def _check_parameters(self) -> None:
+        check_number("block_size", self.block_size, low=1, integer=True)
+
+
+class OAS(CovarianceEstimator, sklearn.covariance.OAS):  # type: ignore[misc]
+    """Covariance matrix shrunk by the oracle approximating shrinkage, in one pass.
+
+    Parameters
+    ----------
+    store_precision : bool, default True
+        Whether to keep ``precision_``.
+    assume_centered : bool, default False
+        Whether the mean is taken to be zero.
+
+    Attributes
+    ----------
+    location_ : array of shape (n_features,)
+        Mean.
+    covariance_ : array of shape (n_features, n_features)
+    precision_ : array of shape (n_features, n_features) or None
+        Pseudo-inverse of the covariance matrix.
+    shrinkage_ : float
+        Share of a multiple of the identity.
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    LedoitWolf : Rows need not be normal.
+
+    References
+    ----------
+    Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms for MMSE covariance estimation", 2010.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0.0, 0.0], [4.0, 1.0], [0.0, 1.0], [4.0, 2.0]]), chunks=(2, 2))
+    >>> round(OAS().fit(X).shrinkage_, 3)
+    0.948
+    """
+
+    _learns_shrinkage = True
+
+    def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
+        return oracle_approximating(covariance, n_rows)

@@ -1,0 +1,65 @@
+"""Sample of rows without replacement, each as likely as any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from daskml_kit.data.block import Block
+from daskml_kit.reductions.frames import join_rows
+from daskml_kit.reductions.per_fold import rows_of
+from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.typing import Array
+
+
+class SampledRows(NamedTuple):
+    """Sampled rows in the order of the data, their targets and weights if any, and the number of all rows."""
+
+    rank: Array
+    X: Any
+    y: Array | None
+    weight: Array | None
+    n_rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class RowSample(SingleReduction):
+    """A sample of ``n_rows`` rows; all rows, where there are no more.
+
+    Each row draws a number, by the number of its block and its place there, and those with the smallest are kept: so
+    the sample depends on the blocks and the seed alone.
+
+    Examples
+    --------
+    >>> sample = RowSample(2, seed=0).chunk(Block(np.arange(8.0).reshape(4, 2)))
+    >>> sample.X.shape, sample.n_rows
+    ((2, 2), 4)
+    """
+
+    n_rows: int
+    seed: int = 0
+
+    answer_type: ClassVar[type[SampledRows]] = SampledRows
+
+    def chunk(self, block: Block) -> SampledRows:
+        rank = np.random.default_rng((self.seed, block.index)).random(block.n_rows)
+        kept = self._kept(rank)
+        some = rows_of(block, kept)
+        return SampledRows(rank[kept], some.X, some.y, some.weight, block.n_rows)
+
+    def combine(self, a: SampledRows, b: SampledRows) -> SampledRows:
+        rank, X = np.concatenate([a.rank, b.rank]), join_rows(a.X, b.X)
+        kept = self._kept(rank)
+        y, weight = (_joined(one, other, kept) for one, other in ((a.y, b.y), (a.weight, b.weight)))
+        return SampledRows(rank[kept], X[kept], y, weight, a.n_rows + b.n_rows)
+
+    def _kept(self, rank: Array) -> Array:
+        if len(rank) <= self.n_rows:
+            return np.arange(len(rank))
+        return np.sort(np.argpartition(rank, self.n_rows)[: self.n_rows])
+
+
+def _joined(one: Array | None, other: Array | None, kept: Array) -> Array | None:
+    return None if one is None or other is None else np.concatenate([one, other])[kept]
