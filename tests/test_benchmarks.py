@@ -43,6 +43,7 @@ NEED_PEER = {
     "languages": "wordfreq",
     "ratings": "pyspark",
     "views": "implicit",
+    "text": "wordfreq",
 }
 WORKS = {
     **linear.WORKS,

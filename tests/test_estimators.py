@@ -41,8 +41,9 @@ from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction.text import TfidfVectorizer
+from daskml_kit.feature_selection import RFECV
 from daskml_kit.kernel_approximation import Nystroem, RBFSampler
-from daskml_kit.linear_model import RidgeClassifier
+from daskml_kit.linear_model import Ridge, RidgeClassifier
 from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
@@ -687,6 +688,8 @@ def test_killed_workers_change_no_bits(monkeypatch):
         }
         texts = db.from_sequence([f"word{code} is word{code % 7}" for code in range(500)], npartitions=8)
         fits["TfidfVectorizer"] = lambda: TfidfVectorizer(max_features=15).fit(texts)
+        attributes["RFECV"] = ("ranking_",)
+        fits["RFECV"] = lambda: RFECV(Ridge()).fit(data, data[:, 0] + 0.1 * data[:, 1])
         found = (vectorizer := TfidfVectorizer()).fit_transform(texts)
         rows = vectorizer.transform(texts).compute()
         before = {name: run() for name, run in fits.items()}

@@ -8,7 +8,6 @@ import dask.array as da
 import dask.bag as db
 import dask.dataframe as dd
 import numpy as np
-from dask.delayed import delayed
 
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.exceptions import DataError
@@ -34,8 +33,8 @@ def documents_of(X: Any, name: str) -> da.Array:
     array(['one', 'two'], dtype=object)
     """
     if isinstance(X, db.Bag):
-        parts = [da.from_delayed(part, (np.nan,), dtype=object) for part in map(delayed(_objects), X.to_delayed())]
-        return da.concatenate(parts, allow_unknown_chunksizes=True)
+        parts = X.map_partitions(_objects)  # whose keys are as those of an array; by way of Delayed, futures get lost
+        return da.Array(parts.__dask_graph__(), parts.name, ((np.nan,) * parts.npartitions,), dtype=object)
     if isinstance(X, dd.DataFrame) or X.ndim != 1:
         raise DataError(
             f"{name}: expected documents in one dimension, as a Series, Bag or array of them, got {_described(X)}; "

@@ -327,7 +327,7 @@ def open_table(X: Any, *, keep: bool = False) -> Iterator[TableEngine]:
             X = X.rechunk({1: -1})
         blocks, kept = _keep(client, X, list(np.ravel(X.to_delayed())), keep)
         with _open_raw(client, blocks, kept, _threads(None, inside)) as engine:
-            yield TableEngine(engine, X, blocks)
+            yield TableEngine(engine, X, blocks if kept else None)
 
 
 class TableEngine:
@@ -338,11 +338,11 @@ class TableEngine:
     engine : Engine
         Over raw blocks.
     X : Dask DataFrame or array
-    blocks : list of Delayed
-        The blocks of X, those that are held as what is held.
+    blocks : list of Delayed, optional
+        The blocks of X where they are held.
     """
 
-    def __init__(self, engine: Engine, X: Any, blocks: Sequence[Delayed]) -> None:
+    def __init__(self, engine: Engine, X: Any, blocks: Sequence[Delayed] | None) -> None:
         self.engine, self.n_blocks, self._X, self._blocks = engine, engine.n_blocks, X, blocks
 
     @property
@@ -362,6 +362,8 @@ class TableEngine:
 
     def collection(self) -> Any:
         """Return the data as a Dask collection, which reads what is held rather than the source."""
+        if self._blocks is None:
+            return self._X
         if isinstance(self._X, dd.DataFrame):
             return dd.from_delayed(self._blocks, meta=make_meta(self._X))
         meta, tail = meta_from_array(self._X), self._X.shape[1:]
@@ -376,10 +378,9 @@ def _keep(client: Client | None, X: Any, blocks: list[Delayed], keep: bool) -> t
         return list(dask.persist(*blocks)), True  # the same futures, by the names of the blocks
     if keep:
         first = dask.persist(blocks[0])
-        blocks = [*first, *blocks[1:]]
-        if fits(client, blocks_bytes(blocks)):
+        if fits(client, blocks_bytes([*first, *blocks[1:]])):
             return [*first, *dask.persist(*blocks[1:])], True
-    return blocks, False
+    return blocks, False  # all of them lazy: fits that stream cannot mix them with futures
 
 
 def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_threads: int | None) -> Engine:

@@ -1,6 +1,10 @@
 """Selection of features, by scikit-learn's names."""
 
+from daskml_kit.feature_selection.rfe import RFE
+from daskml_kit.feature_selection.rfecv import RFECV
 from daskml_kit.feature_selection.score_functions import chi2, f_classif, f_regression, r_regression
+from daskml_kit.feature_selection.select_from_model import SelectFromModel
+from daskml_kit.feature_selection.sequential import SequentialFeatureSelector
 from daskml_kit.feature_selection.univariate import (
     GenericUnivariateSelect,
     SelectFdr,
@@ -12,12 +16,16 @@ from daskml_kit.feature_selection.univariate import (
 from daskml_kit.feature_selection.variance_threshold import VarianceThreshold
 
 __all__ = [
+    "RFE",
+    "RFECV",
     "GenericUnivariateSelect",
     "SelectFdr",
     "SelectFpr",
+    "SelectFromModel",
     "SelectFwe",
     "SelectKBest",
     "SelectPercentile",
+    "SequentialFeatureSelector",
     "VarianceThreshold",
     "chi2",
     "f_classif",

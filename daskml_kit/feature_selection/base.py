@@ -45,6 +45,10 @@ class FeatureSelector(DaskEstimator):
             super(DaskEstimator, self).fit(X, y)  # type: ignore[misc]
         return self
 
+
+class SharedSelector(FeatureSelector):
+    """Selector that fits by reductions, so that in a search it is made part of the model behind it."""
+
     def _view(self, spec: DataSpec) -> ChosenView:
         """Return the view of the selected features, for a model behind the selection."""
         if spec.n_features > MOST_SHARED:

@@ -15,6 +15,7 @@ import sklearn.feature_selection
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
+from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.covariances import Covariances
 from daskml_kit.reductions.extremes import Extremes
 from daskml_kit.reductions.moments import Moments
@@ -37,6 +38,7 @@ def f_classif(X: Any, y: Any) -> tuple[Array, Array]:
     Returns
     -------
     f_statistic, p_values : array of shape (n_features,)
+        A statistic for each feature, and its probability where the feature has no influence.
 
     See Also
     --------
@@ -50,7 +52,8 @@ def f_classif(X: Any, y: Any) -> tuple[Array, Array]:
     >>> f_classif(X, da.from_array(np.array([0, 0, 1, 1]), chunks=2))[0]
     array([18. ,  0.2])
     """
-    return _scores(sklearn.feature_selection.f_classif, X, y)
+    found: tuple[Array, Array] = _scores(sklearn.feature_selection.f_classif, X, y)
+    return found
 
 
 def chi2(X: Any, y: Any) -> tuple[Array, Array]:
@@ -66,6 +69,7 @@ def chi2(X: Any, y: Any) -> tuple[Array, Array]:
     Returns
     -------
     chi2, p_values : array of shape (n_features,)
+        A statistic for each feature, and its probability where the feature has no influence.
 
     See Also
     --------
@@ -78,7 +82,8 @@ def chi2(X: Any, y: Any) -> tuple[Array, Array]:
     >>> chi2(X, da.from_array(np.array([1, 1, 0, 0, 2, 2]), chunks=2))[0].round(1)
     array([15.4,  6.5,  8.9])
     """
-    return _scores(sklearn.feature_selection.chi2, X, y)
+    found: tuple[Array, Array] = _scores(sklearn.feature_selection.chi2, X, y)
+    return found
 
 
 def r_regression(X: Any, y: Any, *, center: bool = True, force_finite: bool = True) -> Array:
@@ -128,6 +133,7 @@ def f_regression(X: Any, y: Any, *, center: bool = True, force_finite: bool = Tr
     Returns
     -------
     f_statistic, p_values : array of shape (n_features,)
+        A statistic for each feature, and its probability where the feature has no influence.
 
     See Also
     --------
@@ -140,7 +146,9 @@ def f_regression(X: Any, y: Any, *, center: bool = True, force_finite: bool = Tr
     >>> f_regression(X, da.from_array(np.array([3.0, 2.0, 2.0]), chunks=2))[0].round(6)
     array([3., 0.])
     """
-    return _scores(sklearn.feature_selection.f_regression, X, y, center=center, force_finite=force_finite)
+    options = {"center": center, "force_finite": force_finite}
+    found: tuple[Array, Array] = _scores(sklearn.feature_selection.f_regression, X, y, **options)
+    return found
 
 
 def steps_of(score_func: Any) -> Callable[[], Fit] | None:
@@ -171,6 +179,7 @@ def _f_classif() -> Fit:
     found, extremes = yield PerClass(Unweighted(Moments())), Extremes()
     constant = extremes.low == extremes.high  # which rounding would make vary
     counts = np.array([spread.n_rows for spread in found.results], dtype=np.float64)
+    require_rows(len(counts), counts.sum(), len(extremes.low))
     means = np.array([spread.mean for spread in found.results])
     n_rows, between = counts.sum(), len(counts) - 1
     whole = counts @ means / n_rows
@@ -187,6 +196,7 @@ def _chi2() -> Fit:
     found: ClassResults = yield PerClass(Unweighted(FeatureSums()))
     observed = np.array([totals.sums for totals in found.results])
     counts = np.array([totals.weight for totals in found.results])
+    require_rows(len(counts), counts.sum(), observed.shape[-1])
     expected = np.outer(counts / counts.sum(), observed.sum(axis=0))
     with np.errstate(invalid="ignore"):
         statistic = ((observed - expected) ** 2 / expected).sum(axis=0)
@@ -196,6 +206,7 @@ def _chi2() -> Fit:
 def _correlations(center: bool, force_finite: bool) -> Fit:
     found, extremes = yield Covariances(), Extremes()
     n, mean, target_mean = found.n_rows, found.mean, found.target_mean
+    require_rows(n, n, len(mean))
     if center:
         squares = np.where(extremes.low == extremes.high, 0.0, found.squares)  # rounding would make a constant vary
         products, target = found.products, found.target_squares

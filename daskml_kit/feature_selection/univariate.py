@@ -7,18 +7,20 @@ from typing import Any
 
 import sklearn.feature_selection
 
-from daskml_kit.arguments import check_choice, check_number
-from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.arguments import check_choice, check_number, naming
+from daskml_kit.data.collections import is_dask
+from daskml_kit.exceptions import NotShared
+from daskml_kit.feature_selection.base import SharedSelector
 from daskml_kit.feature_selection.score_functions import STEPS, steps_of
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class UnivariateSelector(FeatureSelector):
+class UnivariateSelector(SharedSelector):
     """Selector of features by the scores of a function, in one pass."""
 
     score_func: Any
 
-    def fit(self, X: Any, y: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Find the scores of the features, and so which to select.
 
         Parameters
@@ -38,15 +40,21 @@ class UnivariateSelector(FeatureSelector):
         ValueError
             Where a parameter is wrong, or Dask data is scored by a function that needs all rows in memory.
         """
+        known = steps_of(self.score_func) is not None
+        if y is None and known:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if (is_dask(X) or is_dask(y)) and callable(self.score_func) and not known:
+            raise ValueError(self._refusal())
         return super().fit(X, y)
+
+    def _refusal(self) -> str:
+        name = getattr(self.score_func, "__name__", self.score_func)
+        return f"score_func: expected one of {', '.join(STEPS)} on Dask data, which are sums over rows, got {name!r}"
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         steps = steps_of(self.score_func)
         if steps is None:
-            raise ValueError(
-                f"score_func: expected one of {', '.join(STEPS)} on Dask data, which are sums over rows, got "
-                f"{getattr(self.score_func, '__name__', self.score_func)!r}"
-            )
+            raise NotShared(self._refusal())
         found = yield from steps()
         scores, p_values = found if isinstance(found, tuple) else (found, None)
         self._warn(spec.n_features)
@@ -96,6 +104,7 @@ class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  #
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectKBest(k=1).fit(X, y).get_support()
@@ -138,6 +147,7 @@ class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPerce
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectPercentile(percentile=50).fit(X, y).get_support()
@@ -171,6 +181,7 @@ class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # typ
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectFpr(alpha=0.1).fit(X, y).get_support()
@@ -201,6 +212,7 @@ class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # typ
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectFdr(alpha=0.2).fit(X, y).get_support()
@@ -231,6 +243,7 @@ class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # typ
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> SelectFwe(alpha=0.2).fit(X, y).get_support()
@@ -263,6 +276,7 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
     Examples
     --------
     >>> import dask.array as da
+    >>> import numpy as np
     >>> X = da.from_array(np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 4.0], [5.0, 5.0]]), chunks=(2, 2))
     >>> y = da.from_array(np.array([0, 0, 1, 1]), chunks=2)
     >>> GenericUnivariateSelect(mode="k_best", param=1).fit(X, y).get_support()
@@ -283,4 +297,5 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
         }
         check_choice("mode", self.mode, tuple(kinds))
         kind, name = kinds[self.mode]
-        kind(**{name: self.param})._check_limit()
+        with naming("param"):
+            kind(**{name: self.param})._check_limit()

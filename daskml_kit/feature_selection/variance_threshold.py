@@ -8,13 +8,15 @@ import numpy as np
 import sklearn.feature_selection
 
 from daskml_kit.arguments import check_number
-from daskml_kit.feature_selection.base import FeatureSelector
+from daskml_kit.feature_selection.base import SharedSelector
+from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.extremes import Extremes
+from daskml_kit.reductions.frames import AsNumbers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class VarianceThreshold(FeatureSelector, sklearn.feature_selection.VarianceThreshold):  # type: ignore[misc]
+class VarianceThreshold(SharedSelector, sklearn.feature_selection.VarianceThreshold):  # type: ignore[misc]
     """Select the features whose variance is above a threshold; one pass. NaN is left out.
 
     Parameters
@@ -43,7 +45,8 @@ class VarianceThreshold(FeatureSelector, sklearn.feature_selection.VarianceThres
     """
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        spread, found = yield Moments(), Extremes()
+        spread, found = yield AsNumbers(Moments()), Extremes()  # which refuses infinity
+        require_rows(spread.n_rows, spread.n_rows, spec.n_features)
         variances = spread.variance
         if self.threshold == 0:
             with np.errstate(invalid="ignore"):
@@ -56,7 +59,7 @@ class VarianceThreshold(FeatureSelector, sklearn.feature_selection.VarianceThres
     def _check_parameters(self) -> None:
         check_number("threshold", self.threshold, low=0)
 
-    def fit(self, X: Any, y: Any = None) -> Any:
+    def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Find the variance of each feature.
 
         Parameters

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.feature_extraction
 
-from daskml_kit.data.block import Block
+from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.term_counting import CountedDocuments, check_documents, count_terms, naming_documents
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
@@ -77,6 +77,7 @@ class DocumentFrequencies(SingleReduction):
 
     def chunk(self, block: Block) -> DocumentCounts:
         X: Any = block.X
+        check_finite(block)
         documents = (
             np.bincount(sp.csr_array(X).indices, minlength=X.shape[1])
             if sp.issparse(X)

@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from daskml_kit.compose import ColumnTransformer
 from daskml_kit.data import collections
 from daskml_kit.decomposition import TruncatedSVD
+from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction import DictVectorizer, FeatureHasher, text
@@ -142,6 +143,19 @@ def test_texts_larger_than_memory_are_taken_apart_again(monkeypatch):
     monkeypatch.setattr(collections, "FIT_FRACTION", 0)
     expected = genuine.TfidfVectorizer().fit_transform(TEXTS)
     assert_same(text.TfidfVectorizer().fit_transform(COLLECTIONS["Bag"](TEXTS)), expected)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0], ids=["held", "streamed"])
+def test_texts_on_a_cluster(client, monkeypatch, fraction):
+    monkeypatch.setattr(collections, "FIT_FRACTION", fraction)
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    texts, labels = COLLECTIONS["Bag"](TEXTS), da.from_array(LABELS, chunks=20)
+    model = make_pipeline(text.TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
+    expected = genuine.TfidfVectorizer().fit(TEXTS)
+    assert model[0].vocabulary_ == expected.vocabulary_
+    assert_array_equal(model[0].idf_, expected.idf_)
+    again = make_pipeline(text.TfidfVectorizer(), LogisticRegression()).fit(client.persist(texts), labels)
+    assert_array_equal(again[1].coef_, model[1].coef_)
 
 
 @pytest.mark.parametrize("kind", ["Bag", "Series"])

@@ -87,9 +87,9 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
     X = data.X if hasattr(data.X, "shape") else np.asarray(data.X)
     y = data.y if get_tags(last_step(estimator)).target_tags.required else None
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
-    with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=_ids(folds)) as engine, computing():
+    with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=fold_ids(folds)) as engine, computing():
         labels = _encode(engine, y) if is_classifier(estimator) else None
-        n_ids = [_n_ids(folds, column) for column in range(len(folds.ids))]
+        n_ids = [n_fold_ids(folds, column) for column in range(len(folds.ids))]
         driver = Driver(engine, n_ids, weighted=weight is not None)
         started = time.perf_counter()
         if _imputes(estimator, candidates.values()):
@@ -208,7 +208,8 @@ def _encode(engine: Engine, y: Any) -> Labels | None:
     return labels
 
 
-def _ids(folds: Folds) -> Any:
+def fold_ids(folds: Folds) -> Any:
+    """Return the columns of ids as `open_engine` takes them."""
     if not folds.ids:
         return None
     if not is_dask(folds.ids[0]):
@@ -216,7 +217,8 @@ def _ids(folds: Folds) -> Any:
     return da.stack(folds.ids, axis=1).rechunk({1: -1}) if len(folds.ids) > 1 else folds.ids[0][:, None]
 
 
-def _n_ids(folds: Folds, column: int) -> int:
+def n_fold_ids(folds: Folds, column: int) -> int:
+    """Return the number of ids in a column."""
     ids = folds.ids[column]
     if not is_dask(ids):
         return int(ids.max()) + 1
