@@ -49,12 +49,14 @@ class RowSample(SingleReduction):
         return SampledRows(rank[kept], some.X, some.weight, block.n_rows)
 
     def combine(self, a: SampledRows, b: SampledRows) -> SampledRows:
-        rank, X = np.concatenate([a.rank, b.rank]), join_rows(a.X, b.X)
+        rank, n_rows = np.concatenate([a.rank, b.rank]), a.n_rows + b.n_rows
         kept = self._kept(rank)
+        cut = np.searchsorted(kept, len(a.rank))
+        X = join_rows(a.X[kept[:cut]], b.X[kept[cut:] - len(a.rank)])
         weight = None if a.weight is None or b.weight is None else np.concatenate([a.weight, b.weight])[kept]
-        return SampledRows(rank[kept], X[kept], weight, a.n_rows + b.n_rows)
+        return SampledRows(rank[kept], X, weight, n_rows)
 
     def _kept(self, rank: Array) -> Array:
         if len(rank) <= self.n_rows:
             return np.arange(len(rank))
-        return np.sort(np.argpartition(rank, self.n_rows)[: self.n_rows])
+        return np.flatnonzero(rank < np.partition(rank, self.n_rows)[self.n_rows])  # of equal ranks one may go
