@@ -32,7 +32,7 @@ def preprocessing(setting: Setting) -> list[Row]:
     few = {"n_quantiles": 1000, "subsample": 10_000}
     rows = [
         *_fit("StandardScaler", {}, numbers, setting, 1, ("mean_", "var_")),
-        *_fit("RobustScaler", {}, numbers, setting, 2, ("center_", "scale_")),
+        *_fit("RobustScaler", {}, numbers, setting, 3, ("center_", "scale_")),
         *_fit("QuantileTransformer", few, numbers, setting, 1, ()),
         *_fit("OrdinalEncoder", {}, codes, setting, 1, ("categories_",), peer=False),
         *_fit("OneHotEncoder", {}, codes, setting, 1, ("categories_",)),

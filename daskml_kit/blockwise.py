@@ -29,6 +29,7 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     Dask may then go on optimizing. ``meta``, an empty result, decides what comes back: a Dask DataFrame for a data
     frame, else a Dask array (of CSR blocks where it is sparse). Rows of one dimension are labels.
     """
+    meta = _as_csr(meta)
     if isinstance(X, (dd.DataFrame, dd.Series)):
         with as_partitioned():
             if len(cloudpickle.dumps(model)) <= SMALL_MODEL:
@@ -62,10 +63,16 @@ def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any =
     if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
         return meta_.copy()
     try:
-        return transform_rows(model, block) if method == "transform" else getattr(model, method)(block)
+        found = transform_rows(model, block) if method == "transform" else getattr(model, method)(block)
+        return _as_csr(found)
     except ValueError as error:
         number = block_id[0] if block_id else partition_info["number"] if partition_info else None
         raise DataError(f"{error} (in block {number})") from error
+
+
+def _as_csr(rows: Any) -> Any:
+    """Return rows as they are, but those of a sparse matrix of another format as CSR, which Dask can put together."""
+    return rows.tocsr() if is_sparse(rows) and rows.format != "csr" else rows
 
 
 def with_meta(result: Any, meta: Any) -> Any:

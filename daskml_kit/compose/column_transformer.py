@@ -12,7 +12,7 @@ import pandas as pd
 import sklearn.compose
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
 
 from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
 from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, to_sklearn
@@ -261,6 +261,35 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
                 part.transformer.fit(pick(engine.collection(), renumber(part.positions, at)), y)
             steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
             return self._fit_tables(engine, steps)
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit all transformers, then transform X.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes
+        y : array, Dask array or Series, optional
+        **params
+            For ``fit``.
+
+        Returns
+        -------
+        array, DataFrame or Dask collection
+            See `transform`.
+
+        Raises
+        ------
+        DataError
+            Where a transformer encodes rows differently while it fits, as `TargetEncoder` does.
+        """
+        if is_dask(X):
+            for name, transformer, _ in [*self.transformers, ("remainder", self.remainder, None)]:
+                if isinstance(transformer, TargetEncoder):
+                    raise DataError(
+                        f"transformers: {name!r} (TargetEncoder) encodes the rows it fits by those of other folds, "
+                        "which is not possible here; call its fit_transform on its columns, or fit and transform apart"
+                    )
+        return super().fit_transform(X, y, **params)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, _ = yield from with_head(spec)

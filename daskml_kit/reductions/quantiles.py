@@ -24,7 +24,7 @@ MOST_LEFT = 0.95
 """The share of a column's values that a pass may leave in question."""
 FEW = 4
 """Of more brackets than these a column is sorted rather than compared with each end."""
-SAMPLE, SAMPLED_LIMIT, FEW_LEVELS, DEVIATIONS = 2**15, 2**17, 16, 5.0
+SAMPLE, SAMPLED_LIMIT, FEW_LEVELS, DEVIATIONS = 2**15, 2**19, 16, 5.0
 """Rows of a first sample, the distinct values that are held after it, the most levels for which it pays, and the
 standard deviations of a sample's ranks that brackets about them reach."""
 EVERYTHING = np.array([[-np.inf, np.inf]])
@@ -86,7 +86,7 @@ class Brackets(SingleReduction):
         return _thin(here, self._room(columns.shape[1]))
 
     def finalize(self, total: list[BracketSummary]) -> list[list[BracketSummary]]:
-        return [[_ordered(here) for here in total]]
+        return [[_ordered(here) for here in total] if self.brackets is None else total]
 
     def _join(self, a: BracketSummary, b: BracketSummary, n_columns: int) -> BracketSummary:
         values, weights = np.concatenate([a.values, b.values]), np.concatenate([a.weights, b.weights])
@@ -156,11 +156,10 @@ def quantiles(
         for j, (here, brackets) in enumerate(zip(answer, asked, strict=True)):
             if not len(brackets):
                 continue
-            here = _ordered(here)
             if guesses and here.n_seen and not search.inside(here):
                 asked[j] = EVERYTHING  # a bad guess
             elif here.n_seen and here.error:
-                asked[j] = search.narrowed(here, brackets)
+                asked[j] = search.narrowed(_ordered(here), brackets)
             else:
                 asked[j] = brackets[:0]
                 found[:, j] = search.values(here)
@@ -203,11 +202,11 @@ class _Search:
         if not self.inside(here):
             raise DataError("X: the data differ from one pass to the next; make them deterministic, or persist them")
         lower, upper, share = self._places(here)
-        ends = np.cumsum(here.weights)
-        low, high = (here.values[np.searchsorted(ends, rank, side="right")] for rank in (lower, upper))
+        low, high = _at_ranks(here, np.stack([lower, upper]))
         apart = high - low
         between = np.where(share < 0.5, low + apart * share, high - apart * (1 - share))  # as NumPy has it
-        return np.where(low == high, low, np.where(share == 0.5, (low + high) / 2, between))
+        values: Array = np.where(low == high, low, np.where(share == 0.5, (low + high) / 2, between))
+        return values
 
     def inside(self, here: BracketSummary) -> bool:
         """Return whether all the values that quantiles lie between are in a bracket."""
@@ -270,6 +269,15 @@ class _Search:
         own = self._brackets(here, ends)
         lower, upper = (rank - here.below[at] + before[at] for rank, at in zip(ends, own, strict=True))
         return lower, upper, share
+
+
+def _at_ranks(here: BracketSummary, ranks: Array) -> Array:
+    """Return the values of these ranks."""
+    if len(ranks.T) <= FEW_LEVELS and (here.weights == 1).all():  # a sort would take ten times as long
+        at = ranks.astype(np.intp)
+        return np.partition(here.values, np.unique(at))[at]
+    whole = _ordered(here)
+    return whole.values[np.searchsorted(np.cumsum(whole.weights), ranks, side="right")]
 
 
 def _apart(low: Array, high: Array) -> Array:
