@@ -109,7 +109,9 @@ class Categorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         _present("X", list(self.categories_), _frame(X))
-        return X.astype(self.categories_)
+        if isinstance(X, dd.DataFrame):
+            return X.map_partitions(_cast, self.categories_, meta=_cast(make_meta(X), self.categories_))
+        return _cast(X, self.categories_)
 
 
 class DummyEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -249,6 +251,15 @@ class DummyEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return np.zeros(len(flags), np.intp)
         none = 0 if self.drop_first else -1
         return np.where(flags.any(axis=1), flags.argmax(axis=1) + bool(self.drop_first), none)
+
+
+def _cast(frame: pd.DataFrame, types: Mapping[Any, pd.CategoricalDtype]) -> pd.DataFrame:
+    """Return the frame with columns of these types; `pandas.DataFrame.astype` warns of values that are no category."""
+    found = frame.copy()
+    for name, dtype in types.items():
+        codes = dtype.categories.get_indexer(pd.Index(frame[name].astype(object)))
+        found[name] = pd.Categorical.from_codes(codes, dtype=dtype)
+    return found
 
 
 def _frame(X: Any) -> Any:
