@@ -14,6 +14,7 @@ from benchmarks import (
     adaptive,
     beyond,
     blocks,
+    features,
     large,
     linear,
     memory,
@@ -51,6 +52,7 @@ WORKS = {
     **parameter_server.WORKS,
     **sparse.WORKS,
     **unsupervised.WORKS,
+    **features.WORKS,
 }
 LIKE_ANOTHER = {"calls", "keyed", "loop", "many", "ridge-search", "shared", "shuffled", "skewed", "slowed"}
 """Works that take long even at toy size, where others of their module are run."""

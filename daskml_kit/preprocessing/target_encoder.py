@@ -102,6 +102,8 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
         DataError
             Where X or y cannot be used; it says why.
         """
+        if y is None:
+            raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
         if not is_dask(X):
             return self._fit_any(X, y, {})
         with fitting(self):
@@ -139,6 +141,8 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
         """Fit, and return the rows as codes with their folds, and what the other folds teach for each."""
         if y is None:
             raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
+        if np.ndim(y) != 1:
+            raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
         table = prepare(self, X)
         kind, labels = self._targets(y)
         codes = {"handle_unknown": "use_encoded_value", "unknown_value": -1, "encoded_missing_value": MISSING}
@@ -156,6 +160,8 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
         rows = rows.map_blocks(_with_folds, widths, n_folds, seed, chunks=chunks, dtype=meta.dtype, meta=meta)
         with open_engine(rows, y, many_passes=False) as engine:
             (found,) = engine.answer(CategoryTargets(widths, n_folds, _columns(kind, labels)))
+        if not np.isfinite(found[-1].mean).all():
+            raise DataError("y: expected finite numbers, got NaN or infinity")
         folds = [[GroupMoments(*(field[k] for field in part)) for part in found] for k in range(n_folds)]
         genuine = clone(self.to_sklearn()).set_params(target_type=kind)
         example = made_up(head, tallies)
@@ -184,6 +190,8 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
             vector = y if isinstance(y, dd.Series) else dd.from_dask_array(dask_vector(y, "y"))
         with open_table(vector.to_frame(name="y")) as engine:
             (found,) = engine.answer(Columns("y", MOST_CLASSES))
+        if found.present[0] < found.n_rows:
+            raise DataError(f"y: expected a value in each row, got {found.n_rows - found.present[0]} that are missing")
         labels = found.labels
         if labels is not None and (found.whole or labels.dtype == object):
             kind = self.target_type if self.target_type != "auto" else "binary" if len(labels) <= 2 else "multiclass"
