@@ -79,4 +79,4 @@ def with_meta(result: Any, meta: Any) -> Any:
     """Say that the blocks are sparse, which Dask forgets on the way from a data frame."""
     if not is_sparse(meta) or not isinstance(result, da.Array):
         return result
-    return da.Array(result.dask, result.name, result.chunks, meta=meta)
+    return da.Array(result.dask, result.name, result.chunks, meta=_as_csr(meta))
