@@ -16,6 +16,7 @@ from daskml_kit.reductions.extremes import Extremes
 from daskml_kit.reductions.frames import rows_like
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.power_sums import PowerSums
+from daskml_kit.reductions.quantiles import TOTAL_LIMIT
 from daskml_kit.reductions.row_sample import RowSample
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
@@ -80,14 +81,14 @@ class PowerTransformer(DaskTransformer, sklearn.preprocessing.PowerTransformer):
     def _learning(self) -> Fit:
         """Return sampled rows, and where these are not all the exponents and the state of a scaler behind them."""
         signed = self.method == "yeo-johnson"
-        sample, spread, ends = yield RowSample(SAMPLE), Moments(), Extremes()
+        sample, spread, ends = yield RowSample(SAMPLE, n_values=TOTAL_LIMIT), Moments(), Extremes()
         if not signed and (ends.low <= 0).any():
             column = int(np.flatnonzero(ends.low <= 0)[0])
             raise DataError(
                 "The Box-Cox transformation can only be applied to strictly positive data, and column "
                 f"{column} of X has {ends.low[column]}"
             )
-        if sample.n_rows <= SAMPLE:
+        if sample.complete:
             return (sample.X,)
         pilot = sklearn.preprocessing.PowerTransformer(method=self.method, standardize=False).fit(sample.X)
         fixed = spread.count == 0

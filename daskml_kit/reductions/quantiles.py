@@ -143,9 +143,9 @@ def quantiles(
     limit = max(limit, VALUES_A_QUANTILE * len(search.levels))
     if len(search.levels) <= FEW_LEVELS if sampled is None else sampled:
         limit = SAMPLED_LIMIT
-        sample = yield RowSample(SAMPLE)
+        sample = yield RowSample(SAMPLE, n_values=TOTAL_LIMIT)
         whole = [_ordered(here) for here in Brackets(limit=SAMPLE).chunk(Block(sample.X))]
-        if sample.n_rows <= SAMPLE:
+        if sample.complete:
             return np.column_stack([search.values(here) for here in whole])
         asked = [search.about(here) for here in whole]
     guesses = asked is not None
