@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from daskml_kit.compose import ColumnTransformer, TransformedTargetRegressor
+from daskml_kit.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.impute import MissingIndicator, SimpleImputer
@@ -104,6 +104,26 @@ def test_indicators_are_scikit_learns(layout, parameters):
     assert_array_equal(computed(result), computed(expected.transform(plain)))
     assert result.dtype == bool
     assert list(model.get_feature_names_out()) == list(expected.get_feature_names_out())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_columns_are_selected_by_every_type(known):
+    plain = FRAME.assign(
+        size=pd.Categorical(rng.choice(["s", "l"], N_ROWS)),
+        city=rng.choice(["Oslo", "Rome"], N_ROWS),
+        day=pd.date_range("2026-01-01", periods=N_ROWS),
+        zone=pd.date_range("2026-01-01", periods=N_ROWS, tz="Europe/Oslo"),
+        count=pd.array(rng.integers(0, 4, N_ROWS), "Int64"),
+        flag=rng.random(N_ROWS) < 0.5,
+    )
+    frame = dd.from_pandas(plain, npartitions=3)
+    if not known:
+        frame = frame.assign(size=frame["size"].cat.as_unknown())
+    for kind in ("category", "number", "bool", "datetime", "datetimetz", "Int64"):
+        selector = make_column_selector(dtype_include=kind)
+        ours = ColumnTransformer([("chosen", FunctionTransformer(feature_names_out="one-to-one"), selector)])
+        names = [name.removeprefix("chosen__") for name in ours.fit(frame).get_feature_names_out()]
+        assert names == selector(plain) != []
 
 
 TARGETS = {

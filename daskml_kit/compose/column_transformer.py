@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn.compose
+from dask.dataframe.utils import make_meta
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
@@ -251,7 +253,9 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
             return super().fit(X, y, **params)
         self._refuse(params)
         table = prepare(self, X)
-        parts = resolve(self.transformers, self.remainder, like(None, table))
+        # made-up rows have no categories, and a selector of types would miss those columns
+        typed = make_meta(table) if isinstance(table, dd.DataFrame) else like(None, table)
+        parts = resolve(self.transformers, self.remainder, typed)
         needed = _needed(parts, table)
         at = {position: number for number, position in enumerate(needed)}
         direct = [part for part in parts if part.fits and not fits_by_reductions(part.transformer)]
