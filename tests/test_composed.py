@@ -214,3 +214,14 @@ def test_functions_that_are_no_inverse_are_warned_of():
 @parametrize_with_checks([MissingIndicator(), TransformedTargetRegressor()])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+def test_pandas_output_of_dask_input_stays_lazy():
+    frame = dd.from_pandas(FRAME, npartitions=2)
+    columns = ColumnTransformer([("low", MinMaxScaler(), ["a"])], remainder="passthrough")
+    for model in (columns, make_union(MinMaxScaler()), MissingIndicator(), PowerTransformer()):
+        result = model.set_output(transform="pandas").fit_transform(frame)
+        assert isinstance(result, dd.DataFrame)
+        assert list(result.compute().columns) == list(model.get_feature_names_out())
+    with pytest.raises(DataError, match="set_output: expected 'default' where rows are cross-fitted"):
+        TargetEncoder().set_output(transform="pandas").fit_transform(frame, blocks(Y))

@@ -266,34 +266,13 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
             steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
             return self._fit_tables(engine, steps)
 
-    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """Fit all transformers, then transform X.
-
-        Parameters
-        ----------
-        X : Dask DataFrame or array, or anything that scikit-learn takes
-        y : array, Dask array or Series, optional
-        **params
-            For ``fit``.
-
-        Returns
-        -------
-        array, DataFrame or Dask collection
-            See `transform`.
-
-        Raises
-        ------
-        DataError
-            Where a transformer encodes rows differently while it fits, as `TargetEncoder` does.
-        """
-        if is_dask(X):
-            for name, transformer, _ in [*self.transformers, ("remainder", self.remainder, None)]:
-                if isinstance(transformer, TargetEncoder):
-                    raise DataError(
-                        f"transformers: {name!r} (TargetEncoder) encodes the rows it fits by those of other folds, "
-                        "which is not possible here; call its fit_transform on its columns, or fit and transform apart"
-                    )
-        return super().fit_transform(X, y, **params)
+    def _check_fit_transform(self) -> None:
+        for name, transformer, _ in [*self.transformers, ("remainder", self.remainder, None)]:
+            if isinstance(transformer, TargetEncoder):
+                raise DataError(
+                    f"transformers: {name!r} (TargetEncoder) encodes the rows it fits by those of other folds, "
+                    "which is not possible here; call its fit_transform on its columns, or fit and transform apart"
+                )
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, _ = yield from with_head(spec)

@@ -23,7 +23,7 @@ from daskml_kit.reductions.category_targets import CategoryTargets, GroupMoments
 from daskml_kit.reductions.value_counts import Columns, Counts
 from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array
-from daskml_kit.validation import seed_of
+from daskml_kit.validation import like, plain_strings, seed_of
 
 MISSING, MOST_CLASSES = -2, 1000
 
@@ -35,54 +35,16 @@ class Encodings(NamedTuple):
     mean: Array
 
 
-class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # type: ignore[misc]
-    """Encode each category of each column as the mean target of its rows, shrunk towards that of all rows.
+class CrossFittedTransformer(DaskTransformer):
+    """Mixin of an encoder by a target, whose ``fit_transform`` encodes each row by what other folds have taught.
 
-    A fit reads y once, X once to find the categories and once, with y, for sums of each category. `fit_transform` is
-    not ``fit(X, y).transform(X)``: each row is encoded by what the rows of other folds have taught (cross fitting).
-    On Dask input folds are drawn at random within each block. Parameters, attributes and methods are those of
-    `sklearn.preprocessing.TargetEncoder`.
-
-    Parameters
-    ----------
-    categories : "auto" or list of array, default "auto"
-    target_type : {"auto", "continuous", "binary", "multiclass"}, default "auto"
-        Unless "auto", or classes have to be found, y is not read by itself.
-    smooth : "auto" or float, default "auto"
-        Rows that all rows count like; "auto" is by empirical Bayes.
-    cv : int, default 5
-        The number of folds; on Dask input no splitter.
-    shuffle : bool, default True
-        On Dask input always: False is refused there. Deprecated in scikit-learn 1.9.
-    random_state : int, RandomState or None, default None
-        Seed of the folds; None is 0. Deprecated in scikit-learn 1.9.
-
-    Attributes
-    ----------
-    encodings_ : list of array
-        Of each feature, or for many classes of each feature and class.
-    categories_ : list of array
-    target_type_ : str
-    target_mean_ : float or array of shape (n_classes,)
-    classes_ : array of shape (n_classes,) or None
-
-    See Also
-    --------
-    OrdinalEncoder : Encoding without a target.
-
-    References
-    ----------
-    Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes in classification and prediction
-    problems", 2001.
-
-    Examples
-    --------
-    >>> import dask.dataframe as dd
-    >>> import pandas as pd
-    >>> frame = dd.from_pandas(pd.DataFrame({"city": ["Oslo", "Rome", "Oslo", "Rome"]}), npartitions=2)
-    >>> TargetEncoder(smooth=0).fit(frame, da.from_array(np.array([1.5, 3.0, 2.5, 5.0]), chunks=2)).encodings_
-    [array([2., 4.])]
+    Its methods are not those of a class of scikit-learn's, which would put their results in a data frame in memory.
     """
+
+    categories: Any
+    target_type: Any
+    smooth: Any
+    cv: Any
 
     def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
         """Learn the encodings of all rows.
@@ -133,8 +95,11 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
         check_choice("shuffle", getattr(self, "shuffle", True), (True, "deprecated"))
         with fitting(self):
             rows, folds = self._learn(X, y, n_folds=int(self.cv))
-        width = len(folds[0].values) if folds else 0
-        meta = np.empty((0, width))
+        table = plain_strings(X)
+        meta = self.to_sklearn().transform(like(self._example, table))[:0]
+        if not isinstance(meta, np.ndarray):
+            raise DataError(f"set_output: expected 'default' where rows are cross-fitted, got {type(meta).__module__}")
+        width = meta.shape[1]
         return rows.map_blocks(_encoded, folds, chunks=(rows.chunks[0], (width,)), dtype=meta.dtype, meta=meta)
 
     def _learn(self, X: Any, y: Any, n_folds: int) -> tuple[da.Array, list[Encodings]]:
@@ -219,6 +184,56 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
             share = np.where(np.isnan(share), 0.0, share)  # of a category without rows
             values += list((share * part.mean + (1 - share) * mean).T)
         return Encodings(values, mean)
+
+
+class TargetEncoder(CrossFittedTransformer, sklearn.preprocessing.TargetEncoder):  # type: ignore[misc]
+    """Encode each category of each column as the mean target of its rows, shrunk towards that of all rows.
+
+    A fit reads y once, X once to find the categories and once, with y, for sums of each category. `fit_transform` is
+    not ``fit(X, y).transform(X)``: each row is encoded by what the rows of other folds have taught (cross fitting).
+    On Dask input folds are drawn at random within each block. Parameters, attributes and methods are those of
+    `sklearn.preprocessing.TargetEncoder`.
+
+    Parameters
+    ----------
+    categories : "auto" or list of array, default "auto"
+    target_type : {"auto", "continuous", "binary", "multiclass"}, default "auto"
+        Unless "auto", or classes have to be found, y is not read by itself.
+    smooth : "auto" or float, default "auto"
+        Rows that all rows count like; "auto" is by empirical Bayes.
+    cv : int, default 5
+        The number of folds; on Dask input no splitter.
+    shuffle : bool, default True
+        On Dask input always: False is refused there. Deprecated in scikit-learn 1.9.
+    random_state : int, RandomState or None, default None
+        Seed of the folds; None is 0. Deprecated in scikit-learn 1.9.
+
+    Attributes
+    ----------
+    encodings_ : list of array
+        Of each feature, or for many classes of each feature and class.
+    categories_ : list of array
+    target_type_ : str
+    target_mean_ : float or array of shape (n_classes,)
+    classes_ : array of shape (n_classes,) or None
+
+    See Also
+    --------
+    OrdinalEncoder : Encoding without a target.
+
+    References
+    ----------
+    Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes in classification and prediction
+    problems", 2001.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> frame = dd.from_pandas(pd.DataFrame({"city": ["Oslo", "Rome", "Oslo", "Rome"]}), npartitions=2)
+    >>> TargetEncoder(smooth=0).fit(frame, da.from_array(np.array([1.5, 3.0, 2.5, 5.0]), chunks=2)).encodings_
+    [array([2., 4.])]
+    """
 
 
 def _columns(kind: str, labels: Array | None) -> Any:
