@@ -117,7 +117,7 @@ def likeliest(start: Array, fixed: Array, *, signed: bool) -> Fit:
     signed : bool
         See `PowerSums`.
     """
-    center, width, done = start.copy(), np.full(len(start), FIRST), fixed.copy()
+    center, width, done = start.copy(), FIRST * np.maximum(abs(start), 1), fixed.copy()
     nodes = chebpts2(POINTS)
     for _ in range(MOST):
         if done.all():
@@ -127,10 +127,11 @@ def likeliest(start: Array, fixed: Array, *, signed: bool) -> Fit:
         for j in np.flatnonzero(~done):
             best = int(value[:, j].argmax())
             if best in (0, POINTS - 1) or not np.isfinite(value[:, j]).all():
-                center[j], width[j] = points[best, j], 2 * width[j]  # the maximum is elsewhere, or far
+                center[j], width[j] = points[best, j], 4 * width[j]  # the maximum is elsewhere, or far
                 continue
             center[j] += width[j] * _highest(nodes, value[:, j])
-            done[j], width[j] = width[j] <= LAST, LAST
+            last = LAST * max(abs(center[j]), 1)
+            done[j], width[j] = width[j] <= 2 * last, last
     return center
 
 

@@ -24,7 +24,7 @@ class SampledRows(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether these are all rows."""
+        """Return whether these are all rows."""
         return len(self.rank) == self.n_rows
 
 
