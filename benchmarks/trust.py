@@ -101,6 +101,7 @@ LEGAL = {
     ("power", "-1"),
     ("coef0", "-1"),
     ("binarize", "-1"),
+    *product(("threshold", "encoded_missing_value"), ("NaN", "inf", "-1")),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
 }
@@ -131,6 +132,17 @@ SMALL: Mapping[str, dict[str, Any]] = {
 }
 
 
+OTHER_DATA = (
+    "BlockTransformer",
+    "Categorizer",
+    "DummyEncoder",
+    "LabelBinarizer",
+    "LabelEncoder",
+    "MultiLabelBinarizer",
+)
+"""Classes that need a function, or are fitted to data frames or to labels alone."""
+
+
 def in_blocks(values: Any) -> Any:
     return da.from_array(values, chunks=(max(len(values) // 2, 1), *values.shape[1:]))
 
@@ -141,7 +153,7 @@ LAYOUTS: Mapping[str, Callable[[Any], Any]] = {"memory": lambda values: values, 
 def estimators() -> Iterator[tuple[str, type[Any], dict[str, Any]]]:
     """Yield name, class, and arguments of a quick fit."""
     for module in MODULES:
-        for name in module.__all__:
+        for name in sorted(set(module.__all__) - set(OTHER_DATA)):
             kind = getattr(module, name)
             if not inspect.isclass(kind):
                 continue
@@ -189,6 +201,7 @@ def bad_weights() -> Iterator[tuple[str, Any]]:
     yield "words", np.full(N_ROWS, "word")
 
 
+STATELESS = ("too few rows", "NaN of X", "infinity of X", "a word of X")
 UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "PCA": ("y", "sample_weight", "too few rows"),
     "TruncatedSVD": ("y", "sample_weight", "too few rows"),
@@ -208,8 +221,19 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "SpectralClustering": ("y", "sample_weight", "too few rows"),
     "StandardScaler": ("y", "too few rows", "NaN of X"),
     "OneHotEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
+    "OrdinalEncoder": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
+    "TargetEncoder": ("sample_weight", "NaN of X", "infinity of X", "a word of X"),
+    "KBinsDiscretizer": ("y", "too few rows"),
+    "SplineTransformer": ("y", "too few rows"),
+    **dict.fromkeys(
+        ("MaxAbsScaler", "MinMaxScaler", "PowerTransformer", "QuantileTransformer", "RobustScaler"),
+        ("y", "sample_weight", "too few rows", "NaN of X"),
+    ),
+    **dict.fromkeys(("Binarizer", "Normalizer", "PolynomialFeatures"), (*STATELESS, "y", "sample_weight", "no rows")),
+    "FunctionTransformer": (*STATELESS, "y", "sample_weight", "a vector", "a cube", "no columns", "no rows"),
     "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),
     "ALS": ("sample_weight", "infinity of X"),
+    "MissingIndicator": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "MatrixFactorization": ("sample_weight",),
 }
 """What a fit does not look at, or takes."""

@@ -30,6 +30,7 @@ def map_rows(model: Any, method: str, X: Any, meta: Any) -> Any:
     frame, else a Dask array (of CSR blocks where it is sparse). Rows of one dimension are labels or documents.
     """
     name = f"daskml-{method.replace('_', '-')}"
+    meta = _as_csr(meta)
     if isinstance(X, (dd.DataFrame, dd.Series)):
         with as_partitioned():
             if len(cloudpickle.dumps(model)) <= SMALL_MODEL:
@@ -64,14 +65,20 @@ def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any =
     if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
         return meta_.copy()
     try:
-        return transform_rows(model, block) if method == "transform" else getattr(model, method)(block)
+        found = transform_rows(model, block) if method == "transform" else getattr(model, method)(block)
+        return _as_csr(found)
     except ValueError as error:
         number = block_id[0] if block_id else partition_info["number"] if partition_info else None
         raise DataError(f"{error} (in block {number})") from error
+
+
+def _as_csr(rows: Any) -> Any:
+    """Return rows as they are, but those of a sparse matrix of another format as CSR, which Dask can put together."""
+    return rows.tocsr() if is_sparse(rows) and rows.format != "csr" else rows
 
 
 def with_meta(result: Any, meta: Any) -> Any:
     """Say that the blocks are sparse, which Dask forgets on the way from a data frame."""
     if not is_sparse(meta) or not isinstance(result, da.Array):
         return result
-    return da.Array(result.dask, result.name, result.chunks, meta=meta)
+    return da.Array(result.dask, result.name, result.chunks, meta=_as_csr(meta))

@@ -48,7 +48,13 @@ from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.neighbors import NearestCentroid
-from daskml_kit.preprocessing import StandardScaler
+from daskml_kit.preprocessing import (
+    MaxAbsScaler,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 from daskml_kit.reductions import nearest, row_factors
 from daskml_kit.solvers import alternating_updates, subspace
 
@@ -668,6 +674,14 @@ def test_wrong_parameters_are_named(model, message):
     assert not [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
 
 
+TRANSFORMERS = (
+    (MaxAbsScaler(), "scale_"),
+    (RobustScaler(), "center_"),
+    (QuantileTransformer(n_quantiles=50, subsample=1_000), "quantiles_"),
+    (PowerTransformer(), "lambdas_"),
+)
+
+
 @pytest.mark.chaos
 def test_killed_workers_change_no_bits(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
@@ -692,6 +706,9 @@ def test_killed_workers_change_no_bits(monkeypatch):
         fits["RFECV"] = lambda: RFECV(Ridge()).fit(data, data[:, 0] + 0.1 * data[:, 1])
         found = (vectorizer := TfidfVectorizer()).fit_transform(texts)
         rows = vectorizer.transform(texts).compute()
+        for transformer, attribute in TRANSFORMERS:
+            fits[type(transformer).__name__] = lambda transformer=transformer: clone(transformer).fit(data)
+            attributes[type(transformer).__name__] = (attribute,)
         before = {name: run() for name, run in fits.items()}
         victims = client.run(os.getpid)
         os.kill(next(iter(victims.values())), signal.SIGKILL)

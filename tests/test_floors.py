@@ -27,10 +27,10 @@ FLOORS: dict[str, list[list[str]]] = {
         ["base"],
         ["composition"],
         ["preprocessing", "impute", "feature_extraction"],
-        ["compose", "linear_model", "neural_network", "recommendation"],
+        ["linear_model", "neural_network", "recommendation"],
         [
-            *["cluster", "covariance", "decomposition", "discriminant_analysis", "isotonic", "kernel_approximation"],
-            *["mixture", "naive_bayes", "neighbors"],
+            *["cluster", "compose", "covariance", "decomposition", "discriminant_analysis", "isotonic"],
+            *["kernel_approximation", "mixture", "naive_bayes", "neighbors", "pipeline"],
         ],
         ["model_selection"],
         ["wrappers", "feature_selection"],

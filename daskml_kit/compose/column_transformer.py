@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn.compose
+from dask.dataframe.utils import make_meta
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
 
 from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
 from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
@@ -251,7 +253,9 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
             return super().fit(X, y, **params)
         self._refuse(params)
         table = prepare(self, X)
-        parts = resolve(self.transformers, self.remainder, like(None, table))
+        # made-up rows have no categories, and a selector of types would miss those columns
+        typed = make_meta(table) if isinstance(table, dd.DataFrame) else like(None, table)
+        parts = resolve(self.transformers, self.remainder, typed)
         needed = _needed(parts, table)
         at = {position: number for number, position in enumerate(needed)}
         direct = [part for part in parts if part.fits and not fits_by_reductions(part.transformer)]
@@ -261,6 +265,14 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
                 part.transformer.fit(pick(engine.collection(), renumber(part.positions, at)), y)
             steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
             return self._fit_tables(engine, steps)
+
+    def _check_fit_transform(self) -> None:
+        for name, transformer, _ in [*self.transformers, ("remainder", self.remainder, None)]:
+            if isinstance(transformer, TargetEncoder):
+                raise DataError(
+                    f"transformers: {name!r} (TargetEncoder) encodes the rows it fits by those of other folds, "
+                    "which is not possible here; call its fit_transform on its columns, or fit and transform apart"
+                )
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, _ = yield from with_head(spec)

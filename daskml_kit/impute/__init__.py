@@ -1,5 +1,6 @@
 """Filling in of missing values."""
 
+from daskml_kit.impute.missing_indicator import MissingIndicator
 from daskml_kit.impute.simple import SimpleImputer
 
-__all__ = ["SimpleImputer"]
+__all__ = ["MissingIndicator", "SimpleImputer"]

@@ -121,7 +121,7 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
         """Fit scikit-learn's imputer on two rows that have what was learned."""
         imputer = sklearn.impute.SimpleImputer(**self.get_params(deep=False))
         marker: Any = np.array(np.nan if self.missing_values is pd.NA else self.missing_values, object)
-        present = np.full(len(learned.empty), self._present(dtype), object)
+        present = np.full(len(learned.empty), present_value(dtype, self.missing_values), object)
         if self.strategy != "constant":
             present[:] = learned.statistics
         rows = np.empty((2, len(present)), object)
@@ -131,11 +131,18 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
         rows[1] = np.where(learned.partly, marker, rows[0])
         return imputer.fit(rows_like(rows.astype(dtype), head))
 
-    def _present(self, dtype: np.dtype[Any]) -> Any:
-        """Return a value that is not missing, nor a zero that a sparse matrix would not store."""
-        choices = ("a", "b") if dtype.kind == "O" else (1, 2)
-        first = np.array(choices[:1], dtype)
-        return choices[int(missing_mask(first, self.missing_values)[0])]
+
+def present_value(dtype: np.dtype[Any], marker: Any) -> Any:
+    """Return a value that is not missing, nor a zero that a sparse matrix would not store.
+
+    Examples
+    --------
+    >>> present_value(np.dtype(object), "a"), present_value(np.dtype(float), np.nan)
+    ('b', 1)
+    """
+    choices = ("a", "b") if dtype.kind == "O" else (1, 2)
+    first = np.array(choices[:1], dtype)
+    return choices[int(missing_mask(first, marker)[0])]
 
 
 def _learn_mean(spec: DataSpec, marker: Any) -> Learning:

@@ -1,5 +1,6 @@
 """Scaling and encoding of features."""
 
+from daskml_kit.preprocessing.categorical_frames import Categorizer, DummyEncoder
 from daskml_kit.preprocessing.discretizer import KBinsDiscretizer
 from daskml_kit.preprocessing.label import LabelBinarizer, LabelEncoder, MultiLabelBinarizer
 from daskml_kit.preprocessing.one_hot import OneHotEncoder
@@ -22,6 +23,8 @@ from daskml_kit.preprocessing.target_encoder import TargetEncoder
 __all__ = [
     "Binarizer",
     "BlockTransformer",
+    "Categorizer",
+    "DummyEncoder",
     "FunctionTransformer",
     "KBinsDiscretizer",
     "LabelBinarizer",

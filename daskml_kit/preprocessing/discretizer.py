@@ -24,9 +24,9 @@ class KBinsDiscretizer(WeightedTransformer, sklearn.preprocessing.KBinsDiscretiz
     """Cut each feature into bins, and encode them.
 
     One pass draws a sample of rows without replacement, of which the bins are made; with ``subsample=None`` they are
-    made of all rows, exactly: in one pass where they are of equal width, in two up to some ten million rows where they
-    are quantiles. Parameters, attributes and methods are those of `sklearn.preprocessing.KBinsDiscretizer`; data of no
-    more than ``subsample`` rows give its numbers.
+    made of all rows, exactly: in one pass where they are of equal width, in three at most where they are quantiles.
+    Parameters, attributes and methods are those of `sklearn.preprocessing.KBinsDiscretizer`; data of no more than
+    ``subsample`` rows give its numbers.
 
     Parameters
     ----------

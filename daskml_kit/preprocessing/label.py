@@ -202,10 +202,8 @@ class MultiLabelBinarizer(LabelTransformer, sklearn.preprocessing.MultiLabelBina
 
     Examples
     --------
-    >>> import dask.dataframe as dd
-    >>> import pandas as pd
-    >>> films = dd.from_pandas(pd.Series([["drama"], ["crime", "drama"]]), npartitions=2)
-    >>> MultiLabelBinarizer().fit_transform(films).compute()
+    >>> films = np.array([["drama"], ["crime", "drama"]], dtype=object)
+    >>> MultiLabelBinarizer().fit_transform(da.from_array(films, chunks=1)).compute()
     array([[0, 1],
            [1, 1]])
     """

@@ -16,6 +16,7 @@ from daskml_kit.reductions.extremes import Extremes
 from daskml_kit.reductions.frames import rows_like
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.power_sums import PowerSums
+from daskml_kit.reductions.quantiles import TOTAL_LIMIT
 from daskml_kit.reductions.row_sample import RowSample
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
@@ -80,14 +81,14 @@ class PowerTransformer(DaskTransformer, sklearn.preprocessing.PowerTransformer):
     def _learning(self) -> Fit:
         """Return sampled rows, and where these are not all the exponents and the state of a scaler behind them."""
         signed = self.method == "yeo-johnson"
-        sample, spread, ends = yield RowSample(SAMPLE), Moments(), Extremes()
+        sample, spread, ends = yield RowSample(SAMPLE, n_values=TOTAL_LIMIT), Moments(), Extremes()
         if not signed and (ends.low <= 0).any():
             column = int(np.flatnonzero(ends.low <= 0)[0])
             raise DataError(
                 "The Box-Cox transformation can only be applied to strictly positive data, and column "
                 f"{column} of X has {ends.low[column]}"
             )
-        if sample.n_rows <= SAMPLE:
+        if sample.complete:
             return (sample.X,)
         pilot = sklearn.preprocessing.PowerTransformer(method=self.method, standardize=False).fit(sample.X)
         fixed = spread.count == 0
@@ -116,7 +117,7 @@ def likeliest(start: Array, fixed: Array, *, signed: bool) -> Fit:
     signed : bool
         See `PowerSums`.
     """
-    center, width, done = start.copy(), np.full(len(start), FIRST), fixed.copy()
+    center, width, done = start.copy(), FIRST * np.maximum(abs(start), 1), fixed.copy()
     nodes = chebpts2(POINTS)
     for _ in range(MOST):
         if done.all():
@@ -126,10 +127,11 @@ def likeliest(start: Array, fixed: Array, *, signed: bool) -> Fit:
         for j in np.flatnonzero(~done):
             best = int(value[:, j].argmax())
             if best in (0, POINTS - 1) or not np.isfinite(value[:, j]).all():
-                center[j], width[j] = points[best, j], 2 * width[j]  # the maximum is elsewhere, or far
+                center[j], width[j] = points[best, j], 4 * width[j]  # the maximum is elsewhere, or far
                 continue
             center[j] += width[j] * _highest(nodes, value[:, j])
-            done[j], width[j] = width[j] <= LAST, LAST
+            last = LAST * max(abs(center[j]), 1)
+            done[j], width[j] = width[j] <= 2 * last, last
     return center
 
 

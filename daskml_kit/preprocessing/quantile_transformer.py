@@ -75,7 +75,7 @@ class QuantileTransformer(DaskTransformer, sklearn.preprocessing.QuantileTransfo
             asked["quantiles"] = quantiles(np.linspace(0, 1, self.n_quantiles))
         head, found = yield from of_numbers(spec, lockstep(asked))
         sample = found["sample"]
-        sampled = self.subsample is not None or sample.n_rows <= n_rows
+        sampled = self.subsample is not None or sample.complete
         rows = sample.X if sampled else found["quantiles"]
         genuine = sklearn.preprocessing.QuantileTransformer(**self.get_params(deep=False)).fit(rows_like(rows, head))
         if not sampled:

@@ -19,7 +19,7 @@ from daskml_kit.typing import Array
 class RobustScaler(DaskTransformer, sklearn.preprocessing.RobustScaler):  # type: ignore[misc]
     """Subtract each feature's median and divide by the distance of two quantiles.
 
-    The quantiles are exact, and take two passes up to some ten million rows, of columns of few distinct values one: see
+    The quantiles are exact, and take one pass up to some thirty thousand rows, else two or three: see
     `daskml_kit.reductions.quantiles`. Parameters, attributes and methods are those of
     `sklearn.preprocessing.RobustScaler`.
 

@@ -19,7 +19,7 @@ from daskml_kit.solvers.types import DataSpec, Fit
 class SplineTransformer(WeightedTransformer, sklearn.preprocessing.SplineTransformer):  # type: ignore[misc]
     """Make the B-splines of each feature.
 
-    Knots at equal distances take one pass, those at quantiles, which are exact, two up to some ten million rows.
+    Knots at equal distances take one pass, those at quantiles, which are exact, three at most.
     Parameters, attributes and methods are those of `sklearn.preprocessing.SplineTransformer`.
 
     Parameters

@@ -23,7 +23,7 @@ from daskml_kit.reductions.category_targets import CategoryTargets, GroupMoments
 from daskml_kit.reductions.value_counts import Columns, Counts
 from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array
-from daskml_kit.validation import seed_of
+from daskml_kit.validation import like, plain_strings, seed_of
 
 MISSING, MOST_CLASSES = -2, 1000
 
@@ -35,7 +35,158 @@ class Encodings(NamedTuple):
     mean: Array
 
 
-class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # type: ignore[misc]
+class CrossFittedTransformer(DaskTransformer):
+    """Mixin of an encoder by a target, whose ``fit_transform`` encodes each row by what other folds have taught.
+
+    Its methods are not those of a class of scikit-learn's, which would put their results in a data frame in memory.
+    """
+
+    categories: Any
+    target_type: Any
+    smooth: Any
+    cv: Any
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
+        """Learn the encodings of all rows.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : array, Dask array or Series of shape (n_samples,)
+
+        Returns
+        -------
+        TargetEncoder
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where X or y cannot be used; it says why.
+        """
+        if y is None:
+            raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
+        if not is_dask(X):
+            return self._fit_any(X, y, {})
+        with fitting(self):
+            self._learn(X, y, n_folds=1)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Learn the encodings, and encode each row by those of the other folds.
+
+        Parameters
+        ----------
+        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
+        y : array, Dask array or Series of shape (n_samples,)
+        **params
+            For a splitter of data in memory, by scikit-learn's metadata routing.
+
+        Returns
+        -------
+        array or Dask array of shape (n_samples, n_features) or (n_samples, n_features * n_classes)
+            Lazy on Dask input.
+        """
+        if not is_dask(X):
+            return super().fit_transform(X, y, **params)
+        if params:
+            raise TypeError(f"TargetEncoder.fit_transform: {', '.join(params)} not possible on Dask input")
+        check_number("cv", self.cv, low=2, integer=True)
+        check_choice("shuffle", getattr(self, "shuffle", True), (True, "deprecated"))
+        with fitting(self):
+            rows, folds = self._learn(X, y, n_folds=int(self.cv))
+        table = plain_strings(X)
+        meta = self.to_sklearn().transform(like(self._example, table))[:0]
+        if not isinstance(meta, np.ndarray):
+            raise DataError(f"set_output: expected 'default' where rows are cross-fitted, got {type(meta).__module__}")
+        width = meta.shape[1]
+        return rows.map_blocks(_encoded, folds, chunks=(rows.chunks[0], (width,)), dtype=meta.dtype, meta=meta)
+
+    def _learn(self, X: Any, y: Any, n_folds: int) -> tuple[da.Array, list[Encodings]]:
+        """Fit, and return the rows as codes with their folds, and what the other folds teach for each."""
+        if y is None:
+            raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
+        if np.ndim(y) != 1:
+            raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
+        table = prepare(self, X)
+        kind, labels = self._targets(y)
+        codes = {"handle_unknown": "use_encoded_value", "unknown_value": -1, "encoded_missing_value": MISSING}
+        with open_table(table) as engine:
+            source: Any = engine
+            head, (tallies,) = run(source, {None: with_head(spec_of_table(table), Counts())})[None]
+        ordinal = sklearn.preprocessing.OrdinalEncoder
+        encoder = fit_tallies(ordinal, {**codes, "categories": self.categories, "dtype": np.int64}, head, tallies)
+        widths = tuple(map(len, encoder.categories_))
+        state: Any = getattr(self, "random_state", None)
+        seed = 0 if isinstance(state, str) else seed_of(state)
+        rows = map_rows(encoder, "transform", table, np.empty((0, len(widths)), np.int64))
+        chunks = (rows.chunks[0], (len(widths) + 1,))
+        meta = np.empty((0, chunks[1][0]), np.int64)
+        rows = rows.map_blocks(_with_folds, widths, n_folds, seed, chunks=chunks, dtype=meta.dtype, meta=meta)
+        with open_engine(rows, y, many_passes=False) as engine:
+            (found,) = engine.answer(CategoryTargets(widths, n_folds, _columns(kind, labels)))
+        if not np.isfinite(found[-1].mean).all():
+            raise DataError("y: expected finite numbers, got NaN or infinity")
+        folds = [[GroupMoments(*(field[k] for field in part)) for part in found] for k in range(n_folds)]
+        genuine = clone(self.to_sklearn()).set_params(target_type=kind)
+        example = made_up(head, tallies)
+        n_rows = max(example.shape[0], 0 if labels is None else len(labels), 2)
+        at = np.resize(np.arange(example.shape[0]), n_rows)
+        genuine.fit(
+            example.iloc[at] if hasattr(example, "iloc") else example[at],
+            np.linspace(0.5, 1, n_rows) if labels is None else np.resize(labels, n_rows),
+        )
+        whole = self._encodings(reduce(_joined, folds))
+        genuine.encodings_, mean = whole.values, whole.mean
+        genuine.target_mean_ = mean if kind == "multiclass" else mean[0]
+        genuine.set_params(target_type=self.target_type)
+        self._keep(self._learned(genuine, head))
+        others = [[fold for k, fold in enumerate(folds) if k != own] for own in range(n_folds)]
+        return rows, [self._encodings(reduce(_joined, rest)) for rest in others if rest]
+
+    def _targets(self, y: Any) -> tuple[str, Array | None]:
+        """Return the kind of the target, and the sorted labels of classes."""
+        check_choice("target_type", self.target_type, ("auto", "continuous", "binary", "multiclass"))
+        if self.target_type == "continuous":
+            return "continuous", None
+        if not is_dask(y):
+            vector = dd.from_pandas(pd.Series(np.asarray(y)), npartitions=1)
+        else:
+            vector = y if isinstance(y, dd.Series) else dd.from_dask_array(dask_vector(y, "y"))
+        with open_table(vector.to_frame(name="y")) as engine:
+            (found,) = engine.answer(Columns("y", MOST_CLASSES))
+        if found.present[0] < found.n_rows:
+            raise DataError(f"y: expected a value in each row, got {found.n_rows - found.present[0]} that are missing")
+        labels = found.labels
+        if labels is not None and (found.whole or labels.dtype == object):
+            kind = self.target_type if self.target_type != "auto" else "binary" if len(labels) <= 2 else "multiclass"
+            if kind == "binary" and len(labels) > 2:
+                raise DataError(f"y: expected two labels for target_type='binary', got {len(labels)}")
+            own = labels.astype(vector.dtype) if vector.dtype != object and labels.dtype != object else labels
+            return kind, np.asarray(own.tolist()) if own.dtype == object else own
+        if labels is None and (found.whole or self.target_type != "auto"):
+            raise DataError(f"y: expected at most {MOST_CLASSES} labels, got more; give target_type='continuous'")
+        if self.target_type != "auto":
+            raise DataError(f"y: expected labels for target_type={self.target_type!r}, got numbers with fractions")
+        return "continuous", None
+
+    def _encodings(self, moments: list[GroupMoments]) -> Encodings:
+        *features, whole = moments
+        mean, variance = whole.mean[0], whole.squares[0] / whole.count[0]
+        values = []
+        for part in features:
+            count = part.count[:, None]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                if self.smooth == "auto":
+                    share = variance * count / (variance * count + part.squares / count)
+                else:
+                    share = count / (count + self.smooth)
+            share = np.where(np.isnan(share), 0.0, share)  # of a category without rows
+            values += list((share * part.mean + (1 - share) * mean).T)
+        return Encodings(values, mean)
+
+
+class TargetEncoder(CrossFittedTransformer, sklearn.preprocessing.TargetEncoder):  # type: ignore[misc]
     """Encode each category of each column as the mean target of its rows, shrunk towards that of all rows.
 
     A fit reads y once, X once to find the categories and once, with y, for sums of each category. `fit_transform` is
@@ -83,134 +234,6 @@ class TargetEncoder(DaskTransformer, sklearn.preprocessing.TargetEncoder):  # ty
     >>> TargetEncoder(smooth=0).fit(frame, da.from_array(np.array([1.5, 3.0, 2.5, 5.0]), chunks=2)).encodings_
     [array([2., 4.])]
     """
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Learn the encodings of all rows.
-
-        Parameters
-        ----------
-        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
-        y : array, Dask array or Series of shape (n_samples,)
-
-        Returns
-        -------
-        TargetEncoder
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where X or y cannot be used; it says why.
-        """
-        if not is_dask(X):
-            return self._fit_any(X, y, {})
-        with fitting(self):
-            self._learn(X, y, n_folds=1)
-        return self
-
-    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """Learn the encodings, and encode each row by those of the other folds.
-
-        Parameters
-        ----------
-        X : Dask DataFrame or array, or anything that scikit-learn takes, of shape (n_samples, n_features)
-        y : array, Dask array or Series of shape (n_samples,)
-        **params
-            For a splitter of data in memory, by scikit-learn's metadata routing.
-
-        Returns
-        -------
-        array or Dask array of shape (n_samples, n_features) or (n_samples, n_features * n_classes)
-            Lazy on Dask input.
-        """
-        if not is_dask(X):
-            return super().fit_transform(X, y, **params)
-        if params:
-            raise TypeError(f"TargetEncoder.fit_transform: {', '.join(params)} not possible on Dask input")
-        check_number("cv", self.cv, low=2, integer=True)
-        check_choice("shuffle", getattr(self, "shuffle", True), (True, "deprecated"))
-        with fitting(self):
-            rows, folds = self._learn(X, y, n_folds=int(self.cv))
-        width = len(folds[0].values) if folds else 0
-        meta = np.empty((0, width))
-        return rows.map_blocks(_encoded, folds, chunks=(rows.chunks[0], (width,)), dtype=meta.dtype, meta=meta)
-
-    def _learn(self, X: Any, y: Any, n_folds: int) -> tuple[da.Array, list[Encodings]]:
-        """Fit, and return the rows as codes with their folds, and what the other folds teach for each."""
-        if y is None:
-            raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
-        table = prepare(self, X)
-        kind, labels = self._targets(y)
-        codes = {"handle_unknown": "use_encoded_value", "unknown_value": -1, "encoded_missing_value": MISSING}
-        with open_table(table) as engine:
-            source: Any = engine
-            head, (tallies,) = run(source, {None: with_head(spec_of_table(table), Counts())})[None]
-        ordinal = sklearn.preprocessing.OrdinalEncoder
-        encoder = fit_tallies(ordinal, {**codes, "categories": self.categories, "dtype": np.int64}, head, tallies)
-        widths = tuple(map(len, encoder.categories_))
-        state: Any = getattr(self, "random_state", None)
-        seed = 0 if isinstance(state, str) else seed_of(state)
-        rows = map_rows(encoder, "transform", table, np.empty((0, len(widths)), np.int64))
-        chunks = (rows.chunks[0], (len(widths) + 1,))
-        meta = np.empty((0, chunks[1][0]), np.int64)
-        rows = rows.map_blocks(_with_folds, widths, n_folds, seed, chunks=chunks, dtype=meta.dtype, meta=meta)
-        with open_engine(rows, y, many_passes=False) as engine:
-            (found,) = engine.answer(CategoryTargets(widths, n_folds, _columns(kind, labels)))
-        folds = [[GroupMoments(*(field[k] for field in part)) for part in found] for k in range(n_folds)]
-        genuine = clone(self.to_sklearn()).set_params(target_type=kind)
-        example = made_up(head, tallies)
-        n_rows = max(example.shape[0], 0 if labels is None else len(labels), 2)
-        at = np.resize(np.arange(example.shape[0]), n_rows)
-        genuine.fit(
-            example.iloc[at] if hasattr(example, "iloc") else example[at],
-            np.linspace(0.5, 1, n_rows) if labels is None else np.resize(labels, n_rows),
-        )
-        whole = self._encodings(reduce(_joined, folds))
-        genuine.encodings_, mean = whole.values, whole.mean
-        genuine.target_mean_ = mean if kind == "multiclass" else mean[0]
-        genuine.set_params(target_type=self.target_type)
-        self._keep(self._learned(genuine, head))
-        others = [[fold for k, fold in enumerate(folds) if k != own] for own in range(n_folds)]
-        return rows, [self._encodings(reduce(_joined, rest)) for rest in others if rest]
-
-    def _targets(self, y: Any) -> tuple[str, Array | None]:
-        """Return the kind of the target, and the sorted labels of classes."""
-        check_choice("target_type", self.target_type, ("auto", "continuous", "binary", "multiclass"))
-        if self.target_type == "continuous":
-            return "continuous", None
-        if not is_dask(y):
-            vector = dd.from_pandas(pd.Series(np.asarray(y)), npartitions=1)
-        else:
-            vector = y if isinstance(y, dd.Series) else dd.from_dask_array(dask_vector(y, "y"))
-        with open_table(vector.to_frame(name="y")) as engine:
-            (found,) = engine.answer(Columns("y", MOST_CLASSES))
-        labels = found.labels
-        if labels is not None and (found.whole or labels.dtype == object):
-            kind = self.target_type if self.target_type != "auto" else "binary" if len(labels) <= 2 else "multiclass"
-            if kind == "binary" and len(labels) > 2:
-                raise DataError(f"y: expected two labels for target_type='binary', got {len(labels)}")
-            own = labels.astype(vector.dtype) if vector.dtype != object and labels.dtype != object else labels
-            return kind, np.asarray(own.tolist()) if own.dtype == object else own
-        if labels is None and (found.whole or self.target_type != "auto"):
-            raise DataError(f"y: expected at most {MOST_CLASSES} labels, got more; give target_type='continuous'")
-        if self.target_type != "auto":
-            raise DataError(f"y: expected labels for target_type={self.target_type!r}, got numbers with fractions")
-        return "continuous", None
-
-    def _encodings(self, moments: list[GroupMoments]) -> Encodings:
-        *features, whole = moments
-        mean, variance = whole.mean[0], whole.squares[0] / whole.count[0]
-        values = []
-        for part in features:
-            count = part.count[:, None]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                if self.smooth == "auto":
-                    share = variance * count / (variance * count + part.squares / count)
-                else:
-                    share = count / (count + self.smooth)
-            share = np.where(np.isnan(share), 0.0, share)  # of a category without rows
-            values += list((share * part.mean + (1 - share) * mean).T)
-        return Encodings(values, mean)
 
 
 def _columns(kind: str, labels: Array | None) -> Any:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
+
+from daskml_kit.arguments import naming
 from daskml_kit.base import DaskTransformer
+from daskml_kit.data.collections import is_dask
 
 
 class WeightedTransformer(DaskTransformer):
@@ -30,6 +34,9 @@ class WeightedTransformer(DaskTransformer):
             Where a block cannot be used; the message names it.
         """
         self._check_weight(sample_weight)
+        if sample_weight is not None and not is_dask(sample_weight):
+            with naming("sample_weight"):
+                np.asarray(sample_weight, np.float64)
         return self._fit_any(X, y, {"sample_weight": sample_weight})
 
     def _check_weight(self, sample_weight: Any) -> None:

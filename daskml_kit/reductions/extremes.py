@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
@@ -32,6 +33,8 @@ class Extremes(SingleReduction):
     answer_type: ClassVar[type[Range]] = Range
 
     def chunk(self, block: Block) -> Range:
+        if block.weight is not None and not np.isfinite(block.weight).all():
+            raise DataError(f"sample_weight: expected finite numbers, got NaN or infinity in block {block.index}")
         X: Any = block.X if block.weight is None else block.X[block.weight > 0]
         if not X.shape[0]:
             nothing = np.full(X.shape[1], np.nan, X.dtype if X.dtype.kind == "f" else np.float64)

@@ -43,7 +43,8 @@ class PowerSums(SingleReduction):
 
     Examples
     --------
-    >>> PowerSums(np.array([[1.0]]), signed=False).chunk(Block(np.array([[1.0], [3.0]]))).mean
+    >>> asked = PowerSums(np.array([[1.0]]), signed=False)
+    >>> asked.finalize(asked.chunk(Block(np.array([[1.0], [3.0]]))))[0].mean
     array([[1.]])
     """
 
@@ -52,25 +53,33 @@ class PowerSums(SingleReduction):
 
     answer_type: ClassVar[type[PowerMoments]] = PowerMoments
 
-    def chunk(self, block: Block) -> PowerMoments:
+    def chunk(self, block: Block) -> list[Any]:
         columns = [self._column(column, own) for column, own in zip(block.X.T, self.lambdas.T, strict=True)]
         count, logs, mean, squares = zip(*columns, strict=True)
-        return PowerMoments(np.array(count), np.array(logs), np.stack(mean, axis=1), np.stack(squares, axis=1))
+        return [np.stack(count, axis=-1), np.array(logs), np.stack(mean, axis=-1), np.stack(squares, axis=-1)]
 
-    def combine(self, a: PowerMoments, b: PowerMoments) -> PowerMoments:
-        count = a.count + b.count
-        mean, squares = joined((a.count, a.mean, a.squares), (b.count, b.mean, b.squares))
-        return PowerMoments(count, a.logs + b.logs, mean, squares)
+    def combine(self, a: list[Any], b: list[Any]) -> list[Any]:
+        mean, squares = joined((a[0][:, None], *a[2:]), (b[0][:, None], *b[2:]))
+        return [a[0] + b[0], a[1] + b[1], mean, squares]
 
-    def _column(self, column: Array, lambdas: Array) -> tuple[float, float, Array, Array]:
+    def finalize(self, total: list[Any]) -> list[PowerMoments]:
+        count, logs, mean, squares = total
+        groups = []
+        for number, exponents in enumerate((self.lambdas, 2 - self.lambdas)):
+            raw = np.abs(exponents) > SMALL
+            divisor = np.where(raw, exponents, 1.0)
+            own = np.where(count[number] > 0, (mean[number] - raw) / divisor, 0.0)
+            groups.append((count[number], (own, -own)[number], squares[number] / divisor**2))
+        return [PowerMoments(count.sum(axis=0), logs, *joined(*groups))]
+
+    def _column(self, column: Array, lambdas: Array) -> tuple[Array, float, Array, Array]:
+        """Return sums of the values that are not below 0, and of those below, whose powers are of other exponents."""
         x = column[~np.isnan(column)].astype(np.float64)
-        if not self.signed:
-            logs = np.log(x)
-            return len(x), float(logs.sum()), *_moments(logs, lambdas, 1)
         below = x < 0
-        up, down = np.log1p(x[~below]), np.log1p(-x[below])
-        parts = ((len(up), *_moments(up, lambdas, 1)), (len(down), *_moments(down, 2 - lambdas, -1)))
-        return len(x), float(up.sum() - down.sum()), *joined(*parts)
+        up, down = (np.log1p(x[~below]), np.log1p(-x[below])) if self.signed else (np.log(x), x[:0])
+        parts = _moments(up, lambdas), _moments(down, 2 - lambdas)
+        mean, squares = (np.stack(part) for part in zip(*parts, strict=True))
+        return np.array([len(up), len(down)], np.float64), float(up.sum() - down.sum()), mean, squares
 
 
 def joined(a: Any, b: Any) -> tuple[Array, Array]:
@@ -82,25 +91,26 @@ def joined(a: Any, b: Any) -> tuple[Array, Array]:
         return a[1] + apart * share, a[2] + b[2] + apart**2 * a[0] * share
 
 
-def _moments(logs: Array, exponents: Array, sign: int) -> tuple[Array, Array]:
-    """Return mean and squares of the powers of numbers with these logarithms."""
+def _moments(logs: Array, exponents: Array) -> tuple[Array, Array]:
+    """Return mean and squares of the powers of numbers with these logarithms; of small exponents those of (p - 1) / e.
+
+    Otherwise the difference to 1, which small powers would be lost in, is left to the end.
+    """
     mean, squares = np.zeros(len(exponents)), np.zeros(len(exponents))
     if not len(logs):
         return mean, squares
     powers = np.empty_like(logs)
     with np.errstate(all="ignore"):
         for number, exponent in enumerate(exponents):
+            np.multiply(logs, exponent, out=powers)
             if exponent == 0:
                 powers[:] = logs
-            else:
-                np.multiply(logs, exponent, out=powers)
-                if abs(exponent) <= SMALL:
-                    np.expm1(powers, out=powers)
-                else:
-                    np.exp(powers, out=powers)
-                    powers -= 1
+            elif abs(exponent) <= SMALL:
+                np.expm1(powers, out=powers)
                 powers /= exponent
+            else:
+                np.exp(powers, out=powers)
             mean[number] = powers.mean()
             powers -= mean[number]
             squares[number] = powers @ powers
-    return sign * mean, squares
+    return mean, squares

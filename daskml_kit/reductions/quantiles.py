@@ -12,6 +12,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
+from daskml_kit.reductions.row_sample import RowSample
 from daskml_kit.typing import Array
 
 LIMIT = 8192
@@ -23,6 +24,9 @@ MOST_LEFT = 0.95
 """The share of a column's values that a pass may leave in question."""
 FEW = 4
 """Of more brackets than these a column is sorted rather than compared with each end."""
+SAMPLE, SAMPLED_LIMIT, FEW_LEVELS, DEVIATIONS = 2**15, 2**19, 16, 5.0
+"""Rows of a first sample, the distinct values that are held after it, the most levels for which it pays, and the
+standard deviations of a sample's ranks that brackets about them reach."""
 EVERYTHING = np.array([[-np.inf, np.inf]])
 
 
@@ -31,7 +35,7 @@ class BracketSummary(NamedTuple):
 
     ``below`` and ``within`` count, for each bracket, the values under it and in it, and ``n_seen`` all that are not
     missing. The weights of the values up to any point sum to their true number within ``error``; 0 says that every
-    value is here.
+    value is here. Until all blocks are joined values may come in any order, and more than once.
     """
 
     below: Array
@@ -77,12 +81,15 @@ class Brackets(SingleReduction):
         seen = column[~np.isnan(column)]
         below, inside = _split(seen, brackets)
         within = np.array([len(part) for part in inside])
-        values, counts = np.unique(np.concatenate(inside).astype(np.float64, copy=False), return_counts=True)
-        here = BracketSummary(below, within, len(seen), values, counts.astype(np.float64), 0.0)
+        values = np.concatenate(inside).astype(np.float64, copy=False)
+        here = BracketSummary(below, within, len(seen), values, np.ones(len(values)), 0.0)
         return _thin(here, self._room(columns.shape[1]))
 
+    def finalize(self, total: list[BracketSummary]) -> list[list[BracketSummary]]:
+        return [[_ordered(here) for here in total] if self.brackets is None else total]
+
     def _join(self, a: BracketSummary, b: BracketSummary, n_columns: int) -> BracketSummary:
-        values, weights = _merged(np.concatenate([a.values, b.values]), np.concatenate([a.weights, b.weights]))
+        values, weights = np.concatenate([a.values, b.values]), np.concatenate([a.weights, b.weights])
         below, within = a.below + b.below, a.within + b.within
         both = BracketSummary(below, within, a.n_seen + b.n_seen, values, weights, a.error + b.error)
         return _thin(both, self._room(n_columns))
@@ -92,12 +99,13 @@ class Brackets(SingleReduction):
 
 
 def quantiles(
-    levels: Any, *, method: str = "linear", limit: int = LIMIT
-) -> Generator[Reduction, list[BracketSummary], Array]:
+    levels: Any, *, method: str = "linear", limit: int = LIMIT, sampled: bool | None = None
+) -> Generator[Reduction, Any, Array]:
     """Ask for brackets until quantiles of each column are known, and return them; NaN where nothing was seen.
 
-    The first bracket is everything. Each further one is what the summary's error leaves open, a few thousandths of the
-    last: one pass for data of few distinct values, two up to some ten million rows, for hundreds of quantiles one more.
+    The first brackets of a few quantiles are about those of a sample of rows: data of no more rows take one pass, more
+    two or three. Otherwise the first bracket is everything, and data of few distinct values take one pass. Each further
+    bracket is what the summary's error leaves open, a few thousandths of the last.
 
     Parameters
     ----------
@@ -106,7 +114,9 @@ def quantiles(
     method : {"linear", "averaged_inverted_cdf"}, default "linear"
         As in `numpy.quantile`.
     limit : int
-        The most distinct values of a column that are held, where there are few levels.
+        The most distinct values of a column that are held, where there are few levels and no sample.
+    sampled : bool, optional
+        Whether a sample comes first; by default where there are few levels.
 
     Returns
     -------
@@ -119,7 +129,7 @@ def quantiles(
 
     Examples
     --------
-    >>> asking = quantiles([0.25, 0.5])
+    >>> asking = quantiles([0.25, 0.5], sampled=False)
     >>> everything = next(asking)
     >>> try:
     ...     asking.send(everything.chunk(Block(np.array([[4.0], [np.nan], [1.0]]))))
@@ -128,33 +138,40 @@ def quantiles(
     array([[1.75],
            [2.5 ]])
     """
-    levels = np.asarray(levels, np.float64)
-    limit = max(limit, VALUES_A_QUANTILE * len(levels))
-    answer = yield Brackets(limit=limit)
-    found = np.full((len(levels), len(answer)), np.nan)
-    asked = [EVERYTHING] * len(answer)
+    search = _Search(np.asarray(levels, np.float64), method)
+    asked: list[Array] | None = None
+    limit = max(limit, VALUES_A_QUANTILE * len(search.levels))
+    if len(search.levels) <= FEW_LEVELS if sampled is None else sampled:
+        limit = SAMPLED_LIMIT
+        sample = yield RowSample(SAMPLE, n_values=TOTAL_LIMIT)
+        whole = [_ordered(here) for here in Brackets(limit=SAMPLE).chunk(Block(sample.X))]
+        if sample.complete:
+            return np.column_stack([search.values(here) for here in whole])
+        asked = [search.about(here) for here in whole]
+    guesses = asked is not None
+    answer = yield Brackets(asked, limit)
+    asked = asked or [EVERYTHING] * len(answer)
+    found = np.full((len(search.levels), len(answer)), np.nan)
     while True:
         for j, (here, brackets) in enumerate(zip(answer, asked, strict=True)):
             if not len(brackets):
                 continue
-            asked[j] = brackets[:0]
-            if here.n_seen and here.error == 0:
-                found[:, j] = _values(here, levels, method)
-            elif here.n_seen:
-                asked[j] = _narrowed(here, brackets, levels, method)
-                if _held(here, asked[j]) > MOST_LEFT * here.within.sum():
-                    raise DataError(
-                        f"X: {len(levels)} exact quantiles of {len(answer)} columns need more values than "
-                        f"{TOTAL_LIMIT} at once; take fewer quantiles, fewer columns or a sample of rows"
-                    )
+            if guesses and here.n_seen and not search.inside(here):
+                asked[j] = EVERYTHING  # a bad guess
+            elif here.n_seen and here.error:
+                asked[j] = search.narrowed(_ordered(here), brackets)
+            else:
+                asked[j] = brackets[:0]
+                found[:, j] = search.values(here)
         if not any(map(len, asked)):
             return found
+        guesses = False
         answer = yield Brackets(list(asked), limit)
 
 
 def medians(limit: int = LIMIT) -> Generator[Reduction, list[BracketSummary], Array]:
     """Ask for brackets until each column's median is known, and return them; see `quantiles`."""
-    found = yield from quantiles([0.5], limit=limit)
+    found = yield from quantiles([0.5], limit=limit, sampled=False)
     middle: Array = found[0]
     return middle
 
@@ -171,35 +188,104 @@ def _split(seen: Array, brackets: Array) -> tuple[Array, list[Array]]:
     return under, [seen[(seen >= low) & (seen <= high)] for low, high in brackets]
 
 
-def _ranks(levels: Array, n_seen: int, method: str) -> tuple[Array, Array, Array]:
-    """Return the ranks of the two values that each quantile lies between, and its share of the way."""
-    at = (n_seen - 1) * levels if method == "linear" else n_seen * levels - 1
-    lower = np.floor(at)
-    share = at - lower
-    if method != "linear":
-        share = np.where(share == 0, 0.5, 1.0)
-    ends = np.clip(np.stack([lower, lower + 1]), 0, n_seen - 1)
-    return ends[0], ends[1], share
+@dataclass(frozen=True)
+class _Search:
+    """Levels of quantiles, and where their values are in summaries."""
+
+    levels: Array
+    method: str
+
+    def values(self, here: BracketSummary) -> Array:
+        """Return the quantiles of a summary that holds every value; NaN where nothing was seen."""
+        if not here.n_seen:
+            return np.full(len(self.levels), np.nan)
+        if not self.inside(here):
+            raise DataError("X: the data differ from one pass to the next; make them deterministic, or persist them")
+        lower, upper, share = self._places(here)
+        low, high = _at_ranks(here, np.stack([lower, upper]))
+        apart = high - low
+        between = np.where(share < 0.5, low + apart * share, high - apart * (1 - share))  # as NumPy has it
+        values: Array = np.where(low == high, low, np.where(share == 0.5, (low + high) / 2, between))
+        return values
+
+    def inside(self, here: BracketSummary) -> bool:
+        """Return whether all the values that quantiles lie between are in a bracket."""
+        *ends, _ = self._ranks(here.n_seen)
+        past = [rank - here.below[at] for rank, at in zip(ends, self._brackets(here, ends), strict=True)]
+        own = [here.within[at] for at in self._brackets(here, ends)]
+        return all(((p >= 0) & (p < width)).all() for p, width in zip(past, own, strict=True))
+
+    def narrowed(self, here: BracketSummary, brackets: Array) -> Array:
+        """Return the brackets in which the values that quantiles lie between must be.
+
+        Raises
+        ------
+        DataError
+            Where they hold about as much as before.
+        """
+        lower, upper, _ = self._places(here)
+        ends = np.cumsum(here.weights)
+        first = np.searchsorted(ends, lower - here.error, side="right")
+        last = np.searchsorted(ends, upper + here.error + 1, side="right")
+        low = np.where(first > 0, here.values[np.maximum(first - 1, 0)], brackets[0, 0])
+        high = np.where(last < len(ends), here.values[np.minimum(last, len(ends) - 1)], brackets[-1, 1])
+        found = _apart(low, high)
+        if _held(here, found) > MOST_LEFT * here.within.sum():
+            raise DataError(
+                f"X: {len(self.levels)} exact quantiles of each column need more values than {TOTAL_LIMIT:,} at once; "
+                "take fewer quantiles, fewer columns or a sample of rows"
+            )
+        return found
+
+    def about(self, sample: BracketSummary) -> Array:
+        """Return brackets in which the quantiles of all rows are, but for one sample in a million."""
+        if not sample.n_seen:
+            return EVERYTHING
+        n, ends = sample.n_seen, np.cumsum(sample.weights)
+        off = DEVIATIONS * np.sqrt(n * self.levels * (1 - self.levels)) + DEVIATIONS**2
+        first = np.searchsorted(ends, n * self.levels - off, side="right")
+        last = np.searchsorted(ends, n * self.levels + off, side="right")
+        low = np.where(n * self.levels > off, sample.values[np.minimum(first, len(ends) - 1)], -np.inf)
+        high = np.where(last < len(ends), sample.values[np.minimum(last, len(ends) - 1)], np.inf)
+        return _apart(low, high)
+
+    def _ranks(self, n_seen: int) -> tuple[Array, Array, Array]:
+        """Return the ranks of the two values that each quantile lies between, and its share of the way."""
+        at = (n_seen - 1) * self.levels if self.method == "linear" else n_seen * self.levels - 1
+        lower = np.floor(at)
+        share = at - lower
+        if self.method != "linear":
+            share = np.where(share == 0, 0.5, 1.0)
+        ends = np.clip(np.stack([lower, lower + 1]), 0, n_seen - 1)
+        return ends[0], ends[1], share
+
+    def _brackets(self, here: BracketSummary, ranks: Sequence[Array]) -> list[Array]:
+        return [np.maximum(np.searchsorted(here.below, rank, side="right") - 1, 0) for rank in ranks]
+
+    def _places(self, here: BracketSummary) -> tuple[Array, Array, Array]:
+        """Return the same ranks among the values in all brackets."""
+        *ends, share = self._ranks(here.n_seen)
+        before = np.cumsum(here.within) - here.within
+        own = self._brackets(here, ends)
+        lower, upper = (rank - here.below[at] + before[at] for rank, at in zip(ends, own, strict=True))
+        return lower, upper, share
 
 
-def _places(here: BracketSummary, levels: Array, method: str) -> tuple[Array, Array, Array]:
-    """Return the same ranks among the values in all brackets."""
-    *ends, share = _ranks(levels, here.n_seen, method)
-    before = np.cumsum(here.within) - here.within
-    own = [np.maximum(np.searchsorted(here.below, rank, side="right") - 1, 0) for rank in ends]
-    lower, upper = (rank - here.below[at] + before[at] for rank, at in zip(ends, own, strict=True))
-    return lower, upper, share
+def _at_ranks(here: BracketSummary, ranks: Array) -> Array:
+    """Return the values of these ranks."""
+    if len(ranks.T) <= FEW_LEVELS and (here.weights == 1).all():  # a sort would take ten times as long
+        at = ranks.astype(np.intp)
+        return np.partition(here.values, np.unique(at))[at]
+    whole = _ordered(here)
+    return whole.values[np.searchsorted(np.cumsum(whole.weights), ranks, side="right")]
 
 
-def _values(here: BracketSummary, levels: Array, method: str) -> Array:
-    lower, upper, share = _places(here, levels, method)
-    ends = np.cumsum(here.weights)
-    if not len(ends) or lower.min(initial=0) < 0 or upper.max(initial=0) >= ends[-1]:
-        raise DataError("X: the data differ from one pass to the next; make them deterministic, or persist them")
-    low, high = (here.values[np.searchsorted(ends, rank, side="right")] for rank in (lower, upper))
-    apart = high - low
-    between = np.where(share < 0.5, low + apart * share, high - apart * (1 - share))  # as NumPy has it
-    return np.where(low == high, low, np.where(share == 0.5, (low + high) / 2, between))
+def _apart(low: Array, high: Array) -> Array:
+    """Return brackets in order, those that overlap as one."""
+    order = np.argsort(low, kind="stable")
+    low, high = low[order], np.maximum.accumulate(high[order])
+    begins = np.append(True, low[1:] > high[:-1])
+    return np.column_stack([low[begins], high[np.append(np.flatnonzero(begins)[1:] - 1, len(low) - 1)]])
 
 
 def _held(here: BracketSummary, brackets: Array) -> float:
@@ -209,30 +295,28 @@ def _held(here: BracketSummary, brackets: Array) -> float:
     return float((ends[last] - ends[first]).sum())
 
 
-def _narrowed(here: BracketSummary, brackets: Array, levels: Array, method: str) -> Array:
-    """Return the brackets in which the values that quantiles lie between must be."""
-    lower, upper, _ = _places(here, levels, method)
-    ends = np.cumsum(here.weights)
-    first = np.searchsorted(ends, lower - here.error, side="right")
-    last = np.searchsorted(ends, upper + here.error + 1, side="right")
-    low = np.where(first > 0, here.values[np.maximum(first - 1, 0)], brackets[0, 0])
-    high = np.where(last < len(ends), here.values[np.minimum(last, len(ends) - 1)], brackets[-1, 1])
-    order = np.argsort(low, kind="stable")
-    low, high = low[order], np.maximum.accumulate(high[order])
-    begins = np.append(True, low[1:] > high[:-1])
-    return np.column_stack([low[begins], high[np.append(np.flatnonzero(begins)[1:] - 1, len(low) - 1)]])
-
-
-def _merged(values: Array, weights: Array) -> tuple[Array, Array]:
+def _ordered(run: BracketSummary) -> BracketSummary:
     """Return the distinct values in order, with the sums of their weights."""
-    order = np.argsort(values, kind="stable")  # of two sorted runs: linear
-    values = values[order]
-    first = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
-    return values[first], np.add.reduceat(weights[order], first) if len(first) else weights
+    values, weights = run.values, run.weights
+    if (values[1:] > values[:-1]).all():
+        return run
+    if (weights == 1).all():
+        values = np.sort(values)  # faster than an order
+    else:
+        order = np.argsort(values, kind="stable")
+        values, weights = values[order], weights[order]
+    first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    return run._replace(values=values[first], weights=np.add.reduceat(weights, first))
 
 
 def _thin(run: BracketSummary, limit: int) -> BracketSummary:
-    """Keep at most ``limit`` values: the heavy ones, and of the others those at evenly spaced ranks."""
+    """Keep at most ``limit`` values: the heavy ones, and of the others those at evenly spaced ranks.
+
+    Fewer values are left as they come, since sorting them once in the end is faster.
+    """
+    if len(run.values) <= limit:
+        return run
+    run = _ordered(run)
     if len(run.values) <= limit:
         return run
     n_keep = limit // 2

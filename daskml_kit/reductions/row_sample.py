@@ -23,10 +23,15 @@ class SampledRows(NamedTuple):
     weight: Array | None
     n_rows: int
 
+    @property
+    def complete(self) -> bool:
+        """Return whether these are all rows."""
+        return len(self.rank) == self.n_rows
+
 
 @dataclass(frozen=True, eq=False)
 class RowSample(SingleReduction):
-    """A sample of ``n_rows`` rows; all rows, where there are no more.
+    """A sample of ``n_rows`` rows; all rows, where there are no more. Of wide rows fewer, if they hold ``n_values``.
 
     Each row draws a number, by the number of its block and its place there, and those with the smallest are kept: so
     the sample depends on the blocks and the seed alone.
@@ -40,25 +45,29 @@ class RowSample(SingleReduction):
 
     n_rows: int
     seed: int = 0
+    n_values: int | None = None
 
     answer_type: ClassVar[type[SampledRows]] = SampledRows
 
     def chunk(self, block: Block) -> SampledRows:
         rank = np.random.default_rng((self.seed, block.index)).random(block.n_rows)
-        kept = self._kept(rank)
+        kept = self._kept(rank, block.X.shape[1])
         some = rows_of(block, kept)
         return SampledRows(rank[kept], some.X, some.y, some.weight, block.n_rows)
 
     def combine(self, a: SampledRows, b: SampledRows) -> SampledRows:
-        rank, X = np.concatenate([a.rank, b.rank]), join_rows(a.X, b.X)
-        kept = self._kept(rank)
+        rank, n_rows = np.concatenate([a.rank, b.rank]), a.n_rows + b.n_rows
+        kept = self._kept(rank, a.X.shape[1])
+        cut = np.searchsorted(kept, len(a.rank))
+        X = join_rows(a.X[kept[:cut]], b.X[kept[cut:] - len(a.rank)])
         y, weight = (_joined(one, other, kept) for one, other in ((a.y, b.y), (a.weight, b.weight)))
-        return SampledRows(rank[kept], X[kept], y, weight, a.n_rows + b.n_rows)
+        return SampledRows(rank[kept], X, y, weight, n_rows)
 
-    def _kept(self, rank: Array) -> Array:
-        if len(rank) <= self.n_rows:
+    def _kept(self, rank: Array, width: int) -> Array:
+        most = self.n_rows if self.n_values is None else min(self.n_rows, max(self.n_values // width, 1))
+        if len(rank) <= most:
             return np.arange(len(rank))
-        return np.sort(np.argpartition(rank, self.n_rows)[: self.n_rows])
+        return np.flatnonzero(rank < np.partition(rank, most)[most])  # of equal ranks one may go
 
 
 def _joined(one: Array | None, other: Array | None, kept: Array) -> Array | None:

@@ -17,9 +17,11 @@ from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.summary import one_column, sorted_labels
 from daskml_kit.typing import Array
 
+SMALL_RANGE = 2**16
+
 
 class Tally(NamedTuple):
-    """The distinct values of a column, in the order they come, and the rows that have each.
+    """The distinct values of a column, in any order, and the rows that have each.
 
     ``values`` is a Series where the column was one, else an array. None, NaN and pd.NA are three values.
     """
@@ -38,10 +40,25 @@ class Counts(SingleReduction):
         table: Any = block.X
         if len(table.shape) != 2:
             raise DataError(f"Expected 2D array, got {len(table.shape)}D array instead in block {block.index}")
-        return [_tally(_column(table, j), np.ones(table.shape[0], np.int64)) for j in range(table.shape[1])]
+        return [_counted(_column(table, j)) for j in range(table.shape[1])]
 
     def combine(self, a: list[Tally], b: list[Tally]) -> list[Tally]:
         return [_joined(x, y) for x, y in zip(a, b, strict=True)]
+
+
+def _counted(values: Any) -> Tally:
+    """Return the tally of a column; of integers in a small range no table of them is needed."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu" and len(values):
+        numbers = np.asarray(values)
+        numbers = numbers if numbers.itemsize == 8 else numbers.astype(np.int64)  # in which nothing overflows
+        low, high = int(numbers.min()), int(numbers.max())
+        if high - low < SMALL_RANGE:
+            counts = np.bincount((numbers - low).astype(np.intp, copy=False))
+            there = np.flatnonzero(counts)
+            distinct: Any = (there.astype(numbers.dtype) + low).astype(values.dtype)
+            distinct = pd.Series(distinct, name=values.name) if hasattr(values, "iloc") else distinct
+            return Tally(distinct, counts[there].astype(np.int64))
+    return _tally(values, np.ones(len(values), np.int64))
 
 
 def _tally(values: Any, weight: Array) -> Tally:

@@ -24,6 +24,7 @@ from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import Ridge
 from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.reductions import quantiles
 
 theirs = sklearn.preprocessing
 rng = np.random.default_rng(0)
@@ -94,7 +95,7 @@ TABLE = {
         "SplineTransformer", {"knots": "quantile", "sparse_output": True, "extrapolation": "linear"}, missing=False
     ),
 }
-if sklearn.__version__ < "1.9":  # which has no handle_missing
+if "handle_missing" not in theirs.SplineTransformer().get_params():  # before scikit-learn 1.9
     TABLE["SplineTransformer"] = Row("SplineTransformer", {}, missing=False, weighted=True)
 ROWS = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 
@@ -126,7 +127,8 @@ def assert_same(model, expected, row, data, plain, rtol=1e-7):
     result, wanted = model.transform(data), expected.transform(plain)
     if isinstance(result, da.Array):
         assert result.dtype == wanted.dtype
-        assert type(result.compute()) is type(wanted)
+        found = result.compute()
+        assert type(found) is type(wanted) or found.format == "csr"
     assert_allclose(dense(result), dense(wanted), rtol=rtol, atol=rtol)
     if row.inverse and hasattr(expected, "inverse_transform") and not sp.issparse(plain):
         assert_allclose(
@@ -317,3 +319,25 @@ def test_weights_that_cannot_be_used_are_refused():
             model.fit(blocks(X), sample_weight=WEIGHT)
     with pytest.raises(TypeError, match="sample_weight not possible on Dask input"):
         ours.RobustScaler().fit(blocks(X), sample_weight=WEIGHT)
+
+
+def test_exact_quantiles_of_more_rows_than_a_sample_holds(monkeypatch):
+    monkeypatch.setattr(quantiles, "SAMPLE", 300)
+    monkeypatch.setattr(quantiles, "SAMPLED_LIMIT", 1024)
+    draw = np.random.default_rng(0)
+    rows = np.column_stack([draw.normal(size=20_000), np.round(draw.normal(size=20_000), 1), np.full(20_000, 7.0)])
+    rows[:9_000, 1] = -50.0  # in order: blocks are not alike
+    rows[draw.random(20_000) < 0.5, 2] = np.nan
+    data, passes = blocks(rows, (2_000, 0, 8_000, 10_000)), []
+    with watching(lambda profile: passes.append(profile.passes)):
+        model = ours.RobustScaler(quantile_range=(10, 99)).fit(data)
+    expected = theirs.RobustScaler(quantile_range=(10, 99)).fit(rows)
+    assert_allclose(model.center_, expected.center_, rtol=1e-12)
+    assert_allclose(model.scale_, expected.scale_, rtol=1e-12)
+    assert 2 <= max(passes) <= 4
+    monkeypatch.setattr(quantiles, "DEVIATIONS", 0.01)  # brackets that miss
+    assert_allclose(ours.RobustScaler(quantile_range=(10, 99)).fit(data).scale_, expected.scale_, rtol=1e-12)
+    monkeypatch.setattr(quantiles, "TOTAL_LIMIT", 900)
+    monkeypatch.setattr(quantiles, "LEAST_LIMIT", 300)
+    with pytest.raises(DataError, match="1000 exact quantiles of each column need more values"):
+        ours.QuantileTransformer(subsample=None).fit(data)
