@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
 
 from daskml_kit.base import DaskTransformer, with_head
-from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, to_sklearn
+from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -64,7 +64,7 @@ class FeatureUnion(DaskTransformer, sklearn.pipeline.FeatureUnion):  # type: ign
         sklearn.pipeline.FeatureUnion
             Fitted where this one is.
         """
-        parts = [(name, part if isinstance(part, str) else to_sklearn(part)) for name, part in self.transformer_list]
+        parts = [(name, part if isinstance(part, str) else without_dask(part)) for name, part in self.transformer_list]
         twin = sklearn.pipeline.FeatureUnion(**{**self.get_params(deep=False), "transformer_list": parts})
         own = {name: value for name, value in vars(clone(self)).items() if name not in self.get_params(deep=False)}
         vars(twin).update(own)  # what set_output has said

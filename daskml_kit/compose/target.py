@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.base import DaskEstimator, fitting, restored, spec_of_table, with_head
 from daskml_kit.blockwise import map_rows
-from daskml_kit.composition import fit_steps, fits_by_reductions, to_sklearn
+from daskml_kit.composition import fit_steps, fits_by_reductions, without_dask
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
@@ -126,13 +126,13 @@ class TransformedTargetRegressor(DaskEstimator, sklearn.compose.TransformedTarge
         if not hasattr(self, "regressor_"):
             return sklearn.compose.TransformedTargetRegressor(**self._plain())
         twin = sklearn.compose.TransformedTargetRegressor(**self._plain())
-        fitted = {"regressor_": to_sklearn(self.regressor_), "transformer_": to_sklearn(self.transformer_)}
+        fitted = {"regressor_": without_dask(self.regressor_), "transformer_": without_dask(self.transformer_)}
         known = self.get_params(deep=False)
         vars(twin).update({**{n: v for n, v in vars(self).items() if n not in known}, **fitted})
         return twin
 
     def _plain(self) -> dict[str, Any]:
-        return {name: to_sklearn(value) for name, value in self.get_params(deep=False).items()}
+        return {name: without_dask(value) for name, value in self.get_params(deep=False).items()}
 
     def _twin(self, regressor: Any, y: Any) -> Any:
         """Return scikit-learn's estimator around a fitted regressor, as if it had fitted it to targets like ``y``."""
@@ -157,7 +157,7 @@ class TransformedTargetRegressor(DaskEstimator, sklearn.compose.TransformedTarge
             spec = spec_of_table(table)
             found = run(source, {"head": with_head(spec), "fit": fit_steps(transformer, spec)})
         fitted, (rows, _) = found["fit"], found["head"]
-        twin = to_sklearn(fitted)
+        twin = without_dask(fitted)
         if self.check_inverse and not np.allclose(rows, twin.inverse_transform(twin.transform(rows))):
             warnings.warn(
                 "The provided functions or transformer are not strictly inverse of each other. If you are sure you "
@@ -172,5 +172,5 @@ def _mapped(transformer: Any, method: str, y: Any) -> Any:
     """Return targets transformed lazily, of as many dimensions as they were."""
     rows = y if y.ndim == 2 else y[:, None]
     meta = np.empty((0, rows.shape[1]), np.float64)
-    found = map_rows(to_sklearn(transformer), method, rows, meta)
+    found = map_rows(without_dask(transformer), method, rows, meta)
     return found if y.ndim == 2 else found[:, 0]
