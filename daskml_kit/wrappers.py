@@ -23,7 +23,7 @@ from daskml_kit.engines.chain import chain
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethods, refit_on_all, score_joined, score_on
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
-from daskml_kit.model_selection.splits.folds import compute_tasks
+from daskml_kit.model_selection.splits.folds import labels_of
 from daskml_kit.model_selection.splits.shuffle_split import train_test_split
 from daskml_kit.validation import plain_strings
 
@@ -360,22 +360,6 @@ class Incremental(ParallelPostFit):
     def _order(self, n_blocks: int, epochs: int, draw: np.random.RandomState) -> Iterator[int]:
         for _ in range(epochs):
             yield from draw.permutation(n_blocks) if self.shuffle_blocks else range(n_blocks)
-
-
-def labels_of(y: Any) -> Any:
-    """Return the distinct labels, sorted.
-
-    Examples
-    --------
-    >>> labels_of(np.array(["b", "a", "b"])).tolist()
-    ['a', 'b']
-    """
-    if y is None:
-        raise ValueError("y: expected the labels of a classifier, got None")
-    if not is_dask(y):
-        return np.unique(y)
-    (column,) = align_rows({"y": y}).columns
-    return np.unique(np.concatenate(compute_tasks([dask.delayed(np.unique)(block) for block in column.blocks])))
 
 
 def train_on_block(model: Any, parts: Mapping[str, Any], params: Mapping[str, Any]) -> Any:

@@ -18,10 +18,11 @@ from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, join
 from daskml_kit.model_selection.search.slivers import fit_on_dask, is_of
 from daskml_kit.model_selection.search.task_search import is_distributed
+from daskml_kit.model_selection.splits.folds import labels_of
 from daskml_kit.model_selection.splits.shuffle_split import train_test_split
 from daskml_kit.reductions.summary import position_of
 from daskml_kit.typing import Array, Labels
-from daskml_kit.wrappers import ParallelPostFit, labels_of
+from daskml_kit.wrappers import ParallelPostFit
 
 
 class EarlyStopping(ParallelPostFit):

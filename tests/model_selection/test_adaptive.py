@@ -96,6 +96,13 @@ def test_every_kind_of_data(threads, kind, name):
     assert_array_equal(np.asarray(predicted), search.best_estimator_.predict(dask.compute(X)[0]))
 
 
+def test_classes_are_found_where_they_are_not_given(threads):
+    for X, y in (data(), lazily(*data())):
+        assert scores(SEARCHES["incremental"]().fit(X, y)) == scores(
+            SEARCHES["incremental"]().fit(X, y, classes=[0, 1])
+        )
+
+
 @pytest.mark.parametrize("name", SEARCHES)
 def test_attributes_agree_with_each_other(threads, name):
     search = SEARCHES[name]().fit(*lazily(*data()), classes=[0, 1])
@@ -304,8 +311,6 @@ def test_what_cannot_be_searched_is_said(threads):
         IncrementalSearchCV(LinearRegression(), {"fit_intercept": [True]}, 1).fit(X, y)
     with pytest.raises(ValueError, match="sample_weight: not supported"):
         SEARCHES["incremental"]().fit(X, y, sample_weight=np.ones(ROWS))
-    with pytest.raises(ValueError, match="classes must be passed"):
-        SEARCHES["incremental"]().fit(X, y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         SEARCHES["incremental"]().fit(X, y[:-1], classes=[0, 1])
     with pytest.raises(NotFittedError):

@@ -8,12 +8,13 @@ import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass
+from inspect import signature
 from typing import Any, Self
 
 import dask
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import get_tags
@@ -32,6 +33,7 @@ from daskml_kit.model_selection.search.cv_results import parameter_columns, warn
 from daskml_kit.model_selection.search.progress import FitProgress, notify
 from daskml_kit.model_selection.search.scoring import check_error_score
 from daskml_kit.model_selection.splits.base import seed_of
+from daskml_kit.model_selection.splits.folds import labels_of
 from daskml_kit.workers.connection import released_task_thread, telling_lost_scheduler
 
 SEEDS = 2**32
@@ -78,7 +80,8 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
             Target.
         **fit_params : dict
-            For each call of ``partial_fit``, the same: ``classes`` for one, which classifiers need.
+            For each call of ``partial_fit``, the same. ``classes``, which classifiers need, are found by a pass over y
+            where they are not given.
 
         Returns
         -------
@@ -170,7 +173,8 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         candidates, self.scorer_ = self._plan(seed), scorer_for(self.estimator, self.scoring)
         log, on_dask = ProgressLogger(share, self.prefix), is_dask(X) or is_dask(y)
         with telling_lost_scheduler(), released_task_thread(on_dask), printed_log(bool(self.verbose)):
-            spec = TrainingSpec(self.estimator, dask.compute(fit_params)[0], self.scorer_, self.error_score)
+            params = {**dask.compute(fit_params)[0], **_missing_classes(self.estimator, y, fit_params)}
+            spec = TrainingSpec(self.estimator, params, self.scorer_, self.error_score)
             split = hold_out(X, y, self.test_size, seed)
             with closing(open_model_pool(spec, candidates, split, on_dask)) as pool:
                 return self._search(candidates, pool, log)
@@ -229,6 +233,13 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         calls = [int(records[-1]["partial_fit_calls"]) for records in self.model_history_.values()]
         return {"partial_fit_calls": sum(calls), "n_models": len(calls), "max_iter": max(calls)}
+
+
+def _missing_classes(estimator: Any, y: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the classes that ``partial_fit`` of a classifier needs and that were not given."""
+    if y is None or "classes" in given or not is_classifier(estimator):
+        return {}
+    return {"classes": labels_of(y)} if "classes" in signature(estimator.partial_fit).parameters else {}
 
 
 @dataclass(eq=False, repr=False)

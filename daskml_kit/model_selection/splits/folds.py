@@ -405,3 +405,19 @@ def _train_test(split: Split, columns: Sequence[Column], ids: Sequence[Delayed],
 def _blocks(ids: da.Array) -> list[Delayed]:
     # optimized, a block of ids would hide the labels it reads, and whoever takes their rows would read them again
     return list(ids.to_delayed(optimize_graph=False))
+
+
+def labels_of(y: Any) -> Any:
+    """Return the distinct labels, sorted.
+
+    Examples
+    --------
+    >>> labels_of(np.array(["b", "a", "b"])).tolist()
+    ['a', 'b']
+    """
+    if y is None:
+        raise ValueError("y: expected the labels of a classifier, got None")
+    if not is_dask(y):
+        return np.unique(y)
+    (column,) = align_rows({"y": y}).columns
+    return np.unique(np.concatenate(compute_tasks([dask.delayed(np.unique)(block) for block in column.blocks])))
