@@ -249,6 +249,31 @@ class DaskEstimator:
         return map_rows(twin, method, X, meta)
 
 
+class UnsupervisedEstimator(DaskEstimator):
+    """Mixin, before a scikit-learn class, of estimators that learn from rows alone: without targets or weights."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
+        """Fit the estimator to the rows of X.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or, where scikit-learn takes one, sparse matrix, of
+            shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        return self._fit_blocks(X)
+
+
 class DaskTransformer(DaskEstimator):
     """Mixin, before a scikit-learn transformer, that gives its methods Dask input: frames or arrays of any type.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -10,7 +10,7 @@ import sklearn.covariance
 from sklearn.covariance import shrunk_covariance
 
 from daskml_kit.arguments import check_number, check_share
-from daskml_kit.base import DaskEstimator, lazily
+from daskml_kit.base import UnsupervisedEstimator, lazily
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.numerics.shrinkage import ledoit_wolf, oracle_approximating
@@ -20,7 +20,7 @@ from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 
 
-class CovarianceEstimator(DaskEstimator):
+class CovarianceEstimator(UnsupervisedEstimator):
     """Base of estimators of a covariance matrix: the products of all rows in one pass."""
 
     _score_is = "mean"
@@ -29,26 +29,6 @@ class CovarianceEstimator(DaskEstimator):
     _learns_shrinkage: ClassVar[bool] = False
 
     mahalanobis = lazily("mahalanobis", "squared Mahalanobis distances of the rows")
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Estimate mean and covariance matrix of the rows of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array or pandas DataFrame of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        estimator
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        """
-        return self._fit_blocks(X)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         own: Any = self

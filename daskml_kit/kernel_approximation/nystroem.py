@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import sklearn.kernel_approximation
@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 from sklearn.utils.random import sample_without_replacement
 
 from daskml_kit.arguments import check_choice, check_mapping, check_number, random_state_of
-from daskml_kit.base import DaskEstimator, genuine_class, numbers
+from daskml_kit.base import UnsupervisedEstimator, genuine_class, numbers
 from daskml_kit.reductions.picked_rows import BlockLengths, rows_at
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
@@ -20,7 +20,7 @@ MOST_PERMUTED = 2**24
 """Rows of which a permutation is drawn, as scikit-learn does; of more, only the rows that are wanted are drawn."""
 
 
-class Nystroem(DaskEstimator, sklearn.kernel_approximation.Nystroem):  # type: ignore[misc]
+class Nystroem(UnsupervisedEstimator, sklearn.kernel_approximation.Nystroem):  # type: ignore[misc]
     r"""Features :math:`K_{qq}^{-1/2} k(x)` from the kernel between a row and q rows of the data, whose inner products
     approximate the kernel.
 
@@ -66,26 +66,6 @@ class Nystroem(DaskEstimator, sklearn.kernel_approximation.Nystroem):  # type: i
     >>> Nystroem(n_components=10, random_state=0).fit_transform(X)
     dask.array<_call, shape=(100, 10), dtype=float64, chunksize=(50, 10), chunktype=numpy.ndarray>
     """
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Draw rows, and compute the kernel between them.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        Nystroem
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        """
-        return self._fit_blocks(X)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         lengths: dict[int, int] = yield numbers(spec, BlockLengths())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
-from daskml_kit.base import DaskEstimator, genuine_class
+from daskml_kit.base import UnsupervisedEstimator, genuine_class
 from daskml_kit.numerics.gaussian_components import KINDS, MixtureSums, precisions_of
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.moments import Moments
@@ -35,7 +35,7 @@ class RowSpread(NamedTuple):
     squares: Array
 
 
-class MixtureModel(DaskEstimator):
+class MixtureModel(UnsupervisedEstimator):
     """Mixture of normal distributions, fitted by expectation-maximization, a pass an iteration."""
 
     _score_is = "mean"
@@ -44,28 +44,6 @@ class MixtureModel(DaskEstimator):
     """Kinds of covariances that need the products of all rows."""
     _entropies: ClassVar[bool] = False
     """Whether the lower bound needs the entropies of responsibilities."""
-
-    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
-        """Fit the mixture to the rows of X.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, NumPy array or pandas DataFrame of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        estimator
-            Itself.
-
-        Raises
-        ------
-        DataError
-            Where the data cannot be used; it names the argument and the block.
-        ValueError
-            Where a component has no variance left.
-        """
-        return self._fit_blocks(X)
 
     def _given(self, d: int) -> dict[str, Array]:
         """Return the parameters that are arrays, checked; those that are None are left out."""

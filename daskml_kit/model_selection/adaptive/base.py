@@ -32,7 +32,7 @@ from daskml_kit.model_selection.search.best_estimator import BestEstimatorMethod
 from daskml_kit.model_selection.search.cv_results import parameter_columns, warn_failures
 from daskml_kit.model_selection.search.progress import FitProgress, notify
 from daskml_kit.model_selection.search.scoring import check_error_score
-from daskml_kit.model_selection.splits.base import seed_of
+from daskml_kit.model_selection.splits.base import drawn_seed
 from daskml_kit.model_selection.splits.folds import labels_of
 from daskml_kit.workers.connection import released_task_thread, telling_lost_scheduler
 
@@ -368,7 +368,7 @@ def integer_seed(random_state: Any) -> int:
     if isinstance(random_state, (int, np.integer)):
         check_number("random_state", random_state, low=0, high=SEEDS - 1, integer=True)
         return int(random_state)
-    return seed_of(random_state) % SEEDS
+    return drawn_seed(random_state) % SEEDS
 
 
 def check_estimator(estimator: Any) -> None:

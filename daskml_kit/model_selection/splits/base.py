@@ -131,7 +131,7 @@ def legacy_random_state(random_state: Any) -> Any:
     return np.random.RandomState(random_state.bit_generator) if is_generator else random_state
 
 
-def seed_of(random_state: Any) -> int:
+def drawn_seed(random_state: Any) -> int:
     """Return one integer drawn from a seed, RandomState, Generator or None."""
     return int(random_state_of(legacy_random_state(random_state)).randint(np.iinfo(np.int64).max, dtype=np.int64))
 

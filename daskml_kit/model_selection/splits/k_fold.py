@@ -16,9 +16,9 @@ from daskml_kit.model_selection.splits.base import (
     check_class_counts,
     check_n_rows,
     column_of,
+    drawn_seed,
     folds_in_memory,
     k_fold_splits,
-    seed_of,
     warn_of_groups,
 )
 from daskml_kit.model_selection.splits.folds import Folds, IdColumn, RowAssignment, Split, assign_rows, fold_sizes
@@ -40,7 +40,7 @@ class KFoldSplitter(Splitter):
         check_n_rows(rows, n_splits)
         assign, seeds = self._assigner(rows, n_splits), list[Seed]([None])
         if n_repeats is not None or own.shuffle:
-            seed = seed_of(own.random_state)
+            seed = drawn_seed(own.random_state)
             seeds = [(seed, repeat) for repeat in range(n_repeats or 1)]
         return Folds.of_columns(map(assign, seeds), k_fold_splits(n_splits, len(seeds)))
 

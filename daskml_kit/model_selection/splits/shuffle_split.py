@@ -20,8 +20,8 @@ from daskml_kit.model_selection.splits.base import (
     Splitter,
     check_not_names,
     column_of,
+    drawn_seed,
     legacy_random_state,
-    seed_of,
     warn_of_groups,
 )
 from daskml_kit.model_selection.splits.folds import Folds, IdColumn, RowAssignment, assign_blocks, assign_rows
@@ -153,7 +153,7 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
     def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
-        seed, numbers = seed_of(self.random_state), range(self.n_splits)
+        seed, numbers = drawn_seed(self.random_state), range(self.n_splits)
         if self.blockwise:
             return Folds.of_columns(assign_within_blocks(rows.lengths, sizes, seed, number) for number in numbers)
         return Folds.of_columns(
@@ -228,7 +228,7 @@ class GroupShuffleSplit(Splitter, sklearn.model_selection.GroupShuffleSplit):  #
     def _folds(self, rows: Rows) -> Folds:
         groups = column_of(rows, "groups")
         counted = count_groups(groups, rows.lengths)
-        n_groups, seed = len(counted.groups), seed_of(self.random_state)
+        n_groups, seed = len(counted.groups), drawn_seed(self.random_state)
         sizes = split_sizes(n_groups, self.test_size, self.train_size, 0.2, "groups")
         columns = []
         for number in range(self.n_splits):
@@ -257,7 +257,7 @@ def stratified(counted: ClassCounts, sizes: SplitSizes, n_splits: int, random_st
             raise DataError(
                 f"The {part}_size = {size} should be greater or equal to the number of classes = {len(counted.classes)}"
             )
-    seed = seed_of(random_state)
+    seed = drawn_seed(random_state)
     return Folds.of_columns(
         assign_classes(counted, class_sizes(counted.counts, sizes, (seed, i)), (seed, i)) for i in range(n_splits)
     )
