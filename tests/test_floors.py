@@ -23,7 +23,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["data", "workers"],
         ["engines"],
         ["validation", "blockwise", "partition", "datasets", "parameter_server"],
-        ["metrics"],
+        ["metrics", "stat"],
         ["base"],
         ["composition"],
         ["preprocessing", "impute", "feature_extraction"],

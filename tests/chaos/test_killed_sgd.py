@@ -16,7 +16,6 @@ from numpy.testing import assert_array_equal
 from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import SGDClassifier
 from daskml_kit.parameter_server import History, Synchronous
-from daskml_kit.parameter_server.training.worker_loop import carry_out
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def kill_when_training(client, victim, killed):
     pids = client.run(os.getpid)
     address = sorted(pids)[victim]
     late = time.monotonic() + 120
-    while not any(str(key).startswith(carry_out.__name__) for keys in client.processing().values() for key in keys):
+    while not any(str(key).startswith("daskml-carry-out") for keys in client.processing().values() for key in keys):
         if time.monotonic() > late:
             return
         time.sleep(0.01)
