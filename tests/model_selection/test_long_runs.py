@@ -126,7 +126,7 @@ def test_our_estimators_in_turn_resume(tmp_path, monkeypatch):
     X, y = make(lazy=True)
     fitted = []
     monkeypatch.setattr(Ridge, "fit", lambda self, *data, fit=Ridge.fit: fitted.append(self.alpha) or fit(self, *data))
-    search = GridSearchCV(Ridge(), {"alpha": ALPHAS}, cv=3, scoring="explained_variance", refit=False)
+    search = GridSearchCV(Ridge(), {"alpha": ALPHAS}, cv=3, scoring="neg_median_absolute_error", refit=False)
     full = search.fit(X, y, checkpoint=tmp_path)
     assert not full.plan_.fused
     (tmp_path / "fits.jsonl").write_text("\n".join(lines(tmp_path)[:6]) + "\n")

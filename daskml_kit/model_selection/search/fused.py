@@ -30,7 +30,7 @@ from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
 from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of, weight_name
 from daskml_kit.model_selection.search.scoring import fused_scorer
-from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
@@ -167,8 +167,8 @@ class CandidateFits:
         for first in range(0, len(candidates), CANDIDATES_AT_ONCE):
             some = dict(islice(candidates.items(), first, first + CANDIDATES_AT_ONCE))
             starts: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
-            if last_step(self.estimator).starts_from_whole:
-                whole |= self._fit({c: (params, None, starts[c]) for c, params in some.items()})
+            helps = decide_by_kind(some.values(), self._starts_from_whole)
+            whole |= self._fit({c: (some[c], None, starts[c]) for c, so in zip(some, helps, strict=True) if so})
             fitted |= self._fit(
                 {
                     (c, s): (params, subset, dict(starts[c]))
@@ -178,6 +178,9 @@ class CandidateFits:
                 }
             )
         return whole, fitted
+
+    def _starts_from_whole(self, params: Mapping[str, Any]) -> bool:
+        return bool(last_step(with_params(self.estimator, params)).starts_from_whole)
 
     def _fit(
         self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
