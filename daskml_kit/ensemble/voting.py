@@ -83,7 +83,7 @@ class VotingClassifier(Voting, sklearn.ensemble.VotingClassifier):  # type: igno
     >>> X = da.random.default_rng(0).normal(size=(900, 2), chunks=(300, 2))
     >>> model = VotingClassifier([("bayes", GaussianNB()), ("logistic", LogisticRegression())], voting="soft")
     >>> model.fit(X, X[:, 0] > 0).predict(X)
-    dask.array<_call, shape=(900,), dtype=bool, chunksize=(300,), chunktype=numpy.ndarray>
+    dask.array<daskml-predict, shape=(900,), dtype=bool, chunksize=(300,), chunktype=numpy.ndarray>
     """
 
     voting: str

@@ -64,7 +64,7 @@ class Nystroem(UnsupervisedEstimator, sklearn.kernel_approximation.Nystroem):  #
     >>> import dask.array as da
     >>> X = da.random.default_rng(0).normal(size=(100, 3), chunks=(50, 3))
     >>> Nystroem(n_components=10, random_state=0).fit_transform(X)
-    dask.array<_call, shape=(100, 10), dtype=float64, chunksize=(50, 10), chunktype=numpy.ndarray>
+    dask.array<daskml-transform, shape=(100, 10), dtype=float64, chunksize=(50, 10), chunktype=numpy.ndarray>
     """
 
     def _fit_steps(self, spec: DataSpec) -> Fit:

@@ -50,7 +50,7 @@ class RBFSampler(DaskEstimator, sklearn.kernel_approximation.RBFSampler):  # typ
     >>> X = da.random.default_rng(0).normal(size=(100, 3), chunks=(50, 3))
     >>> features = RBFSampler(n_components=500, random_state=0).fit_transform(X)
     >>> features
-    dask.array<_call, shape=(100, 500), dtype=float64, chunksize=(50, 500), chunktype=numpy.ndarray>
+    dask.array<daskml-transform, shape=(100, 500), dtype=float64, chunksize=(50, 500), chunktype=numpy.ndarray>
     """
 
     many_passes = False
