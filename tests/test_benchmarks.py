@@ -62,6 +62,8 @@ WORKS = {
 LIKE_ANOTHER = {
     "calls",
     "keyed",
+    "languages",
+    "languages-l1",
     "loop",
     "many",
     "ridge-search",

@@ -137,7 +137,7 @@ class Copies(SGDClassifier):
 @pytest.mark.chaos
 def test_on_a_cluster_workers_get_a_model_once_and_may_die():
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        data = da.random.default_rng(0).normal(size=(40_000, 3), chunks=(1_000, 3))
+        data = da.random.default_rng(0).normal(size=(40_000, 3), chunks=(BLOCK, 3))
         labels = (data[:, 0] > 0).astype(int)
         local = Incremental(SGDClassifier(random_state=0), random_state=0)
         with dask.config.set(scheduler="threads"):
@@ -162,13 +162,16 @@ def test_on_a_cluster_workers_get_a_model_once_and_may_die():
             assert all(after[worker] - before.get(worker, 0) <= 2 for worker in after), (before, after)
 
 
+BLOCK = 4_000
+
+
 def unpickled():
     return Copies.count
 
 
 def one_block_after_another(rows, targets):
     model = SGDClassifier(random_state=0)
-    for at in np.random.RandomState(0).permutation(40):
-        part = slice(1_000 * at, 1_000 * at + 1_000)
+    for at in np.random.RandomState(0).permutation(len(rows) // BLOCK):
+        part = slice(BLOCK * at, BLOCK * at + BLOCK)
         model.partial_fit(rows[part], targets[part], classes=[0, 1])
     return model
