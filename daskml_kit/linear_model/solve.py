@@ -25,7 +25,7 @@ from daskml_kit.solvers.newton_cg import newton_cg
 from daskml_kit.solvers.objective import Problem, from_center
 from daskml_kit.solvers.row_space import row_space
 from daskml_kit.solvers.run import lockstep, run
-from daskml_kit.solvers.types import Result, Solver
+from daskml_kit.solvers.types import LikeFits, Result, Solver
 from daskml_kit.typing import Array
 
 FREE_HESSIANS = 150
@@ -172,13 +172,14 @@ def minimize(
     ``shared`` is what fits on the same rows have in common. ``tell`` takes the name of the solver, and why it is it.
     """
     solver = OTHER_NAMES.get(solver, solver)
-    if solver == "auto" and start is None and _has_few_rows(problems, summary):
+    alone = start is None or (isinstance(start, LikeFits) and not start)
+    if solver == "auto" and alone and _has_few_rows(problems, summary):
         few = _minimize_in_row_space(problems, summary, tol, max_iter)
         if few is not None:
             if tell is not None:
                 tell(_describe("row-space", "rows are few", problems, summary))
             return few
-    columns = _few_used(problems, summary) if start is None else None
+    columns = _few_used(problems, summary) if alone else None
     if columns is not None:
         options = {"solver": solver, "tol": tol, "max_iter": max_iter, "tell": tell}
         return (yield from _minimize_used(problems, columns, summary, **options))

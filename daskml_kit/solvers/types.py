@@ -94,11 +94,18 @@ class DataSpec:
     shared: dict[Hashable, Any] = field(default_factory=dict)
 
 
-_ends: ContextVar[dict[Hashable, dict[Hashable, Any]] | None] = ContextVar("ends of like fits", default=None)
+class LikeFits(dict[Hashable, Any]):
+    """Solutions of the last fit on the same rows, by the name of the problem; at first, and after some, there are none.
+
+    A first fit makes use of all that one by itself does.
+    """
+
+
+_ends: ContextVar[dict[Hashable, LikeFits] | None] = ContextVar("ends of like fits", default=None)
 
 
 @contextmanager
-def starting_where_last_ended(ends: dict[Hashable, dict[Hashable, Any]]) -> Iterator[None]:
+def starting_where_last_ended(ends: dict[Hashable, LikeFits]) -> Iterator[None]:
     """Let fits inside start where the last one of its kind has ended; ``ends`` keeps these, by the kind.
 
     Those inside have to be on the same rows, and alike but for parameters of the model itself.
@@ -110,7 +117,7 @@ def starting_where_last_ended(ends: dict[Hashable, dict[Hashable, Any]]) -> Iter
         _ends.reset(token)
 
 
-def start_of(kind: Hashable) -> dict[Hashable, Any] | None:
+def start_of(kind: Hashable) -> LikeFits | None:
     """Return the solutions of the last fit of a kind; None where fits start by themselves."""
     ends = _ends.get()
-    return None if ends is None else ends.setdefault(kind, {})
+    return None if ends is None else ends.setdefault(kind, LikeFits())

@@ -28,7 +28,7 @@ from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction import DictVectorizer, FeatureHasher, text
-from daskml_kit.linear_model import LogisticRegression, SGDClassifier
+from daskml_kit.linear_model import LogisticRegression, SGDClassifier, solve
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import MultinomialNB
 
@@ -317,3 +317,15 @@ def test_a_failed_fit_changes_nothing():
     with pytest.raises(DataError):
         model.fit(of("cc", None))
     assert model.vocabulary_ == {"aa": 0, "bb": 1}
+
+
+def test_fits_of_a_search_on_few_wide_rows_are_in_their_span_as_single_ones_are(monkeypatch):
+    draw = np.random.default_rng(0)
+    texts = [" ".join(f"word{at}" for at in draw.integers(0, 3_000, 6)) for _ in range(300)]
+    used = []
+    inner = solve._minimize_in_row_space
+    monkeypatch.setattr(solve, "_minimize_in_row_space", lambda *given: used.append(given) or inner(*given))
+    model = make_pipeline(text.HashingVectorizer(n_features=2**14), LogisticRegression())
+    grid = {"logisticregression__C": [0.1, 1.0]}
+    GridSearchCV(model, grid, cv=2, refit=False).fit(db.from_sequence(texts, npartitions=2), np.arange(300) % 2)
+    assert len(used) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import dask
@@ -23,7 +23,7 @@ from daskml_kit.model_selection.search.pipeline_cache import cache_transformers,
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.search.slivers import fit_on_dask
 from daskml_kit.model_selection.search.task_pool import open_fit_pool
-from daskml_kit.solvers.types import starting_where_last_ended
+from daskml_kit.solvers.types import LikeFits, starting_where_last_ended
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data, known by their names: an estimator of theirs has imported them."""
@@ -156,9 +156,9 @@ class Ends:
     def __init__(self, estimator: Any) -> None:
         self._last = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
         self._before: Any = None
-        self._ends: dict[Any, dict[Any, Any]] = {}
+        self._ends: dict[Hashable, LikeFits] = {}
 
-    def of(self, params: Mapping[str, Any]) -> dict[Any, dict[Any, Any]]:
+    def of(self, params: Mapping[str, Any]) -> dict[Hashable, LikeFits]:
         """Return the ends of the last like fits, which are forgotten as soon as other rows come to the model."""
         # a grid has each value once: what is not the same object may be another
         before = {name: id(value) for name, value in params.items() if not name.startswith(self._last)}
