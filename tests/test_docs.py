@@ -18,6 +18,9 @@ import sklearn.neighbors
 from numpydoc.validate import validate
 
 import daskml_kit
+from daskml_kit.engines.engine import watching
+from daskml_kit.linear_model import LogisticRegression
+from daskml_kit.model_selection import GridSearchCV
 
 ROOT = Path(__file__).parents[1]
 CHECKS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["numpydoc_validation"]["checks"]
@@ -106,6 +109,18 @@ def test_the_code_of_readme_runs(capsys):
     for block in code_blocks("README.md"):
         exec(block, names)
     assert 0.6 < float(capsys.readouterr().out.split()[0]) < 0.7
+
+
+@pytest.mark.slow
+def test_fits_take_as_few_passes_as_readme_says():
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(200_000, 28)) @ draw.normal(size=(28, 28))
+    y = (X[:, 0] + 3 * draw.logistic(size=len(X)) > 0).astype(int)
+    assert LogisticRegression().fit(X, y).profile_.passes <= 4
+    passes = []
+    with watching(lambda profile: passes.append(profile.passes)):
+        GridSearchCV(LogisticRegression(), {"C": np.logspace(-3, 1, 10)}, cv=5, scoring="neg_log_loss").fit(X, y)
+    assert max(passes) <= 7
 
 
 @pytest.mark.slow
