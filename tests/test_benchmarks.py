@@ -35,6 +35,7 @@ NEED_PEER = {
     "logistic": "dask_ml",
     "least-squares": "dask_ml",
     "categories": "glum",
+    "components": "dask_ml",
     "amounts": "glum",
     "language-l1": "wordfreq",
     "language-sgd": "wordfreq",
