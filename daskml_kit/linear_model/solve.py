@@ -43,7 +43,7 @@ def sample_rows(n_coefficients: int) -> int:
 
 class Pilot(NamedTuple):
     """End of a like fit, as one of a sample, and the Hessian there, or None; in coefficients of features less
-    ``center``, if any. ``ridge`` is the part of the Hessian's diagonal that is of the penalty, if it is known."""
+    ``center``, if any. ``ridge`` is what a penalty adds to the diagonal of the Hessian, if it may be another one."""
 
     w: Array
     hess: Any
@@ -210,8 +210,10 @@ def minimize(
     else:
         solvers = {key: _single(solver, p, summary, tol, max_iter) for key, p in problems.items()}
     results = yield from lockstep(solvers)
-    if start is not None:
+    if isinstance(start, LikeFits):
         start.update({key: _end_of(result, problems[key], start.get(key)) for key, result in results.items()})
+    elif start is not None:
+        start.update({key: Pilot(r.w, r.last.hess, center) for key, r in results.items() if r.last.hess is not None})
     if center is not None:
         shapes = {key: problem.shape for key, problem in problems.items()}
         ends = {key: from_center(result.w.reshape(shapes[key]), center).ravel() for key, result in results.items()}
