@@ -7,19 +7,17 @@ from typing import Any, Self
 import dask
 import dask.array as da
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import check_common, fitting
-from daskml_kit.blockwise import map_rows
-from daskml_kit.data.collections import dask_vector, is_dask, n_features_of
+from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.engines.engine import Profile
 from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics import r2_score
 from daskml_kit.numerics.factor_rows import RidgeSetting
 from daskml_kit.recommendation.alternation import alternate
+from daskml_kit.recommendation.base import RatingModel, check_pairs
 from daskml_kit.recommendation.factor_model import FactorModel, recommend_block
 from daskml_kit.recommendation.matrix_factorization import Recommendations
 from daskml_kit.recommendation.open_ratings import open_ratings
@@ -31,7 +29,7 @@ CHOLESKY_FACTORS = 32
 """Factors up to which solver="auto" factors the normal equations: it costs the square of their number a rating."""
 
 
-class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class ALS(RatingModel):
     r"""Matrix factorization by alternating least squares, of explicit ratings or of implicit feedback.
 
     Explicit ratings (ALS-WR) are predicted as :math:`x_u^\top y_i`, to minimize over the ratings there are
@@ -190,8 +188,7 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             Where the data cannot be used; it names the argument and the block.
         """
         self._check_parameters()
-        if n_features_of(X) != 2:
-            raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
+        check_pairs(X)
         if y is None and not self.implicit:
             raise DataError("y: expected the ratings, got None; without any, feedback is implicit=True")
         if y is not None and not is_dask(X) and not is_dask(y):
@@ -206,26 +203,6 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.objective_, self.n_iter_ = found.objective, len(found.objective)
             self.profile_, self.n_features_in_ = alternation.profile, 2
         return self
-
-    def predict(self, X: Any) -> Any:
-        """Return the rating of each pair of a user and an item, of shape (n,); lazily on Dask input.
-
-        Parameters
-        ----------
-        X : array, Dask array or frame of shape (n, 2)
-            Ids of users and items; for those that `fit` has not seen, see ``cold_start``.
-
-        Returns
-        -------
-        array or Dask array of shape (n,)
-            The predicted ratings; of implicit feedback the preferences, mostly from 0 to 1.
-        """
-        check_is_fitted(self)
-        if not is_dask(X):
-            return self._model().predict(X)
-        if n_features_of(X) != 2:
-            raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
-        return map_rows(self._model(), "predict", X, np.empty(0, self.user_factors_.dtype))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination of explicit ratings, a float also on Dask input.
@@ -254,9 +231,7 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "score: implicit=True has no coefficient of determination; judge what is recommended by "
                 "daskml_kit.metrics.ndcg_at_k, recall_at_k, precision_at_k or mean_average_precision_at_k"
             )
-        if not is_dask(X) and not is_dask(y):
-            return float(super().score(X, y, sample_weight))
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+        return super().score(X, y, sample_weight)
 
     def recommend(self, users: Any, k: int = 10, *, exclude: Any = None) -> Recommendations:
         """Return the k items with the highest predicted rating for each of some users, and these ratings.
@@ -290,13 +265,13 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         wanted = np.asarray(users)
         if wanted.ndim != 1:
             raise DataError(f"users: expected a vector of ids, got shape {wanted.shape}")
-        return self._model().recommend(wanted, int(k), self._seen(wanted, exclude))
+        return self._predictor().recommend(wanted, int(k), self._seen(wanted, exclude))
 
     def _lazily_recommended(self, users: Any, k: int, exclude: Any) -> Recommendations:
         if users.ndim != 1:
             raise DataError(f"users: expected a vector of ids, got {users.ndim} dimensions")
         array = dask_vector(users, "users")
-        model = dask.delayed(self._model(), pure=True)
+        model = dask.delayed(self._predictor(), pure=True)
         seen = dask.delayed(None if exclude is None else self._seen(None, exclude), pure=True)
         call = dask.delayed(recommend_block, pure=True)
         blocks = zip(np.ravel(array.to_delayed()), array.chunks[0], strict=True)
@@ -313,7 +288,7 @@ class ALS(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _seen(self, wanted: Array | None, exclude: Any) -> SeenPairs | None:
         return None if exclude is None else seen_pairs(wanted, exclude, self.items_)
 
-    def _model(self) -> FactorModel:
+    def _predictor(self) -> FactorModel:
         unknown = np.nan if self.cold_start == "nan" else 0.0 if self.implicit else self.mean_
         return FactorModel(self.users_, self.items_, self.user_factors_, self.item_factors_, unknown)
 

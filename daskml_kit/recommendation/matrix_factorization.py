@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import check_common, restored
-from daskml_kit.blockwise import map_rows
-from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Profile
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics import r2_score
 from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
 from daskml_kit.numerics.targets import tiles
 from daskml_kit.optim import Update, adagrad, adam, sgd
@@ -28,6 +25,7 @@ from daskml_kit.parameter_server.training.config import (
 )
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History
+from daskml_kit.recommendation.base import RatingModel, check_pairs
 from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
 from daskml_kit.typing import Array
 
@@ -161,7 +159,7 @@ def config_of(model: Any) -> tuple[TrainingConfig, Update]:
     return checked(config), OPTIMIZERS[model.optimizer](model.learning_rate)
 
 
-class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class MatrixFactorization(RatingModel):
     r"""Matrix factorization of ratings with biases, by stochastic gradients.
 
     A rating is predicted as :math:`\mu + b_u + b_i + p_u^\top q_i`, to minimize
@@ -169,7 +167,8 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     .. math:: \tfrac12 \sum (r_{ui} - \mu - b_u - b_i - p_u^\top q_i)^2
         + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + b_u^2 + b_i^2)
 
-    where :math:`\mu` is the mean rating. A worker pulls the rows of the tables that its minibatch touches, and pushes
+    where :math:`\mu` is the mean rating. A user or an item that had no rating counts nothing: what is left is the mean
+    rating and the other's bias. A worker pulls the rows of the tables that its minibatch touches, and pushes
     gradients of these, so that the cost of a step is that of its ratings, however large the tables are.
 
     Parameters
@@ -314,8 +313,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             Where the data cannot be used; it names the argument and the block.
         """
         config, rule = config_of(self)
-        if n_features_of(X) != 2:
-            raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
+        check_pairs(X)
         if not is_dask(X):
             check_consistent_length(X, y)
         # a step takes a few milliseconds, as a round trip to a cluster does
@@ -334,49 +332,6 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self._remember(trained, counts, mean)
             self.profile_ = engine.profile
         return self
-
-    def predict(self, X: Any) -> Any:
-        """Return the rating of each pair of a user and an item, of shape (n,); lazily on Dask input.
-
-        A user or an item that had no rating counts nothing: what is left is the mean rating and the other's bias.
-
-        Parameters
-        ----------
-        X : array, Dask array or frame of shape (n, 2)
-            Numbers of users and items.
-
-        Returns
-        -------
-        array or Dask array of shape (n,)
-            The predicted ratings.
-        """
-        check_is_fitted(self)
-        if not is_dask(X):
-            return self._ratings().predict(X)
-        if n_features_of(X) != 2:
-            raise DataError(f"X: expected two columns, users and items, got {n_features_of(X)}")
-        return map_rows(self._ratings(), "predict", X, np.empty(0, self.user_factors_.dtype))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination on the given data, a float also on Dask input.
-
-        Parameters
-        ----------
-        X : array, Dask array or frame of shape (n, 2)
-            Numbers of users and items.
-        y : array, Series or Dask array of shape (n,)
-            Their ratings.
-        sample_weight : array of shape (n,), optional
-            Weights of the ratings.
-
-        Returns
-        -------
-        float
-            At most 1.
-        """
-        if not is_dask(X) and not is_dask(y):
-            return float(super().score(X, y, sample_weight))
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
 
     def recommend(self, users: Any, k: int = 10, *, exclude: Any = None) -> Recommendations:
         """Return the k items with the highest predicted rating for each of some users, and these ratings.
@@ -408,7 +363,7 @@ class MatrixFactorization(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         first = first_items(factors, self.item_factors_, self.item_biases_, k, left_out(wanted, exclude, self.n_items_))
         return Recommendations(first.items, first.ratings + (self.mean_ + own)[:, None])
 
-    def _ratings(self) -> RatingPredictor:
+    def _predictor(self) -> RatingPredictor:
         params = {name: getattr(self, f"{name}_") for name in NAMES}
         return RatingPredictor(params, self.mean_)
 
