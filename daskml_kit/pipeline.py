@@ -64,8 +64,7 @@ class FeatureUnion(DaskTransformer, sklearn.pipeline.FeatureUnion):  # type: ign
         sklearn.pipeline.FeatureUnion
             Fitted where this one is.
         """
-        parts = [(name, part if isinstance(part, str) else without_dask(part)) for name, part in self.transformer_list]
-        twin = sklearn.pipeline.FeatureUnion(**{**self.get_params(deep=False), "transformer_list": parts})
+        twin = sklearn.pipeline.FeatureUnion(**without_dask(self.get_params(deep=False)))
         own = {name: value for name, value in vars(clone(self)).items() if name not in self.get_params(deep=False)}
         vars(twin).update(own)  # what set_output has said
         return twin

@@ -123,16 +123,7 @@ class TransformedTargetRegressor(DaskEstimator, sklearn.compose.TransformedTarge
         sklearn.compose.TransformedTargetRegressor
             Fitted where this one is.
         """
-        if not hasattr(self, "regressor_"):
-            return sklearn.compose.TransformedTargetRegressor(**self._plain())
-        twin = sklearn.compose.TransformedTargetRegressor(**self._plain())
-        fitted = {"regressor_": without_dask(self.regressor_), "transformer_": without_dask(self.transformer_)}
-        known = self.get_params(deep=False)
-        vars(twin).update({**{n: v for n, v in vars(self).items() if n not in known}, **fitted})
-        return twin
-
-    def _plain(self) -> dict[str, Any]:
-        return {name: without_dask(value) for name, value in self.get_params(deep=False).items()}
+        return without_dask(super().to_sklearn())
 
     def _twin(self, regressor: Any, y: Any) -> Any:
         """Return scikit-learn's estimator around a fitted regressor, as if it had fitted it to targets like ``y``."""

@@ -107,15 +107,14 @@ class NamedEnsemble(DaskEstimator):
         """
         twin = super().to_sklearn()
         if hasattr(self, "estimators_"):
-            twin.estimators_ = [without_dask(member) for member in self.estimators_]
+            twin.estimators_ = list(map(without_dask, self.estimators_))
             plain = dict(zip(map(id, self.estimators_), twin.estimators_, strict=True))
             named: Any = vars(self)["named_estimators_"]
             twin.named_estimators_ = Bunch(**{name: plain.get(id(member), member) for name, member in named.items()})
         return twin
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
-        members = [(name, without_dask(member)) for name, member in self.estimators]
-        return {**super()._sklearn_parameters(genuine), "estimators": members}
+        return {**super()._sklearn_parameters(genuine), "estimators": without_dask(self.estimators)}
 
     def _apply(self, method: str, X: Any, meta: Any = None) -> Any:
         check_is_fitted(self)

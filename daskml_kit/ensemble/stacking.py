@@ -33,7 +33,6 @@ from daskml_kit.linear_model import LogisticRegression
 from daskml_kit.model_selection.search.best_estimator import refit_on_all
 from daskml_kit.model_selection.search.cross_val_predict import predict_test_rows
 from daskml_kit.model_selection.search.evaluate import folds_of
-from daskml_kit.model_selection.splits.base import Splitter
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.typing import Labels
 from daskml_kit.validation import check_features, plain_strings
@@ -88,14 +87,7 @@ class Stacking(NamedEnsemble):
         return {**given, "final_estimator": without_dask(self.final_estimator), "cv": self._cv()}
 
     def _cv(self) -> Any:
-        if isinstance(self.cv, Folds):
-            return len(self.cv.splits)
-        if not isinstance(self.cv, Splitter):
-            return self.cv
-        kind: Any = next(c for c in type(self.cv).__mro__ if c.__module__.startswith("sklearn."))
-        plain = kind.__new__(kind)
-        vars(plain).update(vars(self.cv))
-        return plain
+        return len(self.cv.splits) if isinstance(self.cv, Folds) else without_dask(self.cv)
 
     def _apply(self, method: str, X: Any, meta: Any = None) -> Any:
         check_is_fitted(self)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from daskml_kit.base import DaskEstimator, restored, without_names
+from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import NotShared
 from daskml_kit.solvers.types import DataSpec
@@ -44,6 +45,16 @@ class FeatureSelector(DaskEstimator):
         with restored(self):
             super(DaskEstimator, self).fit(X, y)  # type: ignore[misc]
         return self
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's selector, free of Dask; a model that it holds is scikit-learn's, too.
+
+        Returns
+        -------
+        estimator
+            Fitted where this one is.
+        """
+        return without_dask(super().to_sklearn())
 
 
 class SharedSelector(FeatureSelector):

@@ -14,7 +14,6 @@ from sklearn.utils import get_tags
 
 from daskml_kit.arguments import check_inner
 from daskml_kit.base import DaskEstimator, check_common, fitting
-from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import array_bytes, fits, is_dask
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import check_n_jobs
@@ -38,19 +37,6 @@ class ModelSelector(FeatureSelector):
     """
 
     estimator: Any
-
-    def to_sklearn(self) -> Any:
-        """Return scikit-learn's selector with scikit-learn's model, free of Dask.
-
-        Returns
-        -------
-        estimator
-            Fitted where this one is.
-        """
-        return without_dask(super().to_sklearn())
-
-    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
-        return {name: without_dask(value) for name, value in super()._sklearn_parameters(genuine).items()}
 
     def _fit_model_selector(self, X: Any, y: Any, params: dict[str, Any]) -> Any:
         """Fit by the Gram matrix where that is enough; else lazily on Dask data, and as scikit-learn does in memory."""

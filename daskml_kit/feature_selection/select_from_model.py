@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_inner, check_number
 from daskml_kit.base import DaskEstimator, check_common, fitting, restored
-from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.feature_selection.base import FeatureSelector
 from daskml_kit.feature_selection.elimination import importance_of
@@ -111,16 +110,3 @@ class SelectFromModel(FeatureSelector, sklearn.feature_selection.SelectFromModel
         order = -self.norm_order if isinstance(self.norm_order, int) and self.norm_order < 0 else self.norm_order
         if order not in (np.inf, -np.inf):
             check_number("norm_order", order, low=1, integer=True)
-
-    def to_sklearn(self) -> Any:
-        """Return scikit-learn's selector with scikit-learn's model, free of Dask.
-
-        Returns
-        -------
-        estimator
-            Fitted where this one is.
-        """
-        return without_dask(super().to_sklearn())
-
-    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
-        return {name: without_dask(value) for name, value in super()._sklearn_parameters(genuine).items()}
