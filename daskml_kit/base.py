@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -223,8 +222,8 @@ class DaskEstimator:
             inputs = check_fit(own, X, y, sample_weight, labeled=is_classifier(self), multi_output=several)
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
-                spec = DataSpec(own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks)
-                spec = replace(spec, start=start_of(self.__class__.__qualname__))
+                known = own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks
+                spec = DataSpec(*known, start=start_of(self.__class__.__qualname__))
                 fitted = run(engine, {None: self._fit_steps(spec)})[None]
             engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})

@@ -309,15 +309,8 @@ class Incremental(ParallelPostFit):
         check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
         check_number("tol", self.tol, low=0)
         check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
-        given = {"X": X, "y": y, "sample_weight": fit_params.get("sample_weight")}
-        given = {name: value for name, value in given.items() if value is not None}
-        parts = train_test_split(
-            *given.values(),
-            test_size=self.validation_fraction,
-            random_state=draw.randint(2**31 - 1),
-            stratify=y if is_classifier(self.estimator) else None,
-        )
-        (train, test) = (dict(zip(given, parts[side::2], strict=True)) for side in (0, 1))
+        given, seed = given_rows(X, y, fit_params.get("sample_weight")), draw.randint(2**31 - 1)
+        train, test = validation_split(self.estimator, given, self.validation_fraction, seed)
         params = {**fit_params, **{name: train[name] for name in train if name == "sample_weight"}}
         test = dask.persist(test)[0]
         model, scores, best, best_model, stale = clone(self.estimator), list[float](), -np.inf, None, 0
@@ -343,8 +336,7 @@ class Incremental(ParallelPostFit):
         epochs: int,
         draw: np.random.RandomState,
     ) -> Any:
-        given = {"X": X, "y": y, "sample_weight": fit_params.get("sample_weight")}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = given_rows(X, y, fit_params.get("sample_weight"))
         params = {name: value for name, value in fit_params.items() if name != "sample_weight"}
         if is_classifier(model) and "classes" not in params and not hasattr(model, "classes_"):
             params["classes"] = labels_of(y)
@@ -360,6 +352,23 @@ class Incremental(ParallelPostFit):
     def _order(self, n_blocks: int, epochs: int, draw: np.random.RandomState) -> Iterator[int]:
         for _ in range(epochs):
             yield from draw.permutation(n_blocks) if self.shuffle_blocks else range(n_blocks)
+
+
+def given_rows(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """Return those of the arguments of a fit, by name, that are given."""
+    given = {"X": X, "y": y, "sample_weight": sample_weight}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def validation_split(
+    estimator: Any, given: Mapping[str, Any], fraction: float, random_state: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rows that train an estimator, and those that validate it: of a classifier a part of each class."""
+    stratify = given.get("y") if is_classifier(estimator) else None
+    options = {"test_size": fraction, "random_state": random_state, "stratify": stratify}
+    parts = train_test_split(*given.values(), **options)
+    train, test = (dict(zip(given, parts[side::2], strict=True)) for side in (0, 1))
+    return train, test
 
 
 def train_on_block(model: Any, parts: Mapping[str, Any], params: Mapping[str, Any]) -> Any:

@@ -19,10 +19,9 @@ from daskml_kit.data.collections import is_dask, join
 from daskml_kit.model_selection.search.slivers import fit_on_dask, is_of
 from daskml_kit.model_selection.search.task_search import is_distributed
 from daskml_kit.model_selection.splits.folds import labels_of
-from daskml_kit.model_selection.splits.shuffle_split import train_test_split
 from daskml_kit.reductions.summary import position_of
 from daskml_kit.typing import Array, Labels
-from daskml_kit.wrappers import ParallelPostFit
+from daskml_kit.wrappers import ParallelPostFit, given_rows, validation_split
 
 
 class EarlyStopping(ParallelPostFit):
@@ -106,12 +105,8 @@ class EarlyStopping(ParallelPostFit):
         """
         self._check(X, y, fit_params)
         weight = fit_params.pop("sample_weight", None)
-        given = [part for part in (X, y, weight) if part is not None]
-        stratify = y if is_classifier(self.estimator) else None
-        options = {"test_size": self.validation_fraction, "random_state": self.random_state, "stratify": stratify}
-        parts = train_test_split(*given, **options)
-        names = ("X", "y", "sample_weight")
-        train, test = (dict(zip(names, parts[side::2], strict=False)) for side in (0, 1))
+        given = given_rows(X, y, weight)
+        train, test = validation_split(self.estimator, given, self.validation_fraction, self.random_state)
         fit = _fit_lightgbm if is_of("lightgbm", self.estimator) else _fit_xgboost
         with restored(self):
             model = fit(clone(self.estimator), train, test, self.early_stopping_rounds, fit_params)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from daskml_kit.data.block import Block
 from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.row_sample import least
 from daskml_kit.typing import Array
 
 N_HASHES = 4096
@@ -79,7 +80,7 @@ def _summary(column: pd.Series[Any], rank: Array) -> ColumnSummary:
             low, high = float(finite.min()), float(finite.max())
     elif kind.is_datetime64_any_dtype(values.dtype) and len(values):
         low, high = values.min(), values.max()
-    kept = _smallest(rank[known], N_SAMPLED)
+    kept = least(rank[known], N_SAMPLED)
     drawn = values.to_numpy(object)[kept] if mean is None else values.to_numpy(np.float64)[kept]
     hashes: Array | None = None
     counts: pd.Series[Any] | None = None
@@ -106,7 +107,7 @@ def _joined(a: ColumnSummary, b: ColumnSummary) -> ColumnSummary:
     hashes = None if a.hashes is None or b.hashes is None else np.union1d(a.hashes, b.hashes)[:N_HASHES]
     counts = None if a.counts is None or b.counts is None else _few(a.counts.add(b.counts, fill_value=0))
     ranks, drawn = np.concatenate([a.ranks, b.ranks]), np.concatenate([a.drawn, b.drawn])
-    kept = _smallest(ranks, N_SAMPLED)
+    kept = least(ranks, N_SAMPLED)
     rows, present, infinite = a.n_rows + b.n_rows, a.present + b.present, a.infinite + b.infinite
     low, high = min(known[0], default=None), max(known[1], default=None)
     return ColumnSummary(rows, present, infinite, mean, squares, low, high, hashes, counts, ranks[kept], drawn[kept])
@@ -118,9 +119,3 @@ def _hashed(values: pd.Series[Any]) -> Array:
 
 def _few(counts: pd.Series[Any]) -> pd.Series[Any] | None:
     return counts if len(counts) <= MOST_COUNTED else None
-
-
-def _smallest(rank: Array, most: int) -> Array:
-    if len(rank) <= most:
-        return np.arange(len(rank))
-    return np.sort(np.argpartition(rank, most)[:most])

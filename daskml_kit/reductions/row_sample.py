@@ -65,10 +65,21 @@ class RowSample(SingleReduction):
 
     def _kept(self, rank: Array, width: int) -> Array:
         most = self.n_rows if self.n_values is None else min(self.n_rows, max(self.n_values // width, 1))
-        if len(rank) <= most:
-            return np.arange(len(rank))
-        return np.flatnonzero(rank < np.partition(rank, most)[most])  # of equal ranks one may go
+        return least(rank, most)
 
 
 def _joined(one: Array | None, other: Array | None, kept: Array) -> Array | None:
     return None if one is None or other is None else np.concatenate([one, other])[kept]
+
+
+def least(ranks: Array, most: int) -> Array:
+    """Return the positions of the ``most`` smallest random ranks, in their order; all, where they are no more.
+
+    Examples
+    --------
+    >>> least(np.array([0.5, 0.1, 0.9, 0.2]), 2)
+    array([1, 3])
+    """
+    if len(ranks) <= most:
+        return np.arange(len(ranks))
+    return np.flatnonzero(ranks < np.partition(ranks, most)[most])  # of equal ranks one may go
