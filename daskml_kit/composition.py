@@ -27,6 +27,9 @@ from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import View, seen, through
 
+PLAIN = {str, int, float, bool, type(None), np.ndarray, np.int64, np.float64}
+"""Types of values that hold no estimator, of which a vocabulary has many."""
+
 
 def fit_steps(estimator: Any, spec: DataSpec) -> Fit:
     """Fit an estimator, or a Pipeline or FeatureUnion of such, on the rows of ``spec``, and return it.
@@ -125,7 +128,8 @@ def without_dask(value: Any) -> Any:
         parts = [without_dask(part) for part in value]
         return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
     held = value if isinstance(value, dict) else vars(value) if isinstance(value, BaseEstimator) else {}
-    changed = {key: part for key, old in held.items() if (part := without_dask(old)) is not old}
+    holders = ((key, old) for key, old in held.items() if type(old) not in PLAIN)
+    changed = {key: part for key, old in holders if (part := without_dask(old)) is not old}
     if not changed:
         return value
     twin = copy(value)
