@@ -510,6 +510,7 @@ def test_evaluation_of_the_training_table_is_that_of_scikit_learn(trained, table
     assert "column 'price' holds none of the model's classes: cheap, dear" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask's, where it reads Parquet without an index
 def test_a_table_is_described_and_partitioned(table, tmp_path, capsys):
     assert main(["describe", str(table)]) == 0
     assert re.search(r"town +string +363 +37", capsys.readouterr().out)
