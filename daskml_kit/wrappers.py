@@ -102,6 +102,32 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
             self.estimator_ = refit_on_all(clone(self.estimator), X, y, fit_params)
         return self
 
+    @available_if(lambda self: hasattr(self.estimator, "partial_fit"))  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Go on training on rows in memory, as adaptive searches do with one block after another.
+
+        Parameters
+        ----------
+        X, y, **fit_params : see `fit`
+            For the estimator's ``partial_fit``, on which it depends whether this method is there.
+
+        Returns
+        -------
+        ParallelPostFit
+            Itself.
+
+        Raises
+        ------
+        TypeError
+            Where ``X`` is a Dask collection: `Incremental` trains on these.
+        """
+        if is_dask(X) or is_dask(y):
+            raise TypeError(f"X: expected rows in memory, got {type(X).__name__}; Incremental trains on Dask data")
+        with restored(self):
+            model = deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
+            self.estimator_ = model.partial_fit(X, **({} if y is None else {"y": y}), **fit_params)
+        return self
+
     def score(self, X: Any, y: Any = None) -> float:
         """Return the score of the model by ``scoring``.
 

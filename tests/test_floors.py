@@ -22,7 +22,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["solvers", "optim"],
         ["data", "workers"],
         ["engines"],
-        ["validation", "blockwise", "partition", "datasets", "parameter_server"],
+        ["validation", "blockwise", "partition", "datasets", "interchange", "parameter_server"],
         ["metrics", "stat"],
         ["base"],
         ["composition"],

@@ -20,9 +20,10 @@ from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import StandardScaler
 
+from daskml_kit.datasets import make_classification
 from daskml_kit.ensemble import BlockwiseVotingRegressor
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection import GridSearchCV, train_test_split
+from daskml_kit.model_selection import GridSearchCV, HyperbandSearchCV, train_test_split
 from daskml_kit.wrappers import Incremental, ParallelPostFit
 
 rng = np.random.default_rng(0)
@@ -175,3 +176,18 @@ def one_block_after_another(rows, targets):
         part = slice(BLOCK * at, BLOCK * at + BLOCK)
         model.partial_fit(rows[part], targets[part], classes=[0, 1])
     return model
+
+
+def test_an_adaptive_search_trains_what_predicts_in_parallel():
+    X, y = make_classification(n_samples=600, n_features=5, chunks=100, random_state=0)
+    model = ParallelPostFit(SGDClassifier(random_state=0))
+    search = HyperbandSearchCV(model, {"estimator__alpha": np.logspace(-4, 1, 20)}, max_iter=3, random_state=0)
+    search.fit(X, y, classes=[0, 1])
+    plain = HyperbandSearchCV(
+        SGDClassifier(random_state=0), {"alpha": np.logspace(-4, 1, 20)}, max_iter=3, random_state=0
+    )
+    assert search.best_score_ == plain.fit(X, y, classes=[0, 1]).best_score_
+    assert isinstance(search.best_estimator_.predict(X), da.Array)
+    with pytest.raises(TypeError, match="Incremental trains on Dask data"):
+        model.partial_fit(X, y)
+    assert not hasattr(ParallelPostFit(LinearRegression()), "partial_fit")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from daskml_kit.cli.errors import JobError, did_you_mean, shortened
 
-KINDS = ("numeric", "categorical", "flags")
+KINDS = ("numeric", "categorical", "flags", "text")
 LONG_TEXT = 40
 """Mean length of values that are taken for text."""
 MANY_DISTINCT = 0.9
@@ -25,6 +25,7 @@ class RolesGiven(NamedTuple):
 
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
     def check(self, known: Iterable[str], target: str) -> None:
@@ -39,6 +40,9 @@ class RolesGiven(NamedTuple):
                     raise JobError(f"--{role}: {name!r} is the target")
                 if role_of.setdefault(name, role) != role:
                     raise JobError(f"--{role}: column {name!r} is named by --{role_of[name]}, too")
+
+
+ROLES = RolesGiven._fields
 
 
 def column_roles(
@@ -61,7 +65,7 @@ def column_roles(
     --------
     >>> rows = pd.DataFrame({"size": [1.5, 2.5], "town": ["Ulm", "Bonn"], "sold": ["2024-01-31", "2024-02-29"]})
     >>> column_roles(rows, {"size": 2, "town": 2, "sold": 2}, RolesGiven())
-    ({'numeric': ['size'], 'categorical': ['town'], 'flags': []}, {'sold': "dates, such as '2024-01-31'"})
+    ({'numeric': ['size'], 'categorical': ['town'], 'flags': [], 'text': []}, {'sold': "dates, such as '2024-01-31'"})
     """
     columns: dict[str, list[str]] = {kind: [] for kind in KINDS}
     unused: dict[str, str] = {}
@@ -70,6 +74,8 @@ def column_roles(
             unused[name] = "--drop"
         elif not present[name]:
             unused[name] = "no values"
+        elif name in given.text:
+            columns["text"].append(name)
         elif name in given.categorical or name in categories:
             columns["categorical"].append(name)
         elif name in given.numeric:

@@ -14,7 +14,7 @@ from daskml_kit import metrics
 from daskml_kit.cli.errors import shortened
 from daskml_kit.data.collections import dask_vector
 
-N_COEFFICIENTS = 10
+N_CANDIDATES, N_COEFFICIENTS = 10, 10
 FEW_ROWS = 20
 """Test rows of a class below which a note says so."""
 
@@ -106,11 +106,17 @@ def largest_coefficients(names: Sequence[str], coef: Any, classes: Sequence[Any]
     return [{"feature": str(names[i]), "value": float(value[i]), "of": of[i]} for i in order]
 
 
+def format_scores(scores: Scores) -> str:
+    """Return scores as a table of text."""
+    table = pd.DataFrame(scores, dtype=float).T.round(4) + 0.0  # no -0.0
+    return str(table.to_string(float_format="{:.7g}".format, na_rep="undefined"))
+
+
 def format_report(report: dict[str, Any]) -> str:
     """Return a report, as it is in report.json, as text."""
     r = report
-    steps = [] if r["iterations"] is None else [f"iterations {r['iterations']}"]
-    steps += [f"passes {r['passes']}", "converged" if r["converged"] else "NOT CONVERGED"]
+    steps = [f"{name} {r[name]}" for name in ("iterations", "passes") if r[name] is not None]
+    steps.append("converged" if r["converged"] else "NOT CONVERGED")
     facts = {
         "data": f"{r['data']}, partitions {r['partitions']:,}, {r['where']}",
         "rows": f"{r['rows']:,} read, {r['dropped']:,} dropped ({r['target']} missing); "
@@ -122,14 +128,16 @@ def format_report(report: dict[str, Any]) -> str:
         "fit": ", ".join(steps),
         "seconds": ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in r["seconds"].items()),
     }
-    test = pd.DataFrame(r["test"], dtype=float).T.round(4) + 0.0  # no -0.0
-    largest = pd.DataFrame(r["coefficients"]).dropna(axis="columns", how="all")
-    parts = [
-        "\n".join(f"{name:<14}{text}" for name, text in facts.items() if text),
-        f"test, beside the baseline: {r['baseline']}",
-        test.to_string(float_format="{:.7g}".format, na_rep="undefined"),
-        f"the {len(largest)} largest coefficients of {r['features']:,}, of standardized features",
-        largest.to_string(index=False, float_format="{:+.4f}".format),
-        *(f"note: {note}" for note in r["notes"]),
-    ]
-    return "\n\n".join(parts)
+    parts = ["\n".join(f"{name:<14}{text}" for name, text in facts.items() if text)]
+    if r["search"]:
+        found = pd.DataFrame(r["search"]["candidates"][:N_CANDIDATES])
+        some = f"the best of {len(r['search']['candidates'])} candidates on {r['search']['folds']} folds"
+        parts += [f"{some}, by {r['search']['scoring']}", found.to_string(index=False)]
+    parts += [f"test, beside the baseline: {r['baseline']}", format_scores(r["test"])]
+    if r["coefficients"]:
+        largest = pd.DataFrame(r["coefficients"]).dropna(axis="columns", how="all")
+        parts += [
+            f"the {len(largest)} largest coefficients of {r['features']:,}, of standardized features",
+            largest.to_string(index=False, float_format="{:+.4f}".format),
+        ]
+    return "\n\n".join([*parts, *(f"note: {note}" for note in r["notes"])])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import joblib
@@ -23,13 +23,20 @@ from daskml_kit.validation import plain_strings
 FORMATS = (".csv", ".parquet")
 
 
-def predict(options: argparse.Namespace) -> None:
+def predict(options: SimpleNamespace, where: str) -> str:
     """Write the predictions for each row of a table, in its order, block by block.
 
     Parameters
     ----------
-    options : argparse.Namespace
+    options : SimpleNamespace
         Arguments of ``daskml-kit predict``.
+    where : str
+        Description of the cluster.
+
+    Returns
+    -------
+    str
+        Line that tells what was saved.
 
     Raises
     ------
@@ -60,6 +67,7 @@ def predict(options: argparse.Namespace) -> None:
             raise JobError(f"{options.data} has no rows")
         meta = part(first)[:0]
         _write(rows.map_partitions(part, empty=meta, meta=meta), out)
+    return f"saved         {out}, {where}"
 
 
 def load_model(path: Path) -> Any:

@@ -1,25 +1,20 @@
-"""Tables of the command line: reading, the use of each column, and the models for each task."""
+"""Tables of the command line: reading, the task, and the use of each column."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dask.dataframe as dd
 import pandas as pd
-from sklearn.pipeline import make_pipeline
 
-from daskml_kit import linear_model
 from daskml_kit.cli.columns import RolesGiven, column_roles
 from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures, shortened
-from daskml_kit.compose import ColumnTransformer
 from daskml_kit.data.collections import blocks_bytes, fits
 from daskml_kit.datasets.flights import flights_path, load_flights
 from daskml_kit.engines.open import find_client, open_table
-from daskml_kit.impute import SimpleImputer
-from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 from daskml_kit.reductions.value_counts import Columns, Contents
 
 CSV, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
@@ -141,7 +136,6 @@ def _known_before(flights: pd.DataFrame, target: str) -> pd.DataFrame:
 MOST_CLASSES = 100
 NOTHING_GIVEN = RolesGiven()
 MOST_INTEGER_CLASSES = 20
-TASKS = ("classification", "regression")
 
 
 class TrainingTable(NamedTuple):
@@ -226,51 +220,3 @@ def _column_kinds(
         if infinite[name]:
             raise JobError(f"column {name!r} holds infinity in {infinite[name]:,} rows; mend them, or --drop {name}")
     return columns, unused
-
-
-MODELS: dict[str, dict[str, Callable[..., Any]]] = {
-    "classification": {"logistic": linear_model.LogisticRegression, "svc": linear_model.LinearSVC},
-    "regression": {
-        "ridge": linear_model.Ridge,
-        "linear": linear_model.LinearRegression,
-        "lasso": linear_model.Lasso,
-        "elasticnet": linear_model.ElasticNet,
-        "huber": linear_model.HuberRegressor,
-        "poisson": linear_model.PoissonRegressor,
-        "gamma": linear_model.GammaRegressor,
-    },
-}
-"""By task and name; the first of a task is its default."""
-
-RARE = 0.001
-MOST_CATEGORIES = 250
-
-
-def make_model(task: str, name: str | None) -> tuple[str, Any]:
-    """Return the name and the unfitted model.
-
-    Raises
-    ------
-    JobError
-        Where the task has no model of that name.
-    """
-    models = MODELS[task]
-    name = name or next(iter(models))
-    if name not in models:
-        raise JobError(f"--model: {task} has no model {name!r}{did_you_mean(name, models)}")
-    return name, models[name]()
-
-
-def make_preparation(columns: dict[str, list[str]]) -> ColumnTransformer:
-    """Return the unfitted transformer of the columns of each kind: impute, scale and encode.
-
-    Categories rarer than one row in a thousand share one column, so that names and numbers of things do not explode.
-    """
-    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE, max_categories=MOST_CATEGORIES)
-    steps = {
-        "numeric": make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
-        "categorical": make_pipeline(SimpleImputer(strategy="most_frequent"), encoder),
-        "flags": OneHotEncoder(drop="if_binary", handle_unknown="ignore"),
-    }
-    parts = [(kind, steps[kind], names) for kind, names in columns.items() if names]
-    return ColumnTransformer(parts, verbose_feature_names_out=False)

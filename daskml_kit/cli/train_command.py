@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -11,9 +10,10 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -24,37 +24,45 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from daskml_kit.cli.columns import RolesGiven
-from daskml_kit.cli.errors import JobError, naming_failures, shortened
-from daskml_kit.cli.model_report import finite_or_none, largest_coefficients, score_classifier, score_regressor
-from daskml_kit.cli.table import TrainingTable, load_table, make_model, make_preparation, open_source
+from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures, shortened
+from daskml_kit.cli.model_report import (
+    finite_or_none,
+    format_report,
+    largest_coefficients,
+    score_classifier,
+    score_regressor,
+)
+from daskml_kit.cli.models import check_grid, make_model, make_preparation, read_grid
+from daskml_kit.cli.table import TrainingTable, load_table, open_source
 from daskml_kit.conversion import to_sklearn
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import CheckpointError
 from daskml_kit.files import make_file, make_private
-from daskml_kit.model_selection import train_test_split
+from daskml_kit.metrics import get_scorer_names
+from daskml_kit.model_selection import GridSearchCV, KFold, StratifiedKFold, train_test_split
 from daskml_kit.reductions.value_counts import Shares
 
 MODEL, REPORT = "model.joblib", "report.json"
-STAGES = ("read", "prepare", "fit", "test", "save")
+STAGES = ("read", "prepare", "fit", "test")
 REPLACED = "the model that was in {} before has been replaced"
 BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of training"}
 
 
-def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
+def train(options: SimpleNamespace, where: str) -> str:
     """Train on the current Dask client, or here where there is none, and save what comes of it.
 
     Parameters
     ----------
-    options : argparse.Namespace
-        Arguments of ``daskml-kit train``.
+    options : SimpleNamespace
+        Arguments of ``daskml-kit train`` or ``daskml-kit search``.
     where : str
         Description of the cluster, for the report.
 
     Returns
     -------
-    dict
-        The report, as it is written to report.json; a metric that is not defined is None.
+    str
+        The report, as text, and where the model was saved.
 
     Raises
     ------
@@ -62,42 +70,84 @@ def train(options: argparse.Namespace, where: str) -> dict[str, Any]:
         Where the options cannot be carried out; then nothing is written.
     """
     check_out(options.out)
+    check_options(options)
+    replaced = (options.out / MODEL).exists()
+    model, report = train_model(options, where)
+    if replaced:
+        report["notes"].append(REPLACED.format(options.out))
+    save(options.out, model, report)
+    return f"{format_report(report)}\n\n{saved_line(options.out)}"
+
+
+def check_options(options: SimpleNamespace) -> None:
+    """Raise a `JobError` where an option is out of range, before any data is read."""
     if not 0 <= options.seed < 2**32:
         raise JobError(f"--seed: expected a number from 0 to 2**32 - 1, got {options.seed}")
     if not 0 < options.test_size < 1:
         raise JobError(f"--test-size: expected a share between 0 and 1, got {options.test_size:g}")
+    if options.folds is not None and options.folds < 2:
+        raise JobError(f"--folds: expected at least 2, got {options.folds}")
+    if options.scoring is not None and options.scoring not in get_scorer_names():
+        raise JobError(
+            f"--scoring: there is no score {options.scoring!r}{did_you_mean(options.scoring, get_scorer_names())}"
+        )
+    grid = read_grid(options.grid, options.grid_file)
     if options.task is not None and options.model is not None:
-        make_model(options.task, options.model)  # before any data is read
+        check_grid(grid, make_model(options.task, options.model)[1])
+
+
+def train_model(options: SimpleNamespace, where: str) -> tuple[Any, dict[str, Any]]:
+    """Return a pipeline of scikit-learn's, fitted to a table, and the report, as it is written to report.json.
+
+    A metric that is not defined is None in the report.
+    """
     with Stages(STAGES, quiet=options.quiet) as stages:
         with stages.stage("read"):
             source = open_source(options.data, options.target)
-            given = RolesGiven(options.numeric, options.categorical, options.drop)
+            given = RolesGiven(options.numeric, options.categorical, options.text, options.drop)
             table = load_table(source, options.task, given)
-            name, model = make_model(table.task, options.model)
+            name, model = make_model(table.task, options.model, options.seed)
+            grid = read_grid(options.grid, options.grid_file)
+            check_grid(grid, model)
             with naming_failures("too few rows to train and to test", ValueError):
                 parts = _split(table, options.test_size, options.seed)
-                facts = [_target_facts(part[table.target], table.task) for part in parts]
+                facts = [target_facts(part[table.target], table.task) for part in parts]
             _check_parts(facts, table)
+        pipeline = Pipeline([("prepare", make_preparation(table.columns)), ("model", model)])
         with naming_failures("cannot train", ValueError, TypeError, NotImplementedError):
-            pipeline, results = _fit_and_score(stages, table, model, parts, facts)
-        replaced = (options.out / MODEL).exists()
+            estimator = _searched(pipeline, grid, table.task, options)
+            pipeline, found, results = _fit_and_score(stages, table, estimator, parts, facts)
         report = {
             "data": options.data,
             "where": where,
             **_describe_table(table, facts),
             "model": f"{name} ({type(model).__name__})",
             **_describe_fit(pipeline),
+            "search": found,
             "seconds": stages.seconds.copy(),
             **results,
-            "notes": [*source.notes, *results["notes"], *([REPLACED.format(options.out)] if replaced else [])],
+            "notes": [*source.notes, *results["notes"]],
         }
-        with stages.stage("save"):
-            save(options.out, to_sklearn(pipeline), report)
-    return report
+    return to_sklearn(pipeline), report
 
 
-def _target_facts(y: Any, task: str) -> Any:
-    """Return the rows of each class, or the (count, mean) of a number."""
+def _searched(pipeline: Pipeline, grid: Mapping[str, Sequence[Any]], task: str, options: SimpleNamespace) -> Any:
+    """Return the pipeline, or the search of the values of its model's parameters."""
+    if not grid:
+        return pipeline
+    space = {f"model__{name}": list(values) for name, values in grid.items()}
+    splitter = StratifiedKFold if task == "classification" else KFold  # shuffled: files are often sorted, as by time
+    folds = splitter(options.folds, shuffle=True, random_state=options.seed)
+    return GridSearchCV(pipeline, space, cv=folds, scoring=options.scoring, error_score="raise")
+
+
+def saved_line(out: Path) -> str:
+    """Return what tells where `save` has put things."""
+    return f"saved         {out / MODEL} (a scikit-learn Pipeline) and {out / REPORT}"
+
+
+def target_facts(y: Any, task: str) -> Any:
+    """Return the rows of each class by label, or the (count, mean) of a number."""
     if task == "classification":
         with open_table(y.to_frame()) as engine:
             return engine.answer(Shares())[0]
@@ -108,7 +158,7 @@ def _target_facts(y: Any, task: str) -> Any:
 def _split(table: TrainingTable, test_size: float, seed: int) -> list[Any]:
     """Return the rows to train and to test, in equal shares of the classes where each has more than one row."""
     y = table.frame[table.target]
-    few = table.task == "regression" or _target_facts(y, table.task).min() < 2
+    few = table.task == "regression" or target_facts(y, table.task).min() < 2
     return train_test_split(table.frame, test_size=test_size, stratify=None if few else y, random_state=seed)
 
 
@@ -125,26 +175,41 @@ def _check_parts(facts: list[Any], table: TrainingTable) -> None:
 
 
 def _fit_and_score(
-    stages: Stages, table: TrainingTable, model: Any, parts: Sequence[Any], facts: list[Any]
-) -> tuple[Pipeline, dict[str, Any]]:
-    """Return the fitted pipeline, and of the report the keys ``converged``, ``test`` and ``notes``."""
+    stages: Stages, table: TrainingTable, estimator: Any, parts: Sequence[Any], facts: list[Any]
+) -> tuple[Pipeline, dict[str, Any] | None, dict[str, Any]]:
+    """Return the fitted pipeline, what a search found, and ``converged``, ``test``, ``notes`` of the report."""
     (X, y), (X_test, y_test) = ((part[table.features], part[table.target]) for part in parts)
-    preparation = make_preparation(table.columns)
     with warnings.catch_warnings(record=True) as caught:  # they would be printed among the lines of the report
         warnings.simplefilter("always", UserWarning)
-        with stages.stage("prepare"):
-            prepared = preparation.fit_transform(X)
-        with stages.stage("fit"):
-            model.fit(prepared, y)
+        if isinstance(estimator, Pipeline):
+            pipeline, found = estimator, None
+            with stages.stage("prepare"):
+                prepared = pipeline["prepare"].fit_transform(X)
+            with stages.stage("fit"):
+                pipeline["model"].fit(prepared, y)
+        else:
+            with stages.stage("fit"):
+                pipeline, found = estimator.fit(X, y).best_estimator_, _describe_search(estimator)
         converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-        pipeline = Pipeline([("prepare", preparation), ("model", model)])
         with stages.stage("test"):
             if table.task == "classification":
                 test, notes = score_classifier(pipeline, X_test, y_test, *facts)
             else:
                 test, notes = score_regressor(pipeline, X_test, y_test, facts[0][1])
     messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-    return pipeline, {"converged": converged, "test": test, "notes": [*messages, *notes]}
+    return pipeline, found, {"converged": converged, "test": test, "notes": [*messages, *notes]}
+
+
+def _describe_search(search: GridSearchCV) -> dict[str, Any]:
+    """Return the folds, the score, and the candidates from the best to the worst."""
+    results = search.cv_results_
+    order = np.argsort(results["rank_test_score"], kind="stable")
+    candidates = [
+        {name.removeprefix("model__"): finite_or_none(value) for name, value in results["params"][at].items()}
+        | {"mean score": float(results["mean_test_score"][at]), "std": float(results["std_test_score"][at])}
+        for at in order
+    ]
+    return {"folds": search.n_splits_, "scoring": search.scoring or "the model's own", "candidates": candidates}
 
 
 def _describe_table(table: TrainingTable, facts: list[Any]) -> dict[str, Any]:
@@ -162,14 +227,14 @@ def _describe_table(table: TrainingTable, facts: list[Any]) -> dict[str, Any]:
 def _describe_fit(pipeline: Pipeline) -> dict[str, Any]:
     preparation, model = pipeline["prepare"], pipeline["model"]
     names = list(preparation.get_feature_names_out())
-    n_iter = getattr(model, "n_iter_", None)
+    n_iter, classes = getattr(model, "n_iter_", None), list(getattr(model, "classes_", ()))
     return {
         "features": len(names),
         "solver": str(getattr(model, "solver", "direct")),
         "iterations": None if n_iter is None else int(np.max(n_iter)),
-        "passes": model.profile_.passes,
+        "passes": getattr(getattr(model, "profile_", None), "passes", None),
         "parameters": {name: finite_or_none(value) for name, value in model.get_params().items()},
-        "coefficients": largest_coefficients(names, model.coef_, list(getattr(model, "classes_", ()))),
+        "coefficients": largest_coefficients(names, model.coef_, classes) if hasattr(model, "coef_") else [],
     }
 
 

@@ -20,12 +20,13 @@ from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals
 @in_memory_by(sklearn.metrics.log_loss)
 def log_loss(
     y_true: Any,
-    y_proba: Any,
+    y_proba: Any = None,
     *,
     normalize: bool = True,
     sample_weight: Any = None,
     labels: Any = None,
     compute: bool = True,
+    y_pred: Any = None,
 ) -> Any:
     r"""Log loss: the mean of :math:`-\log p_{i, y_i}`, the probability clipped to [eps, 1 - eps] of its dtype.
 
@@ -42,6 +43,8 @@ def log_loss(
         By default the labels of ``y_true``.
     compute : bool, default True
         False gives a Delayed in place of the number.
+    y_pred : array-like or Dask collection, optional
+        The name of ``y_proba`` in older versions of scikit-learn.
 
     Returns
     -------
@@ -50,6 +53,8 @@ def log_loss(
 
     Raises
     ------
+    TypeError
+        Where both or neither of ``y_proba`` and ``y_pred`` are given.
     DataError
         Where lengths differ, probabilities leave [0, 1], or labels and columns are not equally many.
 
@@ -64,6 +69,9 @@ def log_loss(
     >>> round(log_loss(["spam", "ham", "ham", "spam"], p), 4)
     0.2162
     """
+    if (y_proba is None) == (y_pred is None):
+        raise TypeError("y_proba: expected probabilities, or y_pred, its older name, and not both")
+    y_proba = y_pred if y_proba is None else y_proba
     finish = partial(_log_loss, normalize=normalize, labels=labels)
     return reduce_scores(ClassLosses("log"), finish, y_true, y_proba, sample_weight, compute, "y_proba")
 

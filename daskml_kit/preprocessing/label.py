@@ -65,7 +65,10 @@ class LabelTransformer(DaskEstimator):
         array or Dask array
             See `transform`.
         """
-        return self.fit(y).transform(y)
+        if is_dask(y):
+            return self.fit(y).transform(y)
+        with restored(self):  # an iterator can be read once
+            return super(DaskEstimator, self).fit_transform(y)  # type: ignore[misc]
 
     def transform(self, y: Any) -> Any:
         """Encode labels: at once in memory, lazily on Dask.
@@ -167,6 +170,28 @@ class LabelBinarizer(LabelTransformer, sklearn.preprocessing.LabelBinarizer):  #
            [1, 0, 0],
            [0, 0, 1]])
     """
+
+    def inverse_transform(self, Y: Any, threshold: float | None = None) -> Any:
+        """Decode labels: at once in memory, lazily on Dask.
+
+        Parameters
+        ----------
+        Y : array or Dask array of shape (n_samples, n_columns)
+            What `transform` returned, or the scores or probabilities of a classifier.
+        threshold : float, optional
+            Scores above it are the label's; by default half way between ``neg_label`` and ``pos_label``.
+
+        Returns
+        -------
+        array or Dask array of shape (n_samples,)
+            Labels.
+        """
+        if not is_dask(Y):
+            return super(DaskEstimator, self).inverse_transform(Y, threshold)
+        check_is_fitted(self)
+        if threshold is not None and self.y_type_ != "multiclass":  # of several classes the largest score is taken
+            Y = (threshold < Y) * (self.pos_label - self.neg_label) + self.neg_label
+        return self._map("inverse_transform", Y)
 
     def _labels_of(self, y: Any) -> Any:
         if y.ndim == 1:

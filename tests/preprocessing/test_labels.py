@@ -161,3 +161,17 @@ def test_rows_are_encoded_by_other_folds():
 @parametrize_with_checks([TargetEncoder()])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+def test_scores_are_decoded_at_a_threshold():
+    y = np.array(["a", "b", "a"])
+    binarizer, twin = LabelBinarizer().fit(da.from_array(y, chunks=2)), sklearn.preprocessing.LabelBinarizer().fit(y)
+    scores = np.array([[0.2], [0.35], [0.9]])
+    for threshold in (None, 0.3):
+        found = binarizer.inverse_transform(da.from_array(scores, chunks=2), threshold)
+        np.testing.assert_array_equal(found, twin.inverse_transform(scores, threshold))
+        np.testing.assert_array_equal(binarizer.inverse_transform(scores, threshold), found)
+
+
+def test_labels_of_an_iterator_are_read_once():
+    assert MultiLabelBinarizer().fit_transform(iter([(1, 2), (3,)])).tolist() == [[1, 1, 0], [0, 0, 1]]

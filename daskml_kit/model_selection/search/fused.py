@@ -26,6 +26,7 @@ from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
+from daskml_kit.interchange import as_pandas
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
 from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of, weight_name
@@ -84,7 +85,8 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
     estimator, folds = spec.estimator, data.folds
     candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
     weight = data.params.fit.get(weight_name(estimator))
-    X = data.X if hasattr(data.X, "shape") else np.asarray(data.X)
+    X = as_pandas(data.X) if hasattr(data.X, "__arrow_c_stream__") else data.X
+    X = X if hasattr(X, "shape") else np.asarray(X)
     y = data.y if get_tags(last_step(estimator)).target_tags.required else None
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
     with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=fold_ids(folds)) as engine, computing():
