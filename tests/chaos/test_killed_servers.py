@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
-import dask
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, get_worker, secede
+from distributed import get_worker, secede
 from numpy.testing import assert_array_equal
 
 from benchmarks.kills import Killer, push_and_kill
@@ -28,14 +27,19 @@ SEED = int(os.environ.get("DASKML_KIT_SEED", "0"))
 pytestmark = pytest.mark.filterwarnings("ignore:the parameters have no replica")  # on a busy machine, for some time
 
 
-@pytest.fixture
-def doomed(monkeypatch):
-    """A cluster for one test: one that was killed may take long to start again."""
+@pytest.fixture(scope="module")
+def n_workers():
+    return 4
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return {"distributed.scheduler.allowed-failures": 100}
+
+
+@pytest.fixture(autouse=True)
+def on_the_cluster(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    config = {"distributed.scheduler.allowed-failures": 100}
-    sizes = {"n_workers": 4, "threads_per_worker": 1, "processes": True}
-    with dask.config.set(config), LocalCluster(**sizes, dashboard_address=":0") as cluster, Client(cluster) as client:
-        yield client
 
 
 def test_each_acknowledged_push_counts_once(doomed, capsys):

@@ -19,14 +19,6 @@ from daskml_kit.partition import shuffle as move
 N, BLOCK = 12_000, 500
 
 
-@pytest.fixture
-def doomed():
-    """A cluster for one test: on a busy machine it may take long until one that was killed is started again."""
-    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
-
-
 @pytest.fixture(params=["exchange", "spill"])
 def way(request, monkeypatch):
     """Rows travel in memory, or by Dask's own shuffle."""
