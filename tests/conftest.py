@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from distributed import Client, LocalCluster
+from killable import KillableCluster
 
 SLOW = ("tests/model_selection/test_adaptive.py",)
 """Files whose tests take minutes together."""
@@ -24,11 +25,30 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def killable() -> Iterator[KillableCluster]:
+    with KillableCluster(3) as killable:
+        yield killable
+
+
+@pytest.fixture
+def whole_cluster(killable: KillableCluster) -> LocalCluster:
+    """Three worker processes of one thread each, which a test may kill."""
+    return killable.whole()
+
+
+@pytest.fixture
+def doomed(whole_cluster: LocalCluster) -> Iterator[Client]:
+    """A client of worker processes that a test may kill."""
+    with Client(whole_cluster) as client:
+        yield client
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of ``tests/chaos`` as such, and those of files that take minutes as slow."""
+    """Mark the tests that kill workers, and those of files that take minutes as slow."""
     for item in items:
         place = item.path.relative_to(item.config.rootpath).as_posix()
-        if place.startswith("tests/chaos/"):
+        if place.startswith("tests/chaos/") or "killable" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.chaos)
         elif place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from distributed import Client, LocalCluster, wait
+from distributed import wait
 from numpy.testing import assert_array_equal
 from sklearn.tree import DecisionTreeClassifier
 
@@ -34,18 +34,11 @@ AT_MOST = 90.0
 """Seconds after which a worker goes on in any case, so that a failing test ends."""
 
 
-@pytest.fixture(scope="module")
-def workers():
-    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def halting(workers, monkeypatch):
+def halting(doomed, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    with Client(workers) as client:
-        yield client
-        until(lambda: not silent_workers(client))
+    yield doomed
+    until(lambda: not silent_workers(doomed))
 
 
 def until(holds):

@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from distributed import get_worker, secede
+from killable import KillableCluster
 from numpy.testing import assert_array_equal
 
 from benchmarks.kills import Killer, push_and_kill
@@ -28,13 +29,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:the parameters have no replica")
 
 
 @pytest.fixture(scope="module")
-def n_workers():
-    return 4
-
-
-@pytest.fixture(scope="module")
-def settings():
-    return {"distributed.scheduler.allowed-failures": 100}
+def killable():
+    """Four workers, of which as many may die as a test likes."""
+    with KillableCluster(4, {"distributed.scheduler.allowed-failures": 100}) as killable:
+        yield killable
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from distributed import Client, LocalCluster
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -417,16 +416,12 @@ def test_candidates_are_asked_for_a_window_at_a_time(where, request):
     assert max(ahead) < len(candidates)
 
 
-def test_a_killed_worker_costs_only_what_it_was_doing(tmp_path):
+def test_a_killed_worker_costs_only_what_it_was_doing(doomed, tmp_path):
     X, y = problem()
     grid = {"C": [0.1, 0.3, 1.0, 3.0]}
     done = []
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-        dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
-    ):
-        data = client.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
+    with dask.config.set({"distributed.comm.timeouts.connect": "5s"}):
+        data = doomed.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
         killer = Killer(str(tmp_path / "killed"))
         outcomes = search(killer, ParameterGrid(grid), *data, with_train=True, finished=lambda key, _: done.append(key))
     assert (tmp_path / "killed").exists()
