@@ -115,6 +115,7 @@ def test_the_bits_do_not_depend_on_threads_or_streaming(expected, monkeypatch):
     assert bits(*tiny()) == expected
 
 
+@pytest.mark.slow
 def test_the_bits_are_the_same_on_a_cluster(client, far, expected, monkeypatch):
     X, y = tiny()
     assert bits(X, y) == expected
@@ -152,6 +153,7 @@ def test_an_error_names_the_callers_block_and_row():
         LogisticRegression().fit(*broken(102, 17))
 
 
+@pytest.mark.slow
 def test_an_error_on_a_worker_names_the_callers_block_and_row(client, far):
     with pytest.raises(DataError, match=r"X contains NaN in block 102, row 17 of the block"):
         LogisticRegression().fit(*broken(102, 17))

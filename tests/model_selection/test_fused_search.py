@@ -217,6 +217,7 @@ def some_layout(draw, model, X):
     return LAYOUTS[layout](X, draw(cuts())), layout not in ("memory", "pandas")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,
@@ -375,6 +376,7 @@ def test_rows_are_neither_copied_nor_changed():
     assert_array_equal(X, before)
 
 
+@pytest.mark.slow
 def test_many_candidates_start_no_threads():
     X, targets, _ = make(0)
     seen = []

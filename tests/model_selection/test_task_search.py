@@ -177,6 +177,7 @@ def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
     assert_like_sklearn(outcomes, estimator, grid, X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lazy", "where"), [(True, "threads"), (False, "cluster")], ids=["threads", "cluster"])
 def test_frames_stay_frames_with_their_columns(lazy, where, request):
     if where == "cluster":
@@ -197,6 +198,7 @@ def test_frames_stay_frames_with_their_columns(lazy, where, request):
         assert type(kept.named_steps["columns"]) is ColumnTransformer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["array", "frame"])
 def test_workers_that_see_no_files_of_the_client_are_sent_its_data(kind, client, monkeypatch):
     monkeypatch.setattr(ClusterFitPool, "_visible_folder", lambda self: None)
@@ -399,6 +401,7 @@ class Lazily:
         return {"fails": number >= 0 and False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["threads", "cluster"])
 def test_candidates_are_asked_for_a_window_at_a_time(where, request):
     if where == "cluster":

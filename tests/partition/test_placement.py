@@ -61,6 +61,7 @@ def bytes_on(client, array):
     return [rows[worker] for worker in sorted(rows)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["round_robin", "weighted"])
 def test_collections_lie_together_and_are_what_they_were(client, strategy):
     X, y = make()
@@ -147,6 +148,7 @@ def test_rebalance_moves_as_few_as_it_takes(client):
     assert_array_equal(moved[:, 0].compute(), np.repeat(np.arange(6.0), 10))
 
 
+@pytest.mark.slow
 def test_a_fit_on_placed_blocks_finds_the_same_bits(client, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, y = make()
