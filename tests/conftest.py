@@ -15,6 +15,7 @@ SLOW = (
     "tests/engines/test_leaks.py",
     "tests/model_selection/test_adaptive.py",
     "tests/model_selection/test_boosting.py",
+    "tests/recommendation/test_matrix_factorization.py",
     "tests/test_benchmarks.py",
     "tests/test_notebooks.py",
 )

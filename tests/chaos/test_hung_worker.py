@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from dask.tokenize import TokenizationError
 from distributed import wait
 from numpy.testing import assert_array_equal
 from sklearn.tree import DecisionTreeClassifier
@@ -173,9 +174,16 @@ def test_a_fit_waits_for_what_only_the_worker_has(halting, caplog):
     assert "waited for" in message
 
 
+class Unhashable(DecisionTreeClassifier):
+    """A model that Dask cannot hash, as PyTorch's are."""
+
+    def __dask_tokenize__(self):
+        raise TokenizationError("of a thread")
+
+
 def test_a_search_ends_without_it(halting):
     X, y = dask.compute(*(part[:6_000] for part in rows()))
-    search = GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [2, 4, 6, 8]}, cv=3, refit=False)
+    search = GridSearchCV(Unhashable(random_state=0), {"max_depth": [2, 4, 6, 8]}, cv=3, refit=False)
     expected = search.fit(X, y).cv_results_["mean_test_score"]
     with halt_of(halting) as halt:
         timer = threading.Timer(0.3, halt.stop)

@@ -25,7 +25,6 @@ from daskml_kit.parameter_server.training.updates import GradientStep
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
 SEED = int(os.environ.get("DASKML_KIT_SEED", "0"))
-pytestmark = pytest.mark.filterwarnings("ignore:the parameters have no replica")  # on a busy machine, for some time
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,6 @@ def kill_when_training(client, victim, killed):
     killed.append(address)
 
 
-@pytest.mark.filterwarnings("ignore:the parameters have no replica")
 @pytest.mark.parametrize("victim", [0, 2], ids=["the server's worker", "a worker's"])
 def test_training_in_step_survives(doomed, monkeypatch, victim):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)

@@ -65,7 +65,6 @@ def outcome(model, X, y):
     return model.n_iter_, model.t_, getattr(model, "loss_curve_", None), epochs, [part.tobytes() for part in fitted]
 
 
-@pytest.mark.filterwarnings("ignore:the parameters have no replica")
 @pytest.mark.parametrize(
     ("model", "pushes"),
     [

@@ -68,7 +68,6 @@ def empty_cluster():
         yield cluster
 
 
-@pytest.mark.filterwarnings("ignore:the parameters have no replica")
 @pytest.mark.parametrize(
     "model",
     [

@@ -292,6 +292,7 @@ def test_fused_is_one_by_one(model, grid, kind, scoring):
         assert together.outcomes[place].train == pytest.approx(dict(outcome.train), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True], ids=["persisted", "streaming"])
 def test_on_a_cluster(client, monkeypatch, stream):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)

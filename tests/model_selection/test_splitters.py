@@ -72,6 +72,7 @@ ORDERED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), ORDERED)
 @settings(max_examples=25, deadline=None)
 @given(data=blocked())

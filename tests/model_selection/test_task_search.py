@@ -165,6 +165,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("lazy", "where"), [(False, "threads"), (True, "cluster")], ids=["memory", "cluster"])
 def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
@@ -465,6 +466,7 @@ class TheirsInMemory(LogisticRegression):
         return super().fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "where"), [(OursOnDask, "threads"), (TheirsInMemory, "cluster")])
 def test_a_grid_that_swaps_steps_is_decided_candidate_by_candidate(first, where, request):
     if where == "cluster":
