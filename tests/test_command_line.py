@@ -101,6 +101,7 @@ def test_flights_says_what_it_read_and_beats_the_baseline(flights):
         assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_the_saved_pipeline_is_the_one_that_was_tested(flights):
     out, _, report = flights
     table = load_table(open_source("flights", None), None)
