@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from zlib import crc32
 
 import pytest
 from distributed import Client, LocalCluster
+from killable import KillableCluster
 
-SLOW = ("tests/model_selection/test_adaptive.py",)
-"""Files whose tests take minutes together."""
+SLOW = (
+    "tests/engines/test_concurrency.py",
+    "tests/engines/test_leaks.py",
+    "tests/model_selection/test_adaptive.py",
+    "tests/model_selection/test_boosting.py",
+    "tests/recommendation/test_matrix_factorization.py",
+    "tests/test_benchmarks.py",
+    "tests/test_notebooks.py",
+)
+"""Files of which each test takes long."""
+MANY_CASES, FAST_SHARE = 16, 5
+"""Of a test with more cases, one in so many is fast: chosen by its name, so that a new case changes no other's mark."""
+LONGEST = (
+    "tests/test_notebooks.py",
+    "tests/chaos/",
+    "tests/test_benchmarks.py",
+    "tests/model_selection/test_adaptive.py",
+    "tests/test_estimators.py",
+    "tests/test_command_line.py",
+    "tests/model_selection/test_task_search.py",
+    "tests/model_selection/test_boosting.py",
+)
+"""What begins first, so that of two processes none is left alone with a long file at the end."""
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +48,45 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def killable() -> Iterator[KillableCluster]:
+    with KillableCluster(3) as killable:
+        yield killable
+
+
+@pytest.fixture
+def whole_cluster(killable: KillableCluster) -> LocalCluster:
+    """Three worker processes of one thread each, which a test may kill."""
+    return killable.whole()
+
+
+@pytest.fixture
+def doomed(whole_cluster: LocalCluster) -> Iterator[Client]:
+    """A client of worker processes that a test may kill."""
+    with Client(whole_cluster) as client:
+        yield client
+
+
+def is_slow(item: pytest.Item, n_cases: int) -> bool:
+    """Return whether a test is left to the whole run, for its file or as one of many cases."""
+    is_spare = n_cases > MANY_CASES and crc32(item.nodeid.encode()) % FAST_SHARE != 0
+    return is_spare or place_of(item).startswith(SLOW)
+
+
+def place_of(item: pytest.Item) -> str:
+    return item.path.relative_to(item.config.rootpath).as_posix()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of ``tests/chaos`` as such, and those of files that take minutes as slow."""
+    """Mark tests that kill workers as chaos, and what takes long as slow; put the longest files first."""
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
     for item in items:
-        place = item.path.relative_to(item.config.rootpath).as_posix()
-        if place.startswith("tests/chaos/"):
+        if place_of(item).startswith("tests/chaos/") or "killable" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.chaos)
-        elif place.startswith(SLOW):
+        elif is_slow(item, cases[item.nodeid.partition("[")[0]]):
             item.add_marker(pytest.mark.slow)
+    ranks = {
+        place: next((rank for rank, start in enumerate(LONGEST) if place.startswith(start)), len(LONGEST))
+        for place in {place_of(item) for item in items}
+    }
+    items.sort(key=lambda item: ranks[place_of(item)])

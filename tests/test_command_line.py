@@ -77,6 +77,7 @@ def modes_in(out):
     return [stat.S_IMODE(path.stat().st_mode) for path in (out, *out.iterdir())]
 
 
+@pytest.mark.slow
 def test_flights_says_what_it_read_and_beats_the_baseline(flights):
     out, done, report = flights
     assert done.stderr == ""
@@ -102,6 +103,7 @@ def test_flights_says_what_it_read_and_beats_the_baseline(flights):
         assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_the_saved_pipeline_is_the_one_that_was_tested(flights):
     out, _, report = flights
     table = load_table(open_source("flights", None), None)
@@ -117,6 +119,7 @@ def test_the_saved_pipeline_is_the_one_that_was_tested(flights):
     assert {name: both["model"] for name, both in report["test"].items()} == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_saved_pipeline_needs_scikit_learn_alone(flights):
     code = """
 import sys
@@ -161,6 +164,7 @@ def dashboard_port_held():
         yield
 
 
+@pytest.mark.slow
 def test_parquet_glob_and_regression_on_two_workers_beside_another_cluster(tmp_path, capsys):
     for part in range(3):
         houses(200, seed=part).drop(columns="kind").to_parquet(tmp_path / f"part{part}.parquet")

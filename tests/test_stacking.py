@@ -15,7 +15,6 @@ import sklearn.ensemble
 import sklearn.linear_model as skl
 import sklearn.model_selection as skm
 import sklearn.preprocessing as skp
-from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.naive_bayes import GaussianNB as TheirGaussianNB
 from sklearn.pipeline import make_pipeline
@@ -334,17 +333,15 @@ def test_wrong_data_is_named_and_nothing_changes():
         model.transform(blocks(X[:, :2]))
 
 
-@pytest.mark.chaos
-def test_a_killed_worker_changes_no_bits(monkeypatch):
+def test_a_killed_worker_changes_no_bits(doomed, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        data = da.random.default_rng(0).normal(size=(8_000, 3), chunks=(1_000, 3))
-        data, labels = client.persist([data, (data[:, 0] > 0).astype(int)])
-        model = classifiers()[0].set_params(tree="drop")
-        before = model.fit(data, labels).final_estimator_.coef_
-        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-        assert_array_equal(model.fit(data, labels).final_estimator_.coef_, before)
-        assert model.predict(data).compute().shape == (8_000,)
+    data = da.random.default_rng(0).normal(size=(8_000, 3), chunks=(1_000, 3))
+    data, labels = doomed.persist([data, (data[:, 0] > 0).astype(int)])
+    model = classifiers()[0].set_params(tree="drop")
+    before = model.fit(data, labels).final_estimator_.coef_
+    os.kill(next(iter(doomed.run(os.getpid).values())), signal.SIGKILL)
+    assert_array_equal(model.fit(data, labels).final_estimator_.coef_, before)
+    assert model.predict(data).compute().shape == (8_000,)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # of scikit-learn, of infinite labels

@@ -11,7 +11,6 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
@@ -135,32 +134,30 @@ class Copies(SGDClassifier):
         type(self).count += 1
 
 
-@pytest.mark.chaos
-def test_on_a_cluster_workers_get_a_model_once_and_may_die():
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        data = da.random.default_rng(0).normal(size=(40_000, 3), chunks=(BLOCK, 3))
-        labels = (data[:, 0] > 0).astype(int)
-        local = Incremental(SGDClassifier(random_state=0), random_state=0)
-        with dask.config.set(scheduler="threads"):
-            rows, targets = dask.compute(data, labels)
-        expected = one_block_after_another(rows, targets)
-        data, labels = client.persist([data, labels])
-        early = Incremental(SGDClassifier(random_state=0), random_state=0, early_stopping=True, max_iter=2)
-        votes = BlockwiseVotingRegressor(LinearRegression())
-        assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
-        scores, lines = early.fit(data, labels).validation_scores_, votes.fit(data, labels).estimators_
-        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-        assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
-        assert early.fit(data, labels).validation_scores_ == scores
-        again = votes.fit(data, labels).estimators_
-        assert_array_equal([line.coef_ for line in again], [line.coef_ for line in lines])
-        for given in (data, dd.from_dask_array(data, columns=list("abc"))):
-            model = ParallelPostFit(Copies(random_state=0)).fit(given, targets)
-            model.estimator_.ballast = np.zeros(2**18)
-            before = client.run(unpickled)
-            assert model.predict(given).compute().shape == (40_000,)
-            after = client.run(unpickled)
-            assert all(after[worker] - before.get(worker, 0) <= 2 for worker in after), (before, after)
+def test_on_a_cluster_workers_get_a_model_once_and_may_die(doomed):
+    data = da.random.default_rng(0).normal(size=(40_000, 3), chunks=(BLOCK, 3))
+    labels = (data[:, 0] > 0).astype(int)
+    local = Incremental(SGDClassifier(random_state=0), random_state=0)
+    with dask.config.set(scheduler="threads"):
+        rows, targets = dask.compute(data, labels)
+    expected = one_block_after_another(rows, targets)
+    data, labels = doomed.persist([data, labels])
+    early = Incremental(SGDClassifier(random_state=0), random_state=0, early_stopping=True, max_iter=2)
+    votes = BlockwiseVotingRegressor(LinearRegression())
+    assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+    scores, lines = early.fit(data, labels).validation_scores_, votes.fit(data, labels).estimators_
+    os.kill(next(iter(doomed.run(os.getpid).values())), signal.SIGKILL)
+    assert_array_equal(local.fit(data, labels).coef_, expected.coef_)
+    assert early.fit(data, labels).validation_scores_ == scores
+    again = votes.fit(data, labels).estimators_
+    assert_array_equal([line.coef_ for line in again], [line.coef_ for line in lines])
+    for given in (data, dd.from_dask_array(data, columns=list("abc"))):
+        model = ParallelPostFit(Copies(random_state=0)).fit(given, targets)
+        model.estimator_.ballast = np.zeros(2**18)
+        before = doomed.run(unpickled)
+        assert model.predict(given).compute().shape == (40_000,)
+        after = doomed.run(unpickled)
+        assert all(after[worker] - before.get(worker, 0) <= 2 for worker in after), (before, after)
 
 
 BLOCK = 4_000

@@ -78,11 +78,6 @@ def factors_of(fit: str) -> dict[int, _Held]:
     return held.blocks
 
 
-def fits_held() -> list[str]:
-    """Return the names of the fits of which this process has factors."""
-    return list(_factors)
-
-
 def release(fit: str) -> None:
     """Forget the factors of a fit."""
     _factors.pop(fit, None)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, Scheduler
 
 SILENT_SECONDS = 5.0
@@ -91,8 +92,9 @@ class Hedge:
         if not (wanted and live):
             return []
         placed = {"workers": live, "allow_other_workers": True}
+        layers = HighLevelGraph.from_collections("daskml-again", graph)  # of a mere dict Dask would hash all values
         self.stand_ins.update(
-            zip(wanted, self.client.get(graph, [*wanted.values()], sync=False, **placed), strict=True)
+            zip(wanted, self.client.get(layers, [*wanted.values()], sync=False, **placed), strict=True)
         )
         return list(wanted)
 

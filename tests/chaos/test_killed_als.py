@@ -6,7 +6,6 @@ import os
 import signal
 
 import dask.dataframe as dd
-from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
 from daskml_kit.datasets import make_ratings
@@ -15,7 +14,7 @@ from daskml_kit.recommendation import ALS, rating_tables
 from daskml_kit.recommendation.remote_alternation import RemoteAlternation
 
 
-def test_factors_survive(monkeypatch):
+def test_factors_survive(doomed, monkeypatch):
     monkeypatch.setattr(rating_tables, "SHARD_RATINGS", 400)
     frame = make_ratings(300, 100, 6_000, 3, random_state=0).compute()
     model = ALS(3, implicit=True, max_iter=4, random_state=0)
@@ -33,9 +32,7 @@ def test_factors_survive(monkeypatch):
         return found
 
     monkeypatch.setattr(RemoteAlternation, "solve", solve_and_kill)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster):
-        ratings = dd.from_pandas(frame, npartitions=6)
-        model.fit(ratings[["user", "item"]], ratings["rating"])
+    ratings = dd.from_pandas(frame, npartitions=6)
+    model.fit(ratings[["user", "item"]], ratings["rating"])
     assert killed
     assert_array_equal(model.item_factors_, expected)

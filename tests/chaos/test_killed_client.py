@@ -14,7 +14,7 @@ import dask.array as da
 import pytest
 import sklearn.linear_model
 import sklearn.model_selection
-from distributed import Client, LocalCluster
+from distributed import Client
 from numpy.testing import assert_array_equal
 from sklearn.pipeline import Pipeline
 
@@ -86,13 +86,6 @@ def start(folder, address):
     return subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "PYTHONPATH": paths})
 
 
-@pytest.fixture
-def doomed():
-    """A cluster of its own, since its workers die."""
-    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
-        yield cluster
-
-
 @pytest.mark.parametrize("on_cluster", [False, True], ids=["threads", "cluster"])
 def test_a_killed_client_resumes(tmp_path, cluster, on_cluster):
     address = cluster.scheduler_address if on_cluster else "none"
@@ -117,16 +110,16 @@ def test_a_killed_client_resumes(tmp_path, cluster, on_cluster):
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-def test_a_job_runs_again_where_its_worker_died(tmp_path, doomed, checkpoint):
+def test_a_job_runs_again_where_its_worker_died(tmp_path, whole_cluster, checkpoint):
     path = str(tmp_path / "fits")
     grid = {"alpha": ALPHAS}
     direct = GridSearchCV(sklearn.linear_model.Ridge(), grid, cv=3).fit(*make())
-    with Client(doomed, set_as_default=False) as client:
+    with Client(whole_cluster, set_as_default=False) as client:
         X, y = client.persist(make())
         params = {"checkpoint": tmp_path / "kept"} if checkpoint else {}
         submit(GridSearchCV(Gated(path, held=6), grid, cv=3), X, y, client=client, name="it", **params)
         del X, y
-    with Client(doomed, set_as_default=False) as client:
+    with Client(whole_cluster, set_as_default=False) as client:
         job = attach("it", client)
         until(lambda: n_lines(path) >= 6)
         kill(client, job)
@@ -160,8 +153,8 @@ def kill(client, job):
     until(lambda: address not in client.nthreads())
 
 
-def test_a_result_that_died_is_made_again(doomed):
-    with Client(doomed, set_as_default=False) as client:
+def test_a_result_that_died_is_made_again(whole_cluster):
+    with Client(whole_cluster, set_as_default=False) as client:
         X, y = client.persist(make())
         job = submit(GridSearchCV(Ridge(), {"alpha": ALPHAS}, cv=3), X, y, client=client)
         expected = job.result(SECONDS).best_estimator_.coef_
@@ -174,9 +167,9 @@ def test_a_result_that_died_is_made_again(doomed):
 
 # a client names what the cluster has forgotten, which the scheduler only mentions
 @pytest.mark.filterwarnings("ignore:Client '.* but key is unknown:UserWarning")
-def test_a_restarted_cluster_has_lost_its_jobs(doomed, tmp_path):
+def test_a_restarted_cluster_has_lost_its_jobs(whole_cluster, tmp_path):
     path = str(tmp_path / "fits")
-    with Client(doomed, set_as_default=False) as client:
+    with Client(whole_cluster, set_as_default=False) as client:
         kept = submit(Ridge(), *make(), client=client, name="kept", checkpoint=tmp_path / "kept")
         coef = kept.result(SECONDS).coef_
         job = submit(Gated(path, held=1), *make(), client=client, name="it")

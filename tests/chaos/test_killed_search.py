@@ -11,7 +11,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import sklearn.linear_model
-from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 
@@ -23,14 +22,6 @@ from daskml_kit.model_selection import GridSearchCV, KFold
 from daskml_kit.preprocessing import StandardScaler
 
 GRID = {"logisticregression__C": [0.01, 1.0, 100.0]}
-
-
-@pytest.fixture
-def doomed():
-    """A cluster for one test: one that was killed may take long to start again."""
-    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
 
 
 class Killer:

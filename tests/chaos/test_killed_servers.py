@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-import dask
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, get_worker, secede
+from distributed import get_worker, secede
+from killable import KillableCluster
 from numpy.testing import assert_array_equal
 
 from benchmarks.kills import Killer, push_and_kill
@@ -25,17 +25,18 @@ from daskml_kit.parameter_server.training.updates import GradientStep
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
 """How many workers are killed in a row; 20 for a long run."""
 SEED = int(os.environ.get("DASKML_KIT_SEED", "0"))
-pytestmark = pytest.mark.filterwarnings("ignore:the parameters have no replica")  # on a busy machine, for some time
 
 
-@pytest.fixture
-def doomed(monkeypatch):
-    """A cluster for one test: one that was killed may take long to start again."""
+@pytest.fixture(scope="module")
+def killable():
+    """Four workers, of which as many may die as a test likes."""
+    with KillableCluster(4, {"distributed.scheduler.allowed-failures": 100}) as killable:
+        yield killable
+
+
+@pytest.fixture(autouse=True)
+def on_the_cluster(monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    config = {"distributed.scheduler.allowed-failures": 100}
-    sizes = {"n_workers": 4, "threads_per_worker": 1, "processes": True}
-    with dask.config.set(config), LocalCluster(**sizes, dashboard_address=":0") as cluster, Client(cluster) as client:
-        yield client
 
 
 def test_each_acknowledged_push_counts_once(doomed, capsys):

@@ -18,14 +18,6 @@ from daskml_kit.linear_model import SGDClassifier
 from daskml_kit.parameter_server import History, Synchronous
 
 
-@pytest.fixture
-def doomed():
-    """A cluster for one test: one that was killed may take long to start again."""
-    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
-
-
 def make(n_rows=60_000):
     X = da.random.default_rng(5).normal(size=(n_rows, 6), chunks=(n_rows // 20, 6))
     return X, (X[:, 0] - 0.5 * X[:, 1] + X[:, 2] ** 2 > 0.8).astype(int)
@@ -45,7 +37,6 @@ def kill_when_training(client, victim, killed):
     killed.append(address)
 
 
-@pytest.mark.filterwarnings("ignore:the parameters have no replica")
 @pytest.mark.parametrize("victim", [0, 2], ids=["the server's worker", "a worker's"])
 def test_training_in_step_survives(doomed, monkeypatch, victim):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)

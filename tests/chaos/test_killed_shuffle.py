@@ -10,21 +10,13 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import CancelledError, Client, LocalCluster, wait
+from distributed import CancelledError, wait
 from numpy.testing import assert_array_equal
 
 from daskml_kit.partition import hash_partition, place, random_partition
 from daskml_kit.partition import shuffle as move
 
 N, BLOCK = 12_000, 500
-
-
-@pytest.fixture
-def doomed():
-    """A cluster for one test: on a busy machine it may take long until one that was killed is started again."""
-    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
 
 
 @pytest.fixture(params=["exchange", "spill"])
@@ -91,18 +83,16 @@ def test_a_worker_that_dies_with_its_share_of_the_rows_loses_none(doomed, way, f
     assert checksum(found) == checksum(X.compute())
 
 
-def test_data_without_a_recipe_is_not_lost_in_silence(way, fatal):
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        rows = np.stack([np.arange(N)] * 3, axis=1) * 1.0
-        futures = client.scatter(np.split(rows, N // BLOCK))
-        X = da.concatenate([da.from_delayed(future, (BLOCK, 3), float) for future in futures])
-        moved, _ = random_partition(fatal(X), da.arange(N, chunks=BLOCK), random_state=0)
-        try:
-            found = moved.compute()
-        except CancelledError:
-            return  # what the worker held was still needed
-        assert_array_equal(np.sort(found, axis=0), rows)
+def test_data_without_a_recipe_is_not_lost_in_silence(doomed, way, fatal):
+    rows = np.stack([np.arange(N)] * 3, axis=1) * 1.0
+    futures = doomed.scatter(np.split(rows, N // BLOCK))
+    X = da.concatenate([da.from_delayed(future, (BLOCK, 3), float) for future in futures])
+    moved, _ = random_partition(fatal(X), da.arange(N, chunks=BLOCK), random_state=0)
+    try:
+        found = moved.compute()
+    except CancelledError:
+        return  # what the worker held was still needed
+    assert_array_equal(np.sort(found, axis=0), rows)
 
 
 def test_placed_blocks_are_computed_again(doomed):

@@ -7,7 +7,6 @@ import signal
 
 import dask.array as da
 import pytest
-from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
@@ -16,14 +15,6 @@ from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.neural_network import mlp_training as progress
 from daskml_kit.parameter_server import Synchronous
 from daskml_kit.parameter_server.client import ACKNOWLEDGEMENT, WorkerClient
-
-
-@pytest.fixture
-def doomed():
-    """A cluster for one test: one that was killed may take long to start again."""
-    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -74,7 +65,6 @@ def outcome(model, X, y):
     return model.n_iter_, model.t_, getattr(model, "loss_curve_", None), epochs, [part.tobytes() for part in fitted]
 
 
-@pytest.mark.filterwarnings("ignore:the parameters have no replica")
 @pytest.mark.parametrize(
     ("model", "pushes"),
     [

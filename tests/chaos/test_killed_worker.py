@@ -25,14 +25,6 @@ from daskml_kit.linear_model import ElasticNet, LogisticRegression
 from daskml_kit.preprocessing import OneHotEncoder
 
 
-@pytest.fixture
-def doomed():
-    """A cluster for one test: one that was killed may take long to start again."""
-    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
-
-
 def make():
     X = da.random.default_rng(5).normal(size=(30_000, 6), chunks=(1500, 6))
     return X, (X[:, 0] - 0.5 * X[:, 1] + X[:, 2] ** 2 > 0.8).astype(int)
@@ -67,16 +59,23 @@ def test_a_fit_survives(doomed, monkeypatch, stream, after):
     assert_array_equal(model.intercept_, expected.intercept_)
 
 
-def test_a_fit_survives_retirement(doomed, monkeypatch):
+def test_a_fit_survives_retirement(monkeypatch):
     """Dask copies what a worker has before it goes, but not while its tasks run."""
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
-    X, y = doomed.persist(make())
-    model = LogisticRegression(tol=1e-9, solver="lbfgs")
-    expected, gone = model.fit(X, y).coef_, sorted(doomed.nthreads())[:2]
-    with watching(lambda profile: doomed.retire_workers([gone.pop()]) if gone and profile.passes in (2, 4) else None):
-        assert_array_equal(model.fit(X, y).coef_, expected)
-    assert not gone
-    assert model.profile_.n_threads == len(doomed.nthreads()) == 1
+    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0")
+    with cluster, Client(cluster) as client:
+        X, y = client.persist(make())
+        model = LogisticRegression(tol=1e-9, solver="lbfgs")
+        expected, gone = model.fit(X, y).coef_, sorted(client.nthreads())[:2]
+
+        def retire(profile):
+            if gone and profile.passes in (2, 4):
+                client.retire_workers([gone.pop()])
+
+        with watching(retire):
+            assert_array_equal(model.fit(X, y).coef_, expected)
+        assert not gone
+        assert model.profile_.n_threads == len(client.nthreads()) == 1
 
 
 def categories():

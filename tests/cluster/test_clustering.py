@@ -136,6 +136,7 @@ def test_drawn_starts_of_fused_fits_are_scikit_learns():
     assert found.best_estimator_.labels_.shape == (len(X),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [None, rng.integers(1, 4, 1200).astype(float)], ids=["alike", "weighted"])
 @pytest.mark.parametrize("fold", [np.arange(1200) // 400, rng.integers(0, 3, 1200)], ids=["runs", "mixed"])
 def test_sets_of_centers_are_served_by_one_reading(monkeypatch, weight, fold):

@@ -356,6 +356,7 @@ def flights() -> pd.DataFrame:
 NUMBERS, WORDS = ["dep_time", "sched_dep_time", "distance", "air_time"], ["carrier", "origin", "dest", "tailnum"]
 
 
+@pytest.mark.slow
 def test_flights(flights):
     lazy = dd.from_pandas(flights, npartitions=7)
     theirs = prepare(Theirs, NUMBERS, WORDS).fit(flights)
@@ -364,6 +365,7 @@ def test_flights(flights):
     assert abs(ours.transform(lazy).compute() - theirs.transform(flights)).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_flights_on_the_cluster(flights, client: Client):
     flights = flights[NUMBERS + WORDS].head(60_000)
     lazy = dd.from_pandas(flights, npartitions=9)

@@ -37,6 +37,7 @@ def test_all_parts_of_a_block_are_aligned(sparse):
     assert_array_equal(block.fold[:, 0], np.arange(4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Ridge(), PoissonRegressor()], ids=str)
 def test_targets_and_weights_of_another_worker_change_no_bits(client, monkeypatch, model):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)

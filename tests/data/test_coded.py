@@ -331,6 +331,7 @@ def test_a_category_of_many_levels_is_one_of_all(n_rows):
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [False, True], ids=["few categories", "many categories"])
 def test_fits_on_the_same_encoded_rows_start_where_the_last_has_ended(many, monkeypatch):
     monkeypatch.setattr(solve, "DENSE_COEFFICIENTS", 20 if many else 1_200)

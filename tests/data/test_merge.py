@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from distributed import Client, LocalCluster, wait
+from distributed import wait
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +115,7 @@ def test_the_bits_do_not_depend_on_threads_or_streaming(expected, monkeypatch):
     assert bits(*tiny()) == expected
 
 
+@pytest.mark.slow
 def test_the_bits_are_the_same_on_a_cluster(client, far, expected, monkeypatch):
     X, y = tiny()
     assert bits(X, y) == expected
@@ -131,17 +132,13 @@ def test_a_frame_has_the_bits_of_its_array(expected):
     assert bits(frame, y) == expected
 
 
-def test_the_bits_are_the_same_after_a_killed_worker(far, expected):
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        X, y = client.persist(tiny())
-        wait([X, y])
-        with open_engine(X, y) as engine:
-            engine.answer(Gram())
-            os.kill(client.run(os.getpid, workers=[engine.homes()[0]]).popitem()[1], signal.SIGKILL)
-            (scatter,) = engine.answer(Gram())
+def test_the_bits_are_the_same_after_a_killed_worker(doomed, far, expected):
+    X, y = doomed.persist(tiny())
+    wait([X, y])
+    with open_engine(X, y) as engine:
+        engine.answer(Gram())
+        os.kill(doomed.run(os.getpid, workers=[engine.homes()[0]]).popitem()[1], signal.SIGKILL)
+        (scatter,) = engine.answer(Gram())
     assert scatter.product.tobytes() + scatter.mean.tobytes() == expected
 
 
@@ -156,6 +153,7 @@ def test_an_error_names_the_callers_block_and_row():
         LogisticRegression().fit(*broken(102, 17))
 
 
+@pytest.mark.slow
 def test_an_error_on_a_worker_names_the_callers_block_and_row(client, far):
     with pytest.raises(DataError, match=r"X contains NaN in block 102, row 17 of the block"):
         LogisticRegression().fit(*broken(102, 17))

@@ -80,6 +80,7 @@ def test_tiles_are_less_than_the_rows_tested_above():
     assert RandomRows(None, WIDE, N, seed=0).tile_rows < N / 2
 
 
+@pytest.mark.slow
 def test_workers_draw_the_same_rows(client):
     made = {name: client.compute(list(generate(random_state=5, chunks=200))) for name, generate in GENERATORS.items()}
     for name, there in made.items():

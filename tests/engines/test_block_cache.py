@@ -279,6 +279,7 @@ def on_a_disk(client):
     return not any(client.run(lambda dask_worker: block_cache._takes_memory(dask_worker.local_directory)).values())
 
 
+@pytest.mark.slow
 def test_workers_read_their_source_once(client, tmp_path):
     source, seen = Source(tmp_path / "read"), []
     with watching(lambda profile: seen.append(sum(map(len, client.run(files_here).values())))):

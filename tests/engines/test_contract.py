@@ -148,6 +148,7 @@ def test_a_fit_has_the_same_bits_everywhere(client, far):
     assert remote.score(*make()) == local.score(*here)
 
 
+@pytest.mark.slow
 def test_string_labels_on_a_cluster(client, far):
     X, y = make()
     frame = dd.from_dask_array(X, columns=list("abcde")).assign(kind=y.map_blocks(lambda b: np.where(b, "up", "down")))

@@ -33,6 +33,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the thresholds are of glibc")
 def test_workers_keep_freed_memory_only_with_the_plugin():
     def fewest():
@@ -67,7 +68,6 @@ def empty_cluster():
         yield cluster
 
 
-@pytest.mark.filterwarnings("ignore:the parameters have no replica")
 @pytest.mark.parametrize(
     "model",
     [

@@ -171,6 +171,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "theirs", "y"), MODELS, ids=["ridge", "two outputs", "ols", "lasso"])
 def test_least_squares_are_selected_for_in_one_pass(model, theirs, y):
     settings = [

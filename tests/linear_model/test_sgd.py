@@ -56,6 +56,7 @@ def test_passive_aggressive_steps_are_those_of_scikit_learn(data, kind, rate):
     assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_adaptive_rates_are_those_of_scikit_learn(data):
     same = {"learning_rate": "adaptive", "eta0": 0.5, "loss": "log_loss", "shuffle": False, "n_iter_no_change": 2}
     ours = SGDClassifier(batch_size=1, **same).fit(data.X, data.labels > 0)
@@ -173,6 +174,7 @@ def test_balanced_weights_count_rows(data):
     assert_allclose(balanced.coef_, given.fit(data.X, y).coef_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
 def test_weights_are_about_repetitions(data, kind):
     """As in scikit-learn, the penalty is beside the mean over rows: of more rows it weighs less."""
@@ -350,6 +352,7 @@ def test_the_same_bits_on_any_number_of_workers(client, monkeypatch, settings):
         assert_array_equal(clone(model).fit(*dask.persist(X, y)).coef_, alone.coef_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training", [Asynchronous(), Asynchronous(staleness=2), Synchronous(backup_workers=1)], ids=str
 )

@@ -52,6 +52,7 @@ def solved_by(monkeypatch):
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compile_from", [0, np.inf], ids=["compiled", "scipy"])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 4])

@@ -84,6 +84,7 @@ def large(n=1_500_000, seed=0):
     return (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.int8), z
 
 
+@pytest.mark.slow
 def test_millions_of_scores_in_one_pass_within_the_bound():
     y, z = large()
     lazy_y, lazy_z = da.from_array(y, chunks=250_000), da.from_array(z, chunks=250_000)

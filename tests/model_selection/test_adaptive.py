@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from distributed import Client, LocalCluster
+from distributed import Client
 from numpy.testing import assert_array_equal
 from scipy.stats import loguniform
 from sklearn.cluster import MiniBatchKMeans
@@ -477,14 +477,6 @@ def test_an_interrupted_search_keeps_what_it_has(client, where):
     assert 0 < search.score(X, y) < 1
     assert search.metadata_["partial_fit_calls"] < search.metadata["partial_fit_calls"]
     assert all(future.status in ("finished", "cancelled") for future in client.futures.values())
-
-
-@pytest.fixture
-def doomed():
-    """A cluster for one test: one that was killed may take long to start again."""
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-    with cluster, Client(cluster) as client:
-        yield client
 
 
 def test_a_killed_worker_repeats_only_what_it_was_doing(doomed, monkeypatch, tmp_path):

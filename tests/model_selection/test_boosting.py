@@ -12,7 +12,6 @@ import dask.dataframe as dd
 import numpy as np
 import pytest
 import sklearn.model_selection as skm
-from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import LinearRegression
@@ -153,25 +152,20 @@ def killer(path):
     return kill
 
 
-def test_a_killed_worker_costs_a_fit_or_is_told(tmp_path):
+def test_a_killed_worker_costs_a_fit_or_is_told(doomed, tmp_path):
     """LightGBM does not always outlive a lost worker: the scores are right, or its own error comes, and in time."""
     X, y = problem()
     path = str(tmp_path / "killed")
-    model = lightgbm.DaskLGBMClassifier(**SETTINGS)
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        lazy = client.persist(lazily(X, y))
-        options = {"cv": skm.KFold(2), "refit": False, "error_score": "raise"}
-        search = GridSearchCV(model, GRID, **options)
-        try:
-            search.fit(*lazy, callbacks=[killer(path)])
-        except lightgbm.basic.LightGBMError as error:
-            if "Socket" not in str(error):
-                raise
-            return
-        finally:
-            assert os.path.exists(path)
+    lazy = doomed.persist(lazily(X, y))
+    options = {"cv": skm.KFold(2), "refit": False, "error_score": "raise"}
+    search = GridSearchCV(lightgbm.DaskLGBMClassifier(**SETTINGS), GRID, **options)
+    try:
+        search.fit(*lazy, callbacks=[killer(path)])
+    except lightgbm.basic.LightGBMError as error:
+        if "Socket" not in str(error):
+            raise
+        return
+    finally:
+        assert os.path.exists(path)
     expected = skm.GridSearchCV(lightgbm.LGBMClassifier(**SETTINGS), GRID, **options).fit(X, y)
     assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"], atol=CLOSE)

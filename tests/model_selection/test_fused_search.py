@@ -217,6 +217,7 @@ def some_layout(draw, model, X):
     return LAYOUTS[layout](X, draw(cuts())), layout not in ("memory", "pandas")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,
@@ -291,6 +292,7 @@ def test_fused_is_one_by_one(model, grid, kind, scoring):
         assert together.outcomes[place].train == pytest.approx(dict(outcome.train), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True], ids=["persisted", "streaming"])
 def test_on_a_cluster(client, monkeypatch, stream):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
@@ -375,6 +377,7 @@ def test_rows_are_neither_copied_nor_changed():
     assert_array_equal(X, before)
 
 
+@pytest.mark.slow
 def test_many_candidates_start_no_threads():
     X, targets, _ = make(0)
     seen = []

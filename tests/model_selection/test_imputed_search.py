@@ -149,6 +149,7 @@ def problems(draw):
     return ours_, theirs, grid, X, targets[kind], draw(st.sampled_from(scorings))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12,
     deadline=None,
@@ -234,6 +235,7 @@ def test_a_folds_imputer_has_seen_its_training_rows_only():
     assert found["estimator"][2][0].statistics_.max() < 500
 
 
+@pytest.mark.slow
 def test_columns_without_values_in_a_fold_are_dropped_there():
     X, targets = make(0, ["nearly all", "scattered", "none", "none"], 0.2)  # only the first rows have the first
     options = {"cv": skm.KFold(4), "return_train_score": True}
@@ -290,6 +292,7 @@ def test_frames_of_nullable_numbers():
         assert_same_scores(search.cv_results_, expected.cv_results_, 1e-9)
 
 
+@pytest.mark.slow
 def test_passes_are_few():
     X, targets = missing_at_random()
     folds = cv.KFold(5).assign(X)
@@ -306,6 +309,7 @@ def test_passes_are_few():
     assert passes(["mean", "constant"], "binary", logistic, "logisticregression__C") <= 26
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["mean", "constant"])
 def test_rows_are_neither_copied_nor_changed(monkeypatch, strategy):
     monkeypatch.setattr(linear_models, "sample_rows", lambda p: 2000)

@@ -105,6 +105,7 @@ def assert_same(search, other):
     assert_array_equal(search.best_estimator_.coef_, other.best_estimator_.coef_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dask", "held", "memory"])
 @pytest.mark.parametrize("estimator", [sklearn.linear_model.Ridge(), Ridge()], ids=["graph", "fused"])
 def test_a_search_goes_on_when_its_session_ends(sessions, estimator, kind):

@@ -51,6 +51,7 @@ def test_those_finished_on_all_splits_can_be_taken_apart():
     assert np.isnan(outcomes.scores("train", "a")).all()
 
 
+@pytest.mark.slow
 def test_a_fit_takes_less_than_a_hundred_bytes():
     n_candidates = 20_000
     with SearchProgress() as progress:

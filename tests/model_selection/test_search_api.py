@@ -347,6 +347,7 @@ def test_an_iterator_of_splits_is_used_once():
     assert search.n_splits_ == 4
 
 
+@pytest.mark.slow
 def test_half_a_million_candidates_are_planned_at_once():
     search = GridSearchCV(Ridge(), {"alpha": np.arange(1.0, 1001), "tol": np.arange(1.0, 501) / 1e3})
     planned = search.plan()

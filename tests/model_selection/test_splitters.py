@@ -72,6 +72,7 @@ ORDERED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), ORDERED)
 @settings(max_examples=25, deadline=None)
 @given(data=blocked())
@@ -145,6 +146,7 @@ def test_groups_are_on_one_side_and_their_shares_are_exact():
         assert [len(side) for side in sides] == [6, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["KFold", "StratifiedKFold"])
 def test_drawn_folds_are_uniform_over_rows_and_pairs_of_rows(name):
     n_seeds, k = 400, 3
@@ -383,6 +385,7 @@ def test_a_seed_may_come_from_anywhere():
     assert (fresh.assign(X).ids[0].compute() != fresh.assign(X).ids[0].compute()).any()
 
 
+@pytest.mark.slow
 def test_a_cluster_makes_the_folds_that_threads_make(client):
     cases = [*DRAWN[:4], *DRAWN[-1:]]
     there = [drawn(name, options, UNEVEN) for name, options in cases]

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from distributed import Client, LocalCluster
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -166,6 +165,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("lazy", "where"), [(False, "threads"), (True, "cluster")], ids=["memory", "cluster"])
 def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
@@ -178,6 +178,7 @@ def test_scores_are_those_of_scikit_learn(case, lazy, where, request):
     assert_like_sklearn(outcomes, estimator, grid, X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lazy", "where"), [(True, "threads"), (False, "cluster")], ids=["threads", "cluster"])
 def test_frames_stay_frames_with_their_columns(lazy, where, request):
     if where == "cluster":
@@ -198,6 +199,7 @@ def test_frames_stay_frames_with_their_columns(lazy, where, request):
         assert type(kept.named_steps["columns"]) is ColumnTransformer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["array", "frame"])
 def test_workers_that_see_no_files_of_the_client_are_sent_its_data(kind, client, monkeypatch):
     monkeypatch.setattr(ClusterFitPool, "_visible_folder", lambda self: None)
@@ -400,6 +402,7 @@ class Lazily:
         return {"fails": number >= 0 and False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["threads", "cluster"])
 def test_candidates_are_asked_for_a_window_at_a_time(where, request):
     if where == "cluster":
@@ -417,16 +420,12 @@ def test_candidates_are_asked_for_a_window_at_a_time(where, request):
     assert max(ahead) < len(candidates)
 
 
-def test_a_killed_worker_costs_only_what_it_was_doing(tmp_path):
+def test_a_killed_worker_costs_only_what_it_was_doing(doomed, tmp_path):
     X, y = problem()
     grid = {"C": [0.1, 0.3, 1.0, 3.0]}
     done = []
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-        dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
-    ):
-        data = client.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
+    with dask.config.set({"distributed.comm.timeouts.connect": "5s"}):
+        data = doomed.persist([da.from_array(X, chunks=(60, 6)), da.from_array(y, chunks=60)])
         killer = Killer(str(tmp_path / "killed"))
         outcomes = search(killer, ParameterGrid(grid), *data, with_train=True, finished=lambda key, _: done.append(key))
     assert (tmp_path / "killed").exists()
@@ -467,6 +466,7 @@ class TheirsInMemory(LogisticRegression):
         return super().fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "where"), [(OursOnDask, "threads"), (TheirsInMemory, "cluster")])
 def test_a_grid_that_swaps_steps_is_decided_candidate_by_candidate(first, where, request):
     if where == "cluster":

@@ -36,6 +36,7 @@ def outcome(split, values, **options):
 sizes = st.one_of(st.none(), st.integers(1, 45), st.floats(0.001, 0.999))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(test_size=sizes, train_size=sizes, stratified=st.booleans())
 def test_sizes_and_errors_are_those_of_scikit_learn(test_size, train_size, stratified):
@@ -238,6 +239,7 @@ def test_errors_say_what_does_not_go_together():
         parts[2].compute()
 
 
+@pytest.mark.slow
 def test_parts_of_a_cluster_are_those_of_threads(client):
     frame = dd.from_pandas(frame_of_rows(), npartitions=5)
     X = da.from_array(ROWS, chunks=(UNEVEN,))

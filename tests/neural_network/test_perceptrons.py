@@ -34,6 +34,7 @@ def surface(n=1500, seed=0):
     return X, np.column_stack([X[:, 0] * X[:, 1], np.sin(X[:, 2])])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -142,6 +143,7 @@ def test_poisson_deviance():
         MLPRegressor(loss="poisson").fit(X, y - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [Synchronous(), Asynchronous(), Asynchronous(staleness=4)], ids=str)
 def test_on_a_cluster(client, digits, monkeypatch, training):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)

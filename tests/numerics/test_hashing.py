@@ -135,6 +135,7 @@ def test_hashes_stay_what_they_are():
     assert pair.tolist() == [1508283922694347942, 11982696983283103571]
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same():
     code = (
         "import numpy as np; from daskml_kit.numerics.hashing import hash_keys; "

@@ -19,6 +19,7 @@ def problem(seed, p, rows):
     return A.T @ A / rows, A.T @ rng.normal(size=rows) / rows
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.integers(1, 12), st.floats(0, 1), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_it_ends_at_a_minimum(seed, p, share, shuffled):

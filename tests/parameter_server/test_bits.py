@@ -92,6 +92,7 @@ def test_threads_give_the_bits_of_a_reduction(rule):
             assert_array_equal(found[name], expected[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("servers", [1, 2])
 def test_a_cluster_gives_the_bits_of_a_reduction(client, monkeypatch, servers):
     X, y = make()

@@ -13,6 +13,7 @@ from daskml_kit.parameter_server.state_machine import StateMachine
 SCHEDULES = 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("staleness", [np.inf, 0.5, 1, 3])
 @pytest.mark.parametrize("n_deaths", [0, 4])
 def test_histories_of_random_schedules_are_linearizable(staleness, n_deaths):
@@ -81,6 +82,7 @@ class Unbounded(StateMachine):
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [Hasty, HastyReader, Unfenced, Late, Twice, Unbounded])
 def test_the_checker_sees_a_broken_server(broken):
     parts = {"actor" if issubclass(broken, ServerActor) else "machine": broken}

@@ -49,6 +49,7 @@ def all_tcp(client):
     return set().union(*listening), set().union(*connected)
 
 
+@pytest.mark.slow
 def test_no_socket_is_unencrypted(encrypted):
     client, of_others = encrypted
     X = client.persist(da.random.default_rng(0).normal(size=(4000, 5), chunks=(500, 5)))

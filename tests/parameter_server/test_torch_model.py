@@ -33,6 +33,7 @@ def accuracy(module, X, y):
         return float((module(torch.from_numpy(X).float()).argmax(dim=1).numpy() == y).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [Synchronous(virtual_workers=2), Asynchronous()], ids=["sync", "async"])
 @pytest.mark.parametrize("where", ["memory", "cluster"])
 def test_digits(client, digits, monkeypatch, training, where):

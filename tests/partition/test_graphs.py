@@ -45,6 +45,7 @@ def check(collection, expected=None):
         assert_frames_equal(collection, expected, check_index=True, sort_results=False, scheduler="sync")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["exchange", "spill"])
 @pytest.mark.parametrize("kind", ["random", "hash", "hash, even"])
 def test_shuffled_rows(monkeypatch, way, kind):

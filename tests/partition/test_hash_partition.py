@@ -115,6 +115,7 @@ def frame():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["letter", "number", "category", "time", ["letter", "number"], ["value"]], ids=str)
 def test_columns_of_a_frame_are_keys(way, by):
     with dask.config.set({"dataframe.convert-string": False}):
@@ -171,6 +172,7 @@ def test_the_callers_data_is_not_written_to(way):
     assert_array_equal(keys, np.arange(N) % 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 1200),

@@ -61,15 +61,16 @@ def bytes_on(client, array):
     return [rows[worker] for worker in sorted(rows)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["round_robin", "weighted"])
-def test_collections_lie_together_and_are_what_they_were(client, strategy):
+def test_collections_lie_together_and_are_what_they_were(empty, strategy):
     X, y = make()
     frame = dd.from_pandas(pd.DataFrame({"a": np.arange(N), "b": list("pq") * (N // 2)}), npartitions=BLOCKS)
     memory = np.arange(N) / 2
     placed = place(X, y, frame, frame["b"], memory, strategy=strategy, random_state=0)
-    expected = homes(client, placed[0])
+    expected = homes(empty, placed[0])
     for part, original in zip(placed[1:], (y, frame, frame["b"], memory), strict=True):
-        assert homes(client, part) == expected
+        assert homes(empty, part) == expected
         if isinstance(original, np.ndarray):
             assert_array_equal(part.compute(), original)
         elif isinstance(original, da.Array):
@@ -147,6 +148,7 @@ def test_rebalance_moves_as_few_as_it_takes(client):
     assert_array_equal(moved[:, 0].compute(), np.repeat(np.arange(6.0), 10))
 
 
+@pytest.mark.slow
 def test_a_fit_on_placed_blocks_finds_the_same_bits(client, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, y = make()

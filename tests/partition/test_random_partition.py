@@ -87,6 +87,7 @@ def sizes(draw):
     return draw(st.lists(st.integers(0, 12), min_size=1, max_size=7))
 
 
+@pytest.mark.slow
 def test_all_orders_are_as_likely():
     every = {order: i for i, order in enumerate(permutations(range(4)))}
     numbers = da.arange(4, chunks=3)
@@ -147,6 +148,7 @@ def test_arrays_of_any_kind(way):
     any_cuts()
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(sizes(), st.integers(1, 9))
 def test_data_frames_series_and_csr_move_with_arrays(sizes, npartitions):

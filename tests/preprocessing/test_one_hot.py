@@ -57,7 +57,7 @@ def assert_same(ours, theirs, lazy, table):
     np.testing.assert_array_equal(result.compute().toarray(), wanted.toarray())
 
 
-@pytest.mark.parametrize("parameters", GROUPED, ids=str)
+@pytest.mark.parametrize("parameters", GROUPED, ids=lambda parameters: ", ".join(parameters) or "none")
 @pytest.mark.parametrize("missing", [False, True])
 def test_infrequent_and_dropped_categories(parameters, missing):
     table = frame(missing=missing)

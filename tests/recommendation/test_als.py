@@ -159,6 +159,7 @@ def test_layouts_have_the_same_bits(ratings, kind, layout):
         assert found.score(*given) == pytest.approx(expected.score(X, y))
 
 
+@pytest.mark.slow
 def test_the_bits_are_those_of_the_workers(client, ratings, monkeypatch):
     monkeypatch.setattr(rating_tables, "SHARD_RATINGS", 50)
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)

@@ -55,6 +55,7 @@ def on_dask(X, y, rows=2_000):
     return da.from_array(X, chunks=(rows, 2)), da.from_array(y, chunks=rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

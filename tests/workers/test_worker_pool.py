@@ -13,6 +13,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client, KilledWorker, LocalCluster, get_client
+from killable import KillableCluster
 
 from daskml_kit.data import collections as capacity
 from daskml_kit.exceptions import LostDataError, MissingModuleError, NoWorkersError
@@ -32,13 +33,10 @@ def pool(request):
             yield pool
 
 
-@pytest.fixture
-def doomed():
-    """A cluster for one test, of two workers that may be killed."""
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-        with cluster, Client(cluster) as client:
-            yield client
+@pytest.fixture(scope="module")
+def killable():
+    with KillableCluster(2, {"distributed.scheduler.allowed-failures": 0}) as killable:
+        yield killable
 
 
 def touch(path):
