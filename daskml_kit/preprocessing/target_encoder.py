@@ -162,7 +162,8 @@ class CrossFittedTransformer(DaskTransformer):
             kind = self.target_type if self.target_type != "auto" else "binary" if len(labels) <= 2 else "multiclass"
             if kind == "binary" and len(labels) > 2:
                 raise DataError(f"y: expected two labels for target_type='binary', got {len(labels)}")
-            own = labels.astype(vector.dtype) if vector.dtype != object and labels.dtype != object else labels
+            dtype = getattr(vector.dtype, "numpy_dtype", vector.dtype)  # of nullable and Arrow types
+            own = labels.astype(dtype) if object not in (dtype, labels.dtype) else labels
             return kind, np.asarray(own.tolist()) if own.dtype == object else own
         if labels is None and (found.whole or self.target_type != "auto"):
             raise DataError(f"y: expected at most {MOST_CLASSES} labels, got more; give target_type='continuous'")
