@@ -52,6 +52,7 @@ def check_fit(
     if not is_dask(X):
         return _check_memory(estimator, X, y, sample_weight, labeled, multi_output, finite)
     remember_features(estimator, X)
+    y = np.asarray(y) if isinstance(y, (list, tuple)) else y
     if y is not None:
         _check_target(y, multi_output)
     if isinstance(sample_weight, numbers.Real):

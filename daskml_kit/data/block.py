@@ -95,16 +95,22 @@ def as_block(
 
 
 def _aligned(part: Any) -> Any:
-    """Return a part in aligned memory: what comes off the wire may not be, and other routines round otherwise there."""
+    """Return a part in aligned memory, of the machine's order of bytes.
+
+    What comes off the wire may not be aligned, and other routines round otherwise there; compiled loops take no other
+    order.
+    """
     if part is None:
         return None
     if (own := codes_of(part)) is not None:
         return aligned(own)
     if sp.issparse(part):
         arrays = (part.data, part.indices, part.indptr)
-        if all(array.flags.aligned for array in arrays):
+        if all(array.flags.aligned and array.dtype.isnative for array in arrays):
             return part
         return type(part)(tuple(map(_aligned, arrays)), shape=part.shape)
+    if not part.dtype.isnative:
+        return part.astype(part.dtype.newbyteorder("="))
     return part if part.flags.aligned else part.copy()
 
 

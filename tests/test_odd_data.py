@@ -1,0 +1,73 @@
+"""Rows of any numeric type, order of bytes and layout give the fit of the same rows as float64."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose
+from sklearn.pipeline import make_pipeline
+
+from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
+from daskml_kit.decomposition import PCA
+from daskml_kit.linear_model import LinearSVC, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
+from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.naive_bayes import GaussianNB
+from daskml_kit.preprocessing import StandardScaler
+
+ROWS = np.random.default_rng(0).integers(0, 120, size=(150, 4))
+LABELS = (ROWS[:, 0] + ROWS[:, 2] > 110).astype(int)
+SGD = {"max_iter": 2, "tol": None, "random_state": 0}
+
+
+def in_blocks(values):
+    return da.from_array(values, chunks=(50, *values.shape[1:]))
+
+
+LAYOUTS = {
+    "memory": lambda rows: rows,
+    "blocks": in_blocks,
+    "sparse blocks": lambda rows: in_blocks(rows).map_blocks(sp.csr_array),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["i1", "u8"])
+@pytest.mark.parametrize("kind", [KMeans, BisectingKMeans, MiniBatchKMeans])
+def test_clusters_of_whole_numbers(kind, dtype, layout):
+    lay = LAYOUTS[layout]
+    expected = kind(3, random_state=0).fit(lay(ROWS.astype(float)))
+    found = kind(3, random_state=0).fit(lay(ROWS.astype(dtype)))
+    assert_allclose(found.cluster_centers_, expected.cluster_centers_, rtol=1e-9)
+    assert_allclose(found.inertia_, expected.inertia_, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("last", "grid"),
+    [(KMeans(3, random_state=0), {"kmeans__tol": [1e-4]}), (GaussianNB(), {"gaussiannb__var_smoothing": [0.1]})],
+)
+@pytest.mark.parametrize("first", [StandardScaler(), PCA(2)])
+def test_searches_behind_a_transformer_of_whole_numbers(first, last, grid):
+    search = GridSearchCV(make_pipeline(first, last), grid, cv=3, error_score="raise")
+    expected, found = (
+        search.fit(in_blocks(ROWS.astype(kind)), in_blocks(LABELS)).cv_results_["mean_test_score"]
+        for kind in (float, "i1")
+    )
+    assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("lay", [LAYOUTS["memory"], in_blocks])
+@pytest.mark.parametrize("model", [LogisticRegression(), LinearSVC(), RidgeClassifier(), SGDClassifier(**SGD)])
+def test_big_endian_rows_labels_and_weights(model, lay):
+    weight = np.linspace(1, 2, len(ROWS))
+    expected = model.fit(lay(ROWS.astype("f8")), lay(LABELS), sample_weight=lay(weight)).coef_
+    big = (ROWS.astype(">f8"), LABELS.astype(">i4")), {"sample_weight": lay(weight.astype(">f8"))}
+    assert_allclose(model.fit(*map(lay, big[0]), **big[1]).coef_, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", [Ridge(), GaussianNB()])
+def test_a_list_of_targets_beside_rows_on_dask(model):
+    expected = model.fit(in_blocks(ROWS), in_blocks(LABELS)).score(in_blocks(ROWS), in_blocks(LABELS))
+    found = model.fit(in_blocks(ROWS), LABELS.tolist(), sample_weight=[1.0] * len(ROWS))
+    assert found.score(in_blocks(ROWS), in_blocks(LABELS)) == pytest.approx(expected)
