@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
@@ -14,7 +16,7 @@ from daskml_kit.decomposition import PCA
 from daskml_kit.linear_model import LinearSVC, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB
-from daskml_kit.preprocessing import StandardScaler
+from daskml_kit.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 ROWS = np.random.default_rng(0).integers(0, 120, size=(150, 4))
 LABELS = (ROWS[:, 0] + ROWS[:, 2] > 110).astype(int)
@@ -64,6 +66,15 @@ def test_big_endian_rows_labels_and_weights(model, lay):
     expected = model.fit(lay(ROWS.astype("f8")), lay(LABELS), sample_weight=lay(weight)).coef_
     big = (ROWS.astype(">f8"), LABELS.astype(">i4")), {"sample_weight": lay(weight.astype(">f8"))}
     assert_allclose(model.fit(*map(lay, big[0]), **big[1]).coef_, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("lay", [in_blocks, lambda rows: dd.from_dask_array(in_blocks(rows), columns=list("abcd"))])
+@pytest.mark.parametrize("encoder", [OneHotEncoder(sparse_output=False), OrdinalEncoder()])
+def test_big_endian_categories(encoder, lay):
+    codes = ROWS % 3
+    encoder.fit(lay(codes.astype(">i4")))
+    assert_array_equal(np.stack(encoder.categories_), [[0, 1, 2]] * 4)
+    assert_array_equal(*dask.compute(encoder.transform(lay(codes.astype(">i4"))), encoder.transform(lay(codes))))
 
 
 @pytest.mark.parametrize("model", [Ridge(), GaussianNB()])

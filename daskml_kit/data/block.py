@@ -109,9 +109,17 @@ def _aligned(part: Any) -> Any:
         if all(array.flags.aligned and array.dtype.isnative for array in arrays):
             return part
         return type(part)(tuple(map(_aligned, arrays)), shape=part.shape)
-    if not part.dtype.isnative:
-        return part.astype(part.dtype.newbyteorder("="))
-    return part if part.flags.aligned else part.copy()
+    return native(part) if part.flags.aligned else native(part).copy()
+
+
+def native(part: Any) -> Any:
+    """Return an array or the columns of a data frame in the machine's order of bytes, which hashing needs, too."""
+    if isinstance(part, pd.DataFrame):
+        swapped = {name: kind for name, kind in part.dtypes.items() if not getattr(kind, "isnative", True)}
+        return part.astype({name: kind.newbyteorder("=") for name, kind in swapped.items()}) if swapped else part
+    if not isinstance(part, np.ndarray) or part.dtype.isnative:
+        return part
+    return part.astype(part.dtype.newbyteorder("="))
 
 
 def check_finite(block: Block) -> None:

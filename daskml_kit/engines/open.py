@@ -36,7 +36,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, futures_of, get_client
 
-from daskml_kit.data.block import Block
+from daskml_kit.data.block import Block, native
 from daskml_kit.data.collections import (
     Place,
     align,
@@ -419,7 +419,7 @@ class _OfTable(Delegate):
         if block.n_rows == 0:
             return None
         try:
-            return self.reduction.chunk(block)
+            return self.reduction.chunk(block._replace(X=native(block.X)))
         except DataError:
             raise
         except (TypeError, ValueError) as error:

@@ -106,6 +106,8 @@ class CrossFittedTransformer(DaskTransformer):
         """Fit, and return the rows as codes with their folds, and what the other folds teach for each."""
         if y is None:
             raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
+        if np.ndim(y) == 2 and y.shape[1] == 1:
+            y = dask_vector(y, "y").ravel() if is_dask(y) else np.asarray(y)[:, 0]
         if np.ndim(y) != 1:
             raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
         table = prepare(self, X)
