@@ -29,7 +29,7 @@ from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import DataSpec, Fit, start_of
 from daskml_kit.solvers.views import View, seen
-from daskml_kit.validation import check_features, check_fit, like, plain_strings
+from daskml_kit.validation import check_features, check_fit, check_names, like, plain_strings
 
 EXAMPLE_ROWS = 3
 
@@ -602,6 +602,7 @@ def prepare(transformer: Any, X: Any) -> Any:
     """Check Dask input of a fit, and return it ready to be asked about."""
     if n_features_of(X) == 0:
         raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    check_names(X)
     refuse_in_place(transformer)
     return plain_strings(X)
 

@@ -6,6 +6,7 @@ import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -13,10 +14,11 @@ from sklearn.pipeline import make_pipeline
 
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from daskml_kit.decomposition import PCA
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LinearSVC, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB
-from daskml_kit.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from daskml_kit.preprocessing import Categorizer, DummyEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 ROWS = np.random.default_rng(0).integers(0, 120, size=(150, 4))
 LABELS = (ROWS[:, 0] + ROWS[:, 2] > 110).astype(int)
@@ -82,3 +84,28 @@ def test_a_list_of_targets_beside_rows_on_dask(model):
     expected = model.fit(in_blocks(ROWS), in_blocks(LABELS)).score(in_blocks(ROWS), in_blocks(LABELS))
     found = model.fit(in_blocks(ROWS), LABELS.tolist(), sample_weight=[1.0] * len(ROWS))
     assert found.score(in_blocks(ROWS), in_blocks(LABELS)) == pytest.approx(expected)
+
+
+TIMES = pd.DataFrame({"t": pd.date_range("2020-03-28", periods=6, freq="12h", tz="Europe/Berlin"), "x": range(6)})
+
+
+def test_times_are_categories_and_no_numbers():
+    frame = dd.from_pandas(TIMES, npartitions=2)
+    assert_array_equal(dask.compute(OrdinalEncoder().fit_transform(frame[["t"]]))[0][:, 0], np.arange(6))
+    with pytest.raises(DataError, match="X: expected numeric columns, got 't'"):
+        StandardScaler().fit(frame)
+    with pytest.raises(DataError, match=r"X: expected numbers, got dtype datetime64\[s\] in block 0"):
+        Ridge().fit(in_blocks(ROWS.astype("M8[s]")), in_blocks(LABELS))
+    for y, what in (
+        (in_blocks(ROWS[:6, 0].astype(complex)), "complex numbers"),
+        (TIMES["t"].dt.tz_localize(None), "times"),
+    ):
+        with pytest.raises(DataError, match=f"y: expected numbers or labels, got {what}"):
+            Ridge().fit(frame[["x"]], dd.from_pandas(y, npartitions=2) if isinstance(y, pd.Series) else y)
+
+
+@pytest.mark.parametrize("model", [Ridge(), StandardScaler(), OrdinalEncoder(), Categorizer(), DummyEncoder()])
+def test_two_columns_of_one_name_are_refused(model):
+    frame = dd.from_pandas(pd.DataFrame(ROWS, columns=list("abca")), npartitions=2)
+    with pytest.raises(DataError, match="X: expected columns of different names, got 'a' more than once"):
+        model.fit(frame, LABELS)

@@ -115,7 +115,7 @@ def _aligned(part: Any) -> Any:
 def native(part: Any) -> Any:
     """Return an array or the columns of a data frame in the machine's order of bytes, which hashing needs, too."""
     if isinstance(part, pd.DataFrame):
-        swapped = {name: kind for name, kind in part.dtypes.items() if not getattr(kind, "isnative", True)}
+        swapped = {name: kind for name, kind in part.dtypes.items() if isinstance(kind, np.dtype) and not kind.isnative}
         return part.astype({name: kind.newbyteorder("=") for name, kind in swapped.items()}) if swapped else part
     if not isinstance(part, np.ndarray) or part.dtype.isnative:
         return part
@@ -170,6 +170,8 @@ def _as_numbers(values: Array, name: str, where: str) -> Array:
         return values
     if values.dtype.kind == "c":
         raise DataError(f"{name}: Complex data not supported, got dtype {values.dtype} {where}")
+    if values.dtype.kind in "mM":
+        raise DataError(f"{name}: expected numbers, got dtype {values.dtype} {where}: a time is no number")
     try:
         if values.dtype == object:  # pd.NA is no number, and no NaN either
             values = np.where(pd.isna(values), np.nan, values)

@@ -19,7 +19,7 @@ from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.value_counts import Counts
 from daskml_kit.typing import Array
-from daskml_kit.validation import plain_strings
+from daskml_kit.validation import check_names, plain_strings
 
 
 class Categorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -268,6 +268,7 @@ def _cast(frame: pd.DataFrame, types: Mapping[Any, pd.CategoricalDtype]) -> pd.D
 def _frame(X: Any) -> Any:
     if not isinstance(X, (pd.DataFrame, dd.DataFrame)):
         raise DataError(f"X: expected a pandas or Dask DataFrame, got {type(X).__name__}")
+    check_names(X)
     return X
 
 
