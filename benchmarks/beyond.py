@@ -22,11 +22,18 @@ from distributed import Client, LocalCluster
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
 from benchmarks.watch import watching_workers
-from daskml_kit.cluster import KMeans
-from daskml_kit.decomposition import PCA
+from daskml_kit.cluster import KMeans, MiniBatchKMeans
+from daskml_kit.covariance import OAS
+from daskml_kit.decomposition import NMF, PCA, TruncatedSVD
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
+from daskml_kit.ensemble import StackingClassifier
+from daskml_kit.feature_selection import RFECV, SelectKBest
 from daskml_kit.impute import SimpleImputer
+from daskml_kit.isotonic import IsotonicRegression
+from daskml_kit.kernel_approximation import Nystroem
 from daskml_kit.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
 from daskml_kit.metrics import accuracy_score
+from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import (
     GridSearchCV,
     HyperbandSearchCV,
@@ -39,7 +46,7 @@ from daskml_kit.naive_bayes import GaussianNB
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.parameter_server import train
 from daskml_kit.partition import hash_partition, partition_report, place, random_partition
-from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
+from daskml_kit.preprocessing import OneHotEncoder, RobustScaler, StandardScaler, TargetEncoder
 
 MEMORY = 600 * 10**6
 N_WORKERS = 2
@@ -146,6 +153,19 @@ OPERATIONS: Mapping[str, Operation] = {
     "partition report": Operation(lambda data: partition_report(data.X, data.y, labels=data.y)),
     "sgd": Operation(lambda data: sgd().fit(data.X, data.y)),
     "network": Operation(lambda data: MLPClassifier(8, max_iter=1, batch_size=10_000).fit(data.X, data.y)),
+    "mixture": Operation(lambda data: GaussianMixture(3, max_iter=2, random_state=0).fit(data.X)),
+    "mini-batch k-means": Operation(lambda data: MiniBatchKMeans(4, n_init=1, random_state=0).fit(data.X)),
+    "factors of counts": Operation(lambda data: NMF(3, max_iter=2).fit(data.X)),
+    "singular values": Operation(lambda data: TruncatedSVD(3, n_iter=2, random_state=0).fit(data.X)),
+    "discriminant": Operation(lambda data: LinearDiscriminantAnalysis().fit(data.X, data.y)),
+    "covariance": Operation(lambda data: OAS().fit(data.X)),
+    "kernel map": Operation(lambda data: Nystroem(n_components=20, random_state=0).fit(data.X).transform(data.X)),
+    "selection": Operation(lambda data: SelectKBest(k=3).fit(data.X, data.y)),
+    "elimination": Operation(lambda data: RFECV(Ridge(), cv=2).fit(data.X, data.y)),
+    "quantiles": Operation(lambda data: RobustScaler().fit(data.X[:, :4])),
+    "target encoder": Operation(lambda data: TargetEncoder().fit((10 * data.frame).astype(int), data.y)),
+    "isotonic": Operation(lambda data: IsotonicRegression().fit(data.X[:, :1].round(3), data.y)),
+    "stacking": Operation(lambda data: StackingClassifier([("one", GaussianNB())], cv=2).fit(data.X, data.y)),
     "parameter server": Operation(train_by_server),
     "hyperband": Operation(hyperband),
     "search of scikit-learn's": Operation(

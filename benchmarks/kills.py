@@ -25,14 +25,21 @@ from distributed import Client, Event, LocalCluster, secede, wait
 
 from benchmarks.program import Setting, Work
 from benchmarks.race import Row
-from daskml_kit.cluster import KMeans
+from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from daskml_kit.compose import make_column_transformer
+from daskml_kit.covariance import OAS
 from daskml_kit.data import collections as capacity
-from daskml_kit.decomposition import PCA
+from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import Profile, watching
+from daskml_kit.ensemble import StackingClassifier, VotingClassifier
 from daskml_kit.exceptions import LostSchedulerError
+from daskml_kit.feature_extraction.text import TfidfVectorizer
+from daskml_kit.feature_selection import RFECV, SelectKBest
 from daskml_kit.impute import SimpleImputer
+from daskml_kit.isotonic import IsotonicRegression
+from daskml_kit.kernel_approximation import Nystroem
 from daskml_kit.linear_model import (
     ElasticNet,
     HuberRegressor,
@@ -43,11 +50,21 @@ from daskml_kit.linear_model import (
     Ridge,
     SGDClassifier,
 )
+from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.naive_bayes import GaussianNB
+from daskml_kit.naive_bayes import GaussianNB, MultinomialNB
+from daskml_kit.neighbors import NearestCentroid
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.parameter_server import ParameterServer, SparseRows, Synchronous, add
-from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
+from daskml_kit.preprocessing import (
+    KBinsDiscretizer,
+    OneHotEncoder,
+    PowerTransformer,
+    QuantileTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
+from daskml_kit.recommendation import ALS, MatrixFactorization
 
 SECONDS = 120
 RESTART_SECONDS = 30.0
@@ -125,6 +142,28 @@ def frame() -> Rows:
     return Rows(X, target)
 
 
+def positive() -> Rows:
+    rows = dense()
+    return rows._replace(X=abs(rows.X))
+
+
+def one_column() -> Rows:
+    rows = dense()
+    return rows._replace(X=rows.X[:, :1], y=rows.X[:, 0] + rows.X[:, 1])
+
+
+def ratings() -> Rows:
+    draw = da.random.default_rng(7)
+    pairs = draw.integers(0, 60, size=(N_ROWS, 2), chunks=(BLOCK, 2))
+    return Rows(pairs, (pairs[:, 0] % 5 - pairs[:, 1] % 3).astype(float))
+
+
+def texts() -> Rows:
+    words = np.random.default_rng(8).integers(0, 200, size=(N_ROWS, 4))
+    joined = pd.Series([" ".join(f"word{number}" for number in row) for row in words], dtype=object)
+    return Rows(dd.from_pandas(joined, npartitions=N_ROWS // BLOCK), None)
+
+
 def codes() -> Rows:
     rows = frame()
     encode = make_column_transformer((OneHotEncoder(), ["many", "few"]), (SimpleImputer(), ["number"]))
@@ -158,7 +197,37 @@ CASES: Mapping[str, Case] = {
     "search": Case(lambda: GridSearchCV(Ridge(), {"alpha": [0.1, 1.0, 10.0]}, cv=3), dense),
     "encoder, frame": Case(OneHotEncoder, lambda: Rows(frame().X[["many", "few"]], None), persisted=False),
     "scaler, frame": Case(StandardScaler, lambda: Rows(frame().X[["number"]], None)),
+    "mixture": Case(lambda: GaussianMixture(3, max_iter=8, random_state=0), dense),
+    "mixture, streamed": Case(lambda: GaussianMixture(3, max_iter=4, random_state=0), dense, persisted=False),
+    "mini-batch k-means": Case(lambda: MiniBatchKMeans(3, random_state=0, n_init=1, max_iter=3), dense, weighted=True),
+    "bisecting k-means": Case(lambda: BisectingKMeans(4, random_state=0), dense, weighted=True),
+    "nmf": Case(lambda: NMF(3, max_iter=10, tol=0), positive),
+    "incremental pca": Case(lambda: IncrementalPCA(3), dense),
+    "singular values, sparse": Case(lambda: TruncatedSVD(3, random_state=0), sparse),
+    "multinomial bayes, sparse": Case(MultinomialNB, lambda: sparse()._replace(X=abs(sparse().X)), weighted=True),
+    "discriminant": Case(LinearDiscriminantAnalysis, dense),
+    "covariance": Case(OAS, dense),
+    "centroids": Case(NearestCentroid, dense),
+    "kernel map": Case(lambda: Nystroem(n_components=20, random_state=0), dense),
+    "isotonic": Case(IsotonicRegression, one_column, weighted=True),
+    "alternating least squares": Case(lambda: ALS(3, max_iter=4, random_state=0), ratings),
+    "matrix factorization": Case(
+        lambda: MatrixFactorization(3, max_iter=2, training=Synchronous(), random_state=0), ratings
+    ),
+    "univariate selection": Case(lambda: SelectKBest(k=3), dense),
+    "elimination": Case(lambda: RFECV(Ridge(), cv=3), dense),
+    "stacking": Case(lambda: StackingClassifier([("ridge", Ridge()), ("bayes", GaussianNB())], cv=3), dense),
+    "voting": Case(lambda: VotingClassifier([("one", LogisticRegression()), ("two", GaussianNB())]), dense),
+    "quantiles": Case(lambda: QuantileTransformer(random_state=0, subsample=5_000), dense, persisted=False),
+    "power": Case(PowerTransformer, dense),
+    "bins": Case(lambda: KBinsDiscretizer(4, subsample=None), dense),
+    "target encoder, frame": Case(TargetEncoder, lambda: Rows(frame().X[["many", "few"]], frame().y)),
+    "terms": Case(TfidfVectorizer, texts, persisted=False),
 }
+
+
+NOT_BITS = ("profile_", "history_", "labels_")
+"""Times, the histories of trainings, and rows that are still lazy."""
 
 
 def given(client: Client, case: Case) -> Rows:
@@ -188,8 +257,10 @@ def fitted(case: Case, rows: Rows) -> dict[str, bytes]:
     finally:
         capacity.FIT_FRACTION = fraction
     scores = {"scores": model.cv_results_["mean_test_score"]} if hasattr(model, "cv_results_") else {}
-    found = getattr(model, "best_estimator_", model).to_sklearn()
-    named = {name: value for name, value in {**vars(found), **scores}.items() if name.endswith(("_", "scores"))}
+    found = getattr(model, "best_estimator_", model)
+    found = found.to_sklearn() if hasattr(found, "to_sklearn") else found
+    whole = {**vars(found), **scores}
+    named = {name: whole[name] for name in whole if name.endswith(("_", "scores")) and name not in NOT_BITS}
     return {name: pickle.dumps(value) for name, value in named.items()}
 
 

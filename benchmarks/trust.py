@@ -16,9 +16,7 @@ from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
-import dask.array as da
 import numpy as np
-import pandas as pd
 from sklearn.linear_model import SGDClassifier as TheirSGDClassifier
 
 import daskml_kit.cluster
@@ -28,6 +26,7 @@ import daskml_kit.datasets
 import daskml_kit.decomposition
 import daskml_kit.discriminant_analysis
 import daskml_kit.exceptions
+import daskml_kit.feature_selection
 import daskml_kit.impute
 import daskml_kit.kernel_approximation
 import daskml_kit.linear_model
@@ -44,13 +43,9 @@ import daskml_kit.preprocessing
 import daskml_kit.recommendation
 from benchmarks import kills
 from benchmarks.program import Setting, Work, run
+from benchmarks.public_calls import N_ROWS, SCORED, VIEWS, X, Y, bad_calls, in_blocks
 from benchmarks.race import Row
 
-N_ROWS = 40
-_rng = np.random.default_rng(0)
-X = _rng.integers(0, 5, size=(N_ROWS, 2)).astype(float)
-Y = (X[:, 0] > 2).astype(int)
-VIEWS = pd.DataFrame({"user": Y, "time": X[:, 1]})
 OWN_ERRORS = tuple(
     error for error in vars(daskml_kit.exceptions).values() if inspect.isclass(error) and issubclass(error, Exception)
 )
@@ -102,6 +97,7 @@ LEGAL = {
     ("coef0", "-1"),
     ("binarize", "-1"),
     *product(("threshold", "encoded_missing_value"), ("NaN", "inf", "-1")),
+    *product(["norm_order"], ("inf", "-1")),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
 }
@@ -112,6 +108,7 @@ MODULES = (
     daskml_kit.covariance,
     daskml_kit.decomposition,
     daskml_kit.discriminant_analysis,
+    daskml_kit.feature_selection,
     daskml_kit.kernel_approximation,
     daskml_kit.mixture,
     daskml_kit.naive_bayes,
@@ -127,6 +124,11 @@ SMALL: Mapping[str, dict[str, Any]] = {
     "RBFSampler": {"gamma": "scale"},
     "MLPClassifier": {"hidden_layer_sizes": (2,)},
     "MLPRegressor": {"hidden_layer_sizes": (2,)},
+    **{
+        name: {"estimator": daskml_kit.linear_model.Ridge()}
+        for name in ("RFE", "RFECV", "SelectFromModel", "SequentialFeatureSelector")
+    },
+    "SelectKBest": {"k": 1},
     "ALS": {"n_factors": 2},
     "MatrixFactorization": {"n_factors": 2},
 }
@@ -141,10 +143,6 @@ OTHER_DATA = (
     "MultiLabelBinarizer",
 )
 """Classes that need a function, or are fitted to data frames or to labels alone."""
-
-
-def in_blocks(values: Any) -> Any:
-    return da.from_array(values, chunks=(max(len(values) // 2, 1), *values.shape[1:]))
 
 
 LAYOUTS: Mapping[str, Callable[[Any], Any]] = {"memory": lambda values: values, "dask": in_blocks}
@@ -233,6 +231,12 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     "FunctionTransformer": (*STATELESS, "y", "sample_weight", "a vector", "a cube", "no columns", "no rows"),
     "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),
     "ALS": ("sample_weight", "infinity of X"),
+    **dict.fromkeys(
+        ("RFECV", "SequentialFeatureSelector", "GenericUnivariateSelect", "SelectFdr", "SelectFpr", "SelectFwe"),
+        ("sample_weight",),
+    ),
+    **dict.fromkeys(("SelectKBest", "SelectPercentile"), ("sample_weight",)),
+    "VarianceThreshold": ("y", "sample_weight", "too few rows", "NaN of X"),
     "MissingIndicator": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "MatrixFactorization": ("sample_weight",),
 }
@@ -320,16 +324,6 @@ def splits() -> Iterator[Case]:
 
 def _split(make: Callable[..., Any], given: dict[str, Any], lazy_X: Any, lazy_y: Any) -> None:
     next(iter(make(**given).split(lazy_X, lazy_y, lazy_y)))
-
-
-INDICATOR, CLASSES = np.eye(2, dtype=int)[Y], (X[:, 0] % 3).astype(int)
-SCORED: Mapping[str, tuple[Any, Any]] = {
-    **dict.fromkeys(("coverage_error", "dcg_score", "label_ranking_average_precision_score"), (INDICATOR, INDICATOR)),
-    **dict.fromkeys(("label_ranking_loss", "ndcg_score"), (INDICATOR, INDICATOR)),
-    "top_k_accuracy_score": (CLASSES, np.eye(3)[CLASSES]),
-    **dict.fromkeys(("d2_tweedie_score", "mean_gamma_deviance", "mean_poisson_deviance"), (Y + 1, 0.25 + Y / 2)),
-}
-"""Truth and predictions of metrics that take others than two labels and their probabilities."""
 
 
 def scored() -> Iterator[tuple[str, Callable[..., Any], Any, Any]]:
@@ -454,9 +448,15 @@ def functions() -> Iterator[Case]:
                 yield Case(f"{name}({parameter}={what})", parameter, call)
 
 
+def called() -> Iterator[Case]:
+    """Functions and meta-estimators, each argument of their signatures with values of wrong type and out of range."""
+    for what, argument, call in bad_calls(VALUES):
+        yield Case(what, argument, call)
+
+
 def cases() -> Iterator[Case]:
     """Yield all bad inputs."""
-    for part in (parameters, data, searches, splits, scores, functions):
+    for part in (parameters, data, searches, splits, scores, functions, called):
         yield from part()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -83,16 +84,37 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: expected one of {list(choices)}, got {value!r}")
 
 
+def check_flags(**flags: Any) -> None:
+    """Raise unless each of the parameters is True or False."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name}: expected True or False, got {value!r}")
+
+
+def check_pair(name: str, value: Any) -> None:
+    """Raise unless the parameter is a sequence of two."""
+    if isinstance(value, str) or not (isinstance(value, Sequence) or np.ndim(value) == 1) or len(value) != 2:
+        raise ValueError(f"{name}: expected a pair, got {value!r}")
+
+
 def check_mapping(name: str, value: Any) -> None:
     """Raise unless the parameter is a mapping of names."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name}: expected a mapping of names to arrays, got {type(value).__name__} {value!r:.60}")
 
 
-def check_inner(estimator: Any, method: str) -> None:
-    """Raise unless the parameter ``estimator`` of a meta-estimator has a method."""
-    if not hasattr(estimator, method):
-        raise TypeError(f"estimator: expected an estimator with {method!r}, got {estimator!r}")
+def check_named(name: str, value: Any, n_parts: int) -> None:
+    """Raise unless the parameter is a sequence of tuples of so many parts, of which the first is a name."""
+    fine = np.iterable(value) and not isinstance(value, (str, Mapping))
+    if not fine or not all(isinstance(part, (tuple, list)) and len(part) == n_parts for part in value):
+        kind = "(name, estimator)" if n_parts == 2 else "(name, transformer, columns)"
+        raise TypeError(f"{name}: expected a list of {kind}, got {value!r}")
+
+
+def check_inner(name: str, estimator: Any, method: str) -> None:
+    """Raise unless the parameter, an estimator, has a method."""
+    if isinstance(estimator, type) or not hasattr(estimator, method):
+        raise TypeError(f"{name}: expected an estimator with {method!r}, got {estimator!r}")
 
 
 def random_state_of(random_state: Any) -> np.random.RandomState:
@@ -102,6 +124,11 @@ def random_state_of(random_state: Any) -> np.random.RandomState:
     with naming("random_state"):
         found: np.random.RandomState = check_random_state(random_state)
     return found
+
+
+def sklearn_state_of(random_state: Any) -> Any:
+    """Return a ``random_state`` that scikit-learn takes: for a Generator, of which nothing is drawn, a RandomState."""
+    return random_state_of(deepcopy(random_state)) if isinstance(random_state, np.random.Generator) else random_state
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import check_number, random_state_of
+from daskml_kit.arguments import check_flags, check_number, random_state_of, sklearn_state_of
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.engine import Profile, print_pass, watching
@@ -29,7 +29,7 @@ from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import DataSpec, Fit, start_of
 from daskml_kit.solvers.views import View, seen
-from daskml_kit.validation import check_features, check_fit, like, plain_strings
+from daskml_kit.validation import check_features, check_fit, check_names, like, plain_strings
 
 EXAMPLE_ROWS = 3
 
@@ -211,7 +211,8 @@ class DaskEstimator:
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         """Return the parameters of the scikit-learn estimator."""
-        return {name: getattr(self, name) for name in parameters_of(genuine)}
+        own = {name: getattr(self, name) for name in parameters_of(genuine)}
+        return {**own, "random_state": sklearn_state_of(own["random_state"])} if "random_state" in own else own
 
     def _fit_blocks(self, X: Any, y: Any = None, sample_weight: Any = None, checkpoint: Any = None) -> Self:
         own: Any = self
@@ -345,7 +346,7 @@ class DaskTransformer(DaskEstimator):
         if is_dask(X):
             self._check_fit_transform()
             return self.fit(X, y, **params).transform(X)
-        with restored(self):
+        with restored(self), sklearn_random_state(self):
             result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
             self._remember(X)
         return result
@@ -379,7 +380,7 @@ class DaskTransformer(DaskEstimator):
     def _fit_any(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
         """Fit to X; of the parameters only the weights of rows may be given on Dask input."""
         if not is_dask(X):
-            with restored(self):
+            with restored(self), sklearn_random_state(self):
                 super(DaskEstimator, self).fit(X, y, **params)  # type: ignore[misc]
                 return self._remember(X)
         weight = params.get("sample_weight")
@@ -387,6 +388,7 @@ class DaskTransformer(DaskEstimator):
         unknown = [name for name in params if name != "sample_weight" or name not in known]
         if unknown:
             raise TypeError(f"{type(self).__name__}.fit: {', '.join(unknown)} not possible on Dask input")
+        self._check_parameters()
         table = prepare(self, X)
         spec = spec_of_table(table)
         if weight is None:
@@ -460,6 +462,20 @@ def restored(estimator: Any) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def sklearn_random_state(estimator: Any) -> Iterator[None]:
+    """Let scikit-learn's methods, which take no Generator as ``random_state``, draw from a RandomState made by it."""
+    own = getattr(estimator, "random_state", None)
+    if not isinstance(own, np.random.Generator):
+        yield
+        return
+    estimator.random_state = random_state_of(own)
+    try:
+        yield
+    finally:
+        estimator.random_state = own
+
+
 OWN_KINDS = ("average", "precompute", "refit", "verbose")
 """Parameters with a flag as their default that take something else, too."""
 
@@ -468,8 +484,8 @@ def check_common(estimator: Any) -> None:
     """Raise where a parameter that many estimators have, a flag, the seed or the verbosity, is not of its kind."""
     for name, parameter in inspect.signature(type(estimator).__init__).parameters.items():
         value = getattr(estimator, name, None)
-        if isinstance(parameter.default, bool) and name not in OWN_KINDS and not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{name}: expected True or False, got {value!r}")
+        if isinstance(parameter.default, bool) and name not in OWN_KINDS:
+            check_flags(**{name: value})
         if name == "verbose" and not isinstance(value, (bool, np.bool_)):
             check_number(name, value, low=0)
         if name == "random_state" and not isinstance(value, np.random.Generator):  # of which this would draw
@@ -586,6 +602,7 @@ def prepare(transformer: Any, X: Any) -> Any:
     """Check Dask input of a fit, and return it ready to be asked about."""
     if n_features_of(X) == 0:
         raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    check_names(X)
     refuse_in_place(transformer)
     return plain_strings(X)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from dask.delayed import Delayed
 
+from daskml_kit.data.block import native
 from daskml_kit.data.collections import as_partitioned
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.encoding import transform_rows
@@ -64,6 +65,7 @@ def _delayed_calls(blocks: Iterable[Any], model: Any, method: str, meta: Any) ->
 def _call(block: Any, model: Any, method: str, meta_: Any, partition_info: Any = None, block_id: Any = None) -> Any:
     if block.shape[0] == 0:  # scikit-learn refuses to work on no rows
         return meta_.copy()
+    block = native(block)
     try:
         found = transform_rows(model, block) if method == "transform" else getattr(model, method)(block)
         return _as_csr(found)

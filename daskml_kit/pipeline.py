@@ -8,6 +8,7 @@ import sklearn.pipeline
 from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
 
+from daskml_kit.arguments import check_flags, check_mapping, check_named
 from daskml_kit.base import DaskTransformer, with_head
 from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
 from daskml_kit.exceptions import DataError
@@ -68,6 +69,12 @@ class FeatureUnion(DaskTransformer, sklearn.pipeline.FeatureUnion):  # type: ign
         own = {name: value for name, value in vars(clone(self)).items() if name not in self.get_params(deep=False)}
         vars(twin).update(own)  # what set_output has said
         return twin
+
+    def _check_parameters(self) -> None:
+        check_named("transformer_list", self.transformer_list, 2)
+        if self.transformer_weights is not None:
+            check_mapping("transformer_weights", self.transformer_weights)
+        check_flags(verbose_feature_names_out=self.verbose_feature_names_out)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         if self.n_jobs is not None:

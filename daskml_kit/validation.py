@@ -52,6 +52,7 @@ def check_fit(
     if not is_dask(X):
         return _check_memory(estimator, X, y, sample_weight, labeled, multi_output, finite)
     remember_features(estimator, X)
+    y = np.asarray(y) if isinstance(y, (list, tuple)) else y
     if y is not None:
         _check_target(y, multi_output)
     if isinstance(sample_weight, numbers.Real):
@@ -71,6 +72,7 @@ def remember_features(estimator: Any, X: Any) -> None:
     width = n_features_of(X)
     if width == 0:
         raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    check_names(X)
     estimator.n_features_in_ = width
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
@@ -80,6 +82,13 @@ def remember_features(estimator: Any, X: Any) -> None:
             estimator.feature_names_in_ = np.asarray(names, dtype=object)
         elif any(isinstance(name, str) for name in names):
             raise TypeError("Feature names are only supported if all input features have string names")
+
+
+def check_names(X: Any) -> None:
+    """Raise where two columns of a data frame have one name, which scikit-learn could not tell apart."""
+    if isinstance(X, (dd.DataFrame, pd.DataFrame)) and X.columns.duplicated().any():
+        twice = X.columns[X.columns.duplicated()][0]
+        raise DataError(f"X: expected columns of different names, got {twice!r} more than once: rename one")
 
 
 def check_features(estimator: Any, X: Any) -> None:
@@ -170,6 +179,10 @@ def _full(block: Any, weight: float) -> Any:
 def _check_target(y: Any, multi_output: bool) -> None:
     if not is_dask(y):
         return
+    kind = getattr(getattr(y, "dtype", None), "kind", "")
+    if kind and kind in "cmM":
+        what = "complex numbers" if kind == "c" else "times"
+        raise DataError(f"y: expected numbers or labels, got {what} ({y.dtype})")
     ndim = 2 if isinstance(y, dd.DataFrame) else y.ndim
     width = (
         len(y.columns) if isinstance(y, dd.DataFrame) else (y.shape[1] if isinstance(y, da.Array) and ndim == 2 else 1)

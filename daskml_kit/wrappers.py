@@ -97,7 +97,7 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
         ParallelPostFit
             Itself.
         """
-        check_inner(self.estimator, "fit")
+        check_inner("estimator", self.estimator, "fit")
         with restored(self):
             self.estimator_ = refit_on_all(clone(self.estimator), X, y, fit_params)
         return self
@@ -297,8 +297,11 @@ class Incremental(ParallelPostFit):
             Where the lengths of X, y and weights differ.
         """
         check_number("max_iter", self.max_iter, low=1, integer=True)
-        check_inner(self.estimator, "partial_fit")
+        check_inner("estimator", self.estimator, "partial_fit")
         check_common(self)
+        check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
+        check_number("tol", self.tol, low=0)
+        check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
         with restored(self):
             forget(self)
             draw = random_state_of(self.random_state)
@@ -322,7 +325,7 @@ class Incremental(ParallelPostFit):
         Incremental
             Itself.
         """
-        check_inner(self.estimator, "partial_fit")
+        check_inner("estimator", self.estimator, "partial_fit")
         with restored(self):
             model = deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
             self.estimator_ = self._trained(model, X, y, fit_params, 1, random_state_of(self.random_state))
@@ -332,9 +335,6 @@ class Incremental(ParallelPostFit):
         self, X: Any, y: Any, fit_params: Mapping[str, Any], draw: np.random.RandomState
     ) -> dict[str, Any]:
         """Return the fitted attributes of a training that validation rows end."""
-        check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
-        check_number("tol", self.tol, low=0)
-        check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
         given, seed = given_rows(X, y, fit_params.get("sample_weight")), draw.randint(2**31 - 1)
         train, test = validation_split(self.estimator, given, self.validation_fraction, seed)
         params = {**fit_params, **{name: train[name] for name in train if name == "sample_weight"}}

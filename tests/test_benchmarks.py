@@ -98,7 +98,7 @@ def test_each_work_gives_rows(work: str) -> None:
 
 
 def test_bad_inputs_are_refused_by_errors_that_name_them() -> None:
-    (row,) = trust.bad_inputs(Setting(scale=1 / 6, repeat=1))
+    (row,) = trust.bad_inputs(Setting(scale=1 / 11, repeat=1))
     assert row.peer >= 428
     assert not row.notes
 

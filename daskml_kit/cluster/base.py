@@ -13,6 +13,7 @@ from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.targets import float_type
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import run
@@ -73,7 +74,8 @@ def first_centers(
     draw : numpy.random.RandomState
     """
     if isinstance(init, str) and init == "k-means++":
-        X = X if sp.issparse(X) else X - shift.astype(X.dtype, copy=False)
+        dtype = float_type(X)
+        X = X.astype(dtype, copy=False) if sp.issparse(X) else X - shift.astype(dtype, copy=False)
         centers, _ = kmeans_plusplus(X, n_clusters, sample_weight=weight, random_state=draw)
         return np.asarray(centers, dtype=np.float64) + shift
     if isinstance(init, str):

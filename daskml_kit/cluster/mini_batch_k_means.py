@@ -12,7 +12,7 @@ import sklearn.cluster
 from threadpoolctl import threadpool_limits
 
 from daskml_kit.arguments import check_number, naming, random_state_of
-from daskml_kit.base import DaskEstimator, check_common, genuine_class, restored
+from daskml_kit.base import DaskEstimator, check_common, genuine_class, restored, sklearn_random_state
 from daskml_kit.cluster.base import CentersModel, check_rows, check_start
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
@@ -107,7 +107,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
         """
         if is_dask(X) or is_dask(sample_weight):
             return super().fit(X, y, sample_weight)
-        with restored(self):
+        with restored(self), sklearn_random_state(self):
             check_common(self)
             self._check_parameters()
             super(DaskEstimator, self).fit(X, y, _as_weights(sample_weight))
@@ -144,7 +144,8 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
             for name, held in vars(self).items():  # which a step writes into
                 if isinstance(held, np.ndarray) and name not in self.get_params():
                     setattr(self, name, held.copy())
-            super().partial_fit(X, y, _as_weights(sample_weight))
+            with sklearn_random_state(self):
+                super().partial_fit(X, y, _as_weights(sample_weight))
         return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
@@ -207,7 +208,10 @@ def _as_weights(sample_weight: Any) -> Any:
     if sample_weight is None or isinstance(sample_weight, numbers.Real):
         return sample_weight
     with naming("sample_weight"):
-        return np.asarray(sample_weight, dtype=np.float64)
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    if (weights < 0).any():
+        raise DataError("Negative values in data passed to `sample_weight`")
+    return weights
 
 
 class Ending:

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
 
+from daskml_kit.arguments import check_mapping, check_named
 from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
 from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
 from daskml_kit.data.collections import is_dask
@@ -251,6 +252,7 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         """
         if not is_dask(X):
             return super().fit(X, y, **params)
+        self._check_parameters()
         self._refuse(params)
         table = prepare(self, X)
         # made-up rows have no categories, and a selector of types would miss those columns
@@ -266,7 +268,13 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
             steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
             return self._fit_tables(engine, steps)
 
+    def _check_parameters(self) -> None:
+        check_named("transformers", self.transformers, 3)
+        if self.transformer_weights is not None:
+            check_mapping("transformer_weights", self.transformer_weights)
+
     def _check_fit_transform(self) -> None:
+        self._check_parameters()
         for name, transformer, _ in [*self.transformers, ("remainder", self.remainder, None)]:
             if isinstance(transformer, TargetEncoder):
                 raise DataError(

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_flags, check_inner
 from daskml_kit.base import DaskEstimator, fitting, restored, spec_of_table, with_head
 from daskml_kit.blockwise import map_rows
 from daskml_kit.composition import fit_steps, fits_by_reductions, without_dask
@@ -85,6 +86,8 @@ class TransformedTargetRegressor(DaskEstimator, sklearn.compose.TransformedTarge
         targets = dask_vector(y, "y") if is_dask(y) else da.from_array(np.asarray(y))
         with fitting(self):
             transformer = self._fitted_to(targets)
+            if self.regressor is not None:
+                check_inner("regressor", self.regressor, "fit")
             regressor = clone(LinearRegression() if self.regressor is None else self.regressor)
             regressor.fit(X, _mapped(transformer, "transform", targets), **fit_params)
             own: Any = vars(self)
@@ -137,6 +140,9 @@ class TransformedTargetRegressor(DaskEstimator, sklearn.compose.TransformedTarge
             raise ValueError("'transformer' and functions 'func'/'inverse_func' cannot both be set.")
         if len(given) == 1:
             raise ValueError(f"When {given[0]!r} is provided, its counterpart of func and inverse_func must be, too.")
+        check_flags(check_inverse=self.check_inverse)
+        if self.transformer is not None:
+            check_inner("transformer", self.transformer, "fit")
         transformer = clone(self.transformer) if self.transformer is not None else FunctionTransformer(**functions)
         if not fits_by_reductions(transformer):
             raise DataError(

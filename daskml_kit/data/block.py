@@ -95,17 +95,31 @@ def as_block(
 
 
 def _aligned(part: Any) -> Any:
-    """Return a part in aligned memory: what comes off the wire may not be, and other routines round otherwise there."""
+    """Return a part in aligned memory, of the machine's order of bytes.
+
+    What comes off the wire may not be aligned, and other routines round otherwise there; compiled loops take no other
+    order.
+    """
     if part is None:
         return None
     if (own := codes_of(part)) is not None:
         return aligned(own)
     if sp.issparse(part):
         arrays = (part.data, part.indices, part.indptr)
-        if all(array.flags.aligned for array in arrays):
+        if all(array.flags.aligned and array.dtype.isnative for array in arrays):
             return part
         return type(part)(tuple(map(_aligned, arrays)), shape=part.shape)
-    return part if part.flags.aligned else part.copy()
+    return native(part) if part.flags.aligned else native(part).copy()
+
+
+def native(part: Any) -> Any:
+    """Return an array or the columns of a data frame in the machine's order of bytes, which hashing needs, too."""
+    if isinstance(part, pd.DataFrame):
+        swapped = {name: kind for name, kind in part.dtypes.items() if isinstance(kind, np.dtype) and not kind.isnative}
+        return part.astype({name: kind.newbyteorder("=") for name, kind in swapped.items()}) if swapped else part
+    if not isinstance(part, np.ndarray) or part.dtype.isnative:
+        return part
+    return part.astype(part.dtype.newbyteorder("="))
 
 
 def check_finite(block: Block) -> None:
@@ -156,6 +170,8 @@ def _as_numbers(values: Array, name: str, where: str) -> Array:
         return values
     if values.dtype.kind == "c":
         raise DataError(f"{name}: Complex data not supported, got dtype {values.dtype} {where}")
+    if values.dtype.kind in "mM":
+        raise DataError(f"{name}: expected numbers, got dtype {values.dtype} {where}: a time is no number")
     try:
         if values.dtype == object:  # pd.NA is no number, and no NaN either
             values = np.where(pd.isna(values), np.nan, values)

@@ -15,7 +15,7 @@ import sklearn.datasets
 from sklearn.utils import check_array
 from sklearn.utils.random import sample_without_replacement
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_pair, naming, random_state_of
 from daskml_kit.datasets.generate import (
     Chunks,
     Groups,
@@ -123,7 +123,8 @@ def make_classification(
     options: dict[str, Any] = {"n_features": n_features, "n_informative": n_informative, "n_redundant": n_redundant}
     options |= {"n_repeated": n_repeated, "n_classes": n_classes, "n_clusters_per_class": n_clusters_per_class}
     options |= {"flip_y": flip_y, "class_sep": class_sep, "hypercube": hypercube, "shuffle": shuffle}
-    shares = None if weights is None else [float(weight) for weight in weights]
+    with naming("weights"):
+        shares = None if weights is None else [float(weight) for weight in weights]
     sklearn.datasets.make_classification(1, **options, weights=shares, random_state=0)  # refuses what is out of range
     state = random_state_of(random_state)
     n_clusters, n_telling = n_classes * n_clusters_per_class, n_informative + n_redundant
@@ -234,7 +235,8 @@ def _per_feature(name: str, given: Any, drawn: Array) -> Array:
     """Return ``given`` for each feature, or what was ``drawn`` where it is None."""
     if given is None:
         return drawn
-    values = np.asarray(given, dtype=np.float64)
+    with naming(name):
+        values = np.asarray(given, dtype=np.float64)
     if values.shape not in ((), drawn.shape) or not np.isfinite(values).all():
         raise ValueError(f"{name}: expected a finite number, one for each of {len(drawn)} features, or None")
     return np.array(np.broadcast_to(values, drawn.shape))
@@ -306,6 +308,7 @@ def make_blobs(
     sizes = None if isinstance(n_samples, str) or not isinstance(n_samples, (Sequence, np.ndarray)) else list(n_samples)
     check_counts(1, n_samples=n_samples if sizes is None else sum(sizes))
     check_counts(0, **{f"n_samples[{blob}]": size for blob, size in enumerate(sizes or [])})
+    check_pair("center_box", center_box)
     low, high = center_box
     if not -np.inf < low <= high < np.inf:
         raise ValueError(f"center_box: expected finite bounds, the lower first, got {center_box!r}")
@@ -424,6 +427,7 @@ def target(parts: list[Array], start: int) -> pd.Series[Any]:
 
 
 def _start_and_seconds(dates: tuple[date, date]) -> tuple[np.datetime64, int]:
+    check_pair("dates", dates)
     first, last = (pd.Timestamp(moment) for moment in dates)
     if first.tz is not None or last.tz is not None:
         raise ValueError(f"dates: expected dates without a time zone, got {dates!r}")

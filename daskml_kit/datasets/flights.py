@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dask.dataframe as dd
 
+from daskml_kit.arguments import naming
 from daskml_kit.datasets.generate import check_counts
 
 # what may be missing is a float, since nullable integers are not what scikit-learn takes
@@ -67,7 +68,8 @@ def load_flights(*, npartitions: int = 8, columns: Sequence[str] | None = None) 
     (8, 336776)
     """
     check_counts(1, npartitions=npartitions)
-    wanted = list(COLUMNS if columns is None else columns)
+    with naming("columns"):
+        wanted = list(COLUMNS if columns is None else columns)
     unknown = [name for name in wanted if name not in COLUMNS]
     if unknown or not wanted:
         raise ValueError(f"columns: expected some of {', '.join(COLUMNS)}; got {unknown or wanted}")

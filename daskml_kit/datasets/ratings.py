@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_flags, check_pair, random_state_of
 from daskml_kit.datasets.generate import (
     Chunks,
     Groups,
@@ -194,7 +194,9 @@ def make_ratings(
     if n_ratings > n_users * n_items:
         raise ValueError(f"n_ratings: expected at most {n_users * n_items}, one for each pair, got {n_ratings}")
     bounds, middle, spread = (-np.inf, np.inf), 0.0, 1.0
+    check_flags(return_factors=return_factors)
     if rating_range is not None:
+        check_pair("rating_range", rating_range)
         bounds = low, high = float(rating_range[0]), float(rating_range[1])
         if not -np.inf < low < high < np.inf:
             raise ValueError(f"rating_range: expected finite bounds, the lower first, got {rating_range!r}")

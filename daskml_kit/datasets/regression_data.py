@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import sklearn.datasets
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_flags, naming, random_state_of
 from daskml_kit.datasets.generate import Chunks, RandomRows, arrays, check_counts, check_numbers, draw_seed
 from daskml_kit.typing import Array
 
@@ -89,6 +89,7 @@ def make_regression(
     True
     """
     check_counts(1, n_samples=n_samples)
+    check_flags(coef=coef)
     state = random_state_of(random_state)
     rank: dict[str, Any] = {"effective_rank": effective_rank, "tail_strength": tail_strength}
     options = {"n_informative": n_informative, "n_targets": n_targets, "noise": noise, "shuffle": shuffle, **rank}
@@ -129,7 +130,8 @@ def draw_linear(
 
 
 def _bias(bias: Any, n_targets: int) -> Array:
-    values = np.array(bias, dtype=np.float64)
+    with naming("bias"):
+        values = np.array(bias, dtype=np.float64)
     if values.shape not in ((), (1,), (n_targets,)) or not np.isfinite(values).all():
         raise ValueError(f"bias: expected a finite number, or one for each of {n_targets} targets, got {bias!r}")
     return values

@@ -36,7 +36,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, futures_of, get_client
 
-from daskml_kit.data.block import Block
+from daskml_kit.data.block import Block, native
 from daskml_kit.data.collections import (
     Place,
     align,
@@ -193,14 +193,18 @@ def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _
     if is_dask(X):
         return _open_dask(client, X, y, weight, fold, here)
     y, weight = dask.compute(y, weight)
-    return LocalEngine(memory_blocks(X, _memory(y), _memory(weight), fold), here.n_threads)
+    matrix = X if sp.issparse(X) else np.asarray(X)
+    if len(matrix.shape) != 2:
+        raise DataError(f"X: expected a 2-dimensional array, got {len(matrix.shape)} dimension(s)")
+    columns = _memory(y, "y"), _memory(weight, "sample_weight")
+    return LocalEngine(memory_blocks(matrix, *columns, fold), here.n_threads)
 
 
 def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _Here) -> Engine:
     parts: dict[str, da.Array | Array] = {"X": dask_matrix(X)}
     for name, values in (("y", y), ("sample_weight", weight), ("fold", fold)):
         if values is not None:
-            parts[name] = dask_vector(values, name) if is_dask(values) else np.asarray(values)
+            parts[name] = dask_vector(values, name) if is_dask(values) else _memory(values, name)
     arrays = {name: part for name, part in parts.items() if isinstance(part, da.Array)}
     held = client is not None and all(_is_persisted(array) for array in arrays.values())
     if not held and not fits(client, sum(array_bytes(array) for array in arrays.values())):
@@ -280,8 +284,13 @@ def _block_futures(array: da.Array) -> list[Future]:
     return [held[key] for key in block_keys(array)]
 
 
-def _memory(values: Any) -> Array | None:
-    return None if values is None else np.asarray(values)
+def _memory(values: Any, name: str) -> Any:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.ndim == 0:
+        raise DataError(f"{name}: expected an array with a row for each of X, got {values!r}")
+    return array
 
 
 def _threads(n_jobs: int | None, inside: bool) -> int | None:
@@ -410,7 +419,7 @@ class _OfTable(Delegate):
         if block.n_rows == 0:
             return None
         try:
-            return self.reduction.chunk(block)
+            return self.reduction.chunk(block._replace(X=native(block.X)))
         except DataError:
             raise
         except (TypeError, ValueError) as error:

@@ -54,7 +54,7 @@ class BlockwiseVoting(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         DataError
             Where a model cannot be fitted to its block; it names the block.
         """
-        check_inner(self.estimator, "fit")
+        check_inner("estimator", self.estimator, "fit")
         given = {"X": X, "y": y, "sample_weight": sample_weight}
         columns = align_rows({name: value for name, value in given.items() if value is not None}).columns
         fit = dask.delayed(fit_block, pure=False)

@@ -116,7 +116,7 @@ class EarlyStopping(ParallelPostFit):
         return self
 
     def _check(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> None:
-        check_inner(self.estimator, "fit")
+        check_inner("estimator", self.estimator, "fit")
         check_number("early_stopping_rounds", self.early_stopping_rounds, low=1, integer=True)
         check_number("validation_fraction", self.validation_fraction, low=0, below=1, strict=True)
         random_state_of(self.random_state)

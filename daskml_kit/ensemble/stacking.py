@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import check_choice
+from daskml_kit.arguments import check_choice, check_inner
 from daskml_kit.base import genuine_class
 from daskml_kit.blockwise import map_rows
 from daskml_kit.composition import without_dask
@@ -107,6 +107,8 @@ class Stacking(NamedEnsemble):
     def _check_parameters(self) -> None:
         check_choice("stack_method", self.stack_method, ("auto", *AUTO))
         kind, suits = ("classifier", is_classifier) if is_classifier(self) else ("regressor", is_regressor)
+        if self.final_estimator is not None:
+            check_inner("final_estimator", self.final_estimator, "fit")
         if self.final_estimator is not None and not suits(self.final_estimator):
             raise ValueError(f"'final_estimator' parameter should be a {kind}. Got {self.final_estimator!r}")
         if self._is_prefit():

@@ -9,7 +9,7 @@ import numpy as np
 from daskml_kit.base import DaskEstimator, restored, without_names
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
-from daskml_kit.exceptions import NotShared
+from daskml_kit.exceptions import DataError, NotShared
 from daskml_kit.solvers.types import DataSpec
 from daskml_kit.solvers.views import ChosenView
 
@@ -42,6 +42,8 @@ class FeatureSelector(DaskEstimator):
         """
         if is_dask(X) or is_dask(y):
             return self._fit_blocks(X, y)
+        if getattr(y, "ndim", 1) > 2:
+            raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
         with restored(self):
             super(DaskEstimator, self).fit(X, y)  # type: ignore[misc]
         return self

@@ -42,7 +42,7 @@ class ModelSelector(FeatureSelector):
         """Fit by the Gram matrix where that is enough; else lazily on Dask data, and as scikit-learn does in memory."""
         own: Any = self
         lazy = is_dask(X) or is_dask(y)
-        check_inner(self.estimator, "fit")
+        check_inner("estimator", self.estimator, "fit")
         check_common(self)
         check_n_jobs(getattr(self, "n_jobs", None))
         self._check_parameters()

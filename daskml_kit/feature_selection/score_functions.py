@@ -12,6 +12,7 @@ import scipy.special
 import scipy.stats
 import sklearn.feature_selection
 
+from daskml_kit.arguments import check_flags
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
@@ -169,6 +170,7 @@ def steps_of(score_func: Any) -> Callable[[], Fit] | None:
 
 
 def _scores(function: Any, X: Any, y: Any, **options: Any) -> Any:
+    check_flags(**options)
     if not is_dask(X) and not is_dask(y):
         return function(X, y, **options)
     with open_engine(X, y, many_passes=False) as engine, computing():

@@ -84,7 +84,7 @@ class SelectFromModel(FeatureSelector, sklearn.feature_selection.SelectFromModel
             with restored(self):
                 super(DaskEstimator, self).fit(X, y, **fit_params)
             return self
-        check_inner(self.estimator, "fit")
+        check_inner("estimator", self.estimator, "fit")
         check_common(self)
         self._check_parameters()
         with fitting(self):

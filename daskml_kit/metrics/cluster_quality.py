@@ -24,12 +24,12 @@ import scipy.sparse as sp
 import sklearn.metrics
 from scipy.spatial.distance import cdist
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_flags, random_state_of
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.documented import documented_by
-from daskml_kit.metrics.inputs import column, open_scores, require_rows
+from daskml_kit.metrics.inputs import column, open_scores, require_rows, truth_called
 from daskml_kit.numerics.targets import tile_rows, tiles
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.per_class import ClassResults, PerClass
@@ -158,6 +158,7 @@ def silhouette_score(
     >>> round(score, 3), round(error, 3)
     (0.875, 0.005)
     """
+    check_flags(return_error=return_error)
     options = {"metric": metric, **kwds}
     if not any(map(is_dask, (X, labels))):
         if return_error:
@@ -171,7 +172,7 @@ def silhouette_score(
     size = SAMPLE if sample_size is None else sample_size
     if not isinstance(size, (int, np.integer)) or size < 2:
         raise ValueError(f"sample_size: expected an integer of at least 2, got {size!r}")
-    with open_scores(labels, X, None, name="X") as engine:
+    with truth_called("labels"), open_scores(labels, X, None, name="X") as engine:
         sample = engine.answer(RowSample(int(size), seed))[0]
     require_rows(sample.n_rows, 1)
     found = sklearn.metrics.silhouette_samples(sample.X, column(sample.y, "labels"), **options)

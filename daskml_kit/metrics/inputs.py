@@ -14,7 +14,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from daskml_kit.arguments import naming
+from daskml_kit.arguments import check_flags, naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.block import as_block
 from daskml_kit.data.collections import dask_vector, is_dask
@@ -28,17 +28,25 @@ P = ParamSpec("P")
 
 
 def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
-    """Decorate a metric such that data in memory is left to scikit-learn's metric of the same name."""
+    """Decorate a metric such that data in memory is left to scikit-learn's metric of the same name.
+
+    For data on Dask, scikit-learn's metric checks the options.
+    """
 
     def decorate(ours: Callable[P, Any]) -> Callable[P, Any]:
         parameters = signature(ours)
+        first, second = list(parameters.parameters)[:2]
+        flags = [name for name, known in parameters.parameters.items() if isinstance(known.default, bool)]
 
         @wraps(ours)
         def metric(*args: P.args, **kwargs: P.kwargs) -> Any:
             given = parameters.bind(*args, **kwargs).arguments
             data = list(given.values())[:2]
+            check_flags(**{name: given[name] for name in flags if name in given})
             if any(map(is_dask, (*data, given.get("sample_weight")))):
-                return ours(*args, **kwargs)
+                _check_options(theirs, {name: given[name] for name in list(given)[2:] if name != "compute"})
+                with truth_called(second if first == "X" else first):
+                    return ours(*args, **kwargs)
             given.pop("compute", None)
             _check_weight(given.get("sample_weight"))
             value = theirs(*data, **{name: given[name] for name in list(given)[2:]})
@@ -47,6 +55,26 @@ def in_memory_by(theirs: Callable[..., Any]) -> Callable[[Callable[P, Any]], Cal
         return metric
 
     return decorate
+
+
+def _check_options(theirs: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise what scikit-learn's metric says of the options; data, which it checks after them, is not asked about."""
+    try:
+        theirs([0, 1], [0], **{name: value for name, value in options.items() if not is_dask(value)})
+    except (TypeError, ValueError, IndexError) as error:
+        if re.match(r"The '\w+' parameter of", str(error)):
+            raise
+
+
+@contextmanager
+def truth_called(name: str) -> Iterator[None]:
+    """Give the truth in a `DataError` the name that the caller's argument has."""
+    try:
+        yield
+    except DataError as error:
+        if name == "y_true":
+            raise
+        raise DataError(re.sub(r"\by_true\b", name, str(error))) from error
 
 
 def _check_weight(weight: Any) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 import scipy.sparse as sp
 import sklearn.metrics.pairwise as theirs_of
 
+from daskml_kit.arguments import check_mapping
 from daskml_kit.data.collections import dask_matrix, is_dask, with_lengths
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.documented import adapted_doc
@@ -132,6 +133,8 @@ def _nearest(X: Any, Y: Any, options: Mapping[str, Any]) -> tuple[da.Array, da.A
     known = dict(options)
     if known.pop("axis", 1) != 1:
         raise ValueError("axis: expected 1 with Dask collections: swap X and Y for the other")
+    if known.get("metric_kwargs") is not None:
+        check_mapping("metric_kwargs", known["metric_kwargs"])
     first, second = _matrices(X, Y, {**known, **(known.get("metric_kwargs") or {})})
     second = with_lengths(second)
     starts = da.from_array(np.array([0, *accumulate(second.chunks[0])][:-1], np.int64), chunks=1)

@@ -422,6 +422,8 @@ def _synchronous(client: Client | None) -> Client:
             client = get_client()
         except ValueError as error:
             raise ValueError("client: a job needs a cluster, and there is no current client") from error
+    if not isinstance(client, Client):
+        raise TypeError(f"client: expected a Dask client, got {client!r}")
     if client.asynchronous:
         raise AsynchronousClientError("client: expected a synchronous client, got an asynchronous one")
     return client

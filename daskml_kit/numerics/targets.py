@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -51,6 +51,17 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     if buffer is None or buffer.nbytes < n_bytes:
         buffer = _scratch.buffers[name] = np.empty(n_bytes, np.uint8)
     return buffer[:n_bytes].view(dtype).reshape(shape)
+
+
+def float_type(X: Matrix) -> np.dtype[Any]:
+    """Return the type to compute with rows in: float32 for float32, else float64, as whole numbers have no fractions.
+
+    Examples
+    --------
+    >>> float_type(np.ones((1, 1), np.int8)), float_type(np.ones((1, 1), np.float32))
+    (dtype('float64'), dtype('float32'))
+    """
+    return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
 
 
 def tile_rows(X: Matrix, n_columns: int) -> int:

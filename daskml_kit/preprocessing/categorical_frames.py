@@ -13,12 +13,13 @@ from dask.dataframe.utils import make_meta
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.arguments import check_flags, naming
 from daskml_kit.data.block import Block
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.value_counts import Counts
 from daskml_kit.typing import Array
-from daskml_kit.validation import plain_strings
+from daskml_kit.validation import check_names, plain_strings
 
 
 class Categorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -74,7 +75,8 @@ class Categorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Where X is no data frame, or has no such column.
         """
         frame = _frame(X)
-        known = dict(self.categories or {})
+        with naming("categories"):
+            known = dict(self.categories or {})
         for name, dtype in known.items():
             if not isinstance(dtype, pd.CategoricalDtype):
                 raise ValueError(f"categories: expected a CategoricalDtype for {name!r}, got {dtype!r}")
@@ -172,6 +174,7 @@ class DummyEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Where a column is not of categorical type, or its categories are not known.
         """
         frame = _frame(X)
+        check_flags(drop_first=self.drop_first)
         categorical = [name for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)]
         chosen = categorical if self.columns is None else _present("columns", self.columns, frame)
         for name in chosen:
@@ -265,11 +268,15 @@ def _cast(frame: pd.DataFrame, types: Mapping[Any, pd.CategoricalDtype]) -> pd.D
 def _frame(X: Any) -> Any:
     if not isinstance(X, (pd.DataFrame, dd.DataFrame)):
         raise DataError(f"X: expected a pandas or Dask DataFrame, got {type(X).__name__}")
+    check_names(X)
     return X
 
 
 def _present(name: str, columns: Any, frame: Any) -> list[Any]:
-    unknown = [column for column in columns if column not in frame.columns]
+    if isinstance(columns, str):
+        raise TypeError(f"{name}: expected a sequence of columns, got {columns!r}")
+    with naming(name):
+        unknown = [column for column in columns if column not in frame.columns]
     if unknown:
         raise DataError(f"{name}: expected columns of the frame, got {unknown}; it has {list(frame.columns)}")
     return list(columns)

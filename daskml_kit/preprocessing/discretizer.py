@@ -71,7 +71,7 @@ class KBinsDiscretizer(WeightedTransformer, sklearn.preprocessing.KBinsDiscretiz
             raise ValueError("sample_weight: not supported for quantiles of all rows; give subsample a number of rows")
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        parameters, weight = self.get_params(deep=False), None
+        parameters, weight = self._sklearn_parameters(sklearn.preprocessing.KBinsDiscretizer), None
         if self.subsample is not None:
             check_number("subsample", self.subsample, low=1, integer=True)
             seed = seed_of(self.random_state)

@@ -77,7 +77,8 @@ class QuantileTransformer(DaskTransformer, sklearn.preprocessing.QuantileTransfo
         sample = found["sample"]
         sampled = self.subsample is not None or sample.complete
         rows = sample.X if sampled else found["quantiles"]
-        genuine = sklearn.preprocessing.QuantileTransformer(**self.get_params(deep=False)).fit(rows_like(rows, head))
+        kind = sklearn.preprocessing.QuantileTransformer
+        genuine = kind(**self._sklearn_parameters(kind)).fit(rows_like(rows, head))
         if not sampled:
             genuine.quantiles_ = rows  # which scikit-learn has interpolated: no two that were equal may differ
         return self._learned(genuine, head)

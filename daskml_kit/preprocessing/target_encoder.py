@@ -106,6 +106,8 @@ class CrossFittedTransformer(DaskTransformer):
         """Fit, and return the rows as codes with their folds, and what the other folds teach for each."""
         if y is None:
             raise ValueError("This TargetEncoder estimator requires y to be passed, but the target y is None.")
+        if np.ndim(y) == 2 and y.shape[1] == 1:
+            y = dask_vector(y, "y").ravel() if is_dask(y) else np.asarray(y)[:, 0]
         if np.ndim(y) != 1:
             raise DataError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
         table = prepare(self, X)
@@ -162,7 +164,8 @@ class CrossFittedTransformer(DaskTransformer):
             kind = self.target_type if self.target_type != "auto" else "binary" if len(labels) <= 2 else "multiclass"
             if kind == "binary" and len(labels) > 2:
                 raise DataError(f"y: expected two labels for target_type='binary', got {len(labels)}")
-            own = labels.astype(vector.dtype) if vector.dtype != object and labels.dtype != object else labels
+            dtype = getattr(vector.dtype, "numpy_dtype", vector.dtype)  # of nullable and Arrow types
+            own = labels.astype(dtype) if object not in (dtype, labels.dtype) else labels
             return kind, np.asarray(own.tolist()) if own.dtype == object else own
         if labels is None and (found.whole or self.target_type != "auto"):
             raise DataError(f"y: expected at most {MOST_CLASSES} labels, got more; give target_type='continuous'")

@@ -8,7 +8,7 @@ import dask.dataframe as dd
 import pandas as pd
 from dask.dataframe.utils import make_meta
 
-from daskml_kit.arguments import check_number
+from daskml_kit.arguments import check_number, naming
 from daskml_kit.data.collections import as_partitioned
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition import hash_partition
@@ -95,6 +95,8 @@ def split_at_time(ratings: Any, cut: Any, *, time: str = "time") -> tuple[Any, A
     (['a', 'd'], ['b', 'c'])
     """
     _check_columns(ratings, time)
+    if pd.api.types.is_scalar(cut) and pd.isna(cut):
+        raise ValueError(f"cut: expected a time, got {cut!r}")
     if isinstance(ratings, pd.DataFrame):
         return _from(ratings, cut, time, False), _from(ratings, cut, time, True)
     with as_partitioned():
@@ -136,5 +138,6 @@ def _without_last(frame: pd.DataFrame, n: int, user: str, time: str) -> pd.DataF
 
 def _from(frame: pd.DataFrame, cut: Any, time: str, later: bool) -> pd.DataFrame:
     _require_values(frame, time)
-    rows = frame[time] >= cut
+    with naming("cut"):
+        rows = frame[time] >= cut
     return frame[rows if later else ~rows]

@@ -12,7 +12,7 @@ from sklearn.utils.extmath import row_norms
 
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
-from daskml_kit.numerics.targets import rows_by_id, tile_rows, tiles
+from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
@@ -90,7 +90,8 @@ class Nearest:
 
     def assign(self, X: Matrix) -> tuple[Matrix, Array, Array]:
         """Return rows less the shift, the position of the nearest center of each, and the squared distance to it."""
-        tile = X if sp.issparse(X) else X - self.shift.astype(X.dtype, copy=False)
+        dtype = float_type(X)
+        tile = X.astype(dtype, copy=False) if sp.issparse(X) else X - self.shift.astype(dtype, copy=False)
         centers = self.centers.astype(tile.dtype, copy=False)
         squares = np.asarray(-2 * (tile @ centers.T))
         squares += row_norms(centers, squared=True)
@@ -145,7 +146,7 @@ def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> 
     """Do the same for all sets of centers at once, about the shift of the first."""
     from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
 
-    dtype = _precision(block.X)
+    dtype = float_type(block.X)
     shift = members[0].shift
     apart = [each.shift - shift for each in members]
     centers = np.concatenate([each.centers + own for each, own in zip(members, apart, strict=True)]).astype(dtype)
@@ -304,16 +305,12 @@ def _labels(nearest: Nearest, block: Block) -> Array:
     if not sp.issparse(block.X) and block.X.size * len(nearest.centers) >= MANY_PRODUCTS:
         from daskml_kit.numerics import compiled  # see above
 
-        dtype, labels = _precision(block.X), np.empty(block.n_rows, np.int64)
+        dtype, labels = float_type(block.X), np.empty(block.n_rows, np.int64)
         shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
         for rows in tiles(block.n_rows, NEAR_ROWS):
             compiled.write_nearest(np.require(block.X[rows], dtype, ["C", "W"]), shift, centers, labels[rows])
         return labels
     return np.concatenate([np.empty(0, int), *(labels for _, labels, _, _ in _assigned(nearest, block))])
-
-
-def _precision(X: Array) -> np.dtype:
-    return X.dtype if X.dtype == np.float32 else np.dtype(np.float64)
 
 
 def _assigned(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, Array, Array]]:

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.numerics.missing import Gaps, indicate
+from daskml_kit.numerics.targets import float_type
 from daskml_kit.reductions.frames import Select, Through
 from daskml_kit.reductions.gram import Gram, Scatter
 from daskml_kit.reductions.loss import Eval, LossAt
@@ -124,7 +125,7 @@ class AffineView(View):
 
     def rows(self, X: Matrix) -> Matrix:
         """Return rows mapped."""
-        return np.asarray(X @ self.matrix[:-1, :-1] + self.matrix[-1, :-1]).astype(X.dtype, copy=False)
+        return np.asarray(X @ self.matrix[:-1, :-1] + self.matrix[-1, :-1]).astype(float_type(X), copy=False)
 
     def _back(self, answer: Eval, n_outputs: int) -> Eval:
         grad = np.asarray(answer.grad.reshape(n_outputs, -1) @ self.matrix).ravel()
@@ -180,7 +181,7 @@ class StandardizedView(AffineView):
 
     def rows(self, X: Matrix) -> Matrix:
         if not sp.issparse(X):
-            return ((X - self.mean) / self.scale).astype(X.dtype, copy=False)
+            return ((X - self.mean) / self.scale).astype(float_type(X), copy=False)
         if self.mean.any():
             raise ValueError("Cannot center sparse matrices: pass `with_mean=False` instead")
         return sp.csr_array(X.multiply(1 / self.scale))

@@ -65,7 +65,7 @@ def describe(
     >>> describe(frame).loc["town", "top"]
     'Ulm 75 %, Bonn 25 %'
     """
-    for share in quantiles:
+    for share in [quantiles] if isinstance(quantiles, str) or not np.iterable(quantiles) else quantiles:
         check_number("quantiles", share, low=0, high=1)
     check_number("top", top, low=0, integer=True)
     check_number("seed", seed, low=0, integer=True)

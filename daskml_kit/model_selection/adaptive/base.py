@@ -162,6 +162,8 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
     def _train(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> KeyboardInterrupt | None:
         """Set the fitted attributes; return an interruption from the keyboard that leaves results."""
         share = check_verbose(self.verbose)
+        if not isinstance(self.prefix, str):
+            raise ValueError(f"prefix: expected a str, got {self.prefix!r}")
         check_estimator(self.estimator)
         check_error_score(self.error_score)
         if "sample_weight" in fit_params:

@@ -42,7 +42,10 @@ def best_estimator_method(method: str, meta: str | None = None) -> Any:
 
     def apply(self: Any, X: Any) -> Any:
         check_is_fitted(self)
-        return apply_lazily(self.best_estimator_, method, X, getattr(self, meta, None) if meta else None)
+        known = getattr(self, meta, None) if meta else None
+        if known is not None and not (hasattr(known, "dtype") or hasattr(known, "dtypes")):
+            raise TypeError(f"{meta}: expected an array or a data frame without rows, got {known!r}")
+        return apply_lazily(self.best_estimator_, method, X, known)
 
     def has(search: Any) -> bool:
         check_refitted(search, method)

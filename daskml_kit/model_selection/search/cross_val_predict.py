@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.utils import get_tags, indexable
 
+from daskml_kit.arguments import check_inner
 from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask, take
@@ -85,6 +86,7 @@ def cross_val_predict(
     (100,)
     """
     classes = None
+    check_inner("estimator", estimator, "fit")
     if not isinstance(method, str) or not (hasattr(type(estimator), method) or hasattr(estimator, method)):
         raise ValueError(f"method: expected the name of a method of {type(estimator).__name__}, got {method!r}")
     if y is not None and not is_dask(y) and method in BY_CLASS:

@@ -9,11 +9,11 @@ import dask
 import dask.array as da
 import numpy as np
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_flags, check_mapping, check_number, random_state_of
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows, take
 from daskml_kit.model_selection.search.evaluate import Evaluation, evaluate, route
-from daskml_kit.model_selection.search.scoring import SINGLE, named_scoring
+from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score, named_scoring
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.model_selection.splits.base import legacy_random_state
 from daskml_kit.typing import Array
@@ -98,6 +98,7 @@ def cross_validate(
     >>> cross_validate(Ridge(), X, X.sum(axis=1), cv=3)["test_score"].round(3)
     array([1., 1., 1.])
     """
+    check_flags(return_train_score=return_train_score, return_estimator=return_estimator, return_indices=return_indices)
     named = named_scoring(scoring)
     spec = EvaluationSpec(estimator, [{}], named, error_score, return_train_score, n_jobs, with_models=return_estimator)
     found = run_validation("cross_validate", spec, X, y, groups, cv, params, pre_dispatch, verbose)
@@ -246,6 +247,8 @@ def permutation_test_score(
     >>> bool(score > permuted.max()), pvalue
     (True, 0.1)
     """
+    check_number("n_permutations", n_permutations, low=0, integer=True)
+    check_number("verbose", verbose, low=0)
     targets, within = dask.compute(y, groups)
     draw = random_state_of(legacy_random_state(random_state))
     spec = EvaluationSpec(estimator, [{}], {SINGLE: scoring}, "raise", False, n_jobs)
@@ -285,6 +288,14 @@ def check_pre_dispatch(pre_dispatch: str) -> None:
         raise ValueError(f"pre_dispatch: only scikit-learn's default is supported, got {pre_dispatch!r}")
 
 
+def check_run(spec: EvaluationSpec, params: Any, verbose: Any) -> None:
+    """Raise where a parameter that all functions of a validation have is not of its kind."""
+    check_number("verbose", verbose, low=0)
+    check_error_score(spec.error_score)
+    if params is not None:
+        check_mapping("params", params)
+
+
 def run_validation(
     owner: str,
     spec: EvaluationSpec,
@@ -298,6 +309,7 @@ def run_validation(
 ) -> Evaluation:
     """Evaluate for the function ``owner``, with its metadata routed."""
     check_pre_dispatch(pre_dispatch)
+    check_run(spec, params, verbose)
     found = evaluate(spec, X, y, cv, route(owner, spec, cv, groups, params or {}))
     if verbose:
         print(f"[{owner}] {found.plan}")

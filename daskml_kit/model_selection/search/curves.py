@@ -14,9 +14,9 @@ from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
 from sklearn.utils import indexable
 
-from daskml_kit.arguments import random_state_of
+from daskml_kit.arguments import check_flags, check_inner, naming, random_state_of
 from daskml_kit.data.collections import is_dask, join
-from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, run_validation
+from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, check_run, run_validation
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.evaluate import evaluate, folds_of, route
 from daskml_kit.model_selection.search.fit_and_score import score
@@ -92,7 +92,13 @@ def validation_curve(
     >>> test.shape
     (3, 5)
     """
-    candidates = [{param_name: value} for value in param_range]
+    check_inner("estimator", estimator, "get_params")
+    if not isinstance(param_name, str) or param_name not in estimator.get_params():
+        raise ValueError(f"param_name: expected a parameter of {type(estimator).__name__}, got {param_name!r}")
+    if isinstance(param_range, str):
+        raise ValueError(f"param_range: expected a sequence of values, got {param_range!r}")
+    with naming("param_range"):
+        candidates = [{param_name: value} for value in param_range]
     spec = EvaluationSpec(estimator, candidates, {SINGLE: scoring}, error_score, True, n_jobs)
     found = run_validation("validation_curve", spec, X, y, groups, cv, params, pre_dispatch, verbose)
     return found.outcomes.scores("train", SINGLE), found.outcomes.scores("test", SINGLE)
@@ -172,12 +178,13 @@ def learning_curve(
     >>> sizes, test.shape
     (array([40, 80]), (2, 5))
     """
+    check_flags(exploit_incremental_learning=exploit_incremental_learning, shuffle=shuffle, return_times=return_times)
     method = "partial_fit" if exploit_incremental_learning else "fit"
-    if not hasattr(estimator, method):
-        raise ValueError("An estimator must support the partial_fit interface to exploit incremental learning")
+    check_inner("estimator", estimator, method)
     if not any(map(is_dask, (X, y, groups))):
         X, y = indexable(X, y)
     spec = EvaluationSpec(estimator, [{}], {SINGLE: scoring}, error_score, True, n_jobs)
+    check_run(spec, params, verbose)
     routed = route("learning_curve", spec, cv, groups, params or {}, method)
     folds = folds_of(cv, estimator, X, y, **routed.split)
     sizes, nested = nested_training_folds(folds, train_sizes, shuffle, random_state, exploit_incremental_learning)
@@ -239,11 +246,11 @@ def training_sizes(train_sizes: Any, most: int) -> list[int]:
     ([40, 80], [10, 20])
     """
     given = np.asarray(train_sizes)
-    if given.size == 0 or given.dtype.kind not in "fiu":
+    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "fiu":
         raise ValueError(f"train_sizes: expected fractions or numbers of rows, got {train_sizes!r}")
     is_fraction = given.dtype.kind == "f"
     highest = 1 if is_fraction else most
-    if given.min() <= 0 or given.max() > highest:
+    if not (given.min() > 0 and given.max() <= highest):
         raise ValueError(f"train_sizes: expected values above 0 and at most {highest}, got {train_sizes!r}")
     whole = np.clip((given * most).astype(int), 1, most) if is_fraction else given.astype(int)
     sizes = np.unique(whole)

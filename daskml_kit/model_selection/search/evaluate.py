@@ -17,7 +17,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from daskml_kit.arguments import naming
+from daskml_kit.arguments import check_number, naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.data.documents import without_bag
@@ -112,6 +112,7 @@ def compute_n_splits(cv: Any, X: Any = None, y: Any = None, groups: Any = None) 
     """
     _check(cv)
     if cv is None or isinstance(cv, numbers.Integral):
+        check_number("cv", N_SPLITS if cv is None else cv, low=2, integer=True)
         return N_SPLITS if cv is None else int(cv)
     if isinstance(cv, Folds):
         return len(cv.splits)

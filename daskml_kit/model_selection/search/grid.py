@@ -11,6 +11,7 @@ from typing import Any
 import dask
 import numpy as np
 import sklearn.model_selection
+from dask.base import get_scheduler
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
@@ -118,6 +119,8 @@ class Search(BestEstimatorMethods):
             routed = self._routed(groups, params)
             main_score = self.refit if isinstance(self.refit, str) and names != [SINGLE] else None
             progress = SearchProgress(checkpoint, verbose=self.verbose, main_score=main_score)
+            with naming("scheduler"):
+                get_scheduler(scheduler=self.scheduler)
             with dask.config.set({} if self.scheduler is None else {"scheduler": self.scheduler}):
                 spec, found, interruption = self._evaluate(spec, X, y, routed, progress)
                 self._conclude(spec, found)
@@ -206,6 +209,8 @@ class Search(BestEstimatorMethods):
 
     def _check_refit(self, names: Sequence[str]) -> None:
         refit = getattr(self, "refit", True)
+        if not (isinstance(refit, (bool, np.bool_, str)) or callable(refit)):
+            raise ValueError(f"refit: expected True, False, a scorer's name or a callable, got {refit!r}")
         if names != [SINGLE] and refit is not False and not callable(refit) and refit not in names:
             raise ValueError(
                 f"For multi-metric scoring, the parameter refit must be set to a scorer key or a callable to refit "

@@ -222,6 +222,8 @@ class TimeSeriesSplit(Splitter, sklearn.model_selection.TimeSeriesSplit):  # typ
         """Return of each split the first and the end of its training rows, and those of its test rows."""
         if self.test_size is not None:
             check_number("test_size", self.test_size, low=1, integer=True)
+        if self.max_train_size is not None:
+            check_number("max_train_size", self.max_train_size, low=1, integer=True)
         n_folds = self.n_splits + 1
         size = n_rows // n_folds if self.test_size is None else self.test_size
         if n_folds > n_rows:

@@ -13,6 +13,7 @@ import pandas as pd
 import sklearn.model_selection
 from sklearn.utils import indexable
 
+from daskml_kit.arguments import check_flags
 from daskml_kit.data.align import Rows, align_rows
 from daskml_kit.data.collections import is_dask, take
 from daskml_kit.exceptions import DataError
@@ -152,6 +153,7 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
 
     def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
+        check_flags(blockwise=self.blockwise)
         sizes = split_sizes(rows.n_rows, self.test_size, self.train_size, 0.1)
         seed, numbers = drawn_seed(self.random_state), range(self.n_splits)
         if self.blockwise:
@@ -346,6 +348,7 @@ def train_test_split(
     if not arrays:
         raise ValueError("At least one array required as input")
     check_not_names(stratify=stratify, groups=groups)
+    check_flags(blockwise=blockwise, convert_mixed_types=convert_mixed_types)
     ways = [name for name, on in (("stratify", stratify is not None), ("groups", groups is not None)) if on]
     ways += [name for name, on in (("shuffle=False", not _shuffles(shuffle)), ("blockwise=True", blockwise)) if on]
     if len(ways) > 1:
