@@ -443,7 +443,7 @@ FUNCTIONS: Sequence[tuple[Any, str, tuple[Any, ...], dict[str, Any], tuple[str, 
     ),
 )
 """Module, name, arguments that are good, and the arguments that get bad values."""
-LEGAL_OF_FUNCTIONS = {("staleness", "inf"), ("max_skew", "inf"), ("chunks", "-1")}
+LEGAL_OF_FUNCTIONS = {("staleness", "inf"), ("max_skew", "inf"), ("checkpoint", "word"), ("chunks", "-1")}
 
 
 def functions() -> Iterator[Case]:

@@ -166,11 +166,15 @@ def test_jobs_that_cannot_go_on_tell_why(client, tmp_path):
     job.forget()
 
 
+ALONE = Synchronous(replicas=0)
+"""There is one worker."""
+
+
 class Squares:
     """Least squares, trained by a call that looks like a fit."""
 
     def fit(self, X, y, checkpoint=None):
-        options = {"update": adam(0.1), "epochs": 5, "training": Synchronous(replicas=0), "checkpoint": checkpoint}
+        options = {"update": adam(0.1), "epochs": 5, "training": ALONE, "checkpoint": checkpoint}
         self.params_, self.history_, _ = train(squares, {"w": np.zeros(4)}, X, y, **options)
         return self
 
@@ -191,8 +195,10 @@ def bits(model):
     "model",
     [
         Squares(),
-        SGDClassifier("log_loss", learning_rate="adaptive", eta0=0.5, n_iter_no_change=1, random_state=0),
-        MLPClassifier(4, max_iter=5, early_stopping=True, training=Synchronous(replicas=0), random_state=0),
+        SGDClassifier(
+            "log_loss", learning_rate="adaptive", eta0=0.5, n_iter_no_change=1, training=ALONE, random_state=0
+        ),
+        MLPClassifier(4, max_iter=5, early_stopping=True, training=ALONE, random_state=0),
     ],
     ids=["train", "SGD", "MLP"],
 )
