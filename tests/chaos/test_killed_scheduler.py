@@ -21,7 +21,8 @@ from daskml_kit.model_selection import GridSearchCV, attach, submit
 from daskml_kit.model_selection.search.progress import listening
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.optim import adam
-from daskml_kit.parameter_server import History, Synchronous, train
+from daskml_kit.parameter_server import Synchronous, train
+from daskml_kit.parameter_server.training.reached import TrainingCheckpoint
 
 
 @pytest.fixture
@@ -204,19 +205,19 @@ def bits(model):
 )
 def test_a_training_goes_on_from_its_checkpoint(doomed, tmp_path, monkeypatch, model):
     client, kill = doomed
-    end, ended = History.end, []
+    write, written = TrainingCheckpoint.write, []
 
-    def end_and_kill(history, epoch, *sums):
-        ended.append(epoch)
-        if len(ended) == 2:
+    def write_and_kill(checkpoint, server, machines, reached):
+        write(checkpoint, server, machines, reached)
+        written.append(reached.epoch)
+        if len(written) == 2:
             kill()
-        return end(history, epoch, *sums)
 
-    monkeypatch.setattr(History, "end", end_and_kill)
+    monkeypatch.setattr(TrainingCheckpoint, "write", write_and_kill)
     with pytest.raises(LostSchedulerError, match=f"kept in the checkpoint '{tmp_path}'"):
         model.fit(*make(), checkpoint=tmp_path)
     client.close()
     with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster):
         found = bits(model.fit(*make(), checkpoint=tmp_path))
-        assert ended == list(range(len(found[1])))  # none twice
+        assert written == list(range(1, len(found[1]) + 1))  # none twice
         assert found == bits(model.fit(*make()))
