@@ -387,14 +387,14 @@ FUNCTIONS: Sequence[tuple[Any, str, tuple[Any, ...], dict[str, Any], tuple[str, 
         "Synchronous",
         (),
         {},
-        ("push_every", "servers", "replicas", "snapshot", "virtual_workers", "backup_workers"),
+        ("push_every", "servers", "replicas", "virtual_workers", "backup_workers"),
     ),
     (
         daskml_kit.parameter_server,
         "Asynchronous",
         (),
         {},
-        ("push_every", "servers", "replicas", "snapshot", "staleness", "top_k"),
+        ("push_every", "servers", "replicas", "staleness", "top_k"),
     ),
     (
         daskml_kit.parameter_server,
@@ -432,11 +432,12 @@ FUNCTIONS: Sequence[tuple[Any, str, tuple[Any, ...], dict[str, Any], tuple[str, 
             "on_nan",
             "random_state",
             "verbose",
+            "checkpoint",
         ),
     ),
 )
 """Module, name, arguments that are good, and the arguments that get bad values."""
-LEGAL_OF_FUNCTIONS = {("staleness", "inf"), ("max_skew", "inf"), ("snapshot", "word"), ("chunks", "-1")}
+LEGAL_OF_FUNCTIONS = {("staleness", "inf"), ("max_skew", "inf"), ("checkpoint", "word"), ("chunks", "-1")}
 
 
 def functions() -> Iterator[Case]:

@@ -57,6 +57,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["updates"],
         ["worker_loop"],
         ["history"],
+        ["reached"],
         ["coordinator"],
         ["train"],
     ],

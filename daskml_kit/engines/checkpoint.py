@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from daskml_kit.engines.engine import Engine, Profile
 from daskml_kit.exceptions import CheckpointError, DamagedFileError
 from daskml_kit.files import make_private, open_file, read_file, write_file
-from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.reductions.reduction import Joint, Reduction
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +68,13 @@ class Transcript(AbstractContextManager["Transcript"]):
         path = self.folder / f"{self._asked:06d}.npz"
         asked = dask.base.tokenize(type(reduction).__name__, vars(reduction))
         try:
-            return _read(path, asked, reduction.answer_type)
+            return _read(path, asked, reduction)
         except FileNotFoundError:
             pass
         except DamagedFileError as error:
             logger.warning("%s; this pass is made again", error)
         answers = self.engine.answer(reduction)
-        _write(path, asked, answers)
+        _write(path, asked, answers if isinstance(reduction, Joint) else [answers])
         return answers
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
@@ -101,25 +101,32 @@ class Transcript(AbstractContextManager["Transcript"]):
             )
 
 
+def unlogged(engine: Engine) -> Engine:
+    """Return the engine below, whose answers are not written down: for passes that a fit that resumes does not make."""
+    return engine.engine if isinstance(engine, Transcript) else engine
+
+
 def fingerprint_of(*values: Any) -> str:
     """Return a hash of data and parameters: of the content of arrays in memory, of the names of Dask collections."""
     return str(dask.base.tokenize(*values))
 
 
-def _write(path: Path, asked: str, answers: list[Any]) -> None:
-    arrays = {"asked": np.array(asked), "n_answers": np.array(len(answers))}
-    for number, answer in enumerate(answers):
+def _write(path: Path, asked: str, groups: Sequence[Sequence[Any]]) -> None:
+    """Write the answers of each of the reductions that were asked together."""
+    arrays = {"asked": np.array(asked), "n_answers": np.array([len(answers) for answers in groups])}
+    for number, answer in enumerate(answer for answers in groups for answer in answers):
         fields = answer._asdict() if hasattr(answer, "_asdict") else {"array": answer}
         for name, value in fields.items():
             arrays.update(_flat(f"{number}.{name}", value))
     write_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]  # names of arrays, not options
 
 
-def _read(path: Path, asked: str, kind: Callable[..., Any] | None) -> list[Any]:
+def _read(path: Path, asked: str, reduction: Reduction) -> list[Any]:
     with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
         if str(stored["asked"]) != asked:
             raise CheckpointError(f"checkpoint: {path} answers another reduction: the fit has changed since")
-        answers: list[dict[str, Any]] = [{} for _ in range(int(stored["n_answers"]))]
+        sizes = np.atleast_1d(stored["n_answers"])
+        answers: list[dict[str, Any]] = [{} for _ in range(sizes.sum())]
         for entry in stored.files:
             number, dot, name = entry.partition(".")
             if dot and ":" not in name:
@@ -132,7 +139,14 @@ def _read(path: Path, asked: str, kind: Callable[..., Any] | None) -> list[Any]:
                 parts = [stored[entry.replace(":data", f":{part}")] for part in ("data", "indices", "indptr")]
                 shape = tuple(stored[entry.replace(":data", ":shape")])
                 answers[int(number)][name.removesuffix(":data")] = sp.csr_array(tuple(parts), shape=shape)
-    return [fields["array"] if kind is None else kind(**fields) for fields in answers]
+    left = iter(answers)
+    together = reduction.reductions if isinstance(reduction, Joint) else (reduction,)
+    groups = [[_built(one, next(left)) for _ in range(size)] for one, size in zip(together, sizes, strict=True)]
+    return groups if isinstance(reduction, Joint) else groups[0]
+
+
+def _built(reduction: Reduction, fields: dict[str, Any]) -> Any:
+    return fields["array"] if reduction.answer_type is None else reduction.answer_type(**fields)
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:

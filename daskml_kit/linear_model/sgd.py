@@ -138,7 +138,14 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
     passive_aggressive_loss = "hinge"
 
     def fit(  # type: ignore[override]
-        self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+        sample_weight: Any = None,
+        *,
+        checkpoint: Any = None,
     ) -> Self:
         """Fit the model.
 
@@ -154,6 +161,9 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
             The first intercepts.
         sample_weight : array or Dask array of shape (n_samples,), optional
             Weights of the rows.
+        checkpoint : path, optional
+            A folder that keeps what the last epoch has reached: called again with the same data, also on another
+            cluster, an interrupted fit goes on from there.
 
         Returns
         -------
@@ -165,7 +175,7 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        return self._fit_rows(X, y, sample_weight, coef_init, intercept_init)
+        return self._fit_rows(X, y, sample_weight, coef_init, intercept_init, checkpoint=checkpoint)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on some rows, from where the last call ended: coefficients and the optimizer's state.
@@ -360,7 +370,14 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
     passive_aggressive_loss = "epsilon_insensitive"
 
     def fit(  # type: ignore[override]
-        self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+        sample_weight: Any = None,
+        *,
+        checkpoint: Any = None,
     ) -> Self:
         """Fit the model.
 
@@ -376,6 +393,9 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
             The first intercept.
         sample_weight : array or Dask array of shape (n_samples,), optional
             Weights of the rows.
+        checkpoint : path, optional
+            A folder that keeps what the last epoch has reached: called again with the same data, also on another
+            cluster, an interrupted fit goes on from there.
 
         Returns
         -------
@@ -387,7 +407,7 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        return self._fit_rows(X, y, sample_weight, coef_init, intercept_init)
+        return self._fit_rows(X, y, sample_weight, coef_init, intercept_init, checkpoint=checkpoint)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on some rows, from where the last call ended: coefficients and the optimizer's state.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -38,10 +38,12 @@ from daskml_kit.parameter_server import History, Synchronous, add
 from daskml_kit.parameter_server.training.config import (
     VIRTUAL_WORKERS,
     TrainingConfig,
+    apart_from_places,
     check_training,
     checked,
 )
-from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
+from daskml_kit.parameter_server.training.coordinator import train_on
+from daskml_kit.parameter_server.training.reached import Reached, TrainingProgress, resumed
 from daskml_kit.parameter_server.training.updates import BlockSizes
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -173,8 +175,8 @@ class SgdState(NamedTuple):
 
 
 @dataclass
-class AdaptiveRate:
-    """Adaptive learning rate, divided by 5 where training has stalled; a callback of the training.
+class AdaptiveRate(TrainingProgress):
+    """Adaptive learning rate, divided by 5 where training has stalled.
 
     Parameters
     ----------
@@ -192,7 +194,13 @@ class AdaptiveRate:
     _best: float = np.inf
     _bad_epochs: int = 0
 
-    def __call__(self, history: History, params: dict[str, Array]) -> bool:
+    def kept(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def take_up(self, kept: Mapping[str, Any]) -> None:
+        vars(self).update(kept)
+
+    def goes_on(self, history: History, params: dict[str, Array]) -> bool:
         """Return whether training goes on with the same rate after an epoch."""
         record = history.epochs[-1]
         loss = record.loss if np.isnan(record.validation_loss) else record.validation_loss
@@ -272,6 +280,7 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         *,
         more: bool = False,
         classes: Any = None,
+        checkpoint: Any = None,
     ) -> Self:
         """Check and open the data, and train: from the start, or with ``more`` for one epoch from the last training."""
         check_parameters(self)
@@ -282,7 +291,11 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
                 self.t_ = 1.0
             labeled = is_classifier(self)
             inputs = check_fit(self, X, y, sample_weight, labeled=labeled)
-            with open_engine(*inputs, n_jobs=self.n_jobs) as engine:
+            last = self._last() if self.warm_start else None
+            own = {**self.get_params(), "training": apart_from_places(self.training)}
+            setting = own, coef_init, intercept_init, last
+            options = {"n_jobs": self.n_jobs, "checkpoint": checkpoint, "setting": setting}
+            with open_engine(*inputs, **options) as engine:
                 summary = self._summarize(engine, labeled=labeled)
                 problem = self._problem(engine, summary.data, classes)
                 start = self._last() if more else self._start(len(problem.coef), coef_init, intercept_init)
@@ -317,13 +330,14 @@ class StochasticModel(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         else:
             step = self._step(problem, plan, by_row)
             params = step.start(problem.coef)
-        history = History()
+        reached, config = resumed(engine, add(), config, Reached(params), adaptive)
         while True:
-            resume = ResumePoint(len(history.epochs), (), history)
-            params, history, _ = train_on(engine, step, params, add(), config, adaptive, resume, summary.sizes)
+            if adaptive is not None and adaptive.rate != self._eta0:
+                step = replace(step, rule=named_rule("constant", adaptive.rate, 0.0, 0.0))
+            params, history, _ = train_on(engine, step, add(), config, reached, adaptive, summary.sizes)
             if adaptive is None or adaptive.stopped or len(history.epochs) == config.epochs:
                 break
-            step = replace(step, rule=named_rule("constant", adaptive.rate, 0.0, 0.0))
+            reached = Reached(params, epoch=len(history.epochs), history=history)
         self._state = SgdState(step.preconditioner, optimizer, params)
         self.history_, self.n_iter_, self.profile_ = history, len(history.epochs), engine.profile
         self.t_ = getattr(self, "t_", 1.0) + self.n_iter_ * summary.data.n_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class NetworkLossAt(SingleReduction):
 
     loss: NetworkLoss
     params: dict[str, Array]
+    answer_type: ClassVar[type[LossSum]] = LossSum
 
     def chunk(self, block: Block) -> LossSum:
         mass = float(block.n_rows) if block.weight is None else float(block.weight.sum())

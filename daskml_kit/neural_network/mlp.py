@@ -143,7 +143,9 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
     classes_: Labels
     _scorer = ValidationAccuracy
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # type: ignore[override]
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -154,6 +156,9 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
             Labels of any one type, or 0 and 1 in each of several columns.
         sample_weight : array or Dask array of shape (n_samples,), optional
             Weights of the rows.
+        checkpoint : path, optional
+            A folder that keeps what the last epoch has reached, or each pass of L-BFGS: called again with the same
+            data, also on another cluster, an interrupted fit goes on from there.
 
         Returns
         -------
@@ -165,7 +170,7 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        return self._fit_rows(X, y, sample_weight, labeled=not _is_multilabel(y))
+        return self._fit_rows(X, y, sample_weight, labeled=not _is_multilabel(y), checkpoint=checkpoint)
 
     @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -356,7 +361,9 @@ class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  
     __init__ = constructor(sklearn.neural_network.MLPRegressor, training=None, n_jobs=None)
     _scorer = ValidationR2
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # type: ignore[override]
+    def fit(  # type: ignore[override]
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -367,6 +374,9 @@ class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  
             Targets.
         sample_weight : array or Dask array of shape (n_samples,), optional
             Weights of the rows.
+        checkpoint : path, optional
+            A folder that keeps what the last epoch has reached, or each pass of L-BFGS: called again with the same
+            data, also on another cluster, an interrupted fit goes on from there.
 
         Returns
         -------
@@ -379,7 +389,7 @@ class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  
             Where the data cannot be used; it names the argument and the block.
         """
         check_choice("loss", self.loss, ("squared_error", "poisson"))
-        return self._fit_rows(X, _raveled(y), sample_weight, labeled=False)
+        return self._fit_rows(X, _raveled(y), sample_weight, labeled=False, checkpoint=checkpoint)
 
     @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, fitting, genuine_class, parameters_of
 from daskml_kit.data.collections import is_dask
+from daskml_kit.engines.checkpoint import unlogged
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
@@ -28,13 +29,15 @@ from daskml_kit.parameter_server.training.config import (
     VIRTUAL_WORKERS,
     Synchronous,
     TrainingConfig,
+    apart_from_places,
     check_training,
     checked,
 )
-from daskml_kit.parameter_server.training.coordinator import ResumePoint, train_on
+from daskml_kit.parameter_server.training.coordinator import train_on
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
-from daskml_kit.parameter_server.training.updates import GradientStep
+from daskml_kit.parameter_server.training.reached import Reached, TrainingProgress, resumed
+from daskml_kit.parameter_server.training.updates import BlockSizes, GradientStep
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.typing import Array
 from daskml_kit.validation import Inputs, check_features, check_fit
@@ -147,8 +150,14 @@ Scorer = Callable[[dict[str, Array]], ValidationScore]
 """Scores parameters on the validation rows."""
 
 
+NOTED = ("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
+"""Fitted attributes that change with epochs."""
+BEST = "at_best_"
+"""Before the names of the best parameters in a checkpoint."""
+
+
 @dataclass
-class MlpProgress:
+class MlpProgress(TrainingProgress):
     """Training between its epochs: scikit-learn's stopping rules, and the fitted attributes that change with epochs.
 
     Parameters
@@ -170,6 +179,16 @@ class MlpProgress:
     stopped: bool = False
     """Whether training ended because it became no better."""
     _bad: int = 0
+
+    def kept(self) -> dict[str, Any]:
+        noted = {name: getattr(self.model, name) for name in NOTED}
+        best = {f"{BEST}{name}": array for name, array in (self.best or {}).items()}
+        return {**noted, **best, "rate": self.rate, "stopped": self.stopped, "bad": self._bad}
+
+    def take_up(self, kept: Mapping[str, Any]) -> None:
+        vars(self.model).update({name: kept[name] for name in NOTED})
+        self.rate, self.stopped, self._bad = (kept[name] for name in ("rate", "stopped", "bad"))
+        self.best = {n.removeprefix(BEST): array for n, array in kept.items() if n.startswith(BEST)} or None
 
     def goes_on(self, history: History, params: dict[str, Array]) -> bool:
         """Take note of an epoch; return whether the next has the same rate, and there is one."""
@@ -281,7 +300,15 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _fit_rows(
-        self, X: Any, y: Any, sample_weight: Any, *, labeled: bool, goes_on: bool = False, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        labeled: bool,
+        goes_on: bool = False,
+        classes: Any = None,
+        checkpoint: Any = None,
     ) -> Self:
         """Check and open the data, and train: from the start, or where the last fit ended."""
         check_parameters(self)
@@ -293,9 +320,14 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
                 self._check_known(X)
             inputs = check_fit(self, X, y, sample_weight, labeled=labeled, multi_output=not labeled, finite=True)
             if self.solver == "lbfgs" and not any(is_dask(part) for part in inputs):
+                if checkpoint is not None:
+                    raise ValueError("checkpoint: expected None with solver='lbfgs' on data in memory, give Dask data")
                 return self._fit_by_sklearn(inputs, anew=anew)
             short = has_short_steps(self, self.n_features_in_)
-            with open_engine(*inputs, n_jobs=self.n_jobs, short_steps=short) as engine:
+            before = None if anew else (self.coefs_, self.intercepts_)
+            setting = {**self.get_params(), "training": apart_from_places(self.training)}, before
+            options = {"n_jobs": self.n_jobs, "checkpoint": checkpoint, "setting": setting}
+            with open_engine(*inputs, **options, short_steps=short) as engine:
                 summary: DataSummary = engine.answer(Summary(labeled, 1, engine.n_blocks, 0))[0]
                 self._require_rows(summary)
                 known = classes if anew else getattr(self, "classes_", None)
@@ -347,14 +379,16 @@ class MultiLayerPerceptron(DaskEstimator, BaseEstimator):  # type: ignore[misc]
         """Train by minibatches, with the rate of the moment, until the stopping rule ends it."""
         if self.early_stopping:
             order = MinibatchOrder(config.random_state, config.batch_size, config.validation_fraction, config.shuffle)
-            progress.scorer = lambda params: engine.answer(self._scorer(order, loss, params))[0]
-        history, step = History(), GradientStep(loss)
+            progress.scorer = lambda params: unlogged(engine).answer(self._scorer(order, loss, params))[0]
+        step, sizes = GradientStep(loss), engine.answer(BlockSizes())[0]
+        reached = Reached(params, state, len(self.loss_curve_))
+        reached, config = resumed(engine, rule_of(self, progress.rate), config, reached, progress)
         while len(self.loss_curve_) < config.epochs and not progress.stopped:
-            start, rule = ResumePoint(len(self.loss_curve_), state, history), rule_of(self, progress.rate)
-            params, history, state = train_on(engine, step, params, rule, config, progress.goes_on, start)
-        self._remember(
-            params if progress.best is None else progress.best, history, OptimizerState(state, progress.rate)
-        )
+            rule = rule_of(self, progress.rate)
+            params, history, state = train_on(engine, step, rule, config, reached, progress, sizes)
+            reached = Reached(params, state, len(self.loss_curve_), history)
+        optimizer = OptimizerState(reached.state, progress.rate)
+        self._remember(reached.params if progress.best is None else progress.best, reached.history, optimizer)
 
     def _begin(self, params: dict[str, Array], *, anew: bool, goes_on: bool) -> MlpProgress:
         """Give the attributes that epochs change the values before the first, and return the progress."""

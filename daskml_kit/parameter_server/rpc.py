@@ -16,6 +16,7 @@ from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.protocol import Message, ReadRequest, Reply, Request
 from daskml_kit.parameter_server.replica import ServerView
 from daskml_kit.parameter_server.state_machine import StateMachine
+from daskml_kit.workers.connection import in_task, require_connection
 
 POLL_SECONDS = 0.2
 """Seconds without an answer after which a call looks whether another server is the primary."""
@@ -46,7 +47,7 @@ class ClusterServers:
 
     def __init__(self, address: Address, client: Client) -> None:
         self.layout = address.layout
-        self._variable = Variable(address.name, client=client)
+        self._client, self._variable = client, Variable(address.name, client=client)
         self._view = ServerView(())
         self._actors: dict[int, tuple[int, Any]] = {}
         self.refresh()
@@ -71,7 +72,11 @@ class ClusterServers:
         ------
         LostServerError
             Where there are no servers any more.
+        LostSchedulerError
+            Where there is no scheduler any more.
         """
+        if not in_task():  # the client of a worker may be connecting for the first time, and ends with its scheduler
+            require_connection(self._client)
         try:
             self._view = pickle.loads(self._variable.get(timeout=5))
         except TimeoutError:

@@ -21,7 +21,7 @@ from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.protocol import Consistency, LossSums, ServerCounts
 from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
-from daskml_kit.parameter_server.state_machine import StateMachine, check_state, joined, split
+from daskml_kit.parameter_server.state_machine import StateMachine, check_state, merged, split
 from daskml_kit.typing import Array
 
 SERVER_BYTES = 4 * 2**20
@@ -231,8 +231,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         directory : path
             For `restore`; a snapshot that is there is replaced.
         """
-        write_snapshot(directory, self.layout, self._machines(), self.consistency)
-        self._remember(directory)
+        write_checkpoint(self, directory, self.machines())
 
     @property
     def version(self) -> int:
@@ -254,9 +253,17 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         state : tuple of arrays
             State of the rule for all of them.
         """
-        machines = self._machines()
-        params = self.layout.unflatten(np.concatenate([machine.vector for machine in machines]))
-        return params, joined(machine.state for machine in machines)
+        return merged(self.layout, self.machines())
+
+    def machines(self) -> list[StateMachine]:
+        """Return copies of the state machines of all ranges: parameters, the rule's state and all counts.
+
+        Returns
+        -------
+        list of StateMachine
+            One a range, in their order.
+        """
+        return [self._own.servers.ask(number, "copy") for number in range(self.layout.n_servers)]
 
     @property
     def staleness_counts(self) -> Counter[int]:
@@ -293,9 +300,6 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         found: ServerCounts = self._own.servers.ask(server, "counts")
         return found
 
-    def _machines(self) -> list[StateMachine]:
-        return [self._own.servers.ask(number, "copy") for number in range(self.layout.n_servers)]
-
     def _remember(self, directory: str | os.PathLike[str]) -> None:
         self._last_snapshot = f"the last snapshot is in {os.fspath(directory)!r}, which ParameterServer.restore takes"
 
@@ -311,6 +315,17 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self._own = WorkerClient(self.address, self.consistency, "", servers=servers)
         self._own.resume()
         self._own.pull()
+
+
+def write_checkpoint(
+    server: ParameterServer,
+    directory: str | os.PathLike[str],
+    machines: list[StateMachine],
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a snapshot of machines that a server gave, with what a training needs beside them to go on."""
+    write_snapshot(directory, server.layout, machines, server.consistency, training)
+    server._remember(directory)
 
 
 def _client(given: Client | Literal["local"] | None) -> Client | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from daskml_kit.parameter_server.state_machine import StateMachine, joined, spli
 from daskml_kit.typing import Array
 
 FILE = "snapshot.npz"
+KEPT = "training_"
+"""Before the names of arrays that belong to a training."""
 
 
 class Snapshot(NamedTuple):
@@ -31,6 +34,13 @@ class Snapshot(NamedTuple):
     cuts: tuple[int, ...]
     counts: list[dict[str, Any]]
     """Of each range between these cuts."""
+    training: dict[str, Any]
+    """Of the training that it is a checkpoint of: numbers, and arrays by name; empty where it is of none."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The named parameters."""
+        return Layout(self.fields, (0, len(self.vector)), self.vector.dtype.str).unflatten(self.vector)
 
     @property
     def n_bytes(self) -> int:
@@ -38,8 +48,7 @@ class Snapshot(NamedTuple):
 
     def cut(self, n_servers: int, update: Update) -> tuple[Layout, list[StateMachine]]:
         """Return the layout over as many servers as there are now, and their state machines."""
-        params = Layout(self.fields, (0, len(self.vector)), self.vector.dtype.str).unflatten(self.vector)
-        layout = Layout.of(params, n_servers)
+        layout = Layout.of(self.params, n_servers)
         counts = self.counts if layout.cuts == self.cuts else [self._least()] * n_servers
         return layout, split(layout, self.vector, update, self.consistency, self.state, [*map(_kept, counts)])
 
@@ -57,9 +66,23 @@ def _kept(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_snapshot(
-    directory: str | os.PathLike[str], layout: Layout, machines: list[StateMachine], consistency: Consistency
+    directory: str | os.PathLike[str],
+    layout: Layout,
+    machines: list[StateMachine],
+    consistency: Consistency,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the state of the servers; a reader sees the last whole snapshot until this one is whole.
+
+    Parameters
+    ----------
+    directory : path
+    layout : Layout
+    machines : list of StateMachine
+        Of all ranges, in their order.
+    consistency : Consistency
+    training : mapping, optional
+        What a training needs beside them to go on: arrays, and what JSON has.
 
     Raises
     ------
@@ -71,12 +94,15 @@ def write_snapshot(
     about = {
         "fields": layout.fields,
         "consistency": consistency._asdict(),
-        "n_state": len(arrays),
+        "n_state": len(state),
         "rule": _rule(machines[0].update),
         "cuts": layout.cuts,
         "counts": [{**machine.counts()._asdict(), "numbers": machine.numbers} for machine in machines],
+        "training": {name: value for name, value in (training or {}).items() if not isinstance(value, np.ndarray)},
     }
-    arrays["vector"], arrays["about"] = np.concatenate([machine.vector for machine in machines]), json.dumps(about)
+    arrays |= {f"{KEPT}{name}": value for name, value in (training or {}).items() if isinstance(value, np.ndarray)}
+    arrays["vector"] = np.concatenate([machine.vector for machine in machines])
+    arrays["about"] = json.dumps(about, default=np.generic.item)
     write_file(make_private(directory) / FILE, lambda file: np.savez(file, **arrays), durable=True)
 
 
@@ -92,6 +118,7 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
         with open_file(Path(directory, FILE)) as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             vector, state = arrays["vector"], tuple(arrays[f"state_{i}"] for i in range(about["n_state"]))
+            kept = {name.removeprefix(KEPT): arrays[name] for name in arrays.files if name.startswith(KEPT)}
     except (CheckpointError, FileNotFoundError) as error:
         raise CheckpointError(f"{os.fspath(directory)!r} holds no snapshot that can be read: {error}") from error
     rule = about["rule"]
@@ -102,7 +129,8 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
             f"{[a.shape for a in state]}, which is not that of {update!r}: {expected}"
         )
     fields = tuple(Field(name, start, tuple(shape), dtype) for name, start, shape, dtype in about["fields"])
-    return Snapshot(fields, Consistency(**about["consistency"]), vector, state, tuple(about["cuts"]), about["counts"])
+    cuts, training = tuple(about["cuts"]), {**about.get("training", {}), **kept}
+    return Snapshot(fields, Consistency(**about["consistency"]), vector, state, cuts, about["counts"], training)
 
 
 def _rule(update: Update) -> str:

@@ -235,6 +235,12 @@ def joined(states: Iterable[State]) -> State:
     return tuple(np.concatenate(arrays) if arrays[0].ndim else arrays[0] for arrays in zip(*states, strict=True))
 
 
+def merged(layout: Layout, machines: Sequence[StateMachine]) -> tuple[dict[str, Array], State]:
+    """Return the named parameters, and the state for all of them, of the machines of all ranges."""
+    params = layout.unflatten(np.concatenate([machine.vector for machine in machines]))
+    return params, joined(machine.state for machine in machines)
+
+
 def split(
     layout: Layout,
     vector: Array,

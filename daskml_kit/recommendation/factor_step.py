@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,6 +41,7 @@ class CountRatings(SingleReduction):
         Known to be above all numbers.
     """
 
+    answer_type: ClassVar[type[RatingCounts]] = RatingCounts
     n_users: int | None = None
     n_items: int | None = None
 

@@ -20,11 +20,13 @@ from daskml_kit.optim import Update, adagrad, adam, sgd
 from daskml_kit.parameter_server.training.config import (
     Training,
     TrainingConfig,
+    apart_from_places,
     check_training,
     checked,
 )
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History
+from daskml_kit.parameter_server.training.reached import Reached, resumed
 from daskml_kit.recommendation.base import RatingModel, check_pairs
 from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
 from daskml_kit.typing import Array
@@ -292,7 +294,7 @@ class MatrixFactorization(RatingModel):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, *, checkpoint: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -301,6 +303,9 @@ class MatrixFactorization(RatingModel):
             The numbers of user and item, whole and from 0.
         y : array, Series or Dask array of shape (n_ratings,)
             The ratings.
+        checkpoint : path, optional
+            A folder that keeps what the last epoch has reached: called again with the same data, also on another
+            cluster, an interrupted fit goes on from there.
 
         Returns
         -------
@@ -318,7 +323,9 @@ class MatrixFactorization(RatingModel):
             check_consistent_length(X, y)
         # a step takes a few milliseconds, as a round trip to a cluster does
         short = self.training is None and self.batch_size * self.n_factors <= SHORT_STEP
-        with open_engine(X if is_dask(X) else whole_pairs(X), y, n_jobs=self.n_jobs, short_steps=short) as engine:
+        setting = {**self.get_params(), "training": apart_from_places(self.training)}
+        options = {"n_jobs": self.n_jobs, "checkpoint": checkpoint, "setting": setting, "short_steps": short}
+        with open_engine(X if is_dask(X) else whole_pairs(X), y, **options) as engine:
             counts: RatingCounts = engine.answer(CountRatings(self.n_users, self.n_items))[0]
             if not counts.n_rows:
                 raise DataError("X: expected at least one rating, got none")
@@ -327,7 +334,8 @@ class MatrixFactorization(RatingModel):
             params = self._drawn(counts, rng)
             step = RatingGradientStep(FactorizationLoss(self.regularization, mean), bool(self.biases))
             config = config._replace(random_state=int(rng.randint(2**31 - 1)))
-            trained = train_on(engine, step, params, rule, config)
+            reached, config = resumed(engine, rule, config, Reached(params))
+            trained = train_on(engine, step, rule, config, reached)
         with restored(self):
             self._remember(trained, counts, mean)
             self.profile_ = engine.profile

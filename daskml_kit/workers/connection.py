@@ -38,6 +38,10 @@ LOST_BLOCK = (
     "a block of the data was lost with its worker and cannot be computed again: persist data, or read it from storage; "
     "data that was scattered has no recipe"
 )
+LOST_SCHEDULER = (
+    "the connection to the scheduler was lost, with all that the cluster held: connect a new Client, and call again"
+)
+NOT_KEPT = "a checkpoint=, of what takes one, or a snapshot of a parameter server keeps what was finished"
 LOSSES = {"lost dependencies", "already forgotten", "unknown"}
 """Reasons that Dask gives for a cancelled task where what it needs was lost."""
 CHECK_SECONDS = 0.5
@@ -100,7 +104,7 @@ def require_connection(client: Client) -> None:
         Where the client has lost its scheduler, or was closed.
     """
     if client.status != "running":
-        raise LostSchedulerError("the connection to the scheduler was lost, with all that the cluster held")
+        raise LostSchedulerError(f"{LOST_SCHEDULER}; {NOT_KEPT}")
 
 
 def require_own_process(client: Client) -> None:
@@ -144,15 +148,10 @@ def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> 
             raise
         if isinstance(error, (ValueError, TypeError)):  # ours, about arguments or data
             raise
-        kept = (
-            "a checkpoint=, of fits that take one, keeps what is finished"
-            if checkpoint is None
-            else f"what was finished is kept in the checkpoint {os.fspath(checkpoint)!r}, where the same fit goes on"
-        )
-        raise LostSchedulerError(
-            "the connection to the scheduler was lost, with all that the cluster held: connect a new Client and fit "
-            f"again; {kept}"
-        ) from error
+        kept = NOT_KEPT
+        if checkpoint is not None:
+            kept = f"what was finished is kept in the checkpoint {os.fspath(checkpoint)!r}, where the same fit goes on"
+        raise LostSchedulerError(f"{LOST_SCHEDULER}; {kept}") from error
 
 
 def _is_lost(client: Client, error: Exception) -> bool:

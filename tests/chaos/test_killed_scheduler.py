@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -18,11 +16,13 @@ from benchmarks.kills import scheduler_process
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import CheckpointError, LostDataError, LostSchedulerError
-from daskml_kit.linear_model import LogisticRegression, Ridge
+from daskml_kit.linear_model import LogisticRegression, Ridge, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV, attach, submit
 from daskml_kit.model_selection.search.progress import listening
+from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.optim import adam
-from daskml_kit.parameter_server import ParameterServer, Synchronous, train
+from daskml_kit.parameter_server import Synchronous, train
+from daskml_kit.parameter_server.training.reached import TrainingCheckpoint
 
 
 @pytest.fixture
@@ -167,27 +167,57 @@ def test_jobs_that_cannot_go_on_tell_why(client, tmp_path):
     job.forget()
 
 
-def test_a_training_goes_on_from_its_snapshot(doomed, tmp_path):
-    client, _ = doomed
-    here = os.getpid()
+ALONE = Synchronous(replicas=0)
+"""There is one worker."""
 
-    def squares(params, X, y):
-        if os.getpid() != here and (tmp_path / "snapshot.npz").exists():
-            os.kill(os.getpid(), signal.SIGKILL)  # in the second epoch: the worker's process is the scheduler's
-        error = X @ params["w"] - y
-        return (error**2).mean(), {"w": 2 * X.T @ error / len(y)}
 
-    start, options = {"w": np.zeros(4)}, {"update": adam(0.1)}
-    kept, plain = Synchronous(replicas=0, snapshot=tmp_path), Synchronous(replicas=0)
-    with pytest.raises(LostSchedulerError):
-        train(squares, start, *make(), epochs=3, training=kept, **options)
+class Squares:
+    """Least squares, trained by a call that looks like a fit."""
+
+    def fit(self, X, y, checkpoint=None):
+        options = {"update": adam(0.1), "epochs": 5, "training": ALONE, "checkpoint": checkpoint}
+        self.params_, self.history_, _ = train(squares, {"w": np.zeros(4)}, X, y, **options)
+        return self
+
+
+def squares(params, X, y):
+    error = X @ params["w"] - y
+    return (error**2).mean(), {"w": 2 * X.T @ error / len(y)}
+
+
+def bits(model):
+    """Return the bits of what was learned, and the losses."""
+    arrays = [*getattr(model, "params_", {}).values(), *getattr(model, "coefs_", ()), getattr(model, "coef_", None)]
+    return [array.tobytes() for array in arrays if array is not None], [e.loss for e in model.history_.epochs]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "model",
+    [
+        Squares(),
+        SGDClassifier(
+            "log_loss", learning_rate="adaptive", eta0=0.5, n_iter_no_change=1, training=ALONE, random_state=0
+        ),
+        MLPClassifier(4, max_iter=5, early_stopping=True, training=ALONE, random_state=0),
+    ],
+    ids=["train", "SGD", "MLP"],
+)
+def test_a_training_goes_on_from_its_checkpoint(doomed, tmp_path, monkeypatch, model):
+    client, kill = doomed
+    write, written = TrainingCheckpoint.write, []
+
+    def write_and_kill(checkpoint, server, machines, reached):
+        write(checkpoint, server, machines, reached)
+        written.append(reached.epoch)
+        if len(written) == 2:
+            kill()
+
+    monkeypatch.setattr(TrainingCheckpoint, "write", write_and_kill)
+    with pytest.raises(LostSchedulerError, match=f"kept in the checkpoint '{tmp_path}'"):
+        model.fit(*make(), checkpoint=tmp_path)
     client.close()
     with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster):
-        one = train(squares, start, *make(), epochs=1, training=plain, **options)
-        with ParameterServer.restore(tmp_path, adam(0.1), replicas=0) as server:
-            params, state = server.copies()
-        assert_array_equal(params["w"], one.params["w"])
-        for got, expected in zip(state, one.state, strict=True):
-            assert_array_equal(got, expected)
-        found = train(squares, params, *make(), epochs=2, training=kept, **options)
-    assert len(found.history.epochs) == 2
+        found = bits(model.fit(*make(), checkpoint=tmp_path))
+        assert written == list(range(1, len(found[1]) + 1))  # none twice
+        assert found == bits(model.fit(*make()))

@@ -20,6 +20,7 @@ from daskml_kit.parameter_server import Asynchronous, ParameterServer, SparseRow
 from daskml_kit.parameter_server.failover import FailoverSupervisor
 from daskml_kit.parameter_server.training.config import TrainingConfig
 from daskml_kit.parameter_server.training.coordinator import train_on
+from daskml_kit.parameter_server.training.reached import Reached, TrainingProgress
 from daskml_kit.parameter_server.training.updates import GradientStep
 
 KILLS = int(os.environ.get("DASKML_KIT_KILLS", "4"))
@@ -137,15 +138,22 @@ def test_a_worker_that_joins_takes_part(doomed):
     X = numbered(doomed)
     before = set(doomed.nthreads())
 
-    def grow(history, params):
-        if len(history.epochs) == 1:
-            doomed.cluster.scale(5)
-        return not {done.worker for done in history.assignments} - before
+    class Grow(TrainingProgress):
+        def goes_on(self, history, params):
+            if len(history.epochs) == 1:
+                doomed.cluster.scale(5)
+            return not {done.worker for done in history.assignments} - before
+
+        def kept(self):
+            return {}
+
+        def take_up(self, kept):
+            pass
 
     with open_engine(X, X[:, 1]) as engine:
         config = TrainingConfig(Asynchronous(), epochs=100_000, batch_size=64)
-        params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
-        found = train_on(engine, GradientStep(Visits("", "")), params, add(), config, grow)
+        start = Reached({"visits": np.zeros(4096), "sum": np.zeros(2)})
+        found = train_on(engine, GradientStep(Visits("", "")), add(), config, start, Grow())
     assert {done.worker for done in found.history.assignments} - before
 
 

@@ -372,10 +372,8 @@ def test_a_search_fits_each_candidate_by_itself():
     assert search.best_params_ == {"alpha": 1e-4}
 
 
-def test_a_snapshot_is_kept(data, tmp_path):
-    model = SGDClassifier("log_loss", training=Synchronous(snapshot=tmp_path / "state"), **EPOCHS).fit(
-        data.X, data.labels
-    )
+def test_a_checkpoint_is_a_snapshot(data, tmp_path):
+    model = SGDClassifier("log_loss", **EPOCHS).fit(data.X, data.labels, checkpoint=tmp_path / "state")
     with ParameterServer.restore(tmp_path / "state", add(), client="local") as server:
         assert server.pull()["coef"].shape == (3, 8)
     assert model.history_.epochs[-1].epoch == 4

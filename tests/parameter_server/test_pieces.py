@@ -150,7 +150,6 @@ def test_top_k_pushes_the_largest():
         (Asynchronous, {"replicas": "2"}, "replicas: expected an integer from 0 to 1, got '2'"),
         (Synchronous, {"servers": 0}, "servers: expected an integer of at least 1, got 0"),
         (Asynchronous, {"servers": "many"}, "servers: expected an integer of at least 1, got 'many'"),
-        (Synchronous, {"snapshot": 3}, "snapshot: expected a path or None, got 3"),
         (Synchronous, {"virtual_workers": True}, "virtual_workers: expected an integer of at least 1, got True"),
         (Synchronous, {"push_every": 0}, "push_every: expected an integer of at least 1, got 0"),
         (Synchronous, {"backup_workers": -1}, "backup_workers: expected an integer of at least 0, got -1"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,7 +22,6 @@ class _Servers:
     push_every: int | None = None
     servers: int | str = "auto"
     replicas: int = 1
-    snapshot: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if self.push_every is not None:
@@ -31,8 +29,6 @@ class _Servers:
         if not isinstance(self.servers, str) or self.servers != "auto":
             check_number("servers", self.servers, low=1, integer=True)
         check_number("replicas", self.replicas, low=0, high=1, integer=True)
-        if self.snapshot is not None and not isinstance(self.snapshot, (str, os.PathLike)):
-            raise ValueError(f"snapshot: expected a path or None, got {self.snapshot!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +47,6 @@ class Synchronous(_Servers):
         Servers on a cluster; "auto" is one for each 4 MiB of parameters.
     replicas : {0, 1}, default 1
         Copies of each server's parameters on other Dask workers.
-    snapshot : path, optional
-        A directory where the state is written after each epoch, for `ParameterServer.restore`.
     virtual_workers : int, optional
         Contributions to a step, and so the most real workers that can take part. The result depends on it. By default
         8; `MLPClassifier` and `MLPRegressor` take one for each 100 rows of a minibatch, at most 8.
@@ -105,8 +99,6 @@ class Asynchronous(_Servers):
         Servers on a cluster; "auto" is one for each 4 MiB of parameters.
     replicas : {0, 1}, default 1
         Copies of each server's parameters on other Dask workers.
-    snapshot : path, optional
-        A directory where the state is written after each epoch, for `ParameterServer.restore`.
     staleness : int or numpy.inf, default numpy.inf
         How many pushes a worker may be ahead of the slowest (stale-synchronous parallel); infinity is no bound.
     top_k : float, optional
@@ -148,6 +140,17 @@ class Asynchronous(_Servers):
 
 
 Training: TypeAlias = Synchronous | Asynchronous
+
+
+def apart_from_places(training: Training | None) -> Training:
+    """Return how to train, whatever holds the parameters: a checkpoint does not depend on that.
+
+    Examples
+    --------
+    >>> apart_from_places(Synchronous(servers=4, replicas=0)) == apart_from_places(None)
+    True
+    """
+    return replace(Synchronous() if training is None else training, servers="auto", replicas=1)
 
 
 class TrainingConfig(NamedTuple):

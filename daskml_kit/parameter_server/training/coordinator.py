@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from daskml_kit.data.shards import balance, runs
+from daskml_kit.engines.checkpoint import unlogged
 from daskml_kit.engines.cluster import FuturesEngine
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError, LostServerError
@@ -20,9 +21,11 @@ from daskml_kit.numerics.permutation import key_of
 from daskml_kit.optim import State, Update
 from daskml_kit.parameter_server.protocol import LossSums
 from daskml_kit.parameter_server.server import ParameterServer
+from daskml_kit.parameter_server.state_machine import StateMachine, merged
 from daskml_kit.parameter_server.training.config import VIRTUAL_WORKERS, Asynchronous, Synchronous, TrainingConfig
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
+from daskml_kit.parameter_server.training.reached import Reached, TrainingCheckpoint, TrainingProgress
 from daskml_kit.parameter_server.training.updates import BlockSizes, ValidationLoss, WorkerStep
 from daskml_kit.parameter_server.training.worker_loop import Assignment, TrainingPool, WorkerConfig, WorkerReport
 from daskml_kit.typing import Array
@@ -99,48 +102,6 @@ class TrainingResult(NamedTuple):
     state: State = ()
 
 
-class ResumePoint(NamedTuple):
-    """Point that a training goes on from: its first epoch, the state of the rule, and the history so far."""
-
-    epoch: int = 0
-    state: State = ()
-    history: History | None = None
-
-
-NEW = ResumePoint()
-EpochCallback = Callable[[History, dict[str, Array]], bool]
-"""Is called with history and parameters after each epoch; returns whether training goes on."""
-
-
-@dataclass
-class Reached:
-    """All that a training has reached at the end of its last epoch, and goes on from.
-
-    Parameters
-    ----------
-    epoch : int
-        The next.
-    params : dict of str to array
-    state : tuple of arrays
-        Of the update rule.
-    history : History
-    is_done : bool
-        Whether the training has ended before its last epoch.
-    best : float
-        The lowest loss.
-    bad_epochs : int
-        Epochs since the loss has become better.
-    """
-
-    epoch: int
-    params: dict[str, Array]
-    state: State
-    history: History
-    is_done: bool = False
-    best: float = np.inf
-    bad_epochs: int = 0
-
-
 @dataclass
 class TrainingRun(ABC):
     """Run of a training on a server and a pool."""
@@ -151,8 +112,9 @@ class TrainingRun(ABC):
     server: ParameterServer
     config: TrainingConfig
     sizes: Sequence[int]
-    callback: EpochCallback | None
+    progress: TrainingProgress | None
     reached: Reached
+    checkpoint: TrainingCheckpoint | None = None
     _bar: Any = None
 
     @property
@@ -193,22 +155,24 @@ class TrainingRun(ABC):
         """Record an epoch that has ended, with its sums if not by the reports; return whether training goes on."""
         config, reached = self.config, self.reached
         validates = config.validation_fraction > 0
-        if isinstance(self.engine, FuturesEngine):  # here no server can be lost
-            params, state = self.server.copies()
+        machines: list[StateMachine] = []
+        if self.checkpoint is not None or isinstance(self.engine, FuturesEngine):  # else no server can be lost
+            machines = self.server.machines()
+            params, state = merged(self.server.layout, machines)
         else:
-            params, state = self.server.pull() if validates or self.callback is not None else {}, ()
+            params, state = self.server.pull() if validates or self.progress is not None else {}, ()
         validation = ValidationLoss(self.worker_config.step, self.worker_config.order, params)
         loss = self.engine.answer(validation)[0] if validates else np.nan
-        if config.training.snapshot is not None:
-            self.server.snapshot(config.training.snapshot)
         record = self.history.end(epoch, loss, sums)  # from here on all is local: the epoch counts whole, or not at all
         self._bar.update(record.n_rows)
         self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", validation=f"{record.validation_loss:.4g}")
         if not np.isfinite(record.loss):
             raise DataError(f"the loss is {record.loss} in epoch {epoch}: smaller steps, or scaled features, may help")
-        goes_on = self.callback is None or self.callback(self.history, params)
+        goes_on = self.progress is None or self.progress.goes_on(self.history, params)
         goes_on = goes_on and self._improves(record.validation_loss if validates else record.loss)
         reached.epoch, reached.params, reached.state, reached.is_done = epoch + 1, params, state, not goes_on
+        if self.checkpoint is not None:
+            self.checkpoint.write(self.server, machines, reached)
         return goes_on
 
     def _improves(self, loss: float) -> bool:
@@ -329,14 +293,15 @@ class SynchronousRun(TrainingRun):
 def train_on(
     engine: Engine,
     step: WorkerStep,
-    params: Mapping[str, Array],
     rule: Update,
     config: TrainingConfig,
-    callback: EpochCallback | None = None,
-    start: ResumePoint = NEW,
+    reached: Reached,
+    progress: TrainingProgress | None = None,
     sizes: Sequence[int] | None = None,
 ) -> TrainingResult:
-    """Train on the blocks of an engine, from an epoch up to ``config.epochs``; see `train`.
+    """Train on the blocks of an engine, from what is reached up to ``config.epochs``; see `train`.
+
+    Where the engine was opened with a checkpoint, each epoch is written down there; `resumed` reads it.
 
     Where the parameters are lost with all workers that held them, training goes on from the end of its last epoch, with
     a warning. The blocks' ``sizes`` are asked for unless they are given.
@@ -344,17 +309,19 @@ def train_on(
     sizes = engine.answer(BlockSizes())[0] if sizes is None else sizes
     if not sum(sizes):
         raise DataError("X: expected at least one row, got none")
-    reached = Reached(start.epoch, dict(params), start.state, start.history or History())
+    checkpoint, engine = TrainingCheckpoint.of(engine, config, progress), unlogged(engine)
     last, losses = reached.epoch, 0
     while True:
+        if reached.is_done or reached.epoch >= config.epochs:
+            return TrainingResult(reached.params, reached.history, reached.state)
         try:
-            return _train(engine, step, rule, config, callback, reached, sizes)
+            return _train(engine, step, rule, config, progress, reached, sizes, checkpoint)
         except LostServerError as error:
             losses = losses + 1 if reached.epoch == last else 1
             if losses > MOST_LOSSES or not isinstance(engine, FuturesEngine):
                 raise
             if reached.is_done or reached.epoch == config.epochs:
-                return TrainingResult(reached.params, reached.history, reached.state)
+                continue
             warnings.warn(
                 f"{error}; training goes on from the end of epoch {reached.epoch} of {config.epochs}",
                 RuntimeWarning,
@@ -370,9 +337,10 @@ def _train(
     step: WorkerStep,
     rule: Update,
     config: TrainingConfig,
-    callback: EpochCallback | None,
+    progress: TrainingProgress | None,
     reached: Reached,
     sizes: Sequence[int],
+    checkpoint: TrainingCheckpoint | None,
 ) -> TrainingResult:
     """Train on new servers from what is reached."""
     training = config.training
@@ -403,4 +371,4 @@ def _train(
         )
         run = SynchronousRun if isinstance(training, Synchronous) else AsynchronousRun
         pool = TrainingPool(engine, worker_config)
-        return run(engine, pool, worker_config, server, config, sizes, callback, reached).run()
+        return run(engine, pool, worker_config, server, config, sizes, progress, reached, checkpoint).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,16 @@ from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.optim import Update, adam, add
 from daskml_kit.parameter_server.layout import check_real
-from daskml_kit.parameter_server.training.config import Training, TrainingConfig, check_training, checked, seed_of
+from daskml_kit.parameter_server.training.config import (
+    Training,
+    TrainingConfig,
+    apart_from_places,
+    check_training,
+    checked,
+    seed_of,
+)
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
+from daskml_kit.parameter_server.training.reached import Reached, resumed
 from daskml_kit.parameter_server.training.updates import GradientStep, LocalSgdStep, LossAndGradient, WorkerStep
 from daskml_kit.typing import Array
 
@@ -40,6 +49,7 @@ def train(
     random_state: Any = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> TrainingResult:
     """Train a model that is given by its loss and gradient, by stochastic gradients on a parameter server.
 
@@ -84,6 +94,10 @@ def train(
         Threads where there is no cluster; by default one a processor.
     verbose : int, default 0
         Above 0, a progress bar with loss and rows a second.
+    checkpoint : path, optional
+        A folder that keeps what the last epoch has reached: called again with the same arguments and data, also on
+        another cluster, a training that was interrupted goes on from there. ``loss_and_grad`` is told by its name
+        only. `ParameterServer.restore` takes the folder, too.
 
     Returns
     -------
@@ -94,6 +108,10 @@ def train(
     ------
     DataError
         Where an argument cannot be used.
+    CheckpointError
+        Where the folder belongs to other data or arguments, is damaged, or cannot be written.
+    LostSchedulerError
+        Where the scheduler of the cluster was lost.
     LostServerError
         Where parameters were lost with all workers that held them again and again; after the first loss, training goes
         on from the end of its last epoch, with a warning.
@@ -145,8 +163,13 @@ def train(
     n_features_of(X)
     matrix = X if is_dask(X) or sp.issparse(X) else np.asarray(X)
     floats = {name: _floats(name, array) for name, array in params.items()}
-    with open_engine(matrix, y, sample_weight, n_jobs=n_jobs) as engine:
-        return train_on(engine, step, floats, applied, config)
+    told = getattr(loss_and_grad, "__qualname__", type(loss_and_grad).__qualname__)
+    drawn = config.random_state if isinstance(random_state, (int, np.integer)) else random_state
+    unlike = config._replace(training=apart_from_places(training), random_state=0, verbose=0)
+    setting = told, floats, applied, local, unlike, drawn
+    with open_engine(matrix, y, sample_weight, n_jobs=n_jobs, checkpoint=checkpoint, setting=setting) as engine:
+        reached, config = resumed(engine, applied, config, Reached(floats))
+        return train_on(engine, step, applied, config, reached)
 
 
 def _floats(name: str, values: Any) -> Array:

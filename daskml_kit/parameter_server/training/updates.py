@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -229,6 +229,8 @@ class ValidationLoss(SingleReduction):
 
 class BlockSizes(SingleReduction):
     """Number of rows of each block."""
+
+    answer_type: ClassVar[Callable[..., Any] | None] = staticmethod(lambda array: tuple(array.tolist()))
 
     def chunk(self, block: Block) -> tuple[int, ...]:
         return (block.n_rows,)
