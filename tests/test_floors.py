@@ -26,10 +26,10 @@ FLOORS: dict[str, list[list[str]]] = {
         ["metrics", "stat"],
         ["base"],
         ["composition"],
-        ["preprocessing", "impute", "feature_extraction"],
+        ["preprocessing", "feature_extraction"],
         ["linear_model", "neural_network", "recommendation"],
         [
-            *["cluster", "compose", "covariance", "decomposition", "discriminant_analysis", "isotonic"],
+            *["cluster", "compose", "covariance", "decomposition", "discriminant_analysis", "impute", "isotonic"],
             *["kernel_approximation", "mixture", "naive_bayes", "neighbors", "pipeline"],
         ],
         ["model_selection"],

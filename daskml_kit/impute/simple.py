@@ -146,7 +146,7 @@ def present_value(dtype: np.dtype[Any], marker: Any) -> Any:
 
 
 def _learn_mean(spec: DataSpec, marker: Any) -> Learning:
-    (spread,) = yield (_masked(spec, Moments(), marker),)
+    (spread,) = yield (masked(spec, Moments(), marker),)
     return Learned(spread.mean, spread.count < spread.n_rows, spread.count == 0)
 
 
@@ -154,11 +154,11 @@ def _learn_median(spec: DataSpec, marker: Any) -> Learning:
     asking = medians()
     brackets, presence = next(asking), None
     while True:
-        masked = _masked(spec, brackets, marker)
+        asked = masked(spec, brackets, marker)
         if presence is None:
-            answer, presence = yield masked, Presence(marker)
+            answer, presence = yield asked, Presence(marker)
         else:
-            (answer,) = yield (masked,)
+            (answer,) = yield (asked,)
         try:
             brackets = asking.send(answer)
         except StopIteration as end:
@@ -184,7 +184,7 @@ def _learn_modes(spec: DataSpec, marker: Any) -> Learning:
     return Learned(statistics, np.array([mask.any() for mask in masks]), np.array([mask.all() for mask in masks]))
 
 
-def _masked(spec: DataSpec, reduction: Any, marker: Any) -> Any:
+def masked(spec: DataSpec, reduction: Any, marker: Any) -> Any:
     """Return a reduction over the rows as numbers, NaN where a value is missing."""
     return reduction if spec.numeric else Masked(reduction, marker)
 
