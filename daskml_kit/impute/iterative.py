@@ -94,11 +94,11 @@ class IterativeImputer(DaskTransformer, sklearn.impute.IterativeImputer):  # typ
     Examples
     --------
     >>> import dask.array as da
-    >>> X = da.from_array(np.array([[7.0, 2, 3], [4, np.nan, 6], [10, 5, 9]]), chunks=(2, 3))
-    >>> IterativeImputer(random_state=0).fit_transform(X).compute().round(3)
-    array([[ 7.   ,  2.   ,  3.   ],
-           [ 4.   ,  3.497,  6.   ],
-           [10.   ,  5.   ,  9.   ]])
+    >>> rows = da.from_array(np.array([[7.0, 2, 3], [4, np.nan, 6], [10, 5, 9]]), chunks=(2, 3))
+    >>> imputer = IterativeImputer(random_state=0).fit(rows)
+    >>> imputer.transform([[np.nan, 2, 3], [4, np.nan, 6]]).round(3)
+    array([[6.958, 2.   , 3.   ],
+           [4.   , 2.6  , 6.   ]])
     """
 
     many_passes: ClassVar[Any] = True

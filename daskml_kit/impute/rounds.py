@@ -140,7 +140,7 @@ class Rounds:
 
     @property
     def _gone(self) -> Array:
-        """How many values of each kept column are imputed."""
+        """Number of imputed values of each kept column."""
         return np.where(self.chain.ignored, 0, self.patterns.gone[self.chain.kept])
 
     def _order(self) -> Array:
