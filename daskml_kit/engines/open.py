@@ -193,6 +193,12 @@ def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _
     if is_dask(X):
         return _open_dask(client, X, y, weight, fold, here)
     y, weight = dask.compute(y, weight)
+    for name, part in (("y", y), ("sample_weight", weight)):
+        if part is not None and len(part) != X.shape[0]:  # blocks of X would cut off what is too long
+            raise DataError(
+                f"{name}: Found input variables with inconsistent numbers of samples: expected {X.shape[0]} rows as in "
+                f"X, got {len(part)}"
+            )
     return LocalEngine(memory_blocks(X, _memory(y), _memory(weight), fold), here.n_threads)
 
 
