@@ -24,7 +24,7 @@ class PatternMoments(NamedTuple):
 
 
 class Patterns(NamedTuple):
-    """What is missing in the rows.
+    """Patterns of missing values in the rows.
 
     Parameters
     ----------
