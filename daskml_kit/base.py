@@ -343,8 +343,7 @@ class DaskTransformer(DaskEstimator):
             See `transform`.
         """
         if is_dask(X):
-            self._check_fit_transform()
-            return self.fit(X, y, **params).transform(X)
+            return self._fit_and_transform(X, y, params)
         with restored(self):
             result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
             self._remember(X)
@@ -373,8 +372,9 @@ class DaskTransformer(DaskEstimator):
     _inverse.__name__ = "inverse_transform"
     inverse_transform = _where_genuine("inverse_transform")(_inverse)
 
-    def _check_fit_transform(self) -> None:
-        """Raise where a fit and a transform after it are not what scikit-learn's ``fit_transform`` does."""
+    def _fit_and_transform(self, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        """Fit to Dask input, then transform it."""
+        return self.fit(X, y, **params).transform(X)
 
     def _fit_any(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
         """Fit to X; of the parameters only the weights of rows may be given on Dask input."""
