@@ -244,7 +244,7 @@ class DaskEstimator:
             expected = len(twin.get_feature_names_out())
             raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {expected} of transform")
         if meta is None:
-            meta = getattr(twin, method)(like(None, X))[:0]
+            meta = as_on_workers(twin, getattr(twin, method)(like(None, X))[:0])
         return map_rows(twin, method, X, meta)
 
 
@@ -422,11 +422,7 @@ class DaskTransformer(DaskEstimator):
         table, twin = plain_strings(X), self.to_sklearn()
         known = getattr(self, "_example", None)  # what learns nothing may not have been fitted
         example = like(known, table) if method == "transform" or known is None else self._outcome(method, twin, X)
-        meta = getattr(twin, method)(example)[:0]
-        if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
-            twin.set_output(transform="pandas")  # the workers do not have this process's configuration
-        elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
-            raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {type(meta).__module__}")
+        meta = as_on_workers(twin, getattr(twin, method)(example)[:0])
         return with_meta(map_rows(twin, method, table, meta), meta)
 
     def _outcome(self, method: str, twin: Any, X: Any) -> Any:
@@ -435,6 +431,22 @@ class DaskTransformer(DaskEstimator):
         if n_features_of(X) != outcome.shape[1]:
             raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {outcome.shape[1]} of transform")
         return like(outcome, X)
+
+
+def as_on_workers(twin: Any, meta: Any) -> Any:
+    """Return an empty result of a scikit-learn estimator, which is set to give its like on workers.
+
+    Raises
+    ------
+    DataError
+        Where no Dask collection has such blocks.
+    """
+    if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
+        twin.set_output(transform="pandas")  # the workers do not have this process's configuration
+    elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
+        name = type(meta).__module__.partition(".")[0]
+        raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {name!r}; compute it first")
+    return meta
 
 
 @contextmanager

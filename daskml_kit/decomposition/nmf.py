@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_non_negative
 
 from daskml_kit.arguments import check_choice, check_number, check_share, naming, random_state_of
-from daskml_kit.base import DaskEstimator, check_common, fitting, precision_of
+from daskml_kit.base import DaskEstimator, as_on_workers, check_common, fitting, precision_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
@@ -26,7 +26,7 @@ from daskml_kit.solvers.run import run
 from daskml_kit.solvers.subspace import MANY_FEATURES, leading_components
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_fit, seed_of
+from daskml_kit.validation import check_fit, like, seed_of
 
 STARTS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom", None)
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
@@ -229,7 +229,11 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
 
     def _apply(self, method: str, X: Any, meta: Any = None) -> Any:
         if method == "transform" and is_dask(X) and hasattr(self, "components_"):
-            meta = np.empty((0, len(self.components_)), self.components_.dtype)  # zeros, for a few rows, it may refuse
+            rows = like(np.ones((1, self.n_features_in_)), X)  # made-up zeros it may refuse
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                twin = self.to_sklearn()
+                meta = as_on_workers(twin, twin.transform(rows)[:0])
         return super()._apply(method, X, meta)
 
     def _check_parameters(self) -> None:

@@ -114,7 +114,7 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
     def _dtype(self, head: Any) -> np.dtype[Any]:
         """Return the type that scikit-learn would see the data in."""
         numeric = self.strategy not in ("most_frequent", "constant")
-        dtype: np.dtype[Any] = _checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype
+        dtype: np.dtype[Any] = checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype
         return dtype
 
     def _fit_made_up(self, learned: Learned, head: Any, dtype: np.dtype[Any]) -> Any:
@@ -224,9 +224,22 @@ def _mode(tally: Tally, missing: Array) -> Any:
         return min(values, key=lambda value: (str(type(value)), value))
 
 
-def _checked(table: Any, dtype: Any, strategy: str) -> Any:
+def checked(table: Any, dtype: Any, strategy: str = "") -> Any:
+    """Return rows as scikit-learn's imputers see them.
+
+    Raises
+    ------
+    DataError
+        Where columns have no type in common, or cannot be used by the strategy.
+    """
     try:
-        return check_array(table, dtype=dtype, accept_sparse="csc", ensure_all_finite=False)
+        return check_array(table, dtype=dtype, accept_sparse="csr", ensure_all_finite=False)
+    except TypeError as error:  # times beside numbers
+        dtypes = getattr(table, "dtypes", {})
+        times = [name for name, kind in dtypes.items() if kind.kind in "mM"]
+        if not times:
+            raise
+        raise DataError(f"X: expected columns of one type, got {times[0]!r} ({dtypes[times[0]]}): {error}") from None
     except ValueError as error:
         if "could not convert" not in str(error):
             raise
