@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn
@@ -244,8 +245,8 @@ class DaskEstimator:
             expected = len(twin.get_feature_names_out())
             raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {expected} of transform")
         if meta is None:
-            meta = as_on_workers(twin, getattr(twin, method)(like(None, X))[:0])
-        return map_rows(twin, method, X, meta)
+            meta = getattr(twin, method)(like(None, X))[:0]
+        return map_rows(twin, method, X, as_on_workers(twin, meta))
 
 
 class UnsupervisedEstimator(DaskEstimator):
@@ -388,7 +389,7 @@ class DaskTransformer(DaskEstimator):
         if unknown:
             raise TypeError(f"{type(self).__name__}.fit: {', '.join(unknown)} not possible on Dask input")
         table = prepare(self, X)
-        spec = spec_of_table(table)
+        spec = spec_of_table(table, weighted=weight is not None)
         if weight is None:
             with open_table(table, keep=self.many_passes) as engine:
                 return self._fit_tables(engine, self._fit_steps(spec))
@@ -520,9 +521,13 @@ def of_numbers(spec: DataSpec, fit: Fit, *, nan: bool = True) -> Generator[Any, 
     return head, found
 
 
-def spec_of_table(table: Any) -> DataSpec:
-    """Return what is known of a Dask frame or array before it is read."""
-    return DataSpec(n_features_of(table), numeric=False)
+def spec_of_table(table: Any, *, weighted: bool = False) -> DataSpec:
+    """Return what is known of a Dask frame or array before it is read.
+
+    Blocks ``weighted`` by rows are arrays, and lose the names of a frame, which made-up rows keep.
+    """
+    example = like(None, table) if weighted and isinstance(table, dd.DataFrame) else None
+    return DataSpec(n_features_of(table), numeric=False, example=example)
 
 
 def n_outputs_of(y: Any) -> int | None:

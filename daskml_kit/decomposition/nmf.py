@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_non_negative
 
 from daskml_kit.arguments import check_choice, check_number, check_share, naming, random_state_of
-from daskml_kit.base import DaskEstimator, as_on_workers, check_common, fitting, precision_of
+from daskml_kit.base import DaskEstimator, check_common, fitting, precision_of
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
@@ -232,8 +232,7 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
             rows = like(np.ones((1, self.n_features_in_)), X)  # made-up zeros it may refuse
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                twin = self.to_sklearn()
-                meta = as_on_workers(twin, twin.transform(rows)[:0])
+                meta = self.to_sklearn().transform(rows)[:0]
         return super()._apply(method, X, meta)
 
     def _check_parameters(self) -> None:
