@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import sklearn
@@ -246,7 +247,7 @@ class DaskEstimator:
             raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {expected} of transform")
         if meta is None:
             meta = getattr(twin, method)(like(None, X))[:0]
-        return map_rows(twin, method, X, meta)
+        return map_rows(twin, method, X, as_on_workers(twin, meta))
 
 
 class UnsupervisedEstimator(DaskEstimator):
@@ -344,8 +345,7 @@ class DaskTransformer(DaskEstimator):
             See `transform`.
         """
         if is_dask(X):
-            self._check_fit_transform()
-            return self.fit(X, y, **params).transform(X)
+            return self._fit_and_transform(X, y, params)
         with restored(self), sklearn_random_state(self):
             result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
             self._remember(X)
@@ -374,8 +374,9 @@ class DaskTransformer(DaskEstimator):
     _inverse.__name__ = "inverse_transform"
     inverse_transform = _where_genuine("inverse_transform")(_inverse)
 
-    def _check_fit_transform(self) -> None:
-        """Raise where a fit and a transform after it are not what scikit-learn's ``fit_transform`` does."""
+    def _fit_and_transform(self, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        """Fit to Dask input, then transform it."""
+        return self.fit(X, y, **params).transform(X)
 
     def _fit_any(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
         """Fit to X; of the parameters only the weights of rows may be given on Dask input."""
@@ -390,7 +391,7 @@ class DaskTransformer(DaskEstimator):
             raise TypeError(f"{type(self).__name__}.fit: {', '.join(unknown)} not possible on Dask input")
         self._check_parameters()
         table = prepare(self, X)
-        spec = spec_of_table(table)
+        spec = spec_of_table(table, weighted=weight is not None)
         if weight is None:
             with open_table(table, keep=self.many_passes) as engine:
                 return self._fit_tables(engine, self._fit_steps(spec))
@@ -424,11 +425,7 @@ class DaskTransformer(DaskEstimator):
         table, twin = plain_strings(X), self.to_sklearn()
         known = getattr(self, "_example", None)  # what learns nothing may not have been fitted
         example = like(known, table) if method == "transform" or known is None else self._outcome(method, twin, X)
-        meta = getattr(twin, method)(example)[:0]
-        if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
-            twin.set_output(transform="pandas")  # the workers do not have this process's configuration
-        elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
-            raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {type(meta).__module__}")
+        meta = as_on_workers(twin, getattr(twin, method)(example)[:0])
         return with_meta(map_rows(twin, method, table, meta), meta)
 
     def _outcome(self, method: str, twin: Any, X: Any) -> Any:
@@ -437,6 +434,22 @@ class DaskTransformer(DaskEstimator):
         if n_features_of(X) != outcome.shape[1]:
             raise DataError(f"{method}: X has {n_features_of(X)} columns, expected the {outcome.shape[1]} of transform")
         return like(outcome, X)
+
+
+def as_on_workers(twin: Any, meta: Any) -> Any:
+    """Return an empty result of a scikit-learn estimator, which is set to give its like on workers.
+
+    Raises
+    ------
+    DataError
+        Where no Dask collection has such blocks.
+    """
+    if isinstance(meta, pd.DataFrame) and sklearn.get_config()["transform_output"] == "pandas":
+        twin.set_output(transform="pandas")  # the workers do not have this process's configuration
+    elif not isinstance(meta, (np.ndarray, pd.DataFrame)) and not is_sparse(meta):
+        name = type(meta).__module__.partition(".")[0]
+        raise DataError(f"set_output: expected 'default' or 'pandas' for Dask input, got {name!r}; compute it first")
+    return meta
 
 
 @contextmanager
@@ -524,9 +537,13 @@ def of_numbers(spec: DataSpec, fit: Fit, *, nan: bool = True) -> Generator[Any, 
     return head, found
 
 
-def spec_of_table(table: Any) -> DataSpec:
-    """Return what is known of a Dask frame or array before it is read."""
-    return DataSpec(n_features_of(table), numeric=False)
+def spec_of_table(table: Any, *, weighted: bool = False) -> DataSpec:
+    """Return what is known of a Dask frame or array before it is read.
+
+    Blocks ``weighted`` by rows are arrays, and lose the names of a frame, which made-up rows keep.
+    """
+    example = like(None, table) if weighted and isinstance(table, dd.DataFrame) else None
+    return DataSpec(n_features_of(table), numeric=False, example=example)
 
 
 def n_outputs_of(y: Any) -> int | None:

@@ -195,9 +195,13 @@ def test_targets_of_frames_and_of_several_columns():
             "cannot both be set",
         ),
         (
-            lambda: ColumnTransformer([("mean", TargetEncoder(), [1])]).fit_transform(blocks(X), blocks(Y)),
+            lambda: (
+                ColumnTransformer([("mean", TargetEncoder(), [1])])
+                .set_output(transform="pandas")
+                .fit_transform(blocks(X), blocks(Y))
+            ),
             DataError,
-            "transformers: 'mean' .TargetEncoder. encodes the rows it fits by those of other folds",
+            "set_output: expected 'default' where rows are cross-fitted",
         ),
     ],
 )

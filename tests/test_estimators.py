@@ -19,6 +19,7 @@ import sklearn.cluster
 import sklearn.covariance
 import sklearn.decomposition
 import sklearn.discriminant_analysis
+import sklearn.impute
 import sklearn.kernel_approximation
 import sklearn.linear_model
 import sklearn.mixture
@@ -41,6 +42,7 @@ from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction.text import TfidfVectorizer
 from daskml_kit.feature_selection import RFECV
+from daskml_kit.impute import IterativeImputer
 from daskml_kit.kernel_approximation import Nystroem, RBFSampler
 from daskml_kit.linear_model import Ridge, RidgeClassifier
 from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
@@ -89,6 +91,7 @@ class Row:
 
 COVARIANCE = ("location_", "covariance_", "precision_")
 COUNTS = np.floor(np.abs(X) / 3)
+GAPS = np.where(np.random.default_rng(1).random(X.shape) < [0, 0.1, 0.2, 0.2], np.nan, X)
 MIXTURE = {
     "n_components": 3,
     "tol": 0.05,
@@ -112,6 +115,17 @@ TABLE = {
         {"reg_covar": [1e-6, 0.1]},
         weighted=False,
         sparse=False,
+    ),
+    "IterativeImputer": Row(
+        IterativeImputer(tol=0.1),
+        sklearn.impute.IterativeImputer(tol=0.1),
+        ("n_iter_", "n_features_with_missing_"),
+        {},
+        weighted=False,
+        sparse=False,
+        final=False,
+        rows=GAPS,
+        scaled=False,
     ),
     "NMF": Row(
         NMF(2, tol=0),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
-import pandas as pd
+import scipy.sparse as sp
 import sklearn.compose
+from dask.array.utils import meta_from_array
 from dask.dataframe.utils import make_meta
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from daskml_kit.arguments import check_mapping, check_named
-from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, spec_of_table, with_head
+from daskml_kit.base import DaskTransformer, prepare, restored, spec_of_table, with_head
+from daskml_kit.compose.column_steps import ColumnStep, cross_fits, pick, renumber, resolve
 from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_table
@@ -29,113 +31,6 @@ from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import of_columns, seen
 from daskml_kit.validation import like
-
-
-class ColumnStep(NamedTuple):
-    """A transformer, its columns by name or otherwise, and where they are; one column given alone is an int."""
-
-    name: str
-    transformer: Any
-    columns: Any
-    positions: list[int] | int
-
-    @property
-    def fits(self) -> bool:
-        """Return whether there is something to fit."""
-        return not isinstance(self.transformer, str) and self.positions != []
-
-    @property
-    def all_positions(self) -> list[int]:
-        return [self.positions] if isinstance(self.positions, int) else self.positions
-
-    def moved(self, at: Mapping[int, int]) -> ColumnStep:
-        """Return the part as it reads a table of fewer columns, if all of its are there."""
-        return self._replace(positions=renumber(self.positions, at)) if self.fits else self
-
-
-def resolve(transformers: Sequence[tuple[str, Any, Any]], remainder: Any, rows: Any) -> list[ColumnStep]:
-    """Return the parts, the remainder last, with clones of the transformers.
-
-    Parameters
-    ----------
-    transformers : list of (name, transformer, columns)
-    remainder : 'drop', 'passthrough' or transformer
-    rows : DataFrame or array
-        Made-up rows with the names and types of the data.
-
-    Raises
-    ------
-    DataError
-        Where a transformer cannot fit on Dask data.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"a": [0], "b": [0.5]})
-    >>> [(part.name, part.positions) for part in resolve([("text", "drop", ["b"])], "passthrough", rows)]
-    [('text', [1]), ('remainder', [0])]
-    """
-    parts = []
-    for name, transformer, columns in transformers:
-        chosen = columns(rows) if callable(columns) else columns
-        parts.append(ColumnStep(name, _cloned(name, transformer), chosen, positions_of(chosen, rows)))
-    taken = {position for part in parts for position in part.all_positions}
-    rest = [position for position in range(rows.shape[1]) if position not in taken]
-    return [*parts, ColumnStep("remainder", _cloned("remainder", remainder), rest, rest)]
-
-
-def positions_of(columns: Any, rows: Any) -> list[int] | int:
-    """Return where ``columns`` are, in any of scikit-learn's ways to say it.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"a": [0], "b": [0], "c": [0]})
-    >>> positions_of(slice("b", "c"), frame), positions_of([True, False, True], frame), positions_of("c", frame)
-    ([1, 2], [0, 2], 2)
-    """
-    alone = isinstance(columns, (str, int, np.integer)) and not isinstance(columns, bool)
-    numbers: Any = np.arange(rows.shape[1])[None, :]
-    if isinstance(rows, pd.DataFrame):
-        numbers = pd.DataFrame(numbers, columns=rows.columns)
-    picker = sklearn.compose.ColumnTransformer([("pick", "passthrough", [columns] if alone else columns)])
-    found = [int(number) for number in np.ravel(picker.fit_transform(numbers))]
-    return found[0] if alone else found
-
-
-def renumber(positions: list[int] | int, at: Mapping[int, int]) -> list[int] | int:
-    return at[positions] if isinstance(positions, int) else [at[position] for position in positions]
-
-
-def pick(table: Any, positions: list[int] | int) -> Any:
-    """Return columns of a Dask collection by position."""
-    if positions == list(range(table.shape[1])):
-        return table
-    if isinstance(table, da.Array):
-        return table[:, positions]
-    return table[table.columns[positions] if isinstance(positions, int) else list(table.columns[positions])]
-
-
-def _cloned(name: str, transformer: Any) -> Any:
-    if isinstance(transformer, str):
-        return transformer
-    if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
-        raise TypeError(
-            f"transformers: expected an estimator with fit and transform, 'drop' or 'passthrough' for {name!r}, "
-            f"got {transformer!r} (type {type(transformer).__name__})"
-        )
-    if not fits_by_reductions(transformer) and not _is_ours(transformer):
-        raise DataError(
-            f"transformers: {name!r} ({type(transformer).__name__}) cannot fit on Dask data; use its counterpart of "
-            "daskml_kit, or wrap it, fitted, in sklearn.frozen.FrozenEstimator"
-        )
-    return clone(transformer)
-
-
-def _is_ours(transformer: Any) -> bool:
-    """Return whether every step fits on Dask data, though not by reductions."""
-    steps = getattr(transformer, "steps", None) or getattr(transformer, "transformer_list", None)
-    if steps is None:
-        return isinstance(transformer, DaskEstimator) or fits_by_reductions(transformer)
-    return all(isinstance(step, str) or step is None or _is_ours(step) for _, step in steps)
 
 
 def density_of(
@@ -179,7 +74,8 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
 
     On Dask input all transformers fit together: one pass answers the first reductions of all of them, the next pass the
     second, and so on. Where more than one pass is needed and the columns fit in memory, the source is read once.
-    ``transform`` is one task a block. Parameters, attributes and methods are those of
+    ``transform`` is one task a block. In ``fit_transform`` a `daskml_kit.preprocessing.TargetEncoder` encodes each row
+    by what the rows of other folds have taught, as its own does. Parameters, attributes and methods are those of
     `sklearn.compose.ColumnTransformer`.
 
     Parameters
@@ -254,6 +150,27 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
             return super().fit(X, y, **params)
         self._check_parameters()
         self._refuse(params)
+        self._fit_together(X, y)
+        return self
+
+    def _fit_and_transform(self, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        self._check_parameters()
+        self._refuse(params)
+        with restored(self):
+            crossed = self._fit_together(X, y, cross=True)
+            rows = self.transform(X)
+            if not crossed:
+                return rows
+            if not isinstance(rows, da.Array):
+                name = next(iter(crossed))
+                raise DataError(f"set_output: expected 'default' where rows are cross-fitted, as by {name!r}")
+            weights = self.transformer_weights or {}
+            places = [(self.output_indices_[name], weights.get(name, 1.0)) for name in crossed]
+            options = {"dtype": rows.dtype, "meta": meta_from_array(rows)}
+            return rows.map_blocks(_with_columns, *crossed.values(), places=places, **options)
+
+    def _fit_together(self, X: Any, y: Any, *, cross: bool = False) -> dict[str, Any]:
+        """Fit all parts; return the rows of those that are cross-fitted, by their names, where they shall be."""
         table = prepare(self, X)
         # made-up rows have no categories, and a selector of types would miss those columns
         typed = make_meta(table) if isinstance(table, dd.DataFrame) else like(None, table)
@@ -262,25 +179,21 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         at = {position: number for number, position in enumerate(needed)}
         direct = [part for part in parts if part.fits and not fits_by_reductions(part.transformer)]
         moved = [part.moved(at) for part in parts]
+        crossed = {}
         with open_table(pick(table, needed), keep=self.many_passes or bool(direct)) as engine:
             for part in direct:
-                part.transformer.fit(pick(engine.collection(), renumber(part.positions, at)), y)
+                if cross and cross_fits(part.transformer):
+                    crossed[part.name] = part.transformer.fit_transform(pick(table, part.positions), y)
+                else:
+                    part.transformer.fit(pick(engine.collection(), renumber(part.positions, at)), y)
             steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
-            return self._fit_tables(engine, steps)
+            self._fit_tables(engine, steps)
+        return crossed
 
     def _check_parameters(self) -> None:
         check_named("transformers", self.transformers, 3)
         if self.transformer_weights is not None:
             check_mapping("transformer_weights", self.transformer_weights)
-
-    def _check_fit_transform(self) -> None:
-        self._check_parameters()
-        for name, transformer, _ in [*self.transformers, ("remainder", self.remainder, None)]:
-            if isinstance(transformer, TargetEncoder):
-                raise DataError(
-                    f"transformers: {name!r} (TargetEncoder) encodes the rows it fits by those of other folds, "
-                    "which is not possible here; call its fit_transform on its columns, or fit and transform apart"
-                )
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, _ = yield from with_head(spec)
@@ -386,6 +299,22 @@ def make_column_transformer(*transformers: tuple[Any, Any], **options: Any) -> C
     """
     named = sklearn.compose.make_column_transformer(*transformers, **options)
     return ColumnTransformer(**named.get_params(deep=False))
+
+
+def _with_columns(rows: Any, *parts: Any, places: Sequence[tuple[slice, float]]) -> Any:
+    """Return rows with some of their columns replaced by others, times a factor."""
+    if not is_sparse(rows):
+        rows = rows.copy()
+        for part, (place, factor) in zip(parts, places, strict=True):
+            rows[:, place] = part * factor
+        return rows
+    columns = rows.tocsc()
+    order = sorted(zip(places, parts, strict=True), key=lambda pair: pair[0][0].start)
+    pieces, last = [], 0
+    for (place, factor), part in order:
+        pieces += [columns[:, last : place.start], type(columns)(part * factor)]
+        last = place.stop
+    return type(rows)(sp.hstack([*pieces, columns[:, last:]], format="csr"))
 
 
 def _needed(parts: Sequence[ColumnStep], table: Any) -> list[int]:

@@ -26,7 +26,7 @@ from daskml_kit.solvers.run import run
 from daskml_kit.solvers.subspace import MANY_FEATURES, leading_components
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
-from daskml_kit.validation import check_fit, seed_of
+from daskml_kit.validation import check_fit, like, seed_of
 
 STARTS = ("random", "nndsvd", "nndsvda", "nndsvdar", "custom", None)
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
@@ -229,7 +229,10 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
 
     def _apply(self, method: str, X: Any, meta: Any = None) -> Any:
         if method == "transform" and is_dask(X) and hasattr(self, "components_"):
-            meta = np.empty((0, len(self.components_)), self.components_.dtype)  # zeros, for a few rows, it may refuse
+            rows = like(np.ones((1, self.n_features_in_)), X)  # made-up zeros it may refuse
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                meta = self.to_sklearn().transform(rows)[:0]
         return super()._apply(method, X, meta)
 
     def _check_parameters(self) -> None:

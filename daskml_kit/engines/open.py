@@ -196,6 +196,12 @@ def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _
     matrix = X if sp.issparse(X) else np.asarray(X)
     if len(matrix.shape) != 2:
         raise DataError(f"X: expected a 2-dimensional array, got {len(matrix.shape)} dimension(s)")
+    for name, part in (("y", y), ("sample_weight", weight)):
+        if part is not None and len(part) != matrix.shape[0]:  # blocks of X would cut off what is too long
+            raise DataError(
+                f"{name}: Found input variables with inconsistent numbers of samples: expected {matrix.shape[0]} rows "
+                f"as in X, got {len(part)}"
+            )
     columns = _memory(y, "y"), _memory(weight, "sample_weight")
     return LocalEngine(memory_blocks(matrix, *columns, fold), here.n_threads)
 

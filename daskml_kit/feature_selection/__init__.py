@@ -1,5 +1,6 @@
 """Selection of features, by scikit-learn's names."""
 
+from daskml_kit.feature_selection.mutual_information import mutual_info_classif, mutual_info_regression
 from daskml_kit.feature_selection.rfe import RFE
 from daskml_kit.feature_selection.rfecv import RFECV
 from daskml_kit.feature_selection.score_functions import chi2, f_classif, f_regression, r_regression
@@ -30,5 +31,7 @@ __all__ = [
     "chi2",
     "f_classif",
     "f_regression",
+    "mutual_info_classif",
+    "mutual_info_regression",
     "r_regression",
 ]

@@ -16,6 +16,7 @@ from daskml_kit.arguments import check_flags
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
+from daskml_kit.feature_selection.mutual_information import information_steps
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.reductions.covariances import Covariances
 from daskml_kit.reductions.extremes import Extremes
@@ -162,8 +163,9 @@ def steps_of(score_func: Any) -> Callable[[], Fit] | None:
     """
     options = score_func.keywords if isinstance(score_func, partial) and not score_func.args else {}
     function = score_func.func if options else score_func
-    known = STEPS.get(getattr(function, "__name__", ""))
-    modules = ("daskml_kit.", "sklearn.")
+    name = getattr(function, "__name__", "")
+    known = STEPS.get(name)
+    modules = ("daskml_kit.",) if name in BINNED else ("daskml_kit.", "sklearn.")  # whose estimate is another
     if known is None or not function.__module__.startswith(modules):
         return None
     return partial(known, **options)
@@ -243,6 +245,10 @@ STEPS: dict[str, Callable[..., Fit]] = {
     "chi2": _chi2,
     "f_classif": _f_classif,
     "f_regression": _f_regression,
+    "mutual_info_classif": partial(information_steps, True),
+    "mutual_info_regression": partial(information_steps, False),
     "r_regression": _r_regression,
 }
 """Fits that give scores, by the names of the functions."""
+BINNED = ("mutual_info_classif", "mutual_info_regression")
+"""Functions of which scikit-learn's give other scores."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import sklearn.feature_selection
@@ -11,14 +12,20 @@ from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import NotShared
 from daskml_kit.feature_selection.base import SharedSelector
-from daskml_kit.feature_selection.score_functions import STEPS, steps_of
+from daskml_kit.feature_selection.score_functions import BINNED, STEPS, steps_of
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
 class UnivariateSelector(SharedSelector):
-    """Selector of features by the scores of a function, in one pass."""
+    """Selector of features by the scores of a function, in one pass, or two where features are binned."""
 
     score_func: Any
+
+    @property
+    def many_passes(self) -> bool:
+        """Return whether one pass may not be enough."""
+        function = self.score_func.func if isinstance(self.score_func, partial) else self.score_func
+        return getattr(function, "__name__", "") in BINNED
 
     def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Find the scores of the features, and so which to select.
@@ -49,7 +56,9 @@ class UnivariateSelector(SharedSelector):
 
     def _refusal(self) -> str:
         name = getattr(self.score_func, "__name__", self.score_func)
-        return f"score_func: expected one of {', '.join(STEPS)} on Dask data, which are sums over rows, got {name!r}"
+        other = f" of scikit-learn, which needs all rows; use daskml_kit's {name}" if name in BINNED else ""
+        known = ", ".join(STEPS)
+        return f"score_func: expected one of {known} on Dask data, which are sums over rows, got {name!r}{other}"
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         steps = steps_of(self.score_func)
@@ -62,10 +71,7 @@ class UnivariateSelector(SharedSelector):
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         """Return the parameters with scikit-learn's function in place of ours."""
-        function = self.score_func
-        ours = getattr(function, "__name__", None) in STEPS and function.__module__.startswith("daskml_kit.")
-        theirs = getattr(sklearn.feature_selection, function.__name__) if ours else function
-        return {**super()._sklearn_parameters(genuine), "score_func": theirs}
+        return {**super()._sklearn_parameters(genuine), "score_func": _theirs(self.score_func)}
 
     def _warn(self, n_features: int) -> None:
         """Warn where more is asked for than there is."""
@@ -81,13 +87,24 @@ class UnivariateSelector(SharedSelector):
         check_number("alpha", own.alpha, low=0, high=1)
 
 
+def _theirs(function: Any) -> Any:
+    """Return scikit-learn's function of the same name as one of ours; another as it is."""
+    if isinstance(function, partial):
+        inner = _theirs(function.func)
+        options = {name: value for name, value in function.keywords.items() if name != "n_bins"}
+        return function if inner is function.func else partial(inner, *function.args, **options)
+    ours = getattr(function, "__name__", None) in STEPS and function.__module__.startswith("daskml_kit.")
+    return getattr(sklearn.feature_selection, function.__name__) if ours else function
+
+
 class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  # type: ignore[misc]
     """Select the features with the highest scores; one pass.
 
     Parameters
     ----------
     score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     k : int or "all", default 10
         Number of features.
 
@@ -130,7 +147,8 @@ class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPerce
     Parameters
     ----------
     score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     percentile : int, default 10
         Share of the features, in percent.
 
@@ -164,7 +182,8 @@ class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # typ
     Parameters
     ----------
     score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     alpha : float, default 0.05
         Largest share of features that are selected by chance.
 
@@ -195,7 +214,8 @@ class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # typ
     Parameters
     ----------
     score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     alpha : float, default 0.05
         Largest expected share of false ones among the selected.
 
@@ -226,7 +246,8 @@ class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # typ
     Parameters
     ----------
     score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     alpha : float, default 0.05
         Largest probability that one is selected by chance.
 
@@ -257,7 +278,8 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
     Parameters
     ----------
     score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's; in memory any other.
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     mode : {"percentile", "k_best", "fpr", "fdr", "fwe"}, default "percentile"
         Way of one of the other selectors.
     param : int, float or "all", default 1e-5

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import sklearn.impute
-from sklearn.utils import check_array
 
 from daskml_kit.base import DaskTransformer, with_head
-from daskml_kit.impute.simple import present_value
+from daskml_kit.impute.simple import checked, present_value
 from daskml_kit.reductions.frames import rows_like
 from daskml_kit.reductions.missing_counts import Presence
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -51,7 +50,7 @@ class MissingIndicator(DaskTransformer, sklearn.impute.MissingIndicator):  # typ
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, (found,) = yield from with_head(spec, Presence(self.missing_values))
-        dtype = check_array(head, dtype=None, accept_sparse="csr", ensure_all_finite=False).dtype
+        dtype = checked(head, None).dtype
         marker = np.array(np.nan if self.missing_values is pd.NA else self.missing_values, object)
         rows = np.full((2, len(found.present)), present_value(dtype, self.missing_values), object)
         rows[1] = np.where(found.present < found.n_rows, marker, rows[1])

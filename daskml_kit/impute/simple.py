@@ -114,7 +114,7 @@ class SimpleImputer(DaskTransformer, sklearn.impute.SimpleImputer):  # type: ign
     def _dtype(self, head: Any) -> np.dtype[Any]:
         """Return the type that scikit-learn would see the data in."""
         numeric = self.strategy not in ("most_frequent", "constant")
-        dtype: np.dtype[Any] = _checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype
+        dtype: np.dtype[Any] = checked(head, FLOAT_DTYPES if numeric else None, self.strategy).dtype
         return dtype
 
     def _fit_made_up(self, learned: Learned, head: Any, dtype: np.dtype[Any]) -> Any:
@@ -146,7 +146,7 @@ def present_value(dtype: np.dtype[Any], marker: Any) -> Any:
 
 
 def _learn_mean(spec: DataSpec, marker: Any) -> Learning:
-    (spread,) = yield (_masked(spec, Moments(), marker),)
+    (spread,) = yield (masked(spec, Moments(), marker),)
     return Learned(spread.mean, spread.count < spread.n_rows, spread.count == 0)
 
 
@@ -154,11 +154,11 @@ def _learn_median(spec: DataSpec, marker: Any) -> Learning:
     asking = medians()
     brackets, presence = next(asking), None
     while True:
-        masked = _masked(spec, brackets, marker)
+        asked = masked(spec, brackets, marker)
         if presence is None:
-            answer, presence = yield masked, Presence(marker)
+            answer, presence = yield asked, Presence(marker)
         else:
-            (answer,) = yield (masked,)
+            (answer,) = yield (asked,)
         try:
             brackets = asking.send(answer)
         except StopIteration as end:
@@ -184,7 +184,7 @@ def _learn_modes(spec: DataSpec, marker: Any) -> Learning:
     return Learned(statistics, np.array([mask.any() for mask in masks]), np.array([mask.all() for mask in masks]))
 
 
-def _masked(spec: DataSpec, reduction: Any, marker: Any) -> Any:
+def masked(spec: DataSpec, reduction: Any, marker: Any) -> Any:
     """Return a reduction over the rows as numbers, NaN where a value is missing."""
     return reduction if spec.numeric else Masked(reduction, marker)
 
@@ -224,9 +224,22 @@ def _mode(tally: Tally, missing: Array) -> Any:
         return min(values, key=lambda value: (str(type(value)), value))
 
 
-def _checked(table: Any, dtype: Any, strategy: str) -> Any:
+def checked(table: Any, dtype: Any, strategy: str = "") -> Any:
+    """Return rows as scikit-learn's imputers see them.
+
+    Raises
+    ------
+    DataError
+        Where columns have no type in common, or cannot be used by the strategy.
+    """
     try:
-        return check_array(table, dtype=dtype, accept_sparse="csc", ensure_all_finite=False)
+        return check_array(table, dtype=dtype, accept_sparse="csr", ensure_all_finite=False)
+    except TypeError as error:  # times beside numbers
+        dtypes = getattr(table, "dtypes", {})
+        times = [name for name, kind in dtypes.items() if kind.kind in "mM"]
+        if not times:
+            raise
+        raise DataError(f"X: expected columns of one type, got {times[0]!r} ({dtypes[times[0]]}): {error}") from None
     except ValueError as error:
         if "could not convert" not in str(error):
             raise

@@ -107,8 +107,9 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
                 super().partial_fit(X, y, sample_weight)
                 return self._remember(X)
         table = prepare(self, X)
-        spec = spec_of_table(table)
-        if sample_weight is None or np.ndim(sample_weight) == 0:
+        by_row = np.ndim(sample_weight) > 0
+        spec = spec_of_table(table, weighted=by_row)
+        if not by_row:
             factor = 1.0 if sample_weight is None else float(sample_weight)
             with open_table(table) as engine:
                 steps = self._fit_steps(spec, factor, weighted=sample_weight is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,10 +150,21 @@ def as_numbers(block: Block, *, nan: bool = True) -> Block:
     values: Any = numbers.X.data if is_sparse(numbers.X) else numbers.X
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         if np.isinf(values).any():
-            raise DataError(f"Input X contains infinity or a value too large in block {block.index}.")
+            where = _place(block, numbers.X, np.isinf)
+            raise DataError(f"Input X contains infinity or a value too large in block {block.index}{where}.")
         if not nan:
-            raise DataError(f"Input X contains NaN in block {block.index}.")
+            raise DataError(f"Input X contains NaN in block {block.index}{_place(block, numbers.X, np.isnan)}.")
     return numbers
+
+
+def _place(block: Block, rows: Any, wrong: Callable[[Any], Any]) -> str:
+    """Return which column has a wrong value, for a message."""
+    if is_sparse(rows):
+        position = int(rows.indices[np.flatnonzero(wrong(rows.data))[0]])
+    else:
+        position = int(np.flatnonzero(wrong(rows).any(axis=0))[0])
+    table: Any = block.X
+    return f", column {(table.columns[position] if hasattr(table, 'columns') else position)!r}"
 
 
 def _frame_numbers(frame: pd.DataFrame, index: int) -> Any:

@@ -86,7 +86,7 @@ class Brackets(SingleReduction):
         return _thin(here, self._room(columns.shape[1]))
 
     def finalize(self, total: list[BracketSummary]) -> list[list[BracketSummary]]:
-        return [[_ordered(here) for here in total] if self.brackets is None else total]
+        return [[ordered(here) for here in total] if self.brackets is None else total]
 
     def _join(self, a: BracketSummary, b: BracketSummary, n_columns: int) -> BracketSummary:
         values, weights = np.concatenate([a.values, b.values]), np.concatenate([a.weights, b.weights])
@@ -144,7 +144,7 @@ def quantiles(
     if len(search.levels) <= FEW_LEVELS if sampled is None else sampled:
         limit = SAMPLED_LIMIT
         sample = yield RowSample(SAMPLE, n_values=TOTAL_LIMIT)
-        whole = [_ordered(here) for here in Brackets(limit=SAMPLE).chunk(Block(sample.X))]
+        whole = [ordered(here) for here in Brackets(limit=SAMPLE).chunk(Block(sample.X))]
         if sample.complete:
             return np.column_stack([search.values(here) for here in whole])
         asked = [search.about(here) for here in whole]
@@ -159,7 +159,7 @@ def quantiles(
             if guesses and here.n_seen and not search.inside(here):
                 asked[j] = EVERYTHING  # a bad guess
             elif here.n_seen and here.error:
-                asked[j] = search.narrowed(_ordered(here), brackets)
+                asked[j] = search.narrowed(ordered(here), brackets)
             else:
                 asked[j] = brackets[:0]
                 found[:, j] = search.values(here)
@@ -276,7 +276,7 @@ def _at_ranks(here: BracketSummary, ranks: Array) -> Array:
     if len(ranks.T) <= FEW_LEVELS and (here.weights == 1).all():  # a sort would take ten times as long
         at = ranks.astype(np.intp)
         return np.partition(here.values, np.unique(at))[at]
-    whole = _ordered(here)
+    whole = ordered(here)
     return whole.values[np.searchsorted(np.cumsum(whole.weights), ranks, side="right")]
 
 
@@ -295,7 +295,7 @@ def _held(here: BracketSummary, brackets: Array) -> float:
     return float((ends[last] - ends[first]).sum())
 
 
-def _ordered(run: BracketSummary) -> BracketSummary:
+def ordered(run: BracketSummary) -> BracketSummary:
     """Return the distinct values in order, with the sums of their weights."""
     values, weights = run.values, run.weights
     if (values[1:] > values[:-1]).all():
@@ -316,7 +316,7 @@ def _thin(run: BracketSummary, limit: int) -> BracketSummary:
     """
     if len(run.values) <= limit:
         return run
-    run = _ordered(run)
+    run = ordered(run)
     if len(run.values) <= limit:
         return run
     n_keep = limit // 2

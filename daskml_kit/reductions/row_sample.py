@@ -13,6 +13,9 @@ from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
+DEVIATIONS = 6.0
+"""Standard deviations of the number of ranks below a bound that are allowed for."""
+
 
 class SampledRows(NamedTuple):
     """Sampled rows in the order of the data, their targets and weights if any, and the number of all rows."""
@@ -82,4 +85,10 @@ def least(ranks: Array, most: int) -> Array:
     """
     if len(ranks) <= most:
         return np.arange(len(ranks))
-    return np.flatnonzero(ranks < np.partition(ranks, most)[most])  # of equal ranks one may go
+    bound = (most + DEVIATIONS * np.sqrt(most) + DEVIATIONS**2) / len(ranks)  # below it there are almost surely more
+    near: Array = np.flatnonzero(ranks < bound)  # which takes a tenth of the time of a partition of all
+    if len(near) <= most:
+        near = np.arange(len(ranks))
+    own = ranks[near]
+    kept: Array = near[own < np.partition(own, most)[most]]  # of equal ranks one may go
+    return kept

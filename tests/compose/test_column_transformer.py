@@ -373,3 +373,25 @@ def test_flights_on_the_cluster(flights, client: Client):
     ours = prepare(Ours, NUMBERS, WORDS).fit(lazy)
     assert list(ours.get_feature_names_out()) == list(theirs.get_feature_names_out())
     assert abs(ours.transform(lazy).compute() - theirs.transform(flights)).max() < 1e-9
+
+
+@pytest.mark.parametrize("other", [StandardScaler(), OneHotEncoder()], ids=["dense", "sparse"])
+def test_encodings_by_a_target_are_cross_fitted(other):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.integers(0, 3, 400), "city": draw.integers(0, 90, 400)})
+    lazy, noise = dd.from_pandas(frame, npartitions=3), da.from_array(draw.normal(size=400), chunks=130)
+    encoder = daskml_kit.preprocessing.TargetEncoder(random_state=1)
+    alone = encoder.fit_transform(lazy[["city"]], noise).compute()
+    parts = [("mean", encoder, ["city"]), ("other", other, ["x"])]
+    model = ColumnTransformer(parts, sparse_threshold=1.0, transformer_weights={"mean": 2.0})
+    crossed, plain = model.fit_transform(lazy, noise).compute(), model.transform(lazy).compute()
+    assert sp.issparse(crossed) == isinstance(other, OneHotEncoder)
+    crossed, plain = (rows.toarray() if sp.issparse(rows) else rows for rows in (crossed, plain))
+    np.testing.assert_allclose(crossed[:, :1], 2 * alone)
+    np.testing.assert_array_equal(crossed[:, 1:], plain[:, 1:])
+    assert (
+        abs(np.corrcoef(crossed[:, 0], noise.compute())[0, 1]) < 0.2 < np.corrcoef(plain[:, 0], noise.compute())[0, 1]
+    )
+    inside = ColumnTransformer([("mean", make_pipeline(encoder, StandardScaler()), ["city"])])
+    found = inside.fit_transform(lazy, noise).compute()
+    assert abs(np.corrcoef(found[:, 0], alone[:, 0])[0, 1]) > 0.999

@@ -249,6 +249,22 @@ def test_float32_stays_float32_and_is_close(data, reference, name):
     assert loose.predict(X).dtype == loose.predict(X).compute().dtype
 
 
+def test_the_evidence_of_a_bayesian_ridge_is_that_of_scikit_learn(data):
+    cases = ((600, data.weight, {}), (600, None, {"fit_intercept": False, "lambda_init": 0.1}), (5, None, {}))
+    for rows, weight, options in cases:  # more and fewer than features
+        X, y = data.X[:rows], data.number[:rows]
+        model = ours.BayesianRidge(compute_score=True, **options).fit(da.from_array(X, chunks=(100, 3)), y, weight)
+        expected = skl.BayesianRidge(compute_score=True, **options).fit(X, y, weight)
+        for name in ("coef_", "intercept_", "alpha_", "lambda_", "sigma_", "scores_", "n_iter_", "X_offset_"):
+            assert_allclose(getattr(model, name), getattr(expected, name), rtol=1e-6, err_msg=name)
+        assert_allclose(model.predict(X, return_std=True), expected.predict(X, return_std=True), rtol=1e-6)
+        assert model.profile_.passes == 1
+    with pytest.raises(ValueError, match="return_std: expected False on Dask input"):
+        model.predict(da.from_array(X, chunks=(100, 7)), return_std=True)
+    with pytest.raises(ValueError, match="alpha_init: expected a finite number above 0, got 0"):
+        ours.BayesianRidge(alpha_init=0).fit(X, y)
+
+
 @pytest.mark.parametrize(
     "model",
     [ours.LinearRegression(), ours.Ridge(alpha=[0.5, 2.0]), ours.ElasticNet(alpha=0.1, **TIGHT)],

@@ -116,3 +116,9 @@ def test_one_class_has_no_area_as_in_scikit_learn():
 def test_probabilities_that_do_not_sum_to_one():
     with pytest.warns(UserWarning, match="do not sum to one"):
         metrics.log_loss(Y, lazy(np.full((4, 2), 0.4), (2, 2)))
+
+
+def test_more_labels_on_dask_than_predictions_in_memory_are_refused():
+    for metric in (metrics.accuracy_score, metrics.r2_score):
+        with pytest.raises(DataError, match=r"y_true: .* expected 2 rows as in y_pred, got 3"):
+            metric(lazy([1, 2, 3]), np.array([1, 2]))

@@ -83,6 +83,7 @@ MODELS = {
         {"C": [0.01, 0.5]},
     ),
     "ridge": (ours.Ridge(), skl.Ridge(tol=1e-12), {"alpha": [0.01, 3.0, 100.0], "fit_intercept": [True, False]}),
+    "bayesian": (ours.BayesianRidge(), skl.BayesianRidge(), {"alpha_1": [1e-6, 10.0], "fit_intercept": [True, False]}),
     "lasso": (ours.Lasso(**TIGHT), skl.Lasso(tol=1e-11, max_iter=100_000), STRENGTHS),
     "elastic": (
         ours.ElasticNet(**TIGHT),

@@ -13,7 +13,11 @@ from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 
 
-class TfidfTransformer(DaskTransformer, sklearn.feature_extraction.text.TfidfTransformer):  # type: ignore[misc]
+class TfidfTransformer(  # type: ignore[call-arg]
+    DaskTransformer,
+    sklearn.feature_extraction.text.TfidfTransformer,  # type: ignore[misc]
+    auto_wrap_output_keys=None,
+):
     """Weigh the counts of terms by how few documents have them: one pass counts these.
 
     Weights and results are scikit-learn's.
