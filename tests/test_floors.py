@@ -39,7 +39,10 @@ FLOORS: dict[str, list[list[str]]] = {
         ["cli"],
         ["__main__"],
     ],
-    "engines": [["runtime"], ["block_cache"], ["engine"], ["cluster", "checkpoint"], ["open"], ["chain"]],
+    "engines": [
+        *[["runtime"], ["block_cache", "relocation"], ["engine"], ["shard_task"], ["cluster", "checkpoint"]],
+        *[["open"], ["chain"]],
+    ],
     "workers": [["worker_pool", "hedging"], ["connection"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol"],

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Shard(NamedTuple):
     """Blocks that one task reads, and the worker they lie on; any worker may take over."""
@@ -98,3 +100,29 @@ def balance(
         if not any(move(position) for position in sorted(held[last], key=lambda p: (-weights[p], p))):
             break
     return placed
+
+
+def in_runs(homes: Sequence[str], sizes: Sequence[float], shares: Mapping[str, float]) -> list[str]:
+    """Return homes where each worker has blocks that follow each other, as many bytes as its share of the work.
+
+    The order of the workers is that of the blocks that they have now.
+
+    Parameters
+    ----------
+    homes, sizes : sequences, one entry a block
+    shares : mapping
+        See `balance`.
+
+    Examples
+    --------
+    >>> in_runs(["a", "b", "a", "b"], [8, 8, 8, 8], {"a": 1, "b": 1})
+    ['a', 'a', 'b', 'b']
+    """
+    places: dict[str, list[int]] = {worker: [] for worker in shares}
+    for position, home in enumerate(homes):
+        places.setdefault(home, []).append(position)
+    workers = sorted(shares, key=lambda worker: (sum(places[worker]) / max(len(places[worker]), 1), worker))
+    weights = np.array([max(float(size), 1.0) for size in sizes])
+    middles = (np.cumsum(weights) - weights / 2) / weights.sum()
+    ends = np.cumsum([shares[worker] for worker in workers])
+    return [workers[at] for at in np.searchsorted(ends / ends[-1], middles)]

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-import pandas as pd
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import Client, Future, futures_of, get_worker
+from distributed import Client, Future, futures_of
 
 from daskml_kit.data.block import Block
-from daskml_kit.data.collections import Lazy, Place, size_of
-from daskml_kit.data.shards import Shard, balance, choose_holders, runs
-from daskml_kit.engines.block_cache import cache_of_task, close_on_worker, open_on_worker
-from daskml_kit.engines.engine import Profile, chunk_of, load
-from daskml_kit.engines.runtime import computing
-from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
+from daskml_kit.data.collections import Lazy, Place, fits, size_of
+from daskml_kit.data.shards import Shard, balance, choose_holders, in_runs, runs
+from daskml_kit.engines.block_cache import close_on_worker, open_on_worker
+from daskml_kit.engines.engine import LocalEngine, Profile
+from daskml_kit.engines.relocation import Fetching, Scattered, count_nodes
+from daskml_kit.engines.shard_task import Pace, Part, Places, Recipes, add_paces, answer_shard, merge_shards
+from daskml_kit.reductions.reduction import Reduction, reduce_nodes
 from daskml_kit.workers.connection import gather, run_on_workers, settle, wait_for_workers
 from daskml_kit.workers.hedging import Hedge, silent_workers
 
+logger = logging.getLogger(__name__)
 MERGE_WIDTH = 8
 SHARD_MEMORY = 0.2
 """A shard's share of its worker's memory, over all the worker's threads."""
@@ -45,7 +47,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     """One task a worker thread a pass, beside the blocks it reads; partials combine in a tree.
 
     Blocks are read where they lie. Workers that hold none, such as those that join, take a share of them in their
-    first pass; how much the passes before have shown each worker to do in a time says how much is moved.
+    first pass; how much the passes before have shown each worker to do in a time says how much is moved. Where passes
+    cost more than to move the blocks, these are moved: beside their neighbors in the tree, so that fewer partial
+    answers are sent, or to this process.
 
     Parameters
     ----------
@@ -57,6 +61,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         The parts of the blocks are keys of this graph, which the scheduler carries out anew in each pass.
     cache : float, optional
         What a cache of the blocks that a worker loads may take there, see `cache_limit`; by default there is none.
+    fetching : Fetching, optional
+        When to fetch the blocks, which are futures; by default never.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         blocks: Sequence[Remote] | Sequence[Lazy],
         graph: HighLevelGraph | None = None,
         cache: float | None = None,
+        fetching: Fetching | None = None,
     ) -> None:
         self.client, self.graph = client, graph
         self.blocks: list[Remote | Lazy] = list(blocks)
@@ -76,6 +83,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._threads: Mapping[str, int] = {}
         self._name, self._passes, self._cache = uuid.uuid4().hex, count(), cache
         self._hedge, self._avoided = Hedge(client), set[str]()
+        self._fetching, self._fetched = fetching, cast(LocalEngine | None, None)
+        self._scattered = Scattered()
         self.profile = Profile(where="on the workers of the cluster")
         self._follow_workers()
 
@@ -87,6 +96,11 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         LostDataError
             Where a block was lost that cannot be computed again, as scattered data cannot.
         """
+        if self._fetching is not None and self._fetching.pays:
+            self._fetch(self._fetching)
+        if self._fetched is not None:
+            return self._fetched.answer(reduction)
+        started = time.perf_counter()
         self._follow_workers()
         graph, top = self._graph(reduction)
         futures = self.client.get(graph, top, sync=False)
@@ -102,8 +116,42 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self._adopt({key: future for key, future in self._hedge.stand_ins.items() if future.status == "finished"})
         nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], self.n_blocks)
         self._paces = add_paces(part.paces for part in parts)
-        self.profile.add(sum(pace.seconds for pace in self._paces.values()), len(graph) - len(self.graph or ()))
+        computing = sum(pace.seconds for pace in self._paces.values())
+        self.profile.add(computing, len(graph) - len(self.graph or ()))
+        self._consider_moves(parts, time.perf_counter() - started, computing)
         return reduction.finalize(nodes[0].partial)
+
+    def _consider_moves(self, parts: Sequence[Part], seconds: float, computing: float) -> None:
+        """Count what a pass has cost, and share the blocks out in runs where that will have cost less."""
+        if not all(part.travels for part in parts):
+            self._fetching = None
+            return
+        if self._fetching is not None:
+            self._fetching.count(seconds, computing)
+        self._scattered = self._scattered.after(parts[0].nodes[0].partial)
+        if self._scattered.pays and fits(self.client, self._scattered.to_move):
+            self._scattered = self._scattered._replace(in_runs=True)
+            self._plan()
+
+    def _fetch(self, fetching: Fetching) -> None:
+        """Fetch the blocks for all passes to come, unless the first of them comes too slowly."""
+        started = time.perf_counter()
+        blocks = self._load(self.blocks[:1])
+        fetching.measure(size_of(blocks[0].X), time.perf_counter() - started)
+        if fetching.pays:
+            blocks += self._load(self.blocks[1:])
+            self._fetching, self._fetched = None, LocalEngine(blocks, fetching.n_threads)
+            self.profile.where += f" at first, {fetching.told(self.profile.passes)}"
+            self.profile.n_threads, self._fetched.profile = self._fetched.profile.n_threads, self.profile
+            logger.info("fitted %s", self.profile.where)
+
+    def _load(self, blocks: Sequence[Remote | Lazy]) -> list[Block]:
+        futures = [part for block in blocks if isinstance(block, Remote) for part in block[:4] if part is not None]
+        found = iter(gather(self.client, futures, self._sources, self._hedge))
+        own = [
+            (block.place, [part and next(found) for part in block[:4]]) for block in blocks if isinstance(block, Remote)
+        ]
+        return [place.block(parts) for place, parts in own]
 
     def _graph(self, reduction: Reduction) -> tuple[HighLevelGraph, list[Any]]:
         """Return the tasks of a pass, which are sent as one message, and those of them that are gathered."""
@@ -145,6 +193,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         ]
 
     def relabel(self, change: Callable[[Any], Any]) -> None:
+        if self._fetched is not None:
+            self._fetched.relabel(change)
         if any(isinstance(block, Lazy) for block in self.blocks):
             self.change = change
             return
@@ -158,6 +208,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
 
     def __exit__(self, *details: object) -> None:
         self.profile.stop()
+        if self._fetched is not None:
+            self._fetched.__exit__(*details)
         if self._cache:
             with suppress(OSError):  # where the cluster is gone, so are its files
                 run_on_workers(self.client, close_on_worker, self._name)
@@ -198,22 +250,30 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
 
     def _plan(self) -> None:
         """Share the blocks out: those a worker holds in runs for its threads, no run above its share of memory."""
+        homes, sizes = self._homes()
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         limits = {address: worker["memory_limit"] for address, worker in workers.items()}
-        homes, sizes = self._homes()
-        held = defaultdict(list)
+        self._shards = self._shards_of(homes, sizes, limits)
+        if not (self.graph or isinstance(self.blocks[0], Lazy)):
+            ordered = in_runs(homes, sizes, self._shares())
+            excess = count_nodes(self._shards, self.n_blocks)
+            excess -= count_nodes(self._shards_of(ordered, sizes, limits), self.n_blocks)
+            to_move = sum(size for size, *pair in zip(sizes, homes, ordered, strict=True) if pair[0] != pair[1])
+            self._scattered = self._scattered._replace(excess=excess, to_move=to_move)
+        self._collect()
+
+    def _shards_of(self, homes: Sequence[str], sizes: Sequence[int], limits: Mapping[str, int]) -> list[Shard]:
+        held, shards = defaultdict(list), list[Shard]()
         for position, home in enumerate(homes):
             held[home].append(position)
-        self._shards = []
         for home, positions in held.items():
             n_threads = self._threads.get(home, 1)
             total = sum(sizes[p] for p in positions)
             share = SHARD_MEMORY * limits.get(home, 0) / n_threads
             wanted = len(positions) if self.graph else max(n_threads, int(-(-total // share)) if share else 1)
             n_shards = min(len(positions), wanted)
-            self._shards += [Shard(home, run) for run in runs(positions, n_shards)]
-        self._shards.sort(key=lambda shard: shard.positions[0])
-        self._collect()
+            shards += [Shard(home, run) for run in runs(positions, n_shards)]
+        return sorted(shards, key=lambda shard: shard.positions[0])
 
     def _homes(self) -> tuple[list[str], list[int]]:
         workers = sorted(self._threads)
@@ -225,6 +285,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         read = [sizes.get(future.key, 0) for future in futures]
         live = [[worker for worker in holders.get(future.key, ()) if worker in self._threads] for future in futures]
         homes = choose_holders([held or workers for held in live], read)
+        if self._scattered.in_runs:
+            return in_runs(homes, read, self._shares()), read
         idle = set(workers).difference(homes)
         return balance(homes, read, self._shares(), idle) if idle else homes, read
 
@@ -241,84 +303,6 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
             sources = self.sources(shard.positions)
             lazy = isinstance(sources, Recipes)
             self._sources.append(self._submit(_hold, sources, worker=shard.worker) if lazy else sources)
-
-
-class Recipes:
-    """Lazy blocks and the name of their cache in one opaque value: the scheduler does not look into their graphs."""
-
-    def __init__(self, blocks: Sequence[Lazy], cache: str | None) -> None:
-        self.blocks, self.cache = blocks, cache
-
-
-class Places:
-    """The places of blocks in one opaque value; their parts lie beside it as flat lists of futures."""
-
-    def __init__(self, places: Sequence[Place]) -> None:
-        self.places = places
-
-
-class Pace(NamedTuple):
-    """The bytes of X that a worker's threads read in a pass, and the seconds that took them together."""
-
-    n_bytes: float
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Bytes a second of one thread."""
-        return max(self.n_bytes, 1.0) / max(self.seconds, 1e-9)
-
-
-class Part(NamedTuple):
-    """Results of a shard: combined partials, and what its worker did for them."""
-
-    nodes: list[Node]
-    paces: dict[str, Pace]
-
-
-def add_paces(paces: Iterable[Mapping[str, Pace]]) -> dict[str, Pace]:
-    """Return what each worker did in all.
-
-    Examples
-    --------
-    >>> add_paces([{"a": Pace(8, 1.0)}, {"a": Pace(8, 3.0)}])["a"].rate
-    4.0
-    """
-    total: dict[str, Pace] = {}
-    for pace in paces:
-        for worker, (n_bytes, seconds) in pace.items():
-            before = total.get(worker, Pace(0, 0))
-            total[worker] = Pace(before.n_bytes + n_bytes, before.seconds + seconds)
-    return total
-
-
-def answer_shard(reduction: Reduction, change: Callable[[Any], Any] | None, n_blocks: int, sources: Any) -> Part:
-    """Answer ``reduction`` for one shard, on its worker, one block after another."""
-    started = time.perf_counter()
-    tree = Tree(reduction, n_blocks)
-    n_bytes = 0.0
-    with computing():
-        for loaded in loads_of(sources, change):
-            block = loaded()
-            n_bytes += 8 * np.prod(block.X.shape) if isinstance(block.X, pd.DataFrame) else size_of(block.X)
-            tree.add(Node(0, block.index, chunk_of(reduction, block)))
-            del block
-    return Part(tree.nodes(), {get_worker().address: Pace(n_bytes, time.perf_counter() - started)})
-
-
-def loads_of(sources: Any, change: Callable[[Any], Any] | None) -> list[Callable[[], Block]]:
-    """Return what loads each block of a task's argument, on its worker."""
-    if isinstance(sources, Recipes):
-        cache = cache_of_task(sources.cache)
-        return [partial(load if cache is None else cache.load, recipe, change) for recipe in sources.blocks]
-    places, *columns = sources
-    return [partial(place.block, parts) for place, *parts in zip(places.places, *columns, strict=True)]
-
-
-def merge_shards(reduction: Reduction, n_blocks: int, parts: Sequence[Part]) -> Part:
-    """Combine the answers of some shards, on a worker."""
-    nodes = reduce_nodes(reduction, [node for part in parts for node in part.nodes], n_blocks)
-    return Part(nodes, add_paces(part.paces for part in parts))
 
 
 def _hold(recipes: Recipes) -> Recipes:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -17,6 +17,7 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.block_cache import make_cache
 from daskml_kit.engines.runtime import computing
+from daskml_kit.numerics.csr import remembering_columns
 from daskml_kit.reductions.reduction import Node, Reduction, Tree
 
 _watchers: ContextVar[tuple[Callable[[Profile], None], ...]] = ContextVar("watchers", default=())
@@ -178,6 +179,8 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         self.change: Callable[[Any], Any] | None = None
         self._cache = make_cache(cache)
         self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
+        self._stack = ExitStack()
+        self._stack.enter_context(remembering_columns([b.X for b in self.blocks if isinstance(b, Block)]))
 
     def answer(self, reduction: Reduction) -> list[Any]:
         """Answer ``reduction`` by one pass.
@@ -214,6 +217,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
             self._pool.shutdown(cancel_futures=True)
         if self._cache:
             self._cache.close()
+        self._stack.close()
 
     def _answer_run(self, reduction: Reduction, start: int, stop: int) -> tuple[list[Node], float]:
         started = time.perf_counter()

@@ -7,7 +7,8 @@
 | fits | lazy, half the free memory at most | computed once, held | threads here | as persisted |
 | streams | lazy, larger or not to be kept | computed in each pass, cached | threads here | a task a worker thread |
 
-Small is up to 16 MB, and for steps that are shorter than a round trip 256 MB; `Profile.where` tells where a fit ran.
+Small is up to 16 MB, and for steps that are shorter than a round trip 256 MB. Up to 256 MB are fetched as well once the
+passes of a fit have waited longer for messages than that takes (`relocation`). `Profile.where` tells where a fit ran.
 
 `open_engine` opens numbers: aligned with their targets and weights, checked, runs of tiny blocks merged. What it
 streams in several passes is computed in the first; the others map the numbers from the disk of the worker
@@ -57,7 +58,8 @@ from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.block_cache import cache_limit
 from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
-from daskml_kit.engines.engine import Engine, LocalEngine, Profile
+from daskml_kit.engines.engine import Engine, LocalEngine, Profile, available_threads
+from daskml_kit.engines.relocation import Fetching
 from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.numerics.csr import with_codes
@@ -79,9 +81,10 @@ from daskml_kit.workers.connection import (
 logger = logging.getLogger(__name__)
 LOCAL_BYTES = 16 * 2**20
 """Data up to this size is fetched and fitted here: a round trip to a cluster costs more than its passes."""
-SHORT_STEPS = 16
-"""So many times as much is fetched for steps that are shorter than a round trip: 256 MB take a second or two, where
-1,000 steps of 200 rows take six on the workers, and 0.3 s here."""
+MOST_FETCHED = 16
+"""So many times as much is fetched at most: at once for steps that are shorter than a round trip, of which 1,000 of 200
+rows take six seconds on the workers, and 0.3 s here; by other fits once their passes have waited longer for messages
+than it takes."""
 LOCAL_SCHEDULERS = ("threads", "threading", "sync", "synchronous", "single-threaded", "processes")
 
 
@@ -184,9 +187,16 @@ class _Here(NamedTuple):
 
     def may_fetch(self, n_bytes: float) -> bool:
         """Return whether a cluster's data of this size is fetched and fitted here."""
-        if not self.short_steps:
-            return n_bytes <= LOCAL_BYTES
-        return n_bytes <= SHORT_STEPS * LOCAL_BYTES and fits(None, n_bytes)
+        return n_bytes <= LOCAL_BYTES or (self.short_steps and self.may_hold(n_bytes))
+
+    def may_hold(self, n_bytes: float) -> bool:
+        """Return whether a cluster's data of this size may be fetched at all."""
+        return n_bytes <= MOST_FETCHED * LOCAL_BYTES and fits(None, n_bytes)
+
+    def fetching(self, n_bytes: float, n_blocks: int) -> Fetching | None:
+        """Return when a fit of several passes is to fetch data that it does not fetch at first."""
+        threads = min(self.n_threads or available_threads(), n_blocks)
+        return Fetching(n_bytes, threads) if self.many_passes and self.may_hold(n_bytes) else None
 
 
 def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _Here) -> Engine:
@@ -250,7 +260,8 @@ def _over_futures(
         logger.info("fitted %s", engine.profile.where)
         return engine
     rows = zip(rows_of(columns), places, strict=True)
-    return FuturesEngine(client, [Remote._make((*parts, place)) for parts, place in rows])
+    blocks = [Remote._make((*parts, place)) for parts, place in rows]
+    return FuturesEngine(client, blocks, fetching=here.fetching(n_bytes, len(blocks)))
 
 
 def _over_values(columns: Mapping[str, Sequence[Any]], places: Sequence[Place], n_threads: int | None) -> LocalEngine:
@@ -404,7 +415,7 @@ def _open_raw(client: Client | None, blocks: Sequence[Delayed], held: bool, n_th
     if client is not None and held:
         futures = {future.key: future for future in futures_of(blocks)}
         futures = settle(client, list(futures.values()))
-        return _over_futures(client, {"X": [futures[key] for key in keys]}, places, _Here(n_threads))
+        return _over_futures(client, {"X": [futures[key] for key in keys]}, places, _Here(n_threads, many_passes=False))
     if client is not None:
         return FuturesEngine(
             client, [Remote(key, None, None, None, place) for key, place in zip(keys, places, strict=True)], graph

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,26 @@ def row_slice(X: Any, rows: slice) -> Any:
     return part
 
 
+@contextmanager
+def remembering_columns(matrices: Sequence[Any]) -> Iterator[None]:
+    """Let `take_columns` keep its last result for each of some CSR matrices, while inside.
+
+    Every pass of a fit takes the same columns; what is kept has as many numbers as the matrix at most.
+    """
+    plain = [X for X in matrices if sp.issparse(X) and codes_of(X) is None]
+    for X in plain:
+        X.last_taken = None
+    try:
+        yield
+    finally:
+        for X in plain:
+            vars(X).pop("last_taken", None)
+
+
 def take_columns(X: Any, columns: Array) -> Any:
     """Return some ``columns`` (ascending) of a CSR matrix; its data is shared where others have no numbers.
+
+    See also `remembering_columns`.
 
     Examples
     --------
@@ -53,6 +72,16 @@ def take_columns(X: Any, columns: Array) -> Any:
     """
     if (own := codes_of(X)) is not None:
         return take_coded(own, columns)
+    taken = vars(X).get("last_taken", (None, None))
+    if taken is not None and taken[0] is columns:
+        return taken[1]
+    part = _taken(X, columns)
+    if "last_taken" in vars(X):
+        X.last_taken = columns, part
+    return part
+
+
+def _taken(X: Any, columns: Array) -> Any:
     places = np.full(X.shape[1], -1, X.indices.dtype)
     places[columns] = np.arange(len(columns))
     labels, data, indptr = places[X.indices], X.data, X.indptr

@@ -40,9 +40,10 @@ def make_words(n_rows, n_classes):
 
 @pytest.fixture
 def solved_by(monkeypatch):
-    """Note the solvers that fits have chosen, as of many rows."""
+    """Note the solvers that fits have chosen, as of many rows and columns."""
     names = []
     monkeypatch.setattr(solve, "FEW_ROWS", 0)
+    monkeypatch.setattr(solve, "DENSE_COEFFICIENTS", 100)
 
     def noting(*args, **options):
         names.append("newton-cg")

@@ -154,3 +154,18 @@ def test_little_work_needs_no_compiler():
     X = random_csr(1, 400, 9, np.float64, True)
     assert not csr.has_many_pairs(X)
     assert csr.has_many_pairs(sp.csr_array((np.ones(2_000_000), np.zeros(2_000_000, int), np.arange(2_000_001))))
+
+
+def test_taken_columns_are_remembered_while_that_is_asked_for():
+    X, other = (random_csr(seed, 20, 6, np.float64, True) for seed in (0, 1))
+    columns, fewer = np.array([0, 2, 3, 5]), np.array([1, 4])
+    with csr.remembering_columns([X, np.ones((2, 2))]):
+        first = csr.take_columns(X, columns)
+        assert csr.take_columns(X, columns) is first
+        assert_array_equal(csr.take_columns(X, fewer).toarray(), X.toarray()[:, fewer])
+        again = csr.take_columns(X, columns)
+        assert again is not first
+        assert_array_equal(again.toarray(), X.toarray()[:, columns])
+        assert csr.take_columns(other, columns) is not csr.take_columns(other, columns)
+    assert csr.take_columns(X, columns) is not again
+    assert not {"last_taken"} & (vars(X).keys() | vars(other).keys())

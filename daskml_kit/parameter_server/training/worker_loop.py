@@ -13,9 +13,10 @@ import numpy as np
 from distributed import get_worker
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.engines.cluster import FuturesEngine, loads_of
+from daskml_kit.engines.cluster import FuturesEngine
 from daskml_kit.engines.engine import Engine
 from daskml_kit.engines.runtime import computing
+from daskml_kit.engines.shard_task import loads_of
 from daskml_kit.parameter_server.client import WorkerClient
 from daskml_kit.parameter_server.protocol import Consistency, LossSums, StepPart
 from daskml_kit.parameter_server.rpc import Address, LocalServers
