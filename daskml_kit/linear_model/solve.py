@@ -19,6 +19,7 @@ from daskml_kit.numerics.losses import Squared, hessian_times
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.active_newton import active_newton
 from daskml_kit.solvers.fista import fista
+from daskml_kit.solvers.kept_newton import kept_newton
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton, with_hessian
 from daskml_kit.solvers.newton_cg import newton_cg
@@ -165,9 +166,10 @@ def minimize(
     """Solve problems over the same data in lock step.
 
     ``solver="auto"`` is quasi-Newton in the metric of a pilot fit on the sample of ``summary``; with few rows it is
-    Newton. With many coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, all scaled
-    by the sample's diagonal, and of few sparse rows Newton in the space that these span; where there is an l1 norm,
-    Newton in the active columns of sparse rows, and FISTA.
+    Newton, and with many sparse ones of which the sample tells too little, Newton that keeps Hessians. With many
+    coefficients it is Newton by conjugate gradients on sparse rows, L-BFGS on dense ones, all scaled by the sample's
+    diagonal, and of few sparse rows Newton in the space that these span; where there is an l1 norm, Newton in the
+    active columns of sparse rows, and FISTA.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
     ``shared`` is what fits on the same rows have in common. ``tell`` takes the name of the solver, and why it is it.
     """
@@ -196,8 +198,12 @@ def minimize(
             solver, reason = "newton-cholesky", f"of columns {span[0]} to {span[1] - 1} no row has two"
         else:
             solver, reason = _choose(problems, summary)
+        if solver == "newton-cholesky" and _keeps_hessians(problems, summary):
+            solver = "kept-newton"
+            if not (start and any(_fits(start.get(key), p) for key, p in problems.items())):
+                problems = _from_sample(problems, summary)
         if warm and start is not None:
-            cheap = span is None and solver == "newton-cholesky"  # Hessians, so that own ones pay
+            cheap = span is None and solver != "pilot"  # Hessians, so that own ones pay
             if cheap and not all(start[key].is_of(p) for key, p in problems.items()):
                 problems = {key: _from_pilot(p, start, key) for key, p in problems.items()}
             else:
@@ -327,6 +333,26 @@ def _from_pilot(problem: Problem, start: dict[Hashable, Pilot] | None, key: Hash
     return problem if pilot is None or not _fits(pilot, problem) else replace(problem, start=pilot.w)
 
 
+def _keeps_hessians(problems: Mapping[Key, Problem], summary: DataSummary) -> bool:
+    """Return whether the Hessian of one point serves for others: where it costs several gradients of many rows."""
+    many = sp.issparse(summary.sample_X) and summary.n_rows >= 2 * len(summary.sample_weight)
+    return many and not any(p.l1.any() or p.log_floor is not None for p in problems.values())
+
+
+def _from_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Key, Problem]:
+    """Return the problems as they start where fits of the sample end.
+
+    A ridge, as strong as a row, holds those features near zero of which the sample has hardly a row.
+    """
+    held = {}
+    for key, problem in problems.items():
+        features = problem.free % problem.shape[1] < problem.shape[1] - 1
+        least = np.where(features, 1 / len(summary.sample_weight), 0.0)
+        held[key] = replace(problem, l2=np.maximum(problem.l2, least))
+    ends = fit_sample(held, summary)
+    return {key: replace(problem, start=ends[key].w) for key, problem in problems.items()}
+
+
 def _known_metric(problem: Problem, pilot: Pilot, tol: float, max_iter: int) -> Solver:
     oracle, metric = problem.oracle(), pilot.metric(problem)
     if isinstance(metric, Arrow):
@@ -358,6 +384,8 @@ def _single(solver: str, problem: Problem, summary: DataSummary, tol: float, max
     oracle, w = problem.oracle(), problem.start
     if solver == "newton-cholesky":
         return newton(oracle, w, tol=tol, max_iter=max_iter, l1=problem.l1)
+    if solver == "kept-newton":
+        return kept_newton(oracle, w, tol=tol, max_iter=max_iter)
     scale = diagonal(problem, summary)
     if solver == "active-newton":
         return _active_newton(problem, tol, max_iter, scale)
@@ -426,6 +454,7 @@ NAMES = {
     "row-space": "Newton in the space of the rows",
     "known": "quasi-Newton",
     "pilot": "quasi-Newton from a fit of a sample",
+    "kept-newton": "Newton with few Hessians, from a fit of a sample",
     "newton-cg": "Newton by conjugate gradients",
     "active-newton": "proximal Newton on active columns",
 }

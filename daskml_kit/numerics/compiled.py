@@ -76,30 +76,62 @@ def add_transposed(indptr: Array, indices: Array, data: Array, matrix: Array, ou
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def add_upper_coded(codes: Array, dense: Array, columns: Array, width: int, weight: Array, out: Array) -> None:
-    """Add the upper triangle of X' diag(weight) X, where X is a matrix of codes of so many columns, to ``out``."""
-    n_codes, n_dense, end = codes.shape[1], dense.shape[1], np.uint64(width)
+def add_upper_coded(
+    codes: Array, dense: Array, columns: Array, width: int, weight: Array, out: Array, stride: int
+) -> None:
+    """Add the upper triangle of X' diag(weight) X, where X is a matrix of codes of so many columns, to ``out``.
+
+    That is flat, a row ``stride`` behind the last. Codes are taken four at a time, which halves the time of a loop over
+    pairs; one that is none adds zeros to the first column.
+    """
+    n_codes, n_dense, end, zero = codes.shape[1], dense.shape[1], np.uint64(width), np.uint64(0)
+    edge, step = np.zeros((n_dense, width)), np.uint64(stride)
     for row in range(len(weight)):
-        row_weight, own = weight[row], codes[row]
-        for i in range(n_codes):
-            code = np.uint64(own[i])
-            if code >= end:
-                continue
-            line = out[code]
-            for j in range(i, n_codes):
-                other = np.uint64(own[j])
-                if other < end:
-                    line[other] += row_weight
-            for j in range(n_dense):
-                column, value = np.uint64(columns[j]), row_weight * dense[row, j]
-                if column > code:
-                    line[column] += value
-                else:
-                    out[column, code] += value
+        row_weight, own = np.float64(weight[row]), codes[row]
+        for i in range(0, n_codes, 4):
+            n = n_codes - i
+            a = np.uint64(own[i])
+            b = np.uint64(own[i + 1]) if n > 1 else end
+            c = np.uint64(own[i + 2]) if n > 2 else end
+            d = np.uint64(own[i + 3]) if n > 3 else end
+            in_b, in_c, in_d = 1.0 if b < end else 0.0, 1.0 if c < end else 0.0, 1.0 if d < end else 0.0
+            of_a = row_weight if a < end else 0.0
+            of_b, of_c, of_d = row_weight * in_b, row_weight * in_c, row_weight * in_d
+            a, b, c, d = a if a < end else zero, b if b < end else zero, c if c < end else zero, d if d < end else zero
+            at_a, at_b, at_c, at_d = a * step, b * step, c * step, d * step
+            out[at_a + a] += of_a
+            if n > 1:
+                out[at_a + b] += of_a * in_b
+                out[at_b + b] += of_b
+            if n > 2:
+                out[at_a + c] += of_a * in_c
+                out[at_b + c] += of_b * in_c
+                out[at_c + c] += of_c
+            if n > 3:
+                out[at_a + d] += of_a * in_d
+                out[at_b + d] += of_b * in_d
+                out[at_c + d] += of_c * in_d
+                out[at_d + d] += of_d
+            for j in range(i + 4, n_codes):
+                code = np.uint64(own[j])
+                inside = 1.0 if code < end else 0.0
+                code = code if code < end else zero
+                out[at_a + code] += of_a * inside
+                out[at_b + code] += of_b * inside
+                out[at_c + code] += of_c * inside
+                out[at_d + code] += of_d * inside
         for i in range(n_dense):
-            scaled, line = row_weight * dense[row, i], out[np.uint64(columns[i])]
+            scaled, line = row_weight * dense[row, i], edge[i]
+            for j in range(n_codes):
+                code = np.uint64(own[j])
+                if code < end:
+                    line[code] += scaled
             for j in range(i, n_dense):
                 line[np.uint64(columns[j])] += scaled * dense[row, j]
+    for i in range(n_dense):
+        column = columns[i]
+        for j in range(width):
+            out[min(column, j) * stride + max(column, j)] += edge[i, j]
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -191,11 +191,14 @@ def add_upper(X: Any, weight: Array, out: Array) -> None:
     weight : array of shape (n_rows,)
         Of any sign.
     out : float64 array of shape (n_features, n_features)
+        Or the first of more columns and rows; the numbers of a row follow each other.
     """
     from daskml_kit.numerics import compiled
 
     if (own := codes_of(X)) is not None:
-        compiled.add_upper_coded(*own[1:5], weight, out)
+        stride = out.strides[0] // out.itemsize
+        flat = np.lib.stride_tricks.as_strided(out, ((len(out) - 1) * stride + len(out),), (out.itemsize,))
+        compiled.add_upper_coded(*own[1:5], weight, flat, stride)
         return
     if not X.has_canonical_format:
         X = X.copy()

@@ -54,12 +54,11 @@ def codes_of(values: Any) -> tuple[Array, Any]:
     (array([0, 1, 0]), ['b', 'a'])
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        own = np.asarray(values.cat.codes) + np.intp(1)  # missing values come first, whose code is -1
-        there = np.flatnonzero(np.bincount(own))
-        place = np.empty(own.max(initial=0) + 1, np.intp)
+        own, counts = counted_codes(values)
+        there = np.flatnonzero(counts)
+        place = np.empty(len(counts), np.intp)
         place[there] = np.arange(len(there))
-        codes, numbers = place[own], there - 1
-        return codes, pd.Series(pd.Categorical.from_codes(numbers, dtype=values.dtype), name=values.name)
+        return place[own], categories_at(values, there)
     rows = values.iloc if hasattr(values, "iloc") else values
     codes, _ = pd.factorize(values)
     missing = np.flatnonzero(codes < 0)
@@ -70,6 +69,26 @@ def codes_of(values: Any) -> tuple[Array, Any]:
     first = np.empty(int(codes.max(initial=-1)) + 1, np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
     return codes, rows[first]
+
+
+def counted_codes(values: pd.Series[Any]) -> tuple[Array, Array]:
+    """Return the codes of a categorical column plus one, which missing values have zero of, and the rows of each.
+
+    Examples
+    --------
+    >>> codes, counts = counted_codes(pd.Series(["b", None, "b"], dtype="category"))
+    >>> codes.tolist(), counts.tolist()
+    ([1, 0, 1], [1, 2])
+    """
+    codes = np.asarray(values.cat.codes)
+    wide = codes.astype(np.min_scalar_type(-len(values.cat.categories) - 2))  # of which none overflows
+    wide += 1
+    return wide, np.bincount(wide)
+
+
+def categories_at(values: pd.Series[Any], codes: Array) -> pd.Series[Any]:
+    """Return values of a categorical column by their codes plus one."""
+    return pd.Series(pd.Categorical.from_codes(codes - 1, dtype=values.dtype), name=values.name)
 
 
 def _kind(value: Any) -> str:
@@ -83,7 +102,8 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
     objects = (values for _, values in frame.items() if values.dtype == np.object_)
     if any(values.hasnans for values in objects):
         return None  # of None beside NaN scikit-learn looks at the whole column
-    codes, distinct = zip(*(codes_of(frame.iloc[:, position]) for position in range(frame.shape[1])), strict=True)
+    looked_up = [_looked_up(frame.iloc[:, position]) for position in range(frame.shape[1])]
+    codes, there, distinct = zip(*looked_up, strict=True)
     n_rows = max(map(len, distinct))
     columns = [values.iloc[np.resize(np.arange(len(values)), n_rows)].reset_index(drop=True) for values in distinct]
     # scikit-learn encodes each distinct value: unknown, missing, dropped and infrequent ones are its affair
@@ -97,10 +117,22 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
     places = np.full((frame.shape[1], n_rows), width, code_type(width))
     places[feature, value] = column
     indices = np.empty((len(frame), frame.shape[1]), places.dtype)
-    for position, own in enumerate(codes):
-        np.take(places[position], own, out=indices[:, position])
+    for position, (own, used) in enumerate(zip(codes, there, strict=True)):
+        table = np.full(used[-1] + 1, width, places.dtype)
+        table[used] = places[position, : len(used)]
+        np.take(table, own, out=indices[:, position], mode="clip")  # with checks it would go through a buffer
     spans, no_numbers = np.stack([edges[:-1], edges[1:]], axis=1), np.empty((len(frame), 0), known.dtype)
     return coded(type(known), indices, no_numbers, np.empty(0, np.intp), width, spans)
+
+
+def _looked_up(values: pd.Series[Any]) -> tuple[Array, Array, Any]:
+    """Return a code of each value, the codes that are there, ascending, and their values."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, counts = counted_codes(values)
+        there = np.flatnonzero(counts)
+        return codes, there, categories_at(values, there)
+    codes, distinct = codes_of(values)
+    return codes, np.arange(len(distinct)), distinct
 
 
 def _widths(encoder: OneHotEncoder) -> list[int]:

@@ -77,13 +77,37 @@ class _Spectrum:
 
 def _cholesky_solution(hess: Array, right: Array) -> Array | None:
     """Return the solution by Cholesky factors; None where ``hess``, scaled, is not positive definite to rounding."""
-    scale = _scale(hess)
-    with suppress(sl.LinAlgError):
-        factor = sl.cho_factor(hess / np.outer(scale, scale), lower=True)
-        if np.diag(factor[0]).min() > 1e-7:
-            solution = sl.cho_solve(factor, right.reshape(len(scale), -1) / scale[:, None])
-            return np.asarray(solution / scale[:, None]).reshape(right.shape)
-    return None
+    found = Factored.of(hess)
+    return None if found is None else found @ right
+
+
+class Factored:
+    """Inverse of a symmetric positive matrix as its Cholesky factor, equilibrated, to be multiplied by vectors.
+
+    Examples
+    --------
+    >>> Factored.of(np.diag([2.0, 4.0])) @ np.array([2.0, 2.0])
+    array([1. , 0.5])
+    >>> Factored.of(np.ones((2, 2))) is None
+    True
+    """
+
+    def __init__(self, scale: Array, factor: tuple[Array, bool]) -> None:
+        self.scale, self.factor = scale, factor
+
+    @classmethod
+    def of(cls, hess: Array) -> Factored | None:
+        """Return the inverse; None where ``hess``, scaled, is not positive definite to rounding."""
+        scale = _scale(hess)
+        with suppress(sl.LinAlgError):
+            factor = sl.cho_factor(hess / np.outer(scale, scale), lower=True)
+            if np.diag(factor[0]).min() > 1e-7:
+                return cls(scale, factor)
+        return None
+
+    def __matmul__(self, right: Array) -> Array:
+        solution = sl.cho_solve(self.factor, right.reshape(len(self.scale), -1) / self.scale[:, None])
+        return np.asarray(solution / self.scale[:, None]).reshape(right.shape)
 
 
 def _scale(hess: Array) -> Array:

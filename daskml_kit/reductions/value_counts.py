@@ -10,7 +10,7 @@ import pandas as pd
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.encoding import codes_of
+from daskml_kit.numerics.encoding import categories_at, codes_of, counted_codes
 from daskml_kit.reductions.class_losses import union
 from daskml_kit.reductions.frames import is_sparse
 from daskml_kit.reductions.reduction import SingleReduction
@@ -58,16 +58,18 @@ def _counted(values: Any) -> Tally:
             distinct: Any = (there.astype(numbers.dtype) + low).astype(values.dtype)
             distinct = pd.Series(distinct, name=values.name) if hasattr(values, "iloc") else distinct
             return Tally(distinct, counts[there].astype(np.int64))
-    return _tally(values, np.ones(len(values), np.int64))
-
-
-def _tally(values: Any, weight: Array) -> Tally:
-    """Sum the weights of equal values."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        _, counts = counted_codes(values)
+        there = np.flatnonzero(counts)
+        return Tally(_plain(categories_at(values, there)), counts[there])
     codes, distinct = codes_of(values)
-    if isinstance(distinct.dtype, pd.CategoricalDtype):  # blocks may know different categories
-        plain = np.asarray(distinct)
-        distinct = pd.Series(plain, name=distinct.name, dtype=plain.dtype)
-    return Tally(distinct, np.bincount(codes, weight, minlength=len(distinct)).astype(np.int64))
+    return Tally(distinct, np.bincount(codes, minlength=len(distinct)))
+
+
+def _plain(distinct: Any) -> Any:
+    """Return values of no categorical type: blocks may know different categories."""
+    plain = np.asarray(distinct)
+    return pd.Series(plain, name=distinct.name, dtype=plain.dtype)
 
 
 def _column(table: Any, position: int) -> Any:
@@ -79,8 +81,11 @@ def _column(table: Any, position: int) -> Any:
 
 
 def _joined(a: Tally, b: Tally) -> Tally:
+    """Sum the rows of equal values."""
     join: Any = pd.concat if hasattr(a.values, "iloc") else np.concatenate
-    return _tally(join([a.values, b.values]), np.concatenate([a.counts, b.counts]))
+    codes, distinct = codes_of(join([a.values, b.values]))
+    counts = np.bincount(codes, np.concatenate([a.counts, b.counts]), minlength=len(distinct))
+    return Tally(distinct, counts.astype(np.int64))
 
 
 class Contents(NamedTuple):

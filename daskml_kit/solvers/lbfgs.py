@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from daskml_kit.numerics.arrow import ArrowInverse
+from daskml_kit.numerics.linalg import Factored
 from daskml_kit.reductions.loss import Eval
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.solvers.newton import DECREMENT
@@ -16,6 +17,7 @@ from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 C1, C2 = 1e-4, 0.9
+Inverse: TypeAlias = Array | ArrowInverse | Factored
 
 
 def lbfgs(
@@ -24,7 +26,7 @@ def lbfgs(
     *,
     tol: float,
     max_iter: int,
-    inverse: Array | ArrowInverse | None = None,
+    inverse: Inverse | None = None,
     memory: int = 10,
 ) -> Solver:
     """Minimize a smooth objective from ``w``, one gradient a pass.
@@ -52,7 +54,7 @@ def lbfgs(
             return Result(w, n_iter, True, here)
         if n_iter == max_iter:
             break
-        step = -_metric(here.grad, pairs, inverse)
+        step = -inverse_times(here.grad, pairs, inverse)
         if here.grad @ step >= 0:
             pairs.clear()
             step = -_times(inverse, here.grad)
@@ -68,16 +70,19 @@ def lbfgs(
     return Result(w, max_iter, False, here)
 
 
-def _times(inverse: Array | ArrowInverse | None, vector: Array) -> Array:
+def _times(inverse: Inverse | None, vector: Array) -> Array:
     if inverse is None:
         return vector.copy()
-    if isinstance(inverse, ArrowInverse) or inverse.ndim == 2:
-        return np.asarray(inverse @ vector)
-    return inverse * vector
+    return inverse * vector if isinstance(inverse, np.ndarray) and inverse.ndim == 1 else np.asarray(inverse @ vector)
 
 
-def _metric(grad: Array, pairs: deque[tuple[Array, Array]], inverse: Array | ArrowInverse | None) -> Array:
-    """Return the inverse metric times ``grad`` by the two-loop recursion."""
+def inverse_times(
+    grad: Array, pairs: deque[tuple[Array, Array]], inverse: Inverse | None, *, rescaled: bool = True
+) -> Array:
+    """Return the inverse metric times ``grad`` by the two-loop recursion.
+
+    ``rescaled``, the metric before all updates is scaled to the last pair, as one that tells shapes only has to be.
+    """
     q = grad.copy()
     coefficients = []
     for s, y in reversed(pairs):
@@ -85,7 +90,7 @@ def _metric(grad: Array, pairs: deque[tuple[Array, Array]], inverse: Array | Arr
         q -= a * y
         coefficients.append(a)
     q = _times(inverse, q)
-    if pairs:
+    if pairs and rescaled:
         s, y = pairs[-1]
         q *= (s @ y) / (y @ _times(inverse, y))
     for (s, y), a in zip(pairs, reversed(coefficients), strict=True):

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from daskml_kit.numerics.penalties import least_slope
 from daskml_kit.reductions.loss import Eval
 from daskml_kit.solvers.fista import fista
+from daskml_kit.solvers.kept_newton import kept_newton
 from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, quasi_newton
 from daskml_kit.solvers.objective import last_by_logarithm, restricted, ridge
@@ -86,6 +87,7 @@ def run(function, solver):
 SMOOTH = {
     "newton": lambda p: newton(ask, np.zeros(p), tol=1e-9, max_iter=200),
     "quasi-newton": lambda p: quasi_newton(ask, np.zeros(p), np.eye(p), tol=1e-9, max_iter=500),
+    "kept-newton": lambda p: kept_newton(ask, np.zeros(p), tol=1e-9, max_iter=200),
     "lbfgs": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000),
     "lbfgs, scaled": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000, inverse=1 / np.linspace(1, 2, p)),
     "lbfgs, in a metric": lambda p: lbfgs(ask, np.zeros(p), tol=1e-9, max_iter=2000, inverse=np.diag(np.ones(p))),
@@ -107,6 +109,28 @@ def test_newton_needs_one_step_on_a_quadratic():
     result, engine = run(quadratic(), SMOOTH["newton"](6))
     assert result.n_iter <= 2
     assert engine.passes <= 3
+
+
+def test_a_kept_hessian_serves_for_several_steps():
+    orders = []
+
+    def counted(w, order):
+        orders.append(order)
+        return logistic(w, order)
+
+    result, _ = run(counted, kept_newton(ask, np.zeros(2), tol=1e-9, max_iter=50))
+    assert result.converged
+    assert orders[0] == 2
+    assert orders.count(2) < len(orders) / 2
+
+
+def test_newton_goes_on_where_a_kept_hessian_is_singular():
+    def flat(w, order):
+        return Eval(0.5 * w[0] ** 2 - w[0], np.array([w[0] - 1, 0.0]), np.diag([1.0, 0.0]) if order > 1 else None)
+
+    result, _ = run(flat, kept_newton(ask, np.array([0.0, 2.0]), tol=1e-9, max_iter=50))
+    assert result.converged
+    assert_allclose(result.w, [1, 2])
 
 
 L1 = {
