@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,9 +13,13 @@ from sklearn.cluster import kmeans_plusplus
 from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.data.block import Block
+from daskml_kit.data.collections import memory_blocks
 from daskml_kit.engines.engine import LocalEngine
+from daskml_kit.engines.runtime import local_threads
 from daskml_kit.exceptions import DataError
+from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type
+from daskml_kit.reductions.nearest import Nearest, labels_of
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import run
@@ -23,6 +29,7 @@ from daskml_kit.typing import Array, Matrix
 class CentersModel(DaskEstimator):
     """Mixin, before a scikit-learn class, of estimators that fit ``cluster_centers_`` by reductions."""
 
+    cluster_centers_: Array
     _score_is = "sum"
     starts_from_whole = False
 
@@ -48,8 +55,18 @@ class CentersModel(DaskEstimator):
         with restored(self):
             self._fit_blocks(X, None, sample_weight)
             if getattr(self, "compute_labels", True):
-                self.labels_ = self.predict(X)
+                self.labels_ = self._labels(X)
         return self
+
+    def _labels(self, X: Any) -> Any:
+        centers = np.asarray(self.cluster_centers_, np.float64)
+        if type(X) is not np.ndarray or X.dtype.kind != "f" or X.size * len(centers) < MANY_PRODUCTS:
+            return self.predict(X)
+        shift = centers.mean(axis=0)
+        nearest = Nearest(centers - shift, shift)
+        with ThreadPoolExecutor(local_threads()) as pool:
+            found = list(pool.map(partial(labels_of, nearest), memory_blocks(X, None, None)))
+        return np.concatenate(found).astype(np.int32)
 
     def _prepare(self, twin: Any) -> None:
         if hasattr(self, "cluster_centers_"):

@@ -148,6 +148,9 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         leaf.node.left, leaf.node.right = found[0].node, found[1].node
         return found
 
+    def _labels(self, X: Any) -> Any:
+        return self.predict(X)  # down the tree, where the nearest center may be another's
+
     def _prepare(self, twin: Any) -> None:
         if hasattr(self, "cluster_centers_"):
             twin.set_params(n_clusters=1).fit(self.cluster_centers_).set_params(n_clusters=self.n_clusters)

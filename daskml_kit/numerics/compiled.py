@@ -426,21 +426,23 @@ def adagrad_rows(
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
 def choose_nearest(
-    turned: Array, centers: Array, halves: Array, first: int, stop: int, least: Array, best: Array
+    turned: Array, centers: Array, halves: Array, first: int, stop: int, least: Array, best: Array, second: Array
 ) -> None:
     """Write the positions, in ``first .. stop - 1``, of the centers nearest to the columns of ``turned`` into ``best``.
 
-    Two centers at a time, four features at a time: so a number is read once for eight products. All loops over rows
-    have `NEAR_LANES` turns, which the compiler can rely on, and no branch.
+    ``least`` and ``second`` are half of the squared distances from these and from the second nearest, less half of the
+    squared length of the column. Two centers at a time, four features at a time: so a number is read once for eight
+    products. All loops over rows have `NEAR_LANES` turns, which the compiler can rely on, and no branch.
     """
     n_features = centers.shape[1]
     fours = n_features - n_features % 4
     a, b = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
     for i in range(NEAR_LANES):
-        least[i], best[i] = np.inf, first
+        least[i], best[i], second[i] = np.inf, first, np.inf
     for k in range(first, stop, 2):
         other = min(k + 1, stop - 1)
-        c, e, half_c, half_e = centers[k], centers[other], halves[k], halves[other]
+        c, e, half_c = centers[k], centers[other], halves[k]
+        half_e = halves[other] if other > k else centers.dtype.type(np.inf)
         for i in range(NEAR_LANES):
             a[i] = half_c
         for i in range(NEAR_LANES):
@@ -461,7 +463,9 @@ def choose_nearest(
         for i in range(NEAR_LANES):
             nearer = a[i] < least[i]
             low, at = (a[i], at_c) if nearer else (least[i], best[i])
+            next_low = min(second[i], least[i] if nearer else a[i])
             nearer = b[i] < low
+            second[i] = min(next_low, low if nearer else b[i])
             least[i], best[i] = (b[i], at_e) if nearer else (low, at)
 
 
@@ -496,7 +500,7 @@ def add_to_nearest(
     n_rows, n_features = rows.shape
     own, turned = np.empty((NEAR_LANES, n_features), centers.dtype), np.zeros((n_features, NEAR_LANES), centers.dtype)
     least, best = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
-    halves = np.empty(len(centers), centers.dtype)
+    halves, second = np.empty(len(centers), centers.dtype), np.empty(NEAR_LANES, centers.dtype)
     for k in range(len(centers)):
         halves[k] = (centers[k] * centers[k]).sum() / 2
     for start in range(0, n_rows, NEAR_LANES):
@@ -508,7 +512,7 @@ def add_to_nearest(
             for j in range(n_features):
                 turned[j, i] = own[i, j]
         for which in range(len(bounds) - 1):
-            choose_nearest(turned, centers, halves, bounds[which], bounds[which + 1], least, best)
+            choose_nearest(turned, centers, halves, bounds[which], bounds[which + 1], least, best, second)
             total = 0.0
             for i in range(n):
                 nearest, row_weight, row = np.uint64(best[i]), weight[start + i], own[i]
@@ -528,6 +532,7 @@ def write_nearest(rows: Array, shift: Array, centers: Array, labels: Array) -> N
     n_rows, n_features = rows.shape
     turned, halves = np.zeros((n_features, NEAR_LANES), centers.dtype), np.empty(len(centers), centers.dtype)
     least, best = np.empty(NEAR_LANES, centers.dtype), np.empty(NEAR_LANES, centers.dtype)
+    second = np.empty(NEAR_LANES, centers.dtype)
     for k in range(len(centers)):
         halves[k] = (centers[k] * centers[k]).sum() / 2
     for start in range(0, n_rows, NEAR_LANES):
@@ -535,7 +540,7 @@ def write_nearest(rows: Array, shift: Array, centers: Array, labels: Array) -> N
         for i in range(n):
             for j in range(n_features):
                 turned[j, i] = rows[start + i, j] - shift[j]
-        choose_nearest(turned, centers, halves, 0, len(centers), least, best)
+        choose_nearest(turned, centers, halves, 0, len(centers), least, best, second)
         for i in range(n):
             labels[start + i] = np.int64(best[i])
 

@@ -50,13 +50,23 @@ class Moments(SingleReduction):
         zeros = np.zeros(block.X.shape[1])
         total = Spread(0, zeros, zeros, zeros, zeros)
         for rows in tiles(block.n_rows, tile_rows(block.X, block.X.shape[1])):
-            tile = block.X[rows].astype(np.float64)
+            tile = np.require(block.X[rows], np.float64, ["C"])
             weight = np.ones(len(tile)) if block.weight is None else block.weight[rows].astype(np.float64)
             total = self.combine(total, _tile_spread(tile, weight))
         return total
 
 
 def _tile_spread(tile: Array, weight: Array) -> Spread:
+    sums, total = weight @ tile, float(weight.sum())
+    if total > 0 and not np.isnan(sums).any():  # nothing is missing: fewer steps
+        mean = sums / total
+        off = tile - mean
+        weights, count = np.full(tile.shape[1], total), np.full(tile.shape[1], float(len(tile)))
+        return Spread(len(tile), count, weights, mean, weight @ np.multiply(off, off, out=off))
+    return _spread_of_present(tile.copy(), weight)
+
+
+def _spread_of_present(tile: Array, weight: Array) -> Spread:
     missing = np.isnan(tile)
     if missing.any():
         present = (~missing).astype(np.float64)

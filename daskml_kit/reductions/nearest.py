@@ -13,6 +13,7 @@ from sklearn.utils.extmath import row_norms
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
+from daskml_kit.reductions.bounds import bounded_sums
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
@@ -23,7 +24,10 @@ NEAR_ROWS = 16_384
 
 
 class Clusters(NamedTuple):
-    """Weighted sums of the rows of each cluster, about the shift, their weights, and the sum of squared distances."""
+    """Weighted sums of the rows of each cluster, about the shift, their weights, and the sum of squared distances.
+
+    The last is NaN where it was not asked for, and not found by the way.
+    """
 
     sums: Array
     weights: Array
@@ -46,6 +50,10 @@ class Nearest:
         Of the blocks' folds, where only some rows count.
     ids : tuple of int, optional
         The ids that these have there; by default all rows count.
+    fit : str, optional
+        A name of the passes over the same rows, between which bounds of the rows are kept (`bounded_sums`).
+    measured : bool, default True
+        Whether the sum of squared distances is asked for; where the passes have a name, by the last of them.
     others : tuple of Nearest
         Those that are answered in the same pass.
     """
@@ -54,6 +62,8 @@ class Nearest:
     shift: Array
     column: int = 0
     ids: tuple[int, ...] | None = None
+    fit: str | None = None
+    measured: bool = True
     others: tuple[Nearest, ...] = ()
 
     answer_type: ClassVar[type[Clusters]] = Clusters
@@ -143,7 +153,13 @@ def _plain_clusters(nearest: Nearest, block: Block) -> Clusters:
 
 
 def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
-    """Do the same for all sets of centers at once, about the shift of the first."""
+    passing = [each for each in members if each.fit is None]
+    found = iter(_at_once(passing, block, rows) if passing else ())
+    return [next(found) if each.fit is None else _bounded(each, block, rows) for each in members]
+
+
+def _at_once(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
+    """Assign rows to all sets of centers at once, about the shift of the first."""
     from daskml_kit.numerics import compiled  # Numba takes a second to import: only where much is to do
 
     dtype = float_type(block.X)
@@ -163,6 +179,14 @@ def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> 
         compiled.add_to_nearest(own, shift.astype(dtype), weight, centers, bounds, sums, weights, inertia)
     cuts = list(zip(bounds, bounds[1:], apart, inertia.tolist(), strict=False))
     return [Clusters(sums[i:j] - np.outer(weights[i:j], own), weights[i:j], total) for i, j, own, total in cuts]
+
+
+def _bounded(nearest: Nearest, block: Block, rows: slice | Array) -> Clusters:
+    """Assign rows to one set of centers, where most rows are known to have the label of the pass before."""
+    dtype = float_type(block.X)
+    shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
+    totals, inertia = bounded_sums(nearest.fit or "", block, rows, shift, centers, measured=nearest.measured)
+    return Clusters(totals[:, :-1], totals[:, -1], inertia)
 
 
 class Sizes(NamedTuple):
@@ -211,7 +235,7 @@ class InBranch(Delegate):
 
     def view(self, block: Block) -> Block:
         for nearest, side in self.path:
-            block = rows_of(block, np.flatnonzero(_labels(nearest, block) == side))
+            block = rows_of(block, np.flatnonzero(labels_of(nearest, block) == side))
         return block
 
 
@@ -300,7 +324,7 @@ class DistanceSample(SingleReduction):
         return DrawnRows(rows[chosen], keys[chosen])
 
 
-def _labels(nearest: Nearest, block: Block) -> Array:
+def labels_of(nearest: Nearest, block: Block) -> Array:
     """Return the position of the nearest center of each row."""
     if not sp.issparse(block.X) and block.X.size * len(nearest.centers) >= MANY_PRODUCTS:
         from daskml_kit.numerics import compiled  # see above

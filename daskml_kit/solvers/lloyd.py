@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskml_kit.reductions.bounds import forget
 from daskml_kit.reductions.nearest import Clusters, Farthest, Nearest
 from daskml_kit.typing import Array
 
@@ -34,20 +36,27 @@ def lloyd(centers: Array, shift: Array, *, tol: float, max_iter: int) -> Generat
         Sum of squared moves at which it has converged.
     max_iter : int
     """
-    at = centers - shift
+    at, fit = centers - shift, uuid.uuid4().hex
+    try:
+        return (yield from _iterations(at, shift, fit, tol, max_iter))
+    finally:
+        forget(fit)  # where the last pass was not reached
+
+
+def _iterations(at: Array, shift: Array, fit: str, tol: float, max_iter: int) -> Generator[Any, Any, Clustering]:
     for n_iter in range(1, max_iter + 1):
-        found: Clusters = yield Nearest(at, shift)
+        found: Clusters = yield Nearest(at, shift, fit=fit, measured=False)
         sums, weights = found.sums, found.weights
         empty = np.flatnonzero(weights == 0)
         if len(empty):
             sums, weights = yield from _relocated(Nearest(at, shift), found, empty)
         moved = np.where(weights[:, None] > 0, sums / np.maximum(weights, 1e-300)[:, None], at)
         change, at = float(((moved - at) ** 2).sum()), moved
-        if change == 0:
+        if change == 0 and np.isfinite(found.inertia):
             return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
         if change <= tol:
             break
-    found = yield Nearest(at, shift)
+    found = yield Nearest(at, shift, fit=fit)
     return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
 
 

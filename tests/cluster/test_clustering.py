@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from daskml_kit.cluster import bisecting_k_means as bisecting
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.reductions import nearest
+from daskml_kit.reductions import bounds, nearest
 from daskml_kit.reductions.nearest import Nearest
 
 rng = np.random.default_rng(0)
@@ -156,6 +158,46 @@ def test_sets_of_centers_are_served_by_one_reading(monkeypatch, weight, fold):
         assert_allclose(found.weights, expected.weights)
         assert_allclose(found.sums, expected.sums, rtol=1e-9, atol=1e-6)
         assert found.inertia == pytest.approx(expected.inertia, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weight", [None, rng.random(1200)], ids=["alike", "weighted"])
+def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
+    draw, rows = np.random.default_rng(3), np.asfortranarray(X + 10, dtype)
+    monkeypatch.setattr(nearest, "MANY_PRODUCTS", 0)
+    monkeypatch.setattr(bounds, "TILE", 100)
+    asked, found, assigned = [], [], bounds.assigned
+
+    def forgetful(share, before, block, *others):
+        before = before if share > draw.random() else None  # what a lost worker kept is lost
+        asked.append(block.n_rows if before is None else 0)
+        return assigned(before, block, *others)
+
+    options = {"n_clusters": 6, "init": rows[:6], "tol": 0.0, "max_iter": 30, "n_init": 1}
+    for share in (1.0, 0.5, 0.0):
+        monkeypatch.setattr(bounds, "assigned", partial(forgetful, share))
+        found.append(KMeans(**options).fit(blocks(rows, 350), sample_weight=weight))
+        assert sum(asked) == len(rows) or share < 1
+        assert not bounds._kept
+    for model in found[1:]:
+        assert model.cluster_centers_.tobytes() == found[0].cluster_centers_.tobytes()
+        assert (model.inertia_, model.n_iter_) == (found[0].inertia_, found[0].n_iter_)
+    expected = sklearn.cluster.KMeans(**options).fit(rows, sample_weight=weight)
+    assert_allclose(found[0].cluster_centers_, expected.cluster_centers_, rtol=1e-9 if dtype == np.float64 else 1e-4)
+    assert np.array_equal(np.asarray(found[0].labels_), expected.labels_)
+
+
+def test_bounds_are_kept_as_long_as_there_is_room(monkeypatch):
+    block = Block(X)
+    some, _ = bounds.assigned(None, block, slice(0, 1200), np.zeros(3), X[:3].copy())
+    monkeypatch.setattr(bounds, "KEPT_BYTES", int(1.5 * some.n_bytes))
+    bounds.keep("old", 0, some)
+    bounds.keep("new", 0, some)
+    assert bounds.take("new", 0) is None
+    monkeypatch.setattr(bounds, "IDLE_SECONDS", -1.0)
+    bounds.keep("new", 0, some)
+    assert bounds.take("old", 0) is None
+    assert bounds.take("new", 0) is some
 
 
 def test_spectral_clusters_are_no_balls():

@@ -1,0 +1,205 @@
+"""Assignment of a block's rows to centers that drift, with bounds kept between passes that tell who need not be asked.
+
+A row keeps its label as long as the centers have drifted by less than the distances from its nearest and second
+nearest center differ (Hamerly 2010): nothing is computed of it until then. What is kept of a row is a label and such a
+bound, rounded down, and of a block the sums of its clusters, which are exact (`split_row`). So what a pass gives does
+not depend on what was kept: where it was lost with a worker, or had no room, all rows are asked, to the same bits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from daskml_kit.data.block import Block
+from daskml_kit.numerics.targets import tiles
+from daskml_kit.typing import Array
+
+KEPT_BYTES = 2**28
+"""Bytes that a process keeps for all fits; what comes then is not kept."""
+IDLE_SECONDS = 600.0
+"""What was not asked for so long is of a fit that failed elsewhere, and makes room."""
+TILE = 16_384
+"""Rows that are copied at a time where the compiled loops cannot read them as they are."""
+
+
+@dataclass
+class BoundedRows:
+    """Labels of some rows of a block, how long they are certain, and the sums of the clusters, in two exact parts."""
+
+    centers: Array
+    labels: Array
+    deadlines: Array
+    drifts: Array
+    sums: Array
+    grids: Array
+    reach: float
+    used: float = field(default_factory=time.monotonic)
+
+    @property
+    def n_bytes(self) -> int:
+        arrays = (self.centers, self.labels, self.deadlines, self.drifts, self.sums, self.grids)
+        return sum(array.nbytes for array in arrays)
+
+
+_kept: dict[tuple[str, Hashable], BoundedRows] = {}
+_lock = threading.Lock()
+
+
+def take(fit: str, part: Hashable) -> BoundedRows | None:
+    """Return what is kept for a part of a block, and keep it no more: nobody else changes it meanwhile."""
+    with _lock:
+        return _kept.pop((fit, part), None)
+
+
+def keep(fit: str, part: Hashable, assignment: BoundedRows) -> None:
+    """Keep what a part of a block was assigned to, if there is room."""
+    assignment.used = time.monotonic()
+    with _lock:
+        held = sum(each.n_bytes for each in _kept.values())
+        if held + assignment.n_bytes > KEPT_BYTES:
+            for key in [key for key, each in _kept.items() if assignment.used - each.used > IDLE_SECONDS]:
+                held -= _kept.pop(key).n_bytes
+        if held + assignment.n_bytes <= KEPT_BYTES:
+            _kept[fit, part] = assignment
+
+
+def forget(fit: str) -> None:
+    """Forget what this process keeps for a fit."""
+    with _lock:
+        for key in [key for key in _kept if key[0] == fit]:
+            del _kept[key]
+
+
+def bounded_sums(
+    fit: str, block: Block, rows: slice | Array, shift: Array, centers: Array, *, measured: bool
+) -> tuple[Array, float]:
+    """Return the sums of rows and of weights of each cluster, and the inertia, NaN unless it is to be ``measured``.
+
+    Parameters
+    ----------
+    fit : str
+        A name of the passes over these rows, of which the one that is measured is the last: nothing is kept after it.
+    block : Block
+        Dense.
+    rows : slice or int array
+        The same in all passes; no two sets of rows of a block have the same first one.
+    shift, centers : arrays of shape (n_features,) and (n_clusters, n_features)
+        Of the type of the block's numbers; centers less the shift.
+    """
+    part = block.index, int(rows.start if isinstance(rows, slice) else rows[0])
+    now, weight = assigned(take(fit, part), block, rows, shift, centers)
+    totals: Array = now.sums[0] + now.sums[1]
+    if measured:
+        return totals, _inertia(now, block, rows, shift, weight)
+    keep(fit, part, now)
+    return totals, np.nan
+
+
+def assigned(
+    before: BoundedRows | None, block: Block, rows: slice | Array, shift: Array, centers: Array
+) -> tuple[BoundedRows, Array]:
+    """Assign rows where the assignment of an earlier pass leaves it open; return that, and weights: of each, or one."""
+    from daskml_kit.numerics import nearest_bounds  # Numba takes a second to import: only where much is to do
+
+    weight = np.ones(1) if block.weight is None else np.ascontiguousarray(block.weight[rows], np.float64)
+    now = _started(block, rows, shift, weight, centers) if before is None else before
+    if before is not None:
+        now.drifts += _drift(now.centers, centers)
+        now.centers = centers
+    noise = _noise(now.reach, centers)
+    limits = np.nextafter((now.drifts + 2 * np.sqrt(noise)).astype(np.float32), np.float32(np.inf))
+    doubtful = np.empty(len(now.labels) + 1, np.int64)
+    places = doubtful[: nearest_bounds.suspects(now.labels, now.deadlines, limits, doubtful)]
+    for own, positions, some in _readable(block.X, rows, places, centers.dtype):
+        nearest_bounds.assign_rows(
+            own,
+            positions,
+            some,
+            shift,
+            weight,
+            centers,
+            noise,
+            now.grids,
+            now.drifts,
+            now.labels,
+            now.deadlines,
+            now.sums,
+        )
+    return now, weight
+
+
+def _inertia(now: BoundedRows, block: Block, rows: slice | Array, shift: Array, weight: Array) -> float:
+    """Return the weighted sum of squared distances of the rows from their centers."""
+    from daskml_kit.numerics import nearest_bounds
+
+    total = 0.0
+    for own, positions, some in _readable(block.X, rows, np.arange(len(now.labels)), now.centers.dtype):
+        total += nearest_bounds.squared_distances(own, positions, some, shift, weight, now.centers, now.labels)
+    return total
+
+
+def _started(block: Block, rows: slice | Array, shift: Array, weight: Array, centers: Array) -> BoundedRows:
+    """Return the assignment of rows none of which has a label."""
+    from daskml_kit.numerics import nearest_bounds
+
+    n, (k, d) = rows.stop - rows.start if isinstance(rows, slice) else len(rows), centers.shape
+    sizes = np.zeros(d, centers.dtype)
+    for own, positions, _ in _readable(block.X, rows, np.arange(n), centers.dtype):
+        nearest_bounds.widest(own, positions, shift, sizes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        reach = float(np.sqrt((sizes.astype(np.float64) ** 2).sum()))
+        grids = _grids(np.append(sizes.astype(np.float64) * weight.max(initial=0), weight.max(initial=0)), n)
+    labels, deadlines = np.full(n, -1, np.int32), np.zeros(n, np.float32)
+    return BoundedRows(centers, labels, deadlines, np.zeros(k), np.zeros((2, k, d + 1)), grids, reach)
+
+
+def _grids(sizes: Array, n_rows: int) -> Array:
+    """Return what rounds numbers of these sizes, as they are added and subtracted, so that sums of them are exact.
+
+    Of ``n_rows`` multiples of a power of two each sum has at most 52 bits, and so of what is left. Beyond the ends of
+    the exponents numbers are rounded more, so that the power is not zero.
+    """
+    bits = int(np.ceil(np.log2(max(n_rows, 1)))) + 1
+    _, exponents = np.frexp(np.where(np.isfinite(sizes), sizes, 1))
+    coarse = np.clip(exponents + bits, -800, 1020) - 52
+    fine = coarse + bits - 52
+    grids: Array = 1.5 * np.exp2(52.0 + np.stack([coarse, fine]))
+    return grids
+
+
+def _drift(before: Array, centers: Array) -> Array:
+    """Return for each cluster how far its center has moved, and the other that has moved the most, at most."""
+    apart = centers.astype(np.float64) - before
+    moved = np.sqrt((apart**2).sum(axis=1))
+    most = moved.argmax()
+    others = np.full(len(moved), moved[most])
+    others[most] = np.delete(moved, most).max(initial=0)
+    drift: Array = (moved + others) * (1 + 1e-6)
+    return drift
+
+
+def _noise(reach: float, centers: Array) -> float:
+    """Return a bound of the rounding error of half of a squared distance, less half of the row's squared length."""
+    length = float(np.sqrt((centers.astype(np.float64) ** 2).sum(axis=1).max(initial=0)))
+    unit = float(np.finfo(centers.dtype).eps)
+    error: float = (centers.shape[1] + 8) * unit * (length * (length + reach) + reach**2 * unit)
+    return error
+
+
+def _readable(X: Array, rows: slice | Array, places: Array, dtype: np.dtype) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield rows of the type that the compiled loops take, positions in them, and the places in ``rows`` of these."""
+    if isinstance(rows, slice):
+        chosen = places + rows.start if rows.start else places
+    else:
+        chosen = rows[places]
+    if type(X) is np.ndarray and X.dtype == dtype and X.flags.c_contiguous and X.flags.writeable:
+        yield X, chosen, places
+        return
+    for tile in tiles(len(places), TILE):
+        own = np.require(X[chosen[tile]], dtype, ["C", "W"])  # one kind of array: loops are compiled for each
+        yield own, np.arange(len(own)), places[tile]
