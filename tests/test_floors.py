@@ -13,7 +13,7 @@ import daskml_kit
 ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
-        ["typing", "exceptions"],
+        ["typing", "exceptions", "progress_bar", "representation"],
         ["files"],
         ["data/coded"],
         ["data/block", "arguments"],
