@@ -88,7 +88,7 @@ LOOSER = {"pipeline-search": 50, "categories": 50}
 @pytest.mark.parametrize("work", [name for name in WORKS if name not in {"memory", *LIKE_ANOTHER}])
 def test_each_work_gives_rows(work: str) -> None:
     if work in NEED_PEER and find_spec(NEED_PEER[work]) is None:
-        pytest.skip(f"{NEED_PEER[work]} is not installed: pip install 'daskml_kit[bench]'")
+        pytest.skip(f"{NEED_PEER[work]} is not installed: pip install '.[bench]'")
     rows = WORKS[work](TOY)
     assert rows
     assert all(row.ours > 0 and row.peer > 0 for row in rows if row.unit == "s")

@@ -40,7 +40,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["__main__"],
     ],
     "engines": [["runtime"], ["block_cache"], ["engine"], ["cluster", "checkpoint"], ["open"], ["chain"]],
-    "workers": [["worker_pool", "hedging"], ["connection"], ["cluster_pool"]],
+    "workers": [["worker_pool", "hedging"], ["environment"], ["connection"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol"],
         ["layout"],

@@ -23,7 +23,8 @@ from daskml_kit.engines.block_cache import cache_of_task, close_on_worker, open_
 from daskml_kit.engines.engine import Profile, chunk_of, load
 from daskml_kit.engines.runtime import computing
 from daskml_kit.reductions.reduction import Node, Reduction, Tree, reduce_nodes
-from daskml_kit.workers.connection import gather, run_on_workers, settle, wait_for_workers
+from daskml_kit.workers.connection import gather, settle, wait_for_workers
+from daskml_kit.workers.environment import run_on_workers
 from daskml_kit.workers.hedging import Hedge, silent_workers
 
 MERGE_WIDTH = 8

@@ -191,12 +191,12 @@ class History:
         Raises
         ------
         ImportError
-            Without matplotlib: ``pip install "daskml_kit[plot]"``.
+            Without matplotlib: ``pip install matplotlib``.
         """
         try:
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError("History.plot needs matplotlib: pip install 'daskml_kit[plot]'") from error
+            raise ImportError("History.plot needs matplotlib: pip install matplotlib") from error
         panels = [self._plot_loss_in_time, self._plot_loss_of_pushes]
         panels += [self._plot_staleness] if any(self.staleness_counts) else []  # 0 alone is no staleness
         panels += [self._plot_idle] if self.idle else []
