@@ -15,6 +15,7 @@ from benchmarks import (
     beyond,
     blocks,
     features,
+    figure,
     large,
     linear,
     memory,
@@ -140,3 +141,8 @@ def test_rows_from_files_leave_the_workers_alive(
     assert out.count("0 workers lost") == 3
     assert "LogisticRegression without a cache" in out
     assert not list(tmp_path.iterdir())
+
+
+def test_the_figure_is_of_rows_of_the_tables() -> None:
+    rows = figure.chosen_rows()
+    assert all(row.theirs / row.ours == pytest.approx(float(row.ratio), rel=0.1) for row in rows.values())
