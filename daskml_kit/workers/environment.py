@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -23,17 +22,11 @@ COMPARED = {"python": 2, "scikit-learn": 2, "numpy": 1}
 """Numbers of the version that have to be the same, beside the whole version of this package: pickles go both ways."""
 MOST_NAMED = 3
 
-logger = logging.getLogger(__name__)
 _checked: WeakKeyDictionary[Client, set[str]] = WeakKeyDictionary()
 
 
 def run_on_workers(
-    client: Client,
-    function: Callable[..., Any],
-    *args: Any,
-    workers: Collection[str] = (),
-    on_error: str = "ignore",
-    **kwargs: Any,
+    client: Client, function: Callable[..., Any], *args: Any, workers: Collection[str] = ()
 ) -> dict[str, Any]:
     """Call a function on all workers, or some, outside of tasks; return what those that answer return, by worker.
 
@@ -44,7 +37,7 @@ def run_on_workers(
     results: dict[str, Any] = {}
     for group, seconds in ((called.intersection(silent), 0.0), (called.difference(silent), ANSWER_SECONDS)):
         if group:
-            running = client.run(function, *args, workers=list(group), on_error=on_error, asynchronous=True, **kwargs)
+            running = client.run(function, *args, workers=list(group), on_error="ignore", asynchronous=True)
             with suppress(TimeoutError, OSError):  # where the cluster is gone, there is nobody to call
                 results |= asyncio.run_coroutine_threadsafe(running, client.loop.asyncio_loop).result(seconds)
     return results
