@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from daskml_kit.arguments import check_flags, check_number, random_state_of, sklearn_state_of
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
-from daskml_kit.engines.engine import Profile, print_pass, watching
+from daskml_kit.engines.engine import Profile, showing_passes
 from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
@@ -454,12 +454,13 @@ def as_on_workers(twin: Any, meta: Any) -> Any:
 
 @contextmanager
 def fitting(estimator: Any) -> Iterator[None]:
-    """Leave the estimator as it was if the fit fails or is interrupted; print passes where it is verbose.
+    """Leave the estimator as it was if the fit fails or is interrupted; show passes where it is verbose.
 
     BLAS keeps to one thread: solvers factor matrices between passes, and BLAS threads there wait for a busy neighbor
     (0.4 s for 20 ms).
     """
-    with restored(estimator), computing(), watching(print_pass) if getattr(estimator, "verbose", 0) else nullcontext():
+    shown = getattr(estimator, "verbose", 0)
+    with restored(estimator), computing(), showing_passes(type(estimator).__name__) if shown else nullcontext():
         yield
 
 

@@ -16,7 +16,7 @@ class NoWorkersError(TimeoutError):
 
 
 class MissingModuleError(ImportError):
-    """The cluster lacks a module that the client has, and that a fit needs there."""
+    """The cluster lacks a module that the client has, and that a fit needs there, or has it in another version."""
 
 
 class LostSchedulerError(ConnectionError):

@@ -15,6 +15,7 @@ from benchmarks import (
     beyond,
     blocks,
     features,
+    figure,
     large,
     linear,
     memory,
@@ -88,7 +89,7 @@ LOOSER = {"pipeline-search": 50, "categories": 50}
 @pytest.mark.parametrize("work", [name for name in WORKS if name not in {"memory", *LIKE_ANOTHER}])
 def test_each_work_gives_rows(work: str) -> None:
     if work in NEED_PEER and find_spec(NEED_PEER[work]) is None:
-        pytest.skip(f"{NEED_PEER[work]} is not installed: pip install 'daskml_kit[bench]'")
+        pytest.skip(f"{NEED_PEER[work]} is not installed: pip install '.[bench]'")
     rows = WORKS[work](TOY)
     assert rows
     assert all(row.ours > 0 and row.peer > 0 for row in rows if row.unit == "s")
@@ -140,3 +141,8 @@ def test_rows_from_files_leave_the_workers_alive(
     assert out.count("0 workers lost") == 3
     assert "LogisticRegression without a cache" in out
     assert not list(tmp_path.iterdir())
+
+
+def test_the_figure_is_of_rows_of_the_tables() -> None:
+    rows = figure.chosen_rows()
+    assert all(row.theirs / row.ours == pytest.approx(float(row.ratio), rel=0.1) for row in rows.values())

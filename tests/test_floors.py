@@ -13,7 +13,7 @@ import daskml_kit
 ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
-        ["typing", "exceptions"],
+        ["typing", "exceptions", "progress_bar", "representation"],
         ["files"],
         ["data/coded"],
         ["data/block", "arguments"],
@@ -43,7 +43,7 @@ FLOORS: dict[str, list[list[str]]] = {
         *[["runtime"], ["block_cache", "relocation"], ["engine"], ["shard_task"], ["cluster", "checkpoint"]],
         *[["open"], ["chain"]],
     ],
-    "workers": [["worker_pool", "hedging"], ["connection"], ["cluster_pool"]],
+    "workers": [["worker_pool", "hedging"], ["environment"], ["connection"], ["cluster_pool"]],
     "parameter_server": [
         ["protocol"],
         ["layout"],

@@ -56,7 +56,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
     max_iter : int, default 300
         Iterations of a bisection.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     tol : float, default 1e-4
         Squared moves of the two centers, in all, at which a bisection has converged.
     copy_x : bool, default True

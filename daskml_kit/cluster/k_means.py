@@ -48,7 +48,7 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     tol : float, default 1e-4
         It has converged when squared moves of the centers sum to less than ``tol`` of the mean variance of features.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     random_state : int, RandomState or None, optional
     copy_x : bool, default True
         X is never written to, whatever this says.

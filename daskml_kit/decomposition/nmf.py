@@ -73,7 +73,7 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
     l1_ratio : float, default 0.0
         Share of the sum of values in the penalties, the rest is half the sum of squares.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     shuffle : bool, default False
         Whether coordinate descent goes through the components in an order drawn anew each time.
 

@@ -24,7 +24,8 @@ from daskml_kit.engines.engine import LocalEngine, Profile
 from daskml_kit.engines.relocation import Fetching, Scattered, count_nodes
 from daskml_kit.engines.shard_task import Pace, Part, Places, Recipes, add_paces, answer_shard, merge_shards
 from daskml_kit.reductions.reduction import Reduction, reduce_nodes
-from daskml_kit.workers.connection import gather, run_on_workers, settle, wait_for_workers
+from daskml_kit.workers.connection import gather, settle, wait_for_workers
+from daskml_kit.workers.environment import run_on_workers
 from daskml_kit.workers.hedging import Hedge, silent_workers
 
 logger = logging.getLogger(__name__)

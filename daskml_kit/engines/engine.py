@@ -18,7 +18,9 @@ from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.block_cache import make_cache
 from daskml_kit.engines.runtime import computing
 from daskml_kit.numerics.csr import remembering_columns
+from daskml_kit.progress_bar import advance, progress_bar
 from daskml_kit.reductions.reduction import Node, Reduction, Tree
+from daskml_kit.representation import as_html, as_line, short
 
 _watchers: ContextVar[tuple[Callable[[Profile], None], ...]] = ContextVar("watchers", default=())
 
@@ -52,13 +54,18 @@ def watching(watcher: Callable[[Profile], None]) -> Iterator[None]:
         _watchers.reset(token)
 
 
-def print_pass(profile: Profile) -> None:
-    """Print one line on the pass that has ended."""
-    elapsed = time.perf_counter() - profile.started
-    print(f"pass {profile.passes}: {elapsed:.3f} s, {profile.tasks} tasks so far, {profile.where}")
+@contextmanager
+def showing_passes(stage: str) -> Iterator[None]:
+    """Show a bar of the passes of this thread's fits inside."""
+    with progress_bar(stage, "pass") as bar, watching(lambda profile: _show(bar, profile)):
+        yield
 
 
-@dataclass
+def _show(bar: Any, profile: Profile) -> None:
+    advance(bar, profile.passes, tasks=profile.tasks, where=profile.where)
+
+
+@dataclass(repr=False)
 class Profile:
     """Work of an engine: passes, the seconds they took, and the seconds its threads computed.
 
@@ -98,6 +105,19 @@ class Profile:
     started: float = field(default_factory=time.perf_counter)
     solver: str = ""
     where: str = "in threads of this process"
+
+    def __repr__(self) -> str:
+        return as_line("Profile", self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html("Profile of a fit", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        seconds = self.seconds or time.perf_counter() - self.started
+        facts = {"passes": self.passes, "tasks": self.tasks, "seconds": short(seconds), "threads": self.n_threads}
+        facts |= {"overhead": f"{self.overhead():.0%}"} if self.seconds else {}
+        facts |= {"where": self.where}
+        return facts | ({"solver": self.solver} if self.solver else {})
 
     def add(self, computing: float, tasks: int) -> None:
         """Count one pass.

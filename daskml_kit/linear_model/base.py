@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from daskml_kit.base import DaskEstimator
 from daskml_kit.linear_model.solve import minimize, sample_rows
+from daskml_kit.progress_bar import print_beside
 from daskml_kit.reductions.summary import DataSummary, Summary, position_of
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Encode, Result
@@ -73,7 +74,7 @@ class LinearModel(DaskEstimator):
         """Note which solver the fit takes, and why, for its profile; print it where the model is verbose."""
         spec.shared["solver"] = choice
         if getattr(self, "verbose", 0):
-            print(f"solver {choice}")
+            print_beside(f"solver {choice}")
 
 
 class Classes(NamedTuple):

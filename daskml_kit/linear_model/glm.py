@@ -132,7 +132,7 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
     warm_start : bool, default False
         Start from the last fit's coefficients.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor
     warm_start : bool, default False
         Start from the last fit's coefficients.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
 
     Attributes
     ----------
@@ -242,7 +242,7 @@ class PoissonRegression(PoissonRegressor):
     warm_start : bool, default False
         Start from the last fit's coefficients.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     solver_kwargs : dict, optional
         Of dask-ml's solvers; not used, which a warning says.
 
@@ -327,7 +327,7 @@ class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegre
     warm_start : bool, default False
         Start from the last fit's coefficients.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
 
     Attributes
     ----------

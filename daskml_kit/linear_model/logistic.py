@@ -57,7 +57,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
         stand for "auto", "proximal_grad" for "fista".
     max_iter : int, default 100
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     warm_start : bool, default False
         Start from the last fit's coefficients.
     n_jobs : int, optional

@@ -40,7 +40,7 @@ class LinearSVC(LinearClassifier, sklearn.svm.LinearSVC):  # type: ignore[misc]
     class_weight : dict or "balanced", optional
         Factors of the weights of each class's rows.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     random_state : int, RandomState, Generator or None, optional
         Seed of the sample of rows that the first guess is made from.
     max_iter : int, default 1000

@@ -55,7 +55,7 @@ class BayesianGaussianMixture(MixtureModel, sklearn.mixture.BayesianGaussianMixt
     warm_start : bool, default False
         Whether a fit starts where the last one ended.
     verbose : int, default 0
-        Above 0, print a line for each pass.
+        Above 0, show a bar of the passes.
     verbose_interval : int, default 10
         Not used: each pass has its line.
 

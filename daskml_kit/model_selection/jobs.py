@@ -24,6 +24,7 @@ from daskml_kit.exceptions import (
 from daskml_kit.model_selection.job_record import JobRecord, read_record
 from daskml_kit.model_selection.job_task import DATA, job_state, run_fit
 from daskml_kit.model_selection.search.progress import FitProgress
+from daskml_kit.representation import as_html
 from daskml_kit.workers.cluster_pool import run_seceded
 from daskml_kit.workers.connection import require_connection
 
@@ -79,6 +80,15 @@ class Job:
             return f"<Job {self.name}: {self.status()}>"
         except LostSchedulerError:
             return f"<Job {self.name}: unreachable>"
+
+    def _repr_html_(self) -> str:
+        try:
+            facts: dict[str, Any] = {"status": self.status()}
+            with suppress(LookupError):
+                facts["progress"] = self.progress()
+        except LostSchedulerError:
+            facts = {"status": "unreachable"}
+        return as_html(f"Job {self.name}", facts)
 
     def status(self) -> str:
         """Return the status of the job.

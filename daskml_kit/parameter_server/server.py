@@ -22,6 +22,7 @@ from daskml_kit.parameter_server.protocol import Consistency, LossSums, ServerCo
 from daskml_kit.parameter_server.rpc import Address, LocalServers
 from daskml_kit.parameter_server.snapshots import read_snapshot, write_snapshot
 from daskml_kit.parameter_server.state_machine import StateMachine, check_state, merged, split
+from daskml_kit.representation import as_html, as_line
 from daskml_kit.typing import Array
 
 SERVER_BYTES = 4 * 2**20
@@ -158,6 +159,18 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self._start(layout, machines, cluster, hosts, replicas)
         self._remember(directory)
         return self
+
+    def __repr__(self) -> str:
+        return as_line("ParameterServer", self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html("Parameter server", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        shapes = ", ".join(f"{field.name} {field.shape}" for field in self.layout.fields)
+        where = "in this process" if self._local else f"on {self.layout.n_servers} workers"
+        numbers = f"{self.layout.size:,} of {np.dtype(self.layout.dtype)}, {where}"
+        return {"params": shapes, "numbers": numbers, "staleness": self.consistency.staleness}
 
     @property
     def address(self) -> Address | LocalServers:

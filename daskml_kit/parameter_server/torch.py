@@ -101,7 +101,7 @@ def torch_model(module: Any, loss: Any) -> tuple[LossAndGradient, dict[str, Arra
         Where training changes buffers, such as the running means of batch normalization, which would be another in
         each worker; some are found at once, some in the first step.
     ImportError
-        Without PyTorch: ``pip install "daskml_kit[torch]"``.
+        Without PyTorch: ``pip install torch``.
 
     See Also
     --------
@@ -187,7 +187,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError('torch_model needs PyTorch: pip install "daskml_kit[torch]"') from error
+        raise ImportError("torch_model needs PyTorch: pip install torch") from error
     return torch
 
 

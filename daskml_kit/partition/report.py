@@ -187,7 +187,7 @@ class PartitionReport:
             from matplotlib import pyplot
         except ImportError as error:
             raise ModuleNotFoundError(
-                "plot needs matplotlib, which is not installed: pip install 'daskml_kit[plot]'", name="matplotlib"
+                "plot needs matplotlib, which is not installed: pip install matplotlib", name="matplotlib"
             ) from error
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
         groups = self._plotted_rows()

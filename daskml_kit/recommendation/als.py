@@ -76,7 +76,7 @@ class ALS(RatingModel):
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     verbose : int, default 0
-        Above 0, a line for each half of an iteration.
+        Above 0, a bar of the passes, two an iteration.
 
     Attributes
     ----------

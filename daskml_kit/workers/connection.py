@@ -8,8 +8,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn, TypeAlias
 from weakref import WeakSet
 
@@ -30,7 +30,8 @@ from distributed import (
 )
 
 from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
-from daskml_kit.workers.hedging import Hedge, silent_workers
+from daskml_kit.workers.environment import require_environment
+from daskml_kit.workers.hedging import Hedge
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
 
@@ -46,8 +47,6 @@ LOSSES = {"lost dependencies", "already forgotten", "unknown"}
 """Reasons that Dask gives for a cancelled task where what it needs was lost."""
 CHECK_SECONDS = 0.5
 """Between two looks at the cluster while its results are waited for."""
-ANSWER_SECONDS = 10.0
-"""What is called on workers outside of tasks takes far less."""
 NOTICED_SECONDS = 2.0
 """Within these a client notices that its scheduler is gone."""
 
@@ -75,24 +74,6 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
             time.sleep(CHECK_SECONDS / 10)
         waiting.release()
     return threads
-
-
-def run_on_workers(
-    client: Client, function: Callable[..., Any], *args: Any, workers: Collection[str] = ()
-) -> list[Any]:
-    """Call a function on all workers, or some, outside of tasks; return what those return that answer.
-
-    Workers that are silent, or do not answer within `ANSWER_SECONDS`, carry it out when they are back.
-    """
-    silent = silent_workers(client)
-    called = set(workers or client.nthreads())
-    results: dict[str, Any] = {}
-    for group, seconds in ((called.intersection(silent), 0.0), (called.difference(silent), ANSWER_SECONDS)):
-        if group:
-            running = client.run(function, *args, workers=list(group), on_error="ignore", asynchronous=True)
-            with suppress(TimeoutError, OSError):  # where the cluster is gone, there is nobody to call
-                results = asyncio.run_coroutine_threadsafe(running, client.loop.asyncio_loop).result(seconds)
-    return list(results.values())
 
 
 def require_connection(client: Client) -> None:
@@ -243,9 +224,13 @@ class ClusterWatch:
             Where there have been no workers for as long as the setting says.
         LostSchedulerError
             Where there is no scheduler any more.
+        MissingModuleError
+            Where a worker lacks this package, or has another version.
         """
         require_connection(self.client)
         threads: Mapping[str, int] = self.client.nthreads()
+        if not in_task():  # there what submitted the task has looked
+            require_environment(self.client, threads)
         patience = dask.config.get(WAIT_SETTING, DEFAULT_WAIT)
         if threads:
             self._empty_since = None

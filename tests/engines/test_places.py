@@ -66,4 +66,4 @@ def test_every_fit_tells_where_it_was(held, monkeypatch, capsys):
     monkeypatch.setattr(opening, "LOCAL_BYTES", X.nbytes)
     assert "fetched 0.0064 MB" in Ridge().fit(*held).profile_.where
     MLPClassifier((3,), max_iter=1, verbose=True).fit(*held)
-    assert "in threads of this process, which fetched 0.0064 MB of X" in capsys.readouterr().out
+    assert "in threads of this process, which fetched 0.0064 MB of X" in capsys.readouterr().err

@@ -152,11 +152,13 @@ def test_stopping_short_warns(data):
         LogisticRegression(max_iter=1, tol=1e-10, solver="lbfgs").fit(data.X, data.labels)
 
 
-def test_verbose_prints_a_line_a_pass(data, capsys):
+def test_verbose_shows_a_bar_of_passes(data, capsys):
     model = LogisticRegression(verbose=1).fit(data.X, data.labels)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("pass")]
-    assert len(lines) == model.profile_.passes
-    assert lines[0].startswith("pass 1:")
+    shown = capsys.readouterr().err
+    assert f"LogisticRegression: {model.profile_.passes}pass" in shown
+    assert "where=in threads of this process" in shown
+    LogisticRegression().fit(data.X, data.labels)
+    assert capsys.readouterr().err == ""
 
 
 def test_overhead_is_a_share(data):

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from dask.tokenize import TokenizationError, tokenize
-from tqdm import tqdm
 
 from daskml_kit.engines.checkpoint import check_folder
 from daskml_kit.engines.engine import Profile, watching
@@ -20,6 +19,7 @@ from daskml_kit.exceptions import CheckpointError, DamagedFileError
 from daskml_kit.files import make_private, opener, sealed, unsealed
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome, Outcomes
 from daskml_kit.model_selection.search.search_plan import SearchPlan
+from daskml_kit.progress_bar import advance, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +92,8 @@ def notify(progress: FitProgress) -> None:
 
 def show_progress(bar: Any, progress: FitProgress) -> None:
     """Show finished fits on a progress bar, in a terminal or a notebook."""
-    shown: dict[str, Any] = {"passes": progress.passes} if progress.passes else {}
-    if progress.best is not None:
-        shown["best"] = f"{progress.best:.6g}"
-    bar.set_postfix(shown, refresh=False)
-    bar.update(progress.fits - bar.n)
+    best = None if progress.best is None else f"{progress.best:.6g}"
+    advance(bar, progress.fits, passes=progress.passes or None, best=best)
 
 
 class CheckpointLog(AbstractContextManager["CheckpointLog"]):
@@ -265,7 +262,7 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
             self._log = self._stack.enter_context(CheckpointLog(self.checkpoint, fingerprint()))
             self._take_in(self._log.outcomes)
         if self.verbose:
-            bar = tqdm(desc="fits", unit="fit", initial=self.current.fits, total=self.current.of)
+            bar = progress_bar("search", "fit", self.current.of, initial=self.current.fits)
             self._stack.enter_context(listening(partial(show_progress, self._stack.enter_context(bar))))
         self._stack.enter_context(watching(self._count_pass))
         notify(self.current)

@@ -38,7 +38,8 @@ from daskml_kit.model_selection.search.fold import (
 )
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.workers.cluster_pool import ClusterPool
-from daskml_kit.workers.connection import in_task, released_task_thread, run_on_workers, wait_for_workers
+from daskml_kit.workers.connection import in_task, released_task_thread, wait_for_workers
+from daskml_kit.workers.environment import run_on_workers
 from daskml_kit.workers.worker_pool import LocalPool, WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ class ClusterFitPool(FitPool):
         except (StopIteration, OSError):  # no workers, or none on this machine
             return None
         seen = run_on_workers(self.client, is_own, folder)
-        if seen and all(seen):
+        if seen and all(seen.values()):
             return folder
         os.rmdir(folder)
         return None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from daskml_kit.data.shards import balance, runs
 from daskml_kit.engines.checkpoint import unlogged
@@ -28,6 +27,8 @@ from daskml_kit.parameter_server.training.minibatches import MinibatchOrder
 from daskml_kit.parameter_server.training.reached import Reached, TrainingCheckpoint, TrainingProgress
 from daskml_kit.parameter_server.training.updates import BlockSizes, ValidationLoss, WorkerStep
 from daskml_kit.parameter_server.training.worker_loop import Assignment, TrainingPool, WorkerConfig, WorkerReport
+from daskml_kit.progress_bar import advance, progress_bar
+from daskml_kit.representation import as_html, as_line
 from daskml_kit.typing import Array
 from daskml_kit.workers.connection import wait_for_workers
 
@@ -101,6 +102,16 @@ class TrainingResult(NamedTuple):
     history: History
     state: State = ()
 
+    def __repr__(self) -> str:
+        return as_line("TrainingResult", self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html("Result of a training", self._facts()) + self.history._repr_html_()
+
+    def _facts(self) -> dict[str, Any]:
+        shapes = ", ".join(f"{name} {np.shape(array)}" for name, array in self.params.items())
+        return {"params": shapes, "history": self.history}
+
 
 @dataclass
 class TrainingRun(ABC):
@@ -125,7 +136,7 @@ class TrainingRun(ABC):
         """Train, and return the result."""
         config, order, first_epoch = self.config, self.worker_config.order, self.reached.epoch
         total = sum(n - order.n_validation(n) for n in self.sizes) * (config.epochs - first_epoch)
-        with tqdm(total=total, unit="row", unit_scale=True, disable=config.verbose < 1) as self._bar:
+        with progress_bar("training", "row", total, scaled=True, hidden=config.verbose < 1) as self._bar:
             try:
                 self._visit_epochs(first_epoch)
             except BaseException:
@@ -164,8 +175,8 @@ class TrainingRun(ABC):
         validation = ValidationLoss(self.worker_config.step, self.worker_config.order, params)
         loss = self.engine.answer(validation)[0] if validates else np.nan
         record = self.history.end(epoch, loss, sums)  # from here on all is local: the epoch counts whole, or not at all
-        self._bar.update(record.n_rows)
-        self._bar.set_postfix(epoch=epoch + 1, loss=f"{record.loss:.4g}", validation=f"{record.validation_loss:.4g}")
+        done = self._bar.n + record.n_rows
+        advance(self._bar, done, epoch=epoch + 1, loss=record.loss, validation=record.validation_loss)
         if not np.isfinite(record.loss):
             raise DataError(f"the loss is {record.loss} in epoch {epoch}: smaller steps, or scaled features, may help")
         goes_on = self.progress is None or self.progress.goes_on(self.history, params)

@@ -11,6 +11,7 @@ import numpy as np
 
 from daskml_kit.parameter_server.protocol import LossSums
 from daskml_kit.parameter_server.training.worker_loop import Assignment, WorkerReport
+from daskml_kit.representation import as_html, as_line, short
 
 
 class EpochRecord(NamedTuple):
@@ -47,7 +48,7 @@ class AssignmentRecord(NamedTuple):
     worker: str
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """History of a training, which `train` returns and estimators keep as ``history_``.
 
@@ -91,6 +92,23 @@ class History:
     _busy: dict[str, float] = field(init=False, default_factory=lambda: defaultdict(float))
     _waited: dict[str, float] = field(init=False, default_factory=lambda: defaultdict(float))
     _sums: dict[int, WorkerReport] = field(init=False, default_factory=lambda: defaultdict(WorkerReport))
+
+    def __repr__(self) -> str:
+        return as_line("History", self._facts())
+
+    def _repr_html_(self) -> str:
+        columns = ["epoch", "loss", "validation loss", "seconds", "rows", "pushes"]
+        rows = ([short(value) if value == value else "" for value in record] for record in self.epochs)
+        return as_html("History of a training", self._facts(), columns, rows)
+
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"epochs": len(self.epochs)}
+        if self.epochs:
+            losses = {"loss": self.epochs[-1].loss, "validation loss": self.epochs[-1].validation_loss}
+            facts |= {name: short(loss) for name, loss in losses.items() if loss == loss}
+        facts |= {"seconds": short(self.seconds), "rows a second": short(self.throughput)}
+        counted = {"gradients skipped": self.skipped, "late contributions": self.late, "servers lost": self.failovers}
+        return facts | {name: number for name, number in counted.items() if number}
 
     @property
     def idle(self) -> dict[str, float]:
@@ -168,29 +186,42 @@ class History:
         Returns
         -------
         matplotlib.figure.Figure
-            Four panels.
+            A panel for each of these that the training has; staleness only where pushes may be late.
 
         Raises
         ------
         ImportError
-            Without matplotlib: ``pip install "daskml_kit[plot]"``.
+            Without matplotlib: ``pip install matplotlib``.
         """
         try:
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError("History.plot needs matplotlib: pip install 'daskml_kit[plot]'") from error
-        figure = Figure(figsize=(11, 6.5), layout="constrained")
-        axes = figure.subplots(2, 2)
-        self._plot_losses(axes[0, 0], [epoch.seconds for epoch in self.epochs], "seconds")
-        self._plot_losses(axes[0, 1], list(np.cumsum([epoch.pushes for epoch in self.epochs])), "pushes")
-        missed = sorted(self.staleness_counts)
-        counts = [self.staleness_counts[n] for n in missed]
-        axes[1, 0].bar(range(len(missed)), counts, tick_label=[str(n) for n in missed])
-        axes[1, 0].set(xlabel="updates missed by the parameters of a push", ylabel="pushes", title="staleness")
-        workers = sorted(self.idle)
-        axes[1, 1].barh(workers, [100 * self.idle[worker] for worker in workers])
-        axes[1, 1].set(xlabel="% of the time", xlim=(0, 100), title="workers waiting")
+            raise ImportError("History.plot needs matplotlib: pip install matplotlib") from error
+        panels = [self._plot_loss_in_time, self._plot_loss_of_pushes]
+        panels += [self._plot_staleness] if any(self.staleness_counts) else []  # 0 alone is no staleness
+        panels += [self._plot_idle] if self.idle else []
+        figure = Figure(figsize=(3.7 * len(panels), 3.2), layout="constrained")
+        for panel, axes in zip(panels, figure.subplots(1, len(panels)), strict=True):
+            panel(axes)
         return figure
+
+    def _plot_loss_in_time(self, axes: Any) -> None:
+        self._plot_losses(axes, [epoch.seconds for epoch in self.epochs], "seconds")
+
+    def _plot_loss_of_pushes(self, axes: Any) -> None:
+        self._plot_losses(axes, list(np.cumsum([epoch.pushes for epoch in self.epochs])), "pushes")
+
+    def _plot_staleness(self, axes: Any) -> None:
+        missed = sorted(self.staleness_counts)
+        axes.bar(missed, [self.staleness_counts[n] for n in missed], color="0.4")
+        axes.set(xlabel="updates missed", ylabel="pushes", title="staleness of pushes")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    def _plot_idle(self, axes: Any) -> None:
+        workers = sorted(self.idle)
+        axes.barh(range(len(workers)), [100 * self.idle[worker] for worker in workers], color="0.4")
+        axes.set(xlabel="% of the time", xlim=(0, 100), ylabel="worker", title="workers waiting")
+        axes.set(ylim=(-0.6, max(len(workers), 4) - 0.4), yticks=range(0, len(workers), 1 + len(workers) // 10))
 
     def _plot_losses(self, axes: Any, places: list[Any], label: str) -> None:
         axes.plot(places, [epoch.loss for epoch in self.epochs], "o-", label="training, as it went")

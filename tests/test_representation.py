@@ -1,0 +1,58 @@
+"""Representations of results: one line, a table in a notebook, bars and plots without what is not there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from daskml_kit.linear_model import LogisticRegression
+from daskml_kit.parameter_server import Asynchronous, ParameterServer, sgd, train
+
+X = np.random.default_rng(0).normal(size=(400, 3))
+
+
+def squares(params, X, y):
+    error = X @ params["w"] - y
+    return (error**2).mean(), {"w": 2 * X.T @ error / len(y)}
+
+
+def trained(**options):
+    return train(squares, {"w": np.zeros(3)}, X, X[:, 0], update=sgd(0.01), epochs=2, n_jobs=2, **options)
+
+
+def test_profile_tells_passes_and_place():
+    profile = LogisticRegression().fit(X, X[:, 0] > 0).profile_
+    assert repr(profile).startswith(f"<Profile: passes {profile.passes}, tasks {profile.tasks}, seconds ")
+    assert "<th>where</th><td>in threads of this process</td>" in profile._repr_html_()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_training_tells_losses_that_it_has(share, capsys):
+    result = trained(validation_fraction=share, verbose=1)
+    texts = repr(result), result._repr_html_(), repr(result.history), capsys.readouterr().err
+    assert not any("nan" in text for text in texts)
+    assert all(("validation" in text) == (share > 0) for text in (repr(result), texts[3]))
+    assert "params w (3,)" in texts[0]
+    assert texts[1].count("<tr>") == 2 + len(result.history._facts()) + 1 + 2  # facts, facts, a head, two epochs
+
+
+def test_training_bar_counts_rows(capsys):
+    trained(verbose=1)
+    assert "training: 100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("training", [None, Asynchronous(push_every=1)])
+def test_plots_of_trainings_have_no_empty_panel(training):
+    history = trained(training=training).history
+    history.staleness_counts.update([3] if training else [])  # two threads of a short training may not have been late
+    axes = history.plot().axes
+    assert all(panel.lines or panel.patches for panel in axes)
+    assert ("staleness of pushes" in [panel.get_title() for panel in axes]) == (training is not None)
+
+
+def test_parameter_server_tells_its_parameters():
+    with ParameterServer({"w": np.zeros((3, 2)), "<b>": np.zeros(2)}, update=sgd(1.0), client="local") as server:
+        assert repr(server).startswith(
+            "<ParameterServer: params w (3, 2), <b> (2,), numbers 8 of float64, in this proce"
+        )
+        assert "w (3, 2), &lt;b&gt; (2,)" in server._repr_html_()
