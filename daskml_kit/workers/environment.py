@@ -60,8 +60,9 @@ def require_environment(client: Client, workers: Collection[str]) -> None:
     versions = run_on_workers(client, get_versions, (PACKAGE, *COMPARED), workers=new)
     here = compared(get_versions((PACKAGE, *COMPARED)))
     faults: list[str] = []
-    for worker in sorted(set(specs) & set(versions)):  # of others no answer came
-        fault = difference(here, compared(versions[worker])) if specs[worker] else f"lacks {PACKAGE}"
+    for worker in sorted(versions):  # of others no answer came
+        lacking = worker in specs and specs[worker] is None  # some specs, as of a zip file, cannot be sent
+        fault = f"lacks {PACKAGE}" if lacking else difference(here, compared(versions[worker]))
         if fault:
             faults.append(f"worker {worker} {fault}")
         else:
