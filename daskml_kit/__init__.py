@@ -2,5 +2,5 @@
 
 from daskml_kit.conversion import to_sklearn
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["to_sklearn"]

@@ -8,7 +8,11 @@ from zlib import crc32
 
 import pytest
 from distributed import Client, LocalCluster
+from hypothesis import settings
 from killable import KillableCluster
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no fault
+settings.load_profile("any machine")
 
 SLOW = (
     "tests/engines/test_concurrency.py",
