@@ -104,6 +104,8 @@ LEGAL = {
     *product(("threshold", "encoded_missing_value"), ("NaN", "inf", "-1")),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
+    ("min_value", "-1"),
+    *product(("max_value",), ("inf", "-1")),
 }
 """Arguments and values that look bad and are not."""
 MODULES = (
@@ -231,7 +233,7 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("Binarizer", "Normalizer", "PolynomialFeatures"), (*STATELESS, "y", "sample_weight", "no rows")),
     "FunctionTransformer": (*STATELESS, "y", "sample_weight", "a vector", "a cube", "no columns", "no rows"),
-    "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),
+    **dict.fromkeys(("SimpleImputer", "IterativeImputer"), ("y", "sample_weight", "too few rows", "NaN of X")),
     "ALS": ("sample_weight", "infinity of X"),
     "MissingIndicator": ("y", "sample_weight", "too few rows", "NaN of X", "infinity of X", "a word of X"),
     "MatrixFactorization": ("sample_weight",),
