@@ -100,6 +100,8 @@ LEGAL = {
     *product(["norm_order"], ("inf", "-1")),
     ("n_iter_no_change", "inf"),
     *product(("missing_values", "fill_value", "dtype"), VALUES),
+    ("min_value", "-1"),
+    *product(("max_value",), ("inf", "-1")),
 }
 """Arguments and values that look bad and are not."""
 MODULES = (
@@ -229,7 +231,7 @@ UNUSED_DATA: Mapping[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("Binarizer", "Normalizer", "PolynomialFeatures"), (*STATELESS, "y", "sample_weight", "no rows")),
     "FunctionTransformer": (*STATELESS, "y", "sample_weight", "a vector", "a cube", "no columns", "no rows"),
-    "SimpleImputer": ("y", "sample_weight", "too few rows", "NaN of X"),
+    **dict.fromkeys(("SimpleImputer", "IterativeImputer"), ("y", "sample_weight", "too few rows", "NaN of X")),
     "ALS": ("sample_weight", "infinity of X"),
     **dict.fromkeys(
         ("RFECV", "SequentialFeatureSelector", "GenericUnivariateSelect", "SelectFdr", "SelectFpr", "SelectFwe"),

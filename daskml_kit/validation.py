@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -20,6 +21,12 @@ from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.data.collections import as_partitioned, is_dask, n_features_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.typing import Labels
+
+READ_HERE = (
+    "X is in memory, and y in a Dask collection. scikit-learn's own transformers read all rows of a Dask X into this "
+    "process: in a Pipeline take the class of the same name in daskml_kit, as daskml_kit.preprocessing.MinMaxScaler in "
+    "place of sklearn.preprocessing.MinMaxScaler. Where X is meant to be in memory, compute y first."
+)
 
 
 class Inputs(NamedTuple):
@@ -133,6 +140,8 @@ def seed_of(random_state: Any) -> int:
 def _check_memory(
     estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any, labeled: bool, multi_output: bool, finite: bool | str
 ) -> Inputs:
+    if is_dask(y):
+        warnings.warn(READ_HERE, UserWarning, stacklevel=5)
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     options: dict[str, Any] = {"accept_sparse": sparse, "dtype": "numeric", "ensure_all_finite": finite}
     try:

@@ -229,3 +229,10 @@ def test_pandas_output_of_dask_input_stays_lazy():
         assert list(result.compute().columns) == list(model.get_feature_names_out())
     with pytest.raises(DataError, match="set_output: expected 'default' where rows are cross-fitted"):
         TargetEncoder().set_output(transform="pandas").fit_transform(frame, blocks(Y))
+
+
+@pytest.mark.filterwarnings("ignore:The `numpy.may_share_memory` function is not implemented:FutureWarning")
+def test_rows_that_a_plain_transformer_has_read_are_warned_of():
+    model = make_pipeline(sklearn.preprocessing.MinMaxScaler(), Ridge())
+    with pytest.warns(UserWarning, match=r"take the class of the same name in daskml_kit, as .*preprocessing.MinMaxSc"):
+        model.fit(da.from_array(X[:, [1]], chunks=70), blocks(Y))

@@ -112,6 +112,7 @@ from daskml_kit.metrics.row_means import (
     top_k_accuracy_score,
 )
 from daskml_kit.metrics.score_curves import (
+    auc,
     average_precision_score,
     det_curve,
     precision_recall_curve,
@@ -136,6 +137,7 @@ __all__ = [
     "accuracy_score",
     "adjusted_mutual_info_score",
     "adjusted_rand_score",
+    "auc",
     "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
 
+import dask
 import numpy as np
 import sklearn.metrics
 
@@ -114,3 +115,29 @@ average_precision_score = documented_by(
 det_curve = _curve(sklearn.metrics.det_curve)
 precision_recall_curve = _curve(sklearn.metrics.precision_recall_curve)
 roc_curve = _curve(sklearn.metrics.roc_curve)
+
+
+def auc(x: Any, y: Any) -> float:
+    """Area under the points of a curve, by the trapezoidal rule.
+
+    Parameters
+    ----------
+    x : array or Dask array of shape (n_points,)
+        Rising or falling.
+    y : array or Dask array of shape (n_points,)
+
+    Returns
+    -------
+    float
+        The area; of points in Dask collections, which are computed, too.
+
+    See Also
+    --------
+    roc_auc_score : The area under a ROC curve, of scores.
+
+    Examples
+    --------
+    >>> auc([0.0, 0.5, 1.0], [0.0, 1.0, 1.0])
+    0.75
+    """
+    return float(sklearn.metrics.auc(*dask.compute(x, y)))

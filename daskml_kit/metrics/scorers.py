@@ -182,17 +182,21 @@ def get_scorer_names() -> list[str]:
     return sorted({*SCORERS, *sklearn.metrics.get_scorer_names()})
 
 
-def check_scoring(estimator: Any, scoring: Any = None, *, allow_none: bool = False) -> Any:
+def check_scoring(
+    estimator: Any = None, scoring: Any = None, *, allow_none: bool = False, raise_exc: bool = True
+) -> Any:
     """Scorer of an estimator: by name, a callable, or by default its own ``score``.
 
     Parameters
     ----------
-    estimator : estimator
-        Has ``fit``.
+    estimator : estimator, optional
+        Has ``fit``; not needed where several scorers are given.
     scoring : str, callable, list, tuple, set, dict or None, default=None
         Several make a scorer that returns a dict.
     allow_none : bool, default=False
         Whether None is returned for an estimator without ``score``.
+    raise_exc : bool, default=True
+        Whether an error of one of several scorers is raised; else its text stands for the score.
 
     Returns
     -------
@@ -218,4 +222,6 @@ def check_scoring(estimator: Any, scoring: Any = None, *, allow_none: bool = Fal
         scoring = get_scorer(scoring)
     elif isinstance(scoring, (list, tuple, set)) and all(isinstance(name, str) for name in scoring):
         scoring = {name: get_scorer(name) for name in scoring}
-    return sklearn.metrics.check_scoring(estimator, scoring, allow_none=allow_none)
+    elif isinstance(scoring, Mapping):
+        scoring = {name: get_scorer(value) if isinstance(value, str) else value for name, value in scoring.items()}
+    return sklearn.metrics.check_scoring(estimator, scoring, allow_none=allow_none, raise_exc=raise_exc)
