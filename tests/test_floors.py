@@ -80,7 +80,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["fit_and_score", "fused_scores"],
         ["slivers"],
         ["fused", "task_pool"],
-        ["dispatcher"],
+        ["dispatcher", "fused_models"],
         ["task_search"],
         ["evaluate", "best_estimator"],
         ["cross_validation", "grid"],

@@ -60,9 +60,7 @@ class DataSummary(NamedTuple):
         weight = self.sample_weight[::step]
         scaled = weight * (len(self.sample_weight) / max(len(weight), 1))
         y = None if self.sample_y is None else self.sample_y[::step].copy()
-        return self._replace(
-            sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled, used=None, exclusive=None
-        )
+        return self._replace(sample_X=self.sample_X[::step].copy(), sample_y=y, sample_weight=scaled, used=None)
 
 
 @dataclass(frozen=True, eq=False)

