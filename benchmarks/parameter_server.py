@@ -55,21 +55,25 @@ def workers(n_workers: int) -> Iterator[Client]:
 def calls(setting: Setting) -> list[Row]:
     """Pull, then push, of 100,000 float64 by a worker in another process."""
     rows, n_calls = [], CALLS if setting.scale >= 1 else 20
-    for replicas, wanted in ((1, 100), (0, 200)):
+    for replicas, wanted in ((1, 350), (0, 500)):
         with workers(3) as client:
             away = sorted(client.nthreads())[-1]
             params = {"w": np.zeros(N_PARAMS)}
             with ParameterServer(params, descent(0.1), np.inf, servers=1, replicas=replicas, client=client) as server:
-                seconds = client.submit(called, server.worker("t"), n_calls, workers=[away]).result()
+                pulls, pushes = client.submit(called, server.worker("t"), n_calls, workers=[away]).result().T
         kind = "replicated" if replicas else "without replica"
-        note = f"median of {n_calls}: pull {1e3 * seconds[0]:.2g} ms, push {1e3 * seconds[1]:.2g} ms"
+        quantiles = {
+            name: 1e3 * np.quantile(seconds, (0.5, 0.99)) for name, seconds in (("pull", pulls), ("push", pushes))
+        }
+        note = ", ".join(f"{name} {p50:.2f} ms (p50), {p99:.2f} ms (p99)" for name, (p50, p99) in quantiles.items())
         work = f"pull and push of {N_PARAMS:,} float64, {kind}: a second"
-        rows.append(Row(work, float(wanted), 1 / sum(seconds), 1, unit="/s", notes=[note]))
+        rate = 1 / float(np.median(pulls) + np.median(pushes))
+        rows.append(Row(work, float(wanted), rate, 1, unit="/s", notes=[f"{note}; of {n_calls}"]))
     return rows
 
 
-def called(worker: WorkerClient, n_calls: int) -> tuple[float, float]:
-    """Return the median seconds of a pull and of a push."""
+def called(worker: WorkerClient, n_calls: int) -> Any:
+    """Return the seconds of each pull and of each push, of shape (n_calls, 2)."""
     gradients, times = {"w": np.ones(N_PARAMS)}, []
     for _ in range(n_calls):
         at = [time.perf_counter()]
@@ -78,8 +82,7 @@ def called(worker: WorkerClient, n_calls: int) -> tuple[float, float]:
         worker.push(gradients)
         at.append(time.perf_counter())
         times.append(np.diff(at))
-    pull, push = np.median(times, axis=0)
-    return float(pull), float(push)
+    return np.array(times)
 
 
 def loop(setting: Setting) -> list[Row]:

@@ -49,7 +49,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["layout"],
         ["state_machine"],
         ["replica", "snapshots"],
-        ["rpc"],
+        ["rpc", "retirement"],
         ["client", "failover"],
         ["server"],
         ["training"],

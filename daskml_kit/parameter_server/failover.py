@@ -17,6 +17,7 @@ from distributed import Client, Future, Variable
 from daskml_kit.exceptions import LostServerError
 from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.replica import ActorRef, ReplicaGroup, ServerActor, ServerView
+from daskml_kit.parameter_server.retirement import PREFIX, leaving_workers, let_go, let_ranges_move_first
 from daskml_kit.parameter_server.rpc import Address
 from daskml_kit.parameter_server.state_machine import StateMachine
 from daskml_kit.workers.connection import require_connection
@@ -26,16 +27,18 @@ T = TypeVar("T")
 
 INTERVAL = 0.1
 """Seconds between two looks at the scheduler's list of workers."""
-SILENCE_INTERVAL = 0.5
-"""Seconds between two looks which workers are silent: that takes the scheduler longer."""
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks which workers are silent, and which are to be retired: that takes the scheduler longer."""
 PATIENCE = 60.0
 """Seconds that an actor may take to be made at the start, or to answer."""
+UNUSED_SECONDS = 2.0
+"""Seconds that an actor is kept which was replaced, to tell that to those who have not heard of it."""
 UNGUARDED_AFTER = 10.0
 """Seconds that pushes wait for a new replica, where there are workers but none has a thread to make one."""
 
 
 class FailoverSupervisor:
-    """Supervisor of the actors of each range: makes a new primary or replica when a worker is lost, or falls silent.
+    """Supervisor of the actors of each range: makes new ones where a worker is lost, falls silent, retires or joins.
 
     The scheduler is the one authority on who is there; an old primary that lives on somewhere cannot acknowledge a
     push, since its replica follows the new epoch. What only silent workers have is waited for.
@@ -62,17 +65,24 @@ class FailoverSupervisor:
         replicas: int,
         last_snapshot: Callable[[], str],
     ) -> None:
-        self.name = f"daskml-parameters-{uuid.uuid4().hex}"
+        self.name = f"{PREFIX}{uuid.uuid4().hex}"
         self.client, self._replicas, self._last_snapshot = client, replicas, last_snapshot
         self._variable = Variable(self.name, client=client)
         self._held: dict[str, Future] = {}
+        self._unused: dict[str, float] = {}
+        """Since when actors, by their keys, are none of the view."""
         self._silent: dict[str, float] = {}
+        self._leaving: set[str] = set()
         self._looked = 0.0
         self._spares: dict[str, Future] = {}
         """An empty actor on each worker: later, its threads may all be busy."""
         self.failovers = 0
         self._stopping = threading.Event()
         self.lock = threading.RLock()
+        self.view = ServerView(())
+        let_ranges_move_first(client)
+        if replicas:
+            self._make_spares(self._workers())  # while the primaries are made: what a worker imports first takes long
         self.view = ServerView(tuple(ReplicaGroup(0, place, None) for place in self._make_all(machines, workers)))
         with self.lock:
             self._supervise()
@@ -95,6 +105,8 @@ class FailoverSupervisor:
                 self.call(server.primary, lambda actor: actor.stop())
         self._held.clear()
         self._spares.clear()
+        with suppress(OSError):
+            let_go(self.client, self.name)
 
     def call(self, place: ActorRef, ask: Callable[[Any], Any], others: Collection[str] = ()) -> Any:
         """Return the answer of an actor.
@@ -102,7 +114,7 @@ class FailoverSupervisor:
         Raises
         ------
         OSError
-            Where its worker is lost, or one of the ``others`` that it required_rows, or it does not answer.
+            Where its worker is lost, or one of the ``others`` that it needs, or it does not answer.
         """
         deadline = time.monotonic() + PATIENCE
         try:
@@ -112,7 +124,7 @@ class FailoverSupervisor:
                 try:
                     return future.result(timeout=5 * INTERVAL)
                 except TimeoutError:
-                    if not {place.address, *others}.issubset(self._workers()) or time.monotonic() > deadline:
+                    if not {place.address, *others}.issubset(self._reachable()) or time.monotonic() > deadline:
                         raise OSError(f"{place.address} does not answer") from None
         except RuntimeError as error:
             if "lost" in str(error):
@@ -139,16 +151,19 @@ class FailoverSupervisor:
     def _supervise(self) -> None:
         """Let each range have a primary, and as far as there are workers a replica."""
         workers = self._workers()
-        self._make_spares(workers)
-        servers = list(self.view.servers)
+        if self._replicas:
+            self._make_spares(workers)
+        self._drop_unused()
+        before, servers = list(self.view.servers), list(self.view.servers)
         try:
             for number, server in enumerate(servers):
                 servers[number] = self._supervised(number, server, workers)
+                if servers[number] != server:
+                    self._publish(ServerView(tuple(servers)))
+            if workers and not self._silent and servers == before:
+                self._balance(servers, workers)
         except LostServerError as error:
             self._publish(ServerView(tuple(servers), str(error)))
-            return
-        if tuple(servers) != self.view.servers:
-            self._publish(ServerView(tuple(servers)))
 
     def _supervised(self, number: int, server: ReplicaGroup, workers: list[str]) -> ReplicaGroup:
         places = [place.address for place in (server.primary, server.replica) if place is not None]
@@ -160,13 +175,19 @@ class FailoverSupervisor:
         if not has_primary and not has_replica:
             if self._silent.keys() & places:
                 return server  # it may be back, with all that it has acknowledged
+            if self._leaving.intersection(places):
+                last = server.primary
+                if server.replica and last.address not in self._leaving:
+                    last = server.replica
+                copy = self._make_replica(last, workers)  # which the next look makes the primary
+                return server if copy is None else self._led(server, last, copy)
             raise LostServerError(
                 f"range {number} of the parameters was lost with the workers that held it"
                 f"{' and its replica' if self._replicas else ''}; {self._last_snapshot()}"
             )
-        self.failovers += not has_primary and server.epoch > 0
+        self.failovers += not has_primary and server.epoch > 0 and server.primary.address not in self._leaving
         primary = server.primary if has_primary or server.replica is None else server.replica
-        replica = self._make_replica(server, primary, workers) if wants else None
+        replica = self._make_replica(primary, workers) if wants else None
         if replica is None and has_primary and server.epoch and server.replica is None:
             return server  # as it was: the primary is alone, and there is still no thread for another
         if self._replicas and replica is None:
@@ -175,26 +196,54 @@ class FailoverSupervisor:
                 RuntimeWarning,
                 stacklevel=2,
             )
+        return self._led(server, primary, replica)
+
+    def _balance(self, servers: list[ReplicaGroup], workers: list[str]) -> None:
+        """Let a range move from a worker that has two more than another, as where one has joined; one at a time."""
+        primaries = Counter(server.primary.address for server in servers)
+        both = primaries + Counter(server.replica.address for server in servers if server.replica)
+        least = min(workers, key=lambda worker: (both[worker], worker))
+        for number, (_, primary, replica) in enumerate(servers):
+            if replica and primaries[primary.address] - primaries[replica.address] > 1:
+                next_primary = replica
+            elif least != primary.address and both[replica.address if replica else primary.address] - both[least] > 1:
+                next_primary = primary
+            else:
+                continue
+            self._make_spares(workers)
+            if self._spares[least].status != "finished":
+                return
+            wants = self._replicas or next_primary == primary
+            follower = self._make_replica(next_primary, workers) if wants else None
+            if follower or not wants:
+                servers[number] = self._led(servers[number], next_primary, follower)
+                self._publish(ServerView(tuple(servers)))
+            return
+
+    def _led(self, server: ReplicaGroup, primary: ActorRef, replica: ActorRef | None) -> ReplicaGroup:
+        """Let a range have these actors from now on."""
         followed_by = tuple(replica) if replica else None
         others = [replica.address] if replica else []  # until it has everything, the view does not show it
         self.call(primary, lambda actor: actor.lead(server.epoch + 1, followed_by), others)
+        if primary != server.primary and server.primary.address in self._reachable():
+            with suppress(OSError):
+                self.call(server.primary, lambda actor: actor.stop())  # so that whoever calls it asks for the other
         return ReplicaGroup(server.epoch + 1, primary, replica)
 
     def _make_spares(self, workers: list[str]) -> None:
-        if not self._replicas:
-            return
         self._spares = {worker: future for worker, future in self._spares.items() if worker in workers}
         for worker in workers:
             if worker not in self._spares or self._spares[worker].status not in ("pending", "finished"):
                 self._spares[worker] = self._submit(None, worker)
 
-    def _make_replica(self, server: ReplicaGroup, primary: ActorRef, workers: list[str]) -> ActorRef | None:
+    def _make_replica(self, primary: ActorRef, workers: list[str]) -> ActorRef | None:
         """Return an actor for a replica, on the worker that has fewest; None where no other has made one in time."""
         counts = {worker: 0 for worker in workers if worker != primary.address}
         for other in self.view.servers:
             for place in (other.primary, other.replica):
                 if place is not None and place.address in counts:
                     counts[place.address] += 1
+        self._make_spares(workers)
         deadline = time.monotonic() + UNGUARDED_AFTER
         while time.monotonic() < deadline:
             ready = [worker for worker in counts if self._spares[worker].status == "finished"]
@@ -251,15 +300,32 @@ class FailoverSupervisor:
         return ActorRef(str(future.key), worker)
 
     def _workers(self) -> list[str]:
-        """Return the workers that are on the scheduler's list, and not silent."""
+        """Return the workers that are on the scheduler's list, not silent, and not to be retired."""
         require_connection(self.client)
-        if time.monotonic() - self._looked > SILENCE_INTERVAL:
+        if time.monotonic() - self._looked > LOOK_INTERVAL:
             self._looked, self._silent = time.monotonic(), silent_workers(self.client)
-        return sorted(set(self.client.nthreads()).difference(self._silent))
+            self._leaving = leaving_workers(self.client, self.name, self._leaving.difference(self._used()))
+        return sorted(set(self.client.nthreads()).difference(self._silent, self._leaving))
+
+    def _used(self) -> set[str]:
+        """Return the addresses of the workers that hold ranges."""
+        if not self.view.servers:  # they are being made
+            return set(self._leaving)
+        return {place.address for s in self.view.servers for place in (s.primary, s.replica) if place is not None}
+
+    def _reachable(self) -> list[str]:
+        """Return the workers that may answer: also those that are to be retired."""
+        return [*self._workers(), *self._leaving]
 
     def _publish(self, view: ServerView) -> None:
         self.view = view
         self._variable.set(pickle.dumps(view))
         used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}
-        for key in [key for key in self._held if key not in used]:
-            del self._held[key]
+        for key in self._held:
+            if key not in used:
+                self._unused.setdefault(key, time.monotonic())
+
+    def _drop_unused(self) -> None:
+        for key, since in list(self._unused.items()):
+            if time.monotonic() - since > UNUSED_SECONDS:
+                del self._held[key], self._unused[key]

@@ -78,6 +78,24 @@ def actor_at(key: str, address: str) -> Any:
     return Actor(ServerActor, address, key)
 
 
+class Replication(NamedTuple):
+    """A primary's messages up to the number ``applied``, or all at once: one argument, as each costs 30 µs.
+
+    Parameters
+    ----------
+    epoch, applied : int
+    machine : StateMachine, optional
+        All up to here, the first time.
+    messages : list of Message
+        Since the last replication.
+    """
+
+    epoch: int
+    applied: int
+    machine: StateMachine | None
+    messages: list[Message]
+
+
 class ServerActor:
     """A primary, or the replica that follows one; the epoch tells an old primary that it is none any more.
 
@@ -133,12 +151,12 @@ class ServerActor:
             self._replication.cancel()
         self._wake()
 
-    async def follow(self, epoch: int, applied: int, machine: StateMachine | None, messages: list[Message]) -> None:
+    async def follow(self, given: Replication) -> None:
         """Follow as the replica: take over a primary's state machine, if given, and its messages since.
 
-        ``applied`` counts the primary's messages up to here: those that come again, after a broken connection, are left
-        out.
+        Those that come again, after a broken connection, are left out.
         """
+        epoch, applied, machine, messages = given
         if self.is_primary or epoch < self.epoch:
             raise StaleEpochError(f"epoch {epoch} is over: it is {self.epoch}")
         if (epoch, applied) <= (self.epoch, self._applied):
@@ -198,7 +216,8 @@ class ServerActor:
 
     async def _replicate_from_now(self, epoch: int, replica: Any) -> None:
         self._unreplicated, done = [], self._applied
-        await replica.follow(epoch, done, deepcopy(self.machine), [])  # this one goes on while that is on its way
+        whole = Replication(epoch, done, deepcopy(self.machine), [])
+        await replica.follow(whole)  # this machine goes on while that is on its way
         while True:
             self._confirmed = done
             self._wake()
@@ -206,7 +225,7 @@ class ServerActor:
                 await self._changed(None)
             batch, self._unreplicated = self._unreplicated, []
             done += len(batch)
-            await replica.follow(epoch, done, None, batch)
+            await replica.follow(Replication(epoch, done, None, batch))
 
     def _check(self, epoch: int) -> None:
         if not self.is_primary or epoch != self.epoch:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,10 +18,13 @@ from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.protocol import Message, ReadRequest, Reply, Request
 from daskml_kit.parameter_server.replica import ServerView
 from daskml_kit.parameter_server.state_machine import StateMachine
-from daskml_kit.workers.connection import in_task, require_connection
+from daskml_kit.workers.connection import in_task, is_lost, require_connection
 
 POLL_SECONDS = 0.2
 """Seconds without an answer after which a call looks whether another server is the primary."""
+SEND_AGAIN = 5.0
+"""Seconds without an answer after which a call is made again, then after twice as long: Dask never ends one of an actor
+that has just been released. What is pushed twice counts once."""
 GIVE_UP = 120.0
 """Seconds without any answer after which a call fails."""
 
@@ -65,6 +70,10 @@ class ClusterServers:
         found = Call(self, server, lambda epoch, actor: actor.ask(epoch, question, *args)).result()
         return tuple(found) if question == "number" else found  # a tuple comes over the wire as a list
 
+    def start(self, ask: Callable[..., Any], epoch: int, actor: Any) -> Future[Any]:
+        """Start a call of an actor in the event loop, which it need not leave until there is an answer."""
+        return asyncio.run_coroutine_threadsafe(_answer(ask, epoch, actor), self._client.loop.asyncio_loop)
+
     def refresh(self) -> None:
         """Read the view anew.
 
@@ -81,6 +90,10 @@ class ClusterServers:
             self._view = pickle.loads(self._variable.get(timeout=5))
         except TimeoutError:
             raise LostServerError("the parameter server was closed") from None
+        except OSError as error:
+            if not in_task() and is_lost(self._client, error):
+                require_connection(self._client)
+            raise
         if self._view.failure:
             raise LostServerError(self._view.failure)
 
@@ -90,6 +103,14 @@ class ClusterServers:
         if server not in self._actors or self._actors[server][0] != found.epoch:
             self._actors[server] = found.epoch, found.primary.actor()
         return self._actors[server]
+
+
+async def _answer(ask: Callable[..., Any], epoch: int, actor: Any) -> Any:
+    try:
+        running = ask(epoch, actor)
+    except RuntimeError as error:  # the client has heard that the actor is lost
+        raise StaleEpochError(str(error)) from error
+    return await running
 
 
 class Call:
@@ -109,11 +130,10 @@ class Call:
         LostServerError
             Where there is no server any more, or none answers.
         """
-        started = time.monotonic()
+        started, patience = time.monotonic(), SEND_AGAIN
+        again_at = started + patience
         while True:
             try:
-                if self._future is None:
-                    raise StaleEpochError
                 answer = self._future.result(timeout=POLL_SECONDS)
                 if self._again is None or answer.ready:
                     return answer
@@ -122,6 +142,10 @@ class Call:
             except TimeoutError:
                 self._servers.refresh()
                 if self._servers.primary(self._server)[0] != self._epoch:
+                    self._begin()
+                elif time.monotonic() > again_at:
+                    patience *= 2
+                    again_at = time.monotonic() + patience
                     self._begin()
             except (OSError, StaleEpochError):
                 time.sleep(POLL_SECONDS / 4)  # until the failover supervisor has named another primary
@@ -132,10 +156,7 @@ class Call:
 
     def _begin(self) -> None:
         self._epoch, actor = self._servers.primary(self._server)
-        try:
-            self._future = self._ask(self._epoch, actor)
-        except RuntimeError:  # the client has heard that the actor is lost
-            self._future = None
+        self._future = self._servers.start(self._ask, self._epoch, actor)
 
 
 class LocalCall(NamedTuple):

@@ -47,7 +47,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         the numbers do not depend on who comes first. s: a gradient is applied as it comes, and a worker that is more
         than s pushes ahead of the slowest waits. ``numpy.inf``: none waits.
     servers : int or "auto", default "auto"
-        Number of servers; "auto" is one for each 4 MiB, and at most one a Dask worker.
+        Number of servers; "auto" is one for each 4 MiB, and at most one a Dask worker. Where there are more servers
+        than workers, they move to workers that join.
     replicas : {0, 1}, default 1
         Copies of each range on other Dask workers.
     virtual_workers : int, default 1
@@ -395,6 +396,4 @@ def _checked_hosts(client: Client | None, servers: int | str, replicas: int, n_b
     if not hosts:
         raise DataError("client: expected a cluster with at least one worker, got none")
     wanted = min(max(n_bytes // SERVER_BYTES, 1), len(hosts)) if servers == "auto" else int(servers)
-    if wanted > len(hosts):
-        raise DataError(f"servers: expected at most one a worker, {len(hosts)}, got {servers}")
-    return hosts[:wanted]
+    return [hosts[number % len(hosts)] for number in range(wanted)]

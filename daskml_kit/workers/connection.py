@@ -125,7 +125,7 @@ def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> 
         yield
     except Exception as error:
         told = isinstance(error, LostSchedulerError)
-        if client is None or not _is_lost(client, error) or (told and checkpoint is None):
+        if client is None or not is_lost(client, error) or (told and checkpoint is None):
             raise
         if isinstance(error, (ValueError, TypeError)):  # ours, about arguments or data
             raise
@@ -135,7 +135,7 @@ def telling_lost_scheduler(checkpoint: str | os.PathLike[str] | None = None) -> 
         raise LostSchedulerError(f"{LOST_SCHEDULER}; {kept}") from error
 
 
-def _is_lost(client: Client, error: Exception) -> bool:
+def is_lost(client: Client, error: Exception) -> bool:
     """Return whether a client has lost its scheduler, which a call to it that breaks off may tell a moment before."""
     deadline = time.monotonic() + (NOTICED_SECONDS if isinstance(error, OSError) else 0)
     while client.status == "running" and time.monotonic() < deadline:

@@ -20,8 +20,8 @@ from daskml_kit.linear_model import LogisticRegression, Ridge, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV, attach, submit
 from daskml_kit.model_selection.search.progress import listening
 from daskml_kit.neural_network import MLPClassifier
-from daskml_kit.optim import adam
-from daskml_kit.parameter_server import Synchronous, train
+from daskml_kit.optim import adam, add
+from daskml_kit.parameter_server import ParameterServer, Synchronous, train
 from daskml_kit.parameter_server.training.reached import TrainingCheckpoint
 
 
@@ -189,6 +189,15 @@ def bits(model):
     """Return the bits of what was learned, and the losses."""
     arrays = [*getattr(model, "params_", {}).values(), *getattr(model, "coefs_", ()), getattr(model, "coef_", None)]
     return [array.tobytes() for array in arrays if array is not None], [e.loss for e in model.history_.epochs]
+
+
+def test_a_server_of_a_training_of_ones_own_tells(doomed):
+    client, kill = doomed
+    with ParameterServer({"w": np.zeros(3)}, add(), replicas=0, client=client) as server:
+        server.push({"w": np.ones(3)})
+        kill()
+        with pytest.raises(LostSchedulerError, match="or a snapshot of a parameter server keeps what was finished"):
+            server.push({"w": np.ones(3)})
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -48,7 +48,6 @@ def where(request):
         ({"staleness": "4"}, "staleness: expected 0, a number of pushes, or numpy.inf, got '4'"),
         ({"servers": 0}, "servers: expected 'auto' or a number of at least 1, got 0"),
         ({"servers": 1.5}, "servers: expected 'auto' or a number of at least 1, got 1.5"),
-        ({"servers": 3}, "servers: expected (at most one a worker, 2|1 without a cluster), got 3"),
         ({"replicas": 2}, "replicas: expected 0 or 1, got 2"),
         ({"replicas": -1}, "replicas: expected 0 or 1, got -1"),
         ({"virtual_workers": 0}, "virtual_workers: expected a number of at least 1, got 0"),
@@ -61,6 +60,11 @@ def test_servers_that_cannot_be(where, change, message):
     arguments = {"params": PARAMS, "update": add(), "client": where, **change}
     with pytest.raises(DataError, match=message):
         ParameterServer(**arguments)
+
+
+def test_servers_without_a_cluster():
+    with pytest.raises(DataError, match="servers: expected 1 without a cluster, got 3"):
+        ParameterServer(PARAMS, add(), servers=3, client="local")
 
 
 def test_norms_of_gradients_in_parts(client):

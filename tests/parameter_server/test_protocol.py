@@ -49,9 +49,9 @@ class HastyReader(ServerActor):
 class Unfenced(ServerActor):
     """A replica that takes orders of old primaries, which do not stop either."""
 
-    async def follow(self, epoch, applied, machine, messages):
+    async def follow(self, given):
         if not self.is_primary:
-            await super().follow(max(epoch, self.epoch), applied, machine, messages)
+            await super().follow(given._replace(epoch=max(given.epoch, self.epoch)))
 
     def _check(self, epoch):
         if not self.is_primary:
@@ -61,10 +61,11 @@ class Unfenced(ServerActor):
 class Late(ServerActor):
     """A replica that takes what comes late, in the order in which it comes."""
 
-    async def follow(self, epoch, applied, machine, messages):
+    async def follow(self, given):
+        epoch, applied, machine, _ = given
         if (epoch, applied) <= (self.epoch, self._applied) and machine is not None and not self.is_primary:
             self._applied = applied - 1
-        await super().follow(epoch, applied, machine, messages)
+        await super().follow(given)
 
 
 class Twice(StateMachine):
