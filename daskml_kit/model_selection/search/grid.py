@@ -119,8 +119,9 @@ class Search(BestEstimatorMethods):
             routed = self._routed(groups, params)
             main_score = self.refit if isinstance(self.refit, str) and names != [SINGLE] else None
             progress = SearchProgress(checkpoint, verbose=self.verbose, main_score=main_score)
-            with naming("scheduler"):
-                get_scheduler(scheduler=self.scheduler)
+            if self.scheduler is not None:
+                with naming("scheduler"):
+                    get_scheduler(scheduler=self.scheduler)
             with dask.config.set({} if self.scheduler is None else {"scheduler": self.scheduler}):
                 spec, found, interruption = self._evaluate(spec, X, y, routed, progress)
                 self._conclude(spec, found)
