@@ -1,4 +1,4 @@
-"""When persisted blocks are better moved: to this process, or to the workers of their neighbors in the tree.
+"""Moves of persisted blocks that pay: to this process, or to the workers of their neighbors in the tree.
 
 Nobody knows before a fit how many passes it makes. So blocks are moved once the passes without that have cost as much
 as it takes: a fit then costs at most about twice as much as by the better choice from its start (Karlin et al. 1994).
@@ -66,7 +66,7 @@ class Fetching:
 
     @property
     def pays(self) -> bool:
-        """Whether it is time to fetch the blocks."""
+        """True once it is time to fetch the blocks."""
         return self.lost > self.n_bytes / self._rate
 
 
@@ -92,7 +92,7 @@ class Scattered(NamedTuple):
 
     @property
     def pays(self) -> bool:
-        """Whether it is time to move the blocks."""
+        """True once it is time to move the blocks."""
         return self.sent > self.to_move and self.excess > 0 and not self.in_runs
 
     def after(self, partial: Any) -> Scattered:

@@ -1,4 +1,4 @@
-"""What a worker does for a pass: it answers for the blocks of a shard, and combines the answers of some."""
+"""Tasks of a pass on a worker: the answer for the blocks of a shard, and the combination of some answers."""
 
 from __future__ import annotations
 
