@@ -1,7 +1,8 @@
 """Rows that do not fit in a cluster's memory, fitted from Parquet.
 
 ``python -m benchmarks.large`` writes 8 GB of rows to a temporary folder and fits them on two workers of 1.5 GB each,
-with the cache of streamed blocks and without it; ``--gigabytes 0.1`` is a toy.
+with the cache of streamed blocks and without it; ``--gigabytes 0.1`` is a toy. ``--texts 5000000`` fits TF-IDF and
+logistic regression to so many short texts in its place, which takes the ``bench`` extra.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import dask
+import dask.array as da
+import dask.bag as db
 import dask.dataframe as dd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client, LocalCluster
+from sklearn.pipeline import make_pipeline
 
+from benchmarks.features import N_TEXTS, texts_of
+from benchmarks.program import Setting
 from benchmarks.race import Row, table
 from benchmarks.watch import Fate, watching_workers
 from daskml_kit.engines.block_cache import CACHE_SETTING, cache_limit
+from daskml_kit.feature_extraction.text import TfidfVectorizer
 from daskml_kit.linear_model import LinearRegression, LogisticRegression
 
 N_FEATURES = 100
 FEATURES = [f"x{i}" for i in range(N_FEATURES)]
-FILE_ROWS = 80_000
+FILE_ROWS, FILE_TEXTS = 80_000, 50_000
 ROW_BYTES = 8 * (N_FEATURES + 2)
 
 
@@ -76,8 +83,12 @@ def processor_seconds(client: Client) -> float:
     return float(sum(client.run(time.process_time).values()))
 
 
-def fit_all(client: Client, folder: Path) -> list[Fitted]:
+def fit_rows(client: Client, folder: Path, gigabytes: float) -> list[Fitted]:
     """Fit a regression, which takes one pass, and a classification with the cache and without it."""
+    n_rows = int(gigabytes * 1e9 / ROW_BYTES)
+    write(folder, n_rows)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
+    print(f"{n_rows:,} rows, {size:.2f} GB in {sum(1 for _ in folder.iterdir())} files", flush=True)
     regression = fit(client, LinearRegression(), folder, "number", cache_limit())
     cached = fit(client, LogisticRegression(), folder, "label", cache_limit())
     plain = fit(client, LogisticRegression(), folder, "label", None)
@@ -89,19 +100,40 @@ def fit_all(client: Client, folder: Path) -> list[Fitted]:
     return [regression, cached, plain]
 
 
+def fit_texts(client: Client, folder: Path, n_texts: int) -> list[Fitted]:
+    """Fit a pipeline to texts in files, one a line, and print how it went."""
+    each, labels = min(n_texts, FILE_TEXTS), []
+    for part in range(-(-n_texts // each)):
+        texts, own = texts_of(Setting(each / N_TEXTS, 1, part))
+        (folder / f"{part:05d}.txt").write_text("\n".join(texts) + "\n")
+        labels.append(own)
+    bag, targets = db.read_text(str(folder / "*.txt")), da.from_array(np.concatenate(labels), chunks=len(labels[0]))
+    before, started = processor_seconds(client), time.perf_counter()
+    with watching_workers(client) as fate:
+        model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(bag, targets)
+    seconds, processor = time.perf_counter() - started, processor_seconds(client) - before
+    peak, profile = max(fate.peak.values(), default=0) / 1e9, model[-1].profile_
+    print(
+        f"{len(targets):,} texts: {seconds:.1f} s ({processor:.1f} s of processors), {profile.passes} passes "
+        f"{profile.where}, peak worker memory {peak:.2f} GB, {len(fate.lost)} workers lost, paused {fate.paused:.1f} s",
+        flush=True,
+    )
+    return [Fitted(model, seconds, processor, fate)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=8.0, help="size of the rows")
+    parser.add_argument("--texts", type=int, help="number of texts, in place of the rows")
     parser.add_argument("--memory", default="1.5GB", help="memory limit of each of the two workers")
     parser.add_argument("--folder", help="where the temporary folder is made")
     options = parser.parse_args()
     workers = LocalCluster(n_workers=2, threads_per_worker=1, memory_limit=options.memory, dashboard_address=":0")
     with tempfile.TemporaryDirectory(dir=options.folder) as name, workers, Client(workers) as client:
-        folder, n_rows = Path(name), int(options.gigabytes * 1e9 / ROW_BYTES)
-        write(folder, n_rows)
-        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
-        print(f"{n_rows:,} rows, {size:.2f} GB in {sum(1 for _ in folder.iterdir())} files", flush=True)
-        fits = fit_all(client, folder)
+        folder = Path(name)
+        fits = (
+            fit_texts(client, folder, options.texts) if options.texts else fit_rows(client, folder, options.gigabytes)
+        )
     if any(fitted.fate.lost for fitted in fits):
         sys.exit("a worker was killed")
 
