@@ -103,7 +103,7 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
                 at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
             }
             if self._draws_start() and not sample.is_complete:
-                starts = pilot_centers(starts, *rows, shift, tol=tol, max_iter=self.max_iter)
+                starts = pilot_centers(starts, *rows, shift, sample.n_rows, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
         )
