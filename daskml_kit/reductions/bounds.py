@@ -48,7 +48,7 @@ class BoundedRows:
 
 
 class _Kept:
-    """What is kept for the blocks of all fits of a process, and its bytes."""
+    """Store of the rows of blocks that a process keeps for all its fits, and their bytes."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, Hashable], BoundedRows] = {}
