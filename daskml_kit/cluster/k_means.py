@@ -76,7 +76,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     References
     ----------
     Lloyd, "Least squares quantization in PCM", 1982. Arthur and Vassilvitskii, "k-means++: the advantages of careful
-    seeding", 2007. Bahmani et al., "Scalable k-means++", 2012.
+    seeding", 2007. Bahmani et al., "Scalable k-means++", 2012. Hamerly, "Making k-means even faster", 2010, whose
+    bounds tell which rows of large blocks a pass has to ask.
 
     Examples
     --------
