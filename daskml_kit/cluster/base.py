@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,8 @@ from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array, Matrix
+
+PILOT_SHARE, PILOT_ROWS = 8, 200
 
 
 class CentersModel(DaskEstimator):
@@ -70,9 +72,18 @@ class CentersModel(DaskEstimator):
 
     def _prepare(self, twin: Any) -> None:
         if hasattr(self, "cluster_centers_"):
-            centers, own = np.array(self.cluster_centers_), twin.get_params()
-            twin.set_params(init=centers, n_init=1, max_iter=1).fit(centers)
-            twin.set_params(**own)
+            kind: Any = type(twin)
+            vars(twin).update(_of_a_fit(kind))
+
+
+@cache
+def _of_a_fit(kind: type[Any]) -> dict[str, Any]:
+    """Return what a scikit-learn k-means has after a fit beside parameters and results, such as its threads.
+
+    A fit takes milliseconds, even of one row: once a process.
+    """
+    model = kind(n_clusters=1, init=np.zeros((1, 1)), n_init=1).fit(np.zeros((1, 1)))
+    return {name: value for name, value in vars(model).items() if name.startswith("_")}
 
 
 def first_centers(
@@ -118,10 +129,17 @@ def check_rows(found: DataSummary, n_clusters: int) -> None:
 
 
 def pilot_centers(
-    starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, *, tol: float, max_iter: int
+    starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, n_rows: int, *, tol: float, max_iter: int
 ) -> dict[int, Array]:
-    """Return the centers of the clusters of a sample, from each start: few passes over all rows are left from there."""
-    fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter) for at, start in starts.items()}
+    """Return the centers of the clusters of a sample, from each start: few passes over all rows are left from there.
+
+    Of the sample are used as many rows as one in `PILOT_SHARE` of all ``n_rows``, or `PILOT_ROWS` a cluster.
+    """
+    wanted = max(n_rows // PILOT_SHARE, PILOT_ROWS * len(starts[0]), 1)
+    step = max(len(weight) // wanted, 1)
+    X, weight = X[::step], weight[::step]
+    compiled = n_rows * X.shape[1] * len(starts[0]) >= MANY_PRODUCTS  # as the passes over all rows will be
+    fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter, compiled=compiled) for at, start in starts.items()}
     half = len(weight) // 2
     with LocalEngine([Block(X[:half], None, weight[:half]), Block(X[half:], None, weight[half:], 1)]) as engine:
         return {at: ended.centers for at, ended in run(engine, fits).items()}

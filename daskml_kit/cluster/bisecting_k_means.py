@@ -132,7 +132,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
             X, weight = more.sample_X, more.sample_weight
         starts = {at: first_centers(self.init, X, weight, 2, shift, draw) for at in range(self.n_init)}
         if len(weight) < leaf.n_rows:
-            starts = pilot_centers(starts, X, weight, shift, tol=self.tol, max_iter=self.max_iter)
+            starts = pilot_centers(starts, X, weight, shift, leaf.n_rows, tol=self.tol, max_iter=self.max_iter)
         fits = {at: lloyd(start, shift, tol=self.tol, max_iter=self.max_iter) for at, start in starts.items()}
         ended = yield from seen(view, lockstep(fits))
         best = ended[0]

@@ -76,7 +76,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     References
     ----------
     Lloyd, "Least squares quantization in PCM", 1982. Arthur and Vassilvitskii, "k-means++: the advantages of careful
-    seeding", 2007. Bahmani et al., "Scalable k-means++", 2012.
+    seeding", 2007. Bahmani et al., "Scalable k-means++", 2012. Hamerly, "Making k-means even faster", 2010, whose
+    bounds tell which rows of large blocks a pass has to ask.
 
     Examples
     --------
@@ -103,7 +104,7 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
                 at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
             }
             if self._draws_start() and not sample.is_complete:
-                starts = pilot_centers(starts, *rows, shift, tol=tol, max_iter=self.max_iter)
+                starts = pilot_centers(starts, *rows, shift, sample.n_rows, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
         )

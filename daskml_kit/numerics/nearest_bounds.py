@@ -21,6 +21,33 @@ def widest(rows: Array, chosen: Array, shift: Array, out: Array) -> None:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def follow_centers(before: Array, centers: Array, reach: float, unit: float, drifts: Array, limits: Array) -> float:
+    """Add to the drift of each cluster the way of its center and of the other that went farthest, at most.
+
+    Write what a deadline has to be above for a label to be certain into ``limits``, a float32 array, and return a bound
+    of the rounding error of half of a squared distance, less half of the row's squared length, by rows as long as
+    ``reach``.
+    """
+    ways, most, second, length = np.empty(len(centers)), 0, 0.0, 0.0
+    for k in range(len(centers)):
+        way, square = 0.0, 0.0
+        for j in range(centers.shape[1]):
+            value = np.float64(centers[k, j])
+            way += (value - np.float64(before[k, j])) ** 2
+            square += value * value
+        ways[k], length = np.sqrt(way), max(length, np.sqrt(square))
+        if k > 0 and ways[k] > ways[most]:
+            most, second = k, ways[most]
+        elif k > 0:
+            second = max(second, ways[k])
+    noise: float = (centers.shape[1] + 8) * unit * (length * (length + reach) + reach * reach * unit)
+    for k in range(len(centers)):
+        drifts[k] += (ways[k] + (second if k == most else ways[most])) * (1 + 1e-6)
+        limits[k] = np.float32((drifts[k] + 2 * np.sqrt(noise)) * (1 + 1e-6))
+    return noise
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def suspects(labels: Array, deadlines: Array, limits: Array, out: Array) -> int:
     """Write the positions of the rows whose deadline is not above their label's limit into ``out``; return how many."""
     n = 0

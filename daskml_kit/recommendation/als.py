@@ -21,7 +21,7 @@ from daskml_kit.recommendation.base import RatingModel, check_pairs
 from daskml_kit.recommendation.factor_model import FactorModel, recommend_block
 from daskml_kit.recommendation.matrix_factorization import Recommendations
 from daskml_kit.recommendation.open_ratings import open_ratings
-from daskml_kit.recommendation.rating_tables import Feedback, RatingTotals
+from daskml_kit.recommendation.rating_tables import Feedback, RatingTotals, Side
 from daskml_kit.recommendation.seen_items import SeenPairs, seen_pairs
 from daskml_kit.typing import Array
 
@@ -72,7 +72,7 @@ class ALS(RatingModel):
     cold_start : {"mean", "nan"}, default "mean"
         Prediction where a user or an item had no rating in `fit`: the mean rating (0 of implicit feedback), or NaN.
     random_state : int, RandomState, Generator or None, optional
-        Seed of the first factors of items.
+        Seed of the first factors, of users, or of items where feedback is implicit: the side that is last.
     n_jobs : int, optional
         Threads of a fit that needs no cluster; by default one a processor.
     verbose : int, default 0
@@ -196,7 +196,9 @@ class ALS(RatingModel):
         with fitting(self):
             with open_ratings(X, y, Feedback(self.implicit, self.alpha), self.n_jobs) as (totals, alternation):
                 ridge = self._ridge()
-                found = alternate(alternation, self._drawn(totals), ridge, self.max_iter, self.tol)
+                # as Spark MLlib and implicit do: after as many iterations the test error is about theirs
+                last: Side = "items" if self.implicit else "users"
+                found = alternate(alternation, last, self._drawn(totals, last), ridge, self.max_iter, self.tol)
             self.users_, self.items_ = totals.users.values.to_numpy(), totals.items.values.to_numpy()
             self.user_factors_, self.item_factors_ = found.factors["users"], found.factors["items"]
             self.mean_ = totals.total / totals.n_ratings
@@ -297,9 +299,9 @@ class ALS(RatingModel):
         gram = np.zeros((self.n_factors, self.n_factors)) if self.implicit else None
         return RidgeSetting(float(self.regularization), not self.implicit, gram, 0 if exact else int(self.cg_steps))
 
-    def _drawn(self, totals: RatingTotals) -> Array:
+    def _drawn(self, totals: RatingTotals, side: Side) -> Array:
         rng = random_state_of(self.random_state)
-        drawn = rng.normal(scale=self.n_factors**-0.5, size=(len(totals.items.values), self.n_factors))
+        drawn = rng.normal(scale=self.n_factors**-0.5, size=(len(getattr(totals, side).values), self.n_factors))
         return drawn.astype(np.float32 if totals.single else np.float64, copy=False)
 
     def _check_parameters(self) -> None:

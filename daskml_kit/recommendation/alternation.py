@@ -146,18 +146,21 @@ class Fitted(NamedTuple):
     objective: Array
 
 
-def alternate(alternation: Alternation, start: Array, ridge: RidgeSetting, max_iter: int, tol: float) -> Fitted:
-    """Alternate between users and items, from factors of the items.
+def alternate(
+    alternation: Alternation, last: Side, start: Array, ridge: RidgeSetting, max_iter: int, tol: float
+) -> Fitted:
+    """Alternate between users and items, from factors of the side that is solved for last.
 
     It ends when an iteration makes the objective better by less than ``tol`` of it, or after ``max_iter`` of them.
     """
-    factors: dict[Side, Any] = {"users": None, "items": alternation.place("items", start)}
+    first = OTHER[last]
+    factors: dict[Side, Any] = {first: None, last: alternation.place(last, start)}
     objective: list[float] = []
     for _ in range(max_iter):
-        users = alternation.solve("users", factors["items"], factors["users"], ridge)
-        items = alternation.solve("items", users.factors, factors["items"], ridge)
-        factors = {"users": users.factors, "items": items.factors}
-        objective.append(items.loss + users.penalty)
+        half = alternation.solve(first, factors[last], factors[first], ridge)
+        whole = alternation.solve(last, half.factors, factors[last], ridge)
+        factors = {first: half.factors, last: whole.factors}
+        objective.append(whole.loss + half.penalty)
         if len(objective) > 1 and tol and objective[-2] - objective[-1] < tol * abs(objective[-2]):
             break
     return Fitted({side: alternation.fetch(factors[side]) for side in SIDES}, np.array(objective))

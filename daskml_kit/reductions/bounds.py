@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,41 +39,55 @@ class BoundedRows:
     sums: Array
     grids: Array
     reach: float
-    used: float = field(default_factory=time.monotonic)
+    used: float = 0.0
 
-    @property
+    @cached_property
     def n_bytes(self) -> int:
         arrays = (self.centers, self.labels, self.deadlines, self.drifts, self.sums, self.grids)
         return sum(array.nbytes for array in arrays)
 
 
-_kept: dict[tuple[str, Hashable], BoundedRows] = {}
-_lock = threading.Lock()
+class _Kept:
+    """Store of the rows of blocks that a process keeps for all its fits, and their bytes."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, Hashable], BoundedRows] = {}
+        self.n_bytes = 0
+        self.lock = threading.Lock()
+
+    def pop(self, key: tuple[str, Hashable]) -> BoundedRows | None:
+        found = self.rows.pop(key, None)
+        self.n_bytes -= 0 if found is None else found.n_bytes
+        return found
+
+
+_kept = _Kept()
 
 
 def take(fit: str, part: Hashable) -> BoundedRows | None:
     """Return what is kept for a part of a block, and keep it no more: nobody else changes it meanwhile."""
-    with _lock:
-        return _kept.pop((fit, part), None)
+    with _kept.lock:
+        return _kept.pop((fit, part))
 
 
-def keep(fit: str, part: Hashable, assignment: BoundedRows) -> None:
-    """Keep what a part of a block was assigned to, if there is room."""
-    assignment.used = time.monotonic()
-    with _lock:
-        held = sum(each.n_bytes for each in _kept.values())
-        if held + assignment.n_bytes > KEPT_BYTES:
-            for key in [key for key, each in _kept.items() if assignment.used - each.used > IDLE_SECONDS]:
-                held -= _kept.pop(key).n_bytes
-        if held + assignment.n_bytes <= KEPT_BYTES:
-            _kept[fit, part] = assignment
+def keep(fit: str, part: Hashable, rows: BoundedRows) -> None:
+    """Keep what is known of a part of a block, if there is room."""
+    rows.used = time.monotonic()
+    with _kept.lock:
+        _kept.pop((fit, part))  # where two workers of a process did the same
+        if _kept.n_bytes + rows.n_bytes > KEPT_BYTES:
+            for key in [key for key, each in _kept.rows.items() if rows.used - each.used > IDLE_SECONDS]:
+                _kept.pop(key)
+        if _kept.n_bytes + rows.n_bytes <= KEPT_BYTES:
+            _kept.rows[fit, part] = rows
+            _kept.n_bytes += rows.n_bytes
 
 
-def forget(fit: str) -> None:
+def forget(fit: str | None) -> None:
     """Forget what this process keeps for a fit."""
-    with _lock:
-        for key in [key for key in _kept if key[0] == fit]:
-            del _kept[key]
+    with _kept.lock:
+        for key in [key for key in _kept.rows if key[0] == fit]:
+            _kept.pop(key)
 
 
 def bounded_sums(
@@ -108,11 +123,10 @@ def assigned(
 
     weight = np.ones(1) if block.weight is None else np.ascontiguousarray(block.weight[rows], np.float64)
     now = _started(block, rows, shift, weight, centers) if before is None else before
-    if before is not None:
-        now.drifts += _drift(now.centers, centers)
-        now.centers = centers
-    noise = _noise(now.reach, centers)
-    limits = np.nextafter((now.drifts + 2 * np.sqrt(noise)).astype(np.float32), np.float32(np.inf))
+    limits = np.empty(len(centers), np.float32)
+    unit = float(np.finfo(centers.dtype).eps)
+    noise = nearest_bounds.follow_centers(now.centers, centers, now.reach, unit, now.drifts, limits)
+    now.centers = centers
     doubtful = np.empty(len(now.labels) + 1, np.int64)
     places = doubtful[: nearest_bounds.suspects(now.labels, now.deadlines, limits, doubtful)]
     for own, positions, some in _readable(block.X, rows, places, centers.dtype):
@@ -170,25 +184,6 @@ def _grids(sizes: Array, n_rows: int) -> Array:
     fine = coarse + bits - 52
     grids: Array = 1.5 * np.exp2(52.0 + np.stack([coarse, fine]))
     return grids
-
-
-def _drift(before: Array, centers: Array) -> Array:
-    """Return for each cluster how far its center has moved, and the other that has moved the most, at most."""
-    apart = centers.astype(np.float64) - before
-    moved = np.sqrt((apart**2).sum(axis=1))
-    most = moved.argmax()
-    others = np.full(len(moved), moved[most])
-    others[most] = np.delete(moved, most).max(initial=0)
-    drift: Array = (moved + others) * (1 + 1e-6)
-    return drift
-
-
-def _noise(reach: float, centers: Array) -> float:
-    """Return a bound of the rounding error of half of a squared distance, less half of the row's squared length."""
-    length = float(np.sqrt((centers.astype(np.float64) ** 2).sum(axis=1).max(initial=0)))
-    unit = float(np.finfo(centers.dtype).eps)
-    error: float = (centers.shape[1] + 8) * unit * (length * (length + reach) + reach**2 * unit)
-    return error
 
 
 def _readable(X: Array, rows: slice | Array, places: Array, dtype: np.dtype) -> Iterator[tuple[Array, Array, Array]]:

@@ -50,7 +50,7 @@ class Moments(SingleReduction):
         zeros = np.zeros(block.X.shape[1])
         total = Spread(0, zeros, zeros, zeros, zeros)
         for rows in tiles(block.n_rows, tile_rows(block.X, block.X.shape[1])):
-            tile = np.require(block.X[rows], np.float64, ["C"])
+            tile = np.asarray(block.X[rows], dtype=np.float64)
             weight = np.ones(len(tile)) if block.weight is None else block.weight[rows].astype(np.float64)
             total = self.combine(total, _tile_spread(tile, weight))
         return total

@@ -54,6 +54,8 @@ class Nearest:
         A name of the passes over the same rows, between which bounds of the rows are kept (`bounded_sums`).
     measured : bool, default True
         Whether the sum of squared distances is asked for; where the passes have a name, by the last of them.
+    compiled : bool, default False
+        Whether compiled loops are used for few rows, too.
     others : tuple of Nearest
         Those that are answered in the same pass.
     """
@@ -64,6 +66,7 @@ class Nearest:
     ids: tuple[int, ...] | None = None
     fit: str | None = None
     measured: bool = True
+    compiled: bool = False
     others: tuple[Nearest, ...] = ()
 
     answer_type: ClassVar[type[Clusters]] = Clusters
@@ -82,7 +85,7 @@ class Nearest:
         members = (self, *self.others)
         total = [Clusters(np.zeros(each.centers.shape), np.zeros(len(each.centers)), 0.0) for each in members]
         n_centers = sum(len(each.centers) for each in members)
-        compiled = not sp.issparse(block.X) and block.X.size * n_centers >= MANY_PRODUCTS
+        compiled = not sp.issparse(block.X) and (self.compiled or block.X.size * n_centers >= MANY_PRODUCTS)
         for rows, asking in _shares(members, block):
             asked = [members[place] for place in asking]
             found = _compiled(asked, block, rows) if compiled else _plain(asked, rows_of(block, rows))

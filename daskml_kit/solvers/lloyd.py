@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,9 @@ class Clustering(NamedTuple):
     n_used: int
 
 
-def lloyd(centers: Array, shift: Array, *, tol: float, max_iter: int) -> Generator[Any, Any, Clustering]:
+def lloyd(
+    centers: Array, shift: Array, *, tol: float, max_iter: int, compiled: bool = False
+) -> Generator[Any, Any, Clustering]:
     """Move centers to the means of their clusters until they move no more (Lloyd 1982).
 
     A cluster without rows takes the row that is farthest from its center, as scikit-learn's does.
@@ -35,17 +38,20 @@ def lloyd(centers: Array, shift: Array, *, tol: float, max_iter: int) -> Generat
     tol : float
         Sum of squared moves at which it has converged.
     max_iter : int
+    compiled : bool, default False
+        Whether compiled loops are used for few rows, too.
     """
-    at, fit = centers - shift, uuid.uuid4().hex
+    nearest = Nearest(centers - shift, shift, fit=uuid.uuid4().hex, compiled=compiled)
     try:
-        return (yield from _iterations(at, shift, fit, tol, max_iter))
+        return (yield from _iterations(nearest, tol, max_iter))
     finally:
-        forget(fit)  # where the last pass was not reached
+        forget(nearest.fit)  # where the last pass was not reached
 
 
-def _iterations(at: Array, shift: Array, fit: str, tol: float, max_iter: int) -> Generator[Any, Any, Clustering]:
+def _iterations(nearest: Nearest, tol: float, max_iter: int) -> Generator[Any, Any, Clustering]:
+    at, shift = nearest.centers, nearest.shift
     for n_iter in range(1, max_iter + 1):
-        found: Clusters = yield Nearest(at, shift, fit=fit, measured=False)
+        found: Clusters = yield replace(nearest, centers=at, measured=False)
         sums, weights = found.sums, found.weights
         empty = np.flatnonzero(weights == 0)
         if len(empty):
@@ -56,7 +62,7 @@ def _iterations(at: Array, shift: Array, fit: str, tol: float, max_iter: int) ->
             return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
         if change <= tol:
             break
-    found = yield Nearest(at, shift, fit=fit)
+    found = yield replace(nearest, centers=at)
     return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
 
 

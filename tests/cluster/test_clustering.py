@@ -178,7 +178,8 @@ def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
         monkeypatch.setattr(bounds, "assigned", partial(forgetful, share))
         found.append(KMeans(**options).fit(blocks(rows, 350), sample_weight=weight))
         assert sum(asked) == len(rows) or share < 1
-        assert not bounds._kept
+        assert not bounds._kept.rows
+        assert bounds._kept.n_bytes == 0
     for model in found[1:]:
         assert model.cluster_centers_.tobytes() == found[0].cluster_centers_.tobytes()
         assert (model.inertia_, model.n_iter_) == (found[0].inertia_, found[0].n_iter_)
