@@ -18,7 +18,14 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LinearSVC, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB
-from daskml_kit.preprocessing import Categorizer, DummyEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
+from daskml_kit.preprocessing import (
+    Categorizer,
+    DummyEncoder,
+    LabelBinarizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
 from daskml_kit.recommendation import ALS, MatrixFactorization
 
 ROWS = np.random.default_rng(0).integers(0, 120, size=(150, 4))
@@ -121,3 +128,11 @@ def test_big_endian_and_nullable_ids_of_ratings():
     nullable = dd.from_pandas(users.astype("Int64"), npartitions=3)
     model = MatrixFactorization(2, max_iter=1, random_state=0).fit(nullable, in_blocks(ratings))
     assert_array_equal(model.predict(nullable), model.predict(in_blocks(users.to_numpy())))
+
+
+def test_labels_that_cannot_be_transformed_leave_the_last_fit():
+    encoder = LabelBinarizer().fit(in_blocks(LABELS))
+    classes = encoder.classes_
+    with pytest.raises(ValueError, match="y: expected one or two dimensions, got 3"):
+        encoder.fit_transform(in_blocks(ROWS[:, :, None]))
+    assert encoder.classes_ is classes

@@ -65,7 +65,8 @@ class LabelTransformer(DaskEstimator):
         array or Dask array
             See `transform`.
         """
-        return self.fit(y).transform(y)
+        with restored(self):
+            return self.fit(y).transform(y)
 
     def transform(self, y: Any) -> Any:
         """Encode labels: at once in memory, lazily on Dask.
@@ -169,6 +170,8 @@ class LabelBinarizer(LabelTransformer, sklearn.preprocessing.LabelBinarizer):  #
     """
 
     def _labels_of(self, y: Any) -> Any:
+        if y.ndim not in (1, 2):
+            raise DataError(f"y: expected one or two dimensions, got {y.ndim}")
         if y.ndim == 1:
             return np.repeat(super()._labels_of(y), 3)  # of labels that come once each scikit-learn warns
         return _indicators(y)
