@@ -39,7 +39,8 @@ def in_blocks(values: Any) -> Any:
 
 
 LAZY_X, LAZY_Y = in_blocks(X), in_blocks(Y)
-DOCUMENTS = dd.from_pandas(pd.Series(["a b c", "b c d", "c d a", "a a b"] * 10, dtype=object), npartitions=2)
+TEXTS = ["one two six", "two six ten", "six ten one", "one one two"]
+DOCUMENTS = dd.from_pandas(pd.Series(TEXTS * (N_ROWS // len(TEXTS)), dtype=object), npartitions=2)
 FRAME = dd.from_pandas(pd.DataFrame({"a": pd.Categorical(Y), "b": X[:, 1]}), npartitions=2)
 VIEWS = pd.DataFrame({"user": Y, "time": X[:, 1]})
 

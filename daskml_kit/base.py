@@ -162,7 +162,8 @@ class DaskEstimator:
         array, DataFrame or Dask collection
             See `transform`.
         """
-        return self.fit(X, y, **params).transform(X)
+        with restored(self):
+            return self.fit(X, y, **params).transform(X)
 
     @_where_genuine("fit_predict")
     def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -180,7 +181,8 @@ class DaskEstimator:
         array or Dask array
             See `predict`.
         """
-        return self.fit(X, y, **params).predict(X)
+        with restored(self):
+            return self.fit(X, y, **params).predict(X)
 
     def to_sklearn(self) -> Any:
         """Return the scikit-learn estimator with the same parameters and fitted state, free of Dask.
@@ -345,7 +347,8 @@ class DaskTransformer(DaskEstimator):
             See `transform`.
         """
         if is_dask(X):
-            return self._fit_and_transform(X, y, params)
+            with restored(self):
+                return self._fit_and_transform(X, y, params)
         with restored(self), sklearn_random_state(self):
             result = super(DaskEstimator, self).fit_transform(X, y, **params)  # type: ignore[misc]
             self._remember(X)

@@ -18,7 +18,15 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import LinearSVC, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB
-from daskml_kit.preprocessing import Categorizer, DummyEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
+from daskml_kit.preprocessing import (
+    Categorizer,
+    DummyEncoder,
+    LabelBinarizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
+from daskml_kit.recommendation import ALS, MatrixFactorization
 
 ROWS = np.random.default_rng(0).integers(0, 120, size=(150, 4))
 LABELS = (ROWS[:, 0] + ROWS[:, 2] > 110).astype(int)
@@ -109,3 +117,22 @@ def test_two_columns_of_one_name_are_refused(model):
     frame = dd.from_pandas(pd.DataFrame(ROWS, columns=list("abca")), npartitions=2)
     with pytest.raises(DataError, match="X: expected columns of different names, got 'a' more than once"):
         model.fit(frame, LABELS)
+
+
+def test_big_endian_and_nullable_ids_of_ratings():
+    users = pd.DataFrame(ROWS[:, :2] % 8, columns=["user", "item"])
+    ratings, big = LABELS.astype(float), in_blocks(users.to_numpy().astype(">i4"))
+    found = ALS(2, max_iter=2, random_state=0).fit(big, in_blocks(ratings.astype(">f8")))
+    expected = ALS(2, max_iter=2, random_state=0).fit(in_blocks(users.to_numpy()), in_blocks(ratings))
+    assert_array_equal(found.item_factors_, expected.item_factors_)
+    nullable = dd.from_pandas(users.astype("Int64"), npartitions=3)
+    model = MatrixFactorization(2, max_iter=1, random_state=0).fit(nullable, in_blocks(ratings))
+    assert_array_equal(model.predict(nullable), model.predict(in_blocks(users.to_numpy())))
+
+
+def test_labels_that_cannot_be_transformed_leave_the_last_fit():
+    encoder = LabelBinarizer().fit(in_blocks(LABELS))
+    classes = encoder.classes_
+    with pytest.raises(ValueError, match="y: expected one or two dimensions, got 3"):
+        encoder.fit_transform(in_blocks(ROWS[:, :, None]))
+    assert encoder.classes_ is classes

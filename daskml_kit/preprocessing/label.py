@@ -65,10 +65,10 @@ class LabelTransformer(DaskEstimator):
         array or Dask array
             See `transform`.
         """
-        if is_dask(y):
-            return self.fit(y).transform(y)
-        with restored(self):  # an iterator can be read once
-            return super(DaskEstimator, self).fit_transform(y)  # type: ignore[misc]
+        with restored(self):
+            if is_dask(y):
+                return self.fit(y).transform(y)
+            return super(DaskEstimator, self).fit_transform(y)  # type: ignore[misc]  # an iterator can be read once
 
     def transform(self, y: Any) -> Any:
         """Encode labels: at once in memory, lazily on Dask.
@@ -194,6 +194,8 @@ class LabelBinarizer(LabelTransformer, sklearn.preprocessing.LabelBinarizer):  #
         return self._map("inverse_transform", Y)
 
     def _labels_of(self, y: Any) -> Any:
+        if y.ndim not in (1, 2):
+            raise DataError(f"y: expected one or two dimensions, got {y.ndim}")
         if y.ndim == 1:
             return np.repeat(super()._labels_of(y), 3)  # of labels that come once each scikit-learn warns
         return _indicators(y)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, check_finite
@@ -79,6 +80,8 @@ def whole_pairs(X: object, where: str = "") -> Array:
     if sp.issparse(X):
         raise DataError(f"X: expected a dense array of users and items, got a sparse one {where}".rstrip())
     pairs = np.asarray(X)
+    if pairs.dtype == object and isinstance(X, pd.DataFrame) and not X.isna().any(axis=None):
+        pairs = X.to_numpy(np.float64)  # nullable types
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise DataError(f"X: expected two columns, users and items, got shape {pairs.shape} {where}".rstrip())
     if pairs.dtype.kind in "iu":

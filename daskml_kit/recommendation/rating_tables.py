@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from daskml_kit.data.block import native
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.factor_rows import RatingRows
 from daskml_kit.typing import Array
@@ -71,7 +72,7 @@ def id_columns(X: Any, where: str = "") -> tuple[Any, Any]:
     """
     if sp.issparse(X):
         raise DataError(f"X: expected a frame or a dense array of users and items, got a sparse one {where}".rstrip())
-    table = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+    table = native(X if isinstance(X, pd.DataFrame) else np.asarray(X))
     if table.ndim != 2 or table.shape[1] != 2:
         raise DataError(f"X: expected two columns, users and items, got shape {table.shape} {where}".rstrip())
     if isinstance(table, pd.DataFrame):

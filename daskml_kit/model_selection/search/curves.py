@@ -180,7 +180,9 @@ def learning_curve(
     """
     check_flags(exploit_incremental_learning=exploit_incremental_learning, shuffle=shuffle, return_times=return_times)
     method = "partial_fit" if exploit_incremental_learning else "fit"
-    check_inner("estimator", estimator, method)
+    check_inner("estimator", estimator, "fit")
+    if not hasattr(estimator, method):
+        raise ValueError("An estimator must support the partial_fit interface to exploit incremental learning")
     if not any(map(is_dask, (X, y, groups))):
         X, y = indexable(X, y)
     spec = EvaluationSpec(estimator, [{}], {SINGLE: scoring}, error_score, True, n_jobs)
