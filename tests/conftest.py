@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from zlib import crc32
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
@@ -39,6 +40,13 @@ LONGEST = (
 """What begins first, so that of two processes none is left alone with a long file at the end."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Clusters do not give up a worker process that a busy machine takes long to start again."""
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+        yield
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalCluster]:
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
@@ -49,6 +57,7 @@ def cluster() -> Iterator[LocalCluster]:
 def client(cluster: LocalCluster) -> Iterator[Client]:
     """Two worker processes of one thread each; what a test left on them is forgotten after it."""
     with Client(cluster) as client:
+        client.wait_for_workers(2)
         yield client
 
 

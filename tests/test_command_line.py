@@ -223,6 +223,7 @@ def test_a_table_that_does_not_fit_in_memory_is_read_in_each_pass(table, tmp_pat
     assert report_of(tmp_path / "read")["test"] == report_of(tmp_path / "held")["test"]
 
 
+@pytest.mark.slow
 def test_on_a_running_scheduler(cluster, table, tmp_path):
     order = ["train", str(table), "--target", "kind", "--quiet", "--out"]
     assert main([*order, str(tmp_path / "there"), "--scheduler", cluster.scheduler_address]) == 0
@@ -394,6 +395,7 @@ def test_predictions_for_a_table_are_those_of_the_pipeline(trained, table, tmp_p
     np.testing.assert_allclose(found["price"], rows["price"])
 
 
+@pytest.mark.slow
 def test_predictions_of_a_table_of_many_blocks_on_processes(trained, table, tmp_path):
     rows = pd.concat([pd.read_csv(table)] * 3, ignore_index=True)
     for at in range(3):

@@ -305,6 +305,7 @@ def fill_over_a_snapshot(folder):
     assert_array_equal(training(folder / "training" / "whole")[0], expected)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_written(tmp_path):
     code = f"from pathlib import Path; import {__name__} as it; it.fill_over_a_snapshot(Path({str(tmp_path)!r}))"
     paths = os.pathsep.join(filter(None, sys.path))

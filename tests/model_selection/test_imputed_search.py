@@ -328,6 +328,7 @@ def test_rows_are_neither_copied_nor_changed(monkeypatch, strategy):
     assert peak < 0.7 * X.nbytes  # two blocks at work, and the rows of a fold that are taken from each
 
 
+@pytest.mark.slow
 def test_on_a_cluster(client, monkeypatch):
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     X, targets = missing_at_random()

@@ -64,6 +64,7 @@ def test_shuffled_rows(monkeypatch, way, kind):
         check(collection, rows.iloc[order] if hasattr(rows, "iloc") else rows[order])
 
 
+@pytest.mark.slow
 def test_placed_blocks(client):
     for moved in (place(*collections(), strategy="round_robin"), rebalance(*collections())):
         for collection, rows in zip(moved, [X, X, X, None, FRAME, FRAME["b"], np.arange(N)], strict=True):
