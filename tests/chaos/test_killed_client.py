@@ -128,6 +128,7 @@ def test_a_job_runs_again_where_its_worker_died(tmp_path, whole_cluster, checkpo
         fitted = job.result(SECONDS)
         assert job.status() == "finished"
         assert job.progress()[:2] == (N_FITS, N_FITS)
+        job.forget()  # the cluster goes on
     assert fitted.best_params_ == direct.best_params_
     assert_array_equal(fitted.cv_results_["mean_test_score"], direct.cv_results_["mean_test_score"])
     assert_array_equal(fitted.best_estimator_.coef_, direct.best_estimator_.coef_)
@@ -163,6 +164,7 @@ def test_a_result_that_died_is_made_again(whole_cluster):
         os.kill(pid, signal.SIGKILL)
         until(lambda: address not in client.nthreads())
         assert_array_equal(job.result(SECONDS).best_estimator_.coef_, expected)
+        job.forget()
 
 
 # a client names what the cluster has forgotten, which the scheduler only mentions

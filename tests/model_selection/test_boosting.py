@@ -12,6 +12,8 @@ import dask.dataframe as dd
 import numpy as np
 import pytest
 import sklearn.model_selection as skm
+from distributed import Client
+from killable import KillableCluster
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import LinearRegression
@@ -152,11 +154,19 @@ def killer(path):
     return kill
 
 
-def test_a_killed_worker_costs_a_fit_or_is_told(doomed, tmp_path):
+@pytest.fixture
+def lone():
+    """A cluster that ends with its test: workers that are left may wait for the lost one for ever, at full speed."""
+    with KillableCluster(3) as killable, Client(killable.whole()) as client:
+        yield client
+
+
+@pytest.mark.chaos
+def test_a_killed_worker_costs_a_fit_or_is_told(lone, tmp_path):
     """LightGBM does not always outlive a lost worker: the scores are right, or its own error comes, and in time."""
     X, y = problem()
     path = str(tmp_path / "killed")
-    lazy = doomed.persist(lazily(X, y))
+    lazy = lone.persist(lazily(X, y))
     options = {"cv": skm.KFold(2), "refit": False, "error_score": "raise"}
     search = GridSearchCV(lightgbm.DaskLGBMClassifier(**SETTINGS), GRID, **options)
     try:

@@ -12,6 +12,7 @@ import sklearn.model_selection
 import sklearn.preprocessing
 from sklearn.pipeline import make_pipeline
 
+import daskml_kit.model_selection.search.fused_models
 import daskml_kit.model_selection.search.task_search
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.linear_model import LogisticRegression, Ridge
@@ -52,6 +53,7 @@ def groups(monkeypatch):
         return found
 
     monkeypatch.setattr(module, "fit_fused_models", noted)
+    monkeypatch.setattr(daskml_kit.model_selection.search.fused_models, "FEW_ROWS", 0)
     return seen
 
 

@@ -235,7 +235,7 @@ def test_progress_is_told(tmp_path, capsys, estimator):
     assert [progress.fits for progress in heard] == sorted(progress.fits for progress in heard)
     assert heard[-1].passes == (1 if isinstance(estimator, Ridge) else 0)
     bar = capsys.readouterr().err
-    assert "fits: 100%" in bar
+    assert "search: 100%" in bar
     assert "12/12" in bar
     assert f"best={search.best_score_:.6g}" in bar
     heard.clear()

@@ -20,6 +20,9 @@ from daskml_kit.model_selection.search.pipeline_cache import cache_transformers,
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
 from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split
 
+FEW_ROWS = 1_000
+"""Up to so many test rows candidates are fitted each by itself: of few wide rows each in the space that these span."""
+
 
 def fit_fused_models(
     spec: EvaluationSpec, candidates: Mapping[int, Mapping[str, Any]], fold: Fold
@@ -38,7 +41,7 @@ def fit_fused_models(
     """
     if not is_cacheable(spec.estimator) or spec.with_models or set(fold.sides) != {"X", "y"} or fold.constants:
         return {}
-    if not all(is_dask(side) for sides in fold.sides.values() for side in sides):
+    if not all(is_dask(side) for sides in fold.sides.values() for side in sides) or fold.n_test <= FEW_ROWS:
         return {}
     outcomes: dict[int, Outcome] = {}
     for group in _alike(spec.estimator, candidates):
