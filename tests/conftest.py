@@ -68,6 +68,13 @@ def killable() -> Iterator[KillableCluster]:
 
 
 @pytest.fixture
+def lone_cluster() -> Iterator[LocalCluster]:
+    """Three worker processes that end with their test: of what leaves workers busy for ever, or restarts them all."""
+    with KillableCluster(3) as killable:
+        yield killable.whole()
+
+
+@pytest.fixture
 def whole_cluster(killable: KillableCluster) -> LocalCluster:
     """Three worker processes of one thread each, which a test may kill."""
     return killable.whole()

@@ -169,9 +169,9 @@ def test_a_result_that_died_is_made_again(whole_cluster):
 
 # a client names what the cluster has forgotten, which the scheduler only mentions
 @pytest.mark.filterwarnings("ignore:Client '.* but key is unknown:UserWarning")
-def test_a_restarted_cluster_has_lost_its_jobs(whole_cluster, tmp_path):
+def test_a_restarted_cluster_has_lost_its_jobs(lone_cluster, tmp_path):
     path = str(tmp_path / "fits")
-    with Client(whole_cluster, set_as_default=False) as client:
+    with Client(lone_cluster, set_as_default=False) as client:
         kept = submit(Ridge(), *make(), client=client, name="kept", checkpoint=tmp_path / "kept")
         coef = kept.result(SECONDS).coef_
         job = submit(Gated(path, held=1), *make(), client=client, name="it")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import sklearn.model_selection as skm
 from distributed import Client
-from killable import KillableCluster
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import LinearRegression
@@ -154,23 +153,16 @@ def killer(path):
     return kill
 
 
-@pytest.fixture
-def lone():
-    """A cluster that ends with its test: workers that are left may wait for the lost one for ever, at full speed."""
-    with KillableCluster(3) as killable, Client(killable.whole()) as client:
-        yield client
-
-
 @pytest.mark.chaos
-def test_a_killed_worker_costs_a_fit_or_is_told(lone, tmp_path):
+def test_a_killed_worker_costs_a_fit_or_is_told(lone_cluster, tmp_path):
     """LightGBM does not always outlive a lost worker: the scores are right, or its own error comes, and in time."""
     X, y = problem()
     path = str(tmp_path / "killed")
-    lazy = lone.persist(lazily(X, y))
     options = {"cv": skm.KFold(2), "refit": False, "error_score": "raise"}
     search = GridSearchCV(lightgbm.DaskLGBMClassifier(**SETTINGS), GRID, **options)
     try:
-        search.fit(*lazy, callbacks=[killer(path)])
+        with Client(lone_cluster) as client:
+            search.fit(*client.persist(lazily(X, y)), callbacks=[killer(path)])
     except lightgbm.basic.LightGBMError as error:
         if "Socket" not in str(error):
             raise
