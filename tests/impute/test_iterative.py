@@ -81,6 +81,7 @@ def test_rounds_that_do_not_suffice_warn(max_iter):
     assert passes == 1 + (max_iter + 4) // 5
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")  # NumPy's, of finite float32 numbers
 @pytest.mark.parametrize(
     ("options", "X"),
     [

@@ -103,6 +103,11 @@ def test_slots_are_the_threads_by_host(pool):
     assert pool.next() == (0, 3)
 
 
+def n_to_come(dask_scheduler):
+    """Return the tasks that the scheduler will have run."""
+    return sum(task.state in ("queued", "waiting", "no-worker", "processing") for task in dask_scheduler.tasks.values())
+
+
 def n_waiting(dask_worker):
     return sum(task.state == "ready" for task in dask_worker.state.tasks.values())
 
@@ -116,7 +121,9 @@ def test_what_has_not_begun_is_cancelled_when_the_pool_is_closed(pool, tmp_path)
             wait_for(tmp_path / f"begun-{number}")
         for number in range(20):
             pool.submit(touch, str(tmp_path / f"late-{number}"), tag=number)
-    while isinstance(pool, ClusterPool) and sum(pool.client.run(n_waiting).values()):
+    while isinstance(pool, ClusterPool) and (
+        pool.client.run_on_scheduler(n_to_come) or sum(pool.client.run(n_waiting).values())
+    ):
         time.sleep(0.01)
     touch(tmp_path / "go")
     time.sleep(0.2)
