@@ -61,7 +61,7 @@ class BayesianRidge(DaskEstimator, sklearn.linear_model.BayesianRidge):  # type:
         Estimated precision of the coefficients.
     sigma_ : array of shape (n_features, n_features)
         Covariance of the coefficients.
-    scores_ : array of shape (n_iter_ + 1,)
+    scores_ : array of one number more than ``n_iter_``
         Log marginal likelihoods, where ``compute_score`` is set.
     n_iter_ : int
     X_offset_, X_scale_ : array of shape (n_features,)
