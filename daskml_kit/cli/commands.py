@@ -34,7 +34,9 @@ class Order(NamedTuple):
     options: SimpleNamespace
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=f"DATA: {DATA}."
+)
 def commands() -> None:
     """Machine learning on Dask, with scikit-learn's answers."""
 

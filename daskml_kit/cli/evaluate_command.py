@@ -10,9 +10,9 @@ import pandas as pd
 
 from daskml_kit.cli.errors import JobError, naming_failures, shortened
 from daskml_kit.cli.model_report import format_scores, score_classifier, score_regressor
-from daskml_kit.cli.predict_command import load_model
+from daskml_kit.cli.predict_command import load_model, require_columns
 from daskml_kit.cli.table import open_source
-from daskml_kit.cli.train_command import target_facts
+from daskml_kit.cli.train_command import n_rows_of, target_facts
 from daskml_kit.wrappers import ParallelPostFit
 
 BASELINES = {"classification": "the majority class and the classes' shares", "regression": "the mean of these rows"}
@@ -41,15 +41,13 @@ def evaluate(options: SimpleNamespace, where: str) -> str:
     model = load_model(options.model)
     source = open_source(options.data, options.target)
     needed = list(model.feature_names_in_)
-    missing = [name for name in needed if name not in source.frame.columns]
-    if missing:
-        raise JobError(f"{options.data} lacks columns of the model: {shortened(missing)}")
+    require_columns(options.data, source.frame, needed, "the model")
     task = "classification" if hasattr(model, "classes_") else "regression"
     with naming_failures(f"cannot evaluate on {options.data}", OSError, ValueError, TypeError):
         rows = source.frame[list(dict.fromkeys([*needed, source.target]))].dropna(subset=[source.target])
         rows = rows.assign(**{source.target: _like_classes(rows[source.target], model, task, source.target)})
         facts = target_facts(rows[source.target], task)
-        n_rows = facts[0] if isinstance(facts, tuple) else int(facts.sum())
+        n_rows = n_rows_of(facts)
         if not n_rows:
             raise JobError(f"{options.data} has no rows with a value of {source.target!r}")
         if task == "classification" and not facts.index.isin(model.classes_).any():

@@ -22,16 +22,20 @@ class TableTraining:
     ----------
     options : SimpleNamespace
         Arguments of ``daskml-kit submit``.
+    grid : dict of lists
+        Values of the model's parameters, read where the command runs: its files need not be on the worker.
     where : str
         Description of the cluster.
     """
 
-    def __init__(self, options: SimpleNamespace, where: str) -> None:
-        self.options, self.where = options, where
+    def __init__(self, options: SimpleNamespace, grid: dict[str, list[Any]], where: str) -> None:
+        self.options, self.grid, self.where = options, grid, where
 
     def fit(self, X: str) -> Self:
         """Train on the table that ``X`` names."""
-        self.model, self.report = train_model(SimpleNamespace(**{**vars(self.options), "data": X}), self.where)
+        self.model, self.report = train_model(
+            SimpleNamespace(**{**vars(self.options), "data": X}), self.grid, self.where
+        )
         return self
 
 
@@ -56,9 +60,9 @@ def submit_training(options: SimpleNamespace, where: str) -> str:
         Where there is no cluster that outlives the command, or a job of that name.
     """
     _require_cluster()
-    check_options(options)
+    grid = check_options(options)
     with naming_failures("cannot submit", ValueError):
-        job = submit(TableTraining(options, where), options.data, name=options.name)
+        job = submit(TableTraining(options, grid, where), options.data, name=options.name)
     return f"submitted     {job.name}, {where}; 'daskml-kit attach {job.name}' saves its model"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ import joblib
 import pandas as pd
 
 from daskml_kit.cli.errors import JobError, naming_failures, shortened
+from daskml_kit.cli.output import check_new, drafted
 from daskml_kit.cli.table import open_frame
 from daskml_kit.cli.train_command import MODEL
 from daskml_kit.exceptions import UntrustedFileError
@@ -46,19 +45,14 @@ def predict(options: SimpleNamespace, where: str) -> str:
     out: Path = options.out
     if out.suffix not in FORMATS:
         raise JobError(f"--out: expected a name that ends in {' or '.join(FORMATS)}, got {out}")
-    if out.exists():
-        raise JobError(f"--out: {out} exists; expected a new name")
-    if not out.absolute().parent.is_dir():
-        raise JobError(f"--out: there is no folder {out.absolute().parent}")
+    check_new(out)
     model = load_model(options.model)
     if options.proba and not hasattr(model, "predict_proba"):
         raise JobError("--proba: the model has no probabilities")
     frame = open_frame(options.data)
     needed = list(model.feature_names_in_)
     for role, names in (("the model", needed), ("--keep", options.keep)):
-        missing = [name for name in names if name not in frame.columns]
-        if missing:
-            raise JobError(f"{options.data} lacks columns of {role}: {shortened(missing)}")
+        require_columns(options.data, frame, names, role)
     rows = plain_strings(frame[list(dict.fromkeys([*options.keep, *needed]))])
     part = partial(_predict_part, model=model, needed=needed, keep=options.keep, proba=options.proba)
     with naming_failures(f"cannot predict for {options.data}", OSError, ValueError, TypeError):
@@ -68,6 +62,13 @@ def predict(options: SimpleNamespace, where: str) -> str:
         meta = part(first)[:0]
         _write(rows.map_partitions(part, empty=meta, meta=meta), out)
     return f"saved         {out}, {where}"
+
+
+def require_columns(data: str, frame: Any, names: Sequence[str], role: str) -> None:
+    """Raise a `JobError` where a table lacks columns."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise JobError(f"{data} lacks columns of {role}: {shortened(missing)}")
 
 
 def load_model(path: Path) -> Any:
@@ -100,13 +101,8 @@ def _predict_part(
 
 
 def _write(predicted: Any, out: Path) -> None:
-    """Write a draft beside ``out``, then give it its name."""
-    draft = out.with_name(f".{out.name}-{os.getpid()}")
-    try:
+    with drafted(out) as draft:
         if out.suffix == ".csv":
             predicted.to_csv(str(draft), single_file=True, index=False)
         else:
             predicted.to_parquet(str(draft), write_index=False)
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)

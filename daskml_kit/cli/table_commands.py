@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from types import SimpleNamespace
 
 import dask.dataframe as dd
 import pandas as pd
 
 from daskml_kit.cli.errors import JobError, did_you_mean, naming_failures
+from daskml_kit.cli.output import check_new, drafted
 from daskml_kit.cli.table import open_frame
 from daskml_kit.partition import hash_partition, partition_report, random_partition
 from daskml_kit.stat import describe
@@ -77,17 +76,9 @@ def partition_table(options: SimpleNamespace, where: str) -> str:
         raise JobError("--npartitions: expected --out, a folder for the partitioned table")
     saved = []
     if out is not None:
-        if out.exists():
-            raise JobError(f"--out: {out} exists; expected a new name")
-        if not out.absolute().parent.is_dir():
-            raise JobError(f"--out: there is no folder {out.absolute().parent}")
-        draft = out.with_name(f".{out.name}-{os.getpid()}")
-        try:
-            with naming_failures(f"cannot partition {options.data}", OSError, ValueError):
-                _partitioned(frame, options).to_parquet(str(draft), write_index=False)
-            draft.rename(out)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        check_new(out)
+        with drafted(out) as draft, naming_failures(f"cannot partition {options.data}", OSError, ValueError):
+            _partitioned(frame, options).to_parquet(str(draft), write_index=False)
         frame = dd.read_parquet(str(out))
         saved = [f"saved         {out}, {where}"]
     with naming_failures(f"cannot read {options.data}", OSError, ValueError):

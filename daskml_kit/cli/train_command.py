@@ -70,17 +70,17 @@ def train(options: SimpleNamespace, where: str) -> str:
         Where the options cannot be carried out; then nothing is written.
     """
     check_out(options.out)
-    check_options(options)
+    grid = check_options(options)
     replaced = (options.out / MODEL).exists()
-    model, report = train_model(options, where)
+    model, report = train_model(options, grid, where)
     if replaced:
         report["notes"].append(REPLACED.format(options.out))
     save(options.out, model, report)
     return f"{format_report(report)}\n\n{saved_line(options.out)}"
 
 
-def check_options(options: SimpleNamespace) -> None:
-    """Raise a `JobError` where an option is out of range, before any data is read."""
+def check_options(options: SimpleNamespace) -> dict[str, list[Any]]:
+    """Return the grid; raise a `JobError` where an option is out of range, before any data is read."""
     if not 0 <= options.seed < 2**32:
         raise JobError(f"--seed: expected a number from 0 to 2**32 - 1, got {options.seed}")
     if not 0 < options.test_size < 1:
@@ -94,9 +94,10 @@ def check_options(options: SimpleNamespace) -> None:
     grid = read_grid(options.grid, options.grid_file)
     if options.task is not None and options.model is not None:
         check_grid(grid, make_model(options.task, options.model)[1])
+    return grid
 
 
-def train_model(options: SimpleNamespace, where: str) -> tuple[Any, dict[str, Any]]:
+def train_model(options: SimpleNamespace, grid: Mapping[str, Sequence[Any]], where: str) -> tuple[Any, dict[str, Any]]:
     """Return a pipeline of scikit-learn's, fitted to a table, and the report, as it is written to report.json.
 
     A metric that is not defined is None in the report.
@@ -107,7 +108,6 @@ def train_model(options: SimpleNamespace, where: str) -> tuple[Any, dict[str, An
             given = RolesGiven(options.numeric, options.categorical, options.text, options.drop)
             table = load_table(source, options.task, given)
             name, model = make_model(table.task, options.model, options.seed)
-            grid = read_grid(options.grid, options.grid_file)
             check_grid(grid, model)
             with naming_failures("too few rows to train and to test", ValueError):
                 parts = _split(table, options.test_size, options.seed)
@@ -162,12 +162,13 @@ def _split(table: TrainingTable, test_size: float, seed: int) -> list[Any]:
     return train_test_split(table.frame, test_size=test_size, stratify=None if few else y, random_state=seed)
 
 
-def _n_rows(facts: Any) -> int:
+def n_rows_of(facts: Any) -> int:
+    """Return the rows that `target_facts` has counted."""
     return facts[0] if isinstance(facts, tuple) else int(facts.sum())
 
 
 def _check_parts(facts: list[Any], table: TrainingTable) -> None:
-    n_train, n_test = map(_n_rows, facts)
+    n_train, n_test = map(n_rows_of, facts)
     if not n_train or not n_test:
         raise JobError(f"too few rows: {n_train} to train and {n_test} to test; change --test-size or --seed")
     if table.task == "classification" and len(facts[0]) < 2:
@@ -219,7 +220,7 @@ def _describe_table(table: TrainingTable, facts: list[Any]) -> dict[str, Any]:
         about = shortened([f"{label} {share:.1%}" for label, share in (facts[0] / facts[0].sum()).items()], 8)
     return {
         **{name: value for name, value in table._asdict().items() if name != "frame"},
-        **{"train_rows": _n_rows(facts[0]), "test_rows": _n_rows(facts[1]), "partitions": table.frame.npartitions},
+        **{"train_rows": n_rows_of(facts[0]), "test_rows": n_rows_of(facts[1]), "partitions": table.frame.npartitions},
         **{"about": about, "baseline": BASELINES[table.task]},
     }
 
