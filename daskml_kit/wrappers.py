@@ -124,9 +124,13 @@ class ParallelPostFit(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator): 
         if is_dask(X) or is_dask(y):
             raise TypeError(f"X: expected rows in memory, got {type(X).__name__}; Incremental trains on Dask data")
         with restored(self):
-            model = deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
+            model = self._continued()
             self.estimator_ = model.partial_fit(X, **({} if y is None else {"y": y}), **fit_params)
         return self
+
+    def _continued(self) -> Any:
+        """Return a copy of the fitted model to go on with, or an unfitted one; a failure changes neither."""
+        return deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the score of the model by ``scoring``.
@@ -327,7 +331,7 @@ class Incremental(ParallelPostFit):
         """
         check_inner("estimator", self.estimator, "partial_fit")
         with restored(self):
-            model = deepcopy(self.estimator_) if "estimator_" in vars(self) else clone(self.estimator)
+            model = self._continued()
             self.estimator_ = self._trained(model, X, y, fit_params, 1, random_state_of(self.random_state))
         return self
 
