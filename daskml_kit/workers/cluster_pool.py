@@ -98,6 +98,12 @@ class ClusterPool(WorkerPool):
         self._watch(future.key, tag, future)
         return future
 
+    @staticmethod
+    def task_name(function: Callable[..., Any]) -> str:
+        """Return the name that the tasks of a function have in common, by which Dask knows how long they take."""
+        name = getattr(function, "__name__", type(function).__name__)
+        return f"daskml-{name.strip('_').replace('_', '-')}"
+
     def close(self) -> None:
         if self.client.status == "running":
             self._hedge.release()
@@ -105,8 +111,7 @@ class ClusterPool(WorkerPool):
 
     def _start(self, named: Callable[..., Any], function: Callable[..., Any], *args: Any, worker: str | None) -> Future:
         # The first function's name is the one that the dashboard shows: not that of the wrapper that secedes.
-        name = getattr(named, "__name__", type(named).__name__).strip("_").replace("_", "-")
-        key = f"daskml-{name}-{uuid4().hex}"
+        key = f"{self.task_name(named)}-{uuid4().hex}"
         placed = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
         future = self.client.submit(function, *args, key=key, **placed)
         self._started[key] = future

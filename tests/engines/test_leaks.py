@@ -60,11 +60,13 @@ def keys(dask_scheduler):
 
 def keys_left(client, before):
     """Return the keys that the scheduler does not forget, but for those that were there before."""
-    gc.collect()
     deadline = time.monotonic() + 60
-    while (left := sorted(set(client.run_on_scheduler(keys)).difference(before))) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return left
+    while True:
+        gc.collect()  # again, as threads of the client may still have held the error of a fit
+        left = sorted(set(client.run_on_scheduler(keys)).difference(before))
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))

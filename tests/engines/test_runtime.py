@@ -105,22 +105,28 @@ def test_an_adaptive_cluster_starts_its_first_worker(empty_cluster, monkeypatch,
 
 
 class Accompanied(sklearn.linear_model.Ridge):
-    """Fits as soon as its cluster, of this process, has two workers."""
+    """Fits once its cluster, of this process, has had two workers: it may let one go before the last fit starts."""
 
-    cluster = None
+    cluster, had_two = None, threading.Event()
 
     def fit(self, X, y):
         late = time.monotonic() + 240
-        while len(self.cluster.scheduler.workers) < 2:
+        while not self.had_two.is_set():
             assert time.monotonic() < late
+            if len(self.cluster.scheduler.workers) == 2:
+                self.had_two.set()
             time.sleep(0.01)
         return super().fit(X, y)
 
 
 def test_a_search_asks_an_adaptive_cluster_for_more(empty_cluster, monkeypatch):
     monkeypatch.setattr(Accompanied, "cluster", empty_cluster)
+    Accompanied.had_two.clear()
     empty_cluster.adapt(minimum=1, maximum=2, interval="100ms")
     X = np.random.default_rng(0).normal(size=(40, 3))
     grid = {"alpha": np.arange(1.0, 13.0)}
     search = GridSearchCV(Accompanied(), grid, cv=2, error_score="raise", refit=False).fit(X, X[:, 0])
+    assert Accompanied.had_two.is_set()
+    # what announces batches to come has their name: Dask expects it to take as long
+    assert {name for name in empty_cluster.scheduler.task_prefixes if "batch" in name} == {"daskml-run-batch"}
     assert len(search.cv_results_["params"]) == 12

@@ -172,7 +172,7 @@ class ClusterFitPool(FitPool):
         if missing < 0:
             del self._announced[missing:]
         elif missing:
-            needs = {"resources": {NOBODY_HAS: 1}, "key": run_batch.__name__, "pure": False}
+            needs = {"resources": {NOBODY_HAS: 1}, "key": self.pool.task_name(run_batch), "pure": False}
             self._announced += self.client.map(int, range(missing), **needs)
 
     def wait_for_workers(self) -> None:
