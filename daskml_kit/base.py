@@ -286,6 +286,11 @@ class DaskTransformer(DaskEstimator):
 
     many_passes: ClassVar[Any] = False
 
+    shares_columns: ClassVar[Any] = False
+    """Whether a fit on some of the rows makes the columns of one on all, but for those that are zero in all of them."""
+    scales_columns: ClassVar[bool] = False
+    """Whether each column becomes a multiple of it plus a constant."""
+
     _example: Any
     """A few rows of the input of fit: what transform gives for them tells the type of its result."""
 

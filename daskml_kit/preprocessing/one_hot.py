@@ -61,6 +61,12 @@ class OneHotEncoder(DaskTransformer, sklearn.preprocessing.OneHotEncoder):  # ty
            [1., 0.]])
     """
 
+    @property
+    def shares_columns(self) -> bool:
+        """Return whether categories that some of the rows lack are zeros, and change no other column."""
+        rare = self.min_frequency, self.max_categories, self.drop
+        return isinstance(self.categories, str) and self.handle_unknown == "ignore" and rare == (None, None, None)
+
     def _fit_steps(self, spec: DataSpec) -> Fit:
         head, (tallies,) = yield from with_head(spec, Counts())
         genuine = sklearn.preprocessing.OneHotEncoder

@@ -30,6 +30,8 @@ from daskml_kit.typing import Array
 class ExtremesScaler(DaskTransformer):
     """Mixin of scalers that learn of each feature's smallest and largest value."""
 
+    scales_columns = True
+
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Go on learning from more rows.
 

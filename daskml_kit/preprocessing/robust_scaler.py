@@ -57,6 +57,7 @@ class RobustScaler(DaskTransformer, sklearn.preprocessing.RobustScaler):  # type
     """
 
     many_passes = True
+    scales_columns = True
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         low, high = self._check_range()

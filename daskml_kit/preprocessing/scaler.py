@@ -55,6 +55,8 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
     (array([2.]), array([1.]))
     """
 
+    scales_columns = True
+
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Learn means and scales from all of X.
 

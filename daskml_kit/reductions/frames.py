@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block, as_block
+from daskml_kit.data.coded import codes_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.encoding import transform_rows
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
@@ -138,6 +139,10 @@ def columns_at(table: Any, positions: Sequence[int] | int) -> Any:
     array([[3, 1]])
     """
     wanted = positions if isinstance(positions, int) else list(positions)
+    own = codes_of(table)
+    if own is not None and np.isin(wanted, own.columns).all():  # else the codes would be lost
+        found: Any = own.dense[:, np.searchsorted(own.columns, wanted)]
+        return found
     return table.iloc[:, wanted] if hasattr(table, "iloc") else table[:, wanted]
 
 

@@ -1,4 +1,4 @@
-"""Density of the results of transformers."""
+"""Density of the results of transformers, and the columns that rows have numbers in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.data.block import Block
+from daskml_kit.data.coded import codes_of, used_columns
 from daskml_kit.reductions.frames import columns_at, is_sparse
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
@@ -31,3 +32,26 @@ class Density(SingleReduction):
 
     def combine(self, a: Array, b: Array) -> Array:
         return a + b
+
+
+@dataclass(frozen=True, eq=False)
+class UsedColumns(SingleReduction):
+    """Of each column whether a row has a number other than zero there.
+
+    Examples
+    --------
+    >>> UsedColumns().chunk(Block(np.array([[0.0, 2.0], [0.0, 0.0]])))
+    array([False,  True])
+    """
+
+    def chunk(self, block: Block) -> Array:
+        if not is_sparse(block.X):
+            return np.asarray(block.X != 0).any(axis=0)
+        if (own := codes_of(block.X)) is not None:
+            return used_columns(own)
+        used = np.zeros(block.X.shape[1], bool)
+        used[block.X.indices[block.X.data != 0]] = True
+        return used
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return a | b

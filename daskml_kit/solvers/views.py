@@ -127,6 +127,10 @@ class AffineView(View):
         """Return rows mapped."""
         return np.asarray(X @ self.matrix[:-1, :-1] + self.matrix[-1, :-1]).astype(float_type(X), copy=False)
 
+    def span(self, answer: DataSummary) -> Array | None:
+        """Return mapped features of which no row has two."""
+        return None
+
     def _back(self, answer: Eval, n_outputs: int) -> Eval:
         grad = np.asarray(answer.grad.reshape(n_outputs, -1) @ self.matrix).ravel()
         if answer.hess is None:
@@ -138,7 +142,7 @@ class AffineView(View):
         """Map the sample once for all fits on these rows."""
         key = (type(self).__name__, self.name, id(answer))
         if self.name is None or key not in self._shared:
-            found = answer._replace(sample_X=self.rows(answer.sample_X), used=None, exclusive=None)
+            found = answer._replace(sample_X=self.rows(answer.sample_X), used=None, exclusive=self.span(answer))
             if self.name is None:
                 return found
             self._shared[key] = answer, found  # the answer is kept, so that no other has its id

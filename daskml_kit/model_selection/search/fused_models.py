@@ -44,7 +44,7 @@ def fit_fused_models(
     if not all(is_dask(side) for sides in fold.sides.values() for side in sides) or fold.n_test <= FEW_ROWS:
         return {}
     outcomes: dict[int, Outcome] = {}
-    for group in _alike(spec.estimator, candidates):
+    for group in candidates_by_transformers(spec.estimator, candidates):
         if len(group) > 1:
             # what a transformer or the data are at fault of, fits one by one tell of each
             with suppress(TypeError, ValueError):
@@ -52,17 +52,17 @@ def fit_fused_models(
     return outcomes
 
 
-def _alike(estimator: Pipeline, candidates: Mapping[int, Mapping[str, Any]]) -> list[list[int]]:
+def candidates_by_transformers(estimator: Pipeline, candidates: Mapping[int, Mapping[str, Any]]) -> list[list[int]]:
     """Return the numbers of candidates that differ in parameters of the last step only."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for number, params in candidates.items():
         # a grid has each value once: what is not the same object may be another
-        before = tuple((name, id(value)) for name, value in params.items() if not _is_last(estimator, name))
+        before = tuple((name, id(value)) for name, value in params.items() if not sets_last_step(estimator, name))
         groups[before].append(number)
     return list(groups.values())
 
 
-def _is_last(estimator: Pipeline, name: str) -> bool:
+def sets_last_step(estimator: Pipeline, name: str) -> bool:
     return name.startswith(f"{estimator.steps[-1][0]}__")
 
 
@@ -73,7 +73,7 @@ def _fit_group(spec: EvaluationSpec, candidates: Mapping[int, Mapping[str, Any]]
     if not has_fit_steps(model) or why_not(model, spec.scoring, {}) is not None:
         return {}
     own = [
-        {name.removeprefix(prefix): v for name, v in params.items() if _is_last(whole, name)}
+        {name.removeprefix(prefix): v for name, v in params.items() if sets_last_step(whole, name)}
         for params in candidates.values()
     ]
     X, y = _transformed(whole, fold)

@@ -136,7 +136,7 @@ class FusedScores:
             return [{} for _ in models]
         first = models[0].model
         names = {name: scorer_name(scorer, first) for name, scorer in self.scoring.items()}
-        if _are_plain(models) and set(names.values()) <= LINEAR_SCORERS:
+        if all(_is_plain(scored.model) for scored in models) and set(names.values()) <= LINEAR_SCORERS:
             wanted = list(names.values())
             found = self._from_products(models, wanted) or self._from_predictors(models, wanted)
             return [{name: own[known] for name, known in names.items()} for own in found]
@@ -200,10 +200,16 @@ class FusedScores:
         return scores
 
 
-def _are_plain(models: Sequence[ScoredModel]) -> bool:
-    """Return whether the models' predictions are their linear predictors, or classes by these."""
-    last = [last_step(scored.model) for scored in models]
-    return all(isinstance(model, LinearModel) and not isinstance(model, GeneralizedLinearModel) for model in last)
+def scored_by_predictors(estimator: Any, scoring: Mapping[str, Any]) -> bool:
+    """Return whether scores are sums over rows of functions of a linear predictor, and the rows need no transform."""
+    names = {scorer_name(scorer, estimator) for scorer in scoring.values()}
+    return _is_plain(estimator) and names <= LINEAR_SCORERS
+
+
+def _is_plain(estimator: Any) -> bool:
+    """Return whether a model's predictions are its linear predictors, or classes by these."""
+    model = last_step(estimator)
+    return isinstance(model, LinearModel) and not isinstance(model, GeneralizedLinearModel)
 
 
 def _score(name: str, total: ClassSums | ResidualTotals, row: int) -> float | MissingScore:

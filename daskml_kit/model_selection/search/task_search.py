@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from daskml_kit.data.collections import FIT_FRACTION, array_bytes, fits, free_memory, is_dask
 from daskml_kit.engines.open import find_client
+from daskml_kit.model_selection.search.common_rows import fit_on_common_rows
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
 from daskml_kit.model_selection.search.fit_and_score import outcome_of, score
@@ -145,8 +146,13 @@ def fit_sequentially(
     """Fit candidates, by number, on the Dask data of each split, but where known; score them by their predictions.
 
     Those that differ in their last step only are fitted in common passes, where that step and ``scoring``, as it was
-    given, allow it.
+    given, allow it; on all splits, where their transformers are fitted on a part of the rows by one for all rows.
     """
+    with config_context(**spec.config):
+        common = fit_on_common_rows(spec._replace(scoring=scoring), candidates, data, known)
+    for key, outcome in common.items():
+        keep(key, outcome)
+    known = {*known, *common}
     for split in range(len(data.folds.splits)):
         missing = [number for number in candidates if (number, split) not in known]
         if not missing:
