@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,8 @@ class CodedRows(ABC):
         own = codes_of(self)
         if own is None:
             return self[key]
+        if isinstance(key, np.ndarray) and key.ndim == 1 and key.dtype.kind in "iu":  # which is faster than an index
+            return own._replace(codes=np.take(own.codes, key, axis=0), dense=np.take(own.dense, key, axis=0)).matrix()
         if isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1):
             return own._replace(codes=own.codes[key], dense=own.dense[key]).matrix()
         return own.kind.__getitem__(self, key)
@@ -204,11 +207,19 @@ def coded(kind: Any, codes: Array, dense: Array, columns: Array, n_columns: int,
     array([[1., 0., 5.],
            [0., 1., 0.]])
     """
-    matrix = kind((len(codes), n_columns), dtype=dense.dtype)
-    for name in ARRAYS:  # `CodedRows` makes them where they are missing
-        delattr(matrix, name)
+    matrix = object.__new__(kind)
+    vars(matrix).update(vars(_empty(kind, len(codes), n_columns)))
     vars(matrix)["own_codes"] = CodeParts(kind, codes, dense, columns, n_columns, spans)
     matrix.__class__ = CodedMatrix if kind is sp.csr_matrix else CodedArray
+    return matrix
+
+
+@lru_cache(64)
+def _empty(kind: Any, n_rows: int, n_columns: int) -> Any:
+    """Return a matrix without arrays: making one takes SciPy as long as what is computed of a tile."""
+    matrix = kind((n_rows, n_columns))
+    for name in ARRAYS:  # `CodedRows` makes them where they are missing
+        delattr(matrix, name)
     return matrix
 
 

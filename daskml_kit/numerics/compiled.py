@@ -155,18 +155,30 @@ def add_arrow_coded(
     end = last + width  # the intercept's column
     n_codes, n_dense = codes.shape[1], dense.shape[1]
     places, values = np.empty(n_codes + n_dense + 1, np.uint64), np.empty(n_codes + n_dense + 1, dense.dtype)
+    counts = np.zeros(stop - start + 2, np.int64)
+    category_of = np.empty(len(weight), np.int64)
     for row in range(len(weight)):
-        n, category, row_weight = 0, np.int64(-1), weight[row]
+        category = np.int64(0)
         for i in range(n_codes):
             code = np.uint64(codes[row, i])
-            if code >= end:
-                continue
-            if code < low or code >= high:
+            if low <= code < high:
+                category = np.int64(code - low) + 1
+        category_of[row] = category
+        counts[category + 1] += 1
+    for category in range(1, len(counts)):
+        counts[category] += counts[category - 1]
+    order = np.empty(len(weight), np.int64)
+    for row in range(len(weight)):
+        order[counts[category_of[row]]] = row
+        counts[category_of[row]] += 1
+    for row in order:
+        n, row_weight = 0, weight[row]
+        for i in range(n_codes):
+            code = np.uint64(codes[row, i])
+            if code < low or (code >= high and code < end):
                 places[n] = code if code < low else code - width
                 values[n] = 1
                 n += 1
-            else:
-                category = np.int64(code - low)
         for i in range(n_dense):
             column = np.uint64(columns[i])
             places[n] = column if column < low else column - width
@@ -175,17 +187,15 @@ def add_arrow_coded(
         places[n], values[n] = last, 1
         n += 1
         for i in range(n):
-            scaled, line = row_weight * values[i], rest[places[i]]
+            scaled, place = row_weight * values[i], places[i]
             for j in range(i, n):
-                if places[j] >= places[i]:
-                    line[places[j]] += scaled * values[j]
-                else:
-                    rest[places[j], places[i]] += scaled * values[j]
-        if category >= 0:
-            diagonal[category] += row_weight
-            line = cross[category]
+                other = places[j]
+                rest[min(place, other), max(place, other)] += scaled * values[j]
+        category = category_of[row]
+        if category > 0:
+            diagonal[category - 1] += row_weight
             for i in range(n):
-                line[places[i]] += row_weight * values[i]
+                cross[category - 1, places[i]] += row_weight * values[i]
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -151,6 +151,41 @@ def add_transposed(X: Any, matrix: Array, out: Array) -> None:
         compiled.add_transposed(X.indptr, X.indices, X.data, matrix, out)
 
 
+def predict_points(X: Any, table: Array, out: Array) -> Array:
+    """Write the linear predictors of a matrix of codes into ``out``, of shape (n_points, n_rows), and return it.
+
+    Parameters
+    ----------
+    X : CodedRows of shape (n_rows, n_features)
+    table : C-contiguous array of shape (n_features + 1, n_points)
+        The coefficients, intercepts in the last row.
+    out : array of shape (n_points, n_rows)
+    """
+    from daskml_kit.numerics import compiled_points
+
+    compiled_points.predict_coded(*codes_of(X)[1:5], table, out)
+    return out
+
+
+def add_gradients(X: Any, slopes: Array, out: Array) -> None:
+    """Add to ``out``, of shape (n_features + 1, n_points), what `predict_points` makes of ``slopes`` backwards."""
+    from daskml_kit.numerics import compiled_points
+
+    compiled_points.add_gradients_coded(*codes_of(X)[1:5], slopes, out)
+
+
+def add_logistic(X: Any, table: Array, sign: Array, weight: Array | None, value: Array, out: Array) -> None:
+    """Add the logistic losses of a matrix of codes at several points to ``value``, and their gradients to ``out``.
+
+    Parameters are those of `daskml_kit.numerics.compiled_points.add_logistic_coded`, all float64; ``weight`` may be of
+    shape (n_rows,), too.
+    """
+    from daskml_kit.numerics import compiled_points
+
+    weights = np.empty((0, 0)) if weight is None else np.atleast_2d(weight)
+    compiled_points.add_logistic_coded(*codes_of(X)[1:5], table, sign, weights, value, out)
+
+
 def times(X: Any, matrix: Array) -> Array:
     """Return X times a matrix.
 

@@ -75,6 +75,23 @@ class Logistic:
         return Terms(value, np.multiply(wrong, y, out=wrong), hessian)
 
 
+def compiled_terms(loss: Loss, raw: Array, y: Array, order: int) -> Terms:
+    """Return the terms of a loss, by compiled loops where NumPy's are slow on some processors.
+
+    Parameters are those of `Loss.terms`; ``raw`` is C-contiguous.
+    """
+    if not isinstance(loss, Logistic) or raw.dtype != np.float64:
+        return loss.terms(raw, y, order)
+    from daskml_kit.numerics.compiled_points import logistic_terms
+
+    value, slope = (scratch(name, raw.shape, raw.dtype) for name in ("value", "slope"))
+    spare = scratch("spare", raw.shape[1:], raw.dtype)
+    for point, own in enumerate(raw):
+        logistic_terms(own, y[point if len(y) > 1 else 0], value[point], slope[point], spare)
+    wrong = np.abs(slope) if order > 1 else slope
+    return Terms(value, slope, wrong * (1 - wrong) if order > 1 else None)
+
+
 @dataclass(frozen=True)
 class SquaredHinge:
     r"""Squared hinge, :math:`\max(0, 1 + m)^2` with m = yz, where y is -1 for the label and 1 for the rest."""

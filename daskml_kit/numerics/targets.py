@@ -166,8 +166,8 @@ class OneVsRest:
             factor = np.where(chosen, factors[:, 1:], factors[:, :1])
             weight = factor if weight is None else factor * weight
         signs = scratch("signs", chosen.shape, dtype)
-        signs.fill(1)
-        np.copyto(signs, -1, where=chosen)
+        np.multiply(chosen, -2, out=signs)
+        signs += 1
         return Read(signs, weight)
 
     def join(self, others: Sequence[Target]) -> Target:

@@ -16,22 +16,28 @@ from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.csr import (
     MANY_PRODUCTS,
     add_arrow,
+    add_gradients,
+    add_logistic,
     add_transposed,
     add_upper,
     has_many_pairs,
     mirror,
     multiply,
     plain_if_small,
+    predict_points,
     row_slice,
     sandwich,
     take_columns,
     times,
     transposed_times,
 )
-from daskml_kit.numerics.losses import Loss, hessian_times
+from daskml_kit.numerics.losses import Logistic, Loss, compiled_terms, hessian_times
 from daskml_kit.numerics.targets import MAX_ROWS, Read, Target, rows_by_id, scratch, scratch_memory, tile_rows, tiles
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.typing import Array, Matrix
+
+CODED_ROWS = 4096
+"""Rows of codes in a tile: what is computed of them for some points stays in the processor's second cache."""
 
 
 class Eval(NamedTuple):
@@ -193,12 +199,19 @@ class LossAt:
         m, k, width = self.coef.shape
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         size = tile_rows(X, m * k * (k if self.order > 1 else 1))
-        sparse = sp.issparse(X)
+        sparse, coded = sp.issparse(X), codes_of(X) is not None
+        size = min(size, CODED_ROWS) if coded and self.order < 2 else size
         # of the whole block: bits depend on these
         halves = self.order > 1 and sparse and has_many_pairs(X)
-        wide = codes_of(X) is not None or (sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS)
-        points = [v.reshape(m * k, width).astype(dtype, copy=False) for v in (self.coef, self.along) if v is not None]
+        wide = coded or (sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS)
         sums = self._zeros(wide)
+        if coded and dtype == np.float64 and self.order < 2 and self.along is None and isinstance(self.loss, Logistic):
+            weight = None if block.weight is None else block.weight.astype(dtype, copy=False)
+            read = self.target.read(y, weight, dtype)  # type: ignore[arg-type]  # `chunk` has looked
+            columns = sums.grad.transpose(2, 0, 1).reshape(width, m)
+            add_logistic(X.astype(dtype, copy=False), self._table(dtype), read.y, read.weight, sums.value, columns)
+            return sums
+        points = [v.reshape(m * k, width).astype(dtype, copy=False) for v in (self.coef, self.along) if v is not None]
         for rows in tiles(block.n_rows, size):
             tile = row_slice(X, rows) if sparse else X[rows]
             tile = tile if tile.dtype == dtype else tile.astype(dtype)
@@ -209,7 +222,10 @@ class LossAt:
                 gradient = self._add_product(sums, raw, along[0], read)
             else:
                 gradient = self._add(sums, tile, raw, read, halves)
-            if wide:
+            if coded:
+                columns = sums.grad.transpose(2, 0, 1).reshape(width, m * k)
+                add_gradients(tile, np.ascontiguousarray(gradient), columns)
+            elif wide:
                 columns = sums.grad.transpose(2, 0, 1).reshape(width, m * k)
                 add_transposed(tile, np.ascontiguousarray(gradient.T), columns)
                 columns[-1] += gradient.sum(axis=1, dtype=np.float64)
@@ -228,11 +244,11 @@ class LossAt:
         return {name: value for name, value in vars(self).items() if name != "_tables"}
 
     @cached_property
-    def _tables(self) -> dict[np.dtype, tuple[Array, Array]]:
+    def _tables(self) -> dict[np.dtype, Array]:
         return {}
 
-    def _table(self, dtype: np.dtype) -> tuple[Array, Array]:
-        """Return the coefficients, then the directions, a row a feature, and a row of intercepts.
+    def _table(self, dtype: np.dtype) -> Array:
+        """Return the coefficients, then the directions, a row a feature, and a last row of intercepts.
 
         It is made once for the blocks of a task.
         """
@@ -240,22 +256,26 @@ class LossAt:
         if found is None:
             points = [v.reshape(-1, v.shape[-1]).T for v in (self.coef, self.along) if v is not None]
             table = np.ascontiguousarray(np.concatenate(points, axis=1), dtype)  # a feature's numbers side by side
-            found = self._tables[dtype] = table[:-1], table[-1:]
+            found = self._tables[dtype] = table
         return found
 
     def _predict_compiled(self, tile: Matrix) -> list[Array]:
         """Return what `predict` does, by compiled loops that read each number of a tile once."""
-        slopes, intercepts = self._table(tile.dtype)
-        linear = multiply(tile, slopes, scratch("product", (tile.shape[0], slopes.shape[1]), tile.dtype))
-        linear += intercepts
-        n_columns = self.coef.shape[0] * self.coef.shape[1]
-        return [linear[:, start : start + n_columns].T for start in range(0, slopes.shape[1], n_columns)]
+        table, n_columns = self._table(tile.dtype), self.coef.shape[0] * self.coef.shape[1]
+        starts = range(0, table.shape[1], n_columns)
+        if codes_of(tile) is not None:
+            raw = predict_points(tile, table, scratch("product", (table.shape[1], tile.shape[0]), tile.dtype))
+            return [raw[start : start + n_columns] for start in starts]
+        linear = multiply(tile, table[:-1], scratch("product", (tile.shape[0], table.shape[1]), tile.dtype))
+        linear += table[-1:]
+        return [linear[:, start : start + n_columns].T for start in starts]
 
     def _add(self, sums: Sums, tile: Matrix, raw: Array, read: Read, halves: bool) -> Array:
         """Add the values and Hessians of a tile; return the gradient in the predictors."""
         m, k, width = self.coef.shape
         if k == 1:
-            value, gradient, hessian = self.loss.terms(raw, read.y, self.order)
+            terms = compiled_terms if codes_of(tile) is not None else type(self.loss).terms
+            value, gradient, hessian = terms(self.loss, raw, read.y, self.order)
             if read.weight is not None:
                 value, gradient = value * read.weight, gradient * read.weight
             sums.value[:] += value.sum(axis=1, dtype=np.float64)
