@@ -44,12 +44,30 @@ def sample_rows(n_coefficients: int) -> int:
 
 class Pilot(NamedTuple):
     """End of a like fit, as one of a sample, and the Hessian there, or None; in coefficients of features less
-    ``center``, if any. ``ridge`` is what a penalty adds to the diagonal of the Hessian, if it may be another one."""
+    ``center``, if any. ``ridge`` is what a penalty adds to the diagonal of the Hessian, if it may be another one.
+    ``path`` has the last ends by the logarithms of the penalties there, the last one last."""
 
     w: Array
     hess: Any
     center: Array | None = None
     ridge: Array | None = None
+    path: tuple[tuple[float, Array], ...] = ()
+
+    def start(self, problem: Problem) -> Array:
+        """Return where a fit with another penalty starts: on the parabola through the last ends, if it is no far way.
+
+        Solutions are smooth in the logarithm of a ridge's strength.
+        """
+        here, strengths = _log_strength(problem), np.array([at for at, _ in self.path])
+        if here is None or len(strengths) < 2:
+            return self.w
+        apart = np.diff(np.append(strengths, here))
+        if not (apart * np.sign(apart[-1]) > 0).all() or abs(apart[-1]) > 2 * np.abs(apart[:-1]).min():
+            return self.w
+        factors = [
+            np.prod([(here - other) / (at - other) for other in strengths if other != at]) for at in strengths.tolist()
+        ]
+        return np.asarray(sum(factor * w for factor, (_, w) in zip(factors, self.path, strict=True)))
 
     def is_of(self, problem: Problem) -> bool:
         """Return whether the problem has the same penalty, as far as that is known."""
@@ -61,6 +79,12 @@ class Pilot(NamedTuple):
             return self.hess
         more = problem.l2 - self.ridge
         return self.hess.with_ridge(more) if isinstance(self.hess, Arrow) else self.hess + np.diag(more)
+
+
+def _log_strength(problem: Problem) -> float | None:
+    """Return the logarithm of the strength of a ridge; None where there is none, or not only one."""
+    own = problem.l2[problem.l2 > 0]
+    return float(np.log(own[0])) if len(own) and (own == own[0]).all() and not problem.l1.any() else None
 
 
 def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Key, Pilot]:
@@ -146,6 +170,8 @@ MOST_USED = 0.8
 """Share of the columns of a wide sparse X, up to which a fit is in the coefficients of those with numbers only."""
 FEW_OUTPUTS = 5
 """Up to so many outputs of one problem, whose pairs all have a Hessian, columns are chosen by an l1 norm."""
+PATH = 3
+"""Ends of fits with different penalties on the same rows, through which a curve tells where the next one starts."""
 FEW_STEPS = 8
 """Up to so many steps in a metric, another fit takes it too, rather than compute its own."""
 SHORT_ROW = 32
@@ -330,7 +356,7 @@ def _far_means(summary: DataSummary) -> Array | None:
 def _from_pilot(problem: Problem, start: dict[Hashable, Pilot] | None, key: Hashable) -> Problem:
     """Return the problem as it starts where a like one has ended, if one has."""
     pilot = None if start is None else start.get(key)
-    return problem if pilot is None or not _fits(pilot, problem) else replace(problem, start=pilot.w)
+    return problem if pilot is None or not _fits(pilot, problem) else replace(problem, start=pilot.start(problem))
 
 
 def _keeps_hessians(problems: Mapping[Key, Problem], summary: DataSummary) -> bool:
@@ -356,16 +382,19 @@ def _from_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[
 def _known_metric(problem: Problem, pilot: Pilot, tol: float, max_iter: int) -> Solver:
     oracle, metric = problem.oracle(), pilot.metric(problem)
     if isinstance(metric, Arrow):
-        return lbfgs(oracle, pilot.w, tol=tol, max_iter=max_iter, inverse=metric.inverse())
-    return quasi_newton(oracle, pilot.w, metric, tol=tol, max_iter=max_iter, l1=problem.l1)
+        return kept_newton(oracle, pilot.start(problem), tol=tol, max_iter=max_iter, hess=metric)
+    return quasi_newton(oracle, pilot.start(problem), metric, tol=tol, max_iter=max_iter, l1=problem.l1)
 
 
 def _end_of(result: Result, problem: Problem, before: Pilot | None) -> Pilot:
     """Return the end of a fit; the Hessian of an earlier one is kept as long as few steps are needed in it."""
+    at = _log_strength(problem)
+    path = () if before is None or before.center is not problem.center else before.path
+    path = () if at is None else (*path, (at, result.w))[-PATH:]
     if result.last.hess is not None or before is None:
-        return Pilot(result.w, result.last.hess, problem.center, problem.l2)
+        return Pilot(result.w, result.last.hess, problem.center, problem.l2, path)
     known = before.hess if result.n_iter <= FEW_STEPS else None
-    return before._replace(w=result.w, hess=known)
+    return before._replace(w=result.w, hess=known, path=path)
 
 
 def _fits(pilot: Pilot | None, problem: Problem, *, hess: bool = False) -> bool:

@@ -22,17 +22,18 @@ STRICTER = 0.1
 """Factor of the decrement that counts as converged: the Hessian is that of another point."""
 
 
-def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int) -> Solver:
+def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: Any = None) -> Solver:
     """Minimize a smooth objective by steps in the Hessian of an earlier point, which BFGS updates correct.
 
     Where a Hessian costs several gradients, one near the end serves for all steps from there (Shamanskii 1967). It is
-    asked for at the start, and again where the predicted gains fall by less than `SLOW`. Parameters are those of
-    `daskml_kit.solvers.newton.newton`, which takes over where a Hessian is singular.
+    asked for at the start, unless ``hess``, that of a point near by, is given, and again where the predicted gains fall
+    by less than `SLOW`. Other parameters are those of `daskml_kit.solvers.newton.newton`, which takes over where a
+    Hessian is singular.
     """
     pairs: deque[tuple[Array, Array]] = deque(maxlen=MEMORY)
     no_l1, before = np.zeros_like(w), np.inf
-    here = yield from oracle(w, 2)
-    hess = here.hess
+    here = yield from oracle(w, 2 if hess is None else 1)
+    hess = here.hess if hess is None else hess
     inverse = inverse_of(hess)
     for n_iter in range(max_iter + 1):
         if inverse is None:
