@@ -87,8 +87,13 @@ def _log_strength(problem: Problem) -> float | None:
     return float(np.log(own[0])) if len(own) and (own == own[0]).all() and not problem.l1.any() else None
 
 
-def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Key, Pilot]:
-    """Fit the sample of ``summary`` to about the accuracy that a sample of its size has."""
+def fit_sample(
+    problems: Mapping[Key, Problem], summary: DataSummary, *, hessians: bool = True
+) -> dict[Key, Pilot]:
+    """Fit the sample of ``summary`` to about the accuracy that a sample of its size has.
+
+    Without ``hessians``, only coefficients are wanted.
+    """
     n_rows = len(summary.sample_weight)
     weight = float(summary.sample_weight.sum())
     cuts = [slice(n_rows * i // 4, n_rows * (i + 1) // 4) for i in range(4)]
@@ -98,17 +103,18 @@ def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[Ke
     ]
     share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
     with LocalEngine(blocks) as engine:
-        solvers = {k: _solver(replace(p, scale=1 / weight), summary, share) for k, p in problems.items()}
+        solvers = {k: _solver(replace(p, scale=1 / weight), summary, share, hessians) for k, p in problems.items()}
         results = run(engine, solvers)
-    return {key: Pilot(result.w, _known(result.last.hess)) for key, result in results.items()}
+    return {key: Pilot(r.w, _known(r.last.hess) if hessians else None) for key, r in results.items()}
 
 
-def _solver(problem: Problem, summary: DataSummary, share: float) -> Solver:
+def _solver(problem: Problem, summary: DataSummary, share: float, hessian: bool) -> Solver:
     """Return Newton's method, until it gains less than ``share`` of the objective; L-BFGS where Hessians are costly."""
     oracle, w = problem.oracle(), problem.start
     if len(w) > FREE_HESSIANS and not problem.l1.any():
         scale = diagonal(problem, summary)
-        return with_hessian(oracle, lbfgs(oracle, w, tol=LOOSE, max_iter=20, inverse=1 / scale))
+        solver = lbfgs(oracle, w, tol=LOOSE, max_iter=20, inverse=1 / scale)
+        return with_hessian(oracle, solver) if hessian else solver
     return newton(oracle, w, tol=1e-8, max_iter=25, l1=problem.l1, decrement=share)
 
 
@@ -375,7 +381,7 @@ def _from_sample(problems: Mapping[Key, Problem], summary: DataSummary) -> dict[
         features = problem.free % problem.shape[1] < problem.shape[1] - 1
         least = np.where(features, 1 / len(summary.sample_weight), 0.0)
         held[key] = replace(problem, l2=np.maximum(problem.l2, least))
-    ends = fit_sample(held, summary)
+    ends = fit_sample(held, summary, hessians=False)
     return {key: replace(problem, start=ends[key].w) for key, problem in problems.items()}
 
 

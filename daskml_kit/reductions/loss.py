@@ -185,14 +185,23 @@ class LossAt:
             along = None if self.along is None else self.along[points]
             own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None, along=along)
             cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
+            # the parts of an `Arrow` are large, and added to where they are
+            hess = None if sums.hess is None or self.exclusive is None else [sums.hess[point] for point in points]
             for cut in cuts:
-                part = own._sums(rows_of(block, cut))
+                part = own._sums(rows_of(block, cut), hess)
                 for total, term in zip(sums, part, strict=True):
-                    if total is not None:
+                    if total is not None and term is not hess:
                         total[points] += term
+        if sums.hess is not None and self.exclusive is not None:
+            self._complete_arrows(sums.hess)
         return sums
 
-    def _sums(self, block: Block) -> Sums:
+    def _complete_arrows(self, hess: Sequence[Array]) -> None:
+        for flat in hess:
+            mirror(Arrow.unpacked(flat, self.coef.shape[-1], *self.exclusive).rest)  # type: ignore[misc]
+
+    def _sums(self, block: Block, hess: Any = None) -> Sums:
+        """Return the sums over all rows; the upper parts of `Arrow` Hessians are added to those given."""
         X, y = block.X, block.y
         if self.columns is not None:
             X = take_columns(X, self.columns) if sp.issparse(X) else X[:, self.columns]
@@ -204,7 +213,7 @@ class LossAt:
         # of the whole block: bits depend on these
         halves = self.order > 1 and sparse and has_many_pairs(X)
         wide = coded or (sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS)
-        sums = self._zeros(wide)
+        sums = self._zeros(wide) if hess is None else replace(self, order=1)._zeros(wide)._replace(hess=hess)
         if coded and dtype == np.float64 and self.order < 2 and self.along is None and isinstance(self.loss, Logistic):
             weight = None if block.weight is None else block.weight.astype(dtype, copy=False)
             read = self.target.read(y, weight, dtype)  # type: ignore[arg-type]  # `chunk` has looked
@@ -234,8 +243,8 @@ class LossAt:
                 flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sparse else gradient @ tile)
                 flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
         if sums.hess is not None and self.exclusive is not None:
-            for flat in sums.hess:
-                mirror(Arrow.unpacked(flat, width, *self.exclusive).rest)
+            if hess is None:
+                self._complete_arrows(sums.hess)
         elif sums.hess is not None:
             _complete(sums.hess.reshape(m, k, width, k, width), halves)
         return sums

@@ -16,6 +16,8 @@ from daskml_kit.typing import Array
 
 SLOW = 0.3
 """Share of the last step's predicted gain from which on a Hessian, worth five gradients, is asked for again."""
+SLOWER = 0.6
+"""The same of a Hessian that was given: it serves several fits, which take the factors of a new one each by itself."""
 MEMORY = 10
 """Pairs of steps and gradient changes that are kept."""
 STRICTER = 0.1
@@ -32,9 +34,10 @@ def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: An
     """
     pairs: deque[tuple[Array, Array]] = deque(maxlen=MEMORY)
     no_l1, before = np.zeros_like(w), np.inf
-    here = yield from oracle(w, 2 if hess is None else 1)
-    hess = here.hess if hess is None else hess
-    inverse = inverse_of(hess)
+    asked = hess is None
+    here = yield from oracle(w, 2 if asked else 1)
+    hess = here.hess if asked else hess
+    inverse, slow = inverse_of(hess), SLOW if asked else SLOWER
     for n_iter in range(max_iter + 1):
         if inverse is None:
             rest = yield from newton(oracle, w, tol=tol, max_iter=max_iter - n_iter)
@@ -45,7 +48,7 @@ def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: An
             return Result(w, n_iter, True, here._replace(hess=hess))
         if n_iter == max_iter:
             break
-        order, before = 2 if gain > SLOW * before else 1, gain
+        order, before = 2 if gain > slow * before else 1, gain
         moved = yield from backtrack(oracle, w, here, step, no_l1, order)
         if moved is None or stuck((w, here), moved, no_l1, gain):
             return Result(w, n_iter, stalled(here, gain), here._replace(hess=hess))

@@ -6,6 +6,9 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
+import dask
+import dask.array as da
+import numpy as np
 import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from sklearn.pipeline import Pipeline
@@ -74,7 +77,27 @@ def _fit_group(
         return {}  # few columns, of which each split may have others, or dense ones
     estimator = Pipeline([("columns", common.subset_columns(common.transformer)), (name, model)])
     own = [{key: v for key, v in params.items() if sets_last_step(whole, key)} for params in candidates.values()]
-    fused = EvaluationData(rows, dask_vector(y, "y"), data.folds)
+    fused = _by_fold(EvaluationData(rows, dask_vector(y, "y"), data.folds))
     found = run_fused(spec._replace(estimator=estimator, candidates=own), fused, from_whole=False)
     numbers = list(candidates)
     return {(numbers[c], split): outcome._replace(estimator=None) for (c, split), outcome in found.outcomes.items()}
+
+
+def _by_fold(data: EvaluationData) -> EvaluationData:
+    """Return data with the rows of each block ordered by fold, so that passes read those of a fold where they lie."""
+    parts = [np.ravel(part.to_delayed()) for part in (data.X, data.y, *data.folds.ids)]
+    if len(parts) != 3 or data.y.ndim != 1 or len({len(blocks) for blocks in parts}) > 1:
+        return data
+    lengths, order = data.folds.ids[0].chunks[0], dask.delayed(_ordered_by, nout=3)
+    wholes: list[list[da.Array]] = [[], [], []]
+    for *blocks, n_rows in zip(*parts, lengths, strict=True):
+        for whole, like, block in zip(wholes, (data.X, data.y, data.folds.ids[0]), order(*blocks), strict=True):
+            shape, meta = (n_rows, *like.shape[1:]), meta_from_array(like)
+            whole.append(da.from_delayed(block, shape, dtype=like.dtype, meta=meta))
+    X, y, ids = (da.concatenate(blocks) for blocks in dask.persist(*wholes))
+    return data._replace(X=X, y=y, folds=data.folds._replace(ids=(ids,), counts=()))
+
+
+def _ordered_by(X: Any, y: Any, ids: Any) -> tuple[Any, Any, Any]:
+    order = np.argsort(ids, kind="stable")
+    return X[order], y[order], ids[order]
