@@ -64,20 +64,24 @@ class Arrow:
     def solve(self, right: Array) -> Array:
         """Solve as `daskml_kit.numerics.linalg.solve_positive` does; a zero on the diagonal makes a zero."""
         inner, outer = self._split(right)
-        inverse, weighted = self._reduced()
-        found = solve_positive(self.rest - self.cross.T @ weighted, outer - inner @ weighted)
-        return self._joined((inner - self.cross @ found) * inverse, found)
+        root, scaled = self._reduced()
+        found = solve_positive(self.rest - scaled.T @ scaled, outer - (inner * root) @ scaled)
+        return self._joined((inner * root - scaled @ found) * root, found)
 
     def inverse(self) -> ArrowInverse:
         """Return the inverse, to be multiplied by several vectors."""
-        inverse, weighted = self._reduced()
-        rest = solve_positive(self.rest - self.cross.T @ weighted, np.eye(len(self.rest)))
-        return ArrowInverse(self, inverse, weighted, rest)
+        root, scaled = self._reduced()
+        rest = solve_positive(self.rest - scaled.T @ scaled, np.eye(len(self.rest)))
+        return ArrowInverse(self, root, scaled, rest)
 
     def _reduced(self) -> tuple[Array, Array]:
-        """Return the inverse of the diagonal block, and that times the rows beside it."""
+        """Return the square root of the inverse of the diagonal block, and that times the rows beside it.
+
+        BLAS takes half the time for the product of a matrix with itself.
+        """
         inverse = np.divide(1.0, self.diagonal, out=np.zeros_like(self.diagonal), where=self.diagonal > 0)
-        return inverse, self.cross * inverse[:, None]
+        root = np.sqrt(inverse)
+        return root, self.cross * root[:, None]
 
     def _split(self, vector: Array) -> tuple[Array, Array]:
         stop = self.start + len(self.diagonal)
@@ -93,9 +97,9 @@ class ArrowInverse:
     Parameters
     ----------
     arrow : Arrow
-    inverse : array of shape (b,)
-        Of its diagonal block.
-    weighted : array of shape (b, r)
+    root : array of shape (b,)
+        The square root of the inverse of its diagonal block.
+    scaled : array of shape (b, r)
         That times the rows beside it.
     rest : array of shape (r, r)
         Inverse of the Schur complement of the block.
@@ -107,13 +111,14 @@ class ArrowInverse:
     array([1., 1., 1.])
     """
 
-    def __init__(self, arrow: Arrow, inverse: Array, weighted: Array, rest: Array) -> None:
-        self.arrow, self.inverse, self.weighted, self.rest = arrow, inverse, weighted, rest
+    def __init__(self, arrow: Arrow, root: Array, scaled: Array, rest: Array) -> None:
+        self.arrow, self.root, self.scaled, self.rest = arrow, root, scaled, rest
 
     def __matmul__(self, vector: Array) -> Array:
         inner, outer = self.arrow._split(vector)
-        found = self.rest @ (outer - inner @ self.weighted)
-        return self.arrow._joined(inner * self.inverse - self.weighted @ found, found)
+        inner = inner * self.root
+        found = self.rest @ (outer - inner @ self.scaled)
+        return self.arrow._joined((inner - self.scaled @ found) * self.root, found)
 
 
 def packed_size(width: int, start: int, stop: int) -> int:

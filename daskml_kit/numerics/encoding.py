@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,25 +106,77 @@ def _one_hot(encoder: OneHotEncoder, frame: pd.DataFrame) -> Any:
         return None  # of None beside NaN scikit-learn looks at the whole column
     looked_up = [_looked_up(frame.iloc[:, position]) for position in range(frame.shape[1])]
     codes, there, distinct = zip(*looked_up, strict=True)
+    edges = np.cumsum([0, *_widths(encoder)])
+    width = int(edges[-1])
+    places = _columns_of(encoder, distinct, edges)
+    if places is None:
+        places = _encoded(encoder, frame, distinct, edges)
+    if places is None:
+        return None
+    indices = np.empty((len(frame), frame.shape[1]), code_type(width))
+    for position, (own, used) in enumerate(zip(codes, there, strict=True)):
+        table = np.full(used[-1] + 1, width, indices.dtype)
+        table[used] = places[position]
+        np.take(table, own, out=indices[:, position], mode="clip")  # with checks it would go through a buffer
+    spans, no_numbers = np.stack([edges[:-1], edges[1:]], axis=1), np.empty((len(frame), 0), encoder.dtype)
+    return coded(_kind_of_results(), indices, no_numbers, np.empty(0, np.intp), width, spans)
+
+
+@cache
+def _kind_of_results() -> Any:
+    """Return SciPy's class of the sparse results of scikit-learn, which differs between versions."""
+    return type(OneHotEncoder().fit_transform([[0]]))
+
+
+def _encoded(encoder: OneHotEncoder, frame: pd.DataFrame, distinct: Sequence[Any], edges: Array) -> list[Array] | None:
+    """Return the output column of each distinct value, the width for none, as scikit-learn tells them."""
     n_rows = max(map(len, distinct))
     columns = [values.iloc[np.resize(np.arange(len(values)), n_rows)].reset_index(drop=True) for values in distinct]
     # scikit-learn encodes each distinct value: unknown, missing, dropped and infrequent ones are its affair
     known = encoder.transform(pd.concat(columns, axis=1).set_axis(frame.columns, axis=1))
-    edges = np.cumsum([0, *_widths(encoder)])
-    if edges[-1] != known.shape[1]:
+    width = known.shape[1]
+    if edges[-1] != width:
         return None
     value, column = known.nonzero()
     feature = np.searchsorted(edges, column, side="right") - 1
-    width = known.shape[1]
-    places = np.full((frame.shape[1], n_rows), width, code_type(width))
+    places = np.full((frame.shape[1], n_rows), width)
     places[feature, value] = column
-    indices = np.empty((len(frame), frame.shape[1]), places.dtype)
-    for position, (own, used) in enumerate(zip(codes, there, strict=True)):
-        table = np.full(used[-1] + 1, width, places.dtype)
-        table[used] = places[position, : len(used)]
-        np.take(table, own, out=indices[:, position], mode="clip")  # with checks it would go through a buffer
-    spans, no_numbers = np.stack([edges[:-1], edges[1:]], axis=1), np.empty((len(frame), 0), known.dtype)
-    return coded(type(known), indices, no_numbers, np.empty(0, np.intp), width, spans)
+    return [own[: len(values)] for own, values in zip(places, distinct, strict=True)]
+
+
+def _columns_of(encoder: OneHotEncoder, distinct: Sequence[Any], edges: Array) -> list[Array] | None:
+    """Return the same by a look-up; None where values are not all words or whole numbers, or not all have a column.
+
+    scikit-learn looks for missing values in each column several times, which for thousands of categories takes longer
+    than to encode the rows.
+    """
+    if encoder.drop_idx_ is not None or encoder.handle_unknown not in ("ignore", "error"):
+        return None
+    if any(rare is not None for rare in getattr(encoder, "infrequent_categories_", None) or []):
+        return None
+    found = []
+    for values, categories, start in zip(distinct, encoder.categories_, edges, strict=False):
+        known, asked = _hashable(categories), _hashable(values)
+        if known is None or asked is None or known[0] != asked[0]:
+            return None
+        column = dict(zip(known[1], range(start, start + len(known[1])), strict=True))
+        places = [column.get(value, -1) for value in asked[1]]
+        if -1 in places:
+            if encoder.handle_unknown == "error":
+                return None  # which scikit-learn tells
+            places = [int(edges[-1]) if place < 0 else place for place in places]
+        found.append(np.array(places, np.intp))
+    return found
+
+
+def _hashable(values: Any) -> tuple[type, list[Any]] | None:
+    """Return values that are all words, or all whole numbers, with their type; None of others."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iuU":
+        return (str if array.dtype.kind == "U" else int), array.tolist()
+    if array.dtype == np.object_ and all(type(value) is str for value in array.tolist()):
+        return str, array.tolist()
+    return None
 
 
 def _looked_up(values: pd.Series[Any]) -> tuple[Array, Array, Any]:

@@ -23,6 +23,9 @@ MEMORY = 10
 STRICTER = 0.1
 """Factor of the decrement that counts as converged: the Hessian is that of another point."""
 
+STRICTEST = 1e-3
+"""The same of a Hessian that was given: fits that start near the end know no gradient that is large."""
+
 
 def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: Any = None) -> Solver:
     """Minimize a smooth objective by steps in the Hessian of an earlier point, which BFGS updates correct.
@@ -44,7 +47,7 @@ def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: An
             return rest._replace(n_iter=rest.n_iter + n_iter)
         step = -inverse_times(here.grad, pairs, inverse, rescaled=False)
         gain = -0.5 * float(here.grad @ step)
-        if settled(here, w, no_l1, gain / STRICTER, tol):
+        if settled(here, w, no_l1, gain / (STRICTER if asked else STRICTEST), tol):
             return Result(w, n_iter, True, here._replace(hess=hess))
         if n_iter == max_iter:
             break
