@@ -87,9 +87,7 @@ def _log_strength(problem: Problem) -> float | None:
     return float(np.log(own[0])) if len(own) and (own == own[0]).all() and not problem.l1.any() else None
 
 
-def fit_sample(
-    problems: Mapping[Key, Problem], summary: DataSummary, *, hessians: bool = True
-) -> dict[Key, Pilot]:
+def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary, *, hessians: bool = True) -> dict[Key, Pilot]:
     """Fit the sample of ``summary`` to about the accuracy that a sample of its size has.
 
     Without ``hessians``, only coefficients are wanted.

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.coded import codes_of, expanded
 from daskml_kit.numerics.arrow import Arrow
+from daskml_kit.reductions.gram import Scatter
 from daskml_kit.reductions.loss import Eval, LossAt
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.views import AffineView
@@ -47,9 +48,16 @@ class ColumnsView(AffineView):
         if not isinstance(reduction, LossAt) or reduction.exclusive is None:
             return super().reply(reduction, answer)
         span = reduction.exclusive
-        return [self._arrow_back(own, span) for own in answer] if isinstance(answer, list) else self._arrow_back(
-            answer, span
+        return (
+            [self._arrow_back(own, span) for own in answer]
+            if isinstance(answer, list)
+            else self._arrow_back(answer, span)
         )
+
+    def scatter(self, answer: Scatter) -> Scatter:
+        n_targets = len(answer.mean) - len(self.factor)
+        factor, shift = np.append(self.factor, np.ones(n_targets)), np.append(self.shift, np.zeros(n_targets))
+        return answer._replace(mean=answer.mean * factor + shift, product=answer.product * np.outer(factor, factor))
 
     def rows(self, X: Matrix) -> Matrix:
         if not sp.issparse(X):

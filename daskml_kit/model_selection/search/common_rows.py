@@ -80,7 +80,8 @@ def _fit_group(
     fused = _by_fold(EvaluationData(rows, dask_vector(y, "y"), data.folds))
     found = run_fused(spec._replace(estimator=estimator, candidates=own), fused, from_whole=False)
     numbers = list(candidates)
-    return {(numbers[c], split): outcome._replace(estimator=None) for (c, split), outcome in found.outcomes.items()}
+    fitted = {key: outcome for key, outcome in found.outcomes.items() if outcome.error is None}
+    return {(numbers[c], split): outcome._replace(estimator=None) for (c, split), outcome in fitted.items()}
 
 
 def _by_fold(data: EvaluationData) -> EvaluationData:
