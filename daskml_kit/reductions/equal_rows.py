@@ -148,7 +148,7 @@ def _number(codes: Array, extra: Array, most: int) -> tuple[Array, Array]:
 
 def _as_integers(parts: list[Any], n_rows: int) -> Array:
     """Return columns of numbers as integers of which those that are not equal differ."""
-    columns = [part.reshape(n_rows, -1) for part in parts]
+    columns = [part[:, None] if part.ndim == 1 else part for part in parts]
     if not columns:
         return np.empty((n_rows, 0), np.int64)
     whole = [c.astype(np.float64).view(np.int64) if c.dtype.kind == "f" else c.astype(np.int64) for c in columns]
