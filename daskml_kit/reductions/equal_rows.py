@@ -23,7 +23,7 @@ SAMPLED_ROWS, SAMPLED_SHARE = 2**15, 1 / 16
 _kept: dict[tuple[int, int | None], tuple[tuple[Any, ...], Block | None]] = {}
 """What `merged_rows` has made of blocks that are still in memory, by the codes and the powers of targets.
 
-Each pass of a fit reads the same arrays. Beside weak references to these lies the merged block, None where there is none.
+Each pass of a fit reads the same arrays. Beside weak references to these lies the merged block, None if there is none.
 """
 
 
@@ -58,9 +58,7 @@ def merged_rows(block: Block, powers: int | None = None) -> Block:
     arrays = own.codes, block.y, block.weight, block.fold
     key = id(own.codes), powers
     references, merged = _kept.get(key, ((), None))
-    if not references or any(
-        array is not (ref and ref()) for array, ref in zip(arrays, references, strict=True)
-    ):
+    if not references or any(array is not (ref and ref()) for array, ref in zip(arrays, references, strict=True)):
         merged = _merge(block, own, powers)
         forget = _Forgetting(key)
         _kept[key] = tuple(None if array is None else weakref.ref(array, forget) for array in arrays), merged

@@ -31,8 +31,8 @@ class DataSummary(NamedTuple):
     (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
     ``used`` tells of each column of a sparse X whether a row has a number there, and ``exclusive`` is the first of
     columns of which no row has two, the most that are known, and the one behind the last; both are None where that is
-    not known. ``distinct`` is about how many rows are left once those that are equal in a block are one, None where that
-    was not asked for.
+    not known. ``distinct`` is about how many rows are left once those that are equal in a block are one, None where
+    that was not asked for.
     """
 
     n_rows: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from dataclasses import replace
 
 import dask
@@ -183,7 +184,7 @@ def test_fits_are_those_of_all_rows(name, weighted):
     frame, targets, weight = tables()
     fitted = OneHotEncoder(handle_unknown="ignore").fit(dd.from_pandas(frame[frame["b"] != "3"], npartitions=2))
     cuts = [0, 1_700, 1_700, 2_300, 3_000]  # an empty block is one, too
-    rows = dd.concat([dd.from_pandas(frame.iloc[a:b], npartitions=1) for a, b in zip(cuts, cuts[1:], strict=False)])
+    rows = dd.concat([dd.from_pandas(frame.iloc[a:b], npartitions=1) for a, b in itertools.pairwise(cuts)])
     X = fitted.transform(rows)
     chunks = (tuple(np.diff(cuts)),)
     y, sample_weight = (da.from_array(part, chunks=chunks) for part in (targets[which], weight))
@@ -208,6 +209,7 @@ def test_searches_are_those_of_all_rows(inside, monkeypatch):
     name = "logisticregression__C" if inside else "C"
     merged, found = [], []
     of_block = equal_rows._merge
+
     def merge(block, *given):
         found = of_block(block, *given)
         if block.n_rows > 100:  # no sample
@@ -218,7 +220,10 @@ def test_searches_are_those_of_all_rows(inside, monkeypatch):
     for setting in ("auto", False):
         with dask.config.set({SETTING: setting}):
             search = GridSearchCV(
-                make_pipeline(encode, model) if inside else model, {name: [0.01, 1.0, 10.0]}, cv=3, scoring="neg_log_loss"
+                make_pipeline(encode, model) if inside else model,
+                {name: [0.01, 1.0, 10.0]},
+                cv=3,
+                scoring="neg_log_loss",
             )
             search.fit(rows if inside else encode.fit_transform(rows), y)
         found.append(search.cv_results_["mean_test_score"])
@@ -240,7 +245,10 @@ def test_numbers_whose_loss_is_no_polynomial_are_told_apart():
 
 @pytest.mark.parametrize("value", ["always", 1, None])
 def test_other_settings_are_refused(value):
-    with dask.config.set({SETTING: value}), pytest.raises(ValueError, match=f"{SETTING}.*expected 'auto', True or False"):
+    with (
+        dask.config.set({SETTING: value}),
+        pytest.raises(ValueError, match=f"{SETTING}.*expected 'auto', True or False"),
+    ):
         LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
 
 
@@ -255,7 +263,7 @@ def test_rows_on_workers_are_merged_once(client, monkeypatch):
     def look(profile):
         if profile.passes > 1:
             of_workers = client.run(lambda: [id(merged) for _, merged in equal_rows._kept.values()])
-            kept.append(sorted(sum(of_workers.values(), [])))
+            kept.append(sorted(itertools.chain.from_iterable(of_workers.values())))
 
     for setting in ("auto", False):
         with dask.config.set({SETTING: setting}), watching(look):
