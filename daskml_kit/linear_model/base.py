@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator, Hashable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
+import dask
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
@@ -14,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from daskml_kit.base import DaskEstimator
 from daskml_kit.linear_model.solve import minimize, sample_rows
 from daskml_kit.progress_bar import print_beside
+from daskml_kit.reductions.equal_rows import REPEATS
 from daskml_kit.reductions.summary import DataSummary, Summary, position_of
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Encode, Result
@@ -23,11 +25,37 @@ from daskml_kit.validation import check_labels, seed_of
 Key = TypeVar("Key", bound=Hashable)
 
 
+MERGE_SETTING = "daskml-kit.merge-rows"
+
+
+def merging() -> bool | Literal["auto"]:
+    """Return whether fits take equal rows of categories as one: "auto" where there are at least `REPEATS` of a kind.
+
+    Raises
+    ------
+    ValueError
+        Where the Dask setting ``daskml-kit.merge-rows`` is none of these.
+    """
+    value = dask.config.get(MERGE_SETTING, "auto")
+    if not (isinstance(value, bool) or (isinstance(value, str) and value == "auto")):
+        raise ValueError(f"the Dask setting {MERGE_SETTING!r}: expected 'auto', True or False, got {value!r}")
+    return value
+
+
+def _repeats(summary: DataSummary) -> bool:
+    """Return whether equal rows are to be merged."""
+    if summary.distinct is None:
+        return False
+    return summary.distinct < summary.n_rows if merging() is True else summary.distinct * REPEATS <= summary.n_rows
+
+
 class LinearModel(DaskEstimator):
     """Base of the linear models."""
 
     max_iter: Any
     tol: float
+    _merges_rows: ClassVar[bool] = True
+    """Whether rows of categories that are equal may be taken as one, whatever numbers their targets are."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -40,7 +68,8 @@ class LinearModel(DaskEstimator):
         """Ask for the summary of the data, and refuse data without rows."""
         d = spec.n_features
         rows, seed = sample_rows(n_outputs * (d + 1)), seed_of(getattr(self, "random_state", None))
-        summary = yield Summary(labeled, rows, spec.n_blocks, seed)
+        counts = merging() is not False and self._merges_rows
+        summary = yield Summary(labeled, rows, spec.n_blocks, seed, count_distinct=counts)
         require_rows(summary.n_rows, summary.weight, d)
         return summary
 
@@ -58,6 +87,7 @@ class LinearModel(DaskEstimator):
             max_iter=limit,
             start=spec.start,
             shared=spec.shared,
+            merged=_repeats(summary),
             tell=partial(self._tell, spec),
         )
         stopped = [result.n_iter for result in results.values() if not result.converged]

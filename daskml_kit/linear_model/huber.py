@@ -66,6 +66,8 @@ class HuberRegressor(LinearModel, sklearn.linear_model.HuberRegressor):  # type:
     array([2.])
     """
 
+    _merges_rows = False
+
     def _fit_steps(self, spec: DataSpec) -> Fit:
         summary = yield from self._summarize(spec)
         problem = self._problem(spec, summary)

@@ -191,6 +191,7 @@ def minimize(
     max_iter: int,
     start: dict[Hashable, Pilot] | None = None,
     shared: dict[Hashable, Any] | None = None,
+    merged: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems over the same data in lock step.
@@ -201,9 +202,12 @@ def minimize(
     diagonal, and of few sparse rows Newton in the space that these span; where there is an l1 norm, Newton in the
     active columns of sparse rows, and FISTA.
     Where ``start`` has solutions of like problems, it is quasi-Newton from there; it is given those found.
-    ``shared`` is what fits on the same rows have in common. ``tell`` takes the name of the solver, and why it is it.
+    ``shared`` is what fits on the same rows have in common. Equal rows of categories are taken as one where they are to
+    be ``merged``. ``tell`` takes the name of the solver, and why it is it.
     """
     solver = OTHER_NAMES.get(solver, solver)
+    if merged:
+        problems = {key: replace(problem, merged=True) for key, problem in problems.items()}
     alone = start is None or (isinstance(start, LikeFits) and not start)
     if solver == "auto" and alone and _has_few_rows(problems, summary):
         few = _minimize_in_row_space(problems, summary, tol, max_iter)
@@ -501,7 +505,10 @@ def _describe(solver: str, reason: str, problems: Mapping[Key, Problem], summary
     X = summary.sample_X
     stored = f"sparse ({X.nnz / max(X.shape[0], 1):.3g} numbers a row)" if sp.issparse(X) else "dense"
     shape = f"{summary.n_rows:,} {stored} rows, {width - 1:,} features, {outputs * len(problems)} outputs"
-    return f"{name}: {reason} ({shape})"
+    equal = ""
+    if any(p.merged for p in problems.values()) and summary.distinct is not None:
+        equal = f"; equal rows are merged, which leaves about {summary.distinct:,.0f}"
+    return f"{name}: {reason} ({shape}{equal})"
 
 
 def _has_short_rows(X: Any) -> bool:

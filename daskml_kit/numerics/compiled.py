@@ -255,6 +255,63 @@ def add_transposed_coded(codes: Array, dense: Array, columns: Array, width: int,
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def number_rows(codes: Array, extra: Array, most: int) -> tuple[Array, Array]:
+    """Return a number for each row, the same of equal ones, and the first row of each, ascending.
+
+    Once there are more than ``most`` of these, it ends there: there is one more, and numbers are not of use.
+
+    Parameters
+    ----------
+    codes : unsigned int array of shape (n_rows, n)
+    extra : int64 array of shape (n_rows, m)
+        Further columns that tell rows apart.
+    """
+    n_rows, size, found = len(codes), 1024, 0
+    ids, table, mask = np.empty(n_rows, np.int64), np.full(size, -1, np.int64), np.uint64(size - 1)
+    first, hashes = np.empty(size // 2, np.int64), np.empty(size // 2, np.uint64)
+    factor, shift = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+    for row in range(n_rows):
+        key = np.uint64(0)
+        for i in range(codes.shape[1]):
+            key = (key ^ np.uint64(codes[row, i])) * factor
+            key ^= key >> shift
+        for i in range(extra.shape[1]):
+            key = (key ^ np.uint64(extra[row, i])) * factor
+            key ^= key >> shift
+        place = key & mask
+        while True:
+            group = table[place]
+            if group < 0:
+                break
+            if hashes[group] == key:
+                other, same = first[group], True
+                for i in range(codes.shape[1]):
+                    same &= codes[row, i] == codes[other, i]
+                for i in range(extra.shape[1]):
+                    same &= extra[row, i] == extra[other, i]
+                if same:
+                    break
+            place = (place + np.uint64(1)) & mask
+        if group < 0:
+            group = found
+            table[place], first[group], hashes[group] = group, row, key
+            found += 1
+            if found > most:
+                break
+            if found == len(first):
+                size *= 2
+                mask, table = np.uint64(size - 1), np.full(size, -1, np.int64)
+                first, hashes = np.append(first, np.empty_like(first)), np.append(hashes, np.empty_like(hashes))
+                for known in range(found):
+                    place = hashes[known] & mask
+                    while table[place] >= 0:
+                        place = (place + np.uint64(1)) & mask
+                    table[place] = known
+        ids[row] = group
+    return ids, first[:found].copy()
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def sweep_over(
     hess: Array, residual: Array, u: Array, diagonal: Array, l1: Array, order: Array, positive: bool
 ) -> float:

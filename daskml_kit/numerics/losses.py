@@ -309,6 +309,19 @@ def _sign_and_excess(raw: Array, y: Array, epsilon: float) -> tuple[Array, Array
     return sign, np.maximum(excess, 0, out=excess)
 
 
+def target_powers(loss: Loss) -> int | None:
+    """Return the degree of a loss as a polynomial in the target, whatever the predictor; None where it is none.
+
+    Examples
+    --------
+    >>> target_powers(Poisson()), target_powers(Squared()), target_powers(BoundedHuber(1.0))
+    (1, 2, None)
+    """
+    if isinstance(loss, Squared) or loss == TweedieIdentity(0):
+        return 2
+    return 1 if isinstance(loss, (Poisson, Gamma, Tweedie, TweedieIdentity)) else None
+
+
 MARGIN_LOSSES: dict[str, Loss] = {
     "hinge": Hinge(1.0),
     "log_loss": Logistic(),

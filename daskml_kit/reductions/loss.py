@@ -31,8 +31,19 @@ from daskml_kit.numerics.csr import (
     times,
     transposed_times,
 )
-from daskml_kit.numerics.losses import Logistic, Loss, compiled_terms, hessian_times
-from daskml_kit.numerics.targets import MAX_ROWS, Read, Target, rows_by_id, scratch, scratch_memory, tile_rows, tiles
+from daskml_kit.numerics.losses import Logistic, Loss, compiled_terms, hessian_times, target_powers
+from daskml_kit.numerics.targets import (
+    MAX_ROWS,
+    Numbers,
+    Read,
+    Target,
+    rows_by_id,
+    scratch,
+    scratch_memory,
+    tile_rows,
+    tiles,
+)
+from daskml_kit.reductions.equal_rows import merged_rows
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.typing import Array, Matrix
 
@@ -117,6 +128,8 @@ class LossAt:
     exclusive : tuple of (int, int), optional
         The first of columns of which no row of a sparse X has two, and the one behind the last. With one output,
         Hessians are then the parts of a `daskml_kit.numerics.arrow.Arrow`, one behind the other.
+    merged : bool
+        Whether equal rows of categories are taken as one, with the sum of their weights.
     """
 
     loss: Loss
@@ -127,11 +140,12 @@ class LossAt:
     along: Array | None = None
     columns: Array | None = None
     exclusive: tuple[int, int] | None = None
+    merged: bool = False
 
     answer_type: ClassVar[type[Eval]] = Eval
 
     def fusion_key(self) -> Hashable:
-        which = self.order, self.within is None, self.along is None, id(self.columns), self.exclusive
+        which = self.order, self.within is None, self.along is None, id(self.columns), self.exclusive, self.merged
         return ("at", self.loss, self.target.key(), self.coef.shape[1:], *which)
 
     def fuse(self, others: Sequence[Self]) -> Self:
@@ -156,11 +170,17 @@ class LossAt:
         if block.y is None:
             raise TypeError("a loss needs targets")
         block = block._replace(X=plain_if_small(block.X))
+        rows = merged_rows(block, self.powers) if self.merged else block
         with np.errstate(all="ignore"), scratch_memory():
-            sums = self._sums(block) if self.within is None else self._sums_within(block, self.within)
+            sums = self._sums(rows) if self.within is None else self._sums_within(rows, self.within)
         if not (np.isfinite(sums.value).all() and np.isfinite(sums.grad).all()):
             check_finite(block)
         return sums
+
+    @property
+    def powers(self) -> int | None:
+        """Up to which power of a number that is the target the loss is a polynomial; None where it is none."""
+        return target_powers(self.loss) if isinstance(self.target, Numbers) else None
 
     def combine(self, a: Sums, b: Sums) -> Sums:
         hess = None if a.hess is None or b.hess is None else a.hess + b.hess

@@ -15,6 +15,7 @@ from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.data.coded import codes_of, used_columns
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
+from daskml_kit.reductions.equal_rows import count_distinct
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Labels, Matrix
 
@@ -30,7 +31,8 @@ class DataSummary(NamedTuple):
     (``label_weight``) that each has. ``sample_*`` are some rows, their weights scaled so that they stand for all.
     ``used`` tells of each column of a sparse X whether a row has a number there, and ``exclusive`` is the first of
     columns of which no row has two, the most that are known, and the one behind the last; both are None where that is
-    not known.
+    not known. ``distinct`` is about how many rows are left once those that are equal in a block are one, None where
+    that was not asked for.
     """
 
     n_rows: int
@@ -44,6 +46,7 @@ class DataSummary(NamedTuple):
     sample_weight: Array
     used: Array | None = None
     exclusive: Array | None = None
+    distinct: float | None = None
 
     @property
     def precision(self) -> type[np.floating[Any]]:
@@ -76,6 +79,8 @@ class Summary(SingleReduction):
 
     Fits on subsets of the rows get a part of their samples only, as they start where the fit of all rows has ended,
     unless samples are their ``starts``: then they get them whole, as long as all are no more than `SUBSET_BYTES`.
+
+    Where asked to ``count_distinct`` rows, those of classes are told apart by their labels, too.
     """
 
     labeled: bool
@@ -85,6 +90,7 @@ class Summary(SingleReduction):
     missing: bool = False
     share: float = 1.0
     starts: bool = False
+    count_distinct: bool = False
 
     answer_type: ClassVar[type[DataSummary]] = DataSummary
 
@@ -112,9 +118,9 @@ class Summary(SingleReduction):
         low = np.min(y, axis=0) if y is not None and not self.labeled and n_rows else np.array(np.inf)
         total = float(weight.sum())
         sample = X, None if y is None else y[rows], scaled
-        return DataSummary(
-            n_rows, total, np.atleast_1d(low), *found, *sample, _used_columns(block.X), _widest_span(block.X)
-        )
+        columns = _used_columns(block.X), _widest_span(block.X)
+        distinct = count_distinct(block, by_target=self.labeled) if self.count_distinct else None
+        return DataSummary(n_rows, total, np.atleast_1d(low), *found, *sample, *columns, distinct)
 
     def for_subsets(self, partials: Sequence[DataSummary], n_subsets: int) -> list[DataSummary]:
         """Return the partial answers of ids as the subsets that are made of them need them."""
@@ -133,7 +139,8 @@ class Summary(SingleReduction):
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
         used = None if a.used is None or b.used is None else a.used | b.used
         sums = a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low)
-        return DataSummary(*sums, *found, X, y, weight, used, _same_span(a, b))
+        distinct = None if a.distinct is None or b.distinct is None else a.distinct + b.distinct
+        return DataSummary(*sums, *found, X, y, weight, used, _same_span(a, b), distinct)
 
 
 def position_of(labels: Labels, y: Array) -> Array:

@@ -22,16 +22,19 @@ def data_term(
     scale: float,
     columns: Array | None = None,
     exclusive: tuple[int, int] | None = None,
+    merged: bool = False,
 ) -> Oracle:
     """Return the oracle of ``scale`` times the summed loss, over coefficients of ``shape`` (outputs, features + 1).
 
-    Where ``columns`` are given, these are the features; where ``exclusive`` ones are, Hessians are an `Arrow`.
+    Where ``columns`` are given, these are the features; where ``exclusive`` ones are, Hessians are an `Arrow`. Equal
+    rows are ``merged`` where that is asked for.
     """
 
     def oracle(w: Array, order: int, along: Array | None = None) -> Asking:
         direction = None if along is None else along.reshape(1, *shape)
         own = exclusive if order > 1 else None
-        sums = yield LossAt(loss, target, w.reshape(1, *shape), order, along=direction, columns=columns, exclusive=own)
+        options = {"along": direction, "columns": columns, "exclusive": own, "merged": merged}
+        sums = yield LossAt(loss, target, w.reshape(1, *shape), order, **options)
         hess = None if sums.hess is None else sums.hess * scale
         if hess is not None and own is not None:
             hess = Arrow.unpacked(hess, shape[1], *own)
@@ -154,6 +157,8 @@ class Problem:
     exclusive : tuple of (int, int), optional
         The first of columns of which no row has two, and the one behind the last: Hessians are then an `Arrow`.
         There is one output, and all coefficients are free.
+    merged : bool
+        Whether equal rows of categories are taken as one.
     """
 
     loss: Loss
@@ -168,6 +173,7 @@ class Problem:
     center: Array | None = None
     columns: Array | None = None
     exclusive: tuple[int, int] | None = None
+    merged: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -194,7 +200,8 @@ class Problem:
     def oracle(self) -> Oracle:
         """Return the smooth part."""
         size = self.shape[0] * self.shape[1]
-        whole = data_term(self.loss, self.target, self.shape, self.scale, self.columns, self.exclusive)
+        options = self.columns, self.exclusive, self.merged
+        whole = data_term(self.loss, self.target, self.shape, self.scale, *options)
         if self.center is not None:
             # features far from zero make Hessians singular to rounding, together with the intercept
             whole = behind(StandardizedView(self.center, np.ones_like(self.center), None), whole)

@@ -14,6 +14,7 @@ import numpy as np
 
 from daskml_kit.numerics.arrow import packed_size
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
+from daskml_kit.reductions.equal_rows import OfMergedRows
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import LinearScores
 from daskml_kit.reductions.loss import Eval, LossAt, Sums, Within
@@ -321,7 +322,7 @@ class Driver:
         known = {name: self._memo[column, name] for name in distinct if (column, name) in self._memo}
         new = {name: part for name, part in distinct.items() if name not in known}
         first, *others = list(new.values()) or [asked[0]]
-        reductions = [PerFold(first.fuse(others), column, self.n_ids[column])] if new else []
+        reductions = [_points_by_fold(first.fuse(others), column, self.n_ids[column])] if new else []
 
         def finish(given: list[list[Any]]) -> list[Any]:
             parts = known | self._points_of_ids(new, given[0][0] if new else [], column)
@@ -363,6 +364,13 @@ def within(reduction: LossAt, subset: Subset | None) -> LossAt:
         return reduction
     n_points = len(reduction.coef)
     return replace(reduction, within=Within(np.full(n_points, subset.column), (subset.ids,) * n_points))
+
+
+def _points_by_fold(reduction: LossAt, column: int, n_ids: int) -> Reduction:
+    """Return the losses over the rows of each id; where equal rows are merged, they are before they are dealt out."""
+    if not reduction.merged:
+        return PerFold(reduction, column, n_ids)
+    return OfMergedRows(PerFold(replace(reduction, merged=False), column, n_ids), reduction.powers)
 
 
 def restricted(reduction: Any, subset: Subset | None) -> Any:
