@@ -289,7 +289,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     @property
     def staleness_counts(self) -> Counter[int]:
-        """Number of pushes by their staleness: the updates, or out of step the steps, that their parameters had missed."""
+        """Number of pushes by the updates (for tables out of step, the steps) that their parameters had missed."""
         return self._counts(self.layout.n_servers - 1).staleness_counts  # parameters out of step come last
 
     @property
