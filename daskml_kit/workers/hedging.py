@@ -19,7 +19,7 @@ from distributed import Client, Future, Scheduler
 SILENT_SECONDS = 5.0
 """A worker sends a heartbeat each half second, or each few seconds in a cluster of hundreds; one that imports modules
 on a busy machine was seen to send none for four."""
-LATE_SECONDS = 1.5
+LATE_SECONDS = 2.0
 """The least age of the last heartbeat of a worker that lets a pass wait: taken for hung by mistake, it costs that its
 part is computed twice, which is nothing beside the wait."""
 LATE_FACTOR = 3.0
@@ -49,8 +49,8 @@ def find_silent(last_seen: Mapping[str, float], seconds: float | None = None) ->
     {'a': 6.0}
     >>> find_silent({"a": 4.0, "b": 8.0, "c": 10.0})
     {}
-    >>> find_silent({"a": 8.0, "b": 9.8, "c": 10.0}, LATE_SECONDS)
-    {'a': 2.0}
+    >>> find_silent({"a": 7.0, "b": 9.8, "c": 10.0}, LATE_SECONDS)
+    {'a': 3.0}
     """
     newest = max(last_seen.values(), default=0.0)
     ages = sorted(newest - seen for seen in last_seen.values())

@@ -42,15 +42,15 @@ def test_short_passes_and_single_tasks_are_not_late(monkeypatch):
 
 
 def test_who_was_suspected_stays_so_until_the_next_heartbeat():
-    seen = {"a": 8.0, "b": 9.9, "c": 10.0}
+    seen = {"a": 7.5, "b": 9.9, "c": 10.0}
     client = SimpleNamespace(
         scheduler_info=lambda n_workers: {"workers": {name: {"last_seen": at} for name, at in seen.items()}}
     )
     hedge = Hedge(client)
     assert hedge.find_silent() == {}
-    assert hedge.find_silent(LATE_SECONDS) == {"a": 2.0}
+    assert hedge.find_silent(LATE_SECONDS) == {"a": 2.5}
     seen.update(b=10.4, c=10.5)
-    assert hedge.find_silent() == hedge.silent == {"a": 2.5}
+    assert hedge.find_silent() == hedge.silent == {"a": 3.0}
     seen.update(a=10.6)
     assert hedge.find_silent() == {}
     seen.update(b=10.6 + SILENT_SECONDS + 1, c=10.6 + SILENT_SECONDS + 1)
