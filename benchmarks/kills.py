@@ -65,6 +65,7 @@ from daskml_kit.preprocessing import (
     TargetEncoder,
 )
 from daskml_kit.recommendation import ALS, MatrixFactorization
+from daskml_kit.workers.hedging import silent_workers
 
 SECONDS = 120
 RESTART_SECONDS = 30.0
@@ -72,6 +73,7 @@ MOST_DELAY = 0.05
 """Seconds, about as long as a pass takes."""
 N_WORKERS = 4
 N_ROWS, BLOCK = 24_000, 1_500
+STOPPED_ROWS = 400_000
 
 
 @contextmanager
@@ -303,6 +305,39 @@ def fits(setting: Setting) -> list[Row]:
     return [
         Row("fits of which workers were killed: other bits or an error", n_kills - kept, n_kills, 0.0, True, "", notes)
     ]
+
+
+def stopped(setting: Setting) -> list[Row]:
+    """Stop one of four workers (SIGSTOP) in a fit of some seconds, and compare its time with the undisturbed one's."""
+    n_rows, times, others = setting.rows(STOPPED_ROWS), [], 0
+    with killable_cluster() as client:
+        X = da.random.default_rng(setting.seed).normal(size=(n_rows, 20), chunks=(-(-n_rows // 32), 20))
+        X, y = client.persist([X, (X[:, 0] - 0.5 * X[:, 1] + X[:, 2] ** 2 > 0.8).astype(int)])
+        wait([X, y])
+        model = LogisticRegression(tol=1e-9, solver="lbfgs", max_iter=400)
+        expected = model.fit(X, y).coef_
+        pids = client.run(os.getpid)
+        for number in range(max(round(4 * setting.scale), 1)):
+            pid, quarter = pids[sorted(pids)[number % N_WORKERS]], model.profile_.passes // 4
+
+            def stop(profile: Profile, pid: int = pid, quarter: int = quarter) -> None:
+                if profile.passes == quarter:
+                    os.kill(pid, signal.SIGSTOP)
+
+            started = time.perf_counter()
+            model.fit(X, y)
+            free = time.perf_counter() - started
+            try:
+                with watching(stop):
+                    others += not np.array_equal(model.fit(X, y).coef_, expected)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            times.append((time.perf_counter() - started - free, free))
+            while any(silent_workers(client)):
+                time.sleep(0.1)
+    slow, free = np.median(times, axis=0)
+    note = f"{len(times)} fits of {model.profile_.passes} passes, {others} with other bits"
+    return [Row("a fit with one of four workers stopped: undisturbed", slow, free, 1.5, True, notes=[note])]
 
 
 NAMES = ("0", "1", "2")
@@ -538,4 +573,4 @@ def scheduler(setting: Setting) -> list[Row]:
     ]
 
 
-WORKS: dict[str, Work] = {"fits": fits, "servers": servers, "scheduler": scheduler}
+WORKS: dict[str, Work] = {"fits": fits, "stopped": stopped, "servers": servers, "scheduler": scheduler}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -53,36 +53,44 @@ def workers(n_workers: int) -> Iterator[Client]:
 
 
 def calls(setting: Setting) -> list[Row]:
-    """Pull, then push, of 100,000 float64 by a worker in another process."""
+    """Exchanges of 100,000 float64 by a worker in another process: push and pull in one message, and one by one."""
     rows, n_calls = [], CALLS if setting.scale >= 1 else 20
     for replicas, wanted in ((1, 350), (0, 500)):
         with workers(3) as client:
             away = sorted(client.nthreads())[-1]
             params = {"w": np.zeros(N_PARAMS)}
             with ParameterServer(params, descent(0.1), np.inf, servers=1, replicas=replicas, client=client) as server:
-                pulls, pushes = client.submit(called, server.worker("t"), n_calls, workers=[away]).result().T
+                before = client.run(time.process_time)
+                seconds = client.submit(called, server.worker("t"), n_calls, workers=[away]).result()
+                after = client.run(time.process_time)
         kind = "replicated" if replicas else "without replica"
-        quantiles = {
-            name: 1e3 * np.quantile(seconds, (0.5, 0.99)) for name, seconds in (("pull", pulls), ("push", pushes))
-        }
-        note = ", ".join(f"{name} {p50:.2f} ms (p50), {p99:.2f} ms (p99)" for name, (p50, p99) in quantiles.items())
-        work = f"pull and push of {N_PARAMS:,} float64, {kind}: a second"
-        rate = 1 / float(np.median(pulls) + np.median(pushes))
-        rows.append(Row(work, float(wanted), rate, 1, unit="/s", notes=[f"{note}; of {n_calls}"]))
+        busy = 1e3 * sum(after[worker] - before[worker] for worker in after) / n_calls
+        quantiles = {name: 1e3 * np.quantile(own, (0.5, 0.99)) for name, own in seconds.items()}
+        parts = [f"{name} {p50:.2f} ms (p50), {p99:.2f} ms (p99)" for name, (p50, p99) in quantiles.items()]
+        apart = 1e3 / float(quantiles["pull"][0] + quantiles["push"][0])
+        note = f"{', '.join(parts)}; of {n_calls}; a pull, then a push: {apart:.0f}/s"
+        note += f"; processor time of all workers for one of each: {busy:.1f} ms"
+        rate = 1e3 / float(quantiles["exchange"][0])
+        work = f"exchange (push and pull in one message) of {N_PARAMS:,} float64, {kind}: a second"
+        rows.append(Row(work, float(wanted), rate, 1, unit="/s", notes=[note]))
     return rows
 
 
-def called(worker: WorkerClient, n_calls: int) -> Any:
-    """Return the seconds of each pull and of each push, of shape (n_calls, 2)."""
-    gradients, times = {"w": np.ones(N_PARAMS)}, []
+def called(worker: WorkerClient, n_calls: int) -> dict[str, list[float]]:
+    """Return the seconds of each exchange, as training workers make it, and of each pull and push alone."""
+    gradients = {"w": np.ones(N_PARAMS)}
+    kinds: dict[str, Callable[[], Any]] = {
+        "exchange": lambda: worker.push_pull(gradients),
+        "pull": worker.pull,
+        "push": lambda: worker.push(gradients),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(n_calls):
-        at = [time.perf_counter()]
-        worker.pull()
-        at.append(time.perf_counter())
-        worker.push(gradients)
-        at.append(time.perf_counter())
-        times.append(np.diff(at))
-    return np.array(times)
+        for name, call in kinds.items():
+            started = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
 
 
 def loop(setting: Setting) -> list[Row]:

@@ -3,7 +3,8 @@
 ``python -m benchmarks.trust`` prints one table; what went wrong are its notes. ``bad-inputs`` goes over the public API:
 each constructor parameter of each estimator gets values of wrong type and out of range, each fit gets data that cannot
 be used, and so do the public functions; the estimator has to stay as it was. ``fits``, ``servers`` and ``scheduler``
-kill workers, servers and schedulers at moments that ``--seed`` draws: 40, 100 and 40 times ``--scale``.
+kill workers, servers and schedulers at moments that ``--seed`` draws: 40, 100 and 40 times ``--scale``; ``stopped``
+stops one worker of four.
 """
 
 from __future__ import annotations

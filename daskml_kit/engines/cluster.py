@@ -26,7 +26,7 @@ from daskml_kit.engines.shard_task import Pace, Part, Places, Recipes, add_paces
 from daskml_kit.reductions.reduction import Reduction, reduce_nodes
 from daskml_kit.workers.connection import gather, settle, wait_for_workers
 from daskml_kit.workers.environment import run_on_workers
-from daskml_kit.workers.hedging import Hedge, silent_workers
+from daskml_kit.workers.hedging import Hedge
 
 logger = logging.getLogger(__name__)
 MERGE_WIDTH = 8
@@ -178,7 +178,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
 
     def homes(self) -> list[str]:
         """Return for each block a worker that holds it, or is to load it, and is not silent."""
-        self._avoid(silent_workers(self.client))
+        self._avoid(self._hedge.find_silent())
         self._follow_workers()
         return self._homes()[0]
 
@@ -222,7 +222,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         """Share the blocks out anew where workers joined, left, fell silent or are back since the last pass."""
         threads = wait_for_workers(self.client)
         if self._hedge.silent or not self._threads:
-            self._avoid(silent_workers(self.client))
+            self._avoid(self._hedge.find_silent())
         threads = {worker: n_threads for worker, n_threads in threads.items() if worker not in self._avoided}
         if threads != self._threads:
             joined = [worker for worker in threads if worker not in self._threads]

@@ -22,6 +22,7 @@ from daskml_kit.parameter_server.protocol import (
     StepPart,
     StepParts,
     WeightedGradient,
+    contributor,
 )
 from daskml_kit.parameter_server.replica import Buffers
 from daskml_kit.parameter_server.rpc import Address, LocalServers, Pending, Servers
@@ -90,6 +91,11 @@ class WorkerClient:
         self._sent = -1
         self._versions = [0] * source.layout.n_servers
         self._in_flight: list[Pending] | None = None
+        layout, self._tables = source.layout, frozenset(dict(consistency.tables))
+        numbers = range(layout.n_servers)
+        self._apart = [layout.holds_only(number, self._tables) for number in numbers]
+        """Of each server, whether all that it holds is out of step; never of the first."""
+        self._has_tables = [any(span.name in self._tables for span in layout.spans(number)) for number in numbers]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_servers": None, "_in_flight": None, "_buffers": Buffers()}
@@ -160,7 +166,8 @@ class WorkerClient:
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise DataError(f"names: expected a tuple of names, got {names!r}")
         found, replies = self._pull_rows(dict.fromkeys(names))
-        self._versions = [reply.version for reply in replies]
+        if not self._tables.intersection(names):  # else they may not have waited for the step
+            self._note(replies)
         return found
 
     def await_version(self, version: int) -> None:
@@ -181,7 +188,7 @@ class WorkerClient:
         gradients : mapping of str to array or SparseRows
             Parameters that are not named get no gradient.
         weight : float, default 1.0
-            In a synchronous step: the weight of this contribution in the mean.
+            In a synchronous step: the weight of this contribution in the mean, not in parameters out of step.
 
         Raises
         ------
@@ -259,6 +266,10 @@ class WorkerClient:
         """
         names = None if read else ()
         params = self.pull(names)
+        if self.consistency.backup_workers == 0 and self.version:
+            for server in np.flatnonzero(self._apart):
+                if not self.servers.ask(int(server), "has_parts", self.version - 1, virtual_workers):
+                    raise LostServerError(f"a worker was lost while it pushed its part of step {self.version - 1}")
         while self.consistency.backup_workers == 0 and min(self._versions) < self.version:
             for server, version in enumerate(self._versions):
                 if version < self.version and not self.servers.ask(server, "has_parts", version, virtual_workers):
@@ -289,7 +300,7 @@ class WorkerClient:
         replies = _results(self._send(messages, self._read_requests(rows=None if read else ())))
         if read:
             return self._read(replies)
-        self._versions = [reply.version for reply in replies]
+        self._note(replies)
         return {}
 
     def _messages(self, gradients: Mapping[str, Any], weight: float) -> list[list[Message]]:
@@ -297,7 +308,7 @@ class WorkerClient:
         check_mapping("gradients", gradients)
         if self.consistency.staleness == 0:
             return self._step_messages([StepPart(self.virtual_worker, weight, gradients)])
-        cuts = self._cut(gradients)
+        (cuts, _) = self._cut(gradients)
         if weight != 1:
             raise DataError(f"weight: expected 1 with staleness={self.consistency.staleness:g}, which takes no means")
         self._sent += 1
@@ -308,29 +319,37 @@ class WorkerClient:
     def _step_messages(self, parts: Sequence[StepPart], epoch: int = 0) -> list[list[Message]]:
         """Return the contributions of virtual workers to a step; what is read next has seen this step."""
         nodes: list[list[Node]] = [[] for _ in self._versions]
+        messages: list[list[Message]] = [[] for _ in self._versions]
         for virtual_worker, weight, gradients, sums in parts:
-            cuts = None if gradients is None else self._cut(gradients)
+            cuts, tables = (None, None) if gradients is None else self._cut(gradients)
             for server, own in enumerate(nodes):
                 nothing = WeightedGradient(weight if gradients is None else 0.0, None)
                 partial = nothing if cuts is None else _weighted(cuts[server], weight)
                 own.append(Node(0, virtual_worker, partial._replace(sums=sums)))
+                if self._has_tables[server]:  # also without a gradient, so that none waits for this one
+                    step = self._versions[server]
+                    gradient = None if tables is None else tables[server]
+                    messages[server].append(Push(contributor(virtual_worker), (0, step), gradient, step))
         steps, self._versions = self._versions, [version + 1 for version in self._versions]
         n_virtual = self.consistency.virtual_workers
-        return [
-            [StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)), epoch)]
-            for step, own in zip(steps, nodes, strict=True)
-        ]
+        for server, (step, own) in enumerate(zip(steps, nodes, strict=True)):
+            if not self._apart[server]:
+                messages[server].append(StepParts(step, tuple(reduce_nodes(GradientSum(), own, n_virtual)), epoch))
+        return messages
 
-    def _cut(self, gradients: Mapping[str, Any]) -> list[Gradient] | None:
-        """Return the part of each server; None where the gradients are skipped for a NaN."""
-        cuts = cut(self.layout, gradients)
+    def _cut(self, gradients: Mapping[str, Any]) -> tuple[list[Gradient] | None, list[Gradient] | None]:
+        """Return the parts of each server in step and out of it; None where the gradients are skipped for a NaN."""
+        in_step = {name: gradient for name, gradient in gradients.items() if name not in self._tables}
+        cuts = cut(self.layout, in_step, self._tables)
+        tables = {name: gradient for name, gradient in gradients.items() if name in self._tables}
+        cut_tables = cut(self.layout, tables) if self._tables else None
         wrong = non_finite(gradients)
         if wrong is None:
-            return cuts
+            return cuts, cut_tables
         if self.consistency.on_nan == "raise":
             raise DataError(wrong)
         self.skipped += 1
-        return None
+        return None, None
 
     def _read_requests(self, rows: tuple[()] | None = None) -> list[ReadRequest]:
         versions = self._versions if self.consistency.staleness == 0 else [0] * len(self._versions)
@@ -349,8 +368,15 @@ class WorkerClient:
         """Wait for the push in flight: a server that changes must not get pushes in another order."""
         _results(self._in_flight or [])
 
-    def _read(self, replies: list[Reply]) -> dict[str, Array]:
+    def _note(self, replies: list[Reply]) -> None:
+        """Note the versions that were read; a server that knows no steps of its own is taken to be at the last."""
         self._versions = [reply.version for reply in replies]
+        if any(self._apart):
+            last = max(v for v, apart in zip(self._versions, self._apart, strict=True) if not apart)
+            self._versions = [last if apart else v for v, apart in zip(self._versions, self._apart, strict=True)]
+
+    def _read(self, replies: list[Reply]) -> dict[str, Array]:
+        self._note(replies)
         parts = [reply.values[0] for reply in replies]
         vector = parts[0] if len(parts) == 1 else np.concatenate(parts)
         # NumPy would multiply unaligned parameters, as they come off the wire, by other routines that round otherwise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -127,6 +127,11 @@ class Layout(NamedTuple):
                 spans.append(FieldRange(field.name, first, last, start - low, field.width))
         return spans
 
+    def holds_only(self, server: int, names: Collection[str]) -> bool:
+        """Return whether a server holds rows of these fields, and of no others."""
+        spans = self.spans(server)
+        return bool(spans) and all(span.name in names for span in spans)
+
     def ranges(self) -> Iterator[slice]:
         """Yield the part of the vector of each server."""
         return (slice(a, b) for a, b in pairwise(self.cuts))
@@ -180,18 +185,20 @@ def check_real(array: Array, argument: str) -> None:
         raise DataError(f"{argument}: expected real numbers, got {array.dtype}")
 
 
-def cut(layout: Layout, gradients: Mapping[str, Any]) -> list[Gradient]:
+def cut(layout: Layout, gradients: Mapping[str, Any], apart: Collection[str] = ()) -> list[Gradient]:
     """Cut ``gradients``, arrays or `SparseRows`, into the part of each server.
 
-    Parameters without a gradient stay as they are. A server without any gets an empty part, and counts the step.
+    Parameters without a gradient stay as they are. A server without any gets an empty part, and counts the step. Fields
+    that are cut ``apart`` are the last of the layout: the vector of all others ends where they begin.
 
     Raises
     ------
     DataError
         Where a name is unknown, or a shape is not the parameter's.
     """
-    if len(gradients) == len(layout.fields) and not any(isinstance(g, SparseRows) for g in gradients.values()):
-        vector = _vector(layout, gradients)
+    fields = tuple(field for field in layout.fields if field.name not in apart)
+    if len(gradients) == len(fields) and not any(isinstance(g, SparseRows) for g in gradients.values()):
+        vector = _vector(layout._replace(fields=fields, cuts=(0, fields[-1].stop)), gradients)
         return [vector[part] for part in layout.ranges()]
     parts: list[list[RowGradient]] = [[] for _ in range(layout.n_servers)]
     for name, gradient in gradients.items():

@@ -24,12 +24,16 @@ class Consistency(NamedTuple):
         How many of these it does not wait for.
     on_nan : {"raise", "skip"}
         What becomes of a gradient with NaN or infinity.
+    tables : tuple of (name, staleness)
+        In a synchronous run: parameters out of step, to which each contribution's gradient is applied as it comes, and
+        how many steps a reader may be ahead of the slowest contribution to them.
     """
 
     staleness: float = 0
     virtual_workers: int = 1
     backup_workers: int = 0
     on_nan: str = "raise"
+    tables: tuple[tuple[str, float], ...] = ()
 
 
 class RowGradient(NamedTuple):
@@ -44,8 +48,13 @@ Gradient: TypeAlias = Array | tuple[RowGradient, ...] | None
 """Of a server's whole range, or of some rows; None where it is left out."""
 
 
+def contributor(virtual_worker: int) -> str:
+    """Return the name under which a virtual worker pushes to parameters out of step, whoever carries it out."""
+    return f"virtual worker {virtual_worker}"
+
+
 class Push(NamedTuple):
-    """An asynchronous push, applied as it comes.
+    """An asynchronous push, applied as it comes; in a synchronous run, to parameters out of step.
 
     Parameters
     ----------
@@ -54,7 +63,7 @@ class Push(NamedTuple):
         Grows from push to push of a worker: a push that came before is not applied again.
     gradient : Gradient
     seen : int
-        How many updates had been applied to the parameters that it was computed with.
+        How many updates had been applied to the parameters that it was computed with; in a synchronous run, steps.
     """
 
     worker: str

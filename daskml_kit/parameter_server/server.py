@@ -42,10 +42,13 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         Where training starts.
     update : Update
         Rule by which a server applies a gradient: `sgd`, `momentum`, `adagrad`, `adam`, `add`, or a `chain`.
-    staleness : float, default 0
+    staleness : float or mapping of str to float, default 0
         0: synchronous steps; each takes the mean of the gradients of all virtual workers, always in the same order, so
         the numbers do not depend on who comes first. s: a gradient is applied as it comes, and a worker that is more
-        than s pushes ahead of the slowest waits. ``numpy.inf``: none waits.
+        than s pushes ahead of the slowest waits. ``numpy.inf``: none waits. A mapping, such as ``{"embedding":
+        numpy.inf}``, lets the parameters that it names be out of step, and all others in step: of each push, which is
+        a contribution to a step, their gradient is applied as it comes, and read without waiting for the step. Whoever
+        reads them at a step waits as long as any virtual worker's push lies more than s steps behind.
     servers : int or "auto", default "auto"
         Number of servers; "auto" is one for each 4 MiB, and at most one a Dask worker. Where there are more servers
         than workers, they move to workers that join.
@@ -97,7 +100,7 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         self,
         params: Mapping[str, Any],
         update: Update,
-        staleness: float = 0,
+        staleness: float | Mapping[str, float] = 0,
         servers: int | str = "auto",
         replicas: int = 1,
         *,
@@ -108,7 +111,11 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         client: Client | Literal["local"] | None = None,
     ) -> None:
         arrays = _checked_params(params)
-        consistency = _checked_consistency(staleness, virtual_workers, backup_workers, on_nan)
+        tables = _checked_tables(staleness, arrays) if isinstance(staleness, Mapping) else {}
+        number = 0 if isinstance(staleness, Mapping) else staleness
+        consistency = _checked_consistency(number, virtual_workers, backup_workers, on_nan)
+        consistency = consistency._replace(tables=tuple(tables.items()))
+        arrays = dict(sorted(arrays.items(), key=lambda item: item[0] in tables))  # what is in step first, in one piece
         if not hasattr(update, "init") or not hasattr(update, "apply"):
             raise DataError(f"update: expected a rule such as sgd(0.1), got {update!r}")
         cluster = _client(client)
@@ -171,7 +178,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
         shapes = ", ".join(f"{field.name} {field.shape}" for field in self.layout.fields)
         where = "in this process" if self._local else f"on {self.layout.n_servers} workers"
         numbers = f"{self.layout.size:,} of {np.dtype(self.layout.dtype)}, {where}"
-        return {"params": shapes, "numbers": numbers, "staleness": self.consistency.staleness}
+        staleness = dict(self.consistency.tables) or self.consistency.staleness
+        return {"params": shapes, "numbers": numbers, "staleness": staleness}
 
     @property
     def address(self) -> Address | LocalServers:
@@ -281,8 +289,8 @@ class ParameterServer(AbstractContextManager["ParameterServer"]):
 
     @property
     def staleness_counts(self) -> Counter[int]:
-        """Number of pushes by their staleness, the updates that their parameters had missed."""
-        return self._counts(0).staleness_counts
+        """Number of pushes by the updates (for tables out of step, the steps) that their parameters had missed."""
+        return self._counts(self.layout.n_servers - 1).staleness_counts  # parameters out of step come last
 
     @property
     def late(self) -> int:
@@ -360,6 +368,20 @@ def _checked_params(params: Mapping[str, Any]) -> dict[str, Array]:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DataError(f"params[{name!r}]: expected finite numbers, got {array[~np.isfinite(array)][0]}")
     return arrays
+
+
+def _checked_tables(staleness: Mapping[str, float], arrays: Mapping[str, Array]) -> dict[str, float]:
+    """Return the bounds of the parameters that are out of step."""
+    for name, bound in staleness.items():
+        if name not in arrays:
+            known = ", ".join(map(repr, arrays))
+            raise DataError(f"staleness: expected names of parameters, {known}, got {name!r}")
+        if isinstance(bound, bool) or not isinstance(bound, (int, float, np.number)) or not bound >= 0:
+            raise DataError(f"staleness[{name!r}]: expected 0, a number of steps, or numpy.inf, got {bound!r}")
+    tables = {name: float(bound) for name, bound in staleness.items() if bound}
+    if len(tables) == len(arrays):
+        raise DataError(f"staleness: expected a parameter in step, with 0, beside others, got {dict(staleness)!r}")
+    return tables
 
 
 def _checked_consistency(staleness: float, virtual_workers: int, backup_workers: int, on_nan: str) -> Consistency:

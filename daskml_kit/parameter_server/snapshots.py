@@ -54,8 +54,13 @@ class Snapshot(NamedTuple):
 
     def _least(self) -> dict[str, Any]:
         """Return the counts that all ranges have at least, where others are cut now."""
-        first = min(self.counts, key=lambda counts: int(counts["version"]))
-        numbers = {name: min(own["numbers"].get(name, [-1, -1]) for own in self.counts) for name in first["numbers"]}
+        before, tables = Layout(self.fields, self.cuts, self.vector.dtype.str), dict(self.consistency.tables)
+        ranges = [*enumerate(self.counts)]
+        in_step = [counts for number, counts in ranges if not before.holds_only(number, tables)]
+        numbered = [c for i, c in ranges if not tables or any(span.name in tables for span in before.spans(i))]
+        first = min(in_step, key=lambda counts: int(counts["version"]))
+        names = numbered[0]["numbers"]
+        numbers = {name: min(own["numbers"].get(name, [-1, -1]) for own in numbered) for name in names}
         return {**first, "numbers": numbers}
 
 
@@ -130,7 +135,9 @@ def read_snapshot(directory: str | os.PathLike[str], update: Update) -> Snapshot
         )
     fields = tuple(Field(name, start, tuple(shape), dtype) for name, start, shape, dtype in about["fields"])
     cuts, training = tuple(about["cuts"]), {**about.get("training", {}), **kept}
-    return Snapshot(fields, Consistency(**about["consistency"]), vector, state, cuts, about["counts"], training)
+    consistency = Consistency(**about["consistency"])
+    consistency = consistency._replace(tables=tuple((name, bound) for name, bound in consistency.tables))
+    return Snapshot(fields, consistency, vector, state, cuts, about["counts"], training)
 
 
 def _rule(update: Update) -> str:

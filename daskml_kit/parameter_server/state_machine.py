@@ -28,6 +28,7 @@ from daskml_kit.parameter_server.protocol import (
     ServerCounts,
     StepParts,
     WeightedGradient,
+    contributor,
 )
 from daskml_kit.reductions.reduction import Node, SingleReduction, reduce_nodes
 from daskml_kit.typing import Array
@@ -104,6 +105,12 @@ class StateMachine:
     def __post_init__(self) -> None:
         if not self.state:
             self.state = self.update.init(self.vector)
+        self._bounds = dict(self.consistency.tables)
+        in_step = [span.slice.stop for span in self.spans if span.name not in self._bounds]
+        self._n_in_step = max(in_step, default=0) if self._bounds else len(self.vector)
+        """Elements of the vector that move in step; tables come after them."""
+        self._is_apart = bool(self._bounds) and bool(self.spans) and not in_step
+        """Whether all that this range holds is out of step."""
 
     def apply(self, message: Message) -> None:
         """Apply a message; one that was applied before changes nothing."""
@@ -119,7 +126,7 @@ class StateMachine:
     def is_ready(self, wanted: ReadRequest) -> bool:
         """Return whether a worker may read now: the version is there, or its clock is within the staleness bound."""
         if self.consistency.staleness == 0:
-            return self.version >= wanted.version
+            return self._has_steps(wanted)
         clock = self.clocks.get(wanted.worker)
         return clock is None or clock - min(self.clocks.values()) <= self.consistency.staleness
 
@@ -135,6 +142,8 @@ class StateMachine:
 
     def has_parts(self, step: int, virtual_workers: Sequence[int]) -> bool:
         """Return whether the contributions of virtual workers to a step have come."""
+        if self._is_apart:
+            return all(self.number(contributor(own))[1] >= step for own in virtual_workers)
         there = {leaf for node in self.nodes for leaf in self._leaves(node)}
         return step < self.version or there.issuperset(virtual_workers)
 
@@ -150,16 +159,48 @@ class StateMachine:
         """Return a copy of all that there is."""
         return deepcopy(self)
 
+    def _has_steps(self, wanted: ReadRequest) -> bool:
+        """Return whether the step is there that what is read in step waits for, and no table lags by too much."""
+        asked = [span.name for span in self.spans] if wanted.rows is None else [name for name, _ in wanted.rows]
+        only_tables = self._is_apart or (bool(asked) and all(name in self._bounds for name in asked))
+        if not only_tables and self.version < wanted.version:
+            return False
+        bound = min((self._bounds[name] for name in asked if name in self._bounds), default=np.inf)
+        least = wanted.version - 1 - bound
+        return least < 0 or all(
+            self.number(contributor(own))[1] >= least for own in range(self.consistency.virtual_workers)
+        )
+
     def _push(self, push: Push) -> None:
         if push.number <= self.number(push.worker):
             return
         self.numbers[push.worker] = push.number
         if push.worker in self.clocks:
             self.clocks[push.worker] += 1
-        if push.gradient is not None:
-            self.staleness_counts[max(self.version - push.seen, 0)] += 1
+        if push.gradient is None:
+            return
+        if self._is_apart:
+            self._catch_up(push.seen)
+        self.staleness_counts[max(self.version - push.seen, 0)] += 1
+        if self._bounds:
+            self._apply_apart(push.gradient)
+        else:
             self.version += 1
             self._apply(push.gradient, 1.0)
+
+    def _catch_up(self, step: int) -> None:
+        """Count the steps that others have made, which this range hears of by pushes only."""
+        while self.version < step:
+            self.version += 1
+            self._apply_parts([])
+
+    def _apply_apart(self, gradient: Gradient) -> None:
+        """Move rows of tables; only steps are counted, by which the rates of all parameters go."""
+        counts = [(count, count.copy()) for count in self.state if not count.ndim]
+        if isinstance(gradient, tuple):
+            self._apply_parts([*gradient])
+        for count, before in counts:
+            count[...] = before
 
     def _add_parts(self, parts: StepParts) -> None:
         if parts.step > self.version:
@@ -198,7 +239,11 @@ class StateMachine:
             self._apply_parts([p if weight == 1 else p._replace(values=p.values / weight) for p in gradient])
         else:
             mean = gradient if weight == 1 else gradient / weight
-            self.vector, self.state = self.update.apply(mean, self.state, self.vector)
+            if self._n_in_step == len(self.vector):
+                self.vector, self.state = self.update.apply(mean, self.state, self.vector)
+            else:  # views, written to
+                own = tuple(array[: self._n_in_step] if array.ndim else array for array in self.state)
+                self.update.apply(mean, own, self.vector[: self._n_in_step])
 
     def _apply_parts(self, parts: list[RowGradient]) -> None:
         """Move some rows; it counts as one step, for several fields as for none, and so on all servers alike."""
@@ -232,6 +277,7 @@ def joined(states: Iterable[State]) -> State:
     >>> joined([(np.array(3), np.zeros(2)), (np.array(3), np.ones(1))])
     (array(3), array([0., 0., 1.]))
     """
+    # The first range has parameters in step, so that its counts are of all steps.
     return tuple(np.concatenate(arrays) if arrays[0].ndim else arrays[0] for arrays in zip(*states, strict=True))
 
 

@@ -31,7 +31,7 @@ from distributed import (
 
 from daskml_kit.exceptions import LostDataError, LostSchedulerError, MissingModuleError, NoWorkersError
 from daskml_kit.workers.environment import require_environment
-from daskml_kit.workers.hedging import Hedge
+from daskml_kit.workers.hedging import Hedge, Lateness
 
 WAIT_SETTING, DEFAULT_WAIT = "daskml-kit.wait-for-workers", "300s"
 
@@ -274,13 +274,13 @@ def gather(client: Client, futures: Sequence[Future], needed: Any = (), hedge: H
     calls = [_start(client, futures)]
     if any(future.key in hedge.stand_ins for future in futures):
         calls.append(_start(client, [hedge.stand_ins.get(future.key, future) for future in futures]))
-    watch = ClusterWatch(client)
+    watch, lateness = ClusterWatch(client), Lateness(futures)
     try:
         while True:
             done, _ = concurrent.futures.wait(calls, CHECK_SECONDS, concurrent.futures.FIRST_COMPLETED)
             if not done:
                 watch.check()
-                if hedge.look([*futures, *futures_of(needed)]):
+                if hedge.look([*futures, *futures_of(needed)], lateness.least_silence()):
                     calls.append(_start(client, [hedge.stand_ins.get(future.key, future) for future in futures]))
                 continue
             results, error = done.pop().result()

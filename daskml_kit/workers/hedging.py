@@ -2,13 +2,15 @@
 
 A worker is silent whose last heartbeat is by `SILENT_SECONDS` older than the newest of all workers, and four times as
 old as that of the median worker: where all are late, as in tasks that hold the interpreter, none is taken for hung.
+Where half of the tasks of a pass ended long ago, `LATE_SECONDS` are enough.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dask.highlevelgraph import HighLevelGraph
@@ -17,6 +19,11 @@ from distributed import Client, Future, Scheduler
 SILENT_SECONDS = 5.0
 """A worker sends a heartbeat each half second, or each few seconds in a cluster of hundreds; one that imports modules
 on a busy machine was seen to send none for four."""
+LATE_SECONDS = 2.0
+"""The least age of the last heartbeat of a worker that lets a pass wait: taken for hung by mistake, it costs that its
+part is computed twice, which is nothing beside the wait."""
+LATE_FACTOR = 3.0
+"""How many times as long as its faster half a pass takes before what it waits for is late."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +34,14 @@ def silent_workers(client: Client) -> dict[str, float]:
     return find_silent({address: worker["last_seen"] for address, worker in workers.items()})
 
 
-def find_silent(last_seen: Mapping[str, float]) -> dict[str, float]:
+def find_silent(last_seen: Mapping[str, float], seconds: float | None = None) -> dict[str, float]:
     """Return the silent workers by the times of their last heartbeats, on the scheduler's clock.
+
+    Parameters
+    ----------
+    last_seen : mapping of str to float
+    seconds : float, optional
+        The least age of a last heartbeat that is silence: by default `SILENT_SECONDS`.
 
     Examples
     --------
@@ -36,11 +49,36 @@ def find_silent(last_seen: Mapping[str, float]) -> dict[str, float]:
     {'a': 6.0}
     >>> find_silent({"a": 4.0, "b": 8.0, "c": 10.0})
     {}
+    >>> find_silent({"a": 7.0, "b": 9.8, "c": 10.0}, LATE_SECONDS)
+    {'a': 3.0}
     """
     newest = max(last_seen.values(), default=0.0)
     ages = sorted(newest - seen for seen in last_seen.values())
-    limit = max(SILENT_SECONDS, 4 * ages[(len(ages) - 1) // 2]) if ages else 0.0
+    least = SILENT_SECONDS if seconds is None else seconds
+    limit = max(least, 4 * ages[(len(ages) - 1) // 2]) if ages else 0.0
     return {address: newest - seen for address, seen in last_seen.items() if newest - seen > limit}
+
+
+class Lateness:
+    """Lateness of what a pass waits for: whether its faster half has ended, and how long ago.
+
+    Parameters
+    ----------
+    futures : sequence of Future
+        The tasks of the pass, which have just been started.
+    """
+
+    def __init__(self, futures: Sequence[Future]) -> None:
+        self._futures, self._started = futures, time.monotonic()
+        self._half: float | None = None
+
+    def least_silence(self) -> float | None:
+        """Return the least age of a last heartbeat that is silence now; None where nothing is late."""
+        passed = time.monotonic() - self._started
+        if self._half is None and 2 * sum(future.done() for future in self._futures) >= len(self._futures):
+            self._half = passed
+        is_late = self._half is not None and passed >= max(LATE_FACTOR * self._half, LATE_SECONDS)
+        return LATE_SECONDS if is_late else None
 
 
 class Hedge:
@@ -64,20 +102,37 @@ class Hedge:
         self.silent: dict[str, float] = {}
         self.stand_ins: dict[Any, Future] = {}
         self._told: set[str] = set()
+        self._suspected: dict[str, float] = {}
+        """Times of the last heartbeats of silent workers, which stay so until they send another."""
 
-    def look(self, futures: Iterable[Future]) -> list[Any]:
+    def find_silent(self, seconds: float | None = None) -> dict[str, float]:
+        """Look for workers that are silent now, and return them; see the function of this name."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        last_seen = {address: worker["last_seen"] for address, worker in workers.items()}
+        newest = max(last_seen.values(), default=0.0)
+        still = {worker: newest - at for worker, at in self._suspected.items() if last_seen.get(worker) == at}
+        self.silent = find_silent(last_seen, seconds) | still
+        self._suspected = {worker: last_seen[worker] for worker in self.silent}
+        return self.silent
+
+    def look(self, futures: Iterable[Future], seconds: float | None = None) -> list[Any]:
         """Start those of some tasks anew that wait for a silent worker, or whose results only such workers have.
 
         With them are computed again, from the tasks that the scheduler keeps, the inputs that cannot be had elsewhere.
         The new tasks have names of their own, so that no worker that waits for the old ones is in their way.
+
+        Parameters
+        ----------
+        futures : iterable of Future
+        seconds : float, optional
+            The least age of a last heartbeat that is silence.
 
         Returns
         -------
         list
             Keys of the futures that have a new stand-in.
         """
-        self.silent = silent_workers(self.client)
-        if not self.silent:
+        if not self.find_silent(seconds):
             return []
         own = {future.key: self.stand_ins.get(future.key, future).key for future in futures}
         specs, hopeless = self.client.run_on_scheduler(_find_stuck(), list(own.values()), set(self.silent))

@@ -29,6 +29,7 @@ from daskml_kit.linear_model import LogisticRegression, Ridge, SGDClassifier
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.parameter_server import ParameterServer, Synchronous, add
 from daskml_kit.preprocessing import OneHotEncoder
+from daskml_kit.workers import hedging
 from daskml_kit.workers.hedging import silent_workers
 
 AT_MOST = 90.0
@@ -104,6 +105,19 @@ def test_a_fit_ends_without_it(halting, monkeypatch, stream):
         assert halt.is_stopped()
     until(lambda: model.fit(X, y).profile_.n_threads == 3)
     assert_array_equal(model.coef_, expected)
+
+
+def test_a_pass_whose_other_parts_ended_long_ago_waits_no_longer(halting, monkeypatch):
+    """Without taking any worker for hung by its silence alone."""
+    monkeypatch.setattr(hedging, "SILENT_SECONDS", 10 * AT_MOST)
+    X, y = halting.persist(rows(seed=8))
+    model = LogisticRegression(tol=1e-9, solver="lbfgs")
+    expected = model.fit(X, y).coef_
+    with halt_of(halting) as halt:
+        with watching(halt.after(2)):
+            assert_array_equal(model.fit(X, y).coef_, expected)
+        assert halt.is_stopped()
+        assert model.profile_.n_threads < 3  # passes to come do without it
 
 
 def slowly(block, seconds=0.1):

@@ -130,11 +130,13 @@ def test_asynchronous_training_visits_all_rows_once(doomed, tmp_path, staleness,
     assert_array_equal(found.params["visits"], np.full(4096, 2 / 64))
 
 
-@pytest.mark.parametrize("victim", [0, 3])
-def test_synchronous_training_gives_the_same_bits(doomed, tmp_path, victim):
+@pytest.mark.parametrize("staleness", [0, {"visits": np.inf}, {"visits": 1}], ids=["in step", "table", "bounded table"])
+@pytest.mark.parametrize("victim", [0, 3], ids=["the server's worker", "a worker's"])
+def test_synchronous_training_gives_the_same_bits(doomed, tmp_path, victim, staleness):
+    """Rows of a table out of step are the same, too: each is visited once, and by its own gradient alone."""
     X = numbered(doomed)
     params = {"visits": np.zeros(4096), "sum": np.zeros(2)}
-    config = {"training": Synchronous(servers=2), "epochs": 1, "batch_size": 256}
+    config = {"training": Synchronous(servers=2, staleness=staleness), "epochs": 1, "batch_size": 256}
     expected = train(Visits("", ""), params, X, X[:, 1], update=momentum(0.1), **config)
     model = Visits(str(tmp_path / "died"), sorted(doomed.nthreads())[victim])
     found = train(model, params, X, X[:, 1], update=momentum(0.1), **config)

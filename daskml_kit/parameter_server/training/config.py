@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
-from daskml_kit.arguments import check_choice, check_number, random_state_of
+from daskml_kit.arguments import check_choice, check_mapping, check_number, random_state_of
 from daskml_kit.exceptions import DataError
 
 ON_NAN = ("raise", "skip")
@@ -52,6 +53,10 @@ class Synchronous(_Servers):
         8; `MLPClassifier` and `MLPRegressor` take one for each 100 rows of a minibatch, at most 8.
     backup_workers : int, default 0
         Contributions that a step does not wait for, those of stragglers; the result then depends on who is late.
+    staleness : mapping of str to int or numpy.inf, default 0
+        Parameters that are out of step, such as tables of embeddings: of each contribution, their gradient is applied
+        as it comes, whole, where that of all others is averaged with the other contributions of the step. A reader
+        waits where one lags by more than so many steps. 0: all are in step.
 
     Raises
     ------
@@ -72,11 +77,16 @@ class Synchronous(_Servers):
     >>> from daskml_kit.parameter_server import Synchronous
     >>> MLPClassifier(training=Synchronous(virtual_workers=4, backup_workers=1)).training.backup_workers
     1
+
+    Tables asynchronous, all else in step:
+
+    >>> Synchronous(staleness={"embedding": np.inf}).staleness
+    {'embedding': inf}
     """
 
     virtual_workers: int | None = None
     backup_workers: int = 0
-    staleness: ClassVar[float] = 0.0
+    staleness: Mapping[str, float] | float = 0
     top_k: ClassVar[None] = None
 
     def __post_init__(self) -> None:
@@ -84,6 +94,12 @@ class Synchronous(_Servers):
         if self.virtual_workers is not None:
             check_number("virtual_workers", self.virtual_workers, low=1, integer=True)
         check_number("backup_workers", self.backup_workers, low=0, integer=True)
+        if isinstance(self.staleness, Mapping) or self.staleness != 0:
+            check_mapping("staleness", self.staleness)
+            bounds: Any = self.staleness
+            for name, bound in bounds.items():
+                if bound != np.inf:
+                    check_number(f"staleness[{name!r}]", bound, low=0, integer=True)
 
 
 @dataclass(frozen=True, kw_only=True)

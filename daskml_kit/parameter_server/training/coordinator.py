@@ -359,7 +359,7 @@ def _train(
     with ParameterServer(
         reached.params,
         rule,
-        float(training.staleness),
+        training.staleness,
         training.servers if isinstance(engine, FuturesEngine) else "auto",
         training.replicas,
         virtual_workers=n_virtual,
@@ -377,7 +377,7 @@ def _train(
             training.push_every,
             server.address,
             server.consistency,
-            share=1 / n_workers if step.local and isinstance(training, Asynchronous) else 1.0,
+            share=1 / (n_workers if isinstance(training, Asynchronous) else n_virtual) if step.local else 1.0,
             top_k=training.top_k,
         )
         run = SynchronousRun if isinstance(training, Synchronous) else AsynchronousRun

@@ -115,7 +115,7 @@ class TrainingCheckpoint:
             "bad_epochs": reached.bad_epochs,
             "seed": self.seed,
             "epochs": [[*record] for record in history.epochs],
-            "staleness_counts": dict(history.staleness_counts + counts.staleness_counts),
+            "staleness_counts": dict(history.staleness_counts + machines[-1].counts().staleness_counts),
             "skipped": history.skipped,
             "late": history.late + counts.late,
             "failovers": history.failovers + server.failovers,

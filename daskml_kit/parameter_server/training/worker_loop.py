@@ -43,7 +43,7 @@ class WorkerConfig:
     source : Address or LocalServers
     consistency : Consistency
     share : float
-        What an asynchronous worker pushes of its local steps, so that all workers together average.
+        What is pushed of local steps, where it is applied as it comes, so that all workers together average.
     top_k : float, optional
         The share of a gradient's elements that is pushed.
     """
@@ -205,7 +205,7 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
         for number, positions in assignment.virtual_workers
     }
     report = WorkerReport()
-    row_sparse = config.step.row_sparse
+    row_sparse, tables = config.step.row_sparse, dict(config.consistency.tables)
     params = client.join_step(list(virtual_workers), read=not row_sparse)
     while (step := client.version - assignment.first) < assignment.n_steps:
         started = time.perf_counter()
@@ -220,12 +220,13 @@ def run_synchronous(config: WorkerConfig, assignment: Assignment, loads: Sequenc
             contribution = _compute(config.step, own, batches, block)
             weight, n_rows = contribution.weight, contribution.n_rows
             sums = LossSums(contribution.loss * weight, weight, n_rows, 1)
-            if row_sparse:  # gradients of rows add up: of so many virtual workers, each has an equal part in the mean
-                n_virtual = config.consistency.virtual_workers
-                arrays = {name: scaled(array, n_virtual) for name, array in contribution.arrays.items()}
-                parts.append(StepPart(number, 1.0, arrays, sums))
-            else:
-                parts.append(StepPart(number, weight, contribution.arrays, sums))
+            # gradients of rows add up: of so many virtual workers, each has an equal part in the mean
+            in_mean = config.consistency.virtual_workers if row_sparse else 1.0
+            arrays = {
+                name: scaled(array, config.share if name in tables else in_mean)
+                for name, array in contribution.arrays.items()
+            }
+            parts.append(StepPart(number, 1.0 if row_sparse else weight, arrays, sums))
             report = report.add(contribution)
         computed = time.perf_counter()
         params = client.push_step(parts, read=not row_sparse, epoch=assignment.epoch)
