@@ -13,7 +13,7 @@ from sklearn.utils.extmath import row_norms
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
-from daskml_kit.reductions.bounds import bounded_sums
+from daskml_kit.reductions.bounds import Asked, bounded_sums
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
@@ -156,9 +156,10 @@ def _plain_clusters(nearest: Nearest, block: Block) -> Clusters:
 
 
 def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
-    passing = [each for each in members if each.fit is None]
-    found = iter(_at_once(passing, block, rows) if passing else ())
-    return [next(found) if each.fit is None else _bounded(each, block, rows) for each in members]
+    passing, named = ([each for each in members if (each.fit is None) is none] for none in (True, False))
+    at_once = iter(_at_once(passing, block, rows) if passing else ())
+    bounded = iter(_bounded(named, block, rows) if named else ())
+    return [next(at_once if each.fit is None else bounded) for each in members]
 
 
 def _at_once(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
@@ -184,12 +185,14 @@ def _at_once(members: Sequence[Nearest], block: Block, rows: slice | Array) -> l
     return [Clusters(sums[i:j] - np.outer(weights[i:j], own), weights[i:j], total) for i, j, own, total in cuts]
 
 
-def _bounded(nearest: Nearest, block: Block, rows: slice | Array) -> Clusters:
-    """Assign rows to one set of centers, where most rows are known to have the label of the pass before."""
+def _bounded(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
+    """Assign rows to sets of centers, where most rows are known to have the labels of the pass before."""
     dtype = float_type(block.X)
-    shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
-    totals, inertia = bounded_sums(nearest.fit or "", block, rows, shift, centers, measured=nearest.measured)
-    return Clusters(totals[:, :-1], totals[:, -1], inertia)
+    asked = [
+        Asked(each.fit or "", each.shift.astype(dtype), each.centers.astype(dtype), each.measured) for each in members
+    ]
+    found = bounded_sums(asked, block, rows)
+    return [Clusters(totals[:, :-1], totals[:, -1], inertia) for totals, inertia in found]
 
 
 class Sizes(NamedTuple):
