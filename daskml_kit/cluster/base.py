@@ -137,7 +137,7 @@ def pilot_rows(X: Matrix, weight: Array, n_rows: int, n_clusters: int) -> tuple[
 def pilot_centers(
     starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, n_rows: int, *, tol: float, max_iter: int
 ) -> dict[int, Array]:
-    """Return the centers of the clusters of some rows, from each start: few passes over all ``n_rows`` are left then."""
+    """Return the centers of the clusters of some rows, from each start: few passes over ``n_rows`` are left then."""
     compiled = n_rows * X.shape[1] * len(starts[0]) >= MANY_PRODUCTS  # as the passes over all rows will be
     fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter, compiled=compiled) for at, start in starts.items()}
     half = len(weight) // 2
