@@ -107,9 +107,11 @@ def elbow(setting: Setting) -> list[Row]:
     X = _blobs(setting.rows(100_000), 20, 10)
     sizes, cv, options = list(range(2, 13)), KFold(2), {"n_init": 3, "random_state": 0}
 
-    def one_by_one() -> list[float]:
+    def one_by_one() -> KMeans:
         fits = ((KMeans(k, **options).fit(X[train]), test) for k in sizes for train, test in cv.split(X))
-        return [model.score(X[test]) for model, test in fits]
+        scores = np.array([model.score(X[test]) for model, test in fits])
+        best = int(scores.reshape(len(sizes), -1).mean(axis=1).argmax())
+        return KMeans(sizes[best], **options).fit(X)  # as searches do
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

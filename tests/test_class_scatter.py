@@ -10,6 +10,8 @@ import sklearn.covariance
 import sklearn.discriminant_analysis
 import sklearn.neighbors
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.covariance import MinCovDet
 
 from daskml_kit.covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
 from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -127,7 +129,16 @@ def test_medians_of_many_distinct_values_are_exact():
         (LinearDiscriminantAnalysis(priors=[0.5, 0.5]), "priors: expected 3 numbers, one a class, got 2"),
         (LinearDiscriminantAnalysis("eigen", shrinkage=1.5), "shrinkage: expected a number from 0 to 1"),
         (LinearDiscriminantAnalysis("eigen", shrinkage="some"), "shrinkage: expected one of"),
-        (LinearDiscriminantAnalysis("lsqr", covariance_estimator=OAS()), "covariance_estimator: expected None"),
+        (
+            LinearDiscriminantAnalysis("lsqr", covariance_estimator=MinCovDet()),
+            r"covariance_estimator: expected one .*\(EmpiricalCovariance, ShrunkCovariance, LedoitWolf, OAS\)",
+        ),
+        (LinearDiscriminantAnalysis(covariance_estimator=OAS()), "not supported with solver='svd'"),
+        (LinearDiscriminantAnalysis("eigen", 0.5, covariance_estimator=OAS()), "shrinkage: expected None with a"),
+        (
+            LinearDiscriminantAnalysis("eigen", covariance_estimator=ShrunkCovariance(shrinkage=2)),
+            "shrinkage: expected a number from 0 to 1",
+        ),
         (QuadraticDiscriminantAnalysis(solver="eigen", reg_param=0.5), "reg_param: expected 0 with solver='eigen'"),
         (QuadraticDiscriminantAnalysis(tol=1e9), "is not full rank"),
         (NearestCentroid("cosine"), "metric: expected one of"),
@@ -142,6 +153,34 @@ def test_wrong_parameters_are_named(model, message):
     with pytest.raises(ValueError, match=message):
         model.fit(lazy(X), Y)
     assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        EmpiricalCovariance(),
+        ShrunkCovariance(shrinkage=0.3),
+        LedoitWolf(),
+        LedoitWolf(assume_centered=True),
+        OAS(),
+    ],
+    ids=str,
+)
+def test_covariance_estimators_of_classes(estimator):
+    twin = estimator.to_sklearn()
+    for ours, attributes in (
+        (LinearDiscriminantAnalysis("lsqr"), ("coef_", "intercept_", "covariance_")),
+        (LinearDiscriminantAnalysis("eigen"), ("coef_", "intercept_", "covariance_", "explained_variance_ratio_")),
+        (QuadraticDiscriminantAnalysis(solver="eigen", store_covariance=True), ("covariance_", "scalings_")),
+    ):
+        for given in (estimator, twin):
+            model = clone(ours).set_params(covariance_estimator=given).fit(lazy(X), Y)
+            expected = ours.to_sklearn().set_params(covariance_estimator=clone(twin)).fit(X, Y)
+            for name in attributes:
+                assert_allclose(getattr(model, name), getattr(expected, name), rtol=1e-6, atol=1e-9)
+            assert model.profile_.passes == 1 + isinstance(estimator, LedoitWolf)
+        assert_array_equal(model.to_sklearn().predict(X), expected.predict(X))
+        assert type(model.to_sklearn().covariance_estimator) is type(twin)
 
 
 def test_what_one_pass_cannot_do_is_refused():

@@ -28,8 +28,9 @@ FLOORS: dict[str, list[list[str]]] = {
         ["composition"],
         ["preprocessing", "feature_extraction"],
         ["linear_model", "neural_network", "recommendation"],
+        ["covariance"],
         [
-            *["cluster", "compose", "covariance", "decomposition", "discriminant_analysis", "impute", "isotonic"],
+            *["cluster", "compose", "decomposition", "discriminant_analysis", "impute", "isotonic"],
             *["kernel_approximation", "mixture", "naive_bayes", "neighbors", "pipeline"],
         ],
         ["model_selection"],

@@ -128,16 +128,16 @@ def check_rows(found: DataSummary, n_clusters: int) -> None:
         raise DataError("Sample weights must contain at least one non-zero number.")
 
 
+def pilot_rows(X: Matrix, weight: Array, n_rows: int, n_clusters: int) -> tuple[Matrix, Array]:
+    """Return as many rows of a sample as one in `PILOT_SHARE` of all ``n_rows``, or `PILOT_ROWS` a cluster."""
+    step = max(len(weight) // max(n_rows // PILOT_SHARE, PILOT_ROWS * n_clusters, 1), 1)
+    return X[::step], weight[::step]
+
+
 def pilot_centers(
     starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, n_rows: int, *, tol: float, max_iter: int
 ) -> dict[int, Array]:
-    """Return the centers of the clusters of a sample, from each start: few passes over all rows are left from there.
-
-    Of the sample are used as many rows as one in `PILOT_SHARE` of all ``n_rows``, or `PILOT_ROWS` a cluster.
-    """
-    wanted = max(n_rows // PILOT_SHARE, PILOT_ROWS * len(starts[0]), 1)
-    step = max(len(weight) // wanted, 1)
-    X, weight = X[::step], weight[::step]
+    """Return the centers of the clusters of some rows, from each start: few passes over ``n_rows`` are left then."""
     compiled = n_rows * X.shape[1] * len(starts[0]) >= MANY_PRODUCTS  # as the passes over all rows will be
     fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter, compiled=compiled) for at, start in starts.items()}
     half = len(weight) // 2

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import constructor
-from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers, pilot_rows
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
@@ -39,8 +39,9 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     ----------
     n_clusters : int, default 8
     init : {"k-means++", "k-means||", "random"}, callable or array of shape (n_clusters, n_features)
-        First centers, by default "k-means++". That, "random" and callables see a sample of some 20,000 rows, or all
-        rows where there are not more; of more, the clusters of the sample are where the passes over all rows start.
+        First centers, by default "k-means++". That, "random" and callables see a sample of an eighth of the rows, at
+        most some 20,000, or all rows where there are not more than that; of more, the clusters of the sample are where
+        the passes over all rows start.
         "k-means||" draws from all rows, in some passes more: for clusters too rare to be seen in a sample.
     n_init : "auto" or int, default "auto"
         Starts, of which the best is kept: "auto" is 10 for "random" and callables, else 1.
@@ -99,11 +100,13 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
         if self._is_scalable():
             starts = yield from lockstep({at: self._scalable(sample, shift, draw) for at in range(self._n_starts())})
         else:
-            rows = sample.sample_X, sample.sample_weight
+            rows, pilot = (sample.sample_X, sample.sample_weight), self._draws_start() and not sample.is_complete
+            if pilot:
+                rows = pilot_rows(*rows, sample.n_rows, self.n_clusters)
             starts = {
                 at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
             }
-            if self._draws_start() and not sample.is_complete:
+            if pilot:
                 starts = pilot_centers(starts, *rows, shift, sample.n_rows, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from daskml_kit.numerics.shrinkage import ledoit_wolf, oracle_approximating
 from daskml_kit.reductions.fourth_moments import FourthMoments
 from daskml_kit.reductions.gram import Gram, Scatter
 from daskml_kit.solvers.types import DataSpec, Fit
-from daskml_kit.typing import Array
+from daskml_kit.typing import Array, Labels
 
 
 class CovarianceEstimator(UnsupervisedEstimator):
@@ -38,14 +39,8 @@ class CovarianceEstimator(UnsupervisedEstimator):
         if scatter.sparse:
             raise DataError("X: expected a dense array, got a sparse one")
         location = np.zeros(d) if own.assume_centered else scatter.mean[:d]
-        product = scatter.about_zero() if own.assume_centered else scatter.product
-        covariance = product[:d, :d] / scatter.n_rows
-        fourth = None
-        if self.many_passes:
-            fourth = float((yield FourthMoments(location[None], np.ones((1, d))))[0])
-        shrinkage = self._shrinkage(covariance, scatter.n_rows, fourth)
-        if shrinkage is not None:
-            covariance = shrunk_covariance(covariance, shrinkage)
+        all_rows = np.array([scatter.n_rows]), scatter.mean[None, :d], scatter.product[None, :d, :d]
+        (covariance,), (shrinkage,) = yield from self.covariances(*all_rows, None)
         precision = scipy.linalg.pinvh(covariance).astype(spec.dtype, copy=False) if own.store_precision else None
         fitted = {
             "location_": location.astype(spec.dtype, copy=False),
@@ -57,6 +52,35 @@ class CovarianceEstimator(UnsupervisedEstimator):
     def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
         """Return the share of the identity, None where there is to be none."""
         return None
+
+    def covariances(
+        self, rows: Array, means: Array, products: Array, labels: Labels | None
+    ) -> Generator[Any, Any, tuple[Array, list[float | None]]]:
+        """Return the covariance matrix of each of some groups of rows, and its shrinkage, in one pass more at most.
+
+        Parameters
+        ----------
+        rows : array of shape (n_groups,)
+            Their numbers.
+        means : array of shape (n_groups, n_features)
+        products : array of shape (n_groups, n_features, n_features)
+            Sums of outer products about the means.
+        labels : array of shape (n_groups,), optional
+            The sorted labels of the groups; by default there is one, of all rows.
+        """
+        own: Any = self
+        found, places = products / rows[:, None, None], means
+        if own.assume_centered:
+            found, places = found + means[:, :, None] * means[:, None, :], np.zeros_like(means)
+        fourths = (yield FourthMoments(places, np.ones_like(means), labels)) if self.many_passes else [None] * len(rows)
+        shrinkages = [
+            self._shrinkage(each, int(n_rows), None if fourth is None else float(fourth))
+            for each, n_rows, fourth in zip(found, rows, fourths, strict=True)
+        ]
+        for each, shrinkage in zip(found, shrinkages, strict=True):
+            if shrinkage is not None:
+                each[:] = shrunk_covariance(each, shrinkage)
+        return found, shrinkages
 
 
 class EmpiricalCovariance(CovarianceEstimator, sklearn.covariance.EmpiricalCovariance):  # type: ignore[misc]
@@ -230,3 +254,30 @@ class OAS(CovarianceEstimator, sklearn.covariance.OAS):  # type: ignore[misc]
 
     def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
         return oracle_approximating(covariance, n_rows)
+
+
+OURS: dict[type[Any], type[CovarianceEstimator]] = {
+    theirs: ours
+    for ours in (EmpiricalCovariance, ShrunkCovariance, LedoitWolf, OAS)
+    for theirs in (ours, getattr(sklearn.covariance, ours.__name__))
+}
+
+
+def of_moments(estimator: Any) -> CovarianceEstimator:
+    """Return the estimator of ours that does the same, its parameters checked.
+
+    Raises
+    ------
+    ValueError
+        Where there is none, since the moments of rows do not tell its covariance matrix.
+    """
+    ours = OURS.get(type(estimator))
+    if ours is None:
+        names = ", ".join(dict.fromkeys(kind.__name__ for kind in OURS))
+        raise ValueError(
+            f"covariance_estimator: expected one that needs no more than sums over rows ({names}), or None, got "
+            f"{estimator!r:.60}"
+        )
+    found = ours(**estimator.get_params(deep=False))
+    found._check_parameters()
+    return found

@@ -11,6 +11,7 @@ from sklearn.covariance import shrunk_covariance
 
 from daskml_kit.arguments import check_choice, check_number, check_priors, check_share
 from daskml_kit.base import DaskEstimator
+from daskml_kit.covariance.estimators import of_moments
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.numerics.linalg import scale_of
@@ -42,6 +43,8 @@ class DiscriminantAnalysis(DaskEstimator):
     def many_passes(self) -> bool:
         """True where a shrinkage is found in a second pass."""
         own: Any = self
+        if own.covariance_estimator is not None:
+            return bool(of_moments(own.covariance_estimator).many_passes)
         return isinstance(own.shrinkage, str)
 
     def fit(self, X: Any, y: Any) -> Self:  # type: ignore[override]
@@ -90,10 +93,22 @@ class DiscriminantAnalysis(DaskEstimator):
         if own.shrinkage is not None and own.solver == "svd":
             raise NotImplementedError("shrinkage not supported with 'svd' solver.")
         if own.covariance_estimator is not None:
-            raise ValueError(
-                f"covariance_estimator: expected None, got {own.covariance_estimator!r:.60}; covariances are of the "
-                "scatter of the classes, see shrinkage"
-            )
+            of_moments(own.covariance_estimator)
+            if own.solver == "svd":
+                raise ValueError("covariance_estimator is not supported with solver='svd'. Try another solver")
+            if own.shrinkage is not None:
+                raise ValueError(
+                    f"shrinkage: expected None with a covariance_estimator, got {own.shrinkage!r}: one of the two"
+                )
+
+    def _covariances(self, groups: RowGroups) -> Generator[Any, Any, Array]:
+        """Return the covariance matrix of each group, as the parameters ask for it."""
+        own: Any = self
+        if own.covariance_estimator is None:
+            return (yield from covariances(groups, own.shrinkage))
+        estimator, sums = of_moments(own.covariance_estimator), (groups.rows, groups.means, groups.products)
+        found, _ = yield from estimator.covariances(*sums, groups.labels)
+        return found
 
 
 def covariances(groups: RowGroups, shrinkage: Any) -> Generator[Any, Any, Array]:

@@ -11,7 +11,7 @@ import sklearn.discriminant_analysis
 
 from daskml_kit.arguments import check_choice, check_number
 from daskml_kit.base import without_names
-from daskml_kit.discriminant_analysis.base import DiscriminantAnalysis, RowGroups, covariances
+from daskml_kit.discriminant_analysis.base import DiscriminantAnalysis, RowGroups
 from daskml_kit.numerics.linalg import scale_of
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -36,8 +36,8 @@ class LinearDiscriminantAnalysis(DiscriminantAnalysis, sklearn.discriminant_anal
         Whether "svd" has ``covariance_``, too.
     tol : float, default 1e-4
         Singular values up to which directions within the classes are left out; "svd" only.
-    covariance_estimator : None
-        Not supported.
+    covariance_estimator : EmpiricalCovariance, ShrunkCovariance, LedoitWolf or OAS, optional
+        In place of ``shrinkage``, not for "svd": of `daskml_kit.covariance` or scikit-learn, with its parameters.
 
     Attributes
     ----------
@@ -88,9 +88,9 @@ class LinearDiscriminantAnalysis(DiscriminantAnalysis, sklearn.discriminant_anal
         if self.solver == "svd":
             fitted = self._by_svd(classes, priors)
         else:
-            asked = {"classes": covariances(classes, self.shrinkage)}
+            asked = {"classes": self._covariances(classes)}
             if self.solver == "eigen":
-                asked["whole"] = covariances(whole, self.shrinkage)
+                asked["whole"] = self._covariances(whole)
             found = yield from lockstep(asked)
             within = np.tensordot(priors, found["classes"], 1)
             fitted = (
@@ -145,7 +145,7 @@ class LinearDiscriminantAnalysis(DiscriminantAnalysis, sklearn.discriminant_anal
         scalings = vectors[:, ::-1]
         return {
             "scalings_": scalings,
-            "explained_variance_ratio_": values[::-1] / values.sum(),
+            "explained_variance_ratio_": np.sort(values / values.sum())[::-1],
             "coef_": classes.means @ scalings @ scalings.T,
         }
 

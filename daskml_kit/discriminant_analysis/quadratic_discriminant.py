@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.discriminant_analysis
 
 from daskml_kit.arguments import check_choice, check_share
-from daskml_kit.discriminant_analysis.base import DiscriminantAnalysis, covariances
+from daskml_kit.discriminant_analysis.base import DiscriminantAnalysis
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 
@@ -30,8 +30,8 @@ class QuadraticDiscriminantAnalysis(DiscriminantAnalysis, sklearn.discriminant_a
         Whether to keep ``covariance_``.
     tol : float, default 1e-4
         Variances up to which a class is taken not to have all directions, which is an error.
-    covariance_estimator : None
-        Not supported.
+    covariance_estimator : EmpiricalCovariance, ShrunkCovariance, LedoitWolf or OAS, optional
+        In place of ``shrinkage``, not for "svd": of `daskml_kit.covariance` or scikit-learn, with its parameters.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class QuadraticDiscriminantAnalysis(DiscriminantAnalysis, sklearn.discriminant_a
             if rows == 1:
                 raise ValueError(f"y has only 1 sample in class {label}, covariance is ill defined.")
         priors = self._given_priors(classes.rows)
-        found = yield from covariances(classes, self.shrinkage)
+        found = yield from self._covariances(classes)
         scalings, rotations = [], []
         for label, rows, covariance in zip(labels, classes.rows, found, strict=True):
             values, vectors = np.linalg.eigh(covariance)

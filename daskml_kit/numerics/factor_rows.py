@@ -1,4 +1,4 @@
-"""Ridge regressions of alternating least squares, one a row of ratings: by Cholesky or conjugate gradients."""
+"""Regressions of alternating least squares, one a row of ratings: by Cholesky, conjugate gradients or descent."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ TILE_NUMBERS = 2**20
 """Numbers of the outer products that the loop in NumPy holds at a time."""
 CONVERGED = 1e-20
 """Square of the residual, over that of the right-hand side, at which conjugate gradients stop."""
+MOST_SWEEPS = 1000
+"""Rounds of coordinate descent, which end where no factor moves by more than a `STILL` share of the largest."""
+STILL = 1e-12
 BATCH = 256
 """Ratings of a row that are gathered at a time."""
 
@@ -63,12 +66,15 @@ class RidgeSetting(NamedTuple):
         Added to each row's normal equations.
     cg_steps : int
         Steps of conjugate gradients from the factors so far; 0 solves by Cholesky.
+    nonnegative : bool
+        Whether factors are at least 0: found by coordinate descent from the factors so far.
     """
 
     strength: float
     by_count: bool
     gram: Array | None = None
     cg_steps: int = 0
+    nonnegative: bool = False
 
 
 def solve_factor_rows(
@@ -100,15 +106,17 @@ def solve_factor_rows(
         penalties *= np.diff(rows.indptr)
     found = np.zeros((rows.n_rows, n_factors), other.dtype) if start is None else start.copy()
     if len(rows.indices) * n_factors * (4 * ridge.cg_steps or n_factors) < MANY_PRODUCTS:
-        return found, _solve_tiles(rows, other, gram, penalties, ridge.cg_steps, found)
+        return found, _solve_tiles(rows, other, gram, penalties, ridge, found)
     weights = np.empty(0, rows.targets.dtype) if rows.weights is None else rows.weights
     table = (rows.indptr, rows.indices, rows.targets, weights, rows.constants)
     if ridge.cg_steps:
         return found, float(conjugate_gradient_rows(table, other, gram, penalties, ridge.cg_steps, found))
-    return found, float(cholesky_rows(table, other, gram, penalties, found))
+    return found, float(factored_rows(table, other, gram, penalties, ridge.nonnegative, found))
 
 
-def _solve_tiles(rows: RatingRows, other: Array, gram: Array, penalties: Array, cg_steps: int, out: Array) -> float:
+def _solve_tiles(
+    rows: RatingRows, other: Array, gram: Array, penalties: Array, ridge: RidgeSetting, out: Array
+) -> float:
     """Write the solution of each row into ``out``; the twin of the compiled loops in NumPy."""
     n_factors, loss = other.shape[1], 0.0
     longest = int(np.diff(rows.indptr).max(initial=1))
@@ -121,8 +129,11 @@ def _solve_tiles(rows: RatingRows, other: Array, gram: Array, penalties: Array, 
         left = np.add.reduceat(weighted[:, :, None] * factors[:, None, :], starts, axis=0) + gram
         left += penalties[tile, None, None] * np.eye(n_factors)
         right = np.add.reduceat(factors * rows.targets[stored, None], starts, axis=0)
-        if cg_steps:
-            own, residual = _approach_each(left, right, out[tile].astype(np.float64), cg_steps)
+        if ridge.nonnegative:
+            own = _descend_each(left, right, out[tile].astype(np.float64))
+            residual = right - (left @ own[:, :, None])[:, :, 0]
+        elif ridge.cg_steps:
+            own, residual = _approach_each(left, right, out[tile].astype(np.float64), ridge.cg_steps)
         else:
             own, residual = _solve_each(left, right), np.zeros(1)
         out[tile] = own
@@ -135,6 +146,24 @@ def _solve_each(left: Array, right: Array) -> Array:
         return np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0])
     except np.linalg.LinAlgError:  # without penalty, and fewer ratings than factors
         return np.asarray(np.linalg.pinv(left, hermitian=True) @ right[:, :, None])[:, :, 0]
+
+
+def _descend_each(left: Array, right: Array, x: Array) -> Array:
+    """Minimize each x'Ax/2 - b'x over x >= 0, over one coordinate after another, until none moves."""
+    open_ = np.arange(len(x))
+    for _ in range(MOST_SWEEPS):
+        own, moved = x[open_], np.zeros(len(open_))
+        for j in range(x.shape[1]):
+            curve = left[open_, j, j]
+            slope = (left[open_, j] * own).sum(axis=1) - right[open_, j]
+            to = np.maximum(own[:, j] - np.divide(slope, curve, out=own[:, j].copy(), where=curve > 0), 0)
+            moved = np.maximum(moved, np.abs(to - own[:, j]))
+            own[:, j] = to
+        x[open_] = own
+        open_ = open_[moved > STILL * own.max(axis=1, initial=0)]
+        if not len(open_):
+            break
+    return x
 
 
 def _approach_each(left: Array, right: Array, x: Array, steps: int) -> tuple[Array, Array]:
@@ -201,10 +230,46 @@ def solve_cholesky(left: Array, right: Array) -> None:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def cholesky_rows(
-    table: tuple[Array, Array, Array, Array, Array], other: Array, gram: Array, penalties: Array, out: Array
+def descend(left: Array, right: Array, x: Array) -> float:
+    """Do the same for one system of the lower triangle ``left``, whose upper one is filled; return x'(2b - Ax)."""
+    n = len(x)
+    for i in range(n):
+        for j in range(i):
+            left[j, i] = left[i, j]
+    for _ in range(MOST_SWEEPS):
+        moved, largest = 0.0, 0.0
+        for j in range(n):
+            line, slope, to = left[j], -right[j], 0.0
+            for p in range(n):
+                slope += line[p] * x[p]
+            if line[j] > 0:
+                to = max(x[j] - slope / line[j], 0.0)
+            moved, largest = max(moved, abs(to - x[j])), max(largest, to)
+            x[j] = to
+        if moved <= STILL * largest:
+            break
+    gain = 0.0
+    for j in range(n):
+        line, rest = left[j], 2 * right[j]
+        for p in range(n):
+            rest -= line[p] * x[p]
+        gain += x[j] * rest
+    return gain
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def factored_rows(
+    table: tuple[Array, Array, Array, Array, Array],
+    other: Array,
+    gram: Array,
+    penalties: Array,
+    nonnegative: bool,
+    out: Array,
 ) -> float:
-    """Write the solution of each row into ``out``, and return the sum of what was minimized."""
+    """Write the solution of each row into ``out``, and return the sum of what was minimized.
+
+    It is by Cholesky, or where factors are to be nonnegative by coordinate descent from ``out``.
+    """
     indptr, indices, targets, weights, constants = table
     n_factors, loss = other.shape[1], 0.0
     left, right, kept = np.empty_like(gram), np.empty(n_factors), np.empty(n_factors)
@@ -229,8 +294,13 @@ def cholesky_rows(
         for k in range(n_factors):
             left[k, k] += penalties[row]
             kept[k] = right[k]
-        solve_cholesky(left, right)
         loss += constants[row]
+        if nonnegative:
+            kept[:] = out[row]
+            loss -= descend(left, right, kept)
+            out[row] = kept
+            continue
+        solve_cholesky(left, right)
         for k in range(n_factors):
             loss -= kept[k] * right[k]
             out[row, k] = right[k]

@@ -19,8 +19,8 @@ from daskml_kit.numerics.factor_rows import RidgeSetting
 from daskml_kit.recommendation.alternation import alternate
 from daskml_kit.recommendation.base import RatingModel, check_pairs
 from daskml_kit.recommendation.factor_model import FactorModel, recommend_block
-from daskml_kit.recommendation.matrix_factorization import Recommendations
 from daskml_kit.recommendation.open_ratings import open_ratings
+from daskml_kit.recommendation.ranking import Recommendations
 from daskml_kit.recommendation.rating_tables import Feedback, RatingTotals, Side
 from daskml_kit.recommendation.seen_items import SeenPairs, seen_pairs
 from daskml_kit.typing import Array
@@ -69,6 +69,9 @@ class ALS(RatingModel):
         cost does not grow with the square of ``n_factors``. "auto" takes these above 32 factors.
     cg_steps : int, default 3
         Steps of conjugate gradients.
+    nonnegative : bool, default False
+        Whether all factors are at least 0: the regressions are then exactly by coordinate descent, whatever
+        ``n_factors``, and ``solver`` is left "auto".
     cold_start : {"mean", "nan"}, default "mean"
         Prediction where a user or an item had no rating in `fit`: the mean rating (0 of implicit feedback), or NaN.
     random_state : int, RandomState, Generator or None, optional
@@ -104,8 +107,8 @@ class ALS(RatingModel):
 
     Notes
     -----
-    The parameters are Spark MLlib's ``rank``, ``regParam``, ``implicitPrefs``, ``alpha``, ``maxIter``, ``seed`` and
-    ``coldStartStrategy`` ("drop" of which is left to the caller). There is no ``nonnegative``.
+    The parameters are Spark MLlib's ``rank``, ``regParam``, ``implicitPrefs``, ``alpha``, ``maxIter``, ``nonnegative``,
+    ``seed`` and ``coldStartStrategy`` ("drop" of which is left to the caller).
 
     A pair that comes several times in explicit ratings has several; of implicit feedback the sum counts.
 
@@ -149,6 +152,7 @@ class ALS(RatingModel):
         tol: float = 0.0,
         solver: str = "auto",
         cg_steps: int = 3,
+        nonnegative: bool = False,
         cold_start: str = "mean",
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -162,6 +166,7 @@ class ALS(RatingModel):
         self.tol = tol
         self.solver = solver
         self.cg_steps = cg_steps
+        self.nonnegative = nonnegative
         self.cold_start = cold_start
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -290,18 +295,24 @@ class ALS(RatingModel):
     def _seen(self, wanted: Array | None, exclude: Any) -> SeenPairs | None:
         return None if exclude is None else seen_pairs(wanted, exclude, self.items_)
 
+    def _factors_of(self, side: str) -> tuple[Array, Array]:
+        return getattr(self, f"{side}_"), getattr(self, f"{side[:-1]}_factors_")
+
     def _predictor(self) -> FactorModel:
         unknown = np.nan if self.cold_start == "nan" else 0.0 if self.implicit else self.mean_
         return FactorModel(self.users_, self.items_, self.user_factors_, self.item_factors_, unknown)
 
     def _ridge(self) -> RidgeSetting:
-        exact = self.solver == "cholesky" or (self.solver == "auto" and self.n_factors <= CHOLESKY_FACTORS)
+        few = self.solver == "auto" and self.n_factors <= CHOLESKY_FACTORS
+        exact = self.nonnegative or self.solver == "cholesky" or few
         gram = np.zeros((self.n_factors, self.n_factors)) if self.implicit else None
-        return RidgeSetting(float(self.regularization), not self.implicit, gram, 0 if exact else int(self.cg_steps))
+        steps = 0 if exact else int(self.cg_steps)
+        return RidgeSetting(float(self.regularization), not self.implicit, gram, steps, bool(self.nonnegative))
 
     def _drawn(self, totals: RatingTotals, side: Side) -> Array:
         rng = random_state_of(self.random_state)
         drawn = rng.normal(scale=self.n_factors**-0.5, size=(len(getattr(totals, side).values), self.n_factors))
+        drawn = np.abs(drawn) if self.nonnegative else drawn
         return drawn.astype(np.float32 if totals.single else np.float64, copy=False)
 
     def _check_parameters(self) -> None:
@@ -312,4 +323,6 @@ class ALS(RatingModel):
         for name in ("regularization", "alpha", "tol"):
             check_number(name, getattr(self, name), low=0)
         check_choice("solver", self.solver, ("auto", "cholesky", "cg"))
+        if self.nonnegative and self.solver != "auto":
+            raise ValueError(f"solver: expected 'auto' with nonnegative=True, got {self.solver!r}")
         check_choice("cold_start", self.cold_start, ("mean", "nan"))

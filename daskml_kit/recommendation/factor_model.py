@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from daskml_kit.numerics.targets import tiles
-from daskml_kit.recommendation.matrix_factorization import Recommendations, first_items
+from daskml_kit.recommendation.ranking import Recommendations, first_items, nothing_of
 from daskml_kit.recommendation.rating_tables import find_codes, id_columns
 from daskml_kit.recommendation.seen_items import SeenPairs
 from daskml_kit.typing import Array
@@ -56,17 +56,6 @@ class FactorModel:
         items = self.items[np.where(missing, 0, first.items)]
         items[missing] = nothing_of(items.dtype)
         return Recommendations(items, np.where(missing, np.nan, first.ratings))
-
-
-def nothing_of(dtype: np.dtype[Any]) -> Any:
-    """Return what stands for no item: None, NaN, NaT or -1 (of unsigned integers the largest, of booleans False)."""
-    if dtype.kind == "O":
-        return None
-    if dtype.kind == "f":
-        return np.nan
-    if dtype.kind in "mM":
-        return np.array("NaT", dtype)
-    return np.array(-1).astype(dtype) if dtype.kind in "iu" else False
 
 
 def recommend_block(model: FactorModel, users: Any, k: int, seen: SeenPairs | None) -> Recommendations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -15,7 +15,6 @@ from daskml_kit.engines.engine import Profile
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.factorization import NAMES, FactorizationLoss
-from daskml_kit.numerics.targets import tiles
 from daskml_kit.optim import Update, adagrad, adam, sgd
 from daskml_kit.parameter_server.training.config import (
     Training,
@@ -29,64 +28,11 @@ from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.reached import Reached, resumed
 from daskml_kit.recommendation.base import RatingModel, check_pairs
 from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
+from daskml_kit.recommendation.ranking import Recommendations, first_items
 from daskml_kit.typing import Array
 
 SHORT_STEP = 10**6
 """Numbers of the factors that a minibatch touches, of which a step takes no longer than a round trip to a cluster."""
-SCORES = 4 * 2**20
-"""Scores held at a time."""
-
-
-class Recommendations(NamedTuple):
-    """Recommended items of each user, of shape (users, k), and their predicted ratings.
-
-    Where all but fewer than k items are left out, the rest are -1, of rating NaN.
-    """
-
-    items: Array
-    ratings: Array
-
-
-def first_items(users: Array, items: Array, biases: Array, k: int, seen: Array) -> Recommendations:
-    """Rank the items by the products of the rows of ``users`` and ``items``, and the items' biases.
-
-    Parameters
-    ----------
-    users : array of shape (n, n_factors)
-    items : array of shape (n_items, n_factors)
-    biases : array of shape (n_items,)
-    k : int
-    seen : array of integers of shape (m, 2)
-        Rows of ``users`` and numbers of items that are left out.
-
-    Examples
-    --------
-    >>> factors = np.array([[1.0], [2.0], [3.0]])
-    >>> first_items(np.array([[1.0], [-1.0]]), factors, np.zeros(3), 2, np.array([[0, 2]])).items
-    array([[1, 0],
-           [0, 1]])
-    """
-    order = np.argsort(seen[:, 0], kind="stable")
-    rows, columns = seen[order].T
-    found = []
-    for part in tiles(len(users), max(1, SCORES // len(items))):
-        scores = users[part] @ items.T
-        scores += biases
-        own = slice(*np.searchsorted(rows, (part.start, part.start + len(scores))))
-        scores[rows[own] - part.start, columns[own]] = -np.inf
-        found.append(_first(scores, k))
-    none = Recommendations(np.empty((0, k), np.intp), np.empty((0, k)))
-    return Recommendations(*(np.concatenate(arrays) for arrays in zip(*found, strict=True))) if found else none
-
-
-def _first(scores: Array, k: int) -> Recommendations:
-    few = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < scores.shape[1] else np.arange(scores.shape[1])[None]
-    few = np.sort(np.broadcast_to(few, (len(scores), k)), axis=1)  # of equal scores the lower number comes first
-    values = np.take_along_axis(scores, few, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    items, values = np.take_along_axis(few, order, axis=1), np.take_along_axis(values, order, axis=1)
-    left_out = np.isneginf(values)
-    return Recommendations(np.where(left_out, -1, items), np.where(left_out, np.nan, values))
 
 
 def left_out(users: Array, exclude: Any, n_items: int) -> Array:
@@ -370,6 +316,10 @@ class MatrixFactorization(RatingModel):
         factors, own = self.user_factors_[rows] * known[:, None], self.user_biases_[rows] * known
         first = first_items(factors, self.item_factors_, self.item_biases_, k, left_out(wanted, exclude, self.n_items_))
         return Recommendations(first.items, first.ratings + (self.mean_ + own)[:, None])
+
+    def _factors_of(self, side: str) -> tuple[Array, Array]:
+        factors: Array = getattr(self, f"{side[:-1]}_factors_")
+        return np.arange(len(factors)), factors
 
     def _predictor(self) -> RatingPredictor:
         params = {name: getattr(self, f"{name}_") for name in NAMES}

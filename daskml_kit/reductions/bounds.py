@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +26,29 @@ KEPT_BYTES = 2**28
 """Bytes that a process keeps for all fits; what comes then is not kept."""
 IDLE_SECONDS = 600.0
 """What was not asked for so long is of a fit that failed elsewhere, and makes room."""
+BYTES_AT_ONCE = 2**24
+"""Bytes of labels and deadlines that are written at once, where rows are assigned to several sets of centers."""
 TILE = 16_384
 """Rows that are copied at a time where the compiled loops cannot read them as they are."""
+
+
+class Asked(NamedTuple):
+    """Question about rows: the sums of the clusters of some centers.
+
+    Parameters
+    ----------
+    fit : str
+        A name of the passes over these rows, of which the one that is measured is the last: nothing is kept after it.
+    shift, centers : arrays of shape (n_features,) and (n_clusters, n_features)
+        Of the type of the block's numbers; centers less the shift.
+    measured : bool
+        Whether the inertia is asked for, too.
+    """
+
+    fit: str
+    shift: Array
+    centers: Array
+    measured: bool
 
 
 @dataclass
@@ -90,42 +113,56 @@ def forget(fit: str | None) -> None:
             _kept.pop(key)
 
 
-def bounded_sums(
-    fit: str, block: Block, rows: slice | Array, shift: Array, centers: Array, *, measured: bool
-) -> tuple[Array, float]:
-    """Return the sums of rows and of weights of each cluster, and the inertia, NaN unless it is to be ``measured``.
+def bounded_sums(asked: Sequence[Asked], block: Block, rows: slice | Array) -> list[tuple[Array, float]]:
+    """Return, of each that is asked, the sums of rows and of weights of each cluster, and the inertia.
+
+    The inertia is NaN unless it is to be measured.
 
     Parameters
     ----------
-    fit : str
-        A name of the passes over these rows, of which the one that is measured is the last: nothing is kept after it.
+    asked : sequence of Asked
     block : Block
         Dense.
     rows : slice or int array
         The same in all passes; no two sets of rows of a block have the same first one.
-    shift, centers : arrays of shape (n_features,) and (n_clusters, n_features)
-        Of the type of the block's numbers; centers less the shift.
     """
     part = block.index, int(rows.start if isinstance(rows, slice) else rows[0])
-    now, weight = assigned(take(fit, part), block, rows, shift, centers)
-    totals: Array = now.sums[0] + now.sums[1]
-    if measured:
-        return totals, _inertia(now, block, rows, shift, weight)
-    keep(fit, part, now)
+    weight = np.ones(1) if block.weight is None else np.ascontiguousarray(block.weight[rows], np.float64)
+    found: list[BoundedRows | None] = [take(each.fit, part) for each in asked]
+    starting: dict[bytes, list[int]] = defaultdict(list)
+    for place, (each, before) in enumerate(zip(asked, found, strict=True)):
+        if before is None:
+            starting[each.shift.tobytes()].append(place)
+        else:
+            _reassign(before, block, rows, each.shift, weight, each.centers)
+    for same in starting.values():
+        at_once = max(int(BYTES_AT_ONCE // (8 * max(_n_rows(rows), 1))), 1)
+        started = _started(block, rows, asked[same[0]].shift, weight, [asked[place].centers for place in same], at_once)
+        for place, own in zip(same, started, strict=True):
+            found[place] = own
+    return [_sums(each, now, block, rows, weight, part) for each, now in zip(asked, found, strict=True) if now]
+
+
+def _sums(
+    asked: Asked, now: BoundedRows, block: Block, rows: slice | Array, weight: Array, part: Hashable
+) -> tuple[Array, float]:
+    """Return what is asked about rows that are assigned, and keep these unless it was the last pass."""
+    own = asked.shift.size + 1
+    totals: Array = now.sums[:, :own] + now.sums[:, own:]
+    if asked.measured:
+        return totals, _inertia(now, block, rows, asked.shift, weight)
+    keep(asked.fit, part, now)
     return totals, np.nan
 
 
-def assigned(
-    before: BoundedRows | None, block: Block, rows: slice | Array, shift: Array, centers: Array
-) -> tuple[BoundedRows, Array]:
-    """Assign rows where the assignment of an earlier pass leaves it open; return that, and weights: of each, or one."""
+def _reassign(now: BoundedRows, block: Block, rows: slice | Array, shift: Array, weight: Array, centers: Array) -> None:
+    """Assign rows where the assignment of an earlier pass leaves it open."""
     from daskml_kit.numerics import nearest_bounds  # Numba takes a second to import: only where much is to do
 
-    weight = np.ones(1) if block.weight is None else np.ascontiguousarray(block.weight[rows], np.float64)
-    now = _started(block, rows, shift, weight, centers) if before is None else before
     limits = np.empty(len(centers), np.float32)
-    unit = float(np.finfo(centers.dtype).eps)
-    noise = nearest_bounds.follow_centers(now.centers, centers, now.reach, unit, now.drifts, limits)
+    noise = nearest_bounds.follow_centers(
+        now.centers, centers, now.reach, *_precision(centers.dtype), now.drifts, limits
+    )
     now.centers = centers
     doubtful = np.empty(len(now.labels) + 1, np.int64)
     places = doubtful[: nearest_bounds.suspects(now.labels, now.deadlines, limits, doubtful)]
@@ -144,7 +181,55 @@ def assigned(
             now.deadlines,
             now.sums,
         )
-    return now, weight
+
+
+def _started(
+    block: Block, rows: slice | Array, shift: Array, weight: Array, sets: Sequence[Array], at_once: int
+) -> Iterator[BoundedRows]:
+    """Yield the assignment of rows that have none yet to each set of centers, so many at once."""
+    from daskml_kit.numerics import nearest_bounds
+
+    dtype, n, d = sets[0].dtype, _n_rows(rows), len(shift)
+    every, sizes = np.arange(n), np.zeros(d, dtype)
+    for own, positions, _ in _readable(block.X, rows, every, dtype):
+        nearest_bounds.widest(own, positions, shift, sizes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        reach = float(np.sqrt((sizes.astype(np.float64) ** 2).sum()))
+        grids = _grids(np.append(sizes.astype(np.float64) * weight.max(initial=0), weight.max(initial=0)), n)
+    for first in range(0, len(sets), at_once):
+        some_sets = sets[first : first + at_once]
+        bounds = np.cumsum([0, *map(len, some_sets)])
+        noises = np.array([_noise(centers, reach) for centers in some_sets])
+        labels, deadlines = np.empty((len(some_sets), n), np.int32), np.empty((len(some_sets), n), np.float32)
+        sums, centers = np.zeros((bounds[-1], 2 * (d + 1))), np.concatenate(some_sets)
+        for own, positions, some in _readable(block.X, rows, every, dtype):
+            nearest_bounds.assign_first(
+                own, positions, some, shift, weight, centers, bounds, noises, grids, labels, deadlines, sums
+            )
+        for at, own_centers in enumerate(some_sets):
+            own_sums, drifts = sums[bounds[at] : bounds[at + 1]].copy(), np.zeros(len(own_centers))
+            yield BoundedRows(own_centers, labels[at].copy(), deadlines[at].copy(), drifts, own_sums, grids, reach)
+
+
+def _noise(centers: Array, reach: float) -> float:
+    """Return what rounding may add to half of a squared distance from centers, at most."""
+    from daskml_kit.numerics import nearest_bounds
+
+    k = len(centers)
+    own = nearest_bounds.follow_centers(
+        centers, centers, reach, *_precision(centers.dtype), np.zeros(k), np.empty(k, np.float32)
+    )
+    return float(own)
+
+
+def _precision(dtype: np.dtype) -> tuple[float, float]:
+    """Return the unit that numbers are rounded to, and the least number that is."""
+    of = np.finfo(dtype)
+    return float(of.eps), float(of.tiny)
+
+
+def _n_rows(rows: slice | Array) -> int:
+    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
 def _inertia(now: BoundedRows, block: Block, rows: slice | Array, shift: Array, weight: Array) -> float:
@@ -155,21 +240,6 @@ def _inertia(now: BoundedRows, block: Block, rows: slice | Array, shift: Array, 
     for own, positions, some in _readable(block.X, rows, np.arange(len(now.labels)), now.centers.dtype):
         total += nearest_bounds.squared_distances(own, positions, some, shift, weight, now.centers, now.labels)
     return total
-
-
-def _started(block: Block, rows: slice | Array, shift: Array, weight: Array, centers: Array) -> BoundedRows:
-    """Return the assignment of rows none of which has a label."""
-    from daskml_kit.numerics import nearest_bounds
-
-    n, (k, d) = rows.stop - rows.start if isinstance(rows, slice) else len(rows), centers.shape
-    sizes = np.zeros(d, centers.dtype)
-    for own, positions, _ in _readable(block.X, rows, np.arange(n), centers.dtype):
-        nearest_bounds.widest(own, positions, shift, sizes)
-    with np.errstate(over="ignore", invalid="ignore"):
-        reach = float(np.sqrt((sizes.astype(np.float64) ** 2).sum()))
-        grids = _grids(np.append(sizes.astype(np.float64) * weight.max(initial=0), weight.max(initial=0)), n)
-    labels, deadlines = np.full(n, -1, np.int32), np.zeros(n, np.float32)
-    return BoundedRows(centers, labels, deadlines, np.zeros(k), np.zeros((2, k, d + 1)), grids, reach)
 
 
 def _grids(sizes: Array, n_rows: int) -> Array:

@@ -1,4 +1,4 @@
-"""Nearest centers of rows: sums, counts and squared distances of clusters, and the farthest rows."""
+"""Nearest centers of rows: sums, counts and squared distances of clusters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.utils.extmath import row_norms
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
-from daskml_kit.reductions.bounds import bounded_sums
+from daskml_kit.reductions.bounds import Asked, bounded_sums
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
@@ -156,9 +156,10 @@ def _plain_clusters(nearest: Nearest, block: Block) -> Clusters:
 
 
 def _compiled(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
-    passing = [each for each in members if each.fit is None]
-    found = iter(_at_once(passing, block, rows) if passing else ())
-    return [next(found) if each.fit is None else _bounded(each, block, rows) for each in members]
+    passing, named = ([each for each in members if (each.fit is None) is none] for none in (True, False))
+    at_once = iter(_at_once(passing, block, rows) if passing else ())
+    bounded = iter(_bounded(named, block, rows) if named else ())
+    return [next(at_once if each.fit is None else bounded) for each in members]
 
 
 def _at_once(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
@@ -184,12 +185,14 @@ def _at_once(members: Sequence[Nearest], block: Block, rows: slice | Array) -> l
     return [Clusters(sums[i:j] - np.outer(weights[i:j], own), weights[i:j], total) for i, j, own, total in cuts]
 
 
-def _bounded(nearest: Nearest, block: Block, rows: slice | Array) -> Clusters:
-    """Assign rows to one set of centers, where most rows are known to have the label of the pass before."""
+def _bounded(members: Sequence[Nearest], block: Block, rows: slice | Array) -> list[Clusters]:
+    """Assign rows to sets of centers, where most rows are known to have the labels of the pass before."""
     dtype = float_type(block.X)
-    shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
-    totals, inertia = bounded_sums(nearest.fit or "", block, rows, shift, centers, measured=nearest.measured)
-    return Clusters(totals[:, :-1], totals[:, -1], inertia)
+    asked = [
+        Asked(each.fit or "", each.shift.astype(dtype), each.centers.astype(dtype), each.measured) for each in members
+    ]
+    found = bounded_sums(asked, block, rows)
+    return [Clusters(totals[:, :-1], totals[:, -1], inertia) for totals, inertia in found]
 
 
 class Sizes(NamedTuple):
@@ -215,7 +218,7 @@ class ClusterSizes(SingleReduction):
     def chunk(self, block: Block) -> Sizes:
         k = len(self.nearest.centers)
         n_rows, inertia = np.zeros(k, np.int64), np.zeros(k)
-        for _, labels, distances, weights in _assigned(self.nearest, block):
+        for _, labels, distances, weights in assigned_tiles(self.nearest, block):
             n_rows += np.bincount(labels, minlength=k)
             inertia += np.bincount(labels, distances * weights, minlength=k)
         return Sizes(n_rows, inertia)
@@ -242,91 +245,6 @@ class InBranch(Delegate):
         return block
 
 
-class FarRows(NamedTuple):
-    """Rows less the shift, with their squared distances, clusters and weights, the farthest first."""
-
-    rows: Array
-    distances: Array
-    labels: Array
-    weights: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Farthest(SingleReduction):
-    """The ``n_rows`` rows that are farthest from their nearest centers.
-
-    Parameters
-    ----------
-    nearest : Nearest
-    n_rows : int
-    """
-
-    nearest: Nearest
-    n_rows: int
-
-    answer_type: ClassVar[type[FarRows]] = FarRows
-
-    def chunk(self, block: Block) -> FarRows:
-        found = FarRows(np.empty((0, len(self.nearest.shift))), np.empty(0), np.empty(0, int), np.empty(0))
-        for tile, labels, distances, weights in _assigned(self.nearest, block):
-            chosen = np.argsort(-distances, kind="stable")[: self.n_rows]
-            own = FarRows(_dense(tile[chosen]), distances[chosen], labels[chosen], weights[chosen])
-            found = self.combine(found, own)
-        return found
-
-    def combine(self, a: FarRows, b: FarRows) -> FarRows:
-        both = [np.concatenate(pair) for pair in zip(a, b, strict=True)]
-        chosen = np.argsort(-both[1], kind="stable")[: self.n_rows]
-        return FarRows(*(part[chosen] for part in both))
-
-
-class DrawnRows(NamedTuple):
-    """Rows less the shift, and the keys by which they were drawn, ascending."""
-
-    rows: Array
-    keys: Array
-
-
-@dataclass(frozen=True, eq=False)
-class DistanceSample(SingleReduction):
-    """At most ``n_rows`` rows, drawn in proportion to their weighted squared distances from the nearest centers.
-
-    Each row draws an exponential number, and those are taken whose number, over the squared distance, is least: a
-    sample without replacement (Efraimidis and Spirakis 2006) that needs no sum of all distances first. The numbers
-    depend on the seed and the block's index alone. Rows that are centers are never drawn.
-
-    Parameters
-    ----------
-    nearest : Nearest
-    n_rows : int
-    seed : tuple of int
-    """
-
-    nearest: Nearest
-    n_rows: int
-    seed: tuple[int, ...]
-
-    answer_type: ClassVar[type[DrawnRows]] = DrawnRows
-
-    def chunk(self, block: Block) -> DrawnRows:
-        draw = np.random.default_rng([*self.seed, block.index])
-        found = DrawnRows(np.empty((0, len(self.nearest.shift))), np.empty(0))
-        for tile, _, distances, weights in _assigned(self.nearest, block):
-            chances = distances * weights
-            chances[distances <= _noise(tile)] = 0
-            with np.errstate(divide="ignore"):
-                keys = draw.exponential(size=len(chances)) / chances
-            chosen = np.argsort(keys, kind="stable")[: self.n_rows]
-            chosen = chosen[np.isfinite(keys[chosen])]
-            found = self.combine(found, DrawnRows(_dense(tile[chosen]), keys[chosen]))
-        return found
-
-    def combine(self, a: DrawnRows, b: DrawnRows) -> DrawnRows:
-        rows, keys = (np.concatenate(pair) for pair in zip(a, b, strict=True))
-        chosen = np.argsort(keys, kind="stable")[: self.n_rows]
-        return DrawnRows(rows[chosen], keys[chosen])
-
-
 def labels_of(nearest: Nearest, block: Block) -> Array:
     """Return the position of the nearest center of each row."""
     if not sp.issparse(block.X) and block.X.size * len(nearest.centers) >= MANY_PRODUCTS:
@@ -337,21 +255,11 @@ def labels_of(nearest: Nearest, block: Block) -> Array:
         for rows in tiles(block.n_rows, NEAR_ROWS):
             compiled.write_nearest(np.require(block.X[rows], dtype, ["C", "W"]), shift, centers, labels[rows])
         return labels
-    return np.concatenate([np.empty(0, int), *(labels for _, labels, _, _ in _assigned(nearest, block))])
+    return np.concatenate([np.empty(0, int), *(labels for _, labels, _, _ in assigned_tiles(nearest, block))])
 
 
-def _assigned(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, Array, Array]]:
+def assigned_tiles(nearest: Nearest, block: Block) -> Iterator[tuple[Matrix, Array, Array, Array]]:
     """Yield tiles of rows less the shift, with the nearest centers, the squared distances to them, and the weights."""
     for rows in tiles(block.n_rows, tile_rows(block.X, len(nearest.centers))):
         tile, labels, distances = nearest.assign(block.X[rows])
         yield tile, labels, distances, np.ones(len(labels)) if block.weight is None else block.weight[rows]
-
-
-def _noise(tile: Matrix) -> Array:
-    """Return what the rounding of numbers makes of the squared distance of a row from itself."""
-    eps = 8 * np.finfo(np.float32 if tile.dtype == np.float32 else np.float64).eps
-    return np.asarray((eps if sp.issparse(tile) else eps**2) * row_norms(tile, squared=True))
-
-
-def _dense(rows: Matrix) -> Array:
-    return np.asarray(rows.toarray() if sp.issparse(rows) else rows)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import sklearn.cluster
 
-from daskml_kit.reductions.nearest import Clusters, DistanceSample, DrawnRows, Nearest
+from daskml_kit.reductions.distant_rows import DistanceSample, DrawnRows
+from daskml_kit.reductions.nearest import Clusters, Nearest
 from daskml_kit.typing import Array
 
 STARTS = 3

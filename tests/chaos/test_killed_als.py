@@ -6,6 +6,7 @@ import os
 import signal
 
 import dask.dataframe as dd
+import pytest
 from numpy.testing import assert_array_equal
 
 from daskml_kit.datasets import make_ratings
@@ -14,10 +15,11 @@ from daskml_kit.recommendation import ALS, rating_tables
 from daskml_kit.recommendation.remote_alternation import RemoteAlternation
 
 
-def test_factors_survive(doomed, monkeypatch):
+@pytest.mark.parametrize("options", [{"implicit": True}, {"nonnegative": True}], ids=str)
+def test_factors_survive(doomed, monkeypatch, options):
     monkeypatch.setattr(rating_tables, "SHARD_RATINGS", 400)
     frame = make_ratings(300, 100, 6_000, 3, random_state=0).compute()
-    model = ALS(3, implicit=True, max_iter=4, random_state=0)
+    model = ALS(3, **options, max_iter=4, random_state=0)
     expected = model.fit(frame[["user", "item"]], frame["rating"]).item_factors_.copy()
     monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
     solve, killed = RemoteAlternation.solve, []

@@ -166,18 +166,19 @@ def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
     draw, rows = np.random.default_rng(3), np.asfortranarray(X + 10, dtype)
     monkeypatch.setattr(nearest, "MANY_PRODUCTS", 0)
     monkeypatch.setattr(bounds, "TILE", 100)
-    asked, found, assigned = [], [], bounds.assigned
+    asked, found, take = [], [], bounds.take
 
-    def forgetful(share, before, block, *others):
+    def forgetful(share, fit, part):
+        before = take(fit, part)
         before = before if share > draw.random() else None  # what a lost worker kept is lost
-        asked.append(block.n_rows if before is None else 0)
-        return assigned(before, block, *others)
+        asked.append(before is None)
+        return before
 
     options = {"n_clusters": 6, "init": rows[:6], "tol": 0.0, "max_iter": 30, "n_init": 1}
     for share in (1.0, 0.5, 0.0):
-        monkeypatch.setattr(bounds, "assigned", partial(forgetful, share))
+        monkeypatch.setattr(bounds, "take", partial(forgetful, share))
         found.append(KMeans(**options).fit(blocks(rows, 350), sample_weight=weight))
-        assert sum(asked) == len(rows) or share < 1
+        assert sum(asked) == 4 or share < 1
         assert not bounds._kept.rows
         assert bounds._kept.n_bytes == 0
     for model in found[1:]:
@@ -190,7 +191,8 @@ def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
 
 def test_bounds_are_kept_as_long_as_there_is_room(monkeypatch):
     block = Block(X)
-    some, _ = bounds.assigned(None, block, slice(0, 1200), np.zeros(3), X[:3].copy())
+    bounds.bounded_sums([bounds.Asked("first", np.zeros(3), X[:3].copy(), False)], block, slice(0, 1200))
+    some = bounds.take("first", (block.index, 0))
     monkeypatch.setattr(bounds, "KEPT_BYTES", int(1.5 * some.n_bytes))
     bounds.keep("old", 0, some)
     bounds.keep("new", 0, some)

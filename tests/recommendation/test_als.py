@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.metrics.pairwise import cosine_similarity
 
 from daskml_kit.datasets import make_ratings
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import GridSearchCV, cross_val_score
 from daskml_kit.numerics import factor_rows
-from daskml_kit.recommendation import ALS, rating_tables
+from daskml_kit.numerics.linalg import solve_nonnegative
+from daskml_kit.recommendation import ALS, ranking, rating_tables
 
 N_USERS, N_ITEMS, N_FACTORS = 60, 40, 3
 KINDS = ("explicit", "implicit")
@@ -48,10 +50,10 @@ def objective_of(model, users, items, values):
     return fit + strength * sum(n @ (F**2).sum(axis=1) for n, F in zip(counts, (U, V), strict=True))
 
 
-def plain(model, users, items, values):
+def plain(model, users, items, values, solve=np.linalg.solve, sign=np.asarray):
     """Alternate by a dense solve for each row, from the same start."""
     n, first = (users.max() + 1, items.max() + 1), int(not model.implicit)  # side 0 is that of users
-    V = np.random.RandomState(0).normal(scale=N_FACTORS**-0.5, size=(n[1 - first], N_FACTORS))
+    V = sign(np.random.RandomState(0).normal(scale=N_FACTORS**-0.5, size=(n[1 - first], N_FACTORS)))
     codes, eye = (users, items), np.eye(N_FACTORS)
     for step in range(first, 2 * model.max_iter + first):
         own, other = codes[step % 2], codes[1 - step % 2]
@@ -62,9 +64,9 @@ def plain(model, users, items, values):
             if model.implicit:
                 confidence = 1 + model.alpha * np.abs(r)
                 left = V.T @ V + (F.T * (confidence - 1)) @ F + model.regularization * eye
-                found[row] = np.linalg.solve(left, F.T @ (confidence * (r > 0)))
+                found[row] = solve(left, F.T @ (confidence * (r > 0)))
             else:
-                found[row] = np.linalg.solve(F.T @ F + model.regularization * mine.sum() * eye, F.T @ r)
+                found[row] = solve(F.T @ F + model.regularization * mine.sum() * eye, F.T @ r)
         U, V = V, found
     return (V, U) if first else (U, V)
 
@@ -96,6 +98,21 @@ def test_conjugate_gradients_compiled_and_not(ratings, kind, monkeypatch):
     exact = model_of(kind).fit(ratings[["user", "item"]], values)
     many = model_of(kind, solver="cg", cg_steps=20).fit(ratings[["user", "item"]], values)
     assert_allclose(many.item_factors_, exact.item_factors_, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["numpy", "compiled"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nonnegative_factors_are_those_of_nonnegative_least_squares(ratings, kind, compiled, monkeypatch):
+    monkeypatch.setattr(factor_rows, "MANY_PRODUCTS", 0 if compiled else np.inf)
+    users, items, values = (ratings[name].to_numpy() for name in ratings)
+    values = values - 3
+    model = model_of(kind, nonnegative=True).fit(ratings[["user", "item"]], values)
+    U, V = plain(model, users, items, values, solve=solve_nonnegative, sign=np.abs)
+    assert_allclose(model.user_factors_, U, atol=1e-8)
+    assert_allclose(model.item_factors_, V, atol=1e-8)
+    assert 0 < (model.user_factors_ == 0).mean() < 1
+    assert model.objective_[-1] == pytest.approx(objective_of(model, users, items, values), rel=1e-9)
+    assert (np.diff(model.objective_) < 0).all()
 
 
 IDS = {
@@ -280,6 +297,8 @@ def test_fewer_ratings_than_factors_without_penalty(monkeypatch, products):
         ([[0, 1]], [1.0], {"implicit": "yes"}, "implicit"),
         ([[0, 1]], [1.0], {"solver": "lu"}, "solver"),
         ([[0, 1]], [1.0], {"cg_steps": 0}, "cg_steps"),
+        ([[0, 1]], [1.0], {"nonnegative": "yes"}, "nonnegative"),
+        ([[0, 1]], [1.0], {"nonnegative": True, "solver": "cg"}, "solver: expected 'auto' with nonnegative=True"),
         ([[0, 1]], [1.0], {"cold_start": "drop"}, "cold_start"),
         ([[0, 1]], [1.0], {"max_iter": 2.5}, "max_iter"),
         ([[0, 1]], [1.0], {"tol": -1}, "tol"),
@@ -304,3 +323,44 @@ def test_bad_requests_are_named(ratings):
         model.recommend([0], 1, exclude=[[0, 1, 2]])
     with pytest.raises(DataError, match="X: expected two columns"):
         model.predict(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("ids", ["numbers", "strings", "times"])
+def test_similar_items_and_users_are_those_of_the_largest_cosines(ratings, ids):
+    users, items = (IDS[ids](n) for n in (N_USERS, N_ITEMS))
+    X = pd.DataFrame({"user": np.asarray(users)[ratings["user"]], "item": np.asarray(items)[ratings["item"]]})
+    model = model_of("explicit").fit(X, ratings["rating"])
+    for own, factors, similar in (
+        (model.items_, model.item_factors_, model.similar_items),
+        (model.users_, model.user_factors_, model.similar_users),
+    ):
+        cosines = cosine_similarity(factors)
+        np.fill_diagonal(cosines, -np.inf)
+        found = similar(own[[4, 2]], 5)
+        best = np.argsort(-cosines[[4, 2]], axis=1, kind="stable")[:, :5]
+        assert_array_equal(found.ids, own[best])
+        assert_allclose(found.similarities, np.take_along_axis(cosines[[4, 2]], best, axis=1), rtol=1e-9)
+
+
+def test_similar_items_are_found_by_tiles(ratings, monkeypatch):
+    model = model_of("implicit").fit(ratings[["user", "item"]], ratings["rating"])
+    whole = model.similar_items(model.items_, 4)
+    monkeypatch.setattr(ranking, "SCORES", 100)
+    by_tiles = model.similar_items(model.items_, 4)
+    assert_array_equal(by_tiles.ids, whole.ids)
+    assert np.isnan(model.similar_items([10**6], 4).similarities).all()
+    assert (model.similar_items([10**6], 4).ids == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "k", "message"),
+    [
+        ([1], N_ITEMS, f"k: expected at most the number of other items, {N_ITEMS - 1}, got {N_ITEMS}"),
+        ([[1]], 2, r"items: expected a vector of ids, got shape \(1, 1\)"),
+        (da.arange(3), 2, "items: expected ids in memory"),
+    ],
+)
+def test_similar_items_refuse(ratings, wanted, k, message):
+    model = model_of("explicit", max_iter=1).fit(ratings[["user", "item"]], ratings["rating"])
+    with pytest.raises((ValueError, DataError), match=message):
+        model.similar_items(wanted, k)

@@ -176,3 +176,13 @@ def test_it_stops_where_the_loss_does_not_fall(ratings):
 def test_bad_input_is_named(X, y, options, message):
     with pytest.raises(ValueError, match=message):
         MatrixFactorization(**options).fit(np.array(X), np.array(y))
+
+
+def test_items_without_ratings_are_similar_to_none():
+    X = np.column_stack([np.arange(40) % 8, np.arange(40) % 5])
+    model = MatrixFactorization(2, n_items=7, max_iter=2, random_state=0).fit(X, np.arange(40.0) % 3)
+    found = model.similar_items([0, 6], 6)
+    assert sorted(found.ids[0]) == [-1, -1, 1, 2, 3, 4]
+    assert np.isnan(found.similarities[0]).sum() == 2
+    assert np.isnan(found.similarities[1]).all()
+    assert model.similar_users([1], 3).ids.shape == (1, 3)
