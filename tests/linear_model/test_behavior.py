@@ -419,3 +419,16 @@ def test_many_alike_collinear_columns_by_lbfgs():
     expected = skl.LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=500).fit(X, y)
     model = LogisticRegression(solver="lbfgs").fit(X, y)
     assert np.abs(model.coef_ - expected.coef_).max() <= 3e-3 * np.abs(expected.coef_).max()
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "svd", "lbfgs", "saga"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("kind", [Ridge, kit.RidgeClassifier])
+def test_ridge_can_be_fitted_again_after_the_conversion_with_any_solver(kind, positive, solver, data):
+    if kind is kit.RidgeClassifier and solver == "lbfgs" and not positive:
+        pytest.skip("is solved directly")
+    target = data.number if kind is Ridge else data.labels
+    model = kind(solver=solver, positive=positive, alpha=2.0, tol=1e-9, max_iter=10_000).fit(chunked(data.X), target)
+    again = model.to_sklearn().fit(data.X, target)
+    assert_allclose(again.coef_, model.coef_, atol=1e-4)
+    assert not positive or (model.coef_ >= 0).all()
