@@ -37,6 +37,7 @@ class CovarianceEstimator(UnsupervisedEstimator):
         require_rows(scatter.n_rows, 1.0, d)
         if scatter.sparse:
             raise DataError("X: expected a dense array, got a sparse one")
+        scatter.require_finite()
         location = np.zeros(d) if own.assume_centered else scatter.mean[:d]
         product = scatter.about_zero() if own.assume_centered else scatter.product
         covariance = product[:d, :d] / scatter.n_rows

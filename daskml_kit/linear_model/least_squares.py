@@ -231,7 +231,9 @@ class PenalizedLeastSquares(LeastSquares):
                 spec, summary, np.zeros(len(alphas)), alphas / summary.weight
             )
         else:
-            normal = normal_equations((yield from self._gather(gram, spec)), d, self.fit_intercept)
+            scatter = yield from self._gather(gram, spec)
+            scatter.require_finite()
+            normal = normal_equations(scatter, d, self.fit_intercept)
             solve = solve_nonnegative if self.positive else solve_least_norm
             coef = np.array([solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)])
             intercept = normal.intercept(coef)

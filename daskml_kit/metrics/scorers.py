@@ -148,10 +148,10 @@ def refuse_metrics(scoring: Any) -> None:
 
     Examples
     --------
-    >>> refuse_metrics(sklearn.metrics.f1_score)
+    >>> refuse_metrics(sklearn.metrics.f1_score)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: scoring: expected a scorer, which takes an estimator, got the metric f1_score: give make_scorer(f1_score)
+    ValueError: scoring: expected a scorer, which takes an estimator, got the metric f1_score: ...
     """
     for value in scoring.values() if isinstance(scoring, Mapping) else [scoring]:
         if inspect.isfunction(value) and value.__module__.startswith(METRICS):

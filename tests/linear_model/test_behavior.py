@@ -19,6 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from daskml_kit import linear_model as kit
+from daskml_kit.covariance import EmpiricalCovariance
+from daskml_kit.decomposition import PCA
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
 from daskml_kit.exceptions import CheckpointError, DataError
 from daskml_kit.linear_model import (
     ElasticNet,
@@ -432,3 +435,39 @@ def test_ridge_can_be_fitted_again_after_the_conversion_with_any_solver(kind, po
     again = model.to_sklearn().fit(data.X, target)
     assert_allclose(again.coef_, model.coef_, atol=1e-4)
     assert not positive or (model.coef_ >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("on_dask", [False, True])
+@pytest.mark.parametrize(
+    "model",
+    [
+        kit.BayesianRidge(),
+        ElasticNet(),
+        kit.HuberRegressor(),
+        kit.Lasso(),
+        LinearSVC(),
+        LogisticRegression(),
+        PoissonRegressor(),
+        Ridge(),
+        kit.RidgeClassifier(),
+        LinearDiscriminantAnalysis(),
+        PCA(),
+        EmpiricalCovariance(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_values_whose_squares_overflow_are_refused_or_fitted(model, on_dask, dtype):
+    large = np.sqrt(np.finfo(dtype).max)
+    X = (large * np.random.default_rng(0).uniform(1, 2, size=(30, 2))).astype(dtype)
+    y = (X[:, 0] > X[:, 0].mean()).astype(int)
+    given = (chunked(X), chunked(y)) if on_dask else (X, y)
+    try:
+        fitted = clone(model).fit(*given)
+    except DataError as error:
+        assert f"overflow {np.dtype(dtype)}: divide them" in str(error)
+        assert not hasattr(model, "n_features_in_")
+    else:  # single precision has room in double
+        assert dtype == np.float32
+        learned = {"PCA": "components_", "EmpiricalCovariance": "location_"}.get(type(model).__name__, "coef_")
+        assert np.isfinite(getattr(fitted, learned)).all()
