@@ -45,13 +45,13 @@ class LinearModel(DaskEstimator):
         rows, seed = sample_rows(n_outputs * (d + 1)), seed_of(getattr(self, "random_state", None))
         summary = yield Summary(labeled, rows, spec.n_blocks, seed)
         require_rows(summary.n_rows, summary.weight, d)
-        require_squares(summary)
         return summary
 
     def _minimize(
         self, problems: Mapping[Key, Problem], summary: DataSummary, spec: DataSpec, *, max_iter: int | None = None
     ) -> Generator[Any, Any, dict[Key, Result]]:
         """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
+        require_squares(summary)
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
         results: dict[Key, Result] = yield from minimize(
