@@ -258,6 +258,7 @@ def test_lengths_that_differ_inside_a_block_are_found_there():
         ({"dual": True}, "dual=True is not supported"),
         ({"intercept_scaling": 2}, "intercept_scaling"),
         ({"l1_ratio": 2}, "l1_ratio: expected a number from 0 to 1"),
+        ({"penalty": "elasticnet", "l1_ratio": None}, "l1_ratio: expected a share"),
         ({"penalty": "l1", "solver": "lbfgs"}, "does not support an l1 norm"),
         ({"penalty": "l2", "l1_ratio": 0.5}, "contradict"),
         ({"tol": -1}, "tol: expected"),
