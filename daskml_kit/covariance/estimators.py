@@ -38,6 +38,7 @@ class CovarianceEstimator(UnsupervisedEstimator):
         require_rows(scatter.n_rows, 1.0, d)
         if scatter.sparse:
             raise DataError("X: expected a dense array, got a sparse one")
+        scatter.require_finite()
         location = np.zeros(d) if own.assume_centered else scatter.mean[:d]
         all_rows = np.array([scatter.n_rows]), scatter.mean[None, :d], scatter.product[None, :d, :d]
         (covariance,), (shrinkage,) = yield from self.covariances(*all_rows, None)

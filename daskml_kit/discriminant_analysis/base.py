@@ -74,6 +74,8 @@ class DiscriminantAnalysis(DaskEstimator):
         require_rows(len(scatters), 1.0, spec.n_features)
         if any(scatter.sparse for scatter in scatters):
             raise DataError("X: expected a dense array, got a sparse one")
+        for scatter in scatters:
+            scatter.require_finite()
         labels = found.labels if spec.labels is None else spec.labels[found.labels]
         check_labels(labels)
         whole = reduce(Gram().combine, scatters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class SelectFromModel(FeatureSelector, sklearn.feature_selection.SelectFromModel
                 self.max_features_ = most
             if self.prefit:
                 check_is_fitted(self.estimator)
-                self.estimator_ = self.estimator
+                self.estimator_ = deepcopy(self.estimator)
             else:
                 self.estimator_ = refit_on_all(clone(self.estimator), X, y, fit_params)
             if hasattr(self.estimator_, "feature_names_in_"):
@@ -102,6 +103,16 @@ class SelectFromModel(FeatureSelector, sklearn.feature_selection.SelectFromModel
             importance_of(self.importance_getter)(self.estimator_)
             self.get_support()  # refuses a threshold that it does not understand
         return self
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features that the model was fitted on."""
+        model = self.estimator if self.prefit and not hasattr(self, "estimator_") else self.estimator_
+        return int(model.n_features_in_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether `transform` can be called: with ``prefit`` the model needs to be fitted, and not this."""
+        return self.prefit or hasattr(self, "estimator_")
 
     def _check_parameters(self) -> None:
         importance_of(self.importance_getter)

@@ -9,13 +9,16 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import dask
 import numpy as np
+import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
 
 from daskml_kit.base import DaskEstimator
+from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.solve import minimize, sample_rows
 from daskml_kit.progress_bar import print_beside
 from daskml_kit.reductions.equal_rows import REPEATS
+from daskml_kit.reductions.gram import overflow
 from daskml_kit.reductions.summary import DataSummary, Summary, position_of
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Encode, Result
@@ -77,6 +80,7 @@ class LinearModel(DaskEstimator):
         self, problems: Mapping[Key, Problem], summary: DataSummary, spec: DataSpec, *, max_iter: int | None = None
     ) -> Generator[Any, Any, dict[Key, Result]]:
         """Solve the problems with the estimator's own solver and tolerances; warn where one stopped short."""
+        require_squares(summary)
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
         results: dict[Key, Result] = yield from minimize(
@@ -162,6 +166,22 @@ def require_rows(n_rows: int, weight: float, n_features: int) -> None:
         raise ValueError(f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
     if not weight > 0:
         raise ValueError("sample_weight: expected some positive weights, got a sum of zero: sample weights are zero")
+
+
+def require_squares(summary: DataSummary) -> None:
+    """Raise where the squares of a sample's values overflow its type: no Hessian, no step of a solver has numbers then.
+
+    Raises
+    ------
+    DataError
+        With what to do about it.
+    """
+    X = summary.sample_X
+    values = X.data if sp.issparse(X) else X
+    if values.dtype.kind == "f" and values.size:
+        largest = max(float(values.max()), -float(values.min()))
+        if largest > np.sqrt(np.finfo(values.dtype).max / summary.n_rows):
+            raise DataError(overflow(values.dtype))
 
 
 def free_coefficients(n_outputs: int, n_features: int, intercept: bool) -> Array:

@@ -101,6 +101,7 @@ class BayesianRidge(DaskEstimator, sklearn.linear_model.BayesianRidge):  # type:
         d = spec.n_features
         scatter = yield Gram()
         require_rows(scatter.n_rows, scatter.weight, d)
+        scatter.require_finite()
         normal = normal_equations(scatter, d, self.fit_intercept)
         variance = float(scatter.product[d, d]) / scatter.weight
         values, vectors = np.linalg.eigh(normal.XX)

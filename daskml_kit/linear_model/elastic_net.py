@@ -97,6 +97,7 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
             sweeps, gaps = [n_iter] * t, np.full(t, np.nan)
         else:
             scatter = yield from self._gather(Gram(), spec)
+            scatter.require_finite()
             normal = normal_equations(scatter, spec.n_features, self.fit_intercept)
             fits = [self._descend(normal, output, l1, l2) for output in range(t)]
             coef, sweeps = np.array([fit.coef for fit in fits]), [fit.sweeps for fit in fits]

@@ -221,9 +221,9 @@ class PenalizedLeastSquares(LeastSquares):
     def _fit_ridge(self, spec: DataSpec, gram: Any, n_targets: int) -> Fit:
         """Solve for each of ``n_targets`` targets of the rows that ``gram`` multiplies."""
         alphas, d = self._alphas(n_targets), spec.n_features
-        iterative = self.solver == "lbfgs" or (self.solver not in DIRECT_SOLVERS and d > GRAM_FEATURES)
-        if iterative and (self.positive or gram is None):
-            raise ValueError("positive=True needs solver='cholesky': the iterative solver has no bounds")
+        iterative = self._iterates(d)
+        if iterative and self.positive:
+            raise ValueError(f"positive=True: more than {GRAM_FEATURES} features need solver='cholesky', got {d}")
         n_iter = 1
         if iterative:
             summary = yield from self._summarize(spec)
@@ -231,11 +231,19 @@ class PenalizedLeastSquares(LeastSquares):
                 spec, summary, np.zeros(len(alphas)), alphas / summary.weight
             )
         else:
-            normal = normal_equations((yield from self._gather(gram, spec)), d, self.fit_intercept)
+            scatter = yield from self._gather(gram, spec)
+            scatter.require_finite()
+            normal = normal_equations(scatter, d, self.fit_intercept)
             solve = solve_nonnegative if self.positive else solve_least_norm
             coef = np.array([solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)])
             intercept = normal.intercept(coef)
         return coef, intercept, np.full(len(alphas), n_iter, np.int32), "lbfgs" if iterative else "cholesky"
+
+    def _iterates(self, n_features: int) -> bool:
+        """Return whether the fit is not direct. With bounds it is: scikit-learn's "lbfgs" then is its only solver."""
+        if self.solver == "lbfgs" and not self.positive:
+            return True
+        return self.solver not in DIRECT_SOLVERS and n_features > GRAM_FEATURES
 
     def _alphas(self, n_outputs: int) -> Array:
         alphas = check_numbers("alpha", self.alpha)
@@ -244,6 +252,18 @@ class PenalizedLeastSquares(LeastSquares):
                 f"alpha: Number of targets and number of penalties do not correspond: {len(alphas)} != {n_outputs}"
             )
         return np.broadcast_to(alphas, n_outputs)
+
+
+def with_known_solver(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with a solver that scikit-learn takes: its "lbfgs" is for bounds, and only that one is.
+
+    Examples
+    --------
+    >>> with_known_solver({"positive": True, "solver": "svd"})
+    {'positive': True, 'solver': 'auto'}
+    """
+    known = (parameters["solver"] == "lbfgs") == parameters["positive"]
+    return parameters if known else {**parameters, "solver": "auto"}
 
 
 class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[misc]
@@ -262,7 +282,8 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
         Of the iterative solver.
     solver : {"auto", "cholesky", "lbfgs"}, default "auto"
         "cholesky" factors the Gram matrix; "lbfgs" iterates; "auto" iterates beyond 4000 features. scikit-learn's "svd"
-        stands for "cholesky", and "lsqr", "sparse_cg", "sag" and "saga" for "auto": the minimum is the same.
+        stands for "cholesky", and "lsqr", "sparse_cg", "sag" and "saga", and "lbfgs" with ``positive``, for "auto":
+        the minimum is the same.
     positive : bool, default False
         Keep the coefficients at or above zero.
     random_state : int, RandomState, Generator or None, optional
@@ -301,8 +322,7 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
         return {**self._shaped(coef, intercept, spec), "n_iter_": n_iter, "solver_": solver}
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
-        keep = super()._sklearn_parameters(genuine)
-        return {**keep, "solver": "auto"} if self.solver == "lbfgs" and not self.positive else keep
+        return with_known_solver(super()._sklearn_parameters(genuine))
 
 
 class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_model.RidgeClassifier):  # type: ignore[misc]
@@ -353,7 +373,7 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     many_passes = True
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        if self.solver == "lbfgs" or spec.n_features > GRAM_FEATURES:
+        if self._iterates(spec.n_features) or spec.n_features > GRAM_FEATURES:
             raise ValueError(f"RidgeClassifier is solved directly: up to {GRAM_FEATURES} features, and not by 'lbfgs'")
         summary, classes = yield from self._summarize_classes(spec)
         rows = classes._replace(weight=np.asarray(summary.label_rows))  # "balanced" counts rows here, not their weights
@@ -368,6 +388,9 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
             "n_iter_": n_iter,
             "solver_": solver,
         }
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        return with_known_solver(super()._sklearn_parameters(genuine))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,8 @@ Examples
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ from daskml_kit.metrics.regression import (
 from daskml_kit.metrics.roc import roc_auc_score
 
 DECIDES = ("decision_function", "predict_proba")
+METRICS = ("sklearn.metrics.", "daskml_kit.metrics")
 AVERAGES = ("macro", "micro", "samples", "weighted")
 
 
@@ -135,8 +138,31 @@ SCORERS: Mapping[str, Any] = _table()
 """Scorers of our metrics, by the names of scikit-learn's."""
 
 
+def refuse_metrics(scoring: Any) -> None:
+    """Raise where a metric, or a dict with one, is given for a scorer: it would take the estimator for y.
+
+    Raises
+    ------
+    ValueError
+        With the call that makes a scorer of the metric.
+
+    Examples
+    --------
+    >>> refuse_metrics(sklearn.metrics.f1_score)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: scoring: expected a scorer, which takes an estimator, got the metric f1_score: ...
+    """
+    for value in scoring.values() if isinstance(scoring, Mapping) else [scoring]:
+        if inspect.isfunction(value) and value.__module__.startswith(METRICS):
+            name = value.__name__
+            raise ValueError(
+                f"scoring: expected a scorer, which takes an estimator, got the metric {name}: give make_scorer({name})"
+            )
+
+
 def get_scorer(scoring: Any) -> Any:
-    """Scorer of a name; a callable is returned as it is.
+    """Scorer of a name, a new one each time; a callable is returned as it is.
 
     Parameters
     ----------
@@ -162,7 +188,7 @@ def get_scorer(scoring: Any) -> Any:
     make_scorer(mean_squared_error, greater_is_better=False, response_method='predict')
     """
     if isinstance(scoring, str) and scoring in SCORERS:
-        return SCORERS[scoring]
+        return copy.deepcopy(SCORERS[scoring])  # set_score_request changes a scorer
     return sklearn.metrics.get_scorer(scoring)
 
 
@@ -206,7 +232,7 @@ def check_scoring(
     Raises
     ------
     TypeError, ValueError
-        Where the estimator has no ``score``, or ``scoring`` is not known.
+        Where the estimator has no ``score``, or ``scoring`` is not known, or a metric.
 
     See Also
     --------
@@ -218,6 +244,7 @@ def check_scoring(
     >>> check_scoring(SVC(), "accuracy")
     make_scorer(accuracy_score, response_method='predict')
     """
+    refuse_metrics(scoring)
     if isinstance(scoring, str):
         scoring = get_scorer(scoring)
     elif isinstance(scoring, (list, tuple, set)) and all(isinstance(name, str) for name in scoring):

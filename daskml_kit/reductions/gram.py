@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,6 +41,29 @@ class Scatter(NamedTuple):
     def about_zero(self) -> Array:
         """Return the products about zero, as a model without intercept needs them."""
         return self.product + self.weight * np.outer(self.mean, self.mean)
+
+    def require_finite(self) -> None:
+        """Raise where finite rows have products that are not.
+
+        Raises
+        ------
+        DataError
+            With what to do about it.
+        """
+        if not np.isfinite(self.product).all():
+            raise DataError(overflow(self.product.dtype))
+
+
+def overflow(dtype: Any) -> str:
+    """Return the message for rows whose squares a type of numbers does not hold.
+
+    Examples
+    --------
+    >>> overflow(np.float32)
+    'X, y: values are so large that their squares overflow float32: divide them, by MaxAbsScaler for example'
+    """
+    name = np.dtype(dtype).name
+    return f"X, y: values are so large that their squares overflow {name}: divide them, by MaxAbsScaler for example"
 
 
 @dataclass(frozen=True, eq=False)

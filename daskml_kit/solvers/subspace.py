@@ -52,6 +52,7 @@ def leading_components(
     """
     if n_features <= MANY_FEATURES or k is None or 4 * (k + GUARD) > n_features:
         scatter: Scatter = yield Gram()
+        scatter.require_finite()
         product = scatter.product[:n_features, :n_features]
         matrix = product if centered else scatter.about_zero()[:n_features, :n_features]
         if k is not None and n_features >= SOME_FEATURES and 4 * k < n_features:

@@ -15,6 +15,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -319,3 +320,24 @@ def test_a_failed_fit_changes_nothing():
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@ON_EVERY_LAYOUT
+@pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")  # scikit-learn's selector says so, too
+def test_a_fitted_model_selects_without_a_fit_of_the_selector(make):
+    model = LogisticRegression().fit(make(X), lazy(LABELS))
+    known = genuine.SelectFromModel(model.to_sklearn(), prefit=True)
+    expected = known.transform(X if not hasattr(make(X), "columns") else pd.DataFrame(X, columns=list("abcdef")))
+    selector = ours.SelectFromModel(model, prefit=True)
+    assert_array_equal(dense(selector.transform(make(X))), expected)
+    assert selector.n_features_in_ == X.shape[1]
+    assert selector.fit(make(X)).estimator_ is not model
+    with pytest.raises(DataError, match="has 3 features"):
+        ours.SelectFromModel(model, prefit=True).transform(da.ones((9, 3), chunks=3))
+
+
+def test_a_model_that_is_to_be_fitted_already_and_is_not():
+    with pytest.raises(NotFittedError, match="expected to be a fitted"):
+        ours.SelectFromModel(LogisticRegression(), prefit=True).transform(X)
+    with pytest.raises(NotFittedError):
+        ours.SelectFromModel(LogisticRegression()).transform(lazy(X))

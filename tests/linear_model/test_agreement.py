@@ -129,6 +129,11 @@ TABLE = {
     ),
     "least squares, positive": (ours.LinearRegression(positive=True), skl.LinearRegression(positive=True), "number"),
     "ridge": (ours.Ridge(alpha=3.0), skl.Ridge(alpha=3.0, tol=1e-12), "number"),
+    "ridge, lbfgs for bounds": (
+        ours.Ridge(alpha=3.0, solver="lbfgs", positive=True),
+        skl.Ridge(alpha=3.0, solver="lbfgs", positive=True, tol=1e-12),
+        "number",
+    ),
     "ridge, lbfgs": (ours.Ridge(alpha=3.0, solver="lbfgs", tol=1e-11), skl.Ridge(alpha=3.0, tol=1e-12), "number"),
     "ridge, no intercept": (
         ours.Ridge(fit_intercept=False),

@@ -19,6 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from daskml_kit import linear_model as kit
+from daskml_kit.covariance import EmpiricalCovariance
+from daskml_kit.decomposition import PCA
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
 from daskml_kit.exceptions import CheckpointError, DataError
 from daskml_kit.linear_model import (
     ElasticNet,
@@ -255,6 +258,7 @@ def test_lengths_that_differ_inside_a_block_are_found_there():
         ({"dual": True}, "dual=True is not supported"),
         ({"intercept_scaling": 2}, "intercept_scaling"),
         ({"l1_ratio": 2}, "l1_ratio: expected a number from 0 to 1"),
+        ({"penalty": "elasticnet", "l1_ratio": None}, "l1_ratio: expected a share"),
         ({"penalty": "l1", "solver": "lbfgs"}, "does not support an l1 norm"),
         ({"penalty": "l2", "l1_ratio": 0.5}, "contradict"),
         ({"tol": -1}, "tol: expected"),
@@ -419,3 +423,51 @@ def test_many_alike_collinear_columns_by_lbfgs():
     expected = skl.LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=500).fit(X, y)
     model = LogisticRegression(solver="lbfgs").fit(X, y)
     assert np.abs(model.coef_ - expected.coef_).max() <= 3e-3 * np.abs(expected.coef_).max()
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "svd", "lbfgs", "saga"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("kind", [Ridge, kit.RidgeClassifier])
+def test_ridge_can_be_fitted_again_after_the_conversion_with_any_solver(kind, positive, solver, data):
+    if kind is kit.RidgeClassifier and solver == "lbfgs" and not positive:
+        pytest.skip("is solved directly")
+    target = data.number if kind is Ridge else data.labels
+    model = kind(solver=solver, positive=positive, alpha=2.0, tol=1e-9, max_iter=10_000).fit(chunked(data.X), target)
+    again = model.to_sklearn().fit(data.X, target)
+    assert_allclose(again.coef_, model.coef_, atol=1e-4)
+    assert not positive or (model.coef_ >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("on_dask", [False, True])
+@pytest.mark.parametrize(
+    "model",
+    [
+        kit.BayesianRidge(),
+        ElasticNet(),
+        kit.HuberRegressor(),
+        kit.Lasso(),
+        LinearSVC(),
+        LogisticRegression(),
+        PoissonRegressor(),
+        Ridge(),
+        kit.RidgeClassifier(),
+        LinearDiscriminantAnalysis(),
+        PCA(),
+        EmpiricalCovariance(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_values_whose_squares_overflow_are_refused_or_fitted(model, on_dask, dtype):
+    large = np.sqrt(np.finfo(dtype).max)
+    X = (large * np.random.default_rng(0).uniform(1, 2, size=(30, 2))).astype(dtype)
+    y = (X[:, 0] > X[:, 0].mean()).astype(int)
+    given = (chunked(X), chunked(y)) if on_dask else (X, y)
+    if dtype == np.float32 and not isinstance(
+        model, (LinearSVC, LogisticRegression, PoissonRegressor, kit.HuberRegressor)
+    ):
+        learned = {"PCA": "components_", "EmpiricalCovariance": "location_"}.get(type(model).__name__, "coef_")
+        assert np.isfinite(getattr(clone(model).fit(*given), learned)).all()  # products are made in double precision
+        return
+    with pytest.raises(DataError, match=f"overflow {np.dtype(dtype)}: divide them"):
+        model.fit(*given)

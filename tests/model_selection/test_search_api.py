@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 import sklearn.linear_model as skl
+import sklearn.metrics
 import sklearn.model_selection as skm
 import sklearn.preprocessing as skp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -23,6 +25,7 @@ from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+from daskml_kit import metrics
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model import ElasticNet, LinearSVC, LogisticRegression, PoissonRegressor, Ridge
 from daskml_kit.model_selection import (
@@ -32,6 +35,7 @@ from daskml_kit.model_selection import (
     RandomizedSearchCV,
     SearchPlan,
     cross_val_predict,
+    cross_validate,
 )
 from daskml_kit.preprocessing import StandardScaler
 
@@ -495,3 +499,27 @@ def test_a_checkpoint_is_a_folder(tmp_path):
     for checkpoint, error in ((3, TypeError), (file, ValueError)):
         with pytest.raises(error, match="checkpoint: expected the path of a folder, got"):
             GridSearchCV(LogisticRegression(), GRID, cv=2).fit(X, LABEL, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("metric", [sklearn.metrics.f1_score, metrics.f1_score, metrics.pairwise_distances])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("on_dask", [False, True])
+def test_a_metric_is_no_scorer(metric, several, on_dask):
+    rows, y = RNG.normal(size=(30, 2)), np.arange(30) % 2
+    given = (da.from_array(rows, chunks=(10, 2)), da.from_array(y, chunks=10)) if on_dask else (rows, y)
+    scoring = {"f1": metric} if several else metric
+    told = pytest.raises(ValueError, match=rf"give make_scorer\({metric.__name__}\)")
+    with told:
+        GridSearchCV(LogisticRegression(), GRID, scoring=scoring, refit=False).fit(*given)
+    with told:
+        cross_validate(LogisticRegression(), *given, scoring=scoring)
+    with told:
+        metrics.check_scoring(LogisticRegression(), scoring)
+
+
+def test_what_is_asked_of_a_scorer_does_not_change_others_of_its_name():
+    with sklearn.config_context(enable_metadata_routing=True):
+        metrics.get_scorer("accuracy").set_score_request(sample_weight=True)
+        assert not metrics.get_scorer("accuracy").get_metadata_routing().consumes("score", ["sample_weight"])
+    scores = cross_validate(LogisticRegression(), np.eye(12), np.arange(12) % 2, scoring=metrics.get_scorer("accuracy"))
+    assert len(scores["test_score"]) == 5

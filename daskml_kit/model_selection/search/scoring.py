@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import check_scoring, get_scorer
 
-from daskml_kit.metrics.scorers import SCORERS, BoundMetric
+from daskml_kit.metrics.scorers import SCORERS, BoundMetric, refuse_metrics
 from daskml_kit.model_selection.search.pipelines import last_step
 from daskml_kit.reductions.block_scores import BlockScores, ScoreTotals
 from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
@@ -57,8 +57,9 @@ def scorers_of(estimator: Any, scoring: Mapping[str, Any]) -> dict[str, Callable
     Raises
     ------
     ValueError
-        Where a scorer is not known.
+        Where a scorer is not known, or is a metric.
     """
+    refuse_metrics(scoring)
     return {name: _scorer(estimator, value) for name, value in scoring.items()}
 
 
