@@ -16,24 +16,49 @@ from typing import Any, NamedTuple
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import sklearn.linear_model
 from distributed import Client, LocalCluster
 
 from benchmarks.program import Setting, Work, run
 from benchmarks.race import Row
 from benchmarks.watch import watching_workers
-from daskml_kit.cluster import KMeans, MiniBatchKMeans
-from daskml_kit.covariance import OAS
-from daskml_kit.decomposition import NMF, PCA, TruncatedSVD
-from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
-from daskml_kit.ensemble import StackingClassifier
-from daskml_kit.feature_selection import RFECV, SelectKBest
-from daskml_kit.impute import SimpleImputer
+from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
+from daskml_kit.covariance import OAS, LedoitWolf
+from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from daskml_kit.ensemble import StackingClassifier, VotingClassifier
+from daskml_kit.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from daskml_kit.feature_selection import (
+    RFECV,
+    SelectFromModel,
+    SelectKBest,
+    SequentialFeatureSelector,
+    VarianceThreshold,
+    mutual_info_classif,
+)
+from daskml_kit.impute import IterativeImputer, SimpleImputer
 from daskml_kit.isotonic import IsotonicRegression
-from daskml_kit.kernel_approximation import Nystroem
-from daskml_kit.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
-from daskml_kit.metrics import accuracy_score
-from daskml_kit.mixture import GaussianMixture
+from daskml_kit.kernel_approximation import Nystroem, RBFSampler
+from daskml_kit.linear_model import (
+    ElasticNet,
+    HuberRegressor,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    SGDClassifier,
+)
+from daskml_kit.metrics import (
+    accuracy_score,
+    average_precision_score,
+    classification_report,
+    roc_auc_score,
+    roc_curve,
+    silhouette_score,
+)
+from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
 from daskml_kit.model_selection import (
     GridSearchCV,
     HyperbandSearchCV,
@@ -42,11 +67,28 @@ from daskml_kit.model_selection import (
     cross_validate,
     train_test_split,
 )
-from daskml_kit.naive_bayes import GaussianNB
+from daskml_kit.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
+from daskml_kit.neighbors import NearestCentroid
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.parameter_server import train
 from daskml_kit.partition import hash_partition, partition_report, place, random_partition
-from daskml_kit.preprocessing import OneHotEncoder, RobustScaler, StandardScaler, TargetEncoder
+from daskml_kit.preprocessing import (
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    SplineTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
+from daskml_kit.recommendation import ALS, MatrixFactorization
+from daskml_kit.stat import chi2_contingency, corr, describe, ks_2samp
 
 MEMORY = 600 * 10**6
 N_WORKERS = 2
@@ -119,6 +161,35 @@ def hyperband(data: Lazy) -> Any:
     return search.fit(data.X, data.y, classes=[0, 1])
 
 
+def few(data: Lazy) -> da.Array:
+    """Return small whole numbers."""
+    return (4 * data.X).astype(np.int64)
+
+
+def holed(data: Lazy) -> da.Array:
+    return da.where(data.X > 0.95, np.nan, data.X)
+
+
+def texts(data: Lazy) -> Any:
+    """Return documents of as many words as X has columns."""
+    return dd.from_dask_array(data.X, columns=[*map(str, range(WIDTH))]).map_partitions(_words, meta=("text", object))
+
+
+def _words(block: pd.DataFrame) -> pd.Series:
+    numbers = (block.to_numpy() ** 2 * 3_000).astype(int)
+    return pd.Series([" ".join(f"w{number}" for number in row) for row in numbers], index=block.index, dtype=object)
+
+
+def pairs(data: Lazy) -> tuple[da.Array, da.Array]:
+    """Return users, items and ratings that weigh as much as X."""
+    ids = data.X.map_blocks(_pairs, chunks=(tuple(WIDTH // 2 * n for n in data.X.chunks[0]), (2,)), dtype=np.int64)
+    return ids, (ids[:, 0] % 5 - ids[:, 1] % 3).astype(float)
+
+
+def _pairs(block: Any) -> Any:
+    return (block.reshape(-1, 2) * np.array([20_000, 2_000])).astype(np.int64)
+
+
 def sgd() -> Any:
     return SGDClassifier(max_iter=1, tol=None, batch_size=1_000)
 
@@ -174,6 +245,61 @@ OPERATIONS: Mapping[str, Operation] = {
     "cross-validation of scikit-learn's": Operation(
         lambda data: cross_validate(sklearn.linear_model.Ridge(), data.X, data.y, cv=2), can=False
     ),
+    "bisecting k-means": Operation(lambda data: BisectingKMeans(2, max_iter=1, random_state=0).fit(data.X)),
+    "incremental pca": Operation(lambda data: IncrementalPCA(3).fit(data.X)),
+    "variational mixture": Operation(lambda data: BayesianGaussianMixture(n_components=3, max_iter=2).fit(data.X)),
+    "bernoulli bayes": Operation(lambda data: BernoulliNB(binarize=0.5).fit(data.X, data.y)),
+    "multinomial bayes": Operation(lambda data: MultinomialNB().fit(data.X, data.y)),
+    "complement bayes": Operation(lambda data: ComplementNB().fit(data.X, data.y)),
+    "categorical bayes": Operation(lambda data: CategoricalNB().fit(few(data), data.y)),
+    "quadratic discriminant": Operation(lambda data: QuadraticDiscriminantAnalysis().fit(data.X, data.y)),
+    "shrunk covariance": Operation(lambda data: LedoitWolf().fit(data.X)),
+    "centroids": Operation(lambda data: NearestCentroid().fit(data.X, data.y)),
+    "centroids, medians": Operation(lambda data: NearestCentroid(metric="manhattan").fit(data.X, data.y)),
+    "spectral clusters": Operation(lambda data: SpectralClustering(3, n_components=20, random_state=0).fit(data.X)),
+    "elastic net": Operation(lambda data: ElasticNet(alpha=0.01).fit(data.X, data.y)),
+    "huber": Operation(lambda data: HuberRegressor(max_iter=5).fit(data.X, data.y)),
+    "poisson": Operation(lambda data: PoissonRegressor(max_iter=5).fit(data.X, data.y)),
+    "svm": Operation(lambda data: LinearSVC(max_iter=5).fit(data.X, data.y)),
+    "voting": Operation(
+        lambda data: VotingClassifier([("one", GaussianNB()), ("two", NearestCentroid())]).fit(data.X, data.y)
+    ),
+    "alternating least squares": Operation(lambda data: ALS(2, max_iter=1, random_state=0).fit(*pairs(data))),
+    "matrix factorization": Operation(
+        lambda data: MatrixFactorization(2, max_iter=1, random_state=0).fit(*pairs(data))
+    ),
+    "iterative imputer": Operation(lambda data: IterativeImputer(max_iter=2).fit(holed(data))),
+    "ranges": Operation(lambda data: MinMaxScaler().fit(data.X)),
+    "largest": Operation(lambda data: MaxAbsScaler().fit(data.X)),
+    "quantile transformer": Operation(lambda data: QuantileTransformer(subsample=10_000).fit(data.X)),
+    "power": Operation(lambda data: PowerTransformer().fit(data.X)),
+    "bins": Operation(lambda data: KBinsDiscretizer(4, subsample=None).fit(data.X)),
+    "splines": Operation(lambda data: SplineTransformer(3).fit(data.X)),
+    "ordinal encoder": Operation(lambda data: OrdinalEncoder().fit(few(data))),
+    "stateless": Operation(
+        lambda data: PolynomialFeatures(1).fit_transform(Normalizer().fit_transform(data.X)).sum().compute()
+    ),
+    "random features": Operation(
+        lambda data: RBFSampler(n_components=20, random_state=0).fit_transform(data.X).sum().compute()
+    ),
+    "terms": Operation(lambda data: CountVectorizer().fit(texts(data))),
+    "weighted terms, transformed": Operation(lambda data: TfidfVectorizer().fit_transform(texts(data)).sum().compute()),
+    "hashed terms": Operation(lambda data: HashingVectorizer(n_features=2**12).transform(texts(data)).sum().compute()),
+    "variances": Operation(lambda data: VarianceThreshold().fit(data.X)),
+    "selection by a model": Operation(lambda data: SelectFromModel(Ridge()).fit(data.X, data.y)),
+    "sequential selection": Operation(
+        lambda data: SequentialFeatureSelector(Ridge(), n_features_to_select=2, cv=2).fit(data.X, data.y)
+    ),
+    "mutual information": Operation(lambda data: mutual_info_classif(data.X, data.y)),
+    "area under the curve": Operation(lambda data: roc_auc_score(data.y, data.X[:, 0])),
+    "average precision": Operation(lambda data: average_precision_score(data.y, data.X[:, 0])),
+    "curve": Operation(lambda data: roc_curve(data.y, data.X[:, 0])),
+    "report": Operation(lambda data: classification_report(data.y, (data.X[:, 0] > 0.5).astype(int))),
+    "silhouette": Operation(lambda data: silhouette_score(data.X, data.y, sample_size=1_000, random_state=0)),
+    "description": Operation(lambda data: describe(data.X)),
+    "correlations": Operation(lambda data: corr(data.X)),
+    "contingency": Operation(lambda data: chi2_contingency(few(data)[:, 0], data.y)),
+    "two samples": Operation(lambda data: ks_2samp(data.X[:, 0], data.X[:, 1])),
     "placement": Operation(lambda data: place(data.X), can=False),
 }
 

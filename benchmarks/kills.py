@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -21,28 +22,31 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import sklearn.linear_model
 from distributed import Client, Event, LocalCluster, secede, wait
+from sklearn.pipeline import make_pipeline
 
 from benchmarks.program import Setting, Work
 from benchmarks.race import Row
-from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
+from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.covariance import OAS
 from daskml_kit.data import collections as capacity
 from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
-from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
+from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.ensemble import StackingClassifier, VotingClassifier
 from daskml_kit.exceptions import LostSchedulerError
-from daskml_kit.feature_extraction.text import TfidfVectorizer
+from daskml_kit.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from daskml_kit.feature_selection import RFECV, SelectKBest
-from daskml_kit.impute import SimpleImputer
+from daskml_kit.impute import IterativeImputer, SimpleImputer
 from daskml_kit.isotonic import IsotonicRegression
 from daskml_kit.kernel_approximation import Nystroem
 from daskml_kit.linear_model import (
     ElasticNet,
     HuberRegressor,
+    Lasso,
     LinearRegression,
     LinearSVC,
     LogisticRegression,
@@ -51,13 +55,14 @@ from daskml_kit.linear_model import (
     SGDClassifier,
 )
 from daskml_kit.mixture import GaussianMixture
-from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.naive_bayes import GaussianNB, MultinomialNB
+from daskml_kit.model_selection import GridSearchCV, HyperbandSearchCV, RandomizedSearchCV, submit
+from daskml_kit.naive_bayes import ComplementNB, GaussianNB, MultinomialNB
 from daskml_kit.neighbors import NearestCentroid
 from daskml_kit.neural_network import MLPClassifier
 from daskml_kit.parameter_server import ParameterServer, SparseRows, Synchronous, add
 from daskml_kit.preprocessing import (
     KBinsDiscretizer,
+    MinMaxScaler,
     OneHotEncoder,
     PowerTransformer,
     QuantileTransformer,
@@ -76,10 +81,25 @@ N_ROWS, BLOCK = 24_000, 1_500
 STOPPED_ROWS = 400_000
 
 
+def prepare_forks() -> None:
+    """Start the process that workers are forked from: all is imported there, so that a new one costs a tenth."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["distributed", __name__])
+    process = context.Process(target=os.getpid)
+    process.start()
+    process.join()
+
+
 @contextmanager
-def killable_cluster(**sizes: Any) -> Iterator[Client]:
+def killable_cluster(**config: Any) -> Iterator[Client]:
     """Open workers of one thread, which are started anew when they die; nothing is small enough to be fitted here."""
-    config = {"distributed.scheduler.allowed-failures": 100, "distributed.admin.log-format": "%(message)s"}
+    prepare_forks()
+    config = {
+        "distributed.scheduler.allowed-failures": 100,
+        "distributed.admin.log-format": "%(message)s",
+        "distributed.worker.multiprocessing-method": "forkserver",
+        **config,
+    }
     limit, opening.LOCAL_BYTES = opening.LOCAL_BYTES, 0
     try:
         with (
@@ -172,6 +192,29 @@ def codes() -> Rows:
     return rows._replace(X=encode.fit_transform(rows.X))
 
 
+def holed() -> Rows:
+    rows = dense()
+    return rows._replace(X=da.where(rows.X > 1, np.nan, rows.X))
+
+
+class Job:
+    """Estimator that is fitted in a job."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, X: Any, y: Any) -> Any:
+        job = submit(self.model, X, y)
+        try:
+            return job.result(timeout=SECONDS)
+        finally:
+            job.forget()
+
+
+WIDE = {"C": [0.01, 0.1, 1.0, 10.0]}
+ALPHAS = {"alpha": np.logspace(-5, 0, 30)}
+
+
 class Case(NamedTuple):
     """A fit: its estimator, its rows, whether they are persisted, and whether it takes weights."""
 
@@ -225,6 +268,28 @@ CASES: Mapping[str, Case] = {
     "bins": Case(lambda: KBinsDiscretizer(4, subsample=None), dense),
     "target encoder, frame": Case(TargetEncoder, lambda: Rows(frame().X[["many", "few"]], frame().y)),
     "terms": Case(TfidfVectorizer, texts, persisted=False),
+    "counts of terms": Case(CountVectorizer, texts),
+    "iterative imputer": Case(lambda: IterativeImputer(max_iter=2), holed),
+    "complement bayes": Case(ComplementNB, positive),
+    "quadratic discriminant": Case(QuadraticDiscriminantAnalysis, dense),
+    "spectral clusters": Case(lambda: SpectralClustering(3, n_components=20, random_state=0), dense),
+    "ranges, streamed": Case(MinMaxScaler, dense, persisted=False),
+    "random search": Case(lambda: RandomizedSearchCV(LogisticRegression(), WIDE, n_iter=4, random_state=0), dense),
+    "search of pipelines": Case(
+        lambda: GridSearchCV(make_pipeline(StandardScaler(), Lasso()), {"lasso__alpha": [0.01, 0.1]}, cv=3), dense
+    ),
+    "task search": Case(lambda: GridSearchCV(sklearn.linear_model.LogisticRegression(), WIDE, cv=3), dense),
+    "adaptive search": Case(
+        lambda: HyperbandSearchCV(
+            sklearn.linear_model.SGDRegressor(random_state=0),
+            {"alpha": np.logspace(-5, 0, 30)},
+            max_iter=9,
+            random_state=0,
+        ),
+        dense,
+    ),
+    "job": Case(lambda: Job(LogisticRegression(tol=1e-9, solver="lbfgs")), dense),
+    "search in a job": Case(lambda: Job(GridSearchCV(Ridge(), {"alpha": [0.1, 1.0, 10.0]}, cv=3)), dense),
 }
 
 
@@ -258,11 +323,12 @@ def fitted(case: Case, rows: Rows) -> dict[str, bytes]:
             model = case.make().fit(rows.X, rows.y, **weight)
     finally:
         capacity.FIT_FRACTION = fraction
-    scores = {"scores": model.cv_results_["mean_test_score"]} if hasattr(model, "cv_results_") else {}
+    table = getattr(model, "cv_results_", {})
+    scores = {name: table[name] for name in table if name.endswith("test_score")}
     found = getattr(model, "best_estimator_", model)
     found = found.to_sklearn() if hasattr(found, "to_sklearn") else found
     whole = {**vars(found), **scores}
-    named = {name: whole[name] for name in whole if name.endswith(("_", "scores")) and name not in NOT_BITS}
+    named = {name: whole[name] for name in whole if name.endswith(("_", "score")) and name not in NOT_BITS}
     return {name: pickle.dumps(value) for name, value in named.items()}
 
 
@@ -412,7 +478,7 @@ class Killer:
     def kill_any(self) -> str:
         """Kill the worker of a primary, a replica or a worker, and wait until all push again."""
         self.await_replicas()
-        self.await_pushes(50)
+        self.await_pushes(int(self.rng.integers(1, 10)))
         view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
         places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
         kind = self.rng.integers(3)

@@ -1,8 +1,9 @@
-"""Workers are retired, and others join, while they hold ranges of a parameter server: each push counts once."""
+"""Workers are retired, and others join, while they work: each push counts once, and fits have the identical bits."""
 
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 
 import dask
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from distributed import Client, Event, LocalCluster
 
-from benchmarks.kills import NAMES, SHAPES, push_until, total
+from benchmarks import kills
+from benchmarks.kills import CASES, NAMES, SHAPES, fitted, given, push_until, total
 from daskml_kit.engines import open as opening
 from daskml_kit.parameter_server import ParameterServer, add
 
@@ -46,7 +48,11 @@ def replace(client, address):
     """Retire a worker, and let another join."""
     assert list(client.retire_workers([address])) == [address]
     assert address not in client.nthreads()
-    client.cluster.scale(len(client.cluster.worker_spec) + 1)
+    grow(client, 1)
+
+
+def grow(client, more):
+    client.cluster.scale(len(client.cluster.worker_spec) + more)
     until(lambda: len(client.nthreads()) == 3)
 
 
@@ -72,3 +78,44 @@ def test_ranges_move_first_and_spread_again(client):
         counts = {name: task.result(timeout=SECONDS) for name, task in tasks.items()}
         found, expected = server.pull(), total(1, counts)
     assert {name: found[name].tobytes() for name in SHAPES} == {name: expected[name].tobytes() for name in SHAPES}
+
+
+WORKS = (
+    "logistic, weights",
+    "k-means",
+    "alternating least squares",
+    "sgd",
+    "search",
+    "task search",
+    "adaptive search",
+    "job",
+)
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_fits_go_on_while_all_workers_are_replaced(client, monkeypatch, work):
+    """One by one, and then all at once: for some time there is no worker, and no copy of the data."""
+    monkeypatch.setattr(kills, "N_ROWS", 6_000)
+    case, errors, workers = CASES[work], [], sorted(client.nthreads())
+    rows = given(client, case)
+    expected = fitted(case, rows)
+
+    def replace_all():
+        try:
+            for address in workers:
+                replace(client, address)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=replace_all)
+    thread.start()
+    while thread.is_alive():
+        assert fitted(case, rows) == expected
+    assert not errors
+    assert not set(workers) & set(client.nthreads())
+    client.cluster.scale(0)
+    until(lambda: not client.nthreads())
+    timer = threading.Timer(0.2, grow, (client, 3))
+    timer.start()
+    assert fitted(case, rows) == expected
+    timer.join()
