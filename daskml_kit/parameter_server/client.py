@@ -267,8 +267,8 @@ class WorkerClient:
         names = None if read else ()
         params = self.pull(names)
         if self.consistency.backup_workers == 0 and self.version:
-            for server in np.flatnonzero(self._apart):
-                if not self.servers.ask(int(server), "has_parts", self.version - 1, virtual_workers):
+            for server, apart in enumerate(self._apart):
+                if apart and not self.servers.ask(server, "has_parts", self.version - 1, virtual_workers):
                     raise LostServerError(f"a worker was lost while it pushed its part of step {self.version - 1}")
         while self.consistency.backup_workers == 0 and min(self._versions) < self.version:
             for server, version in enumerate(self._versions):
