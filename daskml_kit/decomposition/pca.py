@@ -152,7 +152,7 @@ def likeliest_rank(values: Array, n_samples: int) -> int:
 
     Examples
     --------
-    >>> likeliest_rank(np.array([9.0, 4.0, 0.1, 0.1, 0.1]), 100)
+    >>> likeliest_rank(np.array([9.0, 4.0, 0.12, 0.1, 0.09]), 100)
     2
     """
     d = len(values)
