@@ -29,6 +29,7 @@ import sklearn.neighbors
 import sklearn.preprocessing
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
@@ -675,7 +676,8 @@ def test_batches_of_incremental_components_are_the_blocks():
         (RBFSampler(n_components=0), "n_components: expected an integer of at least 1, got 0"),
         (Nystroem("precomputed"), "kernel: expected one of"),
         (Nystroem(len, gamma=1, n_components=3), "Don't pass gamma, coef0 or degree to Nystroem"),
-        (PCA("mle"), "n_components: expected a number or None, got 'mle'"),
+        (PCA("most"), "n_components: expected a number, 'mle' or None, got 'most'"),
+        (PCA("mle", svd_solver="arpack"), "svd_solver, with n_components='mle'"),
         (GaussianNB(var_smoothing=-1), "var_smoothing: expected a finite number of at least 0, got -1"),
         (MultinomialNB(), "Negative values in data passed to X: expected counts"),
         (BernoulliNB(alpha=-1), "alpha: expected a finite number of at least 0, got -1"),
@@ -729,3 +731,23 @@ def test_killed_workers_change_no_bits(doomed, monkeypatch):
         for attribute in attributes[name]:
             assert_array_equal(getattr(after, attribute), getattr(before[name], attribute), err_msg=name)
     assert (found.compute() != rows).nnz == 0  # of counts that a lost worker held
+
+
+@pytest.mark.parametrize("kind", ["iris", "three of six", "redundant", "one feature", "constant"])
+def test_the_most_likely_number_of_components_is_scikit_learns(kind):
+    draw = np.random.default_rng(0)
+    X = {
+        "iris": lambda: load_iris().data,
+        "three of six": lambda: draw.normal(size=(200, 6)) * [5, 4, 3, 0.1, 0.1, 0.1],
+        "redundant": lambda: draw.normal(size=(50, 3)) @ draw.normal(size=(3, 6)),
+        "one feature": lambda: draw.normal(size=(100, 1)),
+        "constant": lambda: np.ones((20, 3)),
+    }[kind]()
+    with np.errstate(all="ignore"):
+        theirs = sklearn.decomposition.PCA("mle").fit(X)
+    ours = PCA("mle").fit(da.from_array(X, chunks=(37, -1)))
+    assert ours.n_components_ == theirs.n_components_
+    assert_allclose(ours.components_, theirs.components_, atol=1e-6)
+    assert_allclose(ours.noise_variance_, theirs.noise_variance_, atol=1e-9)
+    with pytest.raises(ValueError, match="n_samples >= n_features"):
+        PCA("mle").fit(draw.normal(size=(5, 9)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import sklearn.decomposition
+from scipy.special import gammaln
 from sklearn.utils.extmath import svd_flip
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
@@ -13,6 +14,8 @@ from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import AffineView
 from daskml_kit.typing import Array
 
+SMALLEST = 1e-15
+"""Variance below which there is none."""
 SOLVERS = ("auto", "full", "covariance_eigh", "arpack", "randomized")
 
 
@@ -22,8 +25,9 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
 
     Parameters
     ----------
-    n_components : int, float from 0 to 1 or None, optional
-        Number of components, or the share of the variance that they are to explain; by default all.
+    n_components : int, float from 0 to 1, "mle" or None, optional
+        Number of components, or the share of the variance that they are to explain, or "mle" for the most likely number
+        (Minka 2000); by default all.
     copy : bool, default True
         X is never written to, whatever this says.
     whiten : bool, default False
@@ -56,7 +60,8 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
 
     References
     ----------
-    Tipping and Bishop, "Probabilistic principal component analysis", 1999.
+    Tipping and Bishop, "Probabilistic principal component analysis", 1999. Minka, "Automatic choice of dimensionality
+    for PCA", 2000.
 
     Examples
     --------
@@ -77,7 +82,7 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
             raise ValueError(f"PCA: Found array with {n} sample(s) while a minimum of 2 is required.")
         values, total = found.values / (n - 1), found.total / (n - 1)
         _, components = svd_flip(None, found.vectors.T, u_based_decision=False)
-        k = self._n_kept(values, min(d, n), total)
+        k = self._n_kept(values, min(d, n), total) if self.n_components != "mle" else likeliest_rank(values, n)
         ratio = values / total if total > 0 else values
         noise = max(total - float(values[:k].sum()), 0.0) / (min(d, n) - k) if k < min(d, n) else 0.0
         kept = {
@@ -104,7 +109,7 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
             return int(np.searchsorted(np.cumsum(values / total), self.n_components, side="right")) + 1
         raise ValueError(
             f"n_components={self.n_components!r} must be between 0 and min(n_samples, n_features)={most}, or a share "
-            "of the variance between 0 and 1; 'mle' is not supported"
+            "of the variance between 0 and 1"
         )
 
     def _view(self, spec: DataSpec) -> AffineView:
@@ -120,5 +125,57 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
         check_number("n_oversamples", self.n_oversamples, low=1, integer=True)
         if self.iterated_power != "auto":
             check_number("iterated_power", self.iterated_power, low=0, integer=True)
-        if self.n_components is not None and not isinstance(self.n_components, (int, float, np.integer)):
-            raise ValueError(f"n_components: expected a number or None, got {self.n_components!r}")
+        if self.n_components == "mle":
+            check_choice("svd_solver, with n_components='mle',", self.svd_solver, ("auto", "full", "covariance_eigh"))
+        elif self.n_components is not None and not isinstance(self.n_components, (int, float, np.integer)):
+            raise ValueError(f"n_components: expected a number, 'mle' or None, got {self.n_components!r}")
+
+
+def likeliest_rank(values: Array, n_samples: int) -> int:
+    """Return the number of components of largest evidence, by Laplace's approximation (Minka 2000, equation 77).
+
+    Parameters
+    ----------
+    values : array of shape (n_features,)
+        Eigenvalues of the covariance, falling.
+    n_samples : int
+
+    Returns
+    -------
+    int
+        Less than n_features.
+
+    Raises
+    ------
+    ValueError
+        Where there are fewer rows than features.
+
+    Examples
+    --------
+    >>> likeliest_rank(np.array([9.0, 4.0, 0.12, 0.1, 0.09]), 100)
+    2
+    """
+    d = len(values)
+    if n_samples < d:
+        raise ValueError(f"n_components='mle' is only supported if n_samples >= n_features, got {n_samples} < {d}")
+    spectrum = np.where(values > d * np.finfo(np.float64).eps * values.max(initial=0), values, 0.0)
+    evidence = [_evidence(spectrum, rank, n_samples) for rank in range(1, d)]
+    return 1 + int(np.argmax(evidence)) if max(evidence, default=-np.inf) > -np.inf else 0
+
+
+def _evidence(spectrum: Array, rank: int, n: int) -> float:
+    """Return the logarithm of the evidence for a rank."""
+    d = len(spectrum)
+    if spectrum[rank - 1] < SMALLEST:
+        return -np.inf
+    sizes = d - np.arange(rank)
+    uniform = float(np.sum(gammaln(sizes / 2) - np.log(np.pi) * sizes / 2)) - rank * np.log(2)
+    noise = max(SMALLEST, float(spectrum[rank:].sum()) / (d - rank))
+    n_free = d * rank - rank * (rank + 1) / 2
+    smoothed = np.append(spectrum[:rank], np.full(d - rank, noise))
+    left, right = np.triu_indices(rank, 1, d)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        curvature = np.log((spectrum[left] - spectrum[right]) * (1 / smoothed[right] - 1 / smoothed[left])) + np.log(n)
+    likelihood = -(np.log(spectrum[:rank]).sum() + np.log(noise) * (d - rank)) * n / 2
+    rest = np.log(2 * np.pi) * (n_free + rank) / 2 - curvature.sum() / 2 - rank * np.log(n) / 2
+    return float(uniform + likelihood + rest)
