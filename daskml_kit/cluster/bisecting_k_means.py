@@ -118,8 +118,8 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         for node in _nodes(root):  # which scikit-learn moves by the mean to predict
             node.center = node.center.astype(spec.dtype)
         centers = np.array([leaf.node.center + shift for leaf in leaves]).astype(spec.dtype)
-        tree = {"_bisecting_tree": root, "_X_mean": shift.astype(spec.dtype)}
-        return {"cluster_centers_": centers, "inertia_": sum(leaf.inertia for leaf in leaves), **tree}
+        fitted = {"_bisecting_tree": root, "_X_mean": shift.astype(spec.dtype)}
+        return {"cluster_centers_": centers, "inertia_": sum(leaf.inertia for leaf in leaves), **fitted}
 
     def _bisected(
         self,
