@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Generator, Iterator
 from functools import partial
 from types import SimpleNamespace
@@ -101,26 +102,38 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         center = spread.mean - shift
         (total,) = yield (ClusterSizes(Nearest(center[None], shift)),)
         root = SimpleNamespace(center=center, left=None, right=None)
-        leaves = [Leaf(root, (), int(total.n_rows[0]), float(total.inertia[0]))]
+        leaves, tree = [Leaf(root, (), int(total.n_rows[0]), float(total.inertia[0]))], uuid.uuid4().hex
         while len(leaves) < self.n_clusters:
             scores = [leaf.inertia if self.bisecting_strategy == "biggest_inertia" else leaf.n_rows for leaf in leaves]
             chosen = int(
                 np.argmax([score if leaf.n_rows > 1 else -1.0 for score, leaf in zip(scores, leaves, strict=True)])
             )
-            leaves[chosen : chosen + 1] = yield from self._bisected(leaves[chosen], sample, shift, draw, spec)
+            view = partial(InBranch, path=leaves[chosen].path, tree=tree)
+            last = len(leaves) == self.n_clusters - 1
+            leaves[chosen : chosen + 1] = yield from self._bisected(
+                leaves[chosen], view, sample, shift, draw, spec, last=last
+            )
         for label, leaf in enumerate(leaves):
             leaf.node.label = label
         for node in _nodes(root):  # which scikit-learn moves by the mean to predict
             node.center = node.center.astype(spec.dtype)
         centers = np.array([leaf.node.center + shift for leaf in leaves]).astype(spec.dtype)
-        tree = {"_bisecting_tree": root, "_X_mean": shift.astype(spec.dtype)}
-        return {"cluster_centers_": centers, "inertia_": sum(leaf.inertia for leaf in leaves), **tree}
+        fitted = {"_bisecting_tree": root, "_X_mean": shift.astype(spec.dtype)}
+        return {"cluster_centers_": centers, "inertia_": sum(leaf.inertia for leaf in leaves), **fitted}
 
     def _bisected(
-        self, leaf: Leaf, sample: DataSummary, shift: Array, draw: np.random.RandomState, spec: DataSpec
+        self,
+        leaf: Leaf,
+        branch: partial[InBranch],
+        sample: DataSummary,
+        shift: Array,
+        draw: np.random.RandomState,
+        spec: DataSpec,
+        *,
+        last: bool,
     ) -> Generator[Any, Any, list[Leaf]]:
         """Split a cluster in two, in the passes of a k-means over its rows."""
-        view = View(partial(InBranch, path=leaf.path))
+        view = View(branch)
         X, weight = sample.sample_X, sample.sample_weight
         for nearest, side in leaf.path:
             own = np.flatnonzero(nearest.assign(X)[1] == side)
@@ -142,7 +155,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         for other in ended.values():
             best = other if other.inertia < best.inertia * (1 - 1e-6) else best
         nearest = Nearest(best.centers - shift, shift)
-        sizes: Sizes = yield view.ask(ClusterSizes(nearest))
+        sizes: Sizes = yield branch(ClusterSizes(nearest), last=last)
         found = []
         for side, center in enumerate(nearest.centers):
             node = SimpleNamespace(center=center, left=None, right=None)

@@ -41,7 +41,7 @@ class CovarianceEstimator(UnsupervisedEstimator):
         scatter.require_finite()
         location = np.zeros(d) if own.assume_centered else scatter.mean[:d]
         all_rows = np.array([scatter.n_rows]), scatter.mean[None, :d], scatter.product[None, :d, :d]
-        (covariance,), (shrinkage,) = yield from self.covariances(*all_rows, None)
+        (covariance,), (shrinkage,) = yield from group_covariances(self, *all_rows, None)
         precision = scipy.linalg.pinvh(covariance).astype(spec.dtype, copy=False) if own.store_precision else None
         fitted = {
             "location_": location.astype(spec.dtype, copy=False),
@@ -53,35 +53,6 @@ class CovarianceEstimator(UnsupervisedEstimator):
     def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
         """Return the share of the identity, None where there is to be none."""
         return None
-
-    def covariances(
-        self, rows: Array, means: Array, products: Array, labels: Labels | None
-    ) -> Generator[Any, Any, tuple[Array, list[float | None]]]:
-        """Return the covariance matrix of each of some groups of rows, and its shrinkage, in one pass more at most.
-
-        Parameters
-        ----------
-        rows : array of shape (n_groups,)
-            Their numbers.
-        means : array of shape (n_groups, n_features)
-        products : array of shape (n_groups, n_features, n_features)
-            Sums of outer products about the means.
-        labels : array of shape (n_groups,), optional
-            The sorted labels of the groups; by default there is one, of all rows.
-        """
-        own: Any = self
-        found, places = products / rows[:, None, None], means
-        if own.assume_centered:
-            found, places = found + means[:, :, None] * means[:, None, :], np.zeros_like(means)
-        fourths = (yield FourthMoments(places, np.ones_like(means), labels)) if self.many_passes else [None] * len(rows)
-        shrinkages = [
-            self._shrinkage(each, int(n_rows), None if fourth is None else float(fourth))
-            for each, n_rows, fourth in zip(found, rows, fourths, strict=True)
-        ]
-        for each, shrinkage in zip(found, shrinkages, strict=True):
-            if shrinkage is not None:
-                each[:] = shrunk_covariance(each, shrinkage)
-        return found, shrinkages
 
 
 class EmpiricalCovariance(CovarianceEstimator, sklearn.covariance.EmpiricalCovariance):  # type: ignore[misc]
@@ -282,3 +253,34 @@ def of_moments(estimator: Any) -> CovarianceEstimator:
     found = ours(**estimator.get_params(deep=False))
     found._check_parameters()
     return found
+
+
+def group_covariances(
+    estimator: CovarianceEstimator, rows: Array, means: Array, products: Array, labels: Labels | None
+) -> Generator[Any, Any, tuple[Array, list[float | None]]]:
+    """Return the covariance matrix of each of some groups of rows, and its shrinkage, in one pass more at most.
+
+    Parameters
+    ----------
+    estimator : CovarianceEstimator
+    rows : array of shape (n_groups,)
+        Their numbers.
+    means : array of shape (n_groups, n_features)
+    products : array of shape (n_groups, n_features, n_features)
+        Sums of outer products about the means.
+    labels : array of shape (n_groups,), optional
+        The sorted labels of the groups; by default there is one, of all rows.
+    """
+    own: Any = estimator
+    found, places = products / rows[:, None, None], means
+    if own.assume_centered:
+        found, places = found + means[:, :, None] * means[:, None, :], np.zeros_like(means)
+    fourths = (yield FourthMoments(places, np.ones_like(means), labels)) if own.many_passes else [None] * len(rows)
+    shrinkages = [
+        own._shrinkage(each, int(n_rows), None if fourth is None else float(fourth))
+        for each, n_rows, fourth in zip(found, rows, fourths, strict=True)
+    ]
+    for each, shrinkage in zip(found, shrinkages, strict=True):
+        if shrinkage is not None:
+            each[:] = shrunk_covariance(each, shrinkage)
+    return found, shrinkages

@@ -11,7 +11,7 @@ from sklearn.covariance import shrunk_covariance
 
 from daskml_kit.arguments import check_choice, check_number, check_priors, check_share
 from daskml_kit.base import DaskEstimator
-from daskml_kit.covariance.estimators import of_moments
+from daskml_kit.covariance.estimators import group_covariances, of_moments
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.numerics.linalg import scale_of
@@ -109,7 +109,7 @@ class DiscriminantAnalysis(DaskEstimator):
         if own.covariance_estimator is None:
             return (yield from covariances(groups, own.shrinkage))
         estimator, sums = of_moments(own.covariance_estimator), (groups.rows, groups.means, groups.products)
-        found, _ = yield from estimator.covariances(*sums, groups.labels)
+        found, _ = yield from group_covariances(estimator, *sums, groups.labels)
         return found
 
 

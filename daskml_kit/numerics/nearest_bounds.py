@@ -64,7 +64,7 @@ def suspects(labels: Array, deadlines: Array, limits: Array, out: Array) -> int:
             for i in range(start, stop):
                 out[found] = i
                 found += np.uint64(not deadlines[i] > limits[np.uint64(labels[i])])
-    return np.int64(found)
+    return int(found)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

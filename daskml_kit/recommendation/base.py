@@ -13,7 +13,7 @@ from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import r2_score
-from daskml_kit.recommendation.ranking import Neighbors, similar_rows
+from daskml_kit.recommendation.top_scores import Neighbors, similar_rows
 from daskml_kit.typing import Array
 
 

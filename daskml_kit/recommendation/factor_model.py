@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from daskml_kit.numerics.targets import tiles
-from daskml_kit.recommendation.ranking import Recommendations, first_items, nothing_of
 from daskml_kit.recommendation.rating_tables import find_codes, id_columns
 from daskml_kit.recommendation.seen_items import SeenPairs
+from daskml_kit.recommendation.top_scores import Recommendations, first_items, nothing_of
 from daskml_kit.typing import Array
 
 TILE_PAIRS = 2**16

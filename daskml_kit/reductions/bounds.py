@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,15 +70,27 @@ class BoundedRows:
         return sum(array.nbytes for array in arrays)
 
 
+@dataclass
+class BranchRows:
+    """Positions of the rows of a block that bisections lead to."""
+
+    positions: Array
+    used: float = 0.0
+
+    @property
+    def n_bytes(self) -> int:
+        return int(self.positions.nbytes)
+
+
 class _Kept:
-    """Store of the rows of blocks that a process keeps for all its fits, and their bytes."""
+    """Store of what a process keeps of the blocks' rows for all its fits, and the bytes of that."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, Hashable], BoundedRows] = {}
+        self.rows: dict[tuple[str, Any], Any] = {}
         self.n_bytes = 0
         self.lock = threading.Lock()
 
-    def pop(self, key: tuple[str, Hashable]) -> BoundedRows | None:
+    def pop(self, key: tuple[str, Hashable]) -> Any:
         found = self.rows.pop(key, None)
         self.n_bytes -= 0 if found is None else found.n_bytes
         return found
@@ -87,13 +99,13 @@ class _Kept:
 _kept = _Kept()
 
 
-def take(fit: str, part: Hashable) -> BoundedRows | None:
+def take(fit: str, part: Hashable) -> Any:
     """Return what is kept for a part of a block, and keep it no more: nobody else changes it meanwhile."""
     with _kept.lock:
         return _kept.pop((fit, part))
 
 
-def keep(fit: str, part: Hashable, rows: BoundedRows) -> None:
+def keep(fit: str, part: Hashable, rows: BoundedRows | BranchRows) -> None:
     """Keep what is known of a part of a block, if there is room."""
     rows.used = time.monotonic()
     with _kept.lock:
@@ -106,10 +118,10 @@ def keep(fit: str, part: Hashable, rows: BoundedRows) -> None:
             _kept.n_bytes += rows.n_bytes
 
 
-def forget(fit: str | None) -> None:
-    """Forget what this process keeps for a fit."""
+def forget(fit: str | None, index: int | None = None) -> None:
+    """Forget what this process keeps for a fit, or only of the block with an index, which parts begin with."""
     with _kept.lock:
-        for key in [key for key in _kept.rows if key[0] == fit]:
+        for key in [key for key in _kept.rows if key[0] == fit and index in (None, key[1][0])]:
             _kept.pop(key)
 
 

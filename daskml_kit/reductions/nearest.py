@@ -13,7 +13,7 @@ from sklearn.utils.extmath import row_norms
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
-from daskml_kit.reductions.bounds import Asked, bounded_sums
+from daskml_kit.reductions.bounds import Asked, BranchRows, bounded_sums, forget, keep, take
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
@@ -235,14 +235,35 @@ class InBranch(Delegate):
     ----------
     path : tuple of (Nearest, int)
         The bisections from the root, and the side of each that the rows are on.
+    tree : str
+        A name of the tree: positions of rows are kept for it between passes.
+    last : bool, default False
+        Whether nothing is asked for the tree afterwards.
     """
 
     path: tuple[tuple[Nearest, int], ...]
+    tree: str
+    last: bool = False
 
     def view(self, block: Block) -> Block:
-        for nearest, side in self.path:
-            block = rows_of(block, np.flatnonzero(labels_of(nearest, block) == side))
-        return block
+        rows = rows_of(block, self._positions(block, self.path)) if self.path else block
+        if self.last:
+            forget(self.tree, block.index)
+        return rows
+
+    def _positions(self, block: Block, path: tuple[tuple[Nearest, int], ...]) -> Array:
+        """Return the positions of a branch's rows; what is not kept, or was lost, is found anew, to the same bits."""
+        *above, (nearest, side) = path
+        sides = tuple(each for _, each in above)
+        part = block.index, *sides, side
+        kept = take(self.tree, part)
+        if kept is None:
+            parent = self._positions(block, tuple(above)) if above else np.arange(block.n_rows)
+            labels = labels_of(nearest, rows_of(block, parent) if above else block)
+            keep(self.tree, (block.index, *sides, 1 - side), BranchRows(parent[labels == 1 - side]))
+            kept = BranchRows(parent[labels == side])
+        keep(self.tree, part, kept)
+        return np.asarray(kept.positions)
 
 
 def labels_of(nearest: Nearest, block: Block) -> Array:

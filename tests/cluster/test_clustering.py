@@ -189,6 +189,17 @@ def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
     assert np.array_equal(np.asarray(found[0].labels_), expected.labels_)
 
 
+def test_rows_of_branches_are_kept_and_change_no_bit(monkeypatch):
+    draw, take, found = np.random.default_rng(3), nearest.take, []
+    for share in (1.0, 0.5, 0.0):
+        monkeypatch.setattr(nearest, "take", lambda *part, s=share: take(*part) if s > draw.random() else None)
+        found.append(BisectingKMeans(6, random_state=0).fit(blocks(X, 350)))
+        assert not bounds._kept.rows
+    for model in found[1:]:
+        assert model.cluster_centers_.tobytes() == found[0].cluster_centers_.tobytes()
+        assert model.inertia_ == found[0].inertia_
+
+
 def test_bounds_are_kept_as_long_as_there_is_room(monkeypatch):
     block = Block(X)
     bounds.bounded_sums([bounds.Asked("first", np.zeros(3), X[:3].copy(), False)], block, slice(0, 1200))
