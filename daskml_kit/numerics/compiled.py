@@ -165,8 +165,8 @@ def add_arrow_coded(
                 category = np.int64(code - low) + 1
         category_of[row] = category
         counts[category + 1] += 1
-    for category in range(1, len(counts)):
-        counts[category] += counts[category - 1]
+    for place in range(1, len(counts)):
+        counts[place] += counts[place - 1]
     order = np.empty(len(weight), np.int64)
     for row in range(len(weight)):
         order[counts[category_of[row]]] = row
@@ -187,10 +187,10 @@ def add_arrow_coded(
         places[n], values[n] = last, 1
         n += 1
         for i in range(n):
-            scaled, place = row_weight * values[i], places[i]
+            scaled, own = row_weight * values[i], places[i]
             for j in range(i, n):
                 other = places[j]
-                rest[min(place, other), max(place, other)] += scaled * values[j]
+                rest[min(own, other), max(own, other)] += scaled * values[j]
         category = category_of[row]
         if category > 0:
             diagonal[category - 1] += row_weight
