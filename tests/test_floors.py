@@ -82,6 +82,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["slivers"],
         ["fused", "task_pool"],
         ["dispatcher", "fused_models"],
+        ["common_rows"],
         ["task_search"],
         ["evaluate", "best_estimator"],
         ["cross_validation", "grid"],

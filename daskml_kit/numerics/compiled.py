@@ -165,16 +165,16 @@ def add_arrow_coded(
                 category = np.int64(code - low) + 1
         category_of[row] = category
         counts[category + 1] += 1
-    for category in range(1, len(counts)):
-        counts[category] += counts[category - 1]
+    for place in range(1, len(counts)):
+        counts[place] += counts[place - 1]
     order = np.empty(len(weight), np.int64)
     for row in range(len(weight)):
         order[counts[category_of[row]]] = row
         counts[category_of[row]] += 1
-    for row in order:
-        n, row_weight = 0, weight[row]
+    for number in order:
+        n, row_weight = 0, weight[number]
         for i in range(n_codes):
-            code = np.uint64(codes[row, i])
+            code = np.uint64(codes[number, i])
             if code < low or (code >= high and code < end):
                 places[n] = code if code < low else code - width
                 values[n] = 1
@@ -182,16 +182,16 @@ def add_arrow_coded(
         for i in range(n_dense):
             column = np.uint64(columns[i])
             places[n] = column if column < low else column - width
-            values[n] = dense[row, i]
+            values[n] = dense[number, i]
             n += 1
         places[n], values[n] = last, 1
         n += 1
         for i in range(n):
-            scaled, place = row_weight * values[i], places[i]
+            scaled, own = row_weight * values[i], places[i]
             for j in range(i, n):
                 other = places[j]
-                rest[min(place, other), max(place, other)] += scaled * values[j]
-        category = category_of[row]
+                rest[min(own, other), max(own, other)] += scaled * values[j]
+        category = category_of[number]
         if category > 0:
             diagonal[category - 1] += row_weight
             for i in range(n):

@@ -106,7 +106,7 @@ def add_gradients_coded(codes: Array, dense: Array, columns: Array, width: int, 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})  # type: ignore[untyped-decorator]
 def logistic_terms(raw: Array, sign: Array, value: Array, slope: Array, scratch: Array) -> None:
-    r"""Write :math:`\log(1 + e^{m})`, m = ``raw`` times ``sign``, and its derivative in ``raw``; both inputs are lost.
+    r"""Write :math:`\log(1 + e^{m})`, m = ``raw`` times ``sign``, and its derivative in ``raw``; ``raw`` is lost.
 
     Both functions are polynomials and a division, in loops that a compiler makes vector instructions of; NumPy has
     such loops for some processors only. Errors are a few units in the last place. All arrays are float64, flat.

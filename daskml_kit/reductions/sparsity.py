@@ -54,4 +54,4 @@ class UsedColumns(SingleReduction):
         return used
 
     def combine(self, a: Array, b: Array) -> Array:
-        return a | b
+        return np.asarray(a | b)

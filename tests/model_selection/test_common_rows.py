@@ -94,6 +94,7 @@ def test_a_regressor(fitted):
         np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
 @pytest.mark.parametrize("options", [{"min_frequency": 30}, {"drop": "first"}], ids=["rare", "drop"])
 def test_encoders_that_depend_on_the_fold_are_fitted_on_each(options, fitted):
     grid = {"ridge__alpha": [0.1, 10.0]}
