@@ -40,9 +40,11 @@ def merging() -> bool | Literal["auto"]:
         Where the Dask setting ``daskml-kit.merge-rows`` is none of these.
     """
     value = dask.config.get(MERGE_SETTING, "auto")
-    if not (isinstance(value, bool) or (isinstance(value, str) and value == "auto")):
+    if isinstance(value, bool):
+        return value
+    if value != "auto":
         raise ValueError(f"the Dask setting {MERGE_SETTING!r}: expected 'auto', True or False, got {value!r}")
-    return value
+    return "auto"
 
 
 def _repeats(summary: DataSummary) -> bool:

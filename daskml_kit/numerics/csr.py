@@ -102,9 +102,14 @@ def has_many_pairs(X: Any) -> bool:
     return codes_of(X) is not None or count_pairs(X) >= MANY_PAIRS
 
 
+def has_many_codes(X: Any) -> bool:
+    """Return whether X is a matrix of codes, of so many that loops over them, which are compiled, pay."""
+    return codes_of(X) is not None and count_pairs(X) >= MANY_CODED_PAIRS
+
+
 def plain_if_small(X: Any) -> Any:
-    """Return a matrix of codes as an ordinary one where loops over the codes, which are compiled, do not pay."""
-    return expanded(X) if codes_of(X) is not None and count_pairs(X) < MANY_CODED_PAIRS else X
+    """Return a matrix of few codes as an ordinary one."""
+    return X if codes_of(X) is None or has_many_codes(X) else expanded(X)
 
 
 def with_codes(matrices: Sequence[Any]) -> Sequence[Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from daskml_kit.data.block import Block
 from daskml_kit.data.coded import codes_of
-from daskml_kit.numerics.csr import plain_if_small
+from daskml_kit.numerics.csr import has_many_codes
 from daskml_kit.reductions.frames import Delegate
 from daskml_kit.typing import Array
 
@@ -69,12 +69,12 @@ class _Forgetting:
     """Callback of weak references: what was made of an array goes with it."""
 
     def __init__(self, key: tuple[int, int | None]) -> None:
-        self.key = key
+        self.key, self.kept = key, _kept  # of a module that ends, names are gone before arrays
 
     def __call__(self, reference: Any) -> None:
-        references, _ = _kept.get(self.key, ((), None))
+        references, _ = self.kept.get(self.key, ((), None))
         if any(reference is known for known in references):  # else another array has its place in memory by now
-            _kept.pop(self.key, None)
+            self.kept.pop(self.key, None)
 
 
 def count_distinct(block: Block, *, by_target: bool) -> float:
@@ -113,8 +113,8 @@ class OfMergedRows(Delegate):
 
 def _only_codes(X: Any) -> Any:
     """Return the codes of a large matrix of categories alone, None of any other."""
-    own = codes_of(X)
-    return None if own is None or own.dense.shape[1] or codes_of(plain_if_small(X)) is None else own
+    own = codes_of(X) if has_many_codes(X) else None
+    return None if own is None or own.dense.shape[1] else own
 
 
 def _merge(block: Block, own: Any, powers: int | None) -> Block | None:

@@ -33,8 +33,8 @@ def data_term(
     def oracle(w: Array, order: int, along: Array | None = None) -> Asking:
         direction = None if along is None else along.reshape(1, *shape)
         own = exclusive if order > 1 else None
-        options = {"along": direction, "columns": columns, "exclusive": own, "merged": merged}
-        sums = yield LossAt(loss, target, w.reshape(1, *shape), order, **options)
+        coef = w.reshape(1, *shape)
+        sums = yield LossAt(loss, target, coef, order, None, direction, columns, own, merged)
         hess = None if sums.hess is None else sums.hess * scale
         if hess is not None and own is not None:
             hess = Arrow.unpacked(hess, shape[1], *own)
