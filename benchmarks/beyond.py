@@ -180,6 +180,15 @@ def _words(block: pd.DataFrame) -> pd.Series:
     return pd.Series([" ".join(f"w{number}" for number in row) for row in numbers], index=block.index, dtype=object)
 
 
+def total(rows: da.Array) -> float:
+    """Return the sum of CSR blocks."""
+    return float(rows.map_blocks(_row_sums, dtype=float, drop_axis=1).sum().compute())
+
+
+def _row_sums(block: Any) -> Any:
+    return np.asarray(block.sum(axis=1)).ravel()
+
+
 def pairs(data: Lazy) -> tuple[da.Array, da.Array]:
     """Return users, items and ratings that weigh as much as X."""
     ids = data.X.map_blocks(_pairs, chunks=(tuple(WIDTH // 2 * n for n in data.X.chunks[0]), (2,)), dtype=np.int64)
@@ -268,7 +277,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "matrix factorization": Operation(
         lambda data: MatrixFactorization(2, max_iter=1, random_state=0).fit(*pairs(data))
     ),
-    "iterative imputer": Operation(lambda data: IterativeImputer(max_iter=2).fit(holed(data))),
+    "iterative imputer": Operation(lambda data: IterativeImputer(max_iter=2).fit(holed(data)[:, :4])),
     "ranges": Operation(lambda data: MinMaxScaler().fit(data.X)),
     "largest": Operation(lambda data: MaxAbsScaler().fit(data.X)),
     "quantile transformer": Operation(lambda data: QuantileTransformer(subsample=10_000).fit(data.X)),
@@ -283,8 +292,8 @@ OPERATIONS: Mapping[str, Operation] = {
         lambda data: RBFSampler(n_components=20, random_state=0).fit_transform(data.X).sum().compute()
     ),
     "terms": Operation(lambda data: CountVectorizer().fit(texts(data))),
-    "weighted terms, transformed": Operation(lambda data: TfidfVectorizer().fit_transform(texts(data)).sum().compute()),
-    "hashed terms": Operation(lambda data: HashingVectorizer(n_features=2**12).transform(texts(data)).sum().compute()),
+    "weighted terms, transformed": Operation(lambda data: total(TfidfVectorizer().fit_transform(texts(data)))),
+    "hashed terms": Operation(lambda data: total(HashingVectorizer(n_features=2**12).transform(texts(data)))),
     "variances": Operation(lambda data: VarianceThreshold().fit(data.X)),
     "selection by a model": Operation(lambda data: SelectFromModel(Ridge()).fit(data.X, data.y)),
     "sequential selection": Operation(
@@ -296,7 +305,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "curve": Operation(lambda data: roc_curve(data.y, data.X[:, 0])),
     "report": Operation(lambda data: classification_report(data.y, (data.X[:, 0] > 0.5).astype(int))),
     "silhouette": Operation(lambda data: silhouette_score(data.X, data.y, sample_size=1_000, random_state=0)),
-    "description": Operation(lambda data: describe(data.X)),
+    "description": Operation(lambda data: describe(data.frame)),
     "correlations": Operation(lambda data: corr(data.X)),
     "contingency": Operation(lambda data: chi2_contingency(few(data)[:, 0], data.y)),
     "two samples": Operation(lambda data: ks_2samp(data.X[:, 0], data.X[:, 1])),

@@ -197,7 +197,7 @@ def holed() -> Rows:
     return rows._replace(X=da.where(rows.X > 1, np.nan, rows.X))
 
 
-class Job:
+class InJob:
     """Estimator that is fitted in a job."""
 
     def __init__(self, model: Any) -> None:
@@ -288,8 +288,8 @@ CASES: Mapping[str, Case] = {
         ),
         dense,
     ),
-    "job": Case(lambda: Job(LogisticRegression(tol=1e-9, solver="lbfgs")), dense),
-    "search in a job": Case(lambda: Job(GridSearchCV(Ridge(), {"alpha": [0.1, 1.0, 10.0]}, cv=3)), dense),
+    "job": Case(lambda: InJob(LogisticRegression(tol=1e-9, solver="lbfgs")), dense),
+    "search in a job": Case(lambda: InJob(GridSearchCV(Ridge(), {"alpha": [0.1, 1.0, 10.0]}, cv=3)), dense),
 }
 
 

@@ -3,8 +3,8 @@
 ``python -m benchmarks.trust`` prints one table; what went wrong are its notes. ``bad-inputs`` goes over the public API:
 each constructor parameter of each estimator gets values of wrong type and out of range, each fit gets data that cannot
 be used, and so do the public functions; the estimator has to stay as it was. ``fits``, ``servers`` and ``scheduler``
-kill workers, servers and schedulers at moments that ``--seed`` draws: 40, 100 and 40 times ``--scale``; ``stopped``
-stops one worker of four.
+kill workers, servers and schedulers at moments that ``--seed`` draws: 40, 100 and 40 times ``--scale``. ``stopped``
+stops a worker of four in a fit, and ``replaced`` replaces all workers during fits, one by one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ import daskml_kit.parameter_server
 import daskml_kit.partition
 import daskml_kit.preprocessing
 import daskml_kit.recommendation
-from benchmarks import kills
+from benchmarks import absences, kills
 from benchmarks.program import Setting, Work, run
 from benchmarks.public_calls import N_ROWS, SCORED, VIEWS, X, Y, bad_calls, in_blocks
 from benchmarks.race import Row
@@ -474,7 +474,7 @@ def bad_inputs(setting: Setting) -> list[Row]:
     ]
 
 
-WORKS: dict[str, Work] = {"bad-inputs": bad_inputs, **kills.WORKS}
+WORKS: dict[str, Work] = {"bad-inputs": bad_inputs, **kills.WORKS, **absences.WORKS}
 
 
 def main() -> None:

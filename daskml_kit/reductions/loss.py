@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -206,7 +206,9 @@ class LossAt:
             own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None, along=along)
             cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
             # the parts of an `Arrow` are large, and added to where they are
-            hess = None if sums.hess is None or self.exclusive is None else [sums.hess[point] for point in points]
+            hess: Any = None
+            if sums.hess is not None and self.exclusive is not None:
+                hess = [sums.hess[point] for point in points]
             for cut in cuts:
                 part = own._sums(rows_of(block, cut), hess)
                 for total, term in zip(sums, part, strict=True):
@@ -216,7 +218,7 @@ class LossAt:
             self._complete_arrows(sums.hess)
         return sums
 
-    def _complete_arrows(self, hess: Sequence[Array]) -> None:
+    def _complete_arrows(self, hess: Iterable[Array]) -> None:
         for flat in hess:
             mirror(Arrow.unpacked(flat, self.coef.shape[-1], *self.exclusive).rest)  # type: ignore[misc]
 

@@ -46,7 +46,7 @@ class UsedColumns(SingleReduction):
 
     def chunk(self, block: Block) -> Array:
         if not is_sparse(block.X):
-            return np.asarray(block.X != 0).any(axis=0)
+            return np.asarray(np.any(block.X != 0, axis=0))
         if (own := codes_of(block.X)) is not None:
             return used_columns(own)
         used = np.zeros(block.X.shape[1], bool)

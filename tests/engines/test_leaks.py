@@ -6,18 +6,27 @@ import gc
 import time
 
 import dask.array as da
+import dask.dataframe as dd
 import psutil
 import pytest
 import sklearn.linear_model
 
 from daskml_kit.cluster import KMeans
+from daskml_kit.decomposition import PCA
 from daskml_kit.engines import open as opening
 from daskml_kit.exceptions import DataError
+from daskml_kit.feature_extraction.text import TfidfVectorizer
+from daskml_kit.feature_selection import SelectKBest
+from daskml_kit.impute import IterativeImputer
 from daskml_kit.linear_model import LogisticRegression, Ridge, SGDClassifier
-from daskml_kit.metrics import accuracy_score
-from daskml_kit.model_selection import GridSearchCV, HyperbandSearchCV
+from daskml_kit.metrics import accuracy_score, roc_curve
+from daskml_kit.mixture import GaussianMixture
+from daskml_kit.model_selection import GridSearchCV, HyperbandSearchCV, submit
+from daskml_kit.naive_bayes import GaussianNB
 from daskml_kit.partition import hash_partition
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
+from daskml_kit.recommendation import ALS
+from daskml_kit.stat import describe
 
 GRID = {"alpha": [0.1, 1.0]}
 N_FITS = 200
@@ -36,6 +45,12 @@ def refused(X, y):
         Ridge().fit(da.where(X > 1, float("nan"), X), y)
 
 
+def job(X, y):
+    submitted = submit(Ridge(), X, y)
+    submitted.result(timeout=60)
+    submitted.forget()
+
+
 WORKS = {
     "small fit": lambda X, y: Ridge().fit(X, y),
     "fit": lambda X, y: LogisticRegression().fit(X, y),
@@ -50,6 +65,16 @@ WORKS = {
     "transformer": lambda X, y: StandardScaler().fit_transform(X).sum().compute(),
     "table": lambda X, y: OneHotEncoder().fit((X > 0).astype(int)),
     "predictions": lambda X, y: accuracy_score(y, LogisticRegression().fit(X, y).predict(X)),
+    "mixture": lambda X, y: GaussianMixture(2, tol=1.0, random_state=0).fit(X),
+    "naive bayes": lambda X, y: GaussianNB().fit(X, y),
+    "decomposition": lambda X, y: PCA(2).fit_transform(X).sum().compute(),
+    "factorization": lambda X, y: ALS(2, max_iter=1).fit((X[:, :2] * 9).astype(int), y.astype(float)),
+    "selection": lambda X, y: SelectKBest(k=2).fit(X, y),
+    "imputer": lambda X, y: IterativeImputer(tol=10.0).fit(da.where(X > 1, float("nan"), X)),
+    "texts": lambda X, y: TfidfVectorizer().fit_transform((X[:, 0] > 0).astype(str)).persist(),
+    "description": lambda X, y: describe(dd.from_dask_array(X, columns=[*"abcde"])),
+    "curve": lambda X, y: roc_curve(y, X[:, 0]),
+    "job": job,
     "shuffle": lambda X, y: hash_partition(X, by=y).sum().compute(),
 }
 

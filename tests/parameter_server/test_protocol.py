@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from simulated import World
@@ -10,7 +12,8 @@ from daskml_kit.exceptions import StaleEpochError
 from daskml_kit.parameter_server.replica import ServerActor
 from daskml_kit.parameter_server.state_machine import StateMachine
 
-SCHEDULES = 80
+SCHEDULES = int(os.environ.get("DASKML_KIT_SCHEDULES", "80"))
+"""Of each kind; the last result of many is told in docs/consistency.md."""
 
 
 @pytest.mark.slow

@@ -47,7 +47,9 @@ def fit_on_common_rows(
     if not is_cacheable(spec.estimator) or spec.with_models or set(data.columns) != {"X", "y"} or data.constants:
         return {}
     n_splits = len(data.folds.splits)
-    if not all(map(is_dask, (*data.columns.values(), *data.folds.ids))) or data.folds.ids[0].shape[0] <= FEW_ROWS * n_splits:
+    if not all(map(is_dask, (*data.columns.values(), *data.folds.ids))):
+        return {}
+    if data.folds.ids[0].shape[0] <= FEW_ROWS * n_splits:
         return {}
     outcomes: dict[FitKey, Outcome] = {}
     for group in candidates_by_transformers(spec.estimator, candidates):
