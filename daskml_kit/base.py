@@ -227,7 +227,7 @@ class DaskEstimator:
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
                 known = own.n_features_in_, n_outputs_of(inputs.y), precision_of(X), engine.n_blocks
-                spec = DataSpec(*known, start=start_of(self.__class__.__qualname__))
+                spec = DataSpec(*known, start=start_of(self.__class__.__qualname__), streams=engine.streams)
                 fitted = run(engine, {None: self._fit_steps(spec)})[None]
             engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})

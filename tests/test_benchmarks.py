@@ -38,6 +38,7 @@ NEED_PEER = {
     "categories": "glum",
     "components": "dask_ml",
     "amounts": "glum",
+    "repeats": "glum",
     "language-l1": "wordfreq",
     "language-sgd": "wordfreq",
     "languages-l1": "wordfreq",

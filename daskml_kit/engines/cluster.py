@@ -89,6 +89,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         self.profile = Profile(where="on the workers of the cluster")
         self._follow_workers()
 
+    @property
+    def streams(self) -> bool:
+        return self.graph is not None or any(isinstance(block, Lazy) for block in self.blocks)
+
     def answer(self, reduction: Reduction) -> list[Any]:
         """Answer ``reduction`` by one pass.
 

@@ -162,6 +162,10 @@ class Engine(Protocol):
     n_blocks: int
 
     @property
+    def streams(self) -> bool:
+        """Whether each pass computes or reads the blocks anew."""
+
+    @property
     def profile(self) -> Profile:
         """Passes and seconds of the engine so far."""
 
@@ -201,6 +205,10 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
         self._stack = ExitStack()
         self._stack.enter_context(remembering_columns([b.X for b in self.blocks if isinstance(b, Block)]))
+
+    @property
+    def streams(self) -> bool:
+        return any(isinstance(block, Lazy) for block in self.blocks)
 
     def answer(self, reduction: Reduction) -> list[Any]:
         """Answer ``reduction`` by one pass.

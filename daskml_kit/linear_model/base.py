@@ -73,7 +73,8 @@ class LinearModel(DaskEstimator):
         """Ask for the summary of the data, and refuse data without rows."""
         d = spec.n_features
         rows, seed = sample_rows(n_outputs * (d + 1)), seed_of(getattr(self, "random_state", None))
-        counts = merging() is not False and self._merges_rows
+        # what was merged of rows that are read anew for each pass would be merged in each of them, which takes longer
+        counts = self._merges_rows and (merging() is True or (merging() == "auto" and not spec.streams))
         summary = yield Summary(labeled, rows, spec.n_blocks, seed, count_distinct=counts)
         require_rows(summary.n_rows, summary.weight, d)
         return summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,10 @@ REPEATS = 4
 SAMPLED_ROWS, SAMPLED_SHARE = 2**15, 1 / 16
 """Rows of a block that tell how many are equal: so many, or the share of it that is more."""
 
-_kept: dict[tuple[int, int | None], tuple[tuple[Any, ...], Block | None]] = {}
-"""What `merged_rows` has made of blocks that are still in memory, by the codes and the powers of targets.
+_kept: dict[tuple[int, int | None], _Merged] = {}
+"""Blocks that `merged_rows` has made of codes that are still in memory, by these and the powers of targets.
 
-Each pass of a fit reads the same arrays. Beside weak references to these lies the merged block, None if there is none.
+Each pass of a fit reads the same codes; targets that came from another worker are copied for each pass.
 """
 
 
@@ -55,14 +55,24 @@ def merged_rows(block: Block, powers: int | None = None) -> Block:
     own = _only_codes(block.X)
     if own is None:
         return block
-    arrays = own.codes, block.y, block.weight, block.fold
-    key = id(own.codes), powers
-    references, merged = _kept.get(key, ((), None))
-    if not references or any(array is not (ref and ref()) for array, ref in zip(arrays, references, strict=True)):
-        merged = _merge(block, own, powers)
-        forget = _Forgetting(key)
-        _kept[key] = tuple(None if array is None else weakref.ref(array, forget) for array in arrays), merged
-    return block if merged is None else merged
+    key, others = (id(own.codes), powers), (block.y, block.weight, block.fold)
+    known = _kept.get(key)
+    if known is None or known.codes() is not own.codes or not all(map(_same, known.others, others)):
+        known = _Merged(weakref.ref(own.codes, _Forgetting(key)), others, _merge(block, own, powers))
+        _kept[key] = known
+    return block if known.block is None else known.block
+
+
+def _same(a: Array | None, b: Array | None) -> bool:
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+
+class _Merged(NamedTuple):
+    """A block whose equal rows are one, None where too few are equal, and what it was made of."""
+
+    codes: weakref.ref[Any]
+    others: tuple[Array | None, ...]
+    block: Block | None
 
 
 class _Forgetting:
@@ -72,9 +82,9 @@ class _Forgetting:
         self.key, self.kept = key, _kept  # of a module that ends, names are gone before arrays
 
     def __call__(self, reference: Any) -> None:
-        references, _ = self.kept.get(self.key, ((), None))
-        if any(reference is known for known in references):  # else another array has its place in memory by now
-            self.kept.pop(self.key, None)
+        known = _kept.get(self.key)
+        if known is not None and known.codes is reference:  # else another array has its place in memory by now
+            _kept.pop(self.key, None)
 
 
 def count_distinct(block: Block, *, by_target: bool) -> float:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.coded import codes_of, expanded
 from daskml_kit.numerics.arrow import Arrow
+from daskml_kit.numerics.targets import float_type
 from daskml_kit.reductions.gram import Scatter
 from daskml_kit.reductions.loss import Eval, LossAt
 from daskml_kit.reductions.summary import DataSummary
@@ -61,7 +62,7 @@ class ColumnsView(AffineView):
 
     def rows(self, X: Matrix) -> Matrix:
         if not sp.issparse(X):
-            return super().rows(X)
+            return np.asarray(X * self.factor + self.shift).astype(float_type(X), copy=False)
         own = codes_of(X)
         if own is None or not self._is_plain(own.spans):
             ones = np.ones((X.shape[0], 1))

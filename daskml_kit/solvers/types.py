@@ -80,6 +80,8 @@ class DataSpec:
         Solutions of like problems on other rows, by the name of the problem: a fit may start there, and leaves its own.
     shared : dict
         Values that several fits on the same rows have in common, by any key.
+    streams : bool
+        Whether each pass computes or reads the rows anew.
     """
 
     n_features: int
@@ -92,6 +94,7 @@ class DataSpec:
     gaps: Gaps = NO_GAPS
     start: dict[Hashable, Any] | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict)
+    streams: bool = False
 
 
 class LikeFits(dict[Hashable, Any]):

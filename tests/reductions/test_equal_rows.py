@@ -262,7 +262,7 @@ def test_rows_on_workers_are_merged_once(client, monkeypatch):
 
     def look(profile):
         if profile.passes > 1:
-            of_workers = client.run(lambda: [id(merged) for _, merged in equal_rows._kept.values()])
+            of_workers = client.run(lambda: [id(known.block) for known in equal_rows._kept.values()])
             kept.append(sorted(itertools.chain.from_iterable(of_workers.values())))
 
     for setting in ("auto", False):

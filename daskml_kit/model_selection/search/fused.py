@@ -102,7 +102,7 @@ def run_fused(
         if _imputes(estimator, candidates.values()):
             driver.gaps = gaps_of(driver.answer(Moments()))
         subsets = [driver.subset(split.column, split.train) for split in folds.splits]
-        fits = CandidateFits(driver, estimator, X, y, labels, engine.n_blocks)
+        fits = CandidateFits(driver, estimator, X, y, labels, engine)
         whole, fitted = fits.run(candidates, subsets) if from_whole else ({}, fits.run_in_turn(candidates, subsets))
         refused = {c: str(r.error) for c, r in whole.items() if isinstance(r.error, NotShared)}
         refused |= {c: str(r.error) for (c, _), r in fitted.items() if isinstance(r.error, NotShared)}
@@ -146,20 +146,21 @@ class CandidateFits:
         As the user has them.
     labels : array, optional
         Where given, the blocks have targets by their positions among these.
-    n_blocks : int
+    engine : Engine
     """
 
-    def __init__(self, driver: Driver, estimator: Any, X: Any, y: Any, labels: Labels | None, n_blocks: int) -> None:
+    def __init__(self, driver: Driver, estimator: Any, X: Any, y: Any, labels: Labels | None, engine: Engine) -> None:
         self.driver, self.estimator = driver, estimator
         self.X, self.y = _like(X), None if y is None else _target_like(y)
         self.spec = DataSpec(
             n_features_of(self.X),
             n_outputs_of(y),
             precision_of(self.X),
-            n_blocks,
+            engine.n_blocks,
             example=like(None, self.X),
             labels=labels,
             gaps=driver.gaps,
+            streams=engine.streams,
         )
 
     def run(
