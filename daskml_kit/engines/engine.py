@@ -163,7 +163,7 @@ class Engine(Protocol):
 
     @property
     def streams(self) -> bool:
-        """Whether each pass computes or reads the blocks anew."""
+        """Return whether each pass computes or reads the blocks anew."""
 
     @property
     def profile(self) -> Profile:

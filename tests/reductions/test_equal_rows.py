@@ -235,6 +235,16 @@ def test_searches_are_those_of_all_rows(inside, monkeypatch):
     assert_allclose(*found, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("setting", "merges"), [("auto", False), (True, True)])
+def test_streamed_rows_are_merged_where_that_is_asked_for_only(monkeypatch, setting, merges):
+    monkeypatch.setattr(opening, "fits", lambda *_: False)
+    frame, targets, _ = tables()
+    X = OneHotEncoder().fit_transform(dd.from_pandas(frame, npartitions=2))
+    with dask.config.set({SETTING: setting}):
+        model = LogisticRegression().fit(X, da.from_array(targets["two"], chunks=1_500))
+    assert ("merged" in model.profile_.solver) == merges
+
+
 def test_numbers_whose_loss_is_no_polynomial_are_told_apart():
     frame, targets, _ = tables()
     X = OneHotEncoder().fit_transform(dd.from_pandas(frame, npartitions=2))
