@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
 
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.data import collections as capacity
@@ -22,7 +23,9 @@ from daskml_kit.engines import open as opening
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import LostDataError
 from daskml_kit.linear_model import ElasticNet, LogisticRegression
-from daskml_kit.preprocessing import OneHotEncoder
+from daskml_kit.model_selection import GridSearchCV
+from daskml_kit.model_selection.search import task_search
+from daskml_kit.preprocessing import OneHotEncoder, StandardScaler
 
 
 def make():
@@ -78,13 +81,18 @@ def test_a_fit_survives_retirement(monkeypatch):
         assert model.profile_.n_threads == len(client.nthreads()) == 1
 
 
-def categories():
-    """Encoded categories, one of 1,500 levels, as codes; and a target that depends on them."""
+def table():
+    """Categories, one of 1,500 levels, and a number; and a target that depends on them."""
     draw = np.random.default_rng(6)
     many, few, number = draw.integers(0, 1_500, 60_000), draw.integers(0, 9, 60_000), draw.normal(size=60_000)
     y = pd.Series((number + draw.normal(size=1_500)[many] + few / 9 > 0.5).astype(int))
     frame = pd.DataFrame({"many": pd.Categorical(many), "few": pd.Categorical(few), "number": number})
-    rows, target = (dd.from_pandas(part, npartitions=6) for part in (frame, y))
+    return [dd.from_pandas(part, npartitions=6) for part in (frame, y)]
+
+
+def categories():
+    """Encode them as codes."""
+    rows, target = table()
     encode = make_column_transformer((OneHotEncoder(), ["many", "few"]), ("passthrough", ["number"]))
     return encode.fit_transform(rows), target
 
@@ -129,6 +137,26 @@ def test_sparse_fits_survive(doomed, monkeypatch, made, solver):
     assert solver in model.profile_.solver
     assert model.profile_.passes == expected.profile_.passes > 3
     assert_array_equal(model.coef_, expected.coef_)
+
+
+def test_folds_on_rows_that_were_encoded_once_survive(doomed, monkeypatch):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", 0)
+    common, fit = [], task_search.fit_on_common_rows
+    monkeypatch.setattr(task_search, "fit_on_common_rows", lambda *args: common.append(fit(*args)) or common[-1])
+    X, y = table()
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["many", "few"]), (StandardScaler(), ["number"])
+    )
+    model = make_pipeline(encode, LogisticRegression())
+    search = GridSearchCV(model, {"logisticregression__C": [0.1, 1.0]}, cv=3, scoring="neg_log_loss", refit=False)
+    expected = search.fit(X, y).cv_results_
+    killer = Killer(doomed, 3)
+    with watching(killer):
+        found = search.fit(X, y).cv_results_
+    assert killer.pid is not None
+    assert [len(outcomes) for outcomes in common] == [6, 6]
+    for split in range(3):
+        assert_array_equal(found[f"split{split}_test_score"], expected[f"split{split}_test_score"])
 
 
 def test_a_worker_takes_only_its_cached_blocks_with_it(doomed, monkeypatch):
