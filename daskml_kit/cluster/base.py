@@ -128,13 +128,42 @@ def check_rows(found: DataSummary, n_clusters: int) -> None:
         raise DataError("Sample weights must contain at least one non-zero number.")
 
 
-def pilot_rows(X: Matrix, weight: Array, n_rows: int, n_clusters: int) -> tuple[Matrix, Array]:
-    """Return as many rows of a sample as one in `PILOT_SHARE` of all ``n_rows``, or `PILOT_ROWS` a cluster."""
-    step = max(len(weight) // max(n_rows // PILOT_SHARE, PILOT_ROWS * n_clusters, 1), 1)
-    return X[::step], weight[::step]
+def starting_centers(
+    init: Any,
+    rows: tuple[Matrix, Array],
+    n_clusters: int,
+    n_starts: int,
+    shift: Array,
+    draw: np.random.RandomState,
+    *,
+    pilot_for: int | None,
+    tol: float,
+    max_iter: int,
+) -> dict[int, Array]:
+    """Return the centers that each start of a k-means begins its passes with.
+
+    Parameters
+    ----------
+    init, n_clusters, shift, draw : as in `first_centers`
+    rows : tuple of matrix and array
+        A sample, or all rows, and their weights.
+    n_starts : int
+    pilot_for : int, optional
+        The number of all rows, where the clusters of the sample are to be the start: they are found of as many of it
+        as one in `PILOT_SHARE` of all, or `PILOT_ROWS` a cluster. By default centers are as they are drawn.
+    tol, max_iter : of the k-means
+    """
+    X, weight = rows
+    if pilot_for is not None:
+        step = max(len(weight) // max(pilot_for // PILOT_SHARE, PILOT_ROWS * n_clusters, 1), 1)
+        X, weight = X[::step], weight[::step]
+    starts = {at: first_centers(init, X, weight, n_clusters, shift, draw) for at in range(n_starts)}
+    if pilot_for is None:
+        return starts
+    return _pilot_centers(starts, X, weight, shift, pilot_for, tol=tol, max_iter=max_iter)
 
 
-def pilot_centers(
+def _pilot_centers(
     starts: dict[int, Array], X: Matrix, weight: Array, shift: Array, n_rows: int, *, tol: float, max_iter: int
 ) -> dict[int, Array]:
     """Return the centers of the clusters of some rows, from each start: few passes over ``n_rows`` are left then."""

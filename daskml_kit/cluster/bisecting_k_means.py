@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import sklearn.cluster
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
-from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers, pilot_rows
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.nearest import ClusterSizes, InBranch, Nearest, Sizes
 from daskml_kit.reductions.summary import DataSummary, Summary
@@ -143,12 +143,9 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
                 Summary(False, SAMPLE_ROWS, spec.n_blocks, int(draw.randint(2**31 - 1)), starts=True)
             )
             X, weight = more.sample_X, more.sample_weight
-        pilot = len(weight) < leaf.n_rows
-        if pilot:
-            X, weight = pilot_rows(X, weight, leaf.n_rows, 2)
-        starts = {at: first_centers(self.init, X, weight, 2, shift, draw) for at in range(self.n_init)}
-        if pilot:
-            starts = pilot_centers(starts, X, weight, shift, leaf.n_rows, tol=self.tol, max_iter=self.max_iter)
+        whole = leaf.n_rows if len(weight) < leaf.n_rows else None
+        given = self.init, (X, weight), 2, self.n_init, shift, draw
+        starts = starting_centers(*given, pilot_for=whole, tol=self.tol, max_iter=self.max_iter)
         fits = {at: lloyd(start, shift, tol=self.tol, max_iter=self.max_iter) for at, start in starts.items()}
         ended = yield from seen(view, lockstep(fits))
         best = ended[0]

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import constructor
-from daskml_kit.cluster.base import CentersModel, check_rows, check_start, first_centers, pilot_centers, pilot_rows
+from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
@@ -100,14 +100,9 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
         if self._is_scalable():
             starts = yield from lockstep({at: self._scalable(sample, shift, draw) for at in range(self._n_starts())})
         else:
-            rows, pilot = (sample.sample_X, sample.sample_weight), self._draws_start() and not sample.is_complete
-            if pilot:
-                rows = pilot_rows(*rows, sample.n_rows, self.n_clusters)
-            starts = {
-                at: first_centers(self.init, *rows, self.n_clusters, shift, draw) for at in range(self._n_starts())
-            }
-            if pilot:
-                starts = pilot_centers(starts, *rows, shift, sample.n_rows, tol=tol, max_iter=self.max_iter)
+            whole = sample.n_rows if self._draws_start() and not sample.is_complete else None
+            given = self.init, (sample.sample_X, sample.sample_weight), self.n_clusters, self._n_starts(), shift, draw
+            starts = starting_centers(*given, pilot_for=whole, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
         )

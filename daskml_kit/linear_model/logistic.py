@@ -105,10 +105,13 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
         n_iter = np.array([result.n_iter], np.int32)
         return {"classes_": classes.labels, "coef_": coef[:, :-1], "intercept_": coef[:, -1], "n_iter_": n_iter}
 
-    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
-        keep = super()._sklearn_parameters(genuine)
+    def _require_share(self) -> None:
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio: expected a share between 0 and 1 with penalty='elasticnet', got None")
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        keep = super()._sklearn_parameters(genuine)
+        self._require_share()
         ratio = {"l2": 0.0, "l1": 1.0}.get(self.penalty, self.l1_ratio)
         changed = {"solver": "saga" if ratio else "lbfgs", "penalty": "deprecated", "l1_ratio": ratio}
         if self.penalty is None:
@@ -145,8 +148,7 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
             warnings.warn(
                 "solver='liblinear': scikit-learn's would penalize the intercept, which is not done here", stacklevel=4
             )
-        if self.penalty == "elasticnet" and self.l1_ratio is None:
-            raise ValueError("l1_ratio: expected a share between 0 and 1 with penalty='elasticnet', got None")
+        self._require_share()
         ratio = {"l2": 0.0, "l1": 1.0}.get(self.penalty, float(self.l1_ratio or 0.0))
         if self.penalty in ("l2", "l1") and self.l1_ratio not in (None, 0.0, ratio):
             raise ValueError(f"penalty={self.penalty!r} and l1_ratio={self.l1_ratio} contradict each other")
