@@ -34,13 +34,13 @@ def make():
 
 
 class Killer:
-    """Kills one worker after a given pass, and remembers which."""
+    """Kills one worker after a given pass of the first fit that gets so far, and remembers which."""
 
     def __init__(self, client, after):
         self.client, self.after, self.pid = client, after, None
 
     def __call__(self, profile):
-        if profile.passes == self.after:
+        if profile.passes == self.after and self.pid is None:
             pids = self.client.run(os.getpid)
             self.pid = pids[sorted(pids)[0]]
             os.kill(self.pid, signal.SIGKILL)
