@@ -17,6 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.activity import recorded
 from daskml_kit.arguments import check_flags, check_number, random_state_of, sklearn_state_of
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -474,10 +475,12 @@ def fitting(estimator: Any) -> Iterator[None]:
 
 @contextmanager
 def restored(estimator: Any) -> Iterator[None]:
-    """Leave the attributes of the estimator as they were if what is inside fails or is interrupted."""
-    before = dict(vars(estimator))
+    """Leave the attributes of the estimator as they were if what is inside fails or is interrupted; record the fit."""
+    before, inner = dict(vars(estimator)), getattr(estimator, "estimator", None)
+    name = type(estimator).__name__
     try:
-        yield
+        with recorded(name if inner is None else f"{name} of {type(inner).__name__}"):
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)

@@ -13,7 +13,7 @@ import daskml_kit
 ROOT = Path(daskml_kit.__file__).parent
 FLOORS: dict[str, list[list[str]]] = {
     "": [
-        ["typing", "exceptions", "progress_bar", "representation"],
+        ["typing", "exceptions", "activity", "progress_bar", "representation"],
         ["files"],
         ["data/coded"],
         ["data/block", "arguments"],
@@ -36,7 +36,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["model_selection"],
         ["wrappers", "feature_selection"],
         ["ensemble"],
-        ["conversion"],
+        ["conversion", "dashboard"],
         ["cli"],
         ["__main__"],
     ],

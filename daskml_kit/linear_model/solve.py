@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.activity import hidden
 from daskml_kit.arguments import check_choice
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
@@ -100,7 +101,7 @@ def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary, *, hessian
         Block(summary.sample_X[c], None if y is None else y[c], summary.sample_weight[c], i) for i, c in enumerate(cuts)
     ]
     share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
-    with LocalEngine(blocks) as engine:
+    with LocalEngine(blocks) as engine, hidden("fitting a sample"):
         solvers = {k: _solver(replace(p, scale=1 / weight), summary, share, hessians) for k, p in problems.items()}
         results = run(engine, solvers)
     return {key: Pilot(r.w, _known(r.last.hess) if hessians else None) for key, r in results.items()}
@@ -287,7 +288,8 @@ def _minimize_in_row_space(
     if space is None:
         return None
     inner = {key: space.problem(problem) for key, problem in problems.items()}
-    with LocalEngine([Block(space.Z, summary.sample_y, summary.sample_weight)]) as engine:
+    only = Block(space.Z, summary.sample_y, summary.sample_weight)
+    with LocalEngine([only]) as engine, hidden("fitting in the space of the rows"):
         found = run(engine, {key: newton(p.oracle(), p.start, tol=tol, max_iter=max_iter) for key, p in inner.items()})
     whole = {key: space.leave(inner[key].unravel(result.w)).ravel() for key, result in found.items()}
     return {key: result._replace(w=whole[key][problems[key].free]) for key, result in found.items()}

@@ -17,6 +17,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from daskml_kit.activity import recorded
 from daskml_kit.arguments import check_number, naming
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
@@ -194,7 +195,7 @@ def evaluate(
         Where there are no candidates or splits, ``cv`` or scoring is not understood, or all fits fail.
     """
     progress = progress or SearchProgress()
-    with telling_lost_scheduler(progress.checkpoint):
+    with telling_lost_scheduler(progress.checkpoint), recorded(f"cross-validation of {type(spec.estimator).__name__}"):
         return _evaluate(spec, X, y, cv, params, progress)
 
 
