@@ -124,9 +124,9 @@ class Activity:
         self.stage, self.ended = "", time.time()
 
     @property
-    def has_worked(self) -> bool:
-        """True where there was a pass, a training or a search: other fits are scikit-learn's own, in memory."""
-        return bool(self.passes or self.training or self.search)
+    def is_kept(self) -> bool:
+        """True where there was a pass, a search or an error: other fits are scikit-learn's own, in memory."""
+        return bool(self.passes or self.search or self.error)
 
 
 _current: ContextVar[Activity | None] = ContextVar("activity", default=None)
@@ -168,7 +168,7 @@ def recorded(name: str) -> Iterator[None]:
     finally:
         _current.reset(token)
         activity.end(error)
-        if activity.has_worked:
+        if activity.is_kept:
             _ended.append(activity)
         del _running[id(activity)]
 

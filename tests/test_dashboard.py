@@ -76,7 +76,7 @@ def test_passes_over_a_sample_do_not_count(shown):
 
 
 def test_failed_and_interrupted_fits_say_so(shown):
-    with pytest.raises(DataError), watching(lambda profile: None):
+    with pytest.raises(DataError):
         LogisticRegression().fit(np.where(X > 2, np.nan, X), y)
 
     def interrupt(profile):
@@ -124,7 +124,7 @@ def test_training_tells_losses_staleness_and_waiting(shown):
     assert training["loss"] == [[epoch.epoch + 1, epoch.loss] for epoch in history.epochs]
     assert training["validation"] == [[epoch.epoch + 1, epoch.validation_loss] for epoch in history.epochs]
     assert training["rows"] == sum(epoch.n_rows for epoch in history.epochs)
-    assert {missed: n for missed, n in training["staleness"]} == dict(history.staleness_counts)
+    assert dict(training["staleness"]) == dict(history.staleness_counts)
     assert training["pushes"] == sum(history.staleness_counts.values())
     assert dict(training["waiting"]) == history.idle
 
@@ -139,7 +139,7 @@ def test_jobs_of_a_cluster_are_shown(client):
         job.forget()
         assert json_of(page, "jobs.json")["jobs"] == []
         client.close()
-        assert "client" in json_of(page, "jobs.json")["error"]
+        assert json_of(page, "jobs.json")["error"].startswith("LostSchedulerError: ")
 
 
 def test_pages_show_the_same_until_they_are_closed(page):
@@ -193,9 +193,9 @@ def test_threads_have_an_activity_each(shown):
 
 def test_address_leads_through_the_proxy_of_dask_dashboards(monkeypatch):
     monkeypatch.setenv("NOTEBOOK_USER", "ann")
-    with dask.config.set({"distributed.dashboard.link": "/user/{NOTEBOOK_USER}/proxy/{port}/status"}):
-        with Dashboard() as page:
-            assert page.url.startswith("/user/ann/proxy/")
+    link = "/user/{NOTEBOOK_USER}/proxy/{port}/status"
+    with dask.config.set({"distributed.dashboard.link": link}), Dashboard() as page:
+        assert page.url.startswith("/user/ann/proxy/")
 
 
 def test_bad_arguments_are_named(page):

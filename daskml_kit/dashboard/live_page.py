@@ -251,11 +251,11 @@ def search_facts(search: SearchActivity, now: float) -> dict[str, Any]:
 
 def job_facts(job: Job) -> dict[str, Any]:
     """Return what the page shows of a job."""
-    facts: dict[str, Any] = {"name": job.name, "status": job.status()}
-    try:
-        return {**facts, **job.progress()._asdict()}
-    except LookupError:  # forgotten in the meantime
-        return facts
+    facts: dict[str, Any] = {"name": job.name, "status": "forgotten"}
+    with suppress(LookupError):  # in the meantime
+        facts["status"] = job.status()
+        facts |= job.progress()._asdict()
+    return facts
 
 
 def points_of(curve: Curve) -> list[tuple[float, float]]:

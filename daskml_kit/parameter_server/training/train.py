@@ -168,8 +168,8 @@ def train(
     drawn = config.random_state if isinstance(random_state, (int, np.integer)) else random_state
     unlike = config._replace(training=apart_from_places(training), random_state=0, verbose=0)
     setting = told, floats, applied, local, unlike, drawn
-    options = {"n_jobs": n_jobs, "checkpoint": checkpoint, "setting": setting}
-    with recorded(f"train {told}"), open_engine(matrix, y, sample_weight, **options) as engine:
+    rows = open_engine(matrix, y, sample_weight, n_jobs=n_jobs, checkpoint=checkpoint, setting=setting)
+    with recorded(f"train {told}"), rows as engine:
         reached, config = resumed(engine, applied, config, Reached(floats))
         return train_on(engine, step, applied, config, reached)
 
