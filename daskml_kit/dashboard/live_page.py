@@ -13,9 +13,9 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,13 +90,8 @@ class Dashboard:
         self.client = client
         self._secret = secrets.token_urlsafe(16)
         self._asking = threading.Lock()
-        page = self
-
-        class Handler(PageHandler):
-            dashboard = page
-
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = ThreadingHTTPServer((host, port), partial(PageHandler, self._answer))
         except OSError as error:
             raise OSError(f"host: the page cannot be served at {host!r}, port {port}: {error}") from error
         self._thread = threading.Thread(
@@ -127,19 +122,8 @@ class Dashboard:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, path: str) -> tuple[str, bytes] | None:
-        """Return the content of a path and its type, or None where there is none.
-
-        Parameters
-        ----------
-        path : str
-            Path of a request.
-
-        Returns
-        -------
-        tuple of str and bytes, or None
-            Ending of its name, and content.
-        """
+    def _answer(self, path: str) -> tuple[str, bytes] | None:
+        """Return the kind and the content of what a path names, or None where that is nothing."""
         _, _, rest = path.partition("?")[0].partition("/")
         secret, slash, name = rest.partition("/")  # without the slash, what the page asks for would be elsewhere
         if not slash or not secrets.compare_digest(secret.encode(), self._secret.encode()):
@@ -168,13 +152,23 @@ class Dashboard:
 
 
 class PageHandler(BaseHTTPRequestHandler):
-    """Handler of GET requests; all others are refused."""
+    """Handler of GET requests; all others are refused.
 
-    dashboard: Dashboard
+    Parameters
+    ----------
+    answer : callable
+        Returns the kind and the content of what a path names, or None.
+    *request : objects
+        As of its base class.
+    """
+
+    def __init__(self, answer: Callable[[str], tuple[str, bytes] | None], *request: Any) -> None:
+        self.answer = answer  # the base class reads and answers the request as it is made
+        super().__init__(*request)
 
     def do_GET(self) -> None:
         """Send what is asked for."""
-        found = self.dashboard.answer(self.path)
+        found = self.answer(self.path)
         if found is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return

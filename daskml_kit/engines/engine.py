@@ -148,7 +148,8 @@ class Profile:
         float
             0 where all threads computed all the time.
         """
-        return max(0.0, 1.0 - self.computing / (self.elapsed() * self.n_threads))
+        capacity = self.elapsed() * self.n_threads
+        return max(0.0, 1.0 - self.computing / capacity) if capacity else 0.0
 
     def elapsed(self) -> float:
         """Return the seconds since the engine was opened, up to its closing.
