@@ -15,6 +15,7 @@ import dask
 import numpy as np
 import pytest
 import sklearn.linear_model
+from distributed import Client
 
 from daskml_kit.activity import KEPT, note_pass, recorded
 from daskml_kit.dashboard import Dashboard
@@ -130,16 +131,21 @@ def test_training_tells_losses_staleness_and_waiting(shown):
 
 
 def test_jobs_of_a_cluster_are_shown(client):
+    other = Client(client.scheduler.address, set_as_default=False)
     job = submit(GridSearchCV(Ridge(), {"alpha": [1.0, 9.0]}, cv=2), X, y, name="<nightly>")
-    with Dashboard(client=client) as page:
-        best = job.result().best_score_
+    best = job.result().best_score_
+    with Dashboard(client=other) as page:
         (found,) = json_of(page, "jobs.json")["jobs"]
         assert (found["name"], found["status"]) == ("<nightly>", "finished")
         assert (found["fits"], found["of"], found["best"]) == (4, 4, best)
         job.forget()
         assert json_of(page, "jobs.json")["jobs"] == []
-        client.close()
+        other.close()
         assert json_of(page, "jobs.json")["error"].startswith("LostSchedulerError: ")
+
+
+def test_without_a_cluster_there_are_no_jobs(page):
+    assert json_of(page, "jobs.json") == {"jobs": [], "dask": None}
 
 
 def test_pages_show_the_same_until_they_are_closed(page):
@@ -196,6 +202,8 @@ def test_address_leads_through_the_proxy_of_dask_dashboards(monkeypatch):
     link = "/user/{NOTEBOOK_USER}/proxy/{port}/status"
     with dask.config.set({"distributed.dashboard.link": link}), Dashboard() as page:
         assert page.url.startswith("/user/ann/proxy/")
+    with dask.config.set({"distributed.dashboard.link": "{NOT_SET}/status"}), pytest.raises(KeyError, match="NOT_SET"):
+        Dashboard()
 
 
 def test_bad_arguments_are_named(page):

@@ -68,6 +68,8 @@ class Dashboard:
     ------
     OSError
         Where the port is in use, or the host is none of this machine's.
+    KeyError
+        Where that Dask setting names an environment variable that is not set.
 
     See Also
     --------
@@ -94,14 +96,15 @@ class Dashboard:
             self._server = ThreadingHTTPServer((host, port), partial(PageHandler, self._answer))
         except OSError as error:
             raise OSError(f"host: the page cannot be served at {host!r}, port {port}: {error}") from error
+        try:
+            self.url = f"{_link(host, self._server.server_port)}/{self._secret}/"
+        except KeyError:
+            self._server.server_close()
+            raise
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_SECONDS,), name="daskml-kit-dashboard", daemon=True
         )
         self._thread.start()
-        link = str(dask.config.get("distributed.dashboard.link")).rpartition("/")[0]
-        name = socket.gethostname() if host in EVERYWHERE else host
-        place = {"scheme": "http", "host": name, "port": self._server.server_port}
-        self.url = f"{link.format(**{**os.environ, **place})}/{self._secret}/"
 
     def __repr__(self) -> str:
         return f"<Dashboard: {self.url if self._thread.is_alive() else 'closed'}>"
@@ -151,6 +154,13 @@ class Dashboard:
                 return {"jobs": [], "dask": None, "error": f"{type(error).__name__}: {error}"}
 
 
+def _link(host: str, port: int) -> str:
+    """Return where a browser finds a port, by the form that Dask's links to dashboards have."""
+    form = str(dask.config.get("distributed.dashboard.link")).rpartition("/")[0]  # without the page's name
+    name = socket.gethostname() if host in EVERYWHERE else host
+    return form.format(**{**os.environ, "scheme": "http", "host": name, "port": port})
+
+
 class PageHandler(BaseHTTPRequestHandler):
     """Handler of GET requests; all others are refused.
 
@@ -162,6 +172,8 @@ class PageHandler(BaseHTTPRequestHandler):
         As of its base class.
     """
 
+    timeout = 30.0  # seconds after which a connection without a request is closed
+
     def __init__(self, answer: Callable[[str], tuple[str, bytes] | None], *request: Any) -> None:
         self.answer = answer  # the base class reads and answers the request as it is made
         super().__init__(*request)
@@ -169,10 +181,13 @@ class PageHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send what is asked for."""
         found = self.answer(self.path)
-        if found is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        kind, content = found
+        with suppress(ConnectionError):  # of a page that was left
+            if found is None:
+                self.send_error(HTTPStatus.NOT_FOUND)
+            else:
+                self._send(*found)
+
+    def _send(self, kind: str, content: bytes) -> None:
         self.send_response(HTTPStatus.OK)
         for name, value in HEADERS.items():
             self.send_header(name, value)

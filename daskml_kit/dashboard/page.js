@@ -219,16 +219,16 @@ function showJobs(found) {
 
 // One question at a time: where an answer takes long, the next is asked after it.
 async function poll(name, every, show) {
-  const connection = document.getElementById("connection");
+  let found = null;
   try {
     const answer = await fetch(name, { cache: "no-store" });
-    if (!answer.ok) throw new Error(answer.statusText);
-    show(await answer.json());
-    connection.textContent = "live";
+    if (answer.ok) found = await answer.json();
   } catch (error) {
-    connection.textContent = "not connected: the process has ended, or its page was closed";
+    console.warn(error);
   }
+  document.getElementById("connection").textContent = found ? "live" : "not connected: the process has ended, or its page was closed";
   setTimeout(() => poll(name, every, show), every);
+  if (found) show(found);
 }
 
 poll("activities.json", ACTIVITIES_EVERY, showActivities);
