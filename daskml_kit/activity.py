@@ -114,6 +114,11 @@ class Activity:
     training: TrainingActivity | None = None
     search: SearchActivity | None = None
 
+    def opened(self) -> None:
+        """Record that the data are open."""
+        if self.stage == OPENING:
+            self.stage = FITTING
+
     def end(self, error: BaseException | None) -> None:
         """Record the end, and by which error."""
         if error is not None:
@@ -203,8 +208,7 @@ def note_pass(profile: Any) -> None:
     if activity is not None:
         activity.passes += 1
         activity.profile = profile
-        if activity.stage == OPENING:
-            activity.stage = FITTING
+        activity.opened()
 
 
 def note_loss(loss: float, name: str = "mean loss") -> None:
@@ -244,6 +248,7 @@ def note_search(fits: int, of: int | None, best: float | None, n_splits: int | N
     if activity.search is None or n_splits is not None:
         activity.search = SearchActivity(fits, of, n_splits, first=fits if n_splits is not None else 0)
     activity.search.fits, activity.search.of, activity.search.best = fits, of, best
+    activity.opened()
 
 
 def _activity() -> Activity | None:

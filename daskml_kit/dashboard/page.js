@@ -155,7 +155,7 @@ function card(activity) {
     const tried = search.splits ? ` (${number(search.of / search.splits)} candidates × ${search.splits} splits)` : "";
     shown.push(["fits done", search.of === null ? number(search.fits) : `${number(search.fits)} of ${number(search.of)}${tried}`]);
     shown.push(["best score", number(search.best)]);
-    if (running) shown.push(["time left", search.seconds_left === null ? "not known yet" : duration(search.seconds_left)]);
+    if (running && search.of !== null) shown.push(["time left", search.seconds_left === null ? "not known yet" : duration(search.seconds_left)]);
   }
   if (training) {
     const last = (points) => (points.length ? number(points[points.length - 1][1]) : undefined);
