@@ -80,6 +80,14 @@ class Pilot(NamedTuple):
             return self.center is problem.center
         return np.array_equal(self.center, problem.center)
 
+    def taken(self, own: Array) -> Pilot:
+        """Return the same end in some of the coefficients, ``own``."""
+        return Pilot(self.w[own], None, path=tuple((at, w[own]) for at, w in self.path))
+
+    def put(self, rest: Array, own: Array) -> Pilot:
+        """Return an end that is in the coefficients ``own`` in all, of which others are as in ``rest``."""
+        return Pilot(put(rest, own, self.w), None, path=tuple((at, put(rest, own, w)) for at, w in self.path))
+
     def is_of(self, problem: Problem) -> bool:
         """Return whether the problem has the same penalty, as far as that is known."""
         return self.ridge is None or np.array_equal(self.ridge, problem.l2)
@@ -90,6 +98,19 @@ class Pilot(NamedTuple):
             return self.hess
         more = problem.l2 - self.ridge
         return self.hess.with_ridge(more) if isinstance(self.hess, Arrow) else self.hess + np.diag(more)
+
+
+def put(rest: Array, own: Array, values: Array) -> Array:
+    """Return a copy of ``rest`` with ``values`` at the places ``own``.
+
+    Examples
+    --------
+    >>> put(np.zeros(3), np.array([0, 2]), np.array([5.0, 7.0]))
+    array([5., 0., 7.])
+    """
+    whole = rest.copy()
+    whole[own] = values
+    return whole
 
 
 def _log_strength(problem: Problem) -> float | None:
