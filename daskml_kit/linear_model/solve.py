@@ -108,15 +108,15 @@ def minimize(
     Where ``start`` has solutions of like problems, it starts there, in their metric if that is known; it is given those
     found. ``shared`` is what fits on the same rows have in common.
     """
-    columns = _few_used(problems, summary)
-    if columns is not None:
-        return (yield from _minimize_used(problems, columns, summary, options, start))
     alone = start is None or (isinstance(start, LikeFits) and not start)
     if alone and options.solver == "auto" and _has_few_rows(problems, summary):
         found = _minimize_in_row_space(problems, summary, options)
         if found is not None:
             options.tell(_describe(Plan("row-space", "rows are few", problems), summary))
             return found
+    columns = _few_used(problems, summary)
+    if columns is not None:
+        return (yield from _minimize_used(problems, columns, summary, options, start))
     plan = _plan(_posed(problems, summary, options, shared), summary, options, start or {})
     options.tell(_describe(plan, summary))
     results = yield from lockstep(_solvers(plan, summary, options))
@@ -180,6 +180,8 @@ def _has_few_rows(problems: Mapping[Key, Problem], summary: DataSummary) -> bool
         features = problem.free % width < width - 1
         ridge = problem.l2[features]
         if k * width <= DENSE_COEFFICIENTS or k * n_rows > MOST_IN_ROW_SPACE or problem.log_floor is not None:
+            return False
+        if problem.columns is not None:  # the sample has all
             return False
         if len(ridge) != k * (width - 1) or not (ridge[0] > 0 and (ridge == ridge[0]).all()):
             return False
