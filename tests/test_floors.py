@@ -85,7 +85,8 @@ FLOORS: dict[str, list[list[str]]] = {
         ["common_rows"],
         ["task_search"],
         ["evaluate", "best_estimator"],
-        ["cross_validation", "grid"],
+        ["cross_validation", "search_rounds"],
+        ["grid"],
         ["cross_val_predict", "curves"],
     ],
     "model_selection/adaptive": [
