@@ -183,6 +183,8 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
             coef, intercept, _ = yield from self._iterate(spec, summary, none, none)
         else:
             scatter = yield from self._gather(Gram(), spec)
+            if self.positive or scatter.sparse:  # else the factor of rows whose squares overflow is finite
+                scatter.require_finite()
             normal = normal_equations(scatter, d, self.fit_intercept)
             coef, extra = yield from self._solve(normal, scatter.sparse, spec)
             intercept = normal.intercept(coef)
@@ -193,7 +195,7 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
             return np.array([solve_nonnegative(normal.XX, right) for right in normal.Xy.T]), {}
         if sparse:
             return solve_least_norm(normal.XX, normal.Xy).T, {}
-        values = np.linalg.eigvalsh(normal.XX)
+        values = np.linalg.eigvalsh(normal.XX) if np.isfinite(normal.XX).all() else np.zeros(len(normal.XX))
         if values[0] > ILL_CONDITIONED * values[-1]:
             return solve_least_norm(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
         self._tell(spec, "triangular factor: the normal equations are too ill conditioned")
