@@ -383,8 +383,9 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     def _fit_steps(self, spec: DataSpec) -> Fit:
         if self._iterates(spec.n_features) or spec.n_features > GRAM_FEATURES:
             raise ValueError(f"RidgeClassifier is solved directly: up to {GRAM_FEATURES} features, and not by 'lbfgs'")
-        several = spec.n_outputs is not None and spec.n_outputs > 1
-        labels, targets = yield from self._indicators(spec.n_outputs) if several else self._targets(spec)
+        n_columns = spec.n_outputs or 1
+        several = n_columns > 1
+        labels, targets = yield from self._indicators(n_columns) if several else self._targets(spec)
         n_targets = 1 if len(labels) == 2 and not several else len(labels)
         coef, intercept, n_iter, solver = yield from self._fit_ridge(spec, targets, n_targets)
         intercept = intercept.astype(spec.dtype) if self.fit_intercept else 0.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import ParameterGrid
 
 from daskml_kit.model_selection.search.cv_results import fill_failures, tabulate
 from daskml_kit.model_selection.search.evaluate import Evaluation, evaluate, names_of
@@ -81,8 +82,8 @@ class SearchRounds:
         ValueError
             As `daskml_kit.model_selection.search.evaluate.evaluate`; or where ``cv`` makes another number of splits.
         """
-        indexed = hasattr(candidate_params, "__len__") and hasattr(candidate_params, "__getitem__")
-        spec = self.spec._replace(candidates=candidate_params if indexed else list(candidate_params))
+        grid = isinstance(candidate_params, (Sequence, ParameterGrid))  # a list of it may take much memory
+        spec = self.spec._replace(candidates=candidate_params if grid else list(candidate_params))
         progress = self.new_progress(self._folder())
         self._n_rounds += 1
         try:
