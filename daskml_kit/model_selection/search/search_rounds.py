@@ -82,8 +82,10 @@ class SearchRounds:
         ValueError
             As `daskml_kit.model_selection.search.evaluate.evaluate`; or where ``cv`` makes another number of splits.
         """
-        grid = isinstance(candidate_params, (Sequence, ParameterGrid))  # a list of it may take much memory
-        spec = self.spec._replace(candidates=candidate_params if grid else list(candidate_params))
+        candidates: Any = candidate_params
+        if not isinstance(candidates, (Sequence, ParameterGrid)):  # a grid of millions stays one
+            candidates = list(candidates)
+        spec = self.spec._replace(candidates=candidates)
         progress = self.new_progress(self._folder())
         self._n_rounds += 1
         try:
