@@ -20,6 +20,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["numerics"],
         ["reductions"],
         ["solvers", "optim"],
+        ["cluster_info"],
         ["data", "workers"],
         ["engines"],
         ["validation", "blockwise", "partition", "datasets", "interchange", "parameter_server"],

@@ -16,6 +16,7 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import Client, Future, futures_of
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, fits, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, in_runs, runs
@@ -260,7 +261,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     def _plan(self) -> None:
         """Share the blocks out: those a worker holds in runs for its threads, no run above its share of memory."""
         homes, sizes = self._homes()
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        workers = workers_of(self.client)
         limits = {address: worker["memory_limit"] for address, worker in workers.items()}
         self._shards = self._shards_of(homes, sizes, limits)
         if not (self.graph or isinstance(self.blocks[0], Lazy)):

@@ -15,7 +15,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from daskml_kit.base import DaskEstimator
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model.solve import minimize, sample_rows
+from daskml_kit.linear_model.pilot import sample_rows
+from daskml_kit.linear_model.solve import OTHER_NAMES, Options, minimize
 from daskml_kit.progress_bar import print_beside
 from daskml_kit.reductions.equal_rows import REPEATS
 from daskml_kit.reductions.gram import overflow
@@ -86,17 +87,9 @@ class LinearModel(DaskEstimator):
         require_squares(summary)
         limit = self.max_iter if max_iter is None else max_iter
         solver = getattr(self, "solver", "auto")
-        results: dict[Key, Result] = yield from minimize(
-            problems,
-            summary,
-            solver=solver,
-            tol=self.tol,
-            max_iter=limit,
-            start=spec.start,
-            shared=spec.shared,
-            merged=_repeats(summary),
-            tell=partial(self._tell, spec),
-        )
+        known = OTHER_NAMES.get(solver, solver)
+        options = Options(known, self.tol, limit, merged=_repeats(summary), tell=partial(self._tell, spec))
+        results: dict[Key, Result] = yield from minimize(problems, summary, options, spec.start, spec.shared)
         stopped = [result.n_iter for result in results.values() if not result.converged]
         if stopped:
             warnings.warn(

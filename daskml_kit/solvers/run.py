@@ -35,6 +35,8 @@ BYTES_OF_POINTS = 2**24
 """Bytes that are remembered of the points that fits have been at."""
 LARGEST_HESSIAN = 1200
 """Coefficients beyond which a fit is taken not to hold a Hessian."""
+FEW_STEPS = 25
+"""Vectors as long as the coefficients, steps for the most part, that such a fit holds."""
 PLAIN = (type(None), bool, int, float, str, type, np.dtype)
 
 
@@ -423,7 +425,8 @@ def _held_bytes(part: Any) -> int:
     m, k, width = part.coef.shape
     if part.exclusive is not None:
         return 8 * int(m) * packed_size(width, *part.exclusive)
-    return int(8 * m * k * width * min(k * width, LARGEST_HESSIAN))
+    size = k * width
+    return int(8 * m * size * (size if size <= LARGEST_HESSIAN else FEW_STEPS))
 
 
 def _column(subset: Subset | None) -> int:

@@ -315,10 +315,11 @@ def test_more_features_than_the_gram_matrix_takes(data, monkeypatch):
 
 
 def test_many_coefficients_use_the_limited_memory_metric(data, monkeypatch):
-    from daskml_kit.linear_model import solve as minimize
+    from daskml_kit.linear_model import pilot, solve
 
-    monkeypatch.setattr(minimize, "DENSE_COEFFICIENTS", 3)
-    monkeypatch.setattr(minimize, "CHEAP_HESSIANS", 3)
+    monkeypatch.setattr(solve, "DENSE_COEFFICIENTS", 3)
+    monkeypatch.setattr(solve, "CHEAP_HESSIANS", 3)
+    monkeypatch.setattr(pilot, "CHEAP_HESSIANS", 3)
     y = target(data, "binary")
     for parameters in ({}, {"l1_ratio": 1.0, "C": 0.1}):
         model = ours.LogisticRegression(**parameters, **TIGHT).fit(*dask_arrays(data.X, y))
