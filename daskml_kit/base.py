@@ -223,7 +223,7 @@ class DaskEstimator:
         check_common(self)
         self._check_parameters()
         with fitting(self):
-            several = bool(get_tags(own).target_tags.multi_output)
+            several = self._takes_columns(y)
             inputs = check_fit(own, X, y, sample_weight, labeled=is_classifier(self), multi_output=several)
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
@@ -233,6 +233,10 @@ class DaskEstimator:
             engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})
         return self
+
+    def _takes_columns(self, y: Any) -> bool:
+        """Return whether a target like this may have several columns."""
+        return bool(get_tags(self).target_tags.multi_output)
 
     def _keep(self, fitted: dict[str, Any]) -> None:
         vars(self).update(fitted)
@@ -560,7 +564,7 @@ def spec_of_table(table: Any, *, weighted: bool = False) -> DataSpec:
 
 def n_outputs_of(y: Any) -> int | None:
     """Return the number of columns of a 2-dimensional target, None for a vector or no target."""
-    return int(y.shape[1]) if y is not None and len(y.shape) == 2 else None
+    return int(y.shape[1]) if len(getattr(y, "shape", ())) == 2 else None
 
 
 def precision_of(X: Any) -> Any:

@@ -25,7 +25,7 @@ from daskml_kit.engines.engine import LocalEngine, Profile
 from daskml_kit.engines.relocation import Fetching, Scattered, count_nodes
 from daskml_kit.engines.shard_task import Pace, Part, Places, Recipes, add_paces, answer_shard, merge_shards
 from daskml_kit.reductions.reduction import Reduction, reduce_nodes
-from daskml_kit.workers.connection import gather, settle, wait_for_workers
+from daskml_kit.workers.connection import gather, release, settle, wait_for_workers
 from daskml_kit.workers.environment import run_on_workers
 from daskml_kit.workers.hedging import Hedge
 
@@ -65,6 +65,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         What a cache of the blocks that a worker loads may take there, see `cache_limit`; by default there is none.
     fetching : Fetching, optional
         When to fetch the blocks, which are futures; by default never.
+    own : sequence of Future
+        Released when the engine closes.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         graph: HighLevelGraph | None = None,
         cache: float | None = None,
         fetching: Fetching | None = None,
+        own: Sequence[Future] = (),
     ) -> None:
-        self.client, self.graph = client, graph
+        self.client, self.graph, self._own = client, graph, own
         self.blocks: list[Remote | Lazy] = list(blocks)
         self.n_blocks = len(self.blocks)
         self.change: Callable[[Any], Any] | None = None
@@ -219,6 +222,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         if self._cache:
             with suppress(OSError):  # where the cluster is gone, so are its files
                 run_on_workers(self.client, close_on_worker, self._name)
+        release(self._own)
 
     def _submit(self, function: Callable[..., Any], *args: Any, worker: str, key: str | None = None) -> Future:
         return self.client.submit(function, *args, key=key, pure=False, workers=[worker], allow_other_workers=True)
