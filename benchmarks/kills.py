@@ -30,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from benchmarks.program import Setting, Work
 from benchmarks.race import Row
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.covariance import OAS
 from daskml_kit.data import collections as capacity
@@ -485,8 +486,9 @@ class Killer:
         places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
         kind = self.rng.integers(3)
         address = str(self.rng.choice(places[kind]))
+        known = workers_of(self.client)[address]  # another worker may listen at the same address later
         kill_all(self.client.run(os.getpid, workers=[address]).values(), [])
-        self.killed.add(address)
+        self.killed.add(known["id"])
         self.recoveries.append(self.await_pushes(1))
         return ("server", "replica", "worker")[kind]
 
@@ -508,11 +510,11 @@ class Killer:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
-            alive = set(self.client.nthreads()).difference(self.killed)
+            alive = [at for at, worker in workers_of(self.client).items() if worker["id"] not in self.killed]
             if len(alive) >= 3 and all(place is not None and place.address in alive for place in held):
                 return
             time.sleep(0.05)
-        raise AssertionError(f"no replica again: {self.server._remote.view}")
+        raise AssertionError(f"no replica again: {self.server._remote.view} on {alive}")
 
 
 class Pushed(NamedTuple):
