@@ -195,7 +195,7 @@ class MlpProgress(TrainingProgress):
         model, record = self.model, history.epochs[-1]
         model.n_iter_ += 1
         model.t_ += record.n_rows
-        model.loss_ = float(record.loss)
+        model.loss_ = np.float64(record.loss)
         model.loss_curve_.append(model.loss_)
         self._bad = 0 if self._is_better(params) else self._bad + 1
         before = self.rate
