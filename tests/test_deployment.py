@@ -26,9 +26,10 @@ SMALLER = {'"n_workers": 2': '"n_workers": 1', '":8787"': '":0"', '"4GB"': '"1GB
 
 
 def recipe(title: str) -> str:
-    """Return the Python code of a section of the page."""
-    section = PAGE.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
+    """Return the first block of Python code in a section of the page."""
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text().partition(f"\n## {title}\n")[2], re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 @pytest.fixture

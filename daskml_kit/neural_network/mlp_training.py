@@ -61,7 +61,7 @@ UNUSED: dict[str, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
 
 
 def check_parameters(model: Any) -> None:
-    """Raise a ValueError where a parameter of a perceptron cannot be used; warn of one without use beside the others."""
+    """Raise a ValueError where a parameter of a perceptron cannot be used; warn of one that has no use here."""
     check_common(model)
     check_choice("solver", model.solver, SOLVERS)
     check_choice("activation", model.activation, tuple(ACTIVATIONS))
