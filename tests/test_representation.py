@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn.decomposition
+import sklearn.mixture
+import sklearn.model_selection
 
+from daskml_kit.decomposition import PCA
+from daskml_kit.feature_selection import SelectKBest, f_classif
 from daskml_kit.linear_model import LogisticRegression
+from daskml_kit.mixture import GaussianMixture
+from daskml_kit.model_selection import ShuffleSplit
 from daskml_kit.parameter_server import Asynchronous, ParameterServer, sgd, train
 
 X = np.random.default_rng(0).normal(size=(400, 3))
@@ -56,3 +63,20 @@ def test_parameter_server_tells_its_parameters():
             "<ParameterServer: params w (3, 2), <b> (2,), numbers 8 of float64, in this proce"
         )
         assert "w (3, 2), &lt;b&gt; (2,)" in server._repr_html_()
+
+
+def test_defaults_are_not_told():
+    assert repr(SelectKBest(f_classif)) == "SelectKBest()"
+    assert repr(ShuffleSplit(3)) == repr(sklearn.model_selection.ShuffleSplit(3))
+    assert "blockwise=True" in repr(ShuffleSplit(3, blockwise=True))
+
+
+def test_fitted_numbers_are_those_of_numpy():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    for ours, theirs in (
+        (PCA("mle"), sklearn.decomposition.PCA("mle")),
+        (GaussianMixture(random_state=0), sklearn.mixture.GaussianMixture(random_state=0)),
+    ):
+        told = vars(theirs.fit(X))
+        found = {name: type(value) for name, value in vars(ours.fit(X)).items() if name in told}
+        assert found == {name: type(told[name]) for name in found}

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 
 from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
-from daskml_kit.base import DaskEstimator, constructor, restored
+from daskml_kit.base import DaskEstimator, constructor, forget, restored
 from daskml_kit.blockwise import map_rows
 from daskml_kit.cluster.base import check_rows
 from daskml_kit.cluster.k_means import KMeans
@@ -33,7 +33,13 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "n_neighbors": (10,),
     "eigen_tol": ("auto", 0.0),
 }
-"""Parameters of scikit-learn that say how to decompose an affinity matrix of all rows, which is not made here."""
+"""Parameters of scikit-learn that say how to decompose an affinity matrix of all rows, which is made in memory only."""
+OF_ALL_ROWS = {
+    "affinity": ("nearest_neighbors", "precomputed", "precomputed_nearest_neighbors"),
+    "assign_labels": ("discretize", "cluster_qr"),
+}
+"""Values of parameters that need such a matrix, or its eigenvectors as scikit-learn finds them."""
+LANDMARKS = 100
 
 
 class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # type: ignore[misc]
@@ -45,12 +51,17 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     are, and k-means is over the rows of the leading ones, scaled to unit length. That takes three passes and those of
     k-means; the matrix of all affinities is never made.
 
+    Data in memory is fitted by scikit-learn, which makes that matrix, where a parameter asks for what only it has: an
+    ``eigen_solver``, nearest neighbors, affinities that are precomputed, or other assignments of labels.
+
     Parameters
     ----------
     n_clusters : int, default 8
-    eigen_solver : None
+    eigen_solver : {None, "arpack", "lobpcg", "amg"}, default None
+        Of scikit-learn, for data in memory.
     n_components : int, default 100
-        Landmarks: with more the approximation is better; all rows where there are not more.
+        Landmarks: with more the approximation is better; all rows where there are not more. Where scikit-learn fits,
+        its number of eigenvectors, and 100 is as many as clusters.
     random_state : int, RandomState or None, optional
         Of the landmarks and of k-means.
     n_init : "auto" or int, default 10
@@ -60,11 +71,14 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     affinity : str or callable, default "rbf"
         A kernel of `sklearn.metrics.pairwise.pairwise_kernels`, or a function of two arrays of rows, and of ``gamma``,
         ``degree``, ``coef0`` and ``kernel_params`` by name.
-    n_neighbors : int
-        Not supported, nor is the affinity "nearest_neighbors", or one that is precomputed.
-    eigen_tol : "auto"
-    assign_labels : "kmeans" or estimator, default "kmeans"
-        An estimator is fitted in its place to the embedding, which is a Dask array where X is on Dask.
+        Data in memory may have scikit-learn's "nearest_neighbors", or affinities that are precomputed.
+    n_neighbors : int, default 10
+        Of scikit-learn, for data in memory.
+    eigen_tol : "auto" or float, default "auto"
+        Of scikit-learn, for data in memory.
+    assign_labels : {"kmeans", "discretize", "cluster_qr"} or estimator, default "kmeans"
+        An estimator is fitted in its place to the embedding, which is a Dask array where X is on Dask. Data in memory
+        may have scikit-learn's other assignments.
     degree : float, default 3
         Degree of the kernel "poly".
     coef0 : float, default 1
@@ -83,6 +97,8 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     Attributes
     ----------
     labels_ : array or lazy Dask array of shape (n_samples,)
+    affinity_matrix_ : array of shape (n_samples, n_samples)
+        There where scikit-learn has fitted, in place of all below.
     assign_labels_ : estimator
         The fitted k-means.
     eigenvalues_ : array of shape (n_clusters,)
@@ -111,7 +127,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     _embedding: Embedding
 
     __init__ = constructor(
-        sklearn.cluster.SpectralClustering, n_components=100, persist_embedding=False, kmeans_params=None
+        sklearn.cluster.SpectralClustering, n_components=LANDMARKS, persist_embedding=False, kmeans_params=None
     )
 
     def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
@@ -133,6 +149,9 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
             Where the data cannot be used; it names the argument and the block.
         """
         with restored(self):
+            forget(self)
+            if not is_dask(X) and self._wants_all_affinities():
+                return self._fit_all_affinities(X)
             self._fit_blocks(X)
             embedding = self._embedding
             del self._embedding
@@ -179,6 +198,17 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
         values, vectors = (found[..., ::-1][..., : self.n_clusters] for found in np.linalg.eigh(gram))
         return {"eigenvalues_": values, "_embedding": Embedding(kernel, landmarks, whitening @ vectors)}
 
+    def _wants_all_affinities(self) -> bool:
+        return any(not _is_one_of(getattr(self, name), known) for name, known in FIXED.items()) or any(
+            _is_one_of(getattr(self, name), known) for name, known in OF_ALL_ROWS.items()
+        )
+
+    def _fit_all_affinities(self, X: Any) -> Self:
+        if self.kmeans_params is not None or not isinstance(self.assign_labels, str):
+            raise ValueError("kmeans_params and an estimator as assign_labels: not possible where scikit-learn fits")
+        self._keep({name: value for name, value in vars(self.to_sklearn().fit(X)).items() if name.endswith("_")})
+        return self
+
     def _kernel(self) -> Kernel:
         own = {"gamma": self.gamma, "degree": self.degree, "coef0": self.coef0, **(self.kernel_params or {})}
         return Kernel(self.affinity, own)
@@ -194,7 +224,8 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
 
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         labels = self.assign_labels if isinstance(self.assign_labels, str) else "kmeans"
-        return {**super()._sklearn_parameters(genuine), "n_components": None, "assign_labels": labels}
+        eigenvectors = self.n_components if self._wants_all_affinities() and self.n_components != LANDMARKS else None
+        return {**super()._sklearn_parameters(genuine), "n_components": eigenvectors, "assign_labels": labels}
 
     def to_sklearn(self) -> Any:
         """Return the scikit-learn estimator with the same parameters, free of Dask; labels of Dask data are left out.
@@ -213,8 +244,8 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
             check_number(name, getattr(self, name), low=1, integer=True)
         for name, values in FIXED.items():
             value = getattr(self, name)
-            if not any(value is known or (type(value) is type(known) and value == known) for known in values):
-                raise ValueError(f"{name}={value!r} is not supported: leave {values[0]!r}")
+            if not _is_one_of(value, values):
+                raise ValueError(f"{name}={value!r} is not supported on Dask data: leave {values[0]!r}")
         if not callable(self.affinity):
             check_choice("affinity", self.affinity, tuple(PAIRWISE_KERNEL_FUNCTIONS))
         check_number("gamma", self.gamma, low=0)
@@ -231,3 +262,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
             raise ValueError(f"assign_labels: expected 'kmeans' or an estimator, got {self.assign_labels!r}")
         with naming("kmeans_params"):
             self._assigner()
+
+
+def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool:
+    return any(value is known or (type(value) is type(known) and value == known) for known in values)

@@ -48,7 +48,7 @@ class CovarianceEstimator(UnsupervisedEstimator):
             "covariance_": covariance.astype(spec.dtype, copy=False),
             "precision_": precision,
         }
-        return {**fitted, "shrinkage_": shrinkage} if self._learns_shrinkage else fitted
+        return {**fitted, "shrinkage_": np.float64(shrinkage)} if self._learns_shrinkage else fitted
 
     def _shrinkage(self, covariance: Array, n_rows: int, fourth: float | None) -> float | None:
         """Return the share of the identity, None where there is to be none."""

@@ -166,7 +166,7 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
         return {
             "components_": found.H.astype(spec.dtype),
             "n_components_": len(found.H),
-            "reconstruction_err_": float(np.sqrt(2 * found.error)),
+            "reconstruction_err_": np.sqrt(2 * found.error),
             "n_iter_": found.n_iter,
         }
 

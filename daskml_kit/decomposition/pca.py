@@ -84,7 +84,7 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
         _, components = svd_flip(None, found.vectors.T, u_based_decision=False)
         k = self._n_kept(values, min(d, n), total) if self.n_components != "mle" else likeliest_rank(values, n)
         ratio = values / total if total > 0 else values
-        noise = max(total - float(values[:k].sum()), 0.0) / (min(d, n) - k) if k < min(d, n) else 0.0
+        noise = np.float64(max(total - values[:k].sum(), 0.0)) / (min(d, n) - k) if k < min(d, n) else 0.0
         kept = {
             "components_": components[:k],
             "explained_variance_": values[:k],
@@ -96,7 +96,7 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
             **fitted,
             "mean_": found.mean.astype(spec.dtype),
             "noise_variance_": noise,
-            "n_components_": k,
+            "n_components_": np.int64(k) if isinstance(self.n_components, (str, float)) else k,
             "n_samples_": n,
         }
 

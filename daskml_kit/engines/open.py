@@ -231,9 +231,9 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, he
         blocks = lazy_blocks({name: block_keys(array) for name, array in aligned.items()}, graph, places)
         cache = cache_limit() if here.many_passes else None
         if client is None:
-            return LocalEngine(blocks, here.n_threads, cache)
+            return _telling_streams(LocalEngine(blocks, here.n_threads, cache), cache)
         if not (graphs_overlap(blocks) or any(futures_of(array) for array in arrays.values())):
-            return FuturesEngine(client, blocks, cache=cache)
+            return _telling_streams(FuturesEngine(client, blocks, cache=cache), cache)
     if any(has_unknown(array) for array in arrays.values()):
         arrays = _persist(client, arrays)  # else lengths would be counted by computing what is to be held
     aligned, places = _merge(align({**parts, **arrays}, trust=False))
@@ -244,6 +244,11 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, he
     columns = {name: _block_futures(array) for name, array in aligned.items()}
     own = [future for futures in columns.values() for future in futures if id(future) not in given]
     return _over_futures(client, columns, places, here, own)
+
+
+def _telling_streams(engine: FuturesEngine | LocalEngine, cache: float | None) -> Engine:
+    engine.profile.where += f", which stream the blocks{' and cache them on disk' if cache else ''}"
+    return engine
 
 
 def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[Place]]:

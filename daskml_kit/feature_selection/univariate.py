@@ -9,10 +9,11 @@ from typing import Any
 import sklearn.feature_selection
 
 from daskml_kit.arguments import check_choice, check_number, naming
+from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import NotShared
 from daskml_kit.feature_selection.base import SharedSelector
-from daskml_kit.feature_selection.score_functions import BINNED, STEPS, steps_of
+from daskml_kit.feature_selection.score_functions import BINNED, STEPS, f_classif, steps_of
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
@@ -128,6 +129,8 @@ class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  #
     array([ True, False])
     """
 
+    __init__ = constructor(sklearn.feature_selection.SelectKBest, score_func=f_classif)
+
     def _warn(self, n_features: int) -> None:
         if not isinstance(self.k, str) and self.k > n_features:
             warnings.warn(
@@ -172,6 +175,8 @@ class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPerce
     array([ True, False])
     """
 
+    __init__ = constructor(sklearn.feature_selection.SelectPercentile, score_func=f_classif)
+
     def _check_limit(self) -> None:
         check_number("percentile", self.percentile, low=0, high=100)
 
@@ -207,6 +212,8 @@ class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # typ
     array([ True, False])
     """
 
+    __init__ = constructor(sklearn.feature_selection.SelectFpr, score_func=f_classif)
+
 
 class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # type: ignore[misc]
     """Select features so that few of them are false discoveries (Benjamini and Hochberg, 1995); one pass.
@@ -239,6 +246,8 @@ class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # typ
     array([ True, False])
     """
 
+    __init__ = constructor(sklearn.feature_selection.SelectFdr, score_func=f_classif)
+
 
 class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # type: ignore[misc]
     """Select features so that probably none is a false discovery; one pass.
@@ -270,6 +279,8 @@ class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # typ
     >>> SelectFwe(alpha=0.2).fit(X, y).get_support()
     array([ True, False])
     """
+
+    __init__ = constructor(sklearn.feature_selection.SelectFwe, score_func=f_classif)
 
 
 class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.GenericUnivariateSelect):  # type: ignore[misc]
@@ -304,6 +315,8 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
     >>> GenericUnivariateSelect(mode="k_best", param=1).fit(X, y).get_support()
     array([ True, False])
     """
+
+    __init__ = constructor(sklearn.feature_selection.GenericUnivariateSelect, score_func=f_classif)
 
     def _warn(self, n_features: int) -> None:
         if self.mode == "k_best":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Hashable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -73,7 +74,9 @@ class LinearModel(DaskEstimator):
     ) -> Generator[Summary, DataSummary, DataSummary]:
         """Ask for the summary of the data, and refuse data without rows."""
         d = spec.n_features
-        rows, seed = sample_rows(n_outputs * (d + 1)), seed_of(getattr(self, "random_state", None))
+        rows, state = sample_rows(n_outputs * (d + 1)), getattr(self, "random_state", None)
+        # scikit-learn's default solvers do not draw: who shares the state goes on as with them
+        seed = seed_of(deepcopy(state) if isinstance(state, (np.random.RandomState, np.random.Generator)) else state)
         # what was merged of rows that are read anew for each pass would be merged in each of them, which takes longer
         counts = self._merges_rows and (merging() is True or (merging() == "auto" and not spec.streams))
         summary = yield Summary(labeled, rows, spec.n_blocks, seed, count_distinct=counts)

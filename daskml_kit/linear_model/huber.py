@@ -77,7 +77,7 @@ class HuberRegressor(LinearModel, sklearn.linear_model.HuberRegressor):  # type:
         return {
             "coef_": coef[:-1],
             "intercept_": coef[-1] if self.fit_intercept else 0.0,
-            "scale_": float(scale[-1]),
+            "scale_": scale[-1],
             "n_iter_": result.n_iter,
         }
 

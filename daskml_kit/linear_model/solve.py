@@ -340,10 +340,10 @@ def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[str,
         tells = tells and _thinnest(summary) >= 10
     if size <= DENSE_COEFFICIENTS and tells and summary.n_rows >= 2 * sampled:
         return "pilot", f"{sampled:,} sampled rows tell the Hessian well"
-    # first-order steps with an l1 norm creep where features are collinear, or more than the rows
+    # first-order steps creep where features are collinear, or more than the rows, above all with an l1 norm
     few = size <= DENSE_COEFFICIENTS and summary.n_rows * size**2 <= FEW_PRODUCTS
     absolute = any(p.l1.any() for p in problems.values())
-    if cheap or (few and absolute):
+    if cheap or (few and (absolute or not sp.issparse(summary.sample_X))):
         return "newton-cholesky", "Hessians of all rows are cheap"
     many = "a Hessian of so many coefficients is too large"
     if not sp.issparse(summary.sample_X):

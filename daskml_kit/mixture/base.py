@@ -106,8 +106,8 @@ class MixtureModel(UnsupervisedEstimator):
             **{name: _as_type(value, spec.dtype) for name, value in fitted.items()},
             "converged_": best.converged,
             "n_iter_": len(best.bounds),
-            "lower_bound_": best.bound,
-            "lower_bounds_": best.bounds,
+            "lower_bound_": np.float64(best.bound),
+            "lower_bounds_": [np.float64(bound) for bound in best.bounds],
         }
 
     def _first(self, rows: Array, draw: np.random.RandomState, **changed: Any) -> Any:

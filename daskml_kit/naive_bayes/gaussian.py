@@ -61,7 +61,7 @@ class GaussianNB(NaiveBayes, sklearn.naive_bayes.GaussianNB):  # type: ignore[mi
         whole.require_finite()
         labels = found.labels if spec.labels is None else spec.labels[found.labels]
         check_labels(labels)
-        epsilon = self.var_smoothing * float(whole.variance.max())
+        epsilon = self.var_smoothing * np.float64(whole.variance.max())
         with np.errstate(invalid="ignore"):
             variance = np.array([moments.variance for moments in found.results])
         return {

@@ -61,7 +61,7 @@ UNUSED: dict[str, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
 
 
 def check_parameters(model: Any) -> None:
-    """Raise a ValueError where a parameter of a perceptron cannot be used, or has no use beside the others."""
+    """Raise a ValueError where a parameter of a perceptron cannot be used; warn of one that has no use here."""
     check_common(model)
     check_choice("solver", model.solver, SOLVERS)
     check_choice("activation", model.activation, tuple(ACTIVATIONS))
@@ -84,7 +84,10 @@ def check_parameters(model: Any) -> None:
         for name in names:
             value, default = getattr(model, name), defaults[name]
             if value != default and not is_set(model):
-                raise ValueError(f"{name}: expected {default!r}, since it is used with {setting} only, got {value!r}")
+                told = f"{name}={value!r} has no effect: it is used with {setting} only"
+                if name == "training":
+                    raise ValueError(told)
+                warnings.warn(told, UserWarning, stacklevel=5)  # programs for scikit-learn, which says nothing, go on
     config_of(model, batch_size=AUTO_BATCH, seed=0, epochs=1)
 
 
@@ -195,7 +198,7 @@ class MlpProgress(TrainingProgress):
         model, record = self.model, history.epochs[-1]
         model.n_iter_ += 1
         model.t_ += record.n_rows
-        model.loss_ = float(record.loss)
+        model.loss_ = np.float64(record.loss)
         model.loss_curve_.append(model.loss_)
         self._bad = 0 if self._is_better(params) else self._bad + 1
         before = self.rate

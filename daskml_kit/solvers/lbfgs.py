@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,9 +37,10 @@ def lbfgs(
     oracle : Oracle
     w : array of shape (p,)
     tol : float
-        It has converged when no gradient is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
+        It ends when no gradient is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
         objective.
     max_iter : int
+        It has converged there where no gradient is above ``tol``, as for scikit-learn.
     inverse : array of shape (p,) or (p, p), or ArrowInverse, optional
         The inverse of the Hessian, roughly, or of its diagonal: it preconditions the first metric.
     memory : int
@@ -47,12 +49,10 @@ def lbfgs(
     pairs: deque[tuple[Array, Array]] = deque(maxlen=memory)
     here = yield from oracle(w, 1)
     gained = np.inf
-    for n_iter in range(max_iter + 1):
-        if np.abs(here.grad).max(initial=0) <= tol and (
-            gained <= DECREMENT * tol * max(abs(here.value), 1e-300) or not here.grad.any()
-        ):
-            return Result(w, n_iter, True, here)
-        if n_iter == max_iter:
+    for n_iter in count():
+        flat = bool(np.abs(here.grad).max(initial=0) <= tol)
+        settled = gained <= DECREMENT * tol * max(abs(here.value), 1e-300) or not here.grad.any()
+        if n_iter == max_iter or (flat and settled):
             break
         step = -inverse_times(here.grad, pairs, inverse)
         if here.grad @ step >= 0:
@@ -61,13 +61,13 @@ def lbfgs(
         first = 1.0 if pairs or inverse is not None else min(1.0, 1.0 / max(float(np.abs(here.grad).sum()), 1e-300))
         found = yield from strong_wolfe(oracle, w, here, step, first)
         if found is None:
-            return Result(w, n_iter, bool(np.abs(here.grad).max() <= tol), here)
+            break
         trial, there = found
         if (trial - w) @ (there.grad - here.grad) > 0:
             pairs.append((trial - w, there.grad - here.grad))
         gained = here.value - there.value
         w, here = trial, there
-    return Result(w, max_iter, False, here)
+    return Result(w, n_iter, flat, here)
 
 
 def _times(inverse: Inverse | None, vector: Array) -> Array:

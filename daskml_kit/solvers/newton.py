@@ -18,6 +18,8 @@ from daskml_kit.typing import Array
 ARMIJO = 1e-4
 MAX_SWEEPS = 300
 """Of coordinate descent in a proximal Newton step: an unfinished one goes downhill, too."""
+LONGEST = 1e6
+"""The length of a step along which the objective has no curvature, beside that of the coefficients and one."""
 DECREMENT = 1e-3
 """The decrement that counts as converged, as a share of ``tol`` and of the objective."""
 
@@ -102,7 +104,8 @@ def newton_step(here: Eval, w: Array, l1: Array, hess: Any) -> tuple[Array, floa
     left = here.grad + hess @ step
     if np.abs(left).max(initial=0) > 1e-3 * np.abs(here.grad).max(initial=0):  # gradients where there is no hessian
         mean = float(np.diag(hess).mean()) if arrow is None else arrow.mean_of_diagonal()
-        step = step - left / max(mean, 1e-300)
+        longest = LONGEST * (1 + np.abs(w).max(initial=0))
+        step = step - left / max(mean, float(np.abs(left).max()) / longest)
     return step, float(-0.5 * here.grad @ step)
 
 

@@ -243,7 +243,7 @@ def rbf(X, Y, gamma, **_):
     ("options", "message"),
     [
         ({"affinity": "nearest_neighbors"}, "affinity: expected one of"),
-        ({"eigen_solver": "amg"}, "eigen_solver='amg' is not supported"),
+        ({"eigen_solver": "amg"}, "eigen_solver='amg' is not supported on Dask data"),
         ({"n_neighbors": 3}, "n_neighbors=3 is not supported"),
         ({"assign_labels": "discretize"}, "assign_labels: expected one of"),
         ({"assign_labels": 3}, "assign_labels: expected 'kmeans' or an estimator"),
@@ -260,3 +260,23 @@ def test_wrong_parameters_of_spectral_clustering_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         model.fit(blocks(CIRCLES))
     assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"affinity": "nearest_neighbors", "eigen_solver": "arpack"},
+        {"affinity": "precomputed", "n_components": 3},
+        {"assign_labels": "cluster_qr", "gamma": 40},
+    ],
+    ids=str,
+)
+def test_spectral_clustering_in_memory_has_the_affinities_of_scikit_learn(options):
+    rows = CIRCLES[:60]
+    X = rbf(rows, rows, 40) if options.get("affinity") == "precomputed" else rows
+    ours = SpectralClustering(2, random_state=0, **options).fit(X)
+    theirs = sklearn.cluster.SpectralClustering(2, random_state=0, **options).fit(X)
+    np.testing.assert_array_equal(ours.labels_, theirs.labels_)
+    assert ours.affinity_matrix_.shape == (60, 60)
+    plain = {name: value for name, value in SpectralClustering().get_params().items() if name in options}
+    assert "affinity_matrix_" not in vars(ours.set_params(**plain).fit(rows))

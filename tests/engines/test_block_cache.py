@@ -327,6 +327,8 @@ def test_frames_of_files(client, tmp_path):
     rows = frame[["a", "n"]].map_partitions(encoded, meta=pd.DataFrame({"x": [0.0], "n": [0.0]}))
     plain, cached = (fitted(LogisticRegression(), rows, frame["y"], cache) for cache in (False, 1.0))
     assert_array_equal(cached.coef_, plain.coef_)
+    assert plain.profile_.where == "on the workers of the cluster, which stream the blocks"
+    assert cached.profile_.where == f"{plain.profile_.where} and cache them on disk"
 
 
 def encoded(frame):

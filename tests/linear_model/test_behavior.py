@@ -529,3 +529,10 @@ def test_values_whose_squares_overflow_are_refused_or_fitted(model, on_dask, dty
         return
     with pytest.raises(DataError, match=f"overflow {np.dtype(dtype)}: divide them"):
         model.fit(*given)
+
+
+@pytest.mark.parametrize("model", [kit.LogisticRegression, kit.RidgeClassifier])
+def test_a_random_state_is_left_to_others(model):
+    state = np.random.RandomState(0)
+    model(random_state=state).fit(np.arange(6.0)[:, None], [0, 0, 1, 0, 1, 1])
+    assert state.randint(1000) == np.random.RandomState(0).randint(1000)

@@ -7,10 +7,12 @@ import warnings
 import dask.array as da
 import numpy as np
 import pytest
+import sklearn.linear_model
 from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits
 
 from benchmarks.sparse import WORSE, hard_problem
-from daskml_kit.linear_model import GammaRegressor, Lasso, LogisticRegression
+from daskml_kit.linear_model import GammaRegressor, HuberRegressor, Lasso, LogisticRegression
 
 
 @pytest.mark.parametrize("seed", [*range(0, 200, 5), 128, 288])
@@ -45,3 +47,19 @@ def test_collinear_features_do_not_creep():
     model = Lasso(alpha=1e-5, max_iter=3000).fit(X, X[:, 0] + draw.normal(size=500))
     assert model.n_iter_ < 1000
     assert model.dual_gap_ < 1e-8
+
+
+def test_some_hundred_coefficients_of_few_rows_end_at_the_minimum():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:600] / 16, y[:600]
+    near = sklearn.linear_model.LogisticRegression(solver="newton-cholesky", tol=1e-8).fit(X, y)
+    assert_allclose(LogisticRegression().fit(X, y).coef_, near.coef_, atol=1e-3)  # L-BFGS is 0.1 off after 100 steps
+
+
+@pytest.mark.filterwarnings("ignore:HuberRegressor did not converge")
+def test_steps_without_curvature_have_a_length():
+    X = np.linspace(-1, 1, 20)[:, None]
+    y = 10 * X[:, 0] + np.sin(np.arange(20.0) ** 2)
+    model = HuberRegressor(alpha=0.0, epsilon=1.0).fit(X, y)  # as its scale vanishes, the loss becomes absolute errors
+    least = sklearn.linear_model.QuantileRegressor(alpha=0.0, quantile=0.5).fit(X, y)
+    assert_allclose(np.abs(model.predict(X) - y).sum(), np.abs(least.predict(X) - y).sum(), rtol=1e-3)

@@ -281,14 +281,7 @@ def test_it_says_when_it_has_not_converged(digits):
     ("options", "message"),
     [
         ({"solver": "lbfgs", "training": Synchronous()}, "training"),
-        ({"solver": "lbfgs", "early_stopping": True}, "early_stopping"),
-        ({"max_fun": 10}, "max_fun"),
-        ({"learning_rate": "adaptive"}, "learning_rate"),
-        ({"solver": "sgd", "power_t": 0.3}, "power_t"),
-        ({"solver": "sgd", "beta_1": 0.5}, "beta_1"),
-        ({"momentum": 0.5}, "momentum"),
         ({"solver": "sgd", "momentum": 1.0}, "momentum"),
-        ({"validation_fraction": 0.5}, "validation_fraction"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction"),
         ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes"),
@@ -301,9 +294,31 @@ def test_it_says_when_it_has_not_converged(digits):
     ],
     ids=str,
 )
-def test_a_parameter_without_use_or_sense_is_refused(digits, options, message):
+def test_a_parameter_without_sense_is_refused(digits, options, message):
     with pytest.raises(ValueError, match=message):
         MLPClassifier(**options).fit(digits.X, digits.y)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "lbfgs", "early_stopping": True},
+        {"max_fun": 10},
+        {"learning_rate": "adaptive"},
+        {"solver": "sgd", "power_t": 0.3},
+        {"solver": "sgd", "beta_1": 0.5},
+        {"momentum": 0.5},
+        {"validation_fraction": 0.5},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_parameter_without_use_changes_nothing_and_warns(digits, options):
+    few = {"max_iter": 2, "random_state": 0}
+    with pytest.warns(UserWarning, match=f"{[*options][-1]}=.* has no effect: it is used with .* only"):
+        told = MLPClassifier(**few, **options).fit(digits.X, digits.y)
+    plain = MLPClassifier(**few, solver=told.solver).fit(digits.X, digits.y)
+    assert_array_equal(told.coefs_[0], plain.coefs_[0])
 
 
 def test_a_failed_fit_leaves_the_model_as_it_was(digits):

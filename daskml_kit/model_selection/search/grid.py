@@ -259,10 +259,10 @@ class Search(BestEstimatorMethods):
                 raise TypeError(f"refit: best_index_ returned is not an integer: {best!r}")
             if not 0 <= best < len(self.cv_results_["params"]):
                 raise IndexError(f"refit: best_index_ index out of range: {best} of {len(self.cv_results_['params'])}")
-            self.best_index_ = int(best)
+            self.best_index_ = best
         else:
             name = self.refit if self.multimetric_ else SINGLE
-            self.best_index_ = int(self.cv_results_[f"rank_test_{name}"].argmin())
+            self.best_index_ = self.cv_results_[f"rank_test_{name}"].argmin()
             self.best_score_ = self.cv_results_[f"mean_test_{name}"][self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
 

@@ -151,6 +151,12 @@ class ShuffleSplit(Splitter, sklearn.model_selection.ShuffleSplit):  # type: ign
         super().__init__(n_splits, test_size=test_size, train_size=train_size, random_state=random_state)
         self.blockwise = blockwise
 
+    def __repr__(self) -> str:
+        if self.blockwise:
+            return str(super().__repr__())
+        own = {name: getattr(self, name) for name in ("test_size", "train_size", "random_state")}
+        return repr(sklearn.model_selection.ShuffleSplit(self.n_splits, **own))
+
     def _folds(self, rows: Rows) -> Folds:
         warn_of_groups(self, rows)
         check_flags(blockwise=self.blockwise)
