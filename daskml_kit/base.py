@@ -68,7 +68,36 @@ def _where_genuine(name: str) -> Callable[[Method], Method]:
     return found
 
 
-class DaskEstimator:
+class NoCallbacks:
+    """Mixin, before a scikit-learn class, of estimators whose fits call none of scikit-learn's callbacks."""
+
+    def set_callbacks(self, *callbacks: Any) -> Self:
+        """Refuse scikit-learn's callbacks, which are called in its own loops only.
+
+        Parameters
+        ----------
+        *callbacks : callback
+            There may be none.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        NotImplementedError
+            Where there are any.
+        """
+        if callbacks:
+            raise NotImplementedError(
+                f"set_callbacks: fits of {type(self).__name__} call no callbacks; `daskml_kit.dashboard.Dashboard` and "
+                "verbose=1 show their progress, and `to_sklearn` gives an estimator that takes callbacks"
+            )
+        return self
+
+
+class DaskEstimator(NoCallbacks):
     """Mixin, before a scikit-learn class, of estimators that fit by reductions and also take Dask data.
 
     The constructor, the parameters and all that comes after a fit are scikit-learn's. An estimator writes `_fit_steps`

@@ -536,3 +536,12 @@ def test_a_random_state_is_left_to_others(model):
     state = np.random.RandomState(0)
     model(random_state=state).fit(np.arange(6.0)[:, None], [0, 0, 1, 0, 1, 1])
     assert state.randint(1000) == np.random.RandomState(0).randint(1000)
+
+
+@pytest.mark.parametrize(
+    "model", [kit.LogisticRegression(), StandardScaler(), model_selection.GridSearchCV(kit.Ridge(), {})]
+)
+def test_callbacks_are_refused(model):
+    assert model.set_callbacks() is model
+    with pytest.raises(NotImplementedError, match=f"set_callbacks: fits of {type(model).__name__} call no callbacks"):
+        model.set_callbacks(print)

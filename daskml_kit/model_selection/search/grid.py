@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_number, naming, random_state_of
-from daskml_kit.base import check_common, forget, genuine_class, parameters_of, restored
+from daskml_kit.base import NoCallbacks, check_common, forget, genuine_class, parameters_of, restored
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.documents import without_bag
@@ -58,7 +58,7 @@ def with_dask_options(base: type) -> Callable[..., None]:
     return __init__
 
 
-class Search(BestEstimatorMethods):
+class Search(NoCallbacks, BestEstimatorMethods):
     """Mixin, before a scikit-learn search, that runs its fits here."""
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
