@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import uuid
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,18 +24,28 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from daskml_kit.base import n_outputs_of, precision_of
-from daskml_kit.data.collections import is_dask, n_features_of
+from daskml_kit.data.collections import fits, is_dask, n_features_of
 from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.open import open_engine
+from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
 from daskml_kit.interchange import as_pandas
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
-from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of, weight_name
+from daskml_kit.model_selection.search.pipelines import (
+    Parts,
+    Shown,
+    fit_before,
+    fit_shared,
+    last_step,
+    parts_of,
+    weight_name,
+)
 from daskml_kit.model_selection.search.scoring import fused_scorer
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.reductions.frames import Keeping
+from daskml_kit.reductions.kept_rows import Forget, forget
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import Summary, position_of
@@ -205,11 +218,50 @@ class CandidateFits:
         self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
     ) -> dict[Key, Returned]:
         """Fit each on its rows: parameters, subset, and where to start."""
-        fits = {}
-        for key, (params, subset, start) in wanted.items():
-            spec = replace(self.spec, start=start, shared=self.driver.shared[subset])
-            fits[key] = fit_shared(with_params(self.estimator, params), spec, self.X, self.y)
-        return self.driver.run(fits, {key: subset for key, (_, subset, _) in wanted.items()})
+        specs = {
+            k: replace(self.spec, start=start, shared=self.driver.shared[s]) for k, (_, s, start) in wanted.items()
+        }
+        estimators = {key: with_params(self.estimator, params) for key, (params, _, _) in wanted.items()}
+        subsets = {key: subset for key, (_, subset, _) in wanted.items()}
+        parts = {key: parts_of(estimator) for key, estimator in estimators.items()}
+        keeping = {key: part for key, part in parts.items() if isinstance(part, Parts) and part.keeps_rows}
+        ended: dict[Key, Returned] = {}
+
+        def fit(keys: Iterable[Key]) -> None:
+            own = {key: fit_shared(estimators[key], specs[key], self.X, self.y) for key in keys}
+            ended.update(self.driver.run(own, subsets))
+
+        fit(key for key in wanted if key not in keeping)
+        shown = self.driver.run({key: fit_before(part, specs[key]) for key, part in keeping.items()}, subsets)
+        ended |= {key: returned for key, returned in shown.items() if returned.error is not None}
+        alike: dict[str, list[Key]] = defaultdict(list)
+        for key in (key for key in keeping if key not in ended):
+            alike[shown[key].value.name].append(key)
+        for keys in alike.values():
+            n_bytes = self._bytes_of(shown[keys[0]].value)
+            if fits(find_client(), n_bytes):
+                with self._keeping(n_bytes):
+                    fit(keys)
+            else:
+                refused = NotShared("rows as the steps before the model make them do not fit in memory")
+                ended |= dict.fromkeys(keys, Returned(None, refused))
+        return {key: ended[key] for key in wanted}
+
+    def _bytes_of(self, shown: Shown) -> float:
+        """Return the size of all rows as the steps before a model show them."""
+        return float(self.driver.answer(Moments()).n_rows * shown.spec.n_features * 8)
+
+    @contextmanager
+    def _keeping(self, n_bytes: float) -> Iterator[None]:
+        """Keep rows of so many bytes, as the steps before models show them, between the passes inside."""
+        keeping = Keeping(uuid.uuid4().hex, n_bytes)
+        self.driver.keeping = keeping
+        try:
+            yield
+            self.driver.ask([Forget(keeping.fit)])
+        finally:
+            forget(keeping.fit)
+            self.driver.keeping = None
 
 
 def _imputes(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
