@@ -7,15 +7,15 @@ import dask.array as da
 
 from daskml_kit.cluster import KMeans
 from daskml_kit.engines.engine import watching
-from daskml_kit.reductions import bounds
+from daskml_kit.reductions import kept_rows as store
 
 
 def kept_rows() -> int:
-    return len(bounds._kept.rows)
+    return len(store._kept.rows)
 
 
 def lose_all() -> int:
-    return len([bounds.take(*key) for key in list(bounds._kept.rows)])
+    return len([store.take(*key) for key in list(store._kept.rows)])
 
 
 def test_workers_keep_bounds_between_passes_only(client):

@@ -212,12 +212,17 @@ class CandidateFits:
         return fitted
 
     def _starts_from_whole(self, params: Mapping[str, Any]) -> bool:
-        return bool(last_step(with_params(self.estimator, params)).starts_from_whole)
+        parts = parts_of(with_params(self.estimator, params))
+        return isinstance(parts, Parts) and bool(parts.model.starts_from_whole) and not parts.keeps_rows
 
     def _fit(
         self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
     ) -> dict[Key, Returned]:
-        """Fit each on its rows: parameters, subset, and where to start."""
+        """Fit each on its rows: parameters, subset, and where to start.
+
+        Models that read transformed rows are fitted together where these are the same, others after them, so that few
+        are held; linear ones each from where the last one has ended.
+        """
         specs = {
             k: replace(self.spec, start=start, shared=self.driver.shared[s]) for k, (_, s, start) in wanted.items()
         }
@@ -239,12 +244,18 @@ class CandidateFits:
             alike[shown[key].value.name].append(key)
         for keys in alike.values():
             n_bytes = self._bytes_of(shown[keys[0]].value)
-            if fits(find_client(), n_bytes):
-                with self._keeping(n_bytes):
-                    fit(keys)
-            else:
+            if not fits(find_client(), n_bytes):
                 refused = NotShared("rows as the steps before the model make them do not fit in memory")
                 ended |= dict.fromkeys(keys, Returned(None, refused))
+                continue
+            ends: dict[Subset | None, LikeFits] = defaultdict(LikeFits)
+            turns: dict[Hashable, list[Key]] = defaultdict(list)
+            for key in keys:
+                specs[key] = replace(specs[key], start=ends[subsets[key]])
+                turns[id(wanted[key][0]) if keeping[key].model.starts_from_whole else None].append(key)
+            with self._keeping(n_bytes):
+                for turn in turns.values():
+                    fit(turn)
         return {key: ended[key] for key in wanted}
 
     def _bytes_of(self, shown: Shown) -> float:
