@@ -185,12 +185,19 @@ def _n_rows(rows: slice | Array) -> int:
 
 
 def _inertia(now: BoundedRows, block: Block, rows: slice | Array, shift: Array, weight: Array) -> float:
-    """Return the weighted sum of squared distances of the rows from their centers."""
+    return inertia_about(block.X, rows, shift, weight, now.centers, now.labels)
+
+
+def inertia_about(
+    X: Array, rows: slice | Array, shift: Array, weight: Array, centers: Array, labels: Array | None = None
+) -> float:
+    """Return the weighted sum of squared distances of rows from the centers of their labels, by default the first."""
     from daskml_kit.numerics import nearest_bounds
 
-    total = 0.0
-    for own, positions, some in _readable(block.X, rows, np.arange(len(now.labels)), now.centers.dtype):
-        total += nearest_bounds.squared_distances(own, positions, some, shift, weight, now.centers, now.labels)
+    total, n_rows = 0.0, _n_rows(rows)
+    labels = np.zeros(n_rows, np.int32) if labels is None else labels
+    for own, positions, some in _readable(X, rows, np.arange(n_rows), centers.dtype):
+        total += nearest_bounds.squared_distances(own, positions, some, shift, weight, centers, labels)
     return total
 
 
