@@ -14,8 +14,7 @@ import sklearn.impute
 import sklearn.preprocessing
 from dask.base import tokenize
 from sklearn.base import is_classifier
-from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from daskml_kit.base import DaskEstimator, check_common, has_fit_steps
@@ -90,14 +89,11 @@ def ours(step: Any) -> Any:
 
 
 def _shows_rows(step: Any) -> bool:
-    """Return whether fits on the rows that a transformer gives can share passes: it is fitted on numbers, by passes.
-
-    What transforms the rows that it is fitted on in another way is not.
-    """
+    """Return whether fits on the rows that a transformer gives can share passes: it is fitted on numbers, by passes."""
     own = ours(step)
     if hasattr(own, "_view"):
         return True
-    if isinstance(own, (ColumnTransformer, FeatureUnion)) or not has_fit_steps(own) or not hasattr(own, "transform"):
+    if not (has_fit_steps(own) and hasattr(own, "transform") and own.transforms_rows):
         return False
     takes = get_tags(own).input_tags
     names = getattr(own, "_sklearn_output_config", {}).get("transform", "default")
