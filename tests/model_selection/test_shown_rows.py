@@ -23,6 +23,7 @@ from daskml_kit.impute import SimpleImputer
 from daskml_kit.kernel_approximation import Nystroem, RBFSampler
 from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection.search import fused
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
 from daskml_kit.preprocessing import FunctionTransformer, PolynomialFeatures, QuantileTransformer, StandardScaler
 from daskml_kit.reductions import frames, kept_rows
 
@@ -119,13 +120,13 @@ def test_each_model_transforms_each_row_once_for_all_fits(monkeypatch):
 
 def test_rows_without_room_are_left_to_single_fits(monkeypatch):
     monkeypatch.setattr(fused, "fits", lambda client, n_bytes: False)
-    steps = [Nystroem(**DRAWN), ours.Ridge()]
-    search = searched(steps, ALPHAS, X, Y)
+    steps, _, grid, data = PIPELINES["nystroem"]
+    search = searched(steps, grid, *data)
     assert list(search.plan_.alone) == ["rows as the steps before the model make them do not fit in memory"]
     monkeypatch.undo()
-    together = scores_of(searched(steps, ALPHAS, X, Y))
+    together = scores_of(searched(steps, grid, *data))
     for key, found in scores_of(search).items():
-        assert_allclose(found, together[key], rtol=1e-9)
+        assert_allclose(found, together[key], rtol=1e-6)
 
 
 def test_what_sees_more_than_rows_of_numbers_is_left_to_single_fits():
@@ -143,3 +144,12 @@ def test_on_a_cluster(client, monkeypatch):
     for key, found in scores_of(searched(own, grid, *lazy, **options)).items():
         assert_allclose(found, here[key], rtol=1e-9)
     assert not any(client.run(lambda: len(kept_rows._kept.rows)).values())
+
+
+def test_models_that_read_rows_once_share_one_pass():
+    folds = cv.KFold(3).assign(X)
+    model = make_pipeline(RBFSampler(**DRAWN), ours.Ridge())
+    spec = EvaluationSpec(model, list(skm.ParameterGrid(ALPHAS)), {"score": "r2"})
+    found = fused.run_fused(spec, EvaluationData(X, Y, folds))
+    assert found.passes == 3  # lengths of blocks, products, scores
+    assert not found.unshared

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -25,7 +25,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from daskml_kit.base import n_outputs_of, precision_of
 from daskml_kit.data.collections import fits, is_dask, n_features_of
-from daskml_kit.engines.engine import Engine
+from daskml_kit.engines.engine import Engine, LocalEngine
 from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
@@ -236,12 +236,14 @@ class CandidateFits:
             own = {key: fit_shared(estimators[key], specs[key], self.X, self.y) for key in keys}
             ended.update(self.driver.run(own, subsets))
 
-        fit(key for key in wanted if key not in keeping)
         shown = self.driver.run({key: fit_before(part, specs[key]) for key, part in keeping.items()}, subsets)
         ended |= {key: returned for key, returned in shown.items() if returned.error is not None}
         alike: dict[str, list[Key]] = defaultdict(list)
         for key in (key for key in keeping if key not in ended):
-            alike[shown[key].value.name].append(key)
+            if shown[key].value.is_read_often(keeping[key].model):
+                alike[shown[key].value.name].append(key)
+        waiting = {*ended, *chain.from_iterable(alike.values())}
+        fit(key for key in wanted if key not in waiting)
         for keys in alike.values():
             n_bytes = self._bytes_of(shown[keys[0]].value)
             if not fits(find_client(), n_bytes):
@@ -269,7 +271,8 @@ class CandidateFits:
         self.driver.keeping = keeping
         try:
             yield
-            self.driver.ask([Forget(keeping.fit)])
+            if not isinstance(self.driver.engine, LocalEngine):
+                self.driver.ask([Forget(keeping.fit)])
         finally:
             forget(keeping.fit)
             self.driver.keeping = None

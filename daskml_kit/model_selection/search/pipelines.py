@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -156,6 +156,12 @@ class Shown(NamedTuple):
     def name(self) -> str:
         """Name that those which show the same rows have in common."""
         return " ".join(view.shows for view in self.views)
+
+    def is_read_often(self, model: Any) -> bool:
+        """Return whether a fit of a model may read these rows more than once."""
+        own = copy(model)
+        own.n_features_in_ = self.spec.n_features
+        return bool(own.many_passes)
 
 
 def fit_before(parts: Parts, spec: DataSpec) -> Generator[Any, Any, Shown]:
