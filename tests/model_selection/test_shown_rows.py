@@ -153,3 +153,12 @@ def test_models_that_read_rows_once_share_one_pass():
     found = fused.run_fused(spec, EvaluationData(X, Y, folds))
     assert found.passes == 3  # lengths of blocks, products, scores
     assert not found.unshared
+
+
+def test_rows_that_were_lost_are_made_anew_to_the_same_bits(monkeypatch):
+    steps, _, _, data = PIPELINES["nystroem"]
+    found = []
+    for share in (1.0, 0.5, 0.0):
+        monkeypatch.setattr(frames, "take", lambda *part, s=share: kept_rows.take(*part) if s > draw.random() else None)
+        found.append(searched(steps, {}, *data, scoring="neg_log_loss", refit=False).best_score_)
+    assert len(set(found)) == 1
