@@ -8,8 +8,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import scipy.sparse as sp
+
 from daskml_kit.data.block import Block
-from daskml_kit.data.collections import size_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
 
@@ -20,7 +21,7 @@ IDLE_SECONDS = 600.0
 
 
 class Kept(Protocol):
-    """What is kept of a part of a block."""
+    """Protocol of all that is kept of a part of a block."""
 
     used: float
 
@@ -49,7 +50,9 @@ class ShownRows:
 
     @property
     def n_bytes(self) -> int:
-        return size_of(self.X)
+        X: Any = self.X
+        arrays = (X.data, X.indices, X.indptr) if sp.issparse(X) else (X,)
+        return sum(array.nbytes for array in arrays)
 
 
 class _Kept:
@@ -97,12 +100,12 @@ def forget(fit: str | None, index: int | None = None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Forget(SingleReduction):
-    """Forget what the processes that have the blocks keep for a fit."""
+    """Forget all that the processes which have the blocks keep for a fit, also of blocks that others have now."""
 
     fit: str
 
     def chunk(self, block: Block) -> None:
-        forget(self.fit, block.index)
+        forget(self.fit)
 
     def combine(self, a: None, b: None) -> None:
         return None

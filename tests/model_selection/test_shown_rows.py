@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 import daskml_kit.linear_model as ours
 import daskml_kit.model_selection as cv
 from daskml_kit.cluster import KMeans
+from daskml_kit.data.block import Block
 from daskml_kit.engines import open as opening
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.kernel_approximation import Nystroem, RBFSampler
@@ -143,7 +144,14 @@ def test_on_a_cluster(client, monkeypatch):
     lazy = client.persist([da.from_array(rows, chunks=(60, 3)), da.from_array(targets, chunks=60)])
     for key, found in scores_of(searched(own, grid, *lazy, **options)).items():
         assert_allclose(found, here[key], rtol=1e-9)
-    assert not any(client.run(lambda: len(kept_rows._kept.rows)).values())
+
+
+def test_rows_are_forgotten_where_blocks_are():
+    for fit in ("over", "other"):
+        kept_rows.keep(fit, (0, "shown"), kept_rows.ShownRows(X))
+    kept_rows.Forget("over").chunk(Block(X[:1], index=1))
+    assert kept_rows.take("over", (0, "shown")) is None
+    assert kept_rows.take("other", (0, "shown")).X is X
 
 
 def test_models_that_read_rows_once_share_one_pass():
