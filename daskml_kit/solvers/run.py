@@ -332,6 +332,10 @@ class Driver:
             self._behind[part.name] = Driver(self.engine, self.n_ids, weighted=self.weighted)
         return self._behind[part.name]
 
+    def leave_views(self) -> None:
+        """Forget what is known of rows that models show, where no fit will ask for it."""
+        self._behind.clear()
+
     def _plan_points(self, asked: Sequence[LossAt], subsets: Sequence[Subset | None]) -> Plan:
         """Plan values and gradients at the points of each fit on its rows.
 

@@ -244,6 +244,7 @@ class CandidateFits:
                 alike[shown[key].value.name].append(key)
         waiting = {*ended, *chain.from_iterable(alike.values())}
         fit(key for key in wanted if key not in waiting)
+        self.driver.leave_views()
         for keys in alike.values():
             n_bytes = self._bytes_of(shown[keys[0]].value)
             if not fits(find_client(), n_bytes):
@@ -276,6 +277,7 @@ class CandidateFits:
         finally:
             forget(keeping.fit)
             self.driver.keeping = None
+            self.driver.leave_views()
 
 
 def _imputes(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
