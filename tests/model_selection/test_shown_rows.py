@@ -154,6 +154,14 @@ def test_rows_are_forgotten_where_blocks_are():
     assert kept_rows.take("other", (0, "shown")).X is X
 
 
+def test_models_are_fitted_in_turn_where_rows_of_all_have_no_room(monkeypatch):
+    steps, _, grid, data = PIPELINES["clusters"]
+    together = scores_of(searched(steps, grid, *data))
+    monkeypatch.setattr(fused, "fits", lambda client, n_bytes: n_bytes < 2 * X.nbytes)
+    for key, found in scores_of(searched(steps, grid, *data)).items():
+        assert_allclose(found, together[key], rtol=1e-12)
+
+
 def test_models_that_read_rows_once_share_one_pass():
     folds = cv.KFold(3).assign(X)
     model = make_pipeline(RBFSampler(**DRAWN), ours.Ridge())

@@ -220,8 +220,8 @@ class CandidateFits:
     ) -> dict[Key, Returned]:
         """Fit each on its rows: parameters, subset, and where to start.
 
-        Models that read transformed rows are fitted together where these are the same, others after them, so that few
-        are held; linear ones each from where the last one has ended.
+        Models that read transformed rows are fitted together as long as all of these fit in memory, others after them;
+        linear ones each from where the last one on the same rows has ended.
         """
         specs = {
             k: replace(self.spec, start=start, shared=self.driver.shared[s]) for k, (_, s, start) in wanted.items()
@@ -245,21 +245,19 @@ class CandidateFits:
         waiting = {*ended, *chain.from_iterable(alike.values())}
         fit(key for key in wanted if key not in waiting)
         self.driver.leave_views()
-        for keys in alike.values():
-            n_bytes = self._bytes_of(shown[keys[0]].value)
-            if not fits(find_client(), n_bytes):
-                refused = NotShared("rows as the steps before the model make them do not fit in memory")
-                ended |= dict.fromkeys(keys, Returned(None, refused))
-                continue
-            ends: dict[Subset | None, LikeFits] = defaultdict(LikeFits)
+        sizes = {name: self._bytes_of(shown[keys[0]].value) for name, keys in alike.items()}
+        for names in _in_room(sizes):
+            ends: dict[Hashable, LikeFits] = defaultdict(LikeFits)
             turns: dict[Hashable, list[Key]] = defaultdict(list)
-            for key in keys:
-                specs[key] = replace(specs[key], start=ends[subsets[key]])
-                turns[id(wanted[key][0]) if keeping[key].model.starts_from_whole else None].append(key)
-            with self._keeping(n_bytes):
+            for name in names:
+                for key in alike[name]:
+                    specs[key] = replace(specs[key], start=ends[name, subsets[key]])
+                    turns[id(wanted[key][0]) if keeping[key].model.starts_from_whole else None].append(key)
+            with self._keeping(sum(sizes[name] for name in names)):
                 for turn in turns.values():
                     fit(turn)
-        return {key: ended[key] for key in wanted}
+        refused = NotShared("rows as the steps before the model make them do not fit in memory")
+        return {key: ended.get(key, Returned(None, refused)) for key in wanted}
 
     def _bytes_of(self, shown: Shown) -> float:
         """Return the size of all rows as the steps before a model show them."""
@@ -278,6 +276,21 @@ class CandidateFits:
             forget(keeping.fit)
             self.driver.keeping = None
             self.driver.leave_views()
+
+
+def _in_room(sizes: Mapping[str, float]) -> Iterator[list[str]]:
+    """Yield names in groups whose sizes fit in memory together; those that do not fit by themselves are left out."""
+    client, group, total = find_client(), list[str](), 0.0
+    for name, size in sizes.items():
+        if not fits(client, size):
+            continue
+        if group and not fits(client, total + size):
+            yield group
+            group, total = [], 0.0
+        group.append(name)
+        total += size
+    if group:
+        yield group
 
 
 def _imputes(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:
