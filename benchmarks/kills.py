@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from typing import Any, NamedTuple
 
 import dask
@@ -23,12 +24,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import sklearn.linear_model
-from distributed import Client, Event, LocalCluster, secede, wait
+from distributed import Client, Event, LocalCluster, Scheduler, Worker, secede, wait
 from sklearn.pipeline import make_pipeline
 
 from benchmarks.program import Setting, Work
 from benchmarks.race import Row
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.covariance import OAS
 from daskml_kit.data import collections as capacity
@@ -81,13 +83,14 @@ N_ROWS, BLOCK = 24_000, 1_500
 STOPPED_ROWS = 400_000
 
 
-def prepare_forks() -> None:
-    """Start the process that workers are forked from: all is imported there, so that a new one costs a tenth."""
+def prepare_forks() -> ForkServerContext:
+    """Start the process that others are forked from: all is imported there, so that a new one costs a tenth."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["distributed", __name__])
     process = context.Process(target=os.getpid)
     process.start()
     process.join()
+    return context
 
 
 @contextmanager
@@ -483,8 +486,9 @@ class Killer:
         places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
         kind = self.rng.integers(3)
         address = str(self.rng.choice(places[kind]))
+        known = workers_of(self.client)[address]  # another worker may listen at the same address later
         kill_all(self.client.run(os.getpid, workers=[address]).values(), [])
-        self.killed.add(address)
+        self.killed.add(known["id"])
         self.recoveries.append(self.await_pushes(1))
         return ("server", "replica", "worker")[kind]
 
@@ -506,11 +510,11 @@ class Killer:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
-            alive = set(self.client.nthreads()).difference(self.killed)
+            alive = [at for at, worker in workers_of(self.client).items() if worker["id"] not in self.killed]
             if len(alive) >= 3 and all(place is not None and place.address in alive for place in held):
                 return
             time.sleep(0.05)
-        raise AssertionError(f"no replica again: {self.server._remote.view}")
+        raise AssertionError(f"no replica again: {self.server._remote.view} on {alive}")
 
 
 class Pushed(NamedTuple):
@@ -552,34 +556,37 @@ def servers(setting: Setting) -> list[Row]:
     ]
 
 
-SCHEDULER = """
-import asyncio
-from distributed import Scheduler, Worker
+async def _schedule(told: Connection) -> None:
+    """Run a scheduler and a worker in this process; send the address."""
+    async with (
+        Scheduler(port=0, dashboard_address=":0") as scheduler,
+        Worker(scheduler.address, nthreads=2, dashboard_address=":0"),
+    ):
+        told.send(scheduler.address)
+        await scheduler.finished()
 
-async def main():
-    async with Scheduler(port=0, dashboard_address=":0") as scheduler:
-        async with Worker(scheduler.address, nthreads=2, dashboard_address=":0"):
-            print(scheduler.address, flush=True)
-            await scheduler.finished()
 
-asyncio.run(main())
-"""
+def _run_scheduler(told: Connection) -> None:
+    asyncio.run(_schedule(told))
 
 
 @contextmanager
 def scheduler_process() -> Iterator[tuple[Client, Callable[[], None]]]:
     """Start a scheduler with a worker in a process of its own; yield a client, and what kills the process."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # to unpickle what is imported here
-    process = subprocess.Popen([sys.executable, "-c", SCHEDULER], stdout=subprocess.PIPE, text=True, env=env)
-    assert process.stdout is not None
+    context = prepare_forks()
+    address, told = context.Pipe(duplex=False)
+    process = context.Process(target=_run_scheduler, args=(told,))
+    process.start()
     try:
         # a client without a scheduler leaves its settings behind
-        with dask.config.set(scheduler=None), Client(process.stdout.readline().strip()) as client:
-            yield client, lambda: os.kill(process.pid, signal.SIGKILL)
+        with dask.config.set(scheduler=None), Client(address.recv()) as client:
+            yield client, process.kill
     finally:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.join()
+        process.close()
+        address.close()
+        told.close()
 
 
 def interrupted(folder: str, after: int, delay: float) -> int | None:

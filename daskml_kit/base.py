@@ -17,6 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from daskml_kit.activity import recorded
 from daskml_kit.arguments import check_flags, check_number, random_state_of, sklearn_state_of
 from daskml_kit.blockwise import map_rows, with_meta
 from daskml_kit.data.collections import is_dask, n_features_of
@@ -225,7 +226,7 @@ class DaskEstimator:
         check_common(self)
         self._check_parameters()
         with fitting(self):
-            several = bool(get_tags(own).target_tags.multi_output)
+            several = self._takes_columns(y)
             inputs = check_fit(own, X, y, sample_weight, labeled=is_classifier(self), multi_output=several)
             options = {"n_jobs": getattr(self, "n_jobs", None), "checkpoint": checkpoint, "setting": own.get_params()}
             with open_engine(*inputs, **options, many_passes=self.many_passes) as engine:
@@ -235,6 +236,10 @@ class DaskEstimator:
             engine.profile.solver = spec.shared.get("solver", "")
             self._keep({**fitted, "profile_": engine.profile})
         return self
+
+    def _takes_columns(self, y: Any) -> bool:
+        """Return whether a target like this may have several columns."""
+        return bool(get_tags(self).target_tags.multi_output)
 
     def _keep(self, fitted: dict[str, Any]) -> None:
         vars(self).update(fitted)
@@ -477,10 +482,12 @@ def fitting(estimator: Any) -> Iterator[None]:
 
 @contextmanager
 def restored(estimator: Any) -> Iterator[None]:
-    """Leave the attributes of the estimator as they were if what is inside fails or is interrupted."""
-    before = dict(vars(estimator))
+    """Leave the attributes of the estimator as they were if what is inside fails or is interrupted; record the fit."""
+    before, inner = dict(vars(estimator)), getattr(estimator, "estimator", None)
+    name = type(estimator).__name__
     try:
-        yield
+        with recorded(name if inner is None else f"{name} of {type(inner).__name__}"):
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
@@ -560,7 +567,7 @@ def spec_of_table(table: Any, *, weighted: bool = False) -> DataSpec:
 
 def n_outputs_of(y: Any) -> int | None:
     """Return the number of columns of a 2-dimensional target, None for a vector or no target."""
-    return int(y.shape[1]) if y is not None and len(y.shape) == 2 else None
+    return int(y.shape[1]) if len(getattr(y, "shape", ())) == 2 else None
 
 
 def precision_of(X: Any) -> Any:

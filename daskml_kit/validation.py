@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from daskml_kit.arguments import check_number, naming, random_state_of
@@ -72,6 +72,18 @@ def check_fit(
 def check_labels(labels: Labels) -> None:
     """Raise where the distinct targets are no classes, such as numbers with fractions."""
     check_classification_targets(np.repeat(labels, 3))  # of labels that come once each it warns
+
+
+def is_multilabel(y: Any) -> bool:
+    """Return whether targets have several columns, which in memory must hold 0 and 1."""
+    if is_dask(y):
+        return len(y.shape) == 2 and int(y.shape[1]) > 1
+    targets = np.asarray(y)
+    if targets.ndim != 2 or targets.shape[1] < 2:
+        return False
+    if type_of_target(targets) != "multilabel-indicator":
+        raise ValueError(f"Unknown label type: {type_of_target(targets)}: expected several columns of 0 and 1")
+    return True
 
 
 def remember_features(estimator: Any, X: Any) -> None:

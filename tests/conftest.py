@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
 from zlib import crc32
@@ -42,8 +43,16 @@ LONGEST = (
 
 @pytest.fixture(scope="session", autouse=True)
 def patience() -> Iterator[None]:
-    """Clusters do not give up a worker process that a busy machine takes long to start again."""
-    with dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+    """Clusters do not give up a worker process that a busy machine takes long to start again.
+
+    Worker processes are forked from one that has everything imported, which costs seconds of a processor.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["distributed", "benchmarks.kills"])
+    config = {
+        "distributed.deploy.lost-worker-timeout": "300s",
+        "distributed.worker.multiprocessing-method": "forkserver",
+    }
+    with dask.config.set(config):
         yield
 
 

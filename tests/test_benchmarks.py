@@ -40,6 +40,7 @@ NEED_PEER = {
     "amounts": "glum",
     "repeats": "glum",
     "language-l1": "wordfreq",
+    "language-search": "wordfreq",
     "language-sgd": "wordfreq",
     "languages-l1": "wordfreq",
     "language": "wordfreq",

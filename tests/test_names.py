@@ -25,7 +25,10 @@ SHARED_NAMES = {"base", "__init__"}
 QUESTIONS = {"what", "which", "who", "whose", "how", "where", "when", "whether", "why"}
 FROM_METACLASSES = {"_abc_impl", "_sklearn_auto_wrap_output_keys"}
 """Attributes that Python and scikit-learn give to every class of a kind."""
-OVERRIDES: dict[str, str] = {"_check_parameters": "called by the fit of scikit-learn's mixtures, which ours replaces"}
+OVERRIDES: dict[str, str] = {
+    "_check_parameters": "called by the fit of scikit-learn's mixtures, which ours replaces",
+    "_run_search": "the hook for subclasses that scikit-learn documents",
+}
 """Private names of scikit-learn that we replace on purpose, with the reason."""
 
 

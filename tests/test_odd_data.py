@@ -9,19 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn.linear_model
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from daskml_kit.decomposition import PCA
 from daskml_kit.exceptions import DataError
-from daskml_kit.linear_model import LinearSVC, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
+from daskml_kit.feature_selection import VarianceThreshold
+from daskml_kit.linear_model import (
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+)
+from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import GaussianNB
+from daskml_kit.neighbors import NearestCentroid
 from daskml_kit.preprocessing import (
     Categorizer,
     DummyEncoder,
     LabelBinarizer,
+    MaxAbsScaler,
     OneHotEncoder,
     OrdinalEncoder,
     StandardScaler,
@@ -67,6 +79,41 @@ def test_searches_behind_a_transformer_of_whole_numbers(first, last, grid):
         for kind in (float, "i1")
     )
     assert_allclose(found, expected, rtol=1e-9)
+
+
+LARGE = ROWS * np.array([1.0, 1e160, 1.0, 1.0])
+"""Rows with values whose squares are infinite."""
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        StandardScaler(),
+        GaussianNB(),
+        NearestCentroid(),
+        GaussianMixture(covariance_type="diag"),
+        LinearRegression(positive=True),
+        make_pipeline(MaxAbsScaler(), StandardScaler(), GaussianNB()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_squares_that_overflow_are_refused_by_name(model):
+    X, y = in_blocks(LARGE), in_blocks(LABELS)
+    if isinstance(model, Pipeline):
+        assert model.fit(X, y).score(X, y) > 0.5  # divided, as the message says
+        return
+    with pytest.raises(DataError, match=r"^X(, y)?: values are so large that their squares overflow float64: divide"):
+        model.fit(X, y)
+
+
+def test_squares_that_overflow_where_they_are_not_needed():
+    X, y = in_blocks(LARGE), in_blocks(LABELS)
+    for intercept in (False, True):
+        ours = LinearRegression(fit_intercept=intercept).fit(X, y)
+        theirs = sklearn.linear_model.LinearRegression(fit_intercept=intercept).fit(LARGE, LABELS)
+        assert_allclose(ours.predict(X), theirs.predict(LARGE), rtol=1e-6)
+    assert_allclose(StandardScaler(with_std=False).fit(X).mean_, LARGE.mean(axis=0))
+    assert VarianceThreshold(0.5).fit(X).get_support().all()
 
 
 @pytest.mark.parametrize("lay", [LAYOUTS["memory"], in_blocks])

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.cluster import kmeans_plusplus
 
+from daskml_kit.activity import hidden
 from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.base import DaskEstimator, restored
 from daskml_kit.data.block import Block
@@ -174,7 +175,8 @@ def _pilot_centers(
     compiled = n_rows * X.shape[1] * len(starts[0]) >= MANY_PRODUCTS  # as the passes over all rows will be
     fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter, compiled=compiled) for at, start in starts.items()}
     half = len(weight) // 2
-    with LocalEngine([Block(X[:half], None, weight[:half]), Block(X[half:], None, weight[half:], 1)]) as engine:
+    blocks = [Block(X[:half], None, weight[:half]), Block(X[half:], None, weight[half:], 1)]
+    with LocalEngine(blocks) as engine, hidden("fitting a sample"):
         return {at: ended.centers for at, ended in run(engine, fits).items()}
 
 

@@ -18,6 +18,7 @@ from dask.array.utils import meta_from_array
 from dask.optimization import cull
 from distributed import Client
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.block import Block, Run, as_block
 from daskml_kit.data.coded import below_each_other, codes_of
 from daskml_kit.exceptions import DataError
@@ -102,7 +103,7 @@ def free_memory(client: Client | None) -> float:
     """Return the bytes that are free on all workers together, or without a client here."""
     if client is None:
         return float(psutil.virtual_memory().available)
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = workers_of(client).values()
     free = (max(w["memory_limit"] - w["metrics"]["memory"], 0) if w["memory_limit"] else np.inf for w in workers)
     return float(sum(free))
 

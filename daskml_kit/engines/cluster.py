@@ -16,6 +16,7 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import Client, Future, futures_of
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, fits, size_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, in_runs, runs
@@ -24,7 +25,7 @@ from daskml_kit.engines.engine import LocalEngine, Profile
 from daskml_kit.engines.relocation import Fetching, Scattered, count_nodes
 from daskml_kit.engines.shard_task import Pace, Part, Places, Recipes, add_paces, answer_shard, merge_shards
 from daskml_kit.reductions.reduction import Reduction, reduce_nodes
-from daskml_kit.workers.connection import gather, settle, wait_for_workers
+from daskml_kit.workers.connection import gather, release, settle, wait_for_workers
 from daskml_kit.workers.environment import run_on_workers
 from daskml_kit.workers.hedging import Hedge
 
@@ -64,6 +65,8 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         What a cache of the blocks that a worker loads may take there, see `cache_limit`; by default there is none.
     fetching : Fetching, optional
         When to fetch the blocks, which are futures; by default never.
+    own : sequence of Future
+        Released when the engine closes.
     """
 
     def __init__(
@@ -73,8 +76,9 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         graph: HighLevelGraph | None = None,
         cache: float | None = None,
         fetching: Fetching | None = None,
+        own: Sequence[Future] = (),
     ) -> None:
-        self.client, self.graph = client, graph
+        self.client, self.graph, self._own = client, graph, own
         self.blocks: list[Remote | Lazy] = list(blocks)
         self.n_blocks = len(self.blocks)
         self.change: Callable[[Any], Any] | None = None
@@ -218,6 +222,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
         if self._cache:
             with suppress(OSError):  # where the cluster is gone, so are its files
                 run_on_workers(self.client, close_on_worker, self._name)
+        release(self._own)
 
     def _submit(self, function: Callable[..., Any], *args: Any, worker: str, key: str | None = None) -> Future:
         return self.client.submit(function, *args, key=key, pure=False, workers=[worker], allow_other_workers=True)
@@ -256,7 +261,7 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     def _plan(self) -> None:
         """Share the blocks out: those a worker holds in runs for its threads, no run above its share of memory."""
         homes, sizes = self._homes()
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        workers = workers_of(self.client)
         limits = {address: worker["memory_limit"] for address, worker in workers.items()}
         self._shards = self._shards_of(homes, sizes, limits)
         if not (self.graph or isinstance(self.blocks[0], Lazy)):

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from daskml_kit.activity import note_pass
 from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy
 from daskml_kit.engines.block_cache import make_cache
@@ -113,10 +114,9 @@ class Profile:
         return as_html("Profile of a fit", self._facts())
 
     def _facts(self) -> dict[str, Any]:
-        seconds = self.seconds or time.perf_counter() - self.started
-        facts = {"passes": self.passes, "tasks": self.tasks, "seconds": short(seconds), "threads": self.n_threads}
-        facts |= {"overhead": f"{self.overhead():.0%}"} if self.seconds else {}
-        facts |= {"where": self.where}
+        facts: dict[str, Any] = {"passes": self.passes, "tasks": self.tasks, "seconds": short(self.elapsed())}
+        facts |= {"threads": self.n_threads}
+        facts |= {"overhead": f"{self.overhead():.0%}", "where": self.where}
         return facts | ({"solver": self.solver} if self.solver else {})
 
     def add(self, computing: float, tasks: int) -> None:
@@ -132,6 +132,7 @@ class Profile:
         self.passes += 1
         self.tasks += tasks
         self.computing += computing
+        note_pass(self)
         for watcher in _watchers.get():
             watcher(self)
 
@@ -140,15 +141,25 @@ class Profile:
         self.seconds = time.perf_counter() - self.started
 
     def overhead(self) -> float:
-        """Return the share of the engine's threads' time in the fit that was not spent computing, from 0 to 1.
+        """Return the share of the engine's threads' time, so far, that was not spent computing, from 0 to 1.
 
         Returns
         -------
         float
             0 where all threads computed all the time.
         """
-        capacity = self.seconds * self.n_threads
+        capacity = self.elapsed() * self.n_threads
         return max(0.0, 1.0 - self.computing / capacity) if capacity else 0.0
+
+    def elapsed(self) -> float:
+        """Return the seconds since the engine was opened, up to its closing.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return self.seconds or time.perf_counter() - self.started
 
 
 INLINE_ELEMENTS = 50_000

@@ -70,6 +70,7 @@ from daskml_kit.workers.connection import (
     free_placed_tasks,
     gather,
     held_futures,
+    release,
     released_task_thread,
     require_connection,
     require_own_process,
@@ -217,6 +218,7 @@ def _open(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _
 
 
 def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, here: _Here) -> Engine:
+    given = {id(future) for part in (X, y, weight, fold) if is_dask(part) for future in futures_of(part)}
     parts: dict[str, da.Array | Array] = {"X": dask_matrix(X)}
     for name, values in (("y", y), ("sample_weight", weight), ("fold", fold)):
         if values is not None:
@@ -239,7 +241,9 @@ def _open_dask(client: Client | None, X: Any, y: Any, weight: Any, fold: Any, he
     if client is None:
         values = {name: dask.get(dict(a.__dask_graph__()), block_keys(a)) for name, a in aligned.items()}
         return _over_values(values, places, here.n_threads)
-    return _over_futures(client, {name: _block_futures(array) for name, array in aligned.items()}, places, here)
+    columns = {name: _block_futures(array) for name, array in aligned.items()}
+    own = [future for futures in columns.values() for future in futures if id(future) not in given]
+    return _over_futures(client, columns, places, here, own)
 
 
 def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[Place]]:
@@ -249,19 +253,28 @@ def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[P
 
 
 def _over_futures(
-    client: Client, columns: Mapping[str, Sequence[Future]], places: Sequence[Place], here: _Here
+    client: Client,
+    columns: Mapping[str, Sequence[Future]],
+    places: Sequence[Place],
+    here: _Here,
+    own: Sequence[Future] = (),
 ) -> Engine:
-    """Read the blocks beside the workers that hold them, or here where they are small."""
+    """Read the blocks beside the workers that hold them, or here where they are small; then release the ``own`` ones.
+
+    Kept for a moment longer, as by a coroutine that has ended, they would meet the next tasks of their names, which
+    Dask may fuse with others, and has no two recipes for.
+    """
     n_bytes = sum(client.nbytes([future.key for future in columns["X"]], summary=False).values())
     if here.may_fetch(n_bytes):
         values = {name: gather(client, futures) for name, futures in columns.items()}
+        release(own)
         engine = _over_values(values, places, here.n_threads)
         engine.profile.where += f", which fetched {n_bytes / 1e6:.3g} MB of X"
         logger.info("fitted %s", engine.profile.where)
         return engine
     rows = zip(rows_of(columns), places, strict=True)
     blocks = [Remote._make((*parts, place)) for parts, place in rows]
-    return FuturesEngine(client, blocks, fetching=here.fetching(n_bytes, len(blocks)))
+    return FuturesEngine(client, blocks, fetching=here.fetching(n_bytes, len(blocks)), own=own)
 
 
 def _over_values(columns: Mapping[str, Sequence[Any]], places: Sequence[Place], n_threads: int | None) -> LocalEngine:

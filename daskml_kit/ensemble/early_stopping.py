@@ -137,7 +137,7 @@ def _fit_xgboost(
     model.set_params(early_stopping_rounds=rounds)
     weights = {"sample_weight_eval_set": [test["sample_weight"]]} if "sample_weight" in test else {}
     validation = {"eval_set": [(test["X"], test["y"])], "verbose": False, **weights}
-    return model.fit(**train, **validation, **params)
+    return fit_on_dask(model, **train, **validation, **params)
 
 
 def _fit_lightgbm(

@@ -16,10 +16,13 @@ from daskml_kit.numerics.linalg import solve_least_norm, solve_nonnegative
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
 from daskml_kit.reductions.gram import ClassTargets, Gram, Scatter, Triangle
+from daskml_kit.reductions.indicators import IndicatorColumns, IndicatorTargets
+from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array, Labels
+from daskml_kit.validation import is_multilabel
 
 GRAM_FEATURES = 4000
 """Up to this many features the Gram matrix (here 128 MB a thread) is made; beyond, the fit is iterative."""
@@ -183,6 +186,8 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
             coef, intercept, _ = yield from self._iterate(spec, summary, none, none)
         else:
             scatter = yield from self._gather(Gram(), spec)
+            if self.positive or scatter.sparse:  # else the factor of rows whose squares overflow is finite
+                scatter.require_finite()
             normal = normal_equations(scatter, d, self.fit_intercept)
             coef, extra = yield from self._solve(normal, scatter.sparse, spec)
             intercept = normal.intercept(coef)
@@ -193,7 +198,7 @@ class LinearRegression(LeastSquares, sklearn.linear_model.LinearRegression):  # 
             return np.array([solve_nonnegative(normal.XX, right) for right in normal.Xy.T]), {}
         if sparse:
             return solve_least_norm(normal.XX, normal.Xy).T, {}
-        values = np.linalg.eigvalsh(normal.XX)
+        values = np.linalg.eigvalsh(normal.XX) if np.isfinite(normal.XX).all() else np.zeros(len(normal.XX))
         if values[0] > ILL_CONDITIONED * values[-1]:
             return solve_least_norm(normal.XX, normal.Xy).T, {"rank_": len(values), "singular_": np.sqrt(values[::-1])}
         self._tell(spec, "triangular factor: the normal equations are too ill conditioned")
@@ -328,6 +333,8 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
 class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_model.RidgeClassifier):  # type: ignore[misc]
     r"""Classification by ridge regression on targets of -1 and 1, one column a class, in two passes.
 
+    A target of several columns of 0 and 1 is multilabel: each column is a label that rows have or have not.
+
     Parameters
     ----------
     alpha : float, default 1.0
@@ -340,7 +347,7 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     tol : float, default 1e-4
         Not used: the solution is direct.
     class_weight : dict or "balanced", optional
-        Factors of the weights of each class's rows.
+        Factors of the weights of each class's rows; of several columns of labels only "balanced".
     solver : {"auto", "cholesky"}, default "auto"
         scikit-learn's other names stand for "auto".
     positive : bool, default False
@@ -353,6 +360,7 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
     intercept_ : array of shape (1,) or (n_classes,), or 0.0
     classes_ : array of shape (n_classes,)
+        Of a multilabel target the numbers of its columns.
     n_iter_ : array of shape (n_targets,)
         1, as the solution is direct.
     solver_ : str
@@ -375,27 +383,47 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     def _fit_steps(self, spec: DataSpec) -> Fit:
         if self._iterates(spec.n_features) or spec.n_features > GRAM_FEATURES:
             raise ValueError(f"RidgeClassifier is solved directly: up to {GRAM_FEATURES} features, and not by 'lbfgs'")
-        summary, classes = yield from self._summarize_classes(spec)
-        rows = classes._replace(weight=np.asarray(summary.label_rows))  # "balanced" counts rows here, not their weights
-        targets = ClassTargets(Gram(), classes.stored, rows.factors(self.class_weight))
-        n_targets = 1 if len(classes.labels) == 2 else len(classes.labels)
+        n_columns = spec.n_outputs or 1
+        several = n_columns > 1
+        labels, targets = yield from self._indicators(n_columns) if several else self._targets(spec)
+        n_targets = 1 if len(labels) == 2 and not several else len(labels)
         coef, intercept, n_iter, solver = yield from self._fit_ridge(spec, targets, n_targets)
         intercept = intercept.astype(spec.dtype) if self.fit_intercept else 0.0
         return {
             "coef_": coef.astype(spec.dtype, copy=False),
             "intercept_": intercept,
-            "_labels": classes.labels,
+            "_labels": labels,
+            "_multilabel": several,
             "n_iter_": n_iter,
             "solver_": solver,
         }
 
+    def _targets(self, spec: DataSpec) -> Generator[Any, Any, tuple[Labels, ClassTargets]]:
+        """Return the labels, and the reduction with a column for each of them."""
+        summary, classes = yield from self._summarize_classes(spec)
+        rows = classes._replace(weight=np.asarray(summary.label_rows))  # "balanced" counts rows here, not their weights
+        return classes.labels, ClassTargets(Gram(), classes.stored, rows.factors(self.class_weight))
+
+    def _indicators(self, n_labels: int) -> Generator[Any, Any, tuple[Labels, IndicatorTargets]]:
+        """Return the numbers of the columns of a multilabel target, and the reduction with these."""
+        factors = None
+        if self.class_weight is not None:
+            if self.class_weight != "balanced":
+                raise ValueError(
+                    "class_weight: expected 'balanced' or None where y has several columns of labels, got "
+                    f"{self.class_weight!r}"
+                )
+            ones = yield IndicatorColumns(Moments())
+            rows = np.round(np.stack([1 - ones.mean, ones.mean]) * ones.n_rows)
+            seen = (rows > 0).sum(axis=0)
+            factors = np.divide(ones.n_rows, seen * rows, out=np.zeros_like(rows), where=rows > 0)
+        return np.arange(n_labels), IndicatorTargets(Gram(), factors)
+
+    def _takes_columns(self, y: Any) -> bool:
+        return is_multilabel(y)
+
     def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
         return with_known_solver(super()._sklearn_parameters(genuine))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = False
-        return tags
 
     @property
     def classes_(self) -> Labels:
@@ -405,4 +433,7 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
 
     def _made_up(self) -> tuple[Any, ...] | None:
         labels = getattr(self, "_labels", None)
-        return None if labels is None else (np.zeros((len(labels), self.n_features_in_)), labels)
+        if labels is None:
+            return None
+        y = np.eye(len(labels), dtype=int) if self._multilabel else labels
+        return np.zeros((len(labels), self.n_features_in_)), y

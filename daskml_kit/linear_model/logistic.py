@@ -101,7 +101,11 @@ class LogisticRegression(LinearClassifier, sklearn.linear_model.LogisticRegressi
         summary, classes = yield from self._summarize_classes(spec)
         problem = self._problem(spec, classes, l1, l2)
         result = (yield from self._minimize({None: problem}, summary, spec))[None]
-        coef = problem.unravel(result.w).astype(summary.precision)
+        coef = problem.unravel(result.w)
+        if len(coef) > 1:  # what is added to the predictors of all classes changes none of their probabilities
+            moved = slice(-1, None) if l1 else slice(None)
+            coef[:, moved] -= coef[:, moved].mean(axis=0)
+        coef = coef.astype(summary.precision)
         n_iter = np.array([result.n_iter], np.int32)
         return {"classes_": classes.labels, "coef_": coef[:, :-1], "intercept_": coef[:, -1], "n_iter_": n_iter}
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.activity import hidden
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.numerics.arrow import Arrow
@@ -80,6 +81,14 @@ class Pilot(NamedTuple):
             return self.center is problem.center
         return np.array_equal(self.center, problem.center)
 
+    def taken(self, own: Array) -> Pilot:
+        """Return the same end in some of the coefficients, ``own``."""
+        return Pilot(self.w[own], None, path=tuple((at, w[own]) for at, w in self.path))
+
+    def put(self, rest: Array, own: Array) -> Pilot:
+        """Return an end that is in the coefficients ``own`` in all, of which others are as in ``rest``."""
+        return Pilot(put(rest, own, self.w), None, path=tuple((at, put(rest, own, w)) for at, w in self.path))
+
     def is_of(self, problem: Problem) -> bool:
         """Return whether the problem has the same penalty, as far as that is known."""
         return self.ridge is None or np.array_equal(self.ridge, problem.l2)
@@ -90,6 +99,19 @@ class Pilot(NamedTuple):
             return self.hess
         more = problem.l2 - self.ridge
         return self.hess.with_ridge(more) if isinstance(self.hess, Arrow) else self.hess + np.diag(more)
+
+
+def put(rest: Array, own: Array, values: Array) -> Array:
+    """Return a copy of ``rest`` with ``values`` at the places ``own``.
+
+    Examples
+    --------
+    >>> put(np.zeros(3), np.array([0, 2]), np.array([5.0, 7.0]))
+    array([5., 0., 7.])
+    """
+    whole = rest.copy()
+    whole[own] = values
+    return whole
 
 
 def _log_strength(problem: Problem) -> float | None:
@@ -111,7 +133,7 @@ def fit_sample(problems: Mapping[Key, Problem], summary: DataSummary, *, hessian
         Block(summary.sample_X[c], None if y is None else y[c], summary.sample_weight[c], i) for i, c in enumerate(cuts)
     ]
     share = 0.1 * max(len(p.free) for p in problems.values()) / n_rows
-    with LocalEngine(blocks) as engine:
+    with LocalEngine(blocks) as engine, hidden("fitting a sample"):
         solvers = {k: _solver(replace(p, scale=1 / weight), summary, share, hessians) for k, p in problems.items()}
         results = run(engine, solvers)
     return {key: Pilot(r.w, _known(r.last.hess) if hessians else None) for key, r in results.items()}

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.activity import hidden
 from daskml_kit.arguments import check_choice
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import LocalEngine
@@ -21,8 +22,10 @@ from daskml_kit.linear_model.pilot import (
     first_metric,
     fit_sample,
     from_sample,
+    put,
 )
 from daskml_kit.numerics.arrow import Arrow, packed_size
+from daskml_kit.numerics.csr import interned
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.active_newton import active_newton
@@ -106,32 +109,23 @@ def minimize(
     Where ``start`` has solutions of like problems, it starts there, in their metric if that is known; it is given those
     found. ``shared`` is what fits on the same rows have in common.
     """
-    if start is None or (isinstance(start, LikeFits) and not start):
-        found = yield from _minimize_in_subspace(problems, summary, options)
+    alone = start is None or (isinstance(start, LikeFits) and not start)
+    if alone and options.solver == "auto" and _has_few_rows(problems, summary):
+        found = _minimize_in_row_space(problems, summary, options)
         if found is not None:
+            options.tell(_describe(Plan("row-space", "rows are few", problems), summary))
             return found
+    columns = _few_used(problems, summary)
+    if columns is not None:
+        return (yield from _minimize_used(problems, columns, summary, options, start))
     plan = _plan(_posed(problems, summary, options, shared), summary, options, start or {})
     options.tell(_describe(plan, summary))
     results = yield from lockstep(_solvers(plan, summary, options))
     if isinstance(start, LikeFits):
         start.update({key: end_of(result, plan.problems[key], start.get(key)) for key, result in results.items()})
     elif start is not None:
-        ends = {key: Pilot(r.w, r.last.hess, plan.problems[key].center) for key, r in results.items()}
-        start.update({key: end for key, end in ends.items() if end.hess is not None})
+        start.update({key: Pilot(r.w, r.last.hess, plan.problems[key].center) for key, r in results.items()})
     return {key: _of_features(result, plan.problems[key]) for key, result in results.items()}
-
-
-def _minimize_in_subspace(
-    problems: Mapping[Key, Problem], summary: DataSummary, options: Options
-) -> Generator[Any, Any, dict[Key, Result] | None]:
-    """Solve problems in the span of few rows, or in the coefficients of few used columns; None where neither is few."""
-    if options.solver == "auto" and _has_few_rows(problems, summary):
-        found = _minimize_in_row_space(problems, summary, options)
-        if found is not None:
-            options.tell(_describe(Plan("row-space", "rows are few", problems), summary))
-            return found
-    columns = _few_used(problems, summary)
-    return None if columns is None else (yield from _minimize_used(problems, columns, summary, options))
 
 
 def _posed(
@@ -188,6 +182,8 @@ def _has_few_rows(problems: Mapping[Key, Problem], summary: DataSummary) -> bool
         ridge = problem.l2[features]
         if k * width <= DENSE_COEFFICIENTS or k * n_rows > MOST_IN_ROW_SPACE or problem.log_floor is not None:
             return False
+        if problem.columns is not None:  # the sample has all
+            return False
         if len(ridge) != k * (width - 1) or not (ridge[0] > 0 and (ridge == ridge[0]).all()):
             return False
         if width <= 2 * n_rows or problem.l1.any() or problem.l2[~features].any():
@@ -203,7 +199,8 @@ def _minimize_in_row_space(
     if space is None:
         return None
     inner = {key: space.problem(problem) for key, problem in problems.items()}
-    with LocalEngine([Block(space.Z, summary.sample_y, summary.sample_weight)]) as engine:
+    only = Block(space.Z, summary.sample_y, summary.sample_weight)
+    with LocalEngine([only]) as engine, hidden("fitting in the space of the rows"):
         solvers = {
             key: newton(p.oracle(), p.start, tol=options.tol, max_iter=options.max_iter) for key, p in inner.items()
         }
@@ -213,16 +210,27 @@ def _minimize_in_row_space(
 
 
 def _minimize_used(
-    problems: Mapping[Key, Problem], columns: Array, summary: DataSummary, options: Options
+    problems: Mapping[Key, Problem],
+    columns: Array,
+    summary: DataSummary,
+    options: Options,
+    start: dict[Hashable, Pilot] | None,
 ) -> Generator[Any, Any, dict[Key, Result]]:
     """Solve problems in the coefficients of ``columns``, which rows have numbers in; others stay, or shrink to zero."""
     parts = {key: problem.of_columns(columns) for key, problem in problems.items()}
     smaller = {key: problem for key, (problem, _) in parts.items()}
-    results = yield from minimize(smaller, summary._replace(used=np.ones(len(columns), bool)), options)
-    for key, result in results.items():
-        whole = np.where(problems[key].l2 + problems[key].l1 > 0, 0.0, problems[key].start)
-        whole[parts[key][1]] = result.w
-        results[key] = result._replace(w=whole)
+    inner: dict[Hashable, Pilot] | None = None
+    if start is not None:
+        inner = type(start)()
+        inner.update(
+            {k: start[k].taken(own) for k, (_, own) in parts.items() if k in start and start[k].serves(problems[k])}
+        )
+    results = yield from minimize(smaller, summary._replace(used=np.ones(len(columns), bool)), options, inner)
+    for key, (_, own) in parts.items():
+        rest = np.where(problems[key].l2 + problems[key].l1 > 0, 0.0, problems[key].start)
+        results[key] = results[key]._replace(w=put(rest, own, results[key].w))
+        if start is not None and inner is not None and key in inner:
+            start[key] = inner[key].put(rest, own)
     return results
 
 
@@ -238,7 +246,7 @@ def _few_used(problems: Mapping[Key, Problem], summary: DataSummary) -> Array | 
     if max(len(p.free) for p in problems.values()) <= DENSE_COEFFICIENTS:
         return None
     columns = np.flatnonzero(summary.used)
-    return columns if len(columns) <= MOST_USED * len(summary.used) else None
+    return interned(columns) if len(columns) <= MOST_USED * len(summary.used) else None
 
 
 def _exclusive(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[int, int] | None:

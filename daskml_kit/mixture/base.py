@@ -80,6 +80,7 @@ class MixtureModel(UnsupervisedEstimator):
                 f"Expected n_samples >= n_components but got n_components = {own.n_components}, n_samples = "
                 f"{sample.n_rows}; a minimum of 2 is required."
             )
+        found.require_finite()
         spread = _spread(found, spec.n_features)
         warm, draw = own.warm_start and hasattr(self, "converged_"), random_state_of(own.random_state)
         rows, shift = sample.sample_X - spread.mean, spread.mean

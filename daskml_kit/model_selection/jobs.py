@@ -398,6 +398,8 @@ def list_jobs(client: Client | None = None) -> list[Job]:
     ------
     ValueError
         Where there is no client.
+    LostSchedulerError
+        Where the client was closed, or has lost its cluster.
 
     See Also
     --------
@@ -422,6 +424,7 @@ def list_jobs(client: Client | None = None) -> list[Job]:
 
 
 def _names(client: Client) -> list[str]:
+    require_connection(client)
     datasets = [str(name) for name in client.list_datasets()]
     return [name.removeprefix(JOBS) for name in datasets if name.startswith(JOBS)]
 

@@ -58,6 +58,7 @@ class GaussianNB(NaiveBayes, sklearn.naive_bayes.GaussianNB):  # type: ignore[mi
         found, whole = yield PerClass(Moments()), Unweighted(Moments())
         count = np.array([float(moments.weight[0]) for moments in found.results])
         require_rows(whole.n_rows, count.sum(), spec.n_features)
+        whole.require_finite()
         labels = found.labels if spec.labels is None else spec.labels[found.labels]
         check_labels(labels)
         epsilon = self.var_smoothing * float(whole.variance.max())

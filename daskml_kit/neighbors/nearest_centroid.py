@@ -99,6 +99,7 @@ class NearestCentroid(DaskEstimator, sklearn.neighbors.NearestCentroid):  # type
         rows = np.array([float(spread.n_rows) for spread in spreads])
         priors = self._priors_of(rows)
         whole: Spread = reduce(Moments().combine, spreads)
+        whole.require_finite()
         if constant_features(whole.variance, whole.mean, whole.n_rows).all():
             raise ValueError("All features have zero variance. Division by zero.")
         means = np.array([spread.mean for spread in spreads])

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from daskml_kit.activity import note_loss
 from daskml_kit.data.block import Block
 from daskml_kit.engines.engine import Engine
 from daskml_kit.numerics.feed_forward import NetworkLoss
@@ -95,6 +96,7 @@ class NetworkObjective:
         total = yield NetworkLossAt(NetworkLoss(self.loss.activation, self.loss.output), params)
         penalized = flatten({name: array * name.startswith("coefs") for name, array in params.items()})
         value = (total.value + 0.5 * alpha * float(penalized @ penalized)) / total.weight
+        note_loss(value, "penalized mean loss")
         if value < self.best_value:
             self.best_value, self.best = value, w
         return Eval(value, (total.grad + alpha * penalized) / total.weight)

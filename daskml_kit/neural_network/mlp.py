@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import sklearn.neural_network
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from daskml_kit.arguments import check_choice
@@ -20,7 +20,7 @@ from daskml_kit.neural_network.mlp_training import MultiLayerPerceptron, is_stoc
 from daskml_kit.neural_network.scores import IndicatorRange, ValidationAccuracy, ValidationR2
 from daskml_kit.reductions.summary import DataSummary, position_of
 from daskml_kit.typing import Labels
-from daskml_kit.validation import check_labels
+from daskml_kit.validation import check_labels, is_multilabel
 
 
 class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):  # type: ignore[misc]
@@ -170,7 +170,7 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
         DataError
             Where the data cannot be used; it names the argument and the block.
         """
-        return self._fit_rows(X, y, sample_weight, labeled=not _is_multilabel(y), checkpoint=checkpoint)
+        return self._fit_rows(X, y, sample_weight, labeled=not is_multilabel(y), checkpoint=checkpoint)
 
     @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -194,7 +194,7 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
         wanted = None if classes is None else unique_labels(classes)
         if wanted is not None and known is not None and not np.array_equal(wanted, known):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-        labeled = not _is_multilabel(y)
+        labeled = not is_multilabel(y)
         return self._fit_rows(X, y, sample_weight, labeled=labeled, goes_on=True, classes=wanted)
 
     def _made_up_rows(self) -> tuple[Any, ...]:
@@ -226,18 +226,6 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
             raise ValueError("y: expected 0 and 1 in each of several columns, got other numbers")
         self.classes_ = np.arange(n_labels)
         return n_labels, "logistic"
-
-
-def _is_multilabel(y: Any) -> bool:
-    """Return whether targets have several columns, which in memory must hold 0 and 1."""
-    if is_dask(y):
-        return len(y.shape) == 2 and int(y.shape[1]) > 1
-    targets = np.asarray(y)
-    if targets.ndim != 2 or targets.shape[1] < 2:
-        return False
-    if type_of_target(targets) != "multilabel-indicator":
-        raise ValueError(f"Unknown label type: {type_of_target(targets)}: expected several columns of 0 and 1")
-    return True
 
 
 def _raveled(y: Any) -> Any:

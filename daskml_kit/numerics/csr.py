@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -57,6 +58,21 @@ def remembering_columns(matrices: Sequence[Any]) -> Iterator[None]:
     finally:
         for X in plain:
             vars(X).pop("last_taken", None)
+
+
+_INTERNED: WeakValueDictionary[bytes, Array] = WeakValueDictionary()
+
+
+def interned(columns: Array) -> Array:
+    """Return the one array of these values that all have, as long as some have it, so that it is known by its id.
+
+    Examples
+    --------
+    >>> first = interned(np.array([1, 3]))
+    >>> interned(np.array([1, 3])) is first
+    True
+    """
+    return _INTERNED.setdefault(columns.tobytes(), columns)
 
 
 def take_columns(X: Any, columns: Array) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -90,9 +90,7 @@ class Layout(NamedTuple):
             fields.append(Field(name, start, array.shape, array.dtype.str))
             start = fields[-1].stop
         dtype = np.result_type(*(array.dtype for array in params.values()), np.float32)
-        edges = np.unique([e for f in fields for e in range(f.start, f.stop + 1, max(f.width, 1))] or [0])
-        wanted = np.linspace(0, start, n_servers + 1)[1:-1]
-        inner = [int(edges[np.argmin(np.abs(edges - target))]) for target in wanted]
+        inner = [_nearest_edge(fields, target) for target in np.linspace(0, start, n_servers + 1)[1:-1].tolist()]
         return cls(tuple(fields), (0, *inner, start), np.dtype(dtype).str)
 
     @property
@@ -177,6 +175,22 @@ class Layout(NamedTuple):
             positions = np.flatnonzero((rows >= span.first) & (rows < span.last))
             if len(positions):
                 yield server, positions, rows[positions] - span.first
+
+
+def _nearest_edge(fields: Sequence[Field], target: float) -> int:
+    """Return where a row of a field begins or ends, as near to ``target`` as can be; of two the first.
+
+    Examples
+    --------
+    >>> _nearest_edge([Field("w", 0, (3, 4), "<f8"), Field("b", 12, (2,), "<f8")], 6.0)
+    4
+    """
+    edges = [0]
+    for field in fields:
+        width = max(field.width, 1)
+        before = field.start + int(min(max(target, field.start), field.stop) - field.start) // width * width
+        edges += [before, min(before + width, field.stop)]
+    return min(edges, key=lambda edge: (abs(edge - target), edge))
 
 
 def check_real(array: Array, argument: str) -> None:

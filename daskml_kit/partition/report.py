@@ -13,6 +13,7 @@ import pandas as pd
 from dask.utils import format_bytes
 from distributed import Client
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.engines.open import find_client
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition.advice import advice, called
@@ -267,7 +268,7 @@ def worker_table(blocks: pd.DataFrame, layouts: Sequence[BlockLayout], client: C
     addresses = sorted({*client.nthreads(), *held})
     workers = blocks.groupby("worker")["rows"].agg(["size", "sum"]).reindex(addresses, fill_value=0)
     workers = workers.rename(columns={"size": "blocks", "sum": "rows"}).rename_axis("worker")
-    known = client.scheduler_info(n_workers=-1)["workers"]
+    known = workers_of(client)
     workers.insert(0, "name", [str(known[at]["name"]) if at in known else at for at in addresses])
     workers["bytes"] = [held[at] for at in addresses]
     workers["share"] = workers["bytes"] / max(workers["bytes"].sum(), 1)

@@ -123,6 +123,8 @@ class StandardScaler(DaskTransformer, sklearn.preprocessing.StandardScaler):  # 
         head, (spread,) = yield from with_head(spec, numbers(spec, Moments()))
         if weighted and not np.isfinite(spread.weight).all():
             raise DataError("sample_weight: expected finite numbers, got NaN or infinity")
+        if self.with_std:
+            spread.require_finite()
         spread = spread._replace(weight=spread.weight * factor, squares=spread.squares * factor)
         self._check_width(head.shape[1])
         known = self._known(spread.n_rows)

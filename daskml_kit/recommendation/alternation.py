@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from daskml_kit.activity import note_loss
 from daskml_kit.engines.engine import INLINE_ELEMENTS, Profile, available_threads
 from daskml_kit.engines.runtime import computing
 from daskml_kit.numerics.factor_rows import RatingRows, RidgeSetting, solve_factor_rows
@@ -161,6 +162,7 @@ def alternate(
         whole = alternation.solve(last, half.factors, factors[last], ridge)
         factors = {first: half.factors, last: whole.factors}
         objective.append(whole.loss + half.penalty)
+        note_loss(objective[-1], "objective")
         if len(objective) > 1 and tol and objective[-2] - objective[-1] < tol * abs(objective[-2]):
             break
     return Fitted({side: alternation.fetch(factors[side]) for side in SIDES}, np.array(objective))

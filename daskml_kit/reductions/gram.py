@@ -40,7 +40,8 @@ class Scatter(NamedTuple):
 
     def about_zero(self) -> Array:
         """Return the products about zero, as a model without intercept needs them."""
-        return self.product + self.weight * np.outer(self.mean, self.mean)
+        with np.errstate(all="ignore"):
+            return np.asarray(self.product + self.weight * np.outer(self.mean, self.mean))
 
     def require_finite(self) -> None:
         """Raise where finite rows have products that are not.
@@ -54,7 +55,7 @@ class Scatter(NamedTuple):
             raise DataError(overflow(self.product.dtype))
 
 
-def overflow(dtype: Any) -> str:
+def overflow(dtype: Any, arguments: str = "X, y") -> str:
     """Return the message for rows whose squares a type of numbers does not hold.
 
     Examples
@@ -63,7 +64,9 @@ def overflow(dtype: Any) -> str:
     'X, y: values are so large that their squares overflow float32: divide them, by MaxAbsScaler for example'
     """
     name = np.dtype(dtype).name
-    return f"X, y: values are so large that their squares overflow {name}: divide them, by MaxAbsScaler for example"
+    return (
+        f"{arguments}: values are so large that their squares overflow {name}: divide them, by MaxAbsScaler for example"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,8 @@ class Gram(SingleReduction):
             return larger._replace(n_rows=a.n_rows + b.n_rows, sparse=a.sparse or b.sparse)
         apart = b.mean - a.mean
         mean = a.mean + apart * (b.weight / weight)
-        product = a.product + b.product + np.outer(apart, apart) * (a.weight * b.weight / weight)
+        with np.errstate(all="ignore"):  # as in a chunk: who needs the products sees that they are not finite
+            product = a.product + b.product + np.outer(apart, apart) * (a.weight * b.weight / weight)
         return Scatter(weight, a.n_rows + b.n_rows, mean, product, a.sparse or b.sparse)
 
 

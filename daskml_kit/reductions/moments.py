@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
+from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.targets import tile_rows, tiles
+from daskml_kit.reductions.gram import overflow
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 
@@ -29,6 +31,17 @@ class Spread(NamedTuple):
         with np.errstate(invalid="ignore"):
             return np.asarray(self.squares / self.weight)
 
+    def require_finite(self) -> None:
+        """Raise where the squares of finite values overflow.
+
+        Raises
+        ------
+        DataError
+            With what to do about it.
+        """
+        if not np.isfinite(self.squares).all():
+            raise DataError(overflow(np.float64, "X"))
+
 
 @dataclass(frozen=True, eq=False)
 class Moments(SingleReduction):
@@ -37,13 +50,16 @@ class Moments(SingleReduction):
     answer_type: ClassVar[type[Spread]] = Spread
 
     def chunk(self, block: Block) -> Spread:
-        return _sparse_spread(block) if sp.issparse(block.X) else self._dense_spread(block)
+        with np.errstate(over="ignore"):  # who needs the squares sees that they are infinite
+            return _sparse_spread(block) if sp.issparse(block.X) else self._dense_spread(block)
 
     def combine(self, a: Spread, b: Spread) -> Spread:
         weight = a.weight + b.weight
         share = np.divide(b.weight, weight, out=np.zeros_like(weight), where=weight > 0)
         apart = b.mean - a.mean
-        squares = a.squares + b.squares + apart**2 * a.weight * share
+        with np.errstate(over="ignore", invalid="ignore"):
+            between = np.where((a.weight > 0) & (share > 0), apart**2 * a.weight * share, 0.0)  # not 0 times infinity
+            squares = a.squares + b.squares + between
         return Spread(a.n_rows + b.n_rows, a.count + b.count, weight, a.mean + apart * share, squares)
 
     def _dense_spread(self, block: Block) -> Spread:

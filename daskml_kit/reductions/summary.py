@@ -126,7 +126,10 @@ class Summary(SingleReduction):
         """Return the partial answers of ids as the subsets that are made of them need them."""
         n_bytes = sum(part.sample_X.shape[0] * _row_bytes(part.sample_X) for part in partials)
         step = max(-(-n_subsets * n_bytes // SUBSET_BYTES), 1) if self.starts else n_subsets
-        return [part.thinned(step) for part in partials]
+        # columns that other rows have numbers in do no harm, and with the same ones subsets share passes
+        masks = [part.used for part in partials if part.used is not None]
+        used = np.any(masks, axis=0) if len(masks) == len(partials) else None
+        return [part.thinned(step)._replace(used=used) for part in partials]
 
     def of_share(self, share: float) -> Summary:
         """Return the reduction for a part of a block's rows."""
@@ -137,7 +140,7 @@ class Summary(SingleReduction):
         y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
         found = _merge_labels(a, b) if self.labeled else NO_LABELS
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
-        used = None if a.used is None or b.used is None else a.used | b.used
+        used = None if a.used is None or b.used is None else a.used if a.used is b.used else a.used | b.used
         sums = a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low)
         distinct = None if a.distinct is None or b.distinct is None else a.distinct + b.distinct
         return DataSummary(*sums, *found, X, y, weight, used, _same_span(a, b), distinct)

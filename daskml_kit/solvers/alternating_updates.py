@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskml_kit.activity import note_loss
 from daskml_kit.numerics.nonnegative import Numerator, Penalty, descend_coordinates, multiply_components
 from daskml_kit.reductions.row_factors import Deviation, FactorError, FactorStep, RowSums, Start, release
 from daskml_kit.typing import Array
@@ -136,6 +137,7 @@ def _descent(
         found = yield from rows.update(setting, columns.T.copy(), orders[0])
         violation = descend_coordinates(columns, found.gram, found.cross.T, setting.penalty_H, orders[1])
         violation += found.violation
+        note_loss(violation, "projected gradients")
         first = violation if n_iter == 1 else first
         if violation <= setting.tol * first:
             return columns.T.copy(), n_iter, True
@@ -152,6 +154,7 @@ def _multiplication(H: Array, rows: RowUpdates, setting: Setting) -> Generator[A
         H = multiply_components(H, Numerator(found.cross, found.gram), setting.beta, setting.penalty_H)
         if setting.tol > 0 and n_iter % CHECKED == 0:
             error = np.sqrt(2 * (yield from rows.error(setting, H)))
+            note_loss(error, "root of twice the divergence")
             if before - error < setting.tol * first:
                 return H, n_iter, True
             before = error

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from daskml_kit.activity import note_loss
 from daskml_kit.numerics.gaussian_components import Gaussians, MixtureSums
 from daskml_kit.reductions.responsibilities import Responsibilities
 from daskml_kit.typing import Array
@@ -66,6 +67,7 @@ def expectation_maximization(
         before = bound
         components, bound = improve(components, found)
         bounds.append(bound)
+        note_loss(-bound, "negative lower bound")
         if abs(bound - before) < tol:
             return Mixture(components, bounds, True)
     if not max_iter:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskml_kit.activity import note_loss
 from daskml_kit.reductions.distant_rows import Farthest
 from daskml_kit.reductions.kept_rows import forget
 from daskml_kit.reductions.nearest import Clusters, Nearest
@@ -53,6 +54,7 @@ def _iterations(nearest: Nearest, tol: float, max_iter: int) -> Generator[Any, A
     at, shift = nearest.centers, nearest.shift
     for n_iter in range(1, max_iter + 1):
         found: Clusters = yield replace(nearest, centers=at, measured=False)
+        note_loss(found.inertia, "inertia")
         sums, weights = found.sums, found.weights
         empty = np.flatnonzero(weights == 0)
         if len(empty):
@@ -64,6 +66,7 @@ def _iterations(nearest: Nearest, tol: float, max_iter: int) -> Generator[Any, A
         if change <= tol:
             break
     found = yield replace(nearest, centers=at)
+    note_loss(found.inertia, "inertia")
     return Clustering(at + shift, found.inertia, n_iter, int((found.weights > 0).sum()))
 
 

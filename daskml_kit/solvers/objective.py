@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from daskml_kit.activity import note_loss
 from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.losses import Loss, Softmax
 from daskml_kit.numerics.targets import Target
@@ -35,6 +36,8 @@ def data_term(
         own = exclusive if order > 1 else None
         coef = w.reshape(1, *shape)
         sums = yield LossAt(loss, target, coef, order, None, direction, columns, own, merged)
+        if along is None:
+            note_loss(sums.value * scale)
         hess = None if sums.hess is None else sums.hess * scale
         if hess is not None and own is not None:
             hess = Arrow.unpacked(hess, shape[1], *own)

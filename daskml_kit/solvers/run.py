@@ -39,6 +39,8 @@ LARGEST_HESSIAN = 1200
 """Coefficients beyond which a fit is taken not to hold a Hessian."""
 Plan = tuple[list[Any], Callable[[list[list[Any]]], list[Any]]]
 """Reductions, and what makes of the answers of these those that are wanted."""
+FEW_STEPS = 25
+"""Vectors as long as the coefficients, steps for the most part, that such a fit holds."""
 PLAIN = (type(None), bool, int, float, str, type, np.dtype)
 
 
@@ -480,7 +482,8 @@ def _held_bytes(part: Any) -> int:
     m, k, width = part.coef.shape
     if part.exclusive is not None:
         return 8 * int(m) * packed_size(width, *part.exclusive)
-    return int(8 * m * k * width * min(k * width, LARGEST_HESSIAN))
+    size = k * width
+    return int(8 * m * size * (size if size <= LARGEST_HESSIAN else FEW_STEPS))
 
 
 def _column(subset: Subset | None) -> int:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from distributed import Client, Future, KilledWorker, secede
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather, require_connection
 from daskml_kit.workers.hedging import Hedge, find_silent
 from daskml_kit.workers.worker_pool import WorkerPool
@@ -66,7 +67,7 @@ class ClusterPool(WorkerPool):
     def _workers(self) -> dict[str, Any]:
         """Return what the scheduler knows of each worker that is not silent."""
         require_connection(self.client)
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        workers = workers_of(self.client)
         silent = find_silent({address: worker["last_seen"] for address, worker in workers.items()})
         return {address: worker for address, worker in workers.items() if address not in silent}
 
@@ -124,6 +125,7 @@ class ClusterPool(WorkerPool):
             try:
                 key = super()._next_ended(CHECK_SECONDS if timeout is None else min(timeout, CHECK_SECONDS))
             except queue.Empty:
+                require_connection(self.client)
                 if timeout is None:
                     watch.check()
                 self._hedge_running()

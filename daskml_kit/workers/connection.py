@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn, TypeAlias
 from weakref import WeakSet
@@ -74,6 +74,21 @@ def wait_for_workers(client: Client) -> Mapping[str, int]:
             time.sleep(CHECK_SECONDS / 10)
         waiting.release()
     return threads
+
+
+def release(futures: Iterable[Future]) -> None:
+    """Release futures that nobody needs any more, and let the scheduler hear of it before all that is sent to it next.
+
+    Else it may be asked for tasks of the same names before it has forgotten these. Where Dask has fused a lazy target
+    with other rows this time, their recipes differ: the scheduler warns, and keeps tasks that nobody wants.
+    """
+    clients = set()
+    for future in futures:
+        future.release()
+        clients.add(future.client)
+    for client in clients:
+        if client.status == "running":
+            client.sync(asyncio.sleep, 0)  # a turn of the event loop to drop the futures, and one to send the message
 
 
 def require_connection(client: Client) -> None:

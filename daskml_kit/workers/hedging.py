@@ -16,6 +16,8 @@ from typing import Any
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, Scheduler
 
+from daskml_kit.cluster_info import workers_of
+
 SILENT_SECONDS = 5.0
 """A worker sends a heartbeat each half second, or each few seconds in a cluster of hundreds; one that imports modules
 on a busy machine was seen to send none for four."""
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def silent_workers(client: Client) -> dict[str, float]:
     """Return the workers that are silent, and for how many seconds they have been."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = workers_of(client)
     return find_silent({address: worker["last_seen"] for address, worker in workers.items()})
 
 
@@ -107,7 +109,7 @@ class Hedge:
 
     def find_silent(self, seconds: float | None = None) -> dict[str, float]:
         """Look for workers that are silent now, and return them; see the function of this name."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        workers = workers_of(self.client)
         last_seen = {address: worker["last_seen"] for address, worker in workers.items()}
         newest = max(last_seen.values(), default=0.0)
         still = {worker: newest - at for worker, at in self._suspected.items() if last_seen.get(worker) == at}

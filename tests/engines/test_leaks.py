@@ -10,10 +10,12 @@ import dask.dataframe as dd
 import psutil
 import pytest
 import sklearn.linear_model
+from sklearn.tree import DecisionTreeClassifier
 
 from daskml_kit.cluster import KMeans
 from daskml_kit.decomposition import PCA
 from daskml_kit.engines import open as opening
+from daskml_kit.ensemble import StackingClassifier
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction.text import TfidfVectorizer
 from daskml_kit.feature_selection import SelectKBest
@@ -75,6 +77,9 @@ WORKS = {
     "description": lambda X, y: describe(dd.from_dask_array(X, columns=[*"abcde"])),
     "curve": lambda X, y: roc_curve(y, X[:, 0]),
     "job": job,
+    "stack": lambda X, y: StackingClassifier([("bayes", GaussianNB()), ("tree", DecisionTreeClassifier())], cv=2).fit(
+        X, y
+    ),
     "shuffle": lambda X, y: hash_partition(X, by=y).sum().compute(),
 }
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import dask.array as da
 import numpy as np
 import pytest
+from distributed import futures_of
 from numpy.testing import assert_array_equal
 
 from daskml_kit.engines import open as opening
 from daskml_kit.linear_model import Ridge
+from daskml_kit.model_selection.splits.folds import compute_tasks
 from daskml_kit.neural_network import MLPClassifier, MLPRegressor
 from daskml_kit.neural_network.mlp_training import has_short_steps
 from daskml_kit.parameter_server import Synchronous
@@ -50,6 +53,22 @@ def test_short_steps_are_made_here_with_the_bits_of_the_workers(name, held, capl
     for ours, expected in zip(found, parameters_of(there), strict=True):
         assert_array_equal(ours, expected)
     MODELS[name].set_params(training=None)
+
+
+@pytest.mark.parametrize("local_bytes", [0, 10**6], ids=["on workers", "fetched"])
+def test_what_was_computed_is_released_before_the_next_step(client, monkeypatch, local_bytes):
+    monkeypatch.setattr(opening, "LOCAL_BYTES", local_bytes)
+    lazy = da.ones((40, 2), chunks=(20, 2)) + 1
+    client.loop.add_callback(time.sleep, 0.1)  # a busy event loop drops futures late
+    assert len(compute_tasks(list(lazy.to_delayed().ravel()))) == 2
+    assert not client.futures
+    with opening.open_engine(lazy, lazy[:, 0]):
+        client.loop.add_callback(time.sleep, 0.1)
+    assert not client.futures
+    kept = lazy.persist()
+    with opening.open_engine(kept, lazy[:, 0]):
+        pass
+    assert sorted(client.futures) == sorted(future.key for future in futures_of(kept))
 
 
 def test_only_short_steps_fetch_more():

@@ -12,13 +12,16 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn.linear_model as skl
+import sklearn.preprocessing as skp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from daskml_kit import linear_model as kit
+from daskml_kit import model_selection
 from daskml_kit.covariance import EmpiricalCovariance
 from daskml_kit.decomposition import PCA
 from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis
@@ -32,6 +35,7 @@ from daskml_kit.linear_model import (
     PoissonRegressor,
     Ridge,
 )
+from daskml_kit.preprocessing import StandardScaler
 
 
 def chunked(values, rows=130):
@@ -436,6 +440,60 @@ def test_ridge_can_be_fitted_again_after_the_conversion_with_any_solver(kind, po
     again = model.to_sklearn().fit(data.X, target)
     assert_allclose(again.coef_, model.coef_, atol=1e-4)
     assert not positive or (model.coef_ >= 0).all()
+
+
+LABEL_ROWS = np.random.default_rng(0).normal(size=(90, 4))
+LABEL_SETS = (LABEL_ROWS[:, :3] + LABEL_ROWS[::-1, :3] > [0, 0.5, 1]).astype(int)
+
+
+@pytest.mark.parametrize("on_dask", [False, True])
+@pytest.mark.parametrize("options", [{}, {"class_weight": "balanced"}, {"fit_intercept": False}])
+def test_ridge_takes_several_labels_a_row(options, on_dask):
+    weight = np.random.default_rng(1).uniform(size=90)
+    X, y, w = (chunked(part, 40) if on_dask else part for part in (LABEL_ROWS, LABEL_SETS, weight))
+    ours = kit.RidgeClassifier(**options).fit(X, y, w)
+    theirs = skl.RidgeClassifier(**options).fit(LABEL_ROWS, LABEL_SETS, weight)
+    assert_allclose(ours.coef_, theirs.coef_, rtol=1e-6, atol=1e-9)
+    assert_array_equal(ours.classes_, theirs.classes_)
+    for method in ("predict", "decision_function"):
+        lazy, expected = getattr(ours, method)(X), getattr(theirs, method)(LABEL_ROWS)
+        assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
+        assert_allclose(lazy, expected, atol=1e-9)
+    assert_array_equal(ours.to_sklearn().predict(LABEL_ROWS), theirs.predict(LABEL_ROWS))
+    assert ours.score(X, y) == pytest.approx(theirs.score(LABEL_ROWS, LABEL_SETS))
+
+
+def test_a_search_of_several_labels_a_row():
+    model, theirs = (
+        make_pipeline(scaler, ridge)
+        for scaler, ridge in (
+            (StandardScaler(), kit.RidgeClassifier()),
+            (skp.StandardScaler(), skl.RidgeClassifier()),
+        )
+    )
+    grid = {"ridgeclassifier__alpha": [0.1, 100.0]}
+    search = model_selection.GridSearchCV(model, grid, cv=3).fit(chunked(LABEL_ROWS, 40), chunked(LABEL_SETS, 40))
+    expected = GridSearchCV(theirs, grid, cv=3).fit(LABEL_ROWS, LABEL_SETS)
+    assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+    assert search.plan_.alone == {"y has several columns of labels": [0, 1]}
+
+
+def test_what_is_no_set_of_labels_is_refused():
+    X, y = chunked(LABEL_ROWS, 40), chunked(LABEL_SETS, 40)
+    with pytest.raises(DataError, match="y: expected several columns of 0 and 1, got other values in block 0"):
+        kit.RidgeClassifier().fit(X, 2 * y)
+    with pytest.raises(ValueError, match="class_weight: expected 'balanced' or None"):
+        kit.RidgeClassifier(class_weight={0: 1}).fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["auto", "fista"])
+@pytest.mark.parametrize("penalty", ["l2", "l1", None])
+def test_coefficients_of_classes_are_centered_wherever_a_fit_ends(penalty, solver):
+    y = LABEL_SETS.sum(axis=1) % 3
+    model = LogisticRegression(penalty, C=0.5, solver=solver, tol=1e-2).fit(LABEL_ROWS + 3, y)
+    assert abs(model.intercept_.sum()) < 1e-12
+    assert penalty == "l1" or np.abs(model.coef_.sum(axis=0)).max() < 1e-12
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

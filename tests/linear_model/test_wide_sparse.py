@@ -10,10 +10,12 @@ import sklearn.linear_model as theirs
 import sklearn.svm
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 import daskml_kit.linear_model as kit
+from daskml_kit.engines.engine import watching
 from daskml_kit.linear_model import solve
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.numerics import compiled
@@ -54,9 +56,10 @@ def solved_by(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compile_from", [0, np.inf], ids=["compiled", "scipy"])
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize(
+    ("n_classes", "fit_intercept", "compile_from"),
+    [(2, True, 0), (2, False, np.inf), (4, False, 0), (4, True, np.inf)],
+)
 def test_classes_of_words(monkeypatch, solved_by, n_classes, fit_intercept, compile_from):
     monkeypatch.setattr(loss_module, "MANY_PRODUCTS", compile_from)
     X, y, weight = make_words(600, n_classes)
@@ -121,6 +124,34 @@ def test_a_search_behind_a_scaler_is_that_of_single_fits(solved_by):
             expected = single.fit(X[train], y[train]).score(X[test], y[test])
             assert_allclose(search.cv_results_[f"split{k}_test_score"][rank], expected)
     assert len(solved_by) > 6
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_a_search_shares_passes_and_columns(monkeypatch, solved_by, l1_ratio):
+    """Fits on folds have the columns of all rows, the same for each, and start where that of all rows has ended."""
+    X, y, _ = make_words(600, 2)
+    used = len(np.unique(X.indices))
+    widths, passes, plan = [], [], solve._plan
+
+    def noting(posed, *args):
+        widths.extend(problem.shape[1] for problem in posed.values())
+        return plan(posed, *args)
+
+    monkeypatch.setattr(solve, "_plan", noting)
+    options = {"tol": 1e-8, "max_iter": 1000, "l1_ratio": l1_ratio}
+    grid = {"C": [0.1, 0.3, 1.0, 3.0]}
+    with watching(lambda profile: passes.append(profile.passes)):
+        search = GridSearchCV(kit.LogisticRegression(**options), grid, cv=3, scoring="neg_log_loss").fit(X, y)
+    assert set(widths) == {used + 1}
+    most = max(passes)
+    passes.clear()
+    with watching(lambda profile: passes.append(profile.passes)):
+        kit.LogisticRegression(C=3.0, **options).fit(X, y)
+    assert most < 4 * max(passes)
+    for k, (train, test) in enumerate(StratifiedKFold(3).split(X, y)):
+        model = kit.LogisticRegression(C=3.0, **options).fit(X[train], y[train])
+        found = search.cv_results_[f"split{k}_test_score"][3]
+        assert_allclose(found, -log_loss(y[test], model.predict_proba(X[test])), atol=1e-5)
 
 
 def test_compiled_loops_are_not_touched_by_small_data(monkeypatch):

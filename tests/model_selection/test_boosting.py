@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sklearn.linear_model import LinearRegression
 
 from daskml_kit.ensemble import EarlyStopping, StackingClassifier
 from daskml_kit.model_selection import GridSearchCV, cross_validate
+from daskml_kit.model_selection.search.slivers import fit_on_dask
 
 lightgbm = pytest.importorskip("lightgbm")
 
@@ -157,12 +159,12 @@ def killer(path):
 def test_a_killed_worker_costs_a_fit_or_is_told(tmp_path):
     """LightGBM does not always outlive a lost worker: the scores are right, or its own error comes, and in time.
 
-    Of more than two workers those that are left may wait for each other for ever.
+    Those that are left may wait for it, by default for two hours.
     """
     X, y = problem()
     path = str(tmp_path / "killed")
     options = {"cv": skm.KFold(2), "refit": False, "error_score": "raise"}
-    search = GridSearchCV(lightgbm.DaskLGBMClassifier(**SETTINGS), GRID, **options)
+    search = GridSearchCV(lightgbm.DaskLGBMClassifier(**SETTINGS, time_out=1), GRID, **options)
     sizes = {"n_workers": 2, "threads_per_worker": 1}
     try:
         with LocalCluster(**sizes, dashboard_address=":0") as cluster, Client(cluster) as client:
@@ -175,3 +177,38 @@ def test_a_killed_worker_costs_a_fit_or_is_told(tmp_path):
         assert os.path.exists(path)
     expected = skm.GridSearchCV(lightgbm.LGBMClassifier(**SETTINGS), GRID, **options).fit(X, y)
     assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"], atol=CLOSE)
+
+
+def killing_callback(path):
+    class Killing(import_module("xgboost").callback.TrainingCallback):
+        def after_iteration(self, model, epoch, evals_log):
+            if epoch == 3:
+                with suppress(FileExistsError):
+                    Path(path).touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return False
+
+    return Killing()
+
+
+@pytest.mark.chaos
+def test_early_stopping_begins_anew_where_a_worker_was_killed(doomed, tmp_path):
+    model, path, lazy = boosting("xgboost"), tmp_path / "killed", doomed.persist(lazily(*problem()))
+    model.set_params(learning_rate=0.3, callbacks=[killing_callback(str(path))])
+    stopping = EarlyStopping(model, early_stopping_rounds=5, random_state=0).fit(*lazy)
+    assert path.exists()
+    assert 3 < stopping.best_iteration_ < 200
+    assert stopping.score(*lazy) > 0.8
+
+
+def test_what_fails_without_a_lost_worker_is_told_at_once():
+    calls = []
+
+    class Broken(lightgbm.DaskLGBMClassifier):
+        def fit(self, X, y):
+            calls.append(1)
+            raise OSError("no worker was lost")
+
+    with pytest.raises(OSError, match="no worker was lost"):
+        fit_on_dask(Broken(), np.zeros((4, 1)), np.arange(4))
+    assert len(calls) == 1

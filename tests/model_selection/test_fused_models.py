@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -91,14 +93,16 @@ def test_a_regressor_on_a_cluster(client, groups):
     assert_same_scores(found, expected)
 
 
-def test_a_category_that_training_rows_lack_fails_as_it_does_one_by_one(groups):
+def test_a_category_that_training_rows_lack_fails_as_it_does_one_by_one(groups, caplog):
     frame, y = table()
     frame["city"] = frame["city"].cat.add_categories("once")
     frame.loc[0, "city"] = "once"
     blocks = dd.from_pandas(frame, npartitions=4), dd.from_pandas(y, npartitions=4)
     search = GridSearchCV(pipeline(Ridge(), dask=True), {"ridge__alpha": [0.1, 10.0]}, cv=3, refit=False)
+    caplog.set_level(logging.DEBUG, logger="daskml_kit.model_selection")
     with pytest.warns(UserWarning, match="Scoring failed|non-finite"):
         search.fit(*blocks)
+    assert "candidates [0, 1] are fitted one by one: DataError: Found unknown categories" in caplog.text
     assert groups == [[], [0, 1], [0, 1]]
     assert np.isnan(search.cv_results_["split0_test_score"]).all()
     assert np.isfinite(search.cv_results_["split1_test_score"]).all()
@@ -116,3 +120,14 @@ def test_others_are_fitted_one_by_one(given, groups):
     search.fit(dd.from_pandas(frame, npartitions=2), dd.from_pandas(y, npartitions=2))
     assert groups == [[]] * 2
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_what_is_no_fault_of_the_user_is_raised(groups, monkeypatch):
+    def broken(*given):
+        raise TypeError("of the package itself")
+
+    monkeypatch.setattr(daskml_kit.model_selection.search.fused_models, "_ids", broken)
+    frame, y = table()
+    blocks = dd.from_pandas(frame, npartitions=4), dd.from_pandas(y, npartitions=4)
+    with pytest.raises(TypeError, match="of the package itself"):
+        GridSearchCV(pipeline(Ridge(), dask=True), {"ridge__alpha": [1.0, 2.0]}, cv=3).fit(*blocks)

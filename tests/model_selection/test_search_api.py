@@ -125,6 +125,66 @@ def test_values_that_are_estimators_or_sequences():
     assert search.cv_results_["param_alpha"].dtype == object
 
 
+class Descent:
+    """Mixin: twice the best value so far, while that is better, as a subclass of scikit-learn's searches does."""
+
+    def _run_search(self, evaluate_candidates):
+        tried, value = {}, self.param_grid["alpha"][0]
+        while not tried or max(tried, key=tried.get) * 2 not in tried:
+            value = max(tried, key=tried.get) * 2 if tried else value
+            table = evaluate_candidates(({"alpha": v} for v in [value]), more_results={"step": [len(tried)]})
+            tried = dict(zip(table["param_alpha"], table["mean_test_score"], strict=True))
+
+
+class OurDescent(Descent, GridSearchCV):
+    pass
+
+
+class TheirDescent(Descent, skm.GridSearchCV):
+    pass
+
+
+class NoCandidates(GridSearchCV):
+    def _run_search(self, evaluate_candidates):
+        pass
+
+
+class TwoRounds(GridSearchCV):
+    def _run_search(self, evaluate_candidates):
+        super()._run_search(evaluate_candidates)
+        evaluate_candidates([{"alpha": 0.5}], cv=self.second)
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
+def test_a_subclass_asks_for_candidates_in_rounds(tmp_path, lazy):
+    y = NUMBER + 6 * np.random.default_rng(1).normal(size=120)
+    expected = TheirDescent(skl.Ridge(), {"alpha": [1.0]}, cv=3).fit(X, y)
+    search = OurDescent(Ridge(), {"alpha": [1.0]}, cv=KFold(3))
+    for _ in range(2):  # the second time from the checkpoints of all rounds
+        data = (blocks(X), blocks(y)) if lazy else (X, y)
+        search.fit(*data, checkpoint=tmp_path)
+        assert 2 < len(expected.cv_results_["params"]) < 20
+        assert list(search.cv_results_) == list(expected.cv_results_)
+        assert search.cv_results_["step"].tolist() == list(range(len(search.cv_results_["params"])))
+        for name in ("mean_test_score", "rank_test_score", "param_alpha"):
+            assert_allclose(search.cv_results_[name].astype(float), expected.cv_results_[name].astype(float), rtol=1e-6)
+        assert search.plan_.fused == list(range(len(search.cv_results_["params"])))
+        assert search.best_params_ == {"alpha": search.best_estimator_.alpha} == expected.best_params_
+    assert_allclose(search.best_estimator_.coef_, expected.best_estimator_.coef_, rtol=1e-6)
+    assert_allclose(search.to_sklearn().predict(X), expected.predict(X), rtol=1e-6)
+
+
+def test_rounds_that_cannot_be_one_search_are_refused():
+    with pytest.raises(ValueError, match="_run_search of NoCandidates has evaluated no candidates"):
+        NoCandidates(Ridge(), {"alpha": [1.0]}).fit(X, NUMBER)
+    search = TwoRounds(Ridge(), {"alpha": [1.0]}, cv=3)
+    search.second = KFold(4)
+    with pytest.raises(ValueError, match="cv: expected 3 splits in each round, got 4"):
+        search.fit(X, NUMBER)
+    search.second = KFold(3)
+    assert len(search.fit(X, NUMBER).cv_results_["params"]) == 2
+
+
 def test_a_callable_chooses():
     def least(table):
         return int(np.argmin(table["mean_test_score"]))

@@ -62,6 +62,11 @@ def test_even_ranges_where_rows_are_small():
     assert np.diff(layout.cuts).tolist() == [500] * 4
 
 
+def test_a_layout_of_any_size_is_made_without_its_numbers():
+    rows = np.broadcast_to(0.0, (10**12, 3))
+    assert Layout.of({"w": rows}, 4).cuts == (0, 75 * 10**10, 15 * 10**11, 225 * 10**10, 3 * 10**12)
+
+
 @given(st.data())
 def test_each_row_is_located_once(data):
     layout = Layout.of(numbered({"a": (3,), "w": (data.draw(st.integers(1, 20)), 3), "b": ()}), 4)

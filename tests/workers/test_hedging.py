@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.workers import hedging
 from daskml_kit.workers.hedging import LATE_FACTOR, LATE_SECONDS, SILENT_SECONDS, Hedge, Lateness
 
@@ -55,3 +56,14 @@ def test_who_was_suspected_stays_so_until_the_next_heartbeat():
     assert hedge.find_silent() == {}
     seen.update(b=10.6 + SILENT_SECONDS + 1, c=10.6 + SILENT_SECONDS + 1)
     assert list(hedge.find_silent()) == ["a"]
+
+
+def test_workers_are_asked_for_again_where_the_client_had_asked_for_none():
+    """Dask's client asks for the scheduler's identity regularly, without workers; that answer may be what is read."""
+    workers = {"a": {"last_seen": 9.0}, "b": {"last_seen": 3.0}}
+    answers = [{"n_workers": 2, "workers": {}}, {"n_workers": 2, "workers": workers}]
+    client = SimpleNamespace(status="running", scheduler_info=lambda n_workers: answers.pop(0))
+    assert workers_of(client) == workers
+    assert not answers
+    lost = SimpleNamespace(status="closed", scheduler_info=lambda n_workers: {"n_workers": 2, "workers": {}})
+    assert workers_of(lost) == {}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from daskml_kit.activity import hidden
 from daskml_kit.data.collections import n_rows
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.adaptive.policies import Policy, Record, tell
@@ -117,7 +118,7 @@ def partial_fit_step(trained: TrainedModel, parts: Parts, fit_params: Mapping[st
     started = time.perf_counter()
     try:
         if n_rows(parts[0]):  # scikit-learn refuses to train on no rows
-            with computing():
+            with computing(), hidden("partial_fit"):
                 trained.model.partial_fit(*parts, **fit_params)
     except Exception as error:
         error.add_note(f"in partial_fit of {trained.model!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import Any
 
 import dask
@@ -17,12 +16,18 @@ from daskml_kit.compose.subset_columns import common_columns
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fold import FoldData
-from daskml_kit.model_selection.search.fused import run_fused, why_not
-from daskml_kit.model_selection.search.fused_models import FEW_ROWS, candidates_by_transformers, sets_last_step
+from daskml_kit.model_selection.search.fused import Fused, run_fused, why_not
+from daskml_kit.model_selection.search.fused_models import FEW_ROWS
 from daskml_kit.model_selection.search.fused_scores import scored_by_predictors
-from daskml_kit.model_selection.search.pipeline_cache import computed_once, is_cacheable
+from daskml_kit.model_selection.search.pipeline_cache import computed_once
 from daskml_kit.model_selection.search.pipelines import SKIPPED
-from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
+from daskml_kit.model_selection.search.transformer_groups import (
+    TransformerGroup,
+    may_share_transformers,
+    transformer_groups,
+)
+from daskml_kit.model_selection.splits.folds import Folds
 
 
 def fit_on_common_rows(
@@ -44,29 +49,25 @@ def fit_on_common_rows(
     known : collection of (candidate, split)
         Fits that are not to be done.
     """
-    if not is_cacheable(spec.estimator) or spec.with_models or set(data.columns) != {"X", "y"} or data.constants:
+    if not may_share_transformers(spec, data.columns, data.constants):
         return {}
     n_splits = len(data.folds.splits)
     if not all(map(is_dask, (*data.columns.values(), *data.folds.ids))):
         return {}
     if data.folds.ids[0].shape[0] <= FEW_ROWS * n_splits:
         return {}
+    missing = {
+        c: params for c, params in candidates.items() if any((c, split) not in known for split in range(n_splits))
+    }
     outcomes: dict[FitKey, Outcome] = {}
-    for group in candidates_by_transformers(spec.estimator, candidates):
-        missing = {c: candidates[c] for c in group if any((c, split) not in known for split in range(n_splits))}
-        if len(missing) > 1:
-            # what a transformer or the data are at fault of, fits one by one tell of each
-            with suppress(TypeError, ValueError):
-                outcomes |= _fit_group(spec, missing, data)
+    for group in transformer_groups(spec.estimator, missing):
+        outcomes |= _fit_group(spec, group, data)
     return {key: outcome for key, outcome in outcomes.items() if key not in known}
 
 
-def _fit_group(
-    spec: EvaluationSpec, candidates: Mapping[int, Mapping[str, Any]], data: FoldData
-) -> dict[FitKey, Outcome]:
-    """Return the outcomes of candidates that have all transformers in common; none where they cannot be fused."""
-    whole = with_params(spec.estimator, next(iter(candidates.values())))
-    *before, (name, model) = whole.steps
+def _fit_group(spec: EvaluationSpec, group: TransformerGroup, data: FoldData) -> dict[FitKey, Outcome]:
+    """Return the outcomes of the candidates; none where they cannot be fused."""
+    *before, (name, model) = group.pipeline.steps
     working = [step for _, step in before if step not in SKIPPED]
     if why_not(model, spec.scoring, {}) is not None or not scored_by_predictors(model, spec.scoring):
         return {}
@@ -74,16 +75,18 @@ def _fit_group(
     if common is None:
         return {}
     X, y = data.columns["X"], data.columns["y"]
-    rows = computed_once(common.transformer.fit_transform(X, y))
-    if not sp.issparse(meta_from_array(rows)):
+    rows = group.attempt(common.transformer.fit_transform, X, y)
+    if rows is None or not sp.issparse(meta_from_array(rows)):
         return {}  # few columns, of which each split may have others, or dense ones
     estimator = Pipeline([("columns", common.subset_columns(common.transformer)), (name, model)])
-    own = [{key: v for key, v in params.items() if sets_last_step(whole, key)} for params in candidates.values()]
-    fused = _by_fold(EvaluationData(rows, dask_vector(y, "y"), data.folds))
-    found = run_fused(spec._replace(estimator=estimator, candidates=own), fused, from_whole=False)
-    numbers = list(candidates)
-    fitted = {key: outcome for key, outcome in found.outcomes.items() if outcome.error is None}
-    return {(numbers[c], split): outcome._replace(estimator=None) for (c, split), outcome in fitted.items()}
+    own = [{f"{name}__{key}": value for key, value in params.items()} for params in group.last]
+    found = group.attempt(_run_by_fold, spec._replace(estimator=estimator, candidates=own), rows, y, data.folds)
+    return {} if found is None else group.outcomes(found)
+
+
+def _run_by_fold(spec: EvaluationSpec, rows: Any, y: Any, folds: Folds) -> Fused:
+    """Fit the candidates to rows that are transformed once, which may fail as they are."""
+    return run_fused(spec, _by_fold(EvaluationData(computed_once(rows), dask_vector(y, "y"), folds)), from_whole=False)
 
 
 def _by_fold(data: EvaluationData) -> EvaluationData:

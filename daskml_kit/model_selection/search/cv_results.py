@@ -157,6 +157,15 @@ class Outcomes(Mapping[FitKey, Outcome]):
             chosen[position, split] = self[int(candidates[position]), split]
         return chosen
 
+    def followed_by(self, others: Outcomes) -> Outcomes:
+        """Return these outcomes, and those of other candidates, which are numbered after the ones here."""
+        n_candidates, n_splits = self.shape
+        both = Outcomes(n_candidates + others.shape[0], n_splits)
+        for first, part in ((0, self), (n_candidates, others)):
+            for (candidate, split), outcome in part.items():
+                both[first + candidate, split] = outcome
+        return both
+
 
 def tabulate(
     candidates: Sequence[Mapping[str, Any]], outcomes: Outcomes, names: Sequence[str], with_train: bool
@@ -173,7 +182,7 @@ def tabulate(
             table.update({f"split{s}_{side}_{name}": column.copy() for s, column in enumerate(scores.T)})
             means = _add(table, f"{side}_{name}", scores)
             if not np.isfinite(means).all():
-                warnings.warn(f"One or more of the {side} scores are non-finite: {means}", UserWarning, stacklevel=4)
+                warnings.warn(f"One or more of the {side} scores are non-finite: {means}", UserWarning, stacklevel=7)
             if side == "test":
                 table[f"rank_test_{name}"] = _ranks(means)
     return table

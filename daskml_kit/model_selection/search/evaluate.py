@@ -17,7 +17,9 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from daskml_kit.activity import recorded
 from daskml_kit.arguments import check_number, naming
+from daskml_kit.base import n_outputs_of
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows
 from daskml_kit.data.documents import without_bag
@@ -62,7 +64,8 @@ def folds_of(cv: Any, estimator: Any, X: Any, y: Any, groups: Any = None, **para
     if lazy and (cv is None or isinstance(cv, numbers.Integral)):
         n_splits = N_SPLITS if cv is None else int(cv)
         with naming("cv"):
-            cv = StratifiedKFold(n_splits) if is_classifier(estimator) and y is not None else KFold(n_splits)
+            stratified = is_classifier(estimator) and y is not None and (n_outputs_of(y) or 1) == 1
+            cv = StratifiedKFold(n_splits) if stratified else KFold(n_splits)
     if hasattr(cv, "assign"):
         folds: Folds = cv.assign(X, y, groups, **params)
         return folds
@@ -194,7 +197,7 @@ def evaluate(
         Where there are no candidates or splits, ``cv`` or scoring is not understood, or all fits fail.
     """
     progress = progress or SearchProgress()
-    with telling_lost_scheduler(progress.checkpoint):
+    with telling_lost_scheduler(progress.checkpoint), recorded(f"cross-validation of {type(spec.estimator).__name__}"):
         return _evaluate(spec, X, y, cv, params, progress)
 
 

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from threadpoolctl import ThreadpoolController
 
+from daskml_kit.activity import hidden
 from daskml_kit.engines.runtime import computing
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.fold import Fold
@@ -58,7 +59,7 @@ def fit_candidates(
     started, outcomes, shared = time.perf_counter(), [], 0.0
     warned: list[str] = []
     fold.cache.take_seconds()
-    with config_context(**spec.config), computing(), one_openmp_thread():
+    with config_context(**spec.config), computing(), one_openmp_thread(), hidden("fits"):
         for number, params in candidates:
             if stopped is not None and stopped.is_set():
                 break

@@ -107,6 +107,8 @@ def run_fused(
     X = X if hasattr(X, "shape") else np.asarray(X)
     y = data.y if get_tags(last_step(estimator)).target_tags.required else None
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
+    if is_classifier(estimator) and (n_outputs_of(y) or 1) > 1:
+        return Fused({}, {}, 0, dict.fromkeys(candidates, "y has several columns of labels"))
     with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=fold_ids(folds)) as engine, computing():
         labels = _encode(engine, y) if is_classifier(estimator) else None
         n_ids = [n_fold_ids(folds, column) for column in range(len(folds.ids))]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 import dask.array as da
@@ -16,8 +14,13 @@ from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.fold import Fold
 from daskml_kit.model_selection.search.fused import run_fused, why_not
-from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, is_cacheable
-from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
+from daskml_kit.model_selection.search.pipeline_cache import cache_transformers
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
+from daskml_kit.model_selection.search.transformer_groups import (
+    TransformerGroup,
+    may_share_transformers,
+    transformer_groups,
+)
 from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split
 
 FEW_ROWS = 1_000
@@ -39,52 +42,34 @@ def fit_fused_models(
     fold : Fold
         Of Dask data, with its cache.
     """
-    if not is_cacheable(spec.estimator) or spec.with_models or set(fold.sides) != {"X", "y"} or fold.constants:
+    if not may_share_transformers(spec, fold.sides, fold.constants) or fold.n_test <= FEW_ROWS:
         return {}
-    if not all(is_dask(side) for sides in fold.sides.values() for side in sides) or fold.n_test <= FEW_ROWS:
+    if not all(is_dask(side) for sides in fold.sides.values() for side in sides):
         return {}
     outcomes: dict[int, Outcome] = {}
-    for group in candidates_by_transformers(spec.estimator, candidates):
-        if len(group) > 1:
-            # what a transformer or the data are at fault of, fits one by one tell of each
-            with suppress(TypeError, ValueError):
-                outcomes |= _fit_group(spec, {number: candidates[number] for number in group}, fold)
+    for group in transformer_groups(spec.estimator, candidates):
+        outcomes |= _fit_group(spec, group, fold)
     return outcomes
 
 
-def candidates_by_transformers(estimator: Pipeline, candidates: Mapping[int, Mapping[str, Any]]) -> list[list[int]]:
-    """Return the numbers of candidates that differ in parameters of the last step only."""
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for number, params in candidates.items():
-        # a grid has each value once: what is not the same object may be another
-        before = tuple((name, id(value)) for name, value in params.items() if not sets_last_step(estimator, name))
-        groups[before].append(number)
-    return list(groups.values())
-
-
-def sets_last_step(estimator: Pipeline, name: str) -> bool:
-    return name.startswith(f"{estimator.steps[-1][0]}__")
-
-
-def _fit_group(spec: EvaluationSpec, candidates: Mapping[int, Mapping[str, Any]], fold: Fold) -> dict[int, Outcome]:
-    """Return the outcomes of candidates that have all transformers in common; none where models cannot be fused."""
-    whole = with_params(spec.estimator, next(iter(candidates.values())))
-    model, prefix = whole.steps[-1][1], f"{whole.steps[-1][0]}__"
+def _fit_group(spec: EvaluationSpec, group: TransformerGroup, fold: Fold) -> dict[int, Outcome]:
+    """Return the outcomes of the candidates; none where models cannot be fused."""
+    model = group.pipeline.steps[-1][1]
     if not has_fit_steps(model) or why_not(model, spec.scoring, {}) is not None:
         return {}
-    own = [
-        {name.removeprefix(prefix): v for name, v in params.items() if sets_last_step(whole, name)}
-        for params in candidates.values()
-    ]
-    X, y = _transformed(whole, fold)
+    transformed = group.attempt(_transformed, group.pipeline, fold)
+    if transformed is None:
+        return {}
+    X, y = transformed
     ids = da.concatenate(
         [_ids(side, part) for side, part in zip((TRAIN, TEST), y, strict=True)], allow_unknown_chunksizes=True
     )
     rows, target = (da.concatenate(parts, allow_unknown_chunksizes=True) for parts in (X, y))
     data = EvaluationData(rows, target, Folds((ids,), [Split(0, (TRAIN,), (TEST,))]))
-    found = run_fused(spec._replace(estimator=model, candidates=own), data, from_whole=False)
-    numbers, n_test = list(candidates), fold.n_test
-    return {numbers[c]: outcome._replace(n_test=n_test, estimator=None) for (c, _), outcome in found.outcomes.items()}
+    found = group.attempt(run_fused, spec._replace(estimator=model, candidates=group.last), data, from_whole=False)
+    if found is None:
+        return {}
+    return {number: outcome._replace(n_test=fold.n_test) for (number, _), outcome in group.outcomes(found).items()}
 
 
 def _transformed(estimator: Pipeline, fold: Fold) -> tuple[list[Any], list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
@@ -21,26 +22,24 @@ from daskml_kit.base import check_common, forget, genuine_class, parameters_of, 
 from daskml_kit.composition import without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.data.documents import without_bag
+from daskml_kit.engines.checkpoint import check_folder
 from daskml_kit.model_selection.search.best_estimator import (
     BestEstimatorMethods,
     check_refitted,
     refit_on_all,
     score_on,
 )
-from daskml_kit.model_selection.search.cv_results import fill_failures, tabulate
 from daskml_kit.model_selection.search.evaluate import (
     Evaluation,
     compute_n_splits,
-    evaluate,
-    names_of,
     plan_of,
     routing_enabled,
 )
 from daskml_kit.model_selection.search.progress import SearchProgress
 from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score, named_scoring, scorers_of
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec, RoutedParams, SearchPlan, with_params
+from daskml_kit.model_selection.search.search_rounds import SearchRounds
 from daskml_kit.model_selection.splits.base import legacy_random_state
-from daskml_kit.model_selection.splits.folds import Folds
 
 PRE_DISPATCH = "2*n_jobs"
 
@@ -69,6 +68,9 @@ class Search(BestEstimatorMethods):
     def plan(self: Any, X: Any = None, y: Any = None, groups: Any = None) -> SearchPlan:
         """Plan of the search: the candidates that share passes over the data, and why others do not.
 
+        It is about those that `candidates` returns; a subclass whose ``_run_search`` asks for others has them, once it
+        is fitted, in ``plan_``.
+
         Parameters
         ----------
         X, y, groups : as in `fit`, optional
@@ -79,7 +81,7 @@ class Search(BestEstimatorMethods):
         SearchPlan
             Candidates that share passes, and the others with the reason.
         """
-        return plan_of(self._spec(), compute_n_splits(self.cv, X, y, groups), RoutedParams())
+        return plan_of(self._spec(self.candidates()), compute_n_splits(self.cv, X, y, groups), RoutedParams())
 
     def fit(self: Any, X: Any, y: Any = None, *, groups: Any = None, checkpoint: Any = None, **params: Any) -> Any:
         """Fit and score all candidates on all splits, then the best on all rows.
@@ -116,15 +118,17 @@ class Search(BestEstimatorMethods):
             spec = self._spec()
             names = list(spec.scoring)
             self._check_refit(names)
-            routed = self._routed(groups, params)
+            check_folder(checkpoint)
             main_score = self.refit if isinstance(self.refit, str) and names != [SINGLE] else None
-            progress = SearchProgress(checkpoint, verbose=self.verbose, main_score=main_score)
+            new_progress = partial(SearchProgress, verbose=self.verbose, main_score=main_score)
+            routed = self._routed(groups, params)
+            rounds = SearchRounds(spec, X, y, self.cv, routed, checkpoint, new_progress)
             if self.scheduler is not None:
                 with naming("scheduler"):
                     get_scheduler(scheduler=self.scheduler)
             with dask.config.set({} if self.scheduler is None else {"scheduler": self.scheduler}):
-                spec, found, interruption = self._evaluate(spec, X, y, routed, progress)
-                self._conclude(spec, found)
+                interruption = self._run(rounds)
+                found = self._conclude(rounds)
                 if self.refit and interruption is None:
                     interruption = self._refit(found, X, y, routed.fit)
         if interruption is not None:  # what is finished is kept
@@ -190,7 +194,7 @@ class Search(BestEstimatorMethods):
         weight = params.get("sample_weight")
         return RoutedParams({"groups": groups}, params, {} if weight is None else {"sample_weight": weight})
 
-    def _spec(self: Any) -> EvaluationSpec:
+    def _spec(self: Any, candidates: Sequence[Mapping[str, Any]] = ()) -> EvaluationSpec:
         if self.pre_dispatch != PRE_DISPATCH:
             raise ValueError(
                 f"pre_dispatch: only {PRE_DISPATCH!r} is supported: fits share passes or are queued by Dask, got "
@@ -206,7 +210,7 @@ class Search(BestEstimatorMethods):
             warnings.warn(message, UserWarning, stacklevel=3)
         scoring = named_scoring(self.scoring)
         with_train = bool(self.return_train_score)
-        return EvaluationSpec(self.estimator, self.candidates(), scoring, self.error_score, with_train, self.n_jobs)
+        return EvaluationSpec(self.estimator, candidates, scoring, self.error_score, with_train, self.n_jobs)
 
     def _check_refit(self, names: Sequence[str]) -> None:
         refit = getattr(self, "refit", True)
@@ -218,40 +222,33 @@ class Search(BestEstimatorMethods):
                 f"the best candidate, or to False: expected one of {names}, got {refit!r}"
             )
 
-    def _evaluate(
-        self: Any, spec: EvaluationSpec, X: Any, y: Any, routed: RoutedParams, progress: SearchProgress
-    ) -> tuple[EvaluationSpec, Evaluation, KeyboardInterrupt | None]:
-        """Return the candidates that are finished, their scores, and the interruption from the keyboard, if any."""
+    def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
+        """Ask for candidates to be evaluated; a subclass may do so in rounds, as scikit-learn's `BaseSearchCV` says."""
+        evaluate_candidates(self.candidates())
+
+    def _run(self, rounds: SearchRounds) -> KeyboardInterrupt | None:
+        """Evaluate candidates; return an interruption from the keyboard, where some are finished."""
         try:
-            return spec, evaluate(spec, X, y, self.cv, routed, progress), None
+            self._run_search(rounds.evaluate)
         except KeyboardInterrupt as interruption:
-            finished = self._finished(spec, progress)
-            if finished is None:
+            if rounds.found is None:
                 raise
-            return *finished, interruption
+            return interruption
+        return None
 
-    def _finished(self, spec: EvaluationSpec, progress: SearchProgress) -> tuple[EvaluationSpec, Evaluation] | None:
-        """Return the candidates that are finished on all splits, and their scores; None where there is no score."""
-        numbers = progress.outcomes.finished().tolist()
-        outcomes = progress.outcomes.of(numbers)
-        of = f"{len(numbers)} of {len(spec.candidates)} candidates"
-        warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=4)
-        if len(outcomes.errors) == len(outcomes):
-            return None
-        names = names_of(spec, outcomes)
-        fill_failures(outcomes, names, spec.error_score, spec.with_train)
-        finished = spec._replace(candidates=[spec.candidates[number] for number in numbers])
-        return finished, Evaluation(outcomes, {}, progress.plan, Folds((), []), names)
-
-    def _conclude(self: Any, spec: EvaluationSpec, found: Evaluation) -> None:
+    def _conclude(self: Any, rounds: SearchRounds) -> Evaluation:
+        found = rounds.found
+        if found is None:
+            raise ValueError(f"_run_search of {type(self).__name__} has evaluated no candidates")
         forget(self)
         self.multimetric_ = found.names != [SINGLE]
         self._check_refit(found.names)
         self.n_splits_, self.plan_ = found.plan.n_splits, found.plan
-        self.cv_results_ = tabulate(spec.candidates, found.outcomes, found.names, spec.with_train)
-        scorers = scorers_of(self.estimator, spec.scoring)
+        self.cv_results_ = rounds.results
+        scorers = scorers_of(self.estimator, rounds.spec.scoring)
         self.scorer_ = scorers.get(SINGLE, scorers)
         self._choose_best()
+        return found
 
     def _choose_best(self: Any) -> None:
         if self.multimetric_ and self.refit is False:

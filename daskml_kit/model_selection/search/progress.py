@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from dask.tokenize import TokenizationError, tokenize
 
+from daskml_kit.activity import note_search
 from daskml_kit.engines.checkpoint import check_folder
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError, DamagedFileError
@@ -86,6 +87,7 @@ def notify(progress: FitProgress) -> None:
     progress : FitProgress
         New progress.
     """
+    note_search(progress.fits, progress.of, progress.best)
     for listener in _listeners.get():
         listener(progress)
 
@@ -265,6 +267,7 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
             bar = progress_bar("search", "fit", self.current.of, initial=self.current.fits)
             self._stack.enter_context(listening(partial(show_progress, self._stack.enter_context(bar))))
         self._stack.enter_context(watching(self._count_pass))
+        note_search(self.current.fits, self.current.of, self.current.best, plan.n_splits)
         notify(self.current)
 
     def keep(self, outcomes: Mapping[FitKey, Outcome]) -> None:

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from distributed import Client, Future
 
+from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.align import align_rows, collect
 from daskml_kit.data.collections import array_bytes, blocks_bytes, free_memory, has_unknown
 from daskml_kit.engines.open import find_client
@@ -150,7 +151,7 @@ class ClusterFitPool(FitPool):
 
     def assemble(self, split: int, slots: Sequence[str]) -> RemoteFold:
         key, sides = f"daskml-fold-{uuid.uuid4().hex}", self.data.take(split)
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = workers_of(self.client).values()
         require_room(sides["X"][0], max((w["memory_limit"] or np.inf for w in workers), default=np.inf), "a worker")
         files: Any
         if self.folder:
@@ -197,7 +198,7 @@ class ClusterFitPool(FitPool):
 
     def _visible_folder(self) -> str | None:
         """Return a new folder that the client and all workers see, or None; it goes with the worker whose it is."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = workers_of(self.client).values()
         try:
             folder = tempfile.mkdtemp(prefix="daskml-", dir=next(iter(workers))["local_directory"])
         except (StopIteration, OSError):  # no workers, or none on this machine

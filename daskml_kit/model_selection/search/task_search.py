@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
@@ -29,10 +28,6 @@ from daskml_kit.solvers.types import LikeFits, starting_where_last_ended
 
 DISTRIBUTED = ("daskml_kit", "xgboost.dask", "lightgbm.dask", "dask_ml")
 """Packages whose estimators take Dask data, known by their names: an estimator of theirs has imported them."""
-MAX_LOST = 3
-"""Repetitions of a fit on Dask data that failed while a worker was lost."""
-NOTICED_AFTER = 1.0
-"""Seconds within which the scheduler notices that a worker is lost."""
 Keep = Callable[[FitKey, Outcome], None]
 
 
@@ -248,32 +243,5 @@ def _outcome(spec: EvaluationSpec, fold: Fold, scored: Fold, params: Mapping[str
 
 
 def _fitted(estimator: Any, fold: Fold) -> Any:
-    """Return a candidate fitted, anew where its fit failed after a worker was lost: not all packages outlive that.
-
-    It may fail again, as LightGBM does where a process keeps its broken connection to the lost worker; then its error
-    is raised.
-    """
-    workers, n_lost = _workers(), 0
-    while True:
-        try:
-            given = cache_transformers(estimator, fold.cache, "fold") if is_cacheable(estimator) else clone(estimator)
-            return fit_on_dask(given, fold.X[0], fold.side("y", 0), **fold.fit_params)
-        except Exception:
-            if n_lost == MAX_LOST or not _lost_any(workers):
-                raise
-            n_lost += 1
-
-
-def _lost_any(workers: set[str]) -> bool:
-    """Return whether one of these workers is gone, which a fit may hear before the scheduler does."""
-    deadline = time.monotonic() + (NOTICED_AFTER if workers else 0)
-    while workers <= _workers():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(NOTICED_AFTER / 20)
-    return True
-
-
-def _workers() -> set[str]:
-    client = find_client()
-    return set() if client is None else set(client.nthreads())
+    given = cache_transformers(estimator, fold.cache, "fold") if is_cacheable(estimator) else clone(estimator)
+    return fit_on_dask(given, fold.X[0], fold.side("y", 0), **fold.fit_params)

@@ -19,7 +19,7 @@ from daskml_kit.data.collections import is_dask, n_rows, take
 from daskml_kit.engines.open import find_client
 from daskml_kit.numerics.permutation import Permutation
 from daskml_kit.typing import Array
-from daskml_kit.workers.connection import gather, in_task
+from daskml_kit.workers.connection import gather, in_task, release
 
 MAX_INT16_IDS = 2**15
 
@@ -138,7 +138,10 @@ def compute_tasks(tasks: Sequence[Delayed]) -> list[Any]:
     client = find_client()  # refuses an asynchronous one, which would return before the tasks are done
     if client is None or in_task():
         return list(dask.compute(*tasks))
-    return gather(client, client.compute(list(tasks)))  # hedged, which Dask's own is not
+    futures = client.compute(list(tasks))
+    results = gather(client, futures)  # hedged, which Dask's own is not
+    release(futures)
+    return results
 
 
 class IdColumn(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskml_kit.activity import note_epoch, note_training, recorded
 from daskml_kit.data.shards import balance, runs
 from daskml_kit.engines.checkpoint import unlogged
 from daskml_kit.engines.cluster import FuturesEngine
@@ -136,7 +137,9 @@ class TrainingRun(ABC):
         """Train, and return the result."""
         config, order, first_epoch = self.config, self.worker_config.order, self.reached.epoch
         total = sum(n - order.n_validation(n) for n in self.sizes) * (config.epochs - first_epoch)
-        with progress_bar("training", "row", total, scaled=True, hidden=config.verbose < 1) as self._bar:
+        bar = progress_bar("training", "row", total, scaled=True, hidden=config.verbose < 1)
+        with recorded("training"), bar as self._bar:
+            note_training(config.epochs, self.history.idle)
             try:
                 self._visit_epochs(first_epoch)
             except BaseException:
@@ -160,6 +163,7 @@ class TrainingRun(ABC):
         if done is None:
             return None
         self.history.add(done.tag, done.value)
+        note_training(self.config.epochs, self.history.idle)
         return done.tag, done.value
 
     def _end_epoch(self, epoch: int, sums: LossSums | None = None) -> bool:
@@ -175,6 +179,9 @@ class TrainingRun(ABC):
         validation = ValidationLoss(self.worker_config.step, self.worker_config.order, params)
         loss = self.engine.answer(validation)[0] if validates else np.nan
         record = self.history.end(epoch, loss, sums)  # from here on all is local: the epoch counts whole, or not at all
+        staleness = machines[-1].counts().staleness_counts if machines else self.server.staleness_counts
+        missed = self.history.staleness_counts + staleness
+        note_epoch(epoch + 1, record.loss, record.validation_loss, record.n_rows, record.pushes, missed)
         done = self._bar.n + record.n_rows
         advance(self._bar, done, epoch=epoch + 1, loss=record.loss, validation=record.validation_loss)
         if not np.isfinite(record.loss):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from daskml_kit.activity import recorded
 from daskml_kit.arguments import check_mapping
 from daskml_kit.data.collections import is_dask, n_features_of
 from daskml_kit.engines.open import open_engine
@@ -167,7 +168,8 @@ def train(
     drawn = config.random_state if isinstance(random_state, (int, np.integer)) else random_state
     unlike = config._replace(training=apart_from_places(training), random_state=0, verbose=0)
     setting = told, floats, applied, local, unlike, drawn
-    with open_engine(matrix, y, sample_weight, n_jobs=n_jobs, checkpoint=checkpoint, setting=setting) as engine:
+    rows = open_engine(matrix, y, sample_weight, n_jobs=n_jobs, checkpoint=checkpoint, setting=setting)
+    with recorded(f"train {told}"), rows as engine:
         reached, config = resumed(engine, applied, config, Reached(floats))
         return train_on(engine, step, applied, config, reached)
 
