@@ -112,6 +112,9 @@ class DaskEstimator(NoCallbacks):
     starts_from_whole: ClassVar[bool] = True
     """Whether a fit on some of the rows starts where one on all rows has ended, or makes its passes for nothing."""
 
+    transforms_rows: ClassVar[Any] = True
+    """Whether rows are transformed each by itself, by what a fit on rows of numbers teaches wherever they are."""
+
     predict = lazily("predict", "predictions")
     predict_proba = lazily("predict_proba", "probabilities of the classes")
     predict_log_proba = lazily("predict_log_proba", "logarithms of the probabilities of the classes")

@@ -25,7 +25,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import NO_GAPS
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
-from daskml_kit.solvers.views import View, seen, through
+from daskml_kit.solvers.views import View, name_of, seen, through
 
 PLAIN = {str, int, float, bool, type(None), np.ndarray, np.int64, np.float64}
 """Types of values that hold no estimator, of which a vocabulary has many."""
@@ -98,8 +98,9 @@ def view_of(transformer: Any, spec: DataSpec) -> tuple[View, DataSpec]:
     if not spec.numeric:
         return through(twin), replace(spec, example=None)
     rows = np.zeros((1, spec.n_features), spec.dtype) if spec.example is None else spec.example
-    width = twin.transform(rows).shape[1]
-    return through(unnamed(twin)), replace(spec, n_features=width, example=None)
+    model = unnamed(twin)
+    width = model.transform(rows.to_numpy() if hasattr(rows, "to_numpy") else rows).shape[1]
+    return through(model, name_of(model)), replace(spec, n_features=width, example=None)
 
 
 def without_dask(value: Any) -> Any:

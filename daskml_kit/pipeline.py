@@ -52,6 +52,8 @@ class FeatureUnion(DaskTransformer, sklearn.pipeline.FeatureUnion):  # type: ign
            [1. , 1. ]])
     """
 
+    transforms_rows = False  # parts may want the columns of a frame by name
+
     @property
     def many_passes(self) -> bool:
         """Return whether one pass over the data is not enough."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, Self
@@ -65,11 +66,14 @@ class CentersModel(DaskEstimator):
         centers = np.asarray(self.cluster_centers_, np.float64)
         if type(X) is not np.ndarray or X.dtype.kind != "f" or X.size * len(centers) < MANY_PRODUCTS:
             return self.predict(X)
-        shift = centers.mean(axis=0)
-        nearest = Nearest(centers - shift, shift)
         with ThreadPoolExecutor(local_threads()) as pool:
-            found = list(pool.map(partial(labels_of, nearest), memory_blocks(X, None, None)))
+            found = list(pool.map(self._labeling(centers), memory_blocks(X, None, None)))
         return np.concatenate(found).astype(np.int32)
+
+    def _labeling(self, centers: Array) -> Callable[[Block], Array]:
+        """Return the function that gives the labels of the rows of a large block."""
+        shift = centers.mean(axis=0)
+        return partial(labels_of, Nearest(centers - shift, shift))
 
     def _prepare(self, twin: Any) -> None:
         if hasattr(self, "cluster_centers_"):

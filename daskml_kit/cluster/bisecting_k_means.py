@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -14,8 +14,11 @@ import sklearn.cluster
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
+from daskml_kit.data.block import Block
+from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.nearest import ClusterSizes, InBranch, Nearest, Sizes
+from daskml_kit.reductions.nearest import Bisection, InBranch, Nearest, Sizes, labels_of
+from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep
@@ -98,11 +101,10 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         )
         check_rows(sample, self.n_clusters)
         shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
-        draw = random_state_of(self.random_state)
+        draw, compiled = random_state_of(self.random_state), 2 * spread.n_rows * spec.n_features >= MANY_PRODUCTS
         center = spread.mean - shift
-        (total,) = yield (ClusterSizes(Nearest(center[None], shift)),)
         root = SimpleNamespace(center=center, left=None, right=None)
-        leaves, tree = [Leaf(root, (), int(total.n_rows[0]), float(total.inertia[0]))], uuid.uuid4().hex
+        leaves, tree = [Leaf(root, (), spread.n_rows, float(spread.squares.sum()))], uuid.uuid4().hex
         while len(leaves) < self.n_clusters:
             scores = [leaf.inertia if self.bisecting_strategy == "biggest_inertia" else leaf.n_rows for leaf in leaves]
             chosen = int(
@@ -111,7 +113,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
             view = partial(InBranch, path=leaves[chosen].path, tree=tree)
             last = len(leaves) == self.n_clusters - 1
             leaves[chosen : chosen + 1] = yield from self._bisected(
-                leaves[chosen], view, sample, shift, draw, spec, last=last
+                leaves[chosen], view, sample, shift, draw, spec, compiled=compiled, last=last
             )
         for label, leaf in enumerate(leaves):
             leaf.node.label = label
@@ -130,6 +132,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         draw: np.random.RandomState,
         spec: DataSpec,
         *,
+        compiled: bool,
         last: bool,
     ) -> Generator[Any, Any, list[Leaf]]:
         """Split a cluster in two, in the passes of a k-means over its rows."""
@@ -146,13 +149,14 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         whole = leaf.n_rows if len(weight) < leaf.n_rows else None
         given = self.init, (X, weight), 2, self.n_init, shift, draw
         starts = starting_centers(*given, pilot_for=whole, tol=self.tol, max_iter=self.max_iter)
-        fits = {at: lloyd(start, shift, tol=self.tol, max_iter=self.max_iter) for at, start in starts.items()}
+        options = {"tol": self.tol, "max_iter": self.max_iter, "compiled": compiled}
+        fits = {at: lloyd(start, shift, **options) for at, start in starts.items()}
         ended = yield from seen(view, lockstep(fits))
         best = ended[0]
         for other in ended.values():
             best = other if other.inertia < best.inertia * (1 - 1e-6) else best
-        nearest = Nearest(best.centers - shift, shift)
-        sizes: Sizes = yield branch(ClusterSizes(nearest), last=last)
+        nearest = Nearest(best.centers - shift, shift, compiled=compiled)
+        sizes: Sizes = yield Bisection(nearest, leaf.path, branch.keywords["tree"], last)
         found = []
         for side, center in enumerate(nearest.centers):
             node = SimpleNamespace(center=center, left=None, right=None)
@@ -161,8 +165,8 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         leaf.node.left, leaf.node.right = found[0].node, found[1].node
         return found
 
-    def _labels(self, X: Any) -> Any:
-        return self.predict(X)  # down the tree, where the nearest center may be another's
+    def _labeling(self, centers: Array) -> Callable[[Block], Array]:
+        return partial(_leaves_of, self._bisecting_tree, self._X_mean)
 
     def _prepare(self, twin: Any) -> None:
         if hasattr(self, "cluster_centers_"):
@@ -178,6 +182,19 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         check_start(self.init, self.n_init, ("k-means++", "random"))
         if not isinstance(self.init, str) and not callable(self.init):
             raise ValueError(f"init: expected 'k-means++', 'random' or a callable, got {self.init!r}")
+
+
+def _leaves_of(node: SimpleNamespace, shift: Array, block: Block) -> Array:
+    """Return the label of each row by its way down the tree, where the nearest center may be another's."""
+    if node.left is None:
+        return np.full(block.n_rows, node.label, np.int32)
+    centers = np.array([node.left.center, node.right.center])
+    sides = labels_of(Nearest(centers, shift, compiled=True), block)
+    labels = np.empty(block.n_rows, np.int32)
+    for side, child in enumerate((node.left, node.right)):
+        own = np.flatnonzero(sides == side)
+        labels[own] = _leaves_of(child, shift, rows_of(block, own))
+    return labels
 
 
 def _nodes(node: SimpleNamespace) -> Iterator[SimpleNamespace]:

@@ -86,6 +86,8 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
     [10.0, 0.0]
     """
 
+    transforms_rows = False  # as a fit in memory teaches it, of which batches are others
+
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Find the clusters of the rows of X.
 

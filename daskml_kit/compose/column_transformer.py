@@ -119,6 +119,8 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
            [ 0.,  1.,  1.]])
     """
 
+    transforms_rows = False  # columns of a frame may be chosen by name
+
     @property
     def many_passes(self) -> bool:
         """Return whether one pass over the data is not enough."""

@@ -146,6 +146,8 @@ class NMF(DaskEstimator, sklearn.decomposition.NMF):  # type: ignore[misc]
             self._keep({**fitted, "profile_": engine.profile})
         return self
 
+    transforms_rows = False  # which scikit-learn's passes end for all rows together
+
     def _fit_steps(self, spec: DataSpec, H: Array | None = None) -> Fit:
         totals: Totals = yield FeatureSums()
         n, draw = round(totals.weight), random_state_of(self.random_state)

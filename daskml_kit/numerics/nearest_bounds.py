@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from daskml_kit.numerics.compiled import NEAR_LANES, choose_nearest
+from daskml_kit.numerics.prefetching import LINE_BYTES, prefetch
 from daskml_kit.typing import Array
 
 
@@ -88,11 +89,19 @@ def split_row(row: Array, shift: Array, weight: float, grids: Array, parts: Arra
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def turn_rows(rows: Array, chosen: Array, shift: Array, turned: Array) -> None:
-    """Write the chosen rows, less the shift, into the columns of ``turned``; four rows at a time, which is faster."""
+def turn_rows(rows: Array, chosen: Array, shift: Array, turned: Array, ahead: Array) -> None:
+    """Write the chosen rows, less the shift, into the columns of ``turned``; four rows at a time, which is faster.
+
+    Rows ``ahead``, which come next, are meanwhile on their way: waiting for memory takes most of the time.
+    """
     n, n_features = len(chosen), np.uint64(len(shift))
     fours = n - n % 4
+    first, n_bytes = np.uintp(rows.ctypes.data), np.uintp(rows.itemsize * rows.shape[1])
     for i in range(0, fours, 4):
+        for k in range(i, min(i + 4, len(ahead))):
+            row = first + np.uintp(ahead[k]) * n_bytes
+            for offset in range(np.uintp(0), n_bytes, np.uintp(LINE_BYTES)):
+                prefetch(row + offset)
         a, b = rows[np.uint64(chosen[i])], rows[np.uint64(chosen[i + 1])]
         c, d = rows[np.uint64(chosen[i + 2])], rows[np.uint64(chosen[i + 3])]
         for j in range(n_features):
@@ -179,7 +188,7 @@ def assign_first(
     gaps, parts = np.empty(NEAR_LANES, centers.dtype), np.empty((NEAR_LANES, 2 * (n_features + 1)))
     for start in range(0, len(chosen), NEAR_LANES):
         n = min(NEAR_LANES, len(chosen) - start)
-        turn_rows(rows, chosen[start : start + n], shift, turned)
+        turn_rows(rows, chosen[start : start + n], shift, turned, chosen[start + n : start + n + NEAR_LANES])
         squared_lengths(turned, squares)
         for i in range(n):
             own = weight[np.uint64(places[start + i])] if len(weight) > 1 else weight[0]
@@ -246,7 +255,7 @@ def assign_rows(
     gaps, parts = np.empty(NEAR_LANES, centers.dtype), np.empty(2 * (n_features + 1))
     for start in range(0, len(chosen), NEAR_LANES):
         n = min(NEAR_LANES, len(chosen) - start)
-        turn_rows(rows, chosen[start : start + n], shift, turned)
+        turn_rows(rows, chosen[start : start + n], shift, turned, chosen[start + n : start + n + NEAR_LANES])
         choose_nearest(turned, centers, halves, 0, n_clusters, least, best, second)
         squared_lengths(turned, squares)
         write_gaps(least, second, squares, noise, gaps)

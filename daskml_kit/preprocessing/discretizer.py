@@ -66,6 +66,11 @@ class KBinsDiscretizer(WeightedTransformer, sklearn.preprocessing.KBinsDiscretiz
         """Return whether one pass over the data is not enough."""
         return bool(self.subsample is None and self.strategy == "quantile")
 
+    @property
+    def transforms_rows(self) -> bool:
+        """Return whether no sample is drawn, which of data in memory is another."""
+        return self.subsample is None
+
     def _check_weight(self, sample_weight: Any) -> None:
         if sample_weight is not None and self.many_passes:
             raise ValueError("sample_weight: not supported for quantiles of all rows; give subsample a number of rows")

@@ -63,6 +63,11 @@ class QuantileTransformer(DaskTransformer, sklearn.preprocessing.QuantileTransfo
         """Return whether one pass over the data is not enough."""
         return self.subsample is None
 
+    @property
+    def transforms_rows(self) -> bool:
+        """Return whether no sample is drawn, which of data in memory is another."""
+        return self.subsample is None
+
     def _fit_steps(self, spec: DataSpec) -> Fit:
         check_number("n_quantiles", self.n_quantiles, low=1, integer=True)
         if self.subsample is not None:

@@ -177,6 +177,8 @@ class FunctionTransformer(StatelessTransformer, sklearn.preprocessing.FunctionTr
            [1.]])
     """
 
+    transforms_rows = False  # functions may want the columns of a frame by name
+
     def _rows_of(self, table: Any) -> Any:
         whole = table.rechunk({1: -1}) if isinstance(table, da.Array) and table.numblocks[1] > 1 else table
         for block in np.ravel(whole.to_delayed()):

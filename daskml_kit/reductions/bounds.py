@@ -8,24 +8,19 @@ not depend on what was kept: where it was lost with a worker, or had no room, al
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from daskml_kit.data.block import Block
 from daskml_kit.numerics.targets import tiles
+from daskml_kit.reductions.kept_rows import keep, take
 from daskml_kit.typing import Array
 
-KEPT_BYTES = 2**28
-"""Bytes that a process keeps for all fits; what comes then is not kept."""
-IDLE_SECONDS = 600.0
-"""What was not asked for so long is of a fit that failed elsewhere, and makes room."""
 BYTES_AT_ONCE = 2**24
 """Bytes of labels and deadlines that are written at once, where rows are assigned to several sets of centers."""
 TILE = 16_384
@@ -68,61 +63,6 @@ class BoundedRows:
     def n_bytes(self) -> int:
         arrays = (self.centers, self.labels, self.deadlines, self.drifts, self.sums, self.grids)
         return sum(array.nbytes for array in arrays)
-
-
-@dataclass
-class BranchRows:
-    """Positions of the rows of a block that bisections lead to."""
-
-    positions: Array
-    used: float = 0.0
-
-    @property
-    def n_bytes(self) -> int:
-        return int(self.positions.nbytes)
-
-
-class _Kept:
-    """Store of what a process keeps of the blocks' rows for all its fits, and the bytes of that."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, Any], Any] = {}
-        self.n_bytes = 0
-        self.lock = threading.Lock()
-
-    def pop(self, key: tuple[str, Hashable]) -> Any:
-        found = self.rows.pop(key, None)
-        self.n_bytes -= 0 if found is None else found.n_bytes
-        return found
-
-
-_kept = _Kept()
-
-
-def take(fit: str, part: Hashable) -> Any:
-    """Return what is kept for a part of a block, and keep it no more: nobody else changes it meanwhile."""
-    with _kept.lock:
-        return _kept.pop((fit, part))
-
-
-def keep(fit: str, part: Hashable, rows: BoundedRows | BranchRows) -> None:
-    """Keep what is known of a part of a block, if there is room."""
-    rows.used = time.monotonic()
-    with _kept.lock:
-        _kept.pop((fit, part))  # where two workers of a process did the same
-        if _kept.n_bytes + rows.n_bytes > KEPT_BYTES:
-            for key in [key for key, each in _kept.rows.items() if rows.used - each.used > IDLE_SECONDS]:
-                _kept.pop(key)
-        if _kept.n_bytes + rows.n_bytes <= KEPT_BYTES:
-            _kept.rows[fit, part] = rows
-            _kept.n_bytes += rows.n_bytes
-
-
-def forget(fit: str | None, index: int | None = None) -> None:
-    """Forget what this process keeps for a fit, or only of the block with an index, which parts begin with."""
-    with _kept.lock:
-        for key in [key for key in _kept.rows if key[0] == fit and index in (None, key[1][0])]:
-            _kept.pop(key)
 
 
 def bounded_sums(asked: Sequence[Asked], block: Block, rows: slice | Array) -> list[tuple[Array, float]]:
@@ -245,12 +185,19 @@ def _n_rows(rows: slice | Array) -> int:
 
 
 def _inertia(now: BoundedRows, block: Block, rows: slice | Array, shift: Array, weight: Array) -> float:
-    """Return the weighted sum of squared distances of the rows from their centers."""
+    return inertia_about(block.X, rows, shift, weight, now.centers, now.labels)
+
+
+def inertia_about(
+    X: Array, rows: slice | Array, shift: Array, weight: Array, centers: Array, labels: Array | None = None
+) -> float:
+    """Return the weighted sum of squared distances of rows from the centers of their labels, by default the first."""
     from daskml_kit.numerics import nearest_bounds
 
-    total = 0.0
-    for own, positions, some in _readable(block.X, rows, np.arange(len(now.labels)), now.centers.dtype):
-        total += nearest_bounds.squared_distances(own, positions, some, shift, weight, now.centers, now.labels)
+    total, n_rows = 0.0, _n_rows(rows)
+    labels = np.zeros(n_rows, np.int32) if labels is None else labels
+    for own, positions, some in _readable(X, rows, np.arange(n_rows), centers.dtype):
+        total += nearest_bounds.squared_distances(own, positions, some, shift, weight, centers, labels)
     return total
 
 

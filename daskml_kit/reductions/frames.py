@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from daskml_kit.data.block import Block, as_block
 from daskml_kit.data.coded import codes_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.encoding import transform_rows
+from daskml_kit.reductions.kept_rows import ShownRows, keep, take
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
 
 
@@ -46,25 +47,50 @@ class Select(Delegate):
         return block._replace(X=columns_at(block.X, self.positions))
 
 
+class Keeping(NamedTuple):
+    """Name that transformed rows are kept by between passes, and the bytes that there is room for."""
+
+    fit: str
+    room: float
+
+
 @dataclass(frozen=True, eq=False)
 class Through(Delegate):
-    """Ask about the rows as ``model`` transforms them."""
+    """Ask about the rows as ``model`` transforms them.
+
+    Parameters
+    ----------
+    model : scikit-learn transformer
+    name : str, default ""
+        Models of the same name transform alike: the driver transforms rows once for all that is asked through them.
+    keeping : Keeping, optional
+        Where given, each block is transformed once, as long as there is room.
+    """
 
     model: Any
+    name: str = ""
+    keeping: Keeping | None = None
 
     def view(self, block: Block) -> Block:
-        if block.X.shape[0]:
-            return block._replace(X=transform_rows(self.model, block.X))
-        X = block.X  # scikit-learn refuses to work on no rows
+        if self.keeping is None:
+            return block._replace(X=self._transformed(block.X))
+        part = block.index, self.name
+        kept = take(self.keeping.fit, part) or ShownRows(self._transformed(block.X))
+        keep(self.keeping.fit, part, kept, self.keeping.room)
+        return block._replace(X=kept.X)
+
+    def _transformed(self, X: Any) -> Any:
+        if X.shape[0]:
+            return transform_rows(self.model, X)
         zeros: Any = np.zeros((1, X.shape[1]), X.dtype if hasattr(X, "dtype") else None)
-        rows = (
+        rows = (  # scikit-learn refuses to work on no rows
             pd.DataFrame(zeros, columns=X.columns)
             if hasattr(X, "columns")
             else type(X)(zeros)
             if is_sparse(X)
             else zeros
         )
-        return block._replace(X=self.model.transform(rows)[:0])
+        return self.model.transform(rows)[:0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,8 +13,9 @@ from sklearn.utils.extmath import row_norms
 from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
-from daskml_kit.reductions.bounds import Asked, BranchRows, bounded_sums, forget, keep, take
+from daskml_kit.reductions.bounds import Asked, bounded_sums, inertia_about
 from daskml_kit.reductions.frames import Delegate
+from daskml_kit.reductions.kept_rows import BranchRows, forget, keep, take
 from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Matrix
@@ -82,11 +83,17 @@ class Nearest:
         return replace(self, column=column, ids=ids)
 
     def chunk(self, block: Block) -> list[Clusters]:
+        return self.chunk_of(block, _shares((self, *self.others), block), block.n_rows)
+
+    def chunk_of(
+        self, block: Block, shares: Iterable[tuple[slice | Array, Sequence[int]]], n_rows: int
+    ) -> list[Clusters]:
+        """Return the partial answers of some of ``n_rows``, with the positions of the members that ask for them."""
         members = (self, *self.others)
         total = [Clusters(np.zeros(each.centers.shape), np.zeros(len(each.centers)), 0.0) for each in members]
-        n_centers = sum(len(each.centers) for each in members)
-        compiled = not sp.issparse(block.X) and (self.compiled or block.X.size * n_centers >= MANY_PRODUCTS)
-        for rows, asking in _shares(members, block):
+        n_products = n_rows * block.X.shape[1] * sum(len(each.centers) for each in members)
+        compiled = not sp.issparse(block.X) and (self.compiled or n_products >= MANY_PRODUCTS)
+        for rows, asking in shares:
             asked = [members[place] for place in asking]
             found = _compiled(asked, block, rows) if compiled else _plain(asked, rows_of(block, rows))
             for place, clusters in zip(asking, found, strict=True):
@@ -203,31 +210,6 @@ class Sizes(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ClusterSizes(SingleReduction):
-    """Number of rows and inertia of each cluster.
-
-    Parameters
-    ----------
-    nearest : Nearest
-    """
-
-    nearest: Nearest
-
-    answer_type: ClassVar[type[Sizes]] = Sizes
-
-    def chunk(self, block: Block) -> Sizes:
-        k = len(self.nearest.centers)
-        n_rows, inertia = np.zeros(k, np.int64), np.zeros(k)
-        for _, labels, distances, weights in assigned_tiles(self.nearest, block):
-            n_rows += np.bincount(labels, minlength=k)
-            inertia += np.bincount(labels, distances * weights, minlength=k)
-        return Sizes(n_rows, inertia)
-
-    def combine(self, a: Sizes, b: Sizes) -> Sizes:
-        return Sizes(a.n_rows + b.n_rows, a.inertia + b.inertia)
-
-
-@dataclass(frozen=True, eq=False)
 class InBranch(Delegate):
     """The result of ``reduction`` over the rows of one branch of a tree of bisections.
 
@@ -237,45 +219,106 @@ class InBranch(Delegate):
         The bisections from the root, and the side of each that the rows are on.
     tree : str
         A name of the tree: positions of rows are kept for it between passes.
-    last : bool, default False
-        Whether nothing is asked for the tree afterwards.
     """
 
     path: tuple[tuple[Nearest, int], ...]
     tree: str
-    last: bool = False
 
     def view(self, block: Block) -> Block:
-        rows = rows_of(block, self._positions(block, self.path)) if self.path else block
+        return rows_of(block, rows_in_branch(self.tree, block, self.path)) if self.path else block
+
+    def chunk(self, block: Block) -> Any:
+        if not self.path or not isinstance(self.reduction, Nearest):
+            return super().chunk(block)
+        rows = rows_in_branch(self.tree, block, self.path)  # which are read where they lie
+        shares = [(rows, range(1 + len(self.reduction.others)))] if len(rows) else []
+        return self.reduction.chunk_of(block, shares, len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Bisection(SingleReduction):
+    """Number of rows and inertia of both sides of the bisection of a branch.
+
+    Parameters
+    ----------
+    nearest : Nearest
+        Of two centers.
+    path, tree
+        See `InBranch`.
+    last : bool, default False
+        Whether nothing is asked for the tree afterwards.
+    """
+
+    nearest: Nearest
+    path: tuple[tuple[Nearest, int], ...]
+    tree: str
+    last: bool = False
+
+    answer_type: ClassVar[type[Sizes]] = Sizes
+
+    def chunk(self, block: Block) -> Sizes:
+        rows = rows_in_branch(self.tree, block, self.path)
+        labels = _split_branch(self.tree, block, self.path, self.nearest, rows)
+        sides = [np.flatnonzero(labels == side) for side in (0, 1)]
         if self.last:
             forget(self.tree, block.index)
-        return rows
+        inertia = [_inertia_of(self.nearest, block, rows[own], side) for side, own in enumerate(sides)]
+        return Sizes(np.array([len(own) for own in sides]), np.array(inertia))
 
-    def _positions(self, block: Block, path: tuple[tuple[Nearest, int], ...]) -> Array:
-        """Return the positions of a branch's rows; what is not kept, or was lost, is found anew, to the same bits."""
-        *above, (nearest, side) = path
-        sides = tuple(each for _, each in above)
-        part = block.index, *sides, side
-        kept = take(self.tree, part)
-        if kept is None:
-            parent = self._positions(block, tuple(above)) if above else np.arange(block.n_rows)
-            labels = labels_of(nearest, rows_of(block, parent) if above else block)
-            keep(self.tree, (block.index, *sides, 1 - side), BranchRows(parent[labels == 1 - side]))
-            kept = BranchRows(parent[labels == side])
-        keep(self.tree, part, kept)
-        return np.asarray(kept.positions)
+    def combine(self, a: Sizes, b: Sizes) -> Sizes:
+        return Sizes(a.n_rows + b.n_rows, a.inertia + b.inertia)
 
 
-def labels_of(nearest: Nearest, block: Block) -> Array:
-    """Return the position of the nearest center of each row."""
-    if not sp.issparse(block.X) and block.X.size * len(nearest.centers) >= MANY_PRODUCTS:
+def rows_in_branch(tree: str, block: Block, path: tuple[tuple[Nearest, int], ...]) -> Array:
+    """Return the positions of a branch's rows; what is not kept, or was lost, is found anew, to the same bits."""
+    if not path:
+        return np.arange(block.n_rows)
+    *above, (nearest, side) = path
+    part = block.index, *(each for _, each in path)
+    kept = take(tree, part)
+    if kept is None:
+        parent = rows_in_branch(tree, block, tuple(above))
+        labels = _split_branch(tree, block, tuple(above), nearest, parent)
+        return np.asarray(parent[labels == side])
+    keep(tree, part, kept)
+    return np.asarray(kept.positions)
+
+
+def _split_branch(
+    tree: str, block: Block, path: tuple[tuple[Nearest, int], ...], nearest: Nearest, rows: Array
+) -> Array:
+    """Return the side that each row of a branch is on, and keep the positions of those of either."""
+    labels = labels_of(nearest, block, rows)
+    for side in (0, 1):
+        keep(tree, (block.index, *(each for _, each in path), side), BranchRows(rows[labels == side]))
+    return labels
+
+
+def _inertia_of(nearest: Nearest, block: Block, rows: Array, side: int) -> float:
+    """Return the weighted sum of squared distances of some rows from one center."""
+    center = replace(nearest, centers=nearest.centers[[side]])
+    if sp.issparse(block.X) or not nearest.compiled:
+        tiles_of = assigned_tiles(center, rows_of(block, rows))
+        return float(sum(distances @ weight for _, _, distances, weight in tiles_of))
+    dtype = float_type(block.X)
+    weight = np.ones(1) if block.weight is None else np.ascontiguousarray(block.weight[rows], np.float64)
+    return inertia_about(block.X, rows, center.shift.astype(dtype), weight, center.centers.astype(dtype))
+
+
+def labels_of(nearest: Nearest, block: Block, chosen: Array | None = None) -> Array:
+    """Return the position of the nearest center of each row, or of each of those ``chosen``."""
+    n_rows = block.n_rows if chosen is None else len(chosen)
+    many = nearest.compiled or n_rows * block.X.shape[1] * len(nearest.centers) >= MANY_PRODUCTS
+    if many and not sp.issparse(block.X):
         from daskml_kit.numerics import compiled  # see above
 
-        dtype, labels = float_type(block.X), np.empty(block.n_rows, np.int64)
+        dtype, labels = float_type(block.X), np.empty(n_rows, np.int64)
         shift, centers = nearest.shift.astype(dtype), nearest.centers.astype(dtype)
-        for rows in tiles(block.n_rows, NEAR_ROWS):
-            compiled.write_nearest(np.require(block.X[rows], dtype, ["C", "W"]), shift, centers, labels[rows])
+        for rows in tiles(n_rows, NEAR_ROWS):
+            own = block.X[rows if chosen is None else chosen[rows]]
+            compiled.write_nearest(np.require(own, dtype, ["C", "W"]), shift, centers, labels[rows])
         return labels
+    block = block if chosen is None else rows_of(block, chosen)
     return np.concatenate([np.empty(0, int), *(labels for _, labels, _, _ in assigned_tiles(nearest, block))])
 
 

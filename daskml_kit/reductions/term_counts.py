@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,11 +17,11 @@ from daskml_kit.typing import Array
 
 
 class Frequencies(NamedTuple):
-    """Documents, and for each term the documents that have it, and how often it comes in all."""
+    """Documents, and for each term the documents that have it, and where asked for how often it comes in all."""
 
     n_documents: int
     documents: dict[Any, int]
-    terms: dict[Any, int]
+    terms: dict[Any, int] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,8 @@ class TermFrequencies(SingleReduction):
         The only terms to count.
     binary : bool
         Whether a term counts once in a text.
+    totals : bool
+        Whether to tell how often each term comes in all.
     """
 
     answer_type: ClassVar[type[Frequencies]] = Frequencies
@@ -45,20 +47,27 @@ class TermFrequencies(SingleReduction):
     analyze: Callable[[Any], Iterable[Hashable]]
     within: Mapping[Any, int] | None = None
     binary: bool = False
+    totals: bool = False
 
     def chunk(self, block: Block) -> Frequencies:
         found: Any = block.X
         if not isinstance(found, CountedDocuments):
             found = count_terms(found, self.analyze)
         counts, terms = found.counts, found.terms
-        documents = np.bincount(counts.indices, minlength=len(terms))
-        every = documents if self.binary else np.bincount(counts.indices, counts.data, minlength=len(terms))
-        both = zip(terms, documents.tolist(), every.astype(np.int64).tolist(), strict=True)
-        kept = [(term, df, tf) for term, df, tf in both if self.within is None or term in self.within]
-        return Frequencies(counts.shape[0], {term: df for term, df, _ in kept}, {term: tf for term, _, tf in kept})
+        documents = self._by_term(terms, np.bincount(counts.indices, minlength=len(terms)))
+        if not self.totals or self.binary:
+            return Frequencies(counts.shape[0], documents, documents if self.totals else None)
+        every = np.bincount(counts.indices, counts.data, minlength=len(terms))
+        return Frequencies(counts.shape[0], documents, self._by_term(terms, every.astype(np.int64)))
 
     def combine(self, a: Frequencies, b: Frequencies) -> Frequencies:
-        return Frequencies(a.n_documents + b.n_documents, _added(a.documents, b.documents), _added(a.terms, b.terms))
+        documents = _added(a.documents, b.documents)
+        terms = None if a.terms is None or b.terms is None else _added(a.terms, b.terms)
+        return Frequencies(a.n_documents + b.n_documents, documents, terms)
+
+    def _by_term(self, terms: Sequence[Any], counts: Array) -> dict[Any, int]:
+        both = zip(terms, counts.tolist(), strict=True)
+        return dict(both) if self.within is None else {term: count for term, count in both if term in self.within}
 
 
 class DocumentCounts(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.activity import note_loss
-from daskml_kit.reductions.bounds import forget
 from daskml_kit.reductions.distant_rows import Farthest
+from daskml_kit.reductions.kept_rows import forget
 from daskml_kit.reductions.nearest import Clusters, Nearest
 from daskml_kit.typing import Array
 

@@ -11,10 +11,12 @@ from itertools import accumulate, chain, islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from daskml_kit.numerics.arrow import packed_size
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
 from daskml_kit.reductions.equal_rows import OfMergedRows
+from daskml_kit.reductions.frames import Keeping, Through
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import LinearScores
 from daskml_kit.reductions.loss import Eval, LossAt, Sums, Within
@@ -35,6 +37,8 @@ BYTES_OF_POINTS = 2**24
 """Bytes that are remembered of the points that fits have been at."""
 LARGEST_HESSIAN = 1200
 """Coefficients beyond which a fit is taken not to hold a Hessian."""
+Plan = tuple[list[Any], Callable[[list[list[Any]]], list[Any]]]
+"""Reductions, and what makes of the answers of these those that are wanted."""
 FEW_STEPS = 25
 """Vectors as long as the coefficients, steps for the most part, that such a fit holds."""
 PLAIN = (type(None), bool, int, float, str, type, np.dtype)
@@ -141,6 +145,9 @@ class Driver:
         self.gaps: Gaps = NO_GAPS
         """Columns with missing values: products of features are then those of features with indicators."""
         self.shared: dict[Subset | None, dict[Hashable, Any]] = defaultdict(dict)
+        self.keeping: Keeping | None = None
+        """Where given, rows that a view transforms are kept between passes."""
+        self._behind: dict[str, Driver] = {}
         self._partials: dict[Hashable, list[Any]] = {}
         self._answers: dict[Subset | None, dict[Hashable, Any]] = defaultdict(dict)
         self._memo: dict[tuple[int, bytes], list[Sums]] = {}
@@ -166,7 +173,7 @@ class Driver:
             answers = self._answer_all(turn, rows)
             waiting = []
             for key, asked in turn.items():
-                if any(isinstance(part, LossAt) for part in _parts(asked)):
+                if any(isinstance(_innermost(part), LossAt) for part in _parts(asked)):
                     self._advance(key, fits[key], answers[key], rows[key], asking, ended)
                 else:
                     waiting.append((key, answers[key]))
@@ -233,6 +240,8 @@ class Driver:
 
     def recalled(self, reduction: Any, subset: Subset | None) -> Any:
         """Return the result over a subset where some fit has asked for the reduction; None where none has."""
+        if _shows(reduction):
+            return self._driver_behind(reduction).recalled(reduction.reduction, subset)
         name = identity(reduction) if self.n_ids else None
         if name is None:
             return None
@@ -256,37 +265,45 @@ class Driver:
     def _answer_all(self, asking: Mapping[Key, Any], rows: Mapping[Key, Subset | None]) -> dict[Key, Any]:
         """Return the reply for each fit, by one pass for all."""
         places = [(key, part) for key, asked in asking.items() for part in _parts(asked)]
-        answers: list[Any] = [None] * len(places)
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        for at, (key, part) in enumerate(places):
-            groups[self._group(part, rows[key], at)].append(at)
-        plans = [
-            self._plan([places[at][1] for at in own], [rows[places[at][0]] for at in own]) for own in groups.values()
-        ]
-        given = iter(self.ask([r for reductions, _ in plans for r in reductions]) if any(r for r, _ in plans) else [])
-        for own, (reductions, finish) in zip(groups.values(), plans, strict=True):
-            for at, answer in zip(own, finish([next(given) for _ in reductions]), strict=True):
-                answers[at] = answer
-        replies = iter(answers)
+        reductions, finish = self._plan_all([part for _, part in places], [rows[key] for key, _ in places])
+        replies = iter(finish(self.ask(reductions) if reductions else []))
         return {
             key: tuple(islice(replies, len(asked))) if isinstance(asked, tuple) else next(replies)
             for key, asked in asking.items()
         }
 
-    def _group(self, part: Any, subset: Subset | None, at: int) -> Hashable:
+    def _plan_all(self, parts: Sequence[Any], subsets: Sequence[Subset | None]) -> Plan:
+        """Return the reductions to compute for all parts, each on its subset, and what makes its answers of them."""
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for at, (part, subset) in enumerate(zip(parts, subsets, strict=True)):
+            groups[self._group(part, subset)].append(at)
+        plans = [(own, *self._plan([parts[at] for at in own], [subsets[at] for at in own])) for own in groups.values()]
+
+        def finish(given: list[list[Any]]) -> list[Any]:
+            waiting, answers = iter(given), [None] * len(parts)
+            for own, reductions, finish_own in plans:
+                for at, answer in zip(own, finish_own([next(waiting) for _ in reductions]), strict=True):
+                    answers[at] = answer
+            return answers
+
+        return [reduction for _, reductions, _ in plans for reduction in reductions], finish
+
+    def _group(self, part: Any, subset: Subset | None) -> Hashable:
         """Return a key; reductions with the same are computed by one."""
+        if _shows(part):
+            return "through", part.name
         if isinstance(part, LossAt):
             return "points", part.fusion_key(), subset is None
         name = identity(part) if self.n_ids else None
         if name is not None:
             return "partials", name, _column(subset)
         fuses = subset is None or isinstance(part, Nearest)
-        return ("fused", part.fusion_key()) if fuses else ("alone", at)
+        return ("fused", part.fusion_key()) if fuses else ("within", subset)
 
-    def _plan(
-        self, parts: Sequence[Any], subsets: Sequence[Subset | None]
-    ) -> tuple[list[Any], Callable[[list[list[Any]]], list[Any]]]:
+    def _plan(self, parts: Sequence[Any], subsets: Sequence[Subset | None]) -> Plan:
         """Return the reductions to compute for a group, and the function of their results that gives its answers."""
+        if _shows(parts[0]):
+            return self._plan_shown(parts, subsets)
         if isinstance(parts[0], LossAt):
             return self._plan_points(parts, subsets)
         if self.n_ids and identity(parts[0]) is not None:
@@ -299,12 +316,29 @@ class Driver:
                 return [self.recalled(part, subset) for part, subset in zip(parts, subsets, strict=True)]
 
             return [PerFold(parts[0], column, self.n_ids[column])], finish
-        first, *others = [restricted(part, subset) for part, subset in zip(parts, subsets, strict=True)]
+        subset = subsets[0]
+        if subset is not None and not isinstance(parts[0], Nearest):  # whose rows are picked once
+            plan = self._plan_all(parts, [None] * len(parts))
+            return _wrapped(plan, partial(Restricted, column=subset.column, ids=subset.ids))
+        first, *others = [within(part, own) for part, own in zip(parts, subsets, strict=True)]
         return [first.fuse(others)], lambda given: given[0]
 
-    def _plan_points(
-        self, asked: Sequence[LossAt], subsets: Sequence[Subset | None]
-    ) -> tuple[list[Any], Callable[[list[list[Any]]], list[Any]]]:
+    def _plan_shown(self, parts: Sequence[Through], subsets: Sequence[Subset | None]) -> Plan:
+        """Plan what is asked through one model, by which rows are transformed once."""
+        plan = self._driver_behind(parts[0])._plan_all([part.reduction for part in parts], subsets)
+        return _wrapped(plan, partial(_through, parts[0], self.keeping))
+
+    def _driver_behind(self, part: Through) -> Driver:
+        """Return the driver over the rows that a model shows, which remembers what is known of these."""
+        if part.name not in self._behind:
+            self._behind[part.name] = Driver(self.engine, self.n_ids, weighted=self.weighted)
+        return self._behind[part.name]
+
+    def leave_views(self) -> None:
+        """Forget what is known of rows that models show, where no fit will ask for it."""
+        self._behind.clear()
+
+    def _plan_points(self, asked: Sequence[LossAt], subsets: Sequence[Subset | None]) -> Plan:
         """Plan values and gradients at the points of each fit on its rows.
 
         Where many subsets ask for the same, as fits that start at one place do, the rows of each id are asked about
@@ -360,10 +394,12 @@ class Driver:
         return WithIndicators(reduction, self.gaps) if of_numbers and len(self.gaps.columns) else reduction
 
 
-def within(reduction: LossAt, subset: Subset | None) -> LossAt:
-    """Return the losses over the rows of a subset."""
+def within(reduction: Any, subset: Subset | None) -> Any:
+    """Return losses, or nearest centers, of the rows of a subset, which fuse with those of others."""
     if subset is None:
         return reduction
+    if isinstance(reduction, Nearest):
+        return reduction.within(subset.column, subset.ids)
     n_points = len(reduction.coef)
     return replace(reduction, within=Within(np.full(n_points, subset.column), (subset.ids,) * n_points))
 
@@ -375,13 +411,33 @@ def _points_by_fold(reduction: LossAt, column: int, n_ids: int) -> Reduction:
     return OfMergedRows(PerFold(replace(reduction, merged=False), column, n_ids), reduction.powers)
 
 
-def restricted(reduction: Any, subset: Subset | None) -> Any:
-    """Return a reduction over the rows of a subset; those to nearest centers still fuse."""
-    if subset is None:
-        return reduction
-    if isinstance(reduction, Nearest):
-        return reduction.within(subset.column, subset.ids)
-    return Restricted(reduction, subset.column, subset.ids)
+def _wrapped(plan: Plan, wrap: Callable[[Any], Any]) -> Plan:
+    """Return the plan of reductions over other rows, which ``wrap`` makes of all of them."""
+    reductions, finish = plan
+    if len(reductions) < 2:
+        return [wrap(reduction) for reduction in reductions], finish
+    return [wrap(Joint(tuple(reductions)))], lambda given: finish(given[0])
+
+
+def _shows(reduction: Any) -> bool:
+    """Return whether a reduction is over rows that a model with a name transforms."""
+    return isinstance(reduction, Through) and bool(reduction.name)
+
+
+def _through(first: Through, keeping: Keeping | None, reduction: Any) -> Through:
+    """Return a reduction over transformed rows; models that follow each other become one."""
+    model, name = first.model, first.name
+    if isinstance(reduction, Through):
+        model = Pipeline([("first", model), ("then", reduction.model)])
+        name, reduction = f"{name} {reduction.name}", reduction.reduction
+    return Through(reduction, model, name, keeping)
+
+
+def _innermost(reduction: Any) -> Any:
+    """Return what is asked behind all views."""
+    while isinstance(reduction, Through):
+        reduction = reduction.reduction
+    return reduction
 
 
 def identity(reduction: Any) -> Hashable:
@@ -420,6 +476,7 @@ def _dealt(answers: Sequence[Eval], asked: Sequence[LossAt]) -> list[Any]:
 
 def _held_bytes(part: Any) -> int:
     """Return roughly what a fit at these points holds: a Hessian, or with too many coefficients, some steps."""
+    part = _innermost(part)
     if not isinstance(part, LossAt):
         return 0
     m, k, width = part.coef.shape

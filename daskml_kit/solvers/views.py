@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import uuid
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,10 +31,12 @@ class View:
     ----------
     ask : callable
         Makes of a reduction over the rows as a fit sees them one over the rows as they are.
+    shows : str, default ""
+        Name of the rows that it shows: views of the same name show the same.
     """
 
-    def __init__(self, ask: Callable[[Any], Any]) -> None:
-        self._ask = ask
+    def __init__(self, ask: Callable[[Any], Any], shows: str = "") -> None:
+        self._ask, self.shows = ask, shows or uuid.uuid4().hex
 
     def ask(self, reduction: Any) -> Any:
         """Return the reduction over the rows as they are."""
@@ -61,9 +66,25 @@ def of_columns(positions: Sequence[int] | int) -> View:
     return View(partial(Select, positions=positions))
 
 
-def through(model: Any) -> View:
-    """Return the view of rows as ``model.transform`` gives them, made anew in each pass."""
-    return View(partial(Through, model=model))
+def through(model: Any, shows: str = "") -> View:
+    """Return the view of rows as ``model.transform`` gives them; where it has a name, that of equal models."""
+    shows = shows or uuid.uuid4().hex
+    return View(partial(Through, model=model, name=shows), shows)
+
+
+def name_of(model: Any) -> str:
+    """Return a name that fitted models which are equal have in common.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import Normalizer
+    >>> name_of(Normalizer()) == name_of(Normalizer())
+    True
+    """
+    try:
+        return hashlib.blake2b(pickle.dumps(model), digest_size=16).hexdigest()
+    except (pickle.PicklingError, AttributeError, TypeError):  # such as of functions in functions
+        return uuid.uuid4().hex
 
 
 class AffineView(View):
@@ -88,7 +109,8 @@ class AffineView(View):
     def __init__(
         self, matrix: Any, model: Any, name: Hashable = None, shared: dict[Hashable, Any] | None = None
     ) -> None:
-        super().__init__(partial(Through, model=model))
+        shows = uuid.uuid4().hex
+        super().__init__(partial(Through, model=model, name=shows), shows)
         self.matrix, self.name = matrix, name
         self._shared = {} if shared is None else shared
 

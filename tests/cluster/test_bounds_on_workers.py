@@ -7,15 +7,16 @@ import dask.array as da
 
 from daskml_kit.cluster import KMeans
 from daskml_kit.engines.engine import watching
-from daskml_kit.reductions import bounds
+from daskml_kit.reductions import kept_rows as store
+from daskml_kit.reductions.bounds import BoundedRows
 
 
-def kept_rows() -> int:
-    return len(bounds._kept.rows)
+def kept() -> list[object]:
+    return [key for key, rows in store._kept.rows.items() if isinstance(rows, BoundedRows)]
 
 
 def lose_all() -> int:
-    return len([bounds.take(*key) for key in list(bounds._kept.rows)])
+    return len([store.take(*key) for key in kept()])
 
 
 def test_workers_keep_bounds_between_passes_only(client):
@@ -31,7 +32,7 @@ def test_workers_keep_bounds_between_passes_only(client):
         there = model.fit(rows)
     assert "workers" in there.profile_.where
     assert sum(lost[0].values()) == 4
-    assert not any(client.run(kept_rows).values())
+    assert not any(client.run(kept).values())
     centers, inertia = there.cluster_centers_.tobytes(), there.inertia_
     with dask.config.set(scheduler="threads"):
         here = model.fit(da.from_array(X, chunks=(28_000, 20)))

@@ -21,7 +21,7 @@ from daskml_kit.cluster import bisecting_k_means as bisecting
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.reductions import bounds, nearest
+from daskml_kit.reductions import bounds, kept_rows, nearest
 from daskml_kit.reductions.nearest import Nearest
 
 rng = np.random.default_rng(0)
@@ -179,8 +179,8 @@ def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
         monkeypatch.setattr(bounds, "take", partial(forgetful, share))
         found.append(KMeans(**options).fit(blocks(rows, 350), sample_weight=weight))
         assert sum(asked) == 4 or share < 1
-        assert not bounds._kept.rows
-        assert bounds._kept.n_bytes == 0
+        assert not kept_rows._kept.rows
+        assert kept_rows._kept.n_bytes == 0
     for model in found[1:]:
         assert model.cluster_centers_.tobytes() == found[0].cluster_centers_.tobytes()
         assert (model.inertia_, model.n_iter_) == (found[0].inertia_, found[0].n_iter_)
@@ -194,7 +194,7 @@ def test_rows_of_branches_are_kept_and_change_no_bit(monkeypatch):
     for share in (1.0, 0.5, 0.0):
         monkeypatch.setattr(nearest, "take", lambda *part, s=share: take(*part) if s > draw.random() else None)
         found.append(BisectingKMeans(6, random_state=0).fit(blocks(X, 350)))
-        assert not bounds._kept.rows
+        assert not kept_rows._kept.rows
     for model in found[1:]:
         assert model.cluster_centers_.tobytes() == found[0].cluster_centers_.tobytes()
         assert model.inertia_ == found[0].inertia_
@@ -203,15 +203,15 @@ def test_rows_of_branches_are_kept_and_change_no_bit(monkeypatch):
 def test_bounds_are_kept_as_long_as_there_is_room(monkeypatch):
     block = Block(X)
     bounds.bounded_sums([bounds.Asked("first", np.zeros(3), X[:3].copy(), False)], block, slice(0, 1200))
-    some = bounds.take("first", (block.index, 0))
-    monkeypatch.setattr(bounds, "KEPT_BYTES", int(1.5 * some.n_bytes))
-    bounds.keep("old", 0, some)
-    bounds.keep("new", 0, some)
-    assert bounds.take("new", 0) is None
-    monkeypatch.setattr(bounds, "IDLE_SECONDS", -1.0)
-    bounds.keep("new", 0, some)
-    assert bounds.take("old", 0) is None
-    assert bounds.take("new", 0) is some
+    some = kept_rows.take("first", (block.index, 0))
+    monkeypatch.setattr(kept_rows, "KEPT_BYTES", int(1.5 * some.n_bytes))
+    kept_rows.keep("old", 0, some)
+    kept_rows.keep("new", 0, some)
+    assert kept_rows.take("new", 0) is None
+    monkeypatch.setattr(kept_rows, "IDLE_SECONDS", -1.0)
+    kept_rows.keep("new", 0, some)
+    assert kept_rows.take("old", 0) is None
+    assert kept_rows.take("new", 0) is some
 
 
 def test_spectral_clusters_are_no_balls():

@@ -349,8 +349,8 @@ def test_the_plan_says_what_is_fused_and_why_not():
     assert str(planned).splitlines() == [
         "18 fits: 6 candidates on 3 splits",
         "  4 candidates share passes over the data",
-        "  1 candidates are fitted each by itself: of steps before the model a SimpleImputer and then scalers are made "
-        "part of it, not PCA",
+        "  1 candidates are fitted each by itself: of steps before the model a SimpleImputer and then transformers of "
+        "numbers that learn by reductions are made part of it, not PCA",
         "  1 candidates are fitted each by itself: its last step, DecisionTreeClassifier, does not learn by reductions "
         "that several fits can share",
     ]

@@ -99,7 +99,8 @@ class VocabularyVectorizer(DocumentTransformer):
     def _fit_steps(self, spec: DataSpec) -> Fit:
         own: Any = self
         given = None if own.vocabulary is None else self._vocabulary_given()
-        found: Frequencies = yield TermFrequencies(self._analyzer(), given, own.binary)
+        totals = given is None and own.max_features is not None
+        found: Frequencies = yield TermFrequencies(self._analyzer(), given, own.binary, totals)
         terms = self._terms(found) if given is None else list(given)
         counts = np.array([found.documents.get(term, 0) for term in terms], dtype=np.int64)
         twin = self._made_of(terms, counts, found.n_documents)
@@ -119,7 +120,7 @@ class VocabularyVectorizer(DocumentTransformer):
         terms = sorted(found.documents)
         documents = np.array([found.documents[term] for term in terms])
         kept = np.flatnonzero((documents <= most) & (documents >= least))
-        if own.max_features is not None and len(kept) > own.max_features:
+        if found.terms is not None and len(kept) > own.max_features:
             counts = np.array([found.terms[terms[at]] for at in kept])
             # not stable, as scikit-learn's: of terms that are equally frequent the same ones are left
             kept = np.sort(kept[np.argsort(-counts)[: own.max_features]])

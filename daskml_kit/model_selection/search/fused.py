@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import uuid
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -21,18 +24,28 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from daskml_kit.base import n_outputs_of, precision_of
-from daskml_kit.data.collections import is_dask, n_features_of
-from daskml_kit.engines.engine import Engine
-from daskml_kit.engines.open import open_engine
+from daskml_kit.data.collections import fits, is_dask, n_features_of
+from daskml_kit.engines.engine import Engine, LocalEngine
+from daskml_kit.engines.open import find_client, open_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
 from daskml_kit.interchange import as_pandas
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
-from daskml_kit.model_selection.search.pipelines import fit_shared, last_step, parts_of, weight_name
+from daskml_kit.model_selection.search.pipelines import (
+    Parts,
+    Shown,
+    fit_before,
+    fit_shared,
+    last_step,
+    parts_of,
+    weight_name,
+)
 from daskml_kit.model_selection.search.scoring import fused_scorer
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.reductions.frames import Keeping
+from daskml_kit.reductions.kept_rows import Forget, forget
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import Summary, position_of
@@ -201,17 +214,85 @@ class CandidateFits:
         return fitted
 
     def _starts_from_whole(self, params: Mapping[str, Any]) -> bool:
-        return bool(last_step(with_params(self.estimator, params)).starts_from_whole)
+        parts = parts_of(with_params(self.estimator, params))
+        return isinstance(parts, Parts) and bool(parts.model.starts_from_whole) and not parts.keeps_rows
 
     def _fit(
         self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
     ) -> dict[Key, Returned]:
-        """Fit each on its rows: parameters, subset, and where to start."""
-        fits = {}
-        for key, (params, subset, start) in wanted.items():
-            spec = replace(self.spec, start=start, shared=self.driver.shared[subset])
-            fits[key] = fit_shared(with_params(self.estimator, params), spec, self.X, self.y)
-        return self.driver.run(fits, {key: subset for key, (_, subset, _) in wanted.items()})
+        """Fit each on its rows: parameters, subset, and where to start.
+
+        Models that read transformed rows are fitted together as long as all of these fit in memory, others after them;
+        linear ones each from where the last one on the same rows has ended.
+        """
+        specs = {
+            k: replace(self.spec, start=start, shared=self.driver.shared[s]) for k, (_, s, start) in wanted.items()
+        }
+        estimators = {key: with_params(self.estimator, params) for key, (params, _, _) in wanted.items()}
+        subsets = {key: subset for key, (_, subset, _) in wanted.items()}
+        parts = {key: parts_of(estimator) for key, estimator in estimators.items()}
+        keeping = {key: part for key, part in parts.items() if isinstance(part, Parts) and part.keeps_rows}
+        ended: dict[Key, Returned] = {}
+
+        def fit(keys: Iterable[Key]) -> None:
+            own = {key: fit_shared(estimators[key], specs[key], self.X, self.y) for key in keys}
+            ended.update(self.driver.run(own, subsets))
+
+        shown = self.driver.run({key: fit_before(part, specs[key]) for key, part in keeping.items()}, subsets)
+        ended |= {key: returned for key, returned in shown.items() if returned.error is not None}
+        alike: dict[str, list[Key]] = defaultdict(list)
+        for key in (key for key in keeping if key not in ended):
+            if shown[key].value.is_read_often(keeping[key].model):
+                alike[shown[key].value.name].append(key)
+        waiting = {*ended, *chain.from_iterable(alike.values())}
+        fit(key for key in wanted if key not in waiting)
+        self.driver.leave_views()
+        sizes = {name: self._bytes_of(shown[keys[0]].value) for name, keys in alike.items()}
+        for names in _in_room(sizes):
+            ends: dict[Hashable, LikeFits] = defaultdict(LikeFits)
+            turns: dict[Hashable, list[Key]] = defaultdict(list)
+            for name in names:
+                for key in alike[name]:
+                    specs[key] = replace(specs[key], start=ends[name, subsets[key]])
+                    turns[id(wanted[key][0]) if keeping[key].model.starts_from_whole else None].append(key)
+            with self._keeping(sum(sizes[name] for name in names)):
+                for turn in turns.values():
+                    fit(turn)
+        refused = NotShared("rows as the steps before the model make them do not fit in memory")
+        return {key: ended.get(key, Returned(None, refused)) for key in wanted}
+
+    def _bytes_of(self, shown: Shown) -> float:
+        """Return the size of all rows as the steps before a model show them."""
+        return float(self.driver.answer(Moments()).n_rows * shown.spec.n_features * 8)
+
+    @contextmanager
+    def _keeping(self, n_bytes: float) -> Iterator[None]:
+        """Keep rows of so many bytes, as the steps before models show them, between the passes inside."""
+        keeping = Keeping(uuid.uuid4().hex, n_bytes)
+        self.driver.keeping = keeping
+        try:
+            yield
+            if not isinstance(self.driver.engine, LocalEngine):
+                self.driver.ask([Forget(keeping.fit)])
+        finally:
+            forget(keeping.fit)
+            self.driver.keeping = None
+            self.driver.leave_views()
+
+
+def _in_room(sizes: Mapping[str, float]) -> Iterator[list[str]]:
+    """Yield names in groups whose sizes fit in memory together; those that do not fit by themselves are left out."""
+    client, group, total = find_client(), list[str](), 0.0
+    for name, size in sizes.items():
+        if not fits(client, size):
+            continue
+        if group and not fits(client, total + size):
+            yield group
+            group, total = [], 0.0
+        group.append(name)
+        total += size
+    if group:
+        yield group
 
 
 def _imputes(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> bool:

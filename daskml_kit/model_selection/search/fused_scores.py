@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.pipeline import make_pipeline
 
 from daskml_kit.composition import unnamed
 from daskml_kit.data.block import Block
@@ -17,7 +18,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.linear_model.glm import GeneralizedLinearModel
 from daskml_kit.model_selection.search.cv_results import FitKey
-from daskml_kit.model_selection.search.pipelines import coefficients, last_step
+from daskml_kit.model_selection.search.pipelines import coefficients, last_step, shown_model
 from daskml_kit.model_selection.search.scoring import (
     FUSED_SCORERS,
     LINEAR_SCORERS,
@@ -29,13 +30,16 @@ from daskml_kit.model_selection.search.scoring import (
     fused_scorer,
     scorer_name,
 )
+from daskml_kit.numerics.missing import NO_GAPS, Gaps
+from daskml_kit.reductions.frames import Through
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import ClassSums, Judged, LinearScores
-from daskml_kit.reductions.per_fold import rows_within
-from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.per_fold import Restricted, rows_within
+from daskml_kit.reductions.reduction import Reduction, SingleReduction
 from daskml_kit.reductions.residuals import ResidualTotals
-from daskml_kit.solvers.run import Driver
+from daskml_kit.solvers.run import Driver, Plan
 from daskml_kit.solvers.types import Subset
+from daskml_kit.solvers.views import name_of
 from daskml_kit.typing import Labels
 
 Group = TypeVar("Group", bound=Hashable)
@@ -134,32 +138,55 @@ class FusedScores:
         """Return the scores of each model, by their names."""
         if not models or not self.scoring:
             return [{} for _ in models]
-        first = models[0].model
-        names = {name: scorer_name(scorer, first) for name, scorer in self.scoring.items()}
-        if all(_is_plain(scored.model) for scored in models) and set(names.values()) <= LINEAR_SCORERS:
-            wanted = list(names.values())
-            found = self._from_products(models, wanted) or self._from_predictors(models, wanted)
-            return [{name: own[known] for name, known in names.items()} for own in found]
+        names = {name: scorer_name(scorer, models[0].model) for name, scorer in self.scoring.items()}
+        linear = all(_is_plain(scored.model) for scored in models) and set(names.values()) <= LINEAR_SCORERS
+        shown = [shown_model(scored.model, linear=linear) for scored in models]
+        if linear and not any(steps for steps, _ in shown) and (found := self._from_products(models, names)):
+            return found
+        views = {id(models[at]): unnamed(make_pipeline(*steps)) for at, (steps, _) in enumerate(shown) if steps}
+        alike = _positions(
+            (scored.subset, name_of(views[id(scored)])) if id(scored) in views else () for scored in models
+        )
+        scores: list[Scores] = [{} for _ in models]
+        plans = []
+        for places in alike.values():
+            first = models[places[0]]
+            rows, view = first.subset, views.get(id(first))
+            seen = [models[place]._replace(model=shown[place][1]) for place in places]
+            gaps = self.driver.gaps if view is None else NO_GAPS
+            plan = self._of_predictors(seen, names, gaps) if linear else self._of_responses(seen, models[0].model)
+            plans.append((places, [_over(reduction, rows, view) for reduction in plan[0]], plan[1]))
+        given = iter(self.driver.ask([reduction for _, reductions, _ in plans for reduction in reductions]))
+        for places, reductions, finish in plans:
+            for place, found in zip(places, finish([next(given) for _ in reductions]), strict=True):
+                scores[place] = found
+        return scores
+
+    def _of_responses(self, models: Sequence[ScoredModel], first: Any) -> Plan:
+        """Plan the scores of what models predict."""
         fused = {name: fused_scorer(given, first) for name, given in self.scoring.items()}
         scorers = {name: scorer for name, scorer in fused.items() if scorer is not None}
         bare = [scored._replace(model=unnamed(scored.model)) for scored in models]
-        ((answers,),) = self.driver.ask([ModelScores(bare, scorers, self.weighted, self.labels)])
         classes = [getattr(scored.model, "classes_", None) for scored in models]
-        return [
-            {name: finalize_score(scorer, answer[name], known) for name, scorer in scorers.items()}
-            for answer, known in zip(answers, classes, strict=True)
-        ]
 
-    def _from_predictors(self, models: Sequence[ScoredModel], names: Sequence[str]) -> list[Scores]:
-        """Return the scores, by their scikit-learn names, that linear predictors give.
+        def finish(given: list[list[Any]]) -> list[Any]:
+            return [
+                {name: finalize_score(scorer, answer[name], known) for name, scorer in scorers.items()}
+                for answer, known in zip(given[0][0], classes, strict=True)
+            ]
 
-        Models that know the same classes are scored in one pass; a rare class that one fold lacks makes a second.
+        return [ModelScores(bare, scorers, self.weighted, self.labels)], finish
+
+    def _of_predictors(self, models: Sequence[ScoredModel], names: Mapping[str, str], gaps: Gaps) -> Plan:
+        """Plan the scores that linear predictors give, of which ``names`` has scikit-learn's names.
+
+        Models that know the same classes are one reduction; a rare class that one fold lacks makes a second.
         """
-        coefs = [coefficients(scored.model, self.driver.gaps) for scored in models]
+        coefs = [coefficients(scored.model, gaps) for scored in models]
         known = (getattr(scored.model, "classes_", np.empty(0)).tolist() for scored in models)
         alike = _positions((coef.shape, tuple(classes)) for coef, classes in zip(coefs, known, strict=True))
-        likely = any(FUSED_SCORERS[name].response == "predict_proba" for name in names)
-        scores: list[Scores] = [{} for _ in models]
+        likely = any(FUSED_SCORERS[name].response == "predict_proba" for name in names.values())
+        reductions, judgements = [], []
         for own in alike.values():
             by_subset: dict[Any, list[int]] = _positions(models[position].subset for position in own)
             judged = [Judged(subset.column, subset.ids, tuple(places)) for subset, places in by_subset.items()]
@@ -167,20 +194,27 @@ class FusedScores:
             classes = first.classes_ if is_classifier(first) else None
             stored = classes if classes is None or self.labels is None else np.searchsorted(self.labels, classes)
             coef = np.stack([coefs[position] for position in own]).astype(np.float64)
-            ((answers,),) = self.driver.ask([LinearScores(coef, judged, stored, likely, self.weighted)])
-            for places, total in zip(by_subset.values(), answers, strict=True):
-                for row, place in enumerate(places):
-                    scores[own[place]] = {name: _score(name, total, row) for name in names}
-        return scores
+            reductions.append(LinearScores(coef, judged, stored, likely, self.weighted))
+            judgements.append([[own[place] for place in places] for places in by_subset.values()])
 
-    def _from_products(self, models: Sequence[ScoredModel], names: Sequence[str]) -> list[Scores] | None:
+        def finish(given: list[list[Any]]) -> list[Any]:
+            scores: list[Scores] = [{} for _ in models]
+            for subsets, (answers,) in zip(judgements, given, strict=True):
+                for places, total in zip(subsets, answers, strict=True):
+                    for row, place in enumerate(places):
+                        scores[place] = {name: _score(known, total, row) for name, known in names.items()}
+            return scores
+
+        return reductions, finish
+
+    def _from_products(self, models: Sequence[ScoredModel], names: Mapping[str, str]) -> list[Scores] | None:
         r"""Return scores of linear regressions from the products of features and targets that the fits have asked for.
 
         With e = y - X b the sum of :math:`e^2` is a quadratic form of the products, so no row is read again. None where
         no fit has asked for them, or a score is made of other sums.
         """
         counted = self.weighted or not self.driver.weighted
-        if not counted or not set(names) <= QUADRATIC or is_classifier(models[0].model):
+        if not counted or not set(names.values()) <= QUADRATIC or is_classifier(models[0].model):
             return None
         scores: list[Scores] = []
         for model, subset in models:
@@ -196,8 +230,16 @@ class FusedScores:
             total = ResidualTotals(
                 scatter.n_rows, scatter.weight, scatter.mean[d:], squares, none, np.maximum(deviance, 0), none
             )
-            scores.append({name: finalize_score(FUSED_SCORERS[name], total, None) for name in names})
+            scores.append({name: finalize_score(FUSED_SCORERS[known], total, None) for name, known in names.items()})
         return scores
+
+
+def _over(reduction: Reduction, rows: Subset | None, view: Any) -> Reduction:
+    """Return the reduction over some rows as a transformer shows them; where there is none, it is over all rows."""
+    if view is None:
+        return reduction
+    shown = Through(reduction, view)
+    return shown if rows is None else Restricted(shown, rows.column, rows.ids)
 
 
 def scored_by_predictors(estimator: Any, scoring: Mapping[str, Any]) -> bool:

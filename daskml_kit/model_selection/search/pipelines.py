@@ -1,9 +1,9 @@
-"""Fits that share passes: an estimator that fits by reductions, also behind transformers with an affine view."""
+"""Fits that share passes: an estimator that fits by reductions, also behind transformers that do."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from copy import deepcopy
+from collections.abc import Generator, Hashable, Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from daskml_kit.base import DaskEstimator, check_common, has_fit_steps
 from daskml_kit.composition import view_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.impute import SimpleImputer
+from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.numerics.missing import Gaps, is_nan
 from daskml_kit.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -46,6 +47,12 @@ class Parts(NamedTuple):
     before: Sequence[tuple[str, Any]] = ()
 
     @property
+    def keeps_rows(self) -> bool:
+        """Return whether passes of the model read rows that the steps before it have transformed."""
+        affine = all(hasattr(ours(step), "_view") for _, step in self.before)
+        return bool(self.before) and not (affine and isinstance(self.model, LinearModel))
+
+    @property
     def imputes(self) -> bool:
         """Return whether an imputer comes first."""
         return any(isinstance(step, sklearn.impute.SimpleImputer) for _, step in self.before)
@@ -62,9 +69,12 @@ def parts_of(estimator: Any) -> Parts | str:
         return f"its last step, {type(model).__name__}, does not learn by reductions that several fits can share"
     working = [(name, step) for name, step in before if step not in SKIPPED]
     imputers = [at for at, (_, step) in enumerate(working) if isinstance(step, sklearn.impute.SimpleImputer)]
-    if imputers not in ([], [0]) or not all(hasattr(ours(step), "_view") for _, step in working):
+    if imputers not in ([], [0]) or not all(map(_shows_rows, (step for _, step in working))):
         kinds = ", ".join(type(step).__name__ for _, step in working)
-        return f"of steps before the model a SimpleImputer and then scalers are made part of it, not {kinds}"
+        return (
+            "of steps before the model a SimpleImputer and then transformers of numbers that learn by reductions are "
+            f"made part of it, not {kinds}"
+        )
     return (_why_not_absorbed(working[0][1]) if imputers else None) or Parts(model, working)
 
 
@@ -76,6 +86,18 @@ def ours(step: Any) -> Any:
     own = kind(**step.get_params(deep=False))
     vars(own).update(vars(step))
     return own
+
+
+def _shows_rows(step: Any) -> bool:
+    """Return whether fits on the rows that a transformer gives can share passes: it is fitted on numbers, by passes."""
+    own = ours(step)
+    if hasattr(own, "_view"):
+        return True
+    if not (has_fit_steps(own) and hasattr(own, "transform") and own.transforms_rows):
+        return False
+    takes = get_tags(own).input_tags
+    names = getattr(own, "_sklearn_output_config", {}).get("transform", "default")
+    return takes.two_d_array and not (takes.string or takes.categorical or takes.dict) and names == "default"
 
 
 def last_step(estimator: Any) -> Any:
@@ -110,11 +132,50 @@ def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
     parts = parts_of(estimator)
     if isinstance(parts, str):
         raise TypeError(parts)
+    shown = yield from fit_before(parts, spec)
+    model = parts.model
+    check_common(model)
+    model._check_parameters()
+    several = bool(get_tags(model).target_tags.multi_output)
+    seen_X = _rows_behind(shown.spec.n_features, shown.spec.dtype) if shown.views else X
+    check_fit(model, seen_X, y, labeled=is_classifier(model), multi_output=several)
+    model._keep((yield from _seen_through(shown.views, model._fit_steps(replace(shown.spec, start=spec.start)))))
+    if shown.fitted:
+        estimator.steps = [(name, shown.fitted.get(name, step)) for name, step in estimator.steps]
+    return estimator
+
+
+class Shown(NamedTuple):
+    """Views of the fitted steps before a model, what is known of the rows that they show, and these steps by name."""
+
+    views: Sequence[View]
+    spec: DataSpec
+    fitted: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name that those which show the same rows have in common."""
+        return " ".join(view.shows for view in self.views)
+
+    def is_read_often(self, model: Any) -> bool:
+        """Return whether a fit of a model may read these rows more than once."""
+        own = copy(model)
+        own.n_features_in_ = self.spec.n_features
+        return bool(own.many_passes)
+
+
+def fit_before(parts: Parts, spec: DataSpec) -> Generator[Any, Any, Shown]:
+    """Fit the steps before the model, each on the rows as those before it give them.
+
+    Raises
+    ------
+    DataError
+        Where values are missing that nothing fills in.
+    """
     if len(spec.gaps.columns) and not parts.imputes:
         raise DataError(
             f"Input X contains NaN, and no SimpleImputer comes before the model: column {spec.gaps.columns[0]}."
         )
-    model, start = parts.model, spec.start
     spec = replace(spec, start=None)
     views: list[View] = []
     fitted: dict[str, Any] = {}
@@ -123,6 +184,8 @@ def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
         key = key, name, tokenize(type(step), step.get_params(deep=False))
         if key not in spec.shared:
             own = ours(step)
+            check_common(own)
+            own._check_parameters()
             own._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, own._fit_steps(spec)))})
         if key not in spec.shared:  # else a fit beside this one has learned the same meanwhile
             if isinstance(own, SimpleImputer) and spec.example is not None:
@@ -131,15 +194,22 @@ def fit_shared(estimator: Any, spec: DataSpec, X: Any, y: Any) -> Fit:
         learned, view, spec = spec.shared[key]
         views.append(view)
         fitted[name] = deepcopy(learned)
-    check_common(model)
-    model._check_parameters()
-    several = bool(get_tags(model).target_tags.multi_output)
-    seen_X = _rows_behind(spec.n_features, spec.dtype) if views else X
-    check_fit(model, seen_X, y, labeled=is_classifier(model), multi_output=several)
-    model._keep((yield from _seen_through(views, model._fit_steps(replace(spec, start=start)))))
-    if fitted:
-        estimator.steps = [(name, fitted.get(name, step)) for name, step in estimator.steps]
-    return estimator
+    return Shown(views, spec, fitted)
+
+
+def shown_model(estimator: Any, *, linear: bool) -> tuple[list[Any], Any]:
+    """Return the fitted transformers that show the rows which a pipeline is scored on, and what sees these rows.
+
+    Those that map coefficients are none of them where scores are ``linear``: functions of a linear predictor.
+    """
+    parts = parts_of(estimator)
+    if isinstance(parts, str):
+        return [], estimator
+    apart = [not (linear and hasattr(ours(step), "_view")) for _, step in parts.before]
+    n_shown = len(apart) - apart[::-1].index(True) if True in apart else 0
+    steps = [step for _, step in parts.before]
+    rest = [*parts.before[n_shown:], ("model", parts.model)]
+    return steps[:n_shown], Pipeline(rest) if len(rest) > 1 else parts.model
 
 
 def coefficients(estimator: Any, gaps: Gaps) -> Array:
