@@ -171,7 +171,7 @@ class LedoitWolf(CovarianceEstimator, sklearn.covariance.LedoitWolf):  # type: i
     --------
     >>> import dask.array as da
     >>> X = da.from_array(np.array([[0.0, 0.0], [4.0, 1.0], [0.0, 1.0], [4.0, 2.0]]), chunks=(2, 2))
-    >>> round(LedoitWolf().fit(X).shrinkage_, 3)
+    >>> round(float(LedoitWolf().fit(X).shrinkage_), 3)
     0.069
     """
 
@@ -218,7 +218,7 @@ class OAS(CovarianceEstimator, sklearn.covariance.OAS):  # type: ignore[misc]
     --------
     >>> import dask.array as da
     >>> X = da.from_array(np.array([[0.0, 0.0], [4.0, 1.0], [0.0, 1.0], [4.0, 2.0]]), chunks=(2, 2))
-    >>> round(OAS().fit(X).shrinkage_, 3)
+    >>> round(float(OAS().fit(X).shrinkage_), 3)
     0.948
     """
 

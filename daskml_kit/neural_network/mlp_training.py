@@ -72,8 +72,7 @@ def check_parameters(model: Any) -> None:
         check_number(name, getattr(model, name), low=0, strict=True)
     for name in ("momentum", "beta_1", "beta_2"):
         check_number(name, getattr(model, name), low=0, below=1)
-    if model.early_stopping:
-        check_number("validation_fraction", model.validation_fraction, low=0, below=1, strict=True)
+    check_number("validation_fraction", model.validation_fraction, low=0, below=1, strict=bool(model.early_stopping))
     check_number("max_iter", model.max_iter, low=1, integer=True)
     check_number("max_fun", model.max_fun, low=1, integer=True)
     check_number("n_iter_no_change", model.n_iter_no_change, low=1, integer=model.n_iter_no_change != np.inf)

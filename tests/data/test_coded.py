@@ -349,9 +349,9 @@ def test_fits_on_the_same_encoded_rows_start_where_the_last_has_ended(many, monk
 
     parts = dd.from_pandas(frame, npartitions=3), dd.from_pandas(target, npartitions=3)
     known, starts = [], []
-    of_known, of_start = solve._known_metric, solve._from_pilot
-    monkeypatch.setattr(solve, "_known_metric", lambda *given: known.append(given) or of_known(*given))
-    monkeypatch.setattr(solve, "_from_pilot", lambda *given: starts.append(bool(given[1])) or of_start(*given))
+    in_metric, plan = solve._in_metric, solve._plan
+    monkeypatch.setattr(solve, "_in_metric", lambda *given: known.append(given) or in_metric(*given))
+    monkeypatch.setattr(solve, "_plan", lambda *given: starts.append(bool(given[-1])) or plan(*given))
     ours = search(GridSearchCV, LogisticRegression(tol=1e-8), KitEncoder, KitScaler, *parts)
     theirs = search(
         sklearn.model_selection.GridSearchCV,

@@ -285,6 +285,7 @@ def test_parts_are_fitted_once_for_all_that_share_them(where, request, tmp_path)
     assert len(outcomes) == N_SPLITS * 12
 
 
+@pytest.mark.filterwarnings("ignore:Persisting input arguments took:UserWarning")  # joblib's, on a busy machine
 def test_a_pipeline_with_a_cache_of_its_own_keeps_it(tmp_path):
     X, y = problem()
     model = Pipeline([("scale", StandardScaler()), ("model", LogisticRegression())], memory=str(tmp_path))
