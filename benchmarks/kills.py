@@ -486,9 +486,9 @@ class Killer:
         places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
         kind = self.rng.integers(3)
         address = str(self.rng.choice(places[kind]))
-        known = workers_of(self.client)[address]  # another worker may listen at the same address later
+        known = workers_of(self.client)[address]  # a later one may have its address, and has its name
         kill_all(self.client.run(os.getpid, workers=[address]).values(), [])
-        self.killed.add(known["id"])
+        self.killed.add(known["local_directory"])
         self.recoveries.append(self.await_pushes(1))
         return ("server", "replica", "worker")[kind]
 
@@ -510,7 +510,7 @@ class Killer:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
-            alive = [at for at, worker in workers_of(self.client).items() if worker["id"] not in self.killed]
+            alive = [at for at, worker in workers_of(self.client).items() if worker["local_directory"] not in self.killed]
             if len(alive) >= 3 and all(place is not None and place.address in alive for place in held):
                 return
             time.sleep(0.05)
