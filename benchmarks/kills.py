@@ -510,7 +510,8 @@ class Killer:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             held = [p for s in self.server._remote.view.servers for p in (s.primary, s.replica)]
-            alive = [at for at, worker in workers_of(self.client).items() if worker["local_directory"] not in self.killed]
+            workers = workers_of(self.client).items()
+            alive = [address for address, worker in workers if worker["local_directory"] not in self.killed]
             if len(alive) >= 3 and all(place is not None and place.address in alive for place in held):
                 return
             time.sleep(0.05)
