@@ -201,9 +201,13 @@ class LossAt:
     def _sums_within(self, block: Block, within: Within) -> Sums:
         """Return the sums over the rows of each point: those that it leaves out are not even multiplied."""
         sums = self._zeros()
+        if self.columns is not None and sp.issparse(block.X):  # of all rows, as that is remembered
+            block = block._replace(X=take_columns(block.X, self.columns))
+        columns = None if sp.issparse(block.X) else self.columns
         for points, rows in within.parts(block):
             along = None if self.along is None else self.along[points]
-            own = replace(self, target=self.target.pick(points), coef=self.coef[points], within=None, along=along)
+            target, coef = self.target.pick(points), self.coef[points]
+            own = replace(self, target=target, coef=coef, within=None, along=along, columns=columns)
             cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
             # the parts of an `Arrow` are large, and added to where they are
             hess: Any = None

@@ -346,12 +346,16 @@ class Driver:
         one on all rows has ended find their first answer there.
         """
         column = _column(subsets[0])
-        names = [pickle.dumps(reduction) for reduction in asked] if self.n_ids else []
+        whole = subsets[0] is None
+        # gradients of many coefficients, each for the rows of each id, take longer to add than to compute
+        wide = any(reduction.coef[0].size > LARGEST_HESSIAN for reduction in asked)
+        asks_again = bool(self.n_ids) and asked[0].along is None and not (whole and wide)
+        names = [pickle.dumps(reduction) for reduction in asked] if asks_again else []
         distinct = dict(zip(names, asked, strict=False))
-        if subsets[0] is None:
-            apart = bool(names) and all(reduction.order < 2 for reduction in asked) and self._fits_memo(asked)
+        if whole:
+            apart = asks_again and all(reduction.order < 2 for reduction in asked) and self._fits_memo(asked)
         else:
-            apart = len(distinct) <= len(asked) / 2 and all(_column(subset) == column for subset in subsets)
+            apart = asks_again and len(distinct) <= len(asked) / 2 and all(_column(s) == column for s in subsets)
         if not apart:
             first, *others = [within(part, subset) for part, subset in zip(asked, subsets, strict=True)]
             return [first.fuse(others)], lambda given: _dealt(given[0], asked)
