@@ -553,9 +553,23 @@ def check_common(estimator: Any) -> None:
             random_state_of(value)
 
 
+PUBLIC_METHODS = frozenset(
+    ["fit", "transform", "fit_transform", "predict", "predict_proba", "decision_function", "score", "score_samples"]
+)
+"""Methods by which an estimator fits and is scored: a subclass that writes its own is asked by these."""
+
+
 def has_fit_steps(estimator: Any) -> bool:
-    """Return whether an estimator writes a fit as a generator of reductions."""
-    return isinstance(estimator, DaskEstimator) and type(estimator)._fit_steps is not DaskEstimator._fit_steps
+    """Return whether an estimator writes a fit as a generator of reductions, and no subclass of a user's changes it."""
+    if not isinstance(estimator, DaskEstimator) or type(estimator)._fit_steps is DaskEstimator._fit_steps:
+        return False
+    package = __name__.partition(".")[0]
+    for kind in type(estimator).__mro__:
+        if kind.__module__.partition(".")[0] == package or "_fit_steps" in vars(kind):
+            return True
+        if not PUBLIC_METHODS.isdisjoint(vars(kind)):
+            return False
+    return True
 
 
 def with_head(spec: DataSpec, *reductions: Any) -> Generator[Any, Any, tuple[Any, list[Any]]]:

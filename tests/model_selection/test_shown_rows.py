@@ -25,7 +25,14 @@ from daskml_kit.kernel_approximation import Nystroem, RBFSampler
 from daskml_kit.mixture import GaussianMixture
 from daskml_kit.model_selection.search import fused
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
-from daskml_kit.preprocessing import FunctionTransformer, PolynomialFeatures, QuantileTransformer, StandardScaler
+from daskml_kit.naive_bayes import GaussianNB
+from daskml_kit.preprocessing import (
+    FunctionTransformer,
+    PolynomialFeatures,
+    QuantileTransformer,
+    SplineTransformer,
+    StandardScaler,
+)
 from daskml_kit.reductions import frames, kept_rows
 
 draw = np.random.default_rng(0)
@@ -178,3 +185,52 @@ def test_rows_that_were_lost_are_made_anew_to_the_same_bits(monkeypatch):
         monkeypatch.setattr(frames, "take", lambda *part, s=share: kept_rows.take(*part) if s > draw.random() else None)
         found.append(searched(steps, {}, *data, scoring="neg_log_loss", refit=False).best_score_)
     assert len(set(found)) == 1
+
+
+class Flat(PolynomialFeatures):
+    """Transformer of a user's, whose ``transform`` is none of the reductions'."""
+
+    def transform(self, X):
+        return 0 * super().transform(X)
+
+
+class Lenient(ours.LogisticRegression):
+    """Model of a user's with a score of its own."""
+
+    def score(self, X, y, sample_weight=None):
+        return -7.0
+
+
+def data_of_classes():
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(400, 5))
+    return X, (X[:, 0] + 0.3 * draw.normal(size=400) > 0).astype(int)
+
+
+def test_what_subclasses_change_counts():
+    X, y = data_of_classes()
+    found = cv.cross_validate(make_pipeline(Flat(), ours.LogisticRegression()), X, y, cv=3)["test_score"]
+    most = max(y.mean(), 1 - y.mean())
+    assert_allclose(found, most, atol=0.1)  # nothing is known of the rows
+    assert_allclose(cv.cross_validate(make_pipeline(StandardScaler(), Lenient()), X, y, cv=3)["test_score"], -7.0)
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
+def test_a_transformer_that_refuses_test_rows_costs_its_own_scores():
+    X, y = data_of_classes()
+    pipeline = make_pipeline(SplineTransformer(), ours.LogisticRegression())
+    grid = {"splinetransformer__extrapolation": ["constant", "error"]}
+    with pytest.warns(UserWarning, match="beyond the limits of the knots"):
+        scores = cv.GridSearchCV(pipeline, grid, cv=3, refit=False).fit(X, y).cv_results_["mean_test_score"]
+    assert scores[0] > 0.8
+    assert np.isnan(scores[1])
+    with pytest.raises(ValueError, match="beyond the limits of the knots"):
+        cv.GridSearchCV(pipeline, grid, cv=3, refit=False, error_score="raise").fit(X, y)
+
+
+def test_a_random_state_is_drawn_from_once():
+    X, y = data_of_classes()
+    expected = RBFSampler(n_components=5, random_state=np.random.RandomState(0)).fit(X).random_weights_
+    pipeline = make_pipeline(RBFSampler(n_components=5, random_state=np.random.RandomState(0)), GaussianNB())
+    for fitted in cv.cross_validate(pipeline, X, y, cv=3, return_estimator=True)["estimator"]:
+        assert_allclose(fitted[0].random_weights_, expected)

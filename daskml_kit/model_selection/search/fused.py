@@ -31,7 +31,7 @@ from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import NotShared
 from daskml_kit.interchange import as_pandas
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
-from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, with_error_score
+from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, Scores, with_error_score
 from daskml_kit.model_selection.search.pipelines import (
     Parts,
     Shown,
@@ -41,7 +41,7 @@ from daskml_kit.model_selection.search.pipelines import (
     parts_of,
     weight_name,
 )
-from daskml_kit.model_selection.search.scoring import fused_scorer
+from daskml_kit.model_selection.search.scoring import MissingScore, fused_scorer
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.frames import Keeping
@@ -132,7 +132,7 @@ def run_fused(
         def scores_on(side: str) -> dict[FitKey, dict[str, float]]:
             splits = [folds.splits[s] for _, s in models]
             rows = [driver.subset(split.column, getattr(split, side)) for split in splits]
-            found = scorer.of(list(map(ScoredModel, models.values(), rows)))
+            found = _scored(scorer, list(map(ScoredModel, models.values(), rows)), spec)
             return with_error_score(dict(zip(models, found, strict=True)), spec.error_score)
 
         scores = scores_on("test")
@@ -148,6 +148,18 @@ def run_fused(
             outcomes[place] = Outcome({}, None, *share, error="".join(traceback.format_exception(returned.error)))
     models_of_all = {c: returned.value for c, returned in whole.items() if returned.error is None}
     return Fused(outcomes, models_of_all, passes, refused)
+
+
+def _scored(scorer: FusedScores, models: Sequence[ScoredModel], spec: EvaluationSpec) -> list[Scores]:
+    """Return the scores of models; where one refuses its rows, as a transformer may, those of each by itself."""
+    try:
+        return scorer.of(models)
+    except ValueError as error:
+        if spec.raises:
+            raise
+        if len(models) == 1:
+            return [dict.fromkeys(spec.scoring, MissingScore(str(error)))]
+        return [_scored(scorer, [model], spec)[0] for model in models]
 
 
 class CandidateFits:
@@ -257,7 +269,11 @@ class CandidateFits:
                     turns[id(wanted[key][0]) if keeping[key].model.starts_from_whole else None].append(key)
             with self._keeping(sum(sizes[name] for name in names)):
                 for turn in turns.values():
-                    fit(turn)
+                    try:
+                        fit(turn)
+                    except ValueError as error:  # of a transformer, which fits one by one give the rows of a side only
+                        reason = NotShared(f"the steps before the model refuse rows: {error}")
+                        ended.update(dict.fromkeys(turn, Returned(None, reason)))
         refused = NotShared("rows as the steps before the model make them do not fit in memory")
         return {key: ended.get(key, Returned(None, refused)) for key in wanted}
 

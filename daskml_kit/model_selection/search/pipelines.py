@@ -92,7 +92,7 @@ def _shows_rows(step: Any) -> bool:
     """Return whether fits on the rows that a transformer gives can share passes: it is fitted on numbers, by passes."""
     own = ours(step)
     if hasattr(own, "_view"):
-        return True
+        return has_fit_steps(own)
     if not (has_fit_steps(own) and hasattr(own, "transform") and own.transforms_rows):
         return False
     takes = get_tags(own).input_tags
@@ -183,7 +183,7 @@ def fit_before(parts: Parts, spec: DataSpec) -> Generator[Any, Any, Shown]:
     for name, step in parts.before:
         key = key, name, tokenize(type(step), step.get_params(deep=False))
         if key not in spec.shared:
-            own = ours(step)
+            own = deepcopy(ours(step))  # so that a `RandomState` is as it was for those that fit the same step
             check_common(own)
             own._check_parameters()
             own._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, own._fit_steps(spec)))})
