@@ -139,13 +139,13 @@ def _posed(
 
 
 def _plan(
-    problems: dict[Key, Problem], summary: DataSummary, options: Options, start: Mapping[Hashable, Pilot]
+    problems: Mapping[Key, Problem], summary: DataSummary, options: Options, start: Mapping[Hashable, Pilot]
 ) -> Plan[Key]:
     """Choose the solver, from what the data are and where like problems have ended."""
     if options.solver != "auto":
         return Plan(options.solver, "as asked", problems)
     ends = {key: start[key] for key, problem in problems.items() if key in start and start[key].serves(problem)}
-    problems |= {key: replace(problems[key], start=end.start(problems[key])) for key, end in ends.items()}
+    problems = _starting_at(ends, problems)
     solver, reason = _choose(problems, summary)
     if len(ends) == len(problems) and all(end.hess is not None for end in ends.values()):
         # own Hessians pay where they are cheap, and the penalty is another one
@@ -154,7 +154,16 @@ def _plan(
             return Plan("known", "a like fit has ended near", problems, ends)
     if solver == "newton-cholesky" and _keeps_hessians(problems, summary):
         return Plan("kept-newton", reason, problems if ends else from_sample(problems, summary))
-    return Plan(solver, reason, problems, fit_sample(problems, summary) if solver == "pilot" else {})
+    pilots = fit_sample(problems, summary) if solver == "pilot" else {}
+    return Plan(solver, reason, _starting_at(pilots, problems), pilots)
+
+
+def _starting_at(ends: Mapping[Key, Pilot], problems: Mapping[Key, Problem]) -> dict[Key, Problem]:
+    """Return the problems as they start where like ones have ended, as far as these are there."""
+    return {
+        key: replace(problem, start=ends[key].start(problem)) if key in ends else problem
+        for key, problem in problems.items()
+    }
 
 
 def _solvers(plan: Plan[Key], summary: DataSummary, options: Options) -> dict[Key, Solver]:
@@ -295,10 +304,10 @@ def _keeps_hessians(problems: Mapping[Key, Problem], summary: DataSummary) -> bo
 
 
 def _in_metric(problem: Problem, pilot: Pilot, options: Options) -> Solver:
-    oracle, start, metric = problem.oracle(), pilot.start(problem), pilot.metric(problem)
+    oracle, metric = problem.oracle(), pilot.metric(problem)
     if isinstance(metric, Arrow):
-        return kept_newton(oracle, start, tol=options.tol, max_iter=options.max_iter, hess=metric)
-    return quasi_newton(oracle, start, metric, tol=options.tol, max_iter=options.max_iter, l1=problem.l1)
+        return kept_newton(oracle, problem.start, tol=options.tol, max_iter=options.max_iter, hess=metric)
+    return quasi_newton(oracle, problem.start, metric, tol=options.tol, max_iter=options.max_iter, l1=problem.l1)
 
 
 def _single(solver: str, problem: Problem, summary: DataSummary, options: Options) -> Solver:

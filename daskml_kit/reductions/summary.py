@@ -140,7 +140,7 @@ class Summary(SingleReduction):
         y = None if a.sample_y is None or b.sample_y is None else np.concatenate([a.sample_y, b.sample_y])
         found = _merge_labels(a, b) if self.labeled else NO_LABELS
         X, weight = join([a.sample_X, b.sample_X]), np.concatenate([a.sample_weight, b.sample_weight])
-        used = None if a.used is None or b.used is None else a.used if a.used is b.used else a.used | b.used
+        used = None if a.used is None or b.used is None else a.used | b.used
         sums = a.n_rows + b.n_rows, a.weight + b.weight, np.minimum(a.low, b.low)
         distinct = None if a.distinct is None or b.distinct is None else a.distinct + b.distinct
         return DataSummary(*sums, *found, X, y, weight, used, _same_span(a, b), distinct)
