@@ -77,7 +77,7 @@ FLOORS: dict[str, list[list[str]]] = {
     "model_selection/search": [
         ["pipelines", "cv_results", "pipeline_cache"],
         ["scoring"],
-        ["search_plan"],
+        ["search_plan", "held_warnings"],
         ["fold", "progress"],
         ["fit_and_score", "fused_scores"],
         ["slivers"],

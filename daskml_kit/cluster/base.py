@@ -22,7 +22,6 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type
 from daskml_kit.reductions.nearest import Nearest, labels_of
-from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array, Matrix
@@ -125,11 +124,11 @@ def first_centers(
     return centers
 
 
-def check_rows(found: DataSummary, n_clusters: int) -> None:
-    """Raise where there are fewer rows than clusters, or none has a weight."""
-    if found.n_rows < n_clusters:
-        raise ValueError(f"n_samples={found.n_rows} should be >= n_clusters={n_clusters}.")
-    if not found.weight > 0:
+def check_rows(n_rows: int, weight: Array, n_clusters: int) -> None:
+    """Raise where there are fewer rows than clusters, or none has a ``weight``, of which columns have a sum each."""
+    if n_rows < n_clusters:
+        raise ValueError(f"n_samples={n_rows} should be >= n_clusters={n_clusters}.")
+    if not (weight > 0).any():
         raise DataError("Sample weights must contain at least one non-zero number.")
 
 

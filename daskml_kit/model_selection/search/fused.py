@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
+import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from daskml_kit.exceptions import NotShared
 from daskml_kit.interchange import as_pandas
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, Scores, with_error_score
+from daskml_kit.model_selection.search.held_warnings import WholeFit, holding_warnings
 from daskml_kit.model_selection.search.pipelines import (
     Parts,
     Shown,
@@ -62,7 +64,7 @@ class Fused(NamedTuple):
     """Outcomes of candidates on splits; models of all rows, by candidate; and candidates left out, with the reason."""
 
     outcomes: dict[FitKey, Outcome]
-    whole: dict[int, Any]
+    whole: dict[int, WholeFit]
     passes: int
     unshared: dict[int, str]
 
@@ -109,6 +111,9 @@ def run_fused(
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
     if is_classifier(estimator) and (n_outputs_of(y) or 1) > 1:
         return Fused({}, {}, 0, dict.fromkeys(candidates, "y has several columns of labels"))
+    if not is_dask(X) and getattr(last_step(estimator), "fits_apart_in_memory", False):
+        reason = f"{type(last_step(estimator)).__name__} draws as scikit-learn does from rows in memory"
+        return Fused({}, {}, 0, dict.fromkeys(candidates, reason))
     with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=fold_ids(folds)) as engine, computing():
         labels = _encode(engine, y) if is_classifier(estimator) else None
         n_ids = [n_fold_ids(folds, column) for column in range(len(folds.ids))]
@@ -146,7 +151,7 @@ def run_fused(
             outcomes[place] = Outcome(scores[place], train.get(place), *share, estimator=returned.value)
         else:
             outcomes[place] = Outcome({}, None, *share, error="".join(traceback.format_exception(returned.error)))
-    models_of_all = {c: returned.value for c, returned in whole.items() if returned.error is None}
+    models_of_all = {c: WholeFit(found.value, fits.held[c]) for c, found in whole.items() if found.error is None}
     return Fused(outcomes, models_of_all, passes, refused)
 
 
@@ -178,6 +183,8 @@ class CandidateFits:
 
     def __init__(self, driver: Driver, estimator: Any, X: Any, y: Any, labels: Labels | None, engine: Engine) -> None:
         self.driver, self.estimator = driver, estimator
+        self.held: dict[Hashable, list[warnings.WarningMessage]] = defaultdict(list)
+        """Warnings of the fits on all rows, by candidate."""
         self.X, self.y = _like(X), None if y is None else _target_like(y)
         self.spec = DataSpec(
             n_features_of(self.X),
@@ -203,7 +210,8 @@ class CandidateFits:
             some = dict(islice(candidates.items(), first, first + CANDIDATES_AT_ONCE))
             starts: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
             helps = decide_by_kind(some.values(), self._starts_from_whole)
-            whole |= self._fit({c: (some[c], None, starts[c]) for c, so in zip(some, helps, strict=True) if so})
+            helped = {c: (some[c], None, starts[c]) for c, so in zip(some, helps, strict=True) if so}
+            whole |= self._fit(helped, self.held)
             fitted |= self._fit(
                 {
                     (c, s): (params, subset, dict(starts[c]))
@@ -230,9 +238,11 @@ class CandidateFits:
         return isinstance(parts, Parts) and bool(parts.model.starts_from_whole) and not parts.keeps_rows
 
     def _fit(
-        self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
+        self,
+        wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]],
+        held: dict[Hashable, list[warnings.WarningMessage]] | None = None,
     ) -> dict[Key, Returned]:
-        """Fit each on its rows: parameters, subset, and where to start.
+        """Fit each on its rows: parameters, subset, and where to start; put warnings into ``held``, where it is given.
 
         Models that read transformed rows are fitted together as long as all of these fit in memory, others after them;
         linear ones each from where the last one on the same rows has ended.
@@ -248,6 +258,8 @@ class CandidateFits:
 
         def fit(keys: Iterable[Key]) -> None:
             own = {key: fit_shared(estimators[key], specs[key], self.X, self.y) for key in keys}
+            if held is not None:
+                own = {key: holding_warnings(fit, held[key]) for key, fit in own.items()}
             ended.update(self.driver.run(own, subsets))
 
         shown = self.driver.run({key: fit_before(part, specs[key]) for key, part in keeping.items()}, subsets)
