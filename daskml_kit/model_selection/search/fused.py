@@ -102,8 +102,29 @@ def run_fused(
         Whether to fit on all rows first, which pays where there are several splits. Else candidates are fitted one
         after another, each from where the last one has ended on the same rows.
     """
-    estimator, folds = spec.estimator, data.folds
     candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
+    apart: dict[int, str] = {}
+    if not is_dask(data.X):
+        reasons = decide_by_kind(candidates.values(), partial(_why_apart, spec.estimator))
+        apart = {c: reason for c, reason in zip(candidates, reasons, strict=True) if reason is not None}
+    shared = {c: params for c, params in candidates.items() if c not in apart}
+    found = _run_shared(spec, data, shared, from_whole=from_whole) if shared else Fused({}, {}, 0, {})
+    return found._replace(unshared=apart | found.unshared)
+
+
+def _why_apart(estimator: Any, params: Mapping[str, Any]) -> str | None:
+    """Return why fits on data in memory cannot share passes; None where they can."""
+    whole = with_params(estimator, params)
+    steps = [step for _, step in whole.steps] if isinstance(whole, Pipeline) else [whole]
+    apart = [type(step).__name__ for step in steps if getattr(step, "fits_apart_in_memory", False)]
+    return f"{' and '.join(apart)} learns from rows in memory as scikit-learn's does" if apart else None
+
+
+def _run_shared(
+    spec: EvaluationSpec, data: EvaluationData, candidates: Mapping[int, Mapping[str, Any]], *, from_whole: bool
+) -> Fused:
+    """Fit and score candidates that share passes, as `run_fused` says."""
+    estimator, folds = spec.estimator, data.folds
     weight = data.params.fit.get(weight_name(estimator))
     X = as_pandas(data.X) if hasattr(data.X, "__arrow_c_stream__") else data.X
     X = X if hasattr(X, "shape") else np.asarray(X)
@@ -111,9 +132,6 @@ def run_fused(
     y = y if y is None or hasattr(y, "dtype") or hasattr(y, "dtypes") else np.asarray(y)
     if is_classifier(estimator) and (n_outputs_of(y) or 1) > 1:
         return Fused({}, {}, 0, dict.fromkeys(candidates, "y has several columns of labels"))
-    if not is_dask(X) and getattr(last_step(estimator), "fits_apart_in_memory", False):
-        reason = f"{type(last_step(estimator)).__name__} draws as scikit-learn does from rows in memory"
-        return Fused({}, {}, 0, dict.fromkeys(candidates, reason))
     with open_engine(_matrix(X), y, weight, n_jobs=spec.n_jobs, fold=fold_ids(folds)) as engine, computing():
         labels = _encode(engine, y) if is_classifier(estimator) else None
         n_ids = [n_fold_ids(folds, column) for column in range(len(folds.ids))]
