@@ -41,7 +41,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     init : {"k-means++", "k-means||", "random"}, callable or array of shape (n_clusters, n_features)
         First centers, by default "k-means++". That, "random" and callables see a sample of an eighth of the rows, at
         most some 20,000, or all rows where there are not more than that; of more, the clusters of the sample are where
-        the passes over all rows start.
+        the passes over all rows start. The sample depends on the rows and the seed, not on the blocks: a search finds
+        on training rows what a fit of these alone does.
         "k-means||" draws from all rows, in some passes more: for clusters too rare to be seen in a sample.
     n_init : "auto" or int, default "auto"
         Starts, of which the best is kept: "auto" is 10 for "random" and callables, else 1.

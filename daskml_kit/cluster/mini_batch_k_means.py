@@ -33,7 +33,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
     Data in memory is scikit-learn's own affair, and Dask data of few rows has the same results. Of more, each pass
     draws a sample of some 20,000 rows, or 50 batches, from all blocks. scikit-learn's first epoch is over the first of
     these; batches of one sample after the other follow, until scikit-learn's criteria end it. So a fit reads little,
-    and holds a sample.
+    and holds a sample. A search of data in memory fits it as scikit-learn does, each fit by itself.
 
     Parameters
     ----------

@@ -19,8 +19,9 @@ from daskml_kit.solvers.types import DataSpec, Fit
 class HashingVectorizer(DocumentTransformer, sklearn.feature_extraction.text.HashingVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts in columns by the terms' hashes; nothing is learned.
 
-    Results are scikit-learn's. Taking texts apart is Python's work, which threads do one at a time: on a cluster of
-    processes it takes as much less time as there are processes.
+    Results are scikit-learn's. On Dask, plain words of ASCII texts (the defaults, with any case and stop words) are
+    found and counted by compiled code. Else taking texts apart is Python's work, which threads do one at a time: on a
+    cluster of processes it takes as much less time as there are processes.
 
     Parameters
     ----------
