@@ -120,6 +120,7 @@ class Call:
         self, servers: ClusterServers, server: int, ask: Callable[..., Any], again: Callable[..., Any] | None = None
     ) -> None:
         self._servers, self._server, self._ask, self._again = servers, server, ask, again
+        self._future: Future[Any] | None = None
         self._begin()
 
     def result(self) -> Any:
@@ -155,6 +156,8 @@ class Call:
                 raise LostServerError(f"server {self._server} has not answered for {GIVE_UP:.0f} s")
 
     def _begin(self) -> None:
+        if self._future is not None:
+            self._future.cancel()  # else it would stay in the event loop, where Dask never ends it
         self._epoch, actor = self._servers.primary(self._server)
         self._future = self._servers.start(self._ask, self._epoch, actor)
 
