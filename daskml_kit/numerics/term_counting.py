@@ -113,7 +113,7 @@ class PlainWords:
         Texts of ASCII characters are taken apart together, by Arrow, which takes a third of the time of a regular
         expression and a dictionary; others one by one.
         """
-        known: defaultdict[Hashable, int] = defaultdict()
+        known: defaultdict[Any, int] = defaultdict()
         known.default_factory = known.__len__
         plain = np.array([isinstance(value, str) and value.isascii() for value in documents], dtype=bool)
         runs = [self._numbers(run, known) for run in _by_size(documents[plain].tolist())]
@@ -128,7 +128,7 @@ class PlainWords:
             found.counts = found.counts[np.argsort(np.argsort(~plain, kind="stable"))]
         return found
 
-    def _numbers(self, documents: list[str], known: defaultdict[Hashable, int]) -> Array:
+    def _numbers(self, documents: list[str], known: defaultdict[Any, int]) -> Array:
         """Return the numbers of all tokens, some of which are no words, with one that ends each document."""
         text = f" {END} ".join(documents)
         if text.count(END) >= len(documents):
@@ -180,7 +180,7 @@ def count_terms(
     (['to', 'be', 'or'], [[1, 1, 1], [0, 1, 0]])
     """
     values = check_documents(documents, name)
-    known: defaultdict[Hashable, int] = defaultdict()
+    known: defaultdict[Any, int] = defaultdict()
     known.default_factory = known.__len__
     lengths = [0]
 
