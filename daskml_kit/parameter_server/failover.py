@@ -368,8 +368,8 @@ class FailoverSupervisor:
         return [*self._workers(), *self._leaving]
 
     def _publish(self, view: ServerView) -> None:
-        self.view = view
         self._variable.set(pickle.dumps(view))
+        self.view = view  # where workers have not heard of it, ranges are led anew
         used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}
         for key in self._held:
             if key not in used:
