@@ -91,10 +91,10 @@ def needs_many_passes(transformer: Any) -> bool:
 
 def view_of(transformer: Any, spec: DataSpec) -> tuple[View, DataSpec]:
     """Return the view of rows that a fitted transformer gives, and what is known of these rows."""
-    twin = without_dask(transformer)
     if spec.numeric and hasattr(transformer, "_view"):
         view = transformer._view(spec)
         return view, replace(spec, n_features=view.width, example=None, gaps=NO_GAPS)
+    twin = without_dask(transformer)
     if not spec.numeric:
         return through(twin), replace(spec, example=None)
     rows = np.zeros((1, spec.n_features), spec.dtype) if spec.example is None else spec.example

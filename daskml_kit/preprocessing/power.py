@@ -12,12 +12,11 @@ from daskml_kit.arguments import check_choice
 from daskml_kit.base import DaskTransformer, of_numbers
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.linalg import scale_of
-from daskml_kit.reductions.extremes import Extremes
 from daskml_kit.reductions.frames import rows_like
-from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.power_sums import PowerSums
+from daskml_kit.reductions.moments import Moments, PowerSums
 from daskml_kit.reductions.quantiles import TOTAL_LIMIT
 from daskml_kit.reductions.row_sample import RowSample
+from daskml_kit.reductions.sums import Extremes
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.data.block import Block
-from daskml_kit.reductions.power_sums import joined
+from daskml_kit.reductions.moments import joined
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 

@@ -21,8 +21,7 @@ from daskml_kit.numerics.csr import (
     transposed_times,
 )
 from daskml_kit.numerics.targets import tile_rows, tiles
-from daskml_kit.reductions.frames import Delegate
-from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.reduction import Delegate, SingleReduction
 from daskml_kit.typing import Array, Labels
 
 

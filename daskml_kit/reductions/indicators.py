@@ -8,7 +8,7 @@ import numpy as np
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.reductions.frames import Delegate
+from daskml_kit.reductions.reduction import Delegate
 from daskml_kit.typing import Array
 
 

@@ -11,7 +11,7 @@ import sklearn.feature_extraction.text
 
 from daskml_kit.base import genuine_class
 from daskml_kit.blockwise import map_rows
-from daskml_kit.data.documents import documents_of, holds_documents
+from daskml_kit.data.collections import documents_of, holds_documents
 from daskml_kit.engines.open import open_table
 from daskml_kit.feature_extraction.base import DocumentTransformer
 from daskml_kit.numerics.term_counting import CountedDocuments, count_terms
