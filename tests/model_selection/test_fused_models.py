@@ -74,6 +74,7 @@ def assert_same_scores(found, expected):
             np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [[0, 1], ["late", "on time"]], ids=["numbers", "words"])
 def test_a_classifier(labels, groups):
     y = pd.Series(np.where(table()[1] > 0, *labels))
