@@ -37,7 +37,7 @@ FLOORS: dict[str, list[list[str]]] = {
         ["model_selection"],
         ["wrappers", "feature_selection"],
         ["ensemble"],
-        ["conversion", "dashboard"],
+        ["dashboard"],
         ["cli"],
         ["__main__"],
     ],

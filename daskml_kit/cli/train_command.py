@@ -34,7 +34,7 @@ from daskml_kit.cli.model_report import (
 )
 from daskml_kit.cli.models import check_grid, make_model, make_preparation, read_grid
 from daskml_kit.cli.table import TrainingTable, load_table, open_source
-from daskml_kit.conversion import to_sklearn
+from daskml_kit.composition import to_sklearn
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import CheckpointError

@@ -4,8 +4,7 @@ from daskml_kit.preprocessing.categorical_frames import Categorizer, DummyEncode
 from daskml_kit.preprocessing.categories import OneHotEncoder, OrdinalEncoder
 from daskml_kit.preprocessing.discretizer import KBinsDiscretizer, SplineTransformer
 from daskml_kit.preprocessing.label import LabelBinarizer, LabelEncoder, MultiLabelBinarizer
-from daskml_kit.preprocessing.power import PowerTransformer
-from daskml_kit.preprocessing.quantile_transformer import QuantileTransformer
+from daskml_kit.preprocessing.power import PowerTransformer, QuantileTransformer
 from daskml_kit.preprocessing.scaler import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from daskml_kit.preprocessing.stateless import (
     Binarizer,

@@ -11,7 +11,7 @@ import sklearn.preprocessing
 from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.base import DaskTransformer, of_numbers
 from daskml_kit.data.collections import is_dask
-from daskml_kit.preprocessing.quantile_transformer import drawn
+from daskml_kit.preprocessing.power import drawn
 from daskml_kit.reductions.frames import rows_like
 from daskml_kit.reductions.quantiles import quantiles
 from daskml_kit.reductions.sums import Extremes

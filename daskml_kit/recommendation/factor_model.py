@@ -13,8 +13,8 @@ import pandas as pd
 from daskml_kit.data.collections import as_partitioned, is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.targets import tiles
+from daskml_kit.recommendation.base import Recommendations, first_items, nothing_of
 from daskml_kit.recommendation.rating_tables import find_codes, id_columns, merged_ids
-from daskml_kit.recommendation.top_scores import Recommendations, first_items, nothing_of
 from daskml_kit.typing import Array
 
 
