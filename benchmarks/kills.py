@@ -98,7 +98,7 @@ def killable_cluster(**config: Any) -> Iterator[Client]:
     """Open workers of one thread, which are started anew when they die; nothing is small enough to be fitted here."""
     prepare_forks()
     config = {
-        "distributed.scheduler.allowed-failures": 100,
+        "distributed.scheduler.allowed-failures": 10_000,
         "distributed.admin.log-format": "%(message)s",
         "distributed.worker.multiprocessing-method": "forkserver",
         **config,
