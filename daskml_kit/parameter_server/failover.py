@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pickle
 import threading
 import time
@@ -44,9 +45,20 @@ STALLED_SECONDS = 15.0
 
 
 class ProgressCheck(NamedTuple):
-    """Question to the primary of an epoch for how long it has waited for its replica, and when it was asked."""
+    """Question to the primary of an epoch for how long it has waited for its replica.
+
+    Parameters
+    ----------
+    epoch : int
+    answered : float
+        When the last question was asked that has an answer, or the first.
+    asked : float
+        When this one was asked.
+    answer : future of float
+    """
 
     epoch: int
+    answered: float
     asked: float
     answer: Any
 
@@ -226,25 +238,31 @@ class FailoverSupervisor:
         Dask may lose a call between workers that both live on, and never ends one of an actor that it has released.
         """
         now, check = time.monotonic(), self._checks.get(number)
-        if check is not None and check.epoch == server.epoch:
-            if not check.answer.done():
-                return server.primary if now > check.asked + STALLED_SECONDS else None
-            if now < check.asked + CHECK_INTERVAL:
-                return None
-            with suppress(OSError):  # its worker is lost, as the next look will see
+        if check is None or check.epoch != server.epoch:
+            check = ProgressCheck(server.epoch, now, now, self._ask_progress(server))
+        elif check.answer.done() and now > check.asked + CHECK_INTERVAL:
+            answered = check.answered
+            with suppress(OSError):
                 try:
-                    stalled = check.answer.result() > STALLED_SECONDS
+                    waited = check.answer.result()
                 except StaleEpochError:
-                    stalled = True  # it leads no more: it is told to, with another replica
-                if stalled:
+                    return server.replica  # it leads no more: it is told to, with another replica
+                if waited > STALLED_SECONDS:
                     return server.replica
+                answered = check.asked
+            check = ProgressCheck(server.epoch, answered, now, self._ask_progress(server))
+        self._checks[number] = check
+        return server.primary if now > check.answered + STALLED_SECONDS else None
+
+    def _ask_progress(self, server: ReplicaGroup) -> Any:
+        """Ask a primary for how long it has waited for its replica; the answer is a future."""
         try:
             with self.client.as_current():
-                answer = server.primary.actor().stalled_seconds(server.epoch)
-        except RuntimeError:  # Dask has given the actor up, though its worker is there
-            return server.primary
-        self._checks[number] = ProgressCheck(server.epoch, now, answer)
-        return None
+                return server.primary.actor().stalled_seconds(server.epoch)
+        except RuntimeError as error:  # Dask has given the actor up, though its worker is there
+            failed: concurrent.futures.Future[float] = concurrent.futures.Future()
+            failed.set_exception(OSError(str(error)))
+            return failed
 
     def _balance(self, servers: list[ReplicaGroup], workers: list[str]) -> None:
         """Let a range move from a worker that has two more than another, as where one has joined; one at a time."""
@@ -368,8 +386,8 @@ class FailoverSupervisor:
         return [*self._workers(), *self._leaving]
 
     def _publish(self, view: ServerView) -> None:
-        self.view = view
         self._variable.set(pickle.dumps(view))
+        self.view = view  # where workers have not heard of it, ranges are led anew
         used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}
         for key in self._held:
             if key not in used:

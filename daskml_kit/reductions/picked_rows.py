@@ -14,10 +14,8 @@ import scipy.sparse as sp
 from daskml_kit.data.block import Block, check_finite, check_not_negative
 from daskml_kit.reductions.frames import join_rows
 from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.summary import SAMPLE_BYTES
 from daskml_kit.typing import Array, Matrix
-
-SAMPLE_BYTES = 32 * 2**20
-"""Bytes that the rows of a sample may take."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,11 @@ from daskml_kit.data.coded import codes_of, used_columns
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import Gaps, indicate
 from daskml_kit.reductions.equal_rows import count_distinct
-from daskml_kit.reductions.picked_rows import SAMPLE_BYTES
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Labels, Matrix
+
+SAMPLE_BYTES = 32 * 2**20
+"""Bytes that the rows of a sample may take."""
 
 
 class DataSummary(NamedTuple):

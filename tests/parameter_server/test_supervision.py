@@ -36,7 +36,7 @@ class Cluster:
 
     def __init__(self, names):
         self.names, self.leaving, self.left, self.actors = set(names), set(), set(), {}
-        self.silent, self.closed, self.after = set(), [], {}
+        self.silent, self.closed, self.after, self.refusals = set(), [], {}, []
         loop = asyncio.new_event_loop()
         self.loop = SimpleNamespace(asyncio_loop=loop)
         self.thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -134,7 +134,14 @@ def cluster(monkeypatch):
     cluster = Cluster("abc")
 
     view = []
-    variable = SimpleNamespace(set=view.append, get=lambda timeout: view[-1], delete=view.clear)
+
+    def put(found):
+        if cluster.refusals:
+            cluster.refusals.pop()
+            raise OSError("the connection was lost")
+        view.append(found)
+
+    variable = SimpleNamespace(set=put, get=lambda timeout: view[-1], delete=view.clear)
     monkeypatch.setattr(ActorRef, "actor", lambda place: Proxy(cluster, place))
     for module in (failover, rpc):
         monkeypatch.setattr(module, "Variable", lambda name, client: variable)
@@ -260,6 +267,19 @@ def test_a_range_is_led_again_where_the_last_attempt_failed(cluster):
     cluster.silent.add(primary.address)
     until(lambda: not cluster.after and servers.view.servers[0].epoch > 1)
     assert servers.view.servers[0].primary == primary
+    before = list(pusher.n_pushes)
+    until(lambda: all(now > then for now, then in zip(pusher.n_pushes, before, strict=True)))
+    expected, found = pusher.stop()
+    assert found == expected
+    servers.stop()
+
+
+def test_a_view_that_workers_did_not_get_is_not_kept(cluster):
+    servers = supervised(cluster, 1, 1)
+    pusher = Pusher(cluster, servers, 1)
+    cluster.refusals.append(None)
+    cluster.names.remove(servers.view.servers[0].primary.address)
+    until(lambda: servers.view.servers[0].epoch > 2)
     before = list(pusher.n_pushes)
     until(lambda: all(now > then for now, then in zip(pusher.n_pushes, before, strict=True)))
     expected, found = pusher.stop()

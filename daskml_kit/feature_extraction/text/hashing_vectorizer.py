@@ -10,7 +10,7 @@ from sklearn.feature_extraction import FeatureHasher
 from sklearn.preprocessing import normalize
 
 from daskml_kit.blockwise import map_rows
-from daskml_kit.data.documents import documents_of, holds_documents
+from daskml_kit.data.collections import documents_of, holds_documents
 from daskml_kit.feature_extraction.base import DocumentTransformer
 from daskml_kit.numerics.term_counting import PlainWords, count_terms, is_plain
 from daskml_kit.solvers.types import DataSpec, Fit

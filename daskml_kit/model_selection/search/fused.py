@@ -33,7 +33,6 @@ from daskml_kit.exceptions import NotShared
 from daskml_kit.interchange import as_pandas
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fused_scores import FusedScores, ScoredModel, Scores, with_error_score
-from daskml_kit.model_selection.search.held_warnings import WholeFit, holding_warnings
 from daskml_kit.model_selection.search.pipelines import (
     Parts,
     Shown,
@@ -52,12 +51,25 @@ from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import Summary, position_of
 from daskml_kit.solvers.run import Driver, Key, Returned
-from daskml_kit.solvers.types import DataSpec, LikeFits, Subset
+from daskml_kit.solvers.types import DataSpec, Fit, LikeFits, Subset
 from daskml_kit.typing import Labels
 from daskml_kit.validation import like
 
 CANDIDATES_AT_ONCE = 50
 """The fits on all rows of so many are kept, to start those on folds from."""
+
+
+class WholeFit(NamedTuple):
+    """A model of all rows, which fits on folds started from, and the warnings of its fit."""
+
+    model: Any
+    warnings: Sequence[warnings.WarningMessage]
+
+    def kept(self) -> Any:
+        """Return the model, and give the warnings, as a fit of this one alone does."""
+        for held in self.warnings:
+            warnings.warn_explicit(held.message, held.category, held.filename, held.lineno)
+        return self.model
 
 
 class Fused(NamedTuple):
@@ -183,6 +195,32 @@ def _scored(scorer: FusedScores, models: Sequence[ScoredModel], spec: Evaluation
         if len(models) == 1:
             return [dict.fromkeys(spec.scoring, MissingScore(str(error)))]
         return [_scored(scorer, [model], spec)[0] for model in models]
+
+
+def holding_warnings(fit: Fit, held: list[warnings.WarningMessage]) -> Fit:
+    """Run a fit whose warnings go to ``held``.
+
+    Examples
+    --------
+    >>> def fit():
+    ...     warnings.warn("constant")
+    ...     return (yield "reduction")
+    >>> held = []
+    >>> asking = holding_warnings(fit(), held)
+    >>> next(asking), str(held[0].message)
+    ('reduction', 'constant')
+    """
+    reply = None
+    while True:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # also where they are errors: this is no fit that was asked for
+            try:
+                asked = fit.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                held.extend(caught)
+        reply = yield asked
 
 
 class CandidateFits:
