@@ -31,10 +31,10 @@ from sklearn.pipeline import make_pipeline
 from benchmarks.program import Setting, Work
 from benchmarks.race import Row
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
-from daskml_kit.cluster_info import workers_of
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.covariance import OAS
 from daskml_kit.data import collections as capacity
+from daskml_kit.data.collections import workers_of
 from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
 from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from daskml_kit.engines import open as opening
