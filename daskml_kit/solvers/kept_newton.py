@@ -10,7 +10,7 @@ import numpy as np
 from daskml_kit.numerics.arrow import Arrow
 from daskml_kit.numerics.linalg import Factored
 from daskml_kit.solvers.lbfgs import Inverse, inverse_times
-from daskml_kit.solvers.newton import backtrack, newton, settled, stalled, stuck
+from daskml_kit.solvers.newton import DOUBLE, backtrack, newton, settled, stalled, stuck
 from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -27,7 +27,9 @@ STRICTEST = 1e-3
 """The same of a Hessian that was given: fits that start near the end know no gradient that is large."""
 
 
-def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: Any = None) -> Solver:
+def kept_newton(
+    oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: Any = None, digits: float = DOUBLE
+) -> Solver:
     """Minimize a smooth objective by steps in the Hessian of an earlier point, which BFGS updates correct.
 
     Where a Hessian costs several gradients, one near the end serves for all steps from there (Shamanskii 1967). It is
@@ -43,7 +45,7 @@ def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: An
     inverse, slow = inverse_of(hess), SLOW if asked else SLOWER
     for n_iter in range(max_iter + 1):
         if inverse is None:
-            rest = yield from newton(oracle, w, tol=tol, max_iter=max_iter - n_iter)
+            rest = yield from newton(oracle, w, tol=tol, max_iter=max_iter - n_iter, digits=digits)
             return rest._replace(n_iter=rest.n_iter + n_iter)
         step = -inverse_times(here.grad, pairs, inverse, rescaled=False)
         gain = -0.5 * float(here.grad @ step)
@@ -52,9 +54,9 @@ def kept_newton(oracle: Oracle, w: Array, *, tol: float, max_iter: int, hess: An
         if n_iter == max_iter:
             break
         order, before = 2 if gain > slow * before else 1, gain
-        moved = yield from backtrack(oracle, w, here, step, no_l1, order)
-        if moved is None or stuck((w, here), moved, no_l1, gain):
-            return Result(w, n_iter, stalled(here, gain), here._replace(hess=hess))
+        moved = yield from backtrack(oracle, w, here, step, no_l1, order, digits)
+        if moved is None or stuck((w, here), moved, no_l1, gain, digits):
+            return Result(w, n_iter, stalled(here, gain, digits), here._replace(hess=hess))
         if order == 2:
             hess = moved[1].hess
             inverse = inverse_of(hess)
