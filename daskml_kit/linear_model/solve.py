@@ -309,7 +309,7 @@ def _keeps_hessians(problems: Mapping[Key, Problem], summary: DataSummary) -> bo
 def _in_metric(problem: Problem, pilot: Pilot, summary: DataSummary, options: Options) -> Solver:
     oracle, metric, ends = problem.oracle(), pilot.metric(problem), _ends(summary, options)
     if isinstance(metric, Arrow):
-        return kept_newton(oracle, problem.start, hess=metric, **ends)
+        return kept_newton(oracle, problem.start, hess=metric, known=pilot.corrections(problem), **ends)
     return quasi_newton(oracle, problem.start, metric, l1=problem.l1, **ends)
 
 

@@ -67,7 +67,7 @@ def newton(
     digits : float
         The share of the objective that rounding changes, below which none can be gained.
     """
-    return _descend(oracle, w, None, Ending(tol, max_iter, digits, decrement), l1)
+    return _descend(oracle, w, None, StopRule(tol, max_iter, digits, decrement), l1)
 
 
 def quasi_newton(
@@ -85,10 +85,10 @@ def quasi_newton(
     Where ``hess`` comes from a sample of the rows, a step is nearly Newton's and costs one pass for the gradient only
     (Roosta-Khorasani & Mahoney 2019). Parameters are those of `newton`.
     """
-    return _descend(oracle, w, hess, Ending(tol, max_iter, digits), l1)
+    return _descend(oracle, w, hess, StopRule(tol, max_iter, digits), l1)
 
 
-class Ending(NamedTuple):
+class StopRule(NamedTuple):
     """Conditions on which Newton's method ends; see `newton`."""
 
     tol: float
@@ -97,7 +97,7 @@ class Ending(NamedTuple):
     decrement: float | None = None
 
 
-def _descend(oracle: Oracle, w: Array, hess: Array | None, end: Ending, l1: Array | None) -> Solver:
+def _descend(oracle: Oracle, w: Array, hess: Array | None, end: StopRule, l1: Array | None) -> Solver:
     """Step in the metric ``hess``, which learns by BFGS updates; without one, ask for the Hessian at each point."""
     bounds, order = np.zeros_like(w) if l1 is None else l1, 2 if hess is None else 1
     here = yield from oracle(w, order)
