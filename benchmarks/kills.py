@@ -12,7 +12,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any, NamedTuple
@@ -30,10 +31,10 @@ from sklearn.pipeline import make_pipeline
 from benchmarks.program import Setting, Work
 from benchmarks.race import Row
 from daskml_kit.cluster import BisectingKMeans, KMeans, MiniBatchKMeans, SpectralClustering
-from daskml_kit.cluster_info import workers_of
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.covariance import OAS
 from daskml_kit.data import collections as capacity
+from daskml_kit.data.collections import workers_of
 from daskml_kit.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
 from daskml_kit.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from daskml_kit.engines import open as opening
@@ -72,7 +73,7 @@ from daskml_kit.preprocessing import (
     TargetEncoder,
 )
 from daskml_kit.recommendation import ALS, MatrixFactorization
-from daskml_kit.workers.hedging import silent_workers
+from daskml_kit.workers.hedging import SILENT_SECONDS, silent_workers
 
 SECONDS = 120
 RESTART_SECONDS = 30.0
@@ -98,7 +99,7 @@ def killable_cluster(**config: Any) -> Iterator[Client]:
     """Open workers of one thread, which are started anew when they die; nothing is small enough to be fitted here."""
     prepare_forks()
     config = {
-        "distributed.scheduler.allowed-failures": 100,
+        "distributed.scheduler.allowed-failures": 10_000,
         "distributed.admin.log-format": "%(message)s",
         "distributed.worker.multiprocessing-method": "forkserver",
         **config,
@@ -477,20 +478,37 @@ class Killer:
         self.client, self.server, self.rng = client, server, np.random.default_rng(seed)
         self.killed: set[str] = set()
         self.recoveries: list[float] = []
+        self.pauses: list[threading.Timer] = []
 
     def kill_any(self) -> str:
         """Kill the worker of a primary, a replica or a worker, and wait until all push again."""
         self.await_replicas()
         self.await_pushes(int(self.rng.integers(1, 10)))
-        view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
-        places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
-        kind = self.rng.integers(3)
-        address = str(self.rng.choice(places[kind]))
+        kind, address = self.chosen()
         known = workers_of(self.client)[address]  # a later one may have its address, and has its name
         kill_all(self.client.run(os.getpid, workers=[address]).values(), [])
         self.killed.add(known["local_directory"])
         self.recoveries.append(self.await_pushes(1))
-        return ("server", "replica", "worker")[kind]
+        return kind
+
+    def pause_any(self) -> str:
+        """Stop the worker of a primary, a replica or a worker for some seconds, and return at a moment of these."""
+        self.await_replicas()
+        kind, address = self.chosen()
+        (pid,) = self.client.run(os.getpid, workers=[address]).values()
+        seconds = self.rng.uniform(1, 2 * SILENT_SECONDS)
+        os.kill(pid, signal.SIGSTOP)
+        self.pauses.append(threading.Timer(seconds, _go_on, [pid]))
+        self.pauses[-1].start()
+        self.pauses[-1].join(self.rng.uniform(0, seconds))
+        return f"paused {kind}"
+
+    def chosen(self) -> tuple[str, str]:
+        """Return the kind and the address of a worker drawn at random."""
+        view, alive = self.server._remote.view.servers, sorted(self.client.nthreads())
+        places = [[s.primary.address for s in view], [s.replica.address for s in view], alive]
+        kind = self.rng.integers(3)
+        return ("server", "replica", "worker")[kind], str(self.rng.choice(places[kind]))
 
     def await_pushes(self, more: int) -> float:
         """Wait until each worker has pushed so many times more; return the seconds."""
@@ -528,33 +546,41 @@ class Pushed(NamedTuple):
     kinds: list[str]
 
 
-def push_and_kill(client: Client, n_kills: int, seed: int) -> Pushed:
-    """Let three workers push to three servers while workers are killed."""
+def push_and_kill(client: Client, n_kills: int, seed: int, *, pauses: bool = False) -> Pushed:
+    """Let three workers push to three servers while workers are killed, or every second time stopped for a while."""
     params = {key: np.zeros(shape) for key, shape in SHAPES.items()}
     stop = Event("stop")
     with ParameterServer(params, add(), staleness=np.inf, servers=3, client=client) as server:
         tasks = {name: client.submit(push_until, server.worker(name), "stop", seed, pure=False) for name in NAMES}
         killer = Killer(client, server, seed)
-        kinds = [killer.kill_any() for _ in range(n_kills)]
+        kinds = [killer.pause_any() if pauses and number % 2 else killer.kill_any() for number in range(n_kills)]
+        for pause in killer.pauses:
+            pause.join()
         killer.await_replicas()
         stop.set()
         counts = {name: task.result(timeout=SECONDS) for name, task in tasks.items()}
         return Pushed(server.pull(), total(seed, counts), sum(counts.values()), killer.recoveries, kinds)
 
 
-def servers(setting: Setting) -> list[Row]:
+def _go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def servers(setting: Setting, *, pauses: bool = False) -> list[Row]:
     """Kill workers with primaries, replicas or pushing tasks; each acknowledged push has to count once."""
     n_kills = max(round(100 * setting.scale), 1)
     with warnings.catch_warnings(), killable_cluster() as client:
         warnings.simplefilter("ignore")  # the parameters have no replica, for some time
-        pushed = push_and_kill(client, n_kills, setting.seed)
+        pushed = push_and_kill(client, n_kills, setting.seed, pauses=pauses)
     wrong = sum(int((pushed.found[key] != pushed.expected[key]).sum()) for key in SHAPES)
     p50, p99 = np.quantile(pushed.recoveries, [0.5, 0.99])
     kinds = {kind: pushed.kinds.count(kind) for kind in sorted(set(pushed.kinds))}
-    notes = [f"{n_kills} kills {kinds}, {pushed.n_pushes} pushes, recovered in {p50:.2f} s (median), {p99:.2f} s (p99)"]
-    return [
-        Row("killed servers: entries with a push lost or counted twice", wrong, pushed.n_pushes, 0.0, True, "", notes)
+    notes = [
+        f"{n_kills} times {kinds}, {pushed.n_pushes} pushes, kills recovered in {p50:.2f} s (median), {p99:.2f} s (p99)"
     ]
+    work = f"killed{' and paused' if pauses else ''} servers: entries with a push lost or counted twice"
+    return [Row(work, wrong, pushed.n_pushes, 0.0, True, "", notes)]
 
 
 async def _schedule(told: Connection) -> None:
@@ -647,4 +673,10 @@ def scheduler(setting: Setting) -> list[Row]:
     ]
 
 
-WORKS: dict[str, Work] = {"fits": fits, "stopped": stopped, "servers": servers, "scheduler": scheduler}
+WORKS: dict[str, Work] = {
+    "fits": fits,
+    "stopped": stopped,
+    "servers": servers,
+    "paused": partial(servers, pauses=True),
+    "scheduler": scheduler,
+}

@@ -26,7 +26,7 @@ from daskml_kit.engines.open import open_engine, open_table
 from daskml_kit.engines.runtime import computing
 from daskml_kit.exceptions import DataError
 from daskml_kit.metrics import accuracy_score, r2_score
-from daskml_kit.reductions.block_scores import BlockScores
+from daskml_kit.reductions.block_means import BlockScores
 from daskml_kit.reductions.frames import AsNumbers, Head, first_rows, is_sparse
 from daskml_kit.solvers.run import lockstep, run
 from daskml_kit.solvers.types import DataSpec, Fit, start_of
@@ -553,21 +553,19 @@ def check_common(estimator: Any) -> None:
             random_state_of(value)
 
 
-PUBLIC_METHODS = frozenset(
-    ["fit", "transform", "fit_transform", "predict", "predict_proba", "decision_function", "score", "score_samples"]
-)
-"""Methods by which an estimator fits and is scored: a subclass that writes its own is asked by these."""
-
-
 def has_fit_steps(estimator: Any) -> bool:
-    """Return whether an estimator writes a fit as a generator of reductions, and no subclass of a user's changes it."""
+    """Return whether an estimator writes a fit as a generator of reductions, and no subclass of a user's changes it.
+
+    A subclass that writes its own of what is public in `DaskEstimator` is asked by that.
+    """
     if not isinstance(estimator, DaskEstimator) or type(estimator)._fit_steps is DaskEstimator._fit_steps:
         return False
     package = __name__.partition(".")[0]
+    public = {name for name in vars(DaskEstimator) if not name.startswith("_")}
     for kind in type(estimator).__mro__:
         if kind.__module__.partition(".")[0] == package or "_fit_steps" in vars(kind):
             return True
-        if not PUBLIC_METHODS.isdisjoint(vars(kind)):
+        if not public.isdisjoint(vars(kind)):
             return False
     return True
 

@@ -1,7 +1,10 @@
-"""Compositions of estimators: fits of pipelines and unions by reductions, and the scikit-learn models behind them."""
+"""Compositions of estimators: fits of pipelines and unions by reductions; and conversion to plain scikit-learn."""
 
 from __future__ import annotations
 
+import io
+import pickle
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from importlib import import_module
@@ -21,7 +24,7 @@ from daskml_kit.base import (
     with_head,
     without_names,
 )
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import ConversionError, DataError
 from daskml_kit.numerics.missing import NO_GAPS
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -91,10 +94,10 @@ def needs_many_passes(transformer: Any) -> bool:
 
 def view_of(transformer: Any, spec: DataSpec) -> tuple[View, DataSpec]:
     """Return the view of rows that a fitted transformer gives, and what is known of these rows."""
-    twin = without_dask(transformer)
     if spec.numeric and hasattr(transformer, "_view"):
         view = transformer._view(spec)
         return view, replace(spec, n_features=view.width, example=None, gaps=NO_GAPS)
+    twin = without_dask(transformer)
     if not spec.numeric:
         return through(twin), replace(spec, example=None)
     rows = np.zeros((1, spec.n_features), spec.dtype) if spec.example is None else spec.example
@@ -169,3 +172,63 @@ def _pipeline_steps(steps: list[Any], spec: DataSpec) -> Fit:
 def _parts(composite: Pipeline | FeatureUnion) -> list[Any]:
     pairs = composite.steps if isinstance(composite, Pipeline) else composite.transformer_list
     return [part for _, part in pairs if part is not None and not isinstance(part, str)]
+
+
+FOREIGN = ("daskml_kit", "dask", "distributed")
+
+
+def to_sklearn(model: Any) -> Any:
+    """Return a model as scikit-learn's own objects, with the same parameters and fitted state.
+
+    Estimators inside a pipeline, a search, a vote or any other of scikit-learn's meta-estimators are converted with it.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not, of ours or scikit-learn's. It is not changed.
+
+    Returns
+    -------
+    estimator
+        One whose pickle needs neither Dask nor this package. Of an adaptive search or a `ParallelPostFit` it is the
+        fitted model that these hold.
+
+    Raises
+    ------
+    ConversionError
+        Where scikit-learn has no such model; the message names the part.
+
+    See Also
+    --------
+    joblib.dump : Writes the result to a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from daskml_kit.linear_model import Ridge
+    >>> from daskml_kit.preprocessing import StandardScaler
+    >>> model = make_pipeline(StandardScaler(), Ridge()).fit(np.eye(3), [1.0, 2.0, 3.0])
+    >>> [type(step).__module__.split(".")[0] for step in to_sklearn(model)]
+    ['sklearn', 'sklearn']
+    """
+    plain = without_dask(model)
+    with suppress(pickle.PicklingError, AttributeError, TypeError):  # a function of the user that no pickle takes
+        Inspector(type(model).__name__).dump(plain)
+    return plain
+
+
+class Inspector(pickle.Pickler):
+    """Pickler that refuses what would need Dask or this package to be loaded; all that it writes is thrown away."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(io.BytesIO(), protocol=pickle.HIGHEST_PROTOCOL)
+        self.name = name
+
+    def persistent_id(self, value: Any) -> None:
+        """Look at each object before it is written."""
+        kind = value if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")) else type(value)
+        if str(kind.__module__).split(".")[0] in FOREIGN:
+            part = kind.__qualname__
+            held = "it" if part == self.name else f"{self.name} holds a {part}, which"
+            raise ConversionError(f"cannot convert {self.name} to scikit-learn: {held} has no counterpart there")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from zlib import crc32
 
@@ -26,7 +26,7 @@ SLOW = (
     "tests/test_notebooks.py",
 )
 """Files of which each test takes long."""
-MANY_CASES, FAST_SHARE = 16, 5
+MANY_CASES, FAST_SHARE = 6, 5
 """Of a test with more cases, one in so many is fast: chosen by its name, so that a new case changes no other's mark."""
 LONGEST = (
     "tests/test_notebooks.py",
@@ -96,10 +96,12 @@ def doomed(whole_cluster: LocalCluster) -> Iterator[Client]:
         yield client
 
 
-def is_slow(item: pytest.Item, n_cases: int) -> bool:
-    """Return whether a test is left to the whole run, for its file or as one of many cases."""
-    is_spare = n_cases > MANY_CASES and crc32(item.nodeid.encode()) % FAST_SHARE != 0
-    return is_spare or place_of(item).startswith(SLOW)
+def fast_cases(cases: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the cases of a test that are fast: all of a few, else those drawn by their names, at least one."""
+    if len(cases) <= MANY_CASES:
+        return cases
+    numbers = [crc32(item.nodeid.encode()) for item in cases]
+    return [item for item, n in zip(cases, numbers, strict=True) if n % FAST_SHARE == 0 or n == min(numbers)]
 
 
 def place_of(item: pytest.Item) -> str:
@@ -108,11 +110,14 @@ def place_of(item: pytest.Item) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that kill workers as chaos, and what takes long as slow; put the longest files first."""
-    cases = Counter(item.nodeid.partition("[")[0] for item in items)
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    fast = {item for own in cases.values() for item in fast_cases(own)}
     for item in items:
         if place_of(item).startswith("tests/chaos/") or "killable" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.chaos)
-        elif is_slow(item, cases[item.nodeid.partition("[")[0]]):
+        elif item not in fast or place_of(item).startswith(SLOW):
             item.add_marker(pytest.mark.slow)
     ranks = {
         place: next((rank for rank, start in enumerate(LONGEST) if place.startswith(start)), len(LONGEST))

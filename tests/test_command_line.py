@@ -529,6 +529,7 @@ def test_a_table_is_described_and_partitioned(table, tmp_path, capsys):
     assert f"--out: {out} exists" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_submitted_training_is_collected_by_another_command(cluster, table, tmp_path, capsys):
     there = ["--scheduler", cluster.scheduler_address]
     order = ["submit", str(table), "--target", "kind", "--grid", "C=0.1,1", "--folds", "2", "--name", "houses"]
@@ -556,6 +557,7 @@ def test_ranks_of_mpi_are_a_cluster(table, tmp_path):
     assert report_of(tmp_path / "ranks")["test"] == report_of(tmp_path / "here")["test"]
 
 
+@pytest.mark.slow
 def test_completion_in_a_shell_names_the_commands():
     asked = {"_DASKML_KIT_COMPLETE": "bash_complete", "COMP_WORDS": "daskml-kit s", "COMP_CWORD": "1"}
     done = subprocess.run(

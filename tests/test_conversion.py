@@ -68,6 +68,7 @@ def test_unfitted_models_are_converted_too():
     assert plain.fit(X, Y).best_score_ > 0.9
 
 
+@pytest.mark.slow
 def test_a_converted_model_loads_where_this_package_is_not(tmp_path):
     (tmp_path / "model").write_bytes(pickle.dumps(to_sklearn(clone(MODELS["search"]).fit(*BLOCKS))))
     code = (

@@ -611,6 +611,7 @@ def test_an_empty_cluster_takes_the_farthest_row():
     assert model.inertia_ == pytest.approx(expected.inertia_)
 
 
+@pytest.mark.slow
 def test_compiled_assignment_is_that_of_numpy(monkeypatch):
     for rows, rtol in ((X + 1e6, 1e-9), (X.astype(np.float32), 1e-4)):
         plain = KMeans(3, init=rows[:3], tol=1e-6).fit(blocks(rows), sample_weight=WEIGHT)

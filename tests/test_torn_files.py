@@ -33,7 +33,7 @@ from daskml_kit.data.collections import Place
 from daskml_kit.exceptions import CheckpointError, DamagedFileError, UntrustedFileError
 from daskml_kit.linear_model import LogisticRegression, Ridge
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.model_selection.job_record import JobRecord, read_record, record_path
+from daskml_kit.model_selection.job_task import JobRecord, read_record, record_path
 from daskml_kit.model_selection.search import fold
 from daskml_kit.model_selection.search.fold import collect_files, dump_fold, dump_fold_lazily, dump_joined
 from daskml_kit.optim import adam

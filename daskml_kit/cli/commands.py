@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from daskml_kit.cli.columns import ROLES
-from daskml_kit.cli.evaluate_command import evaluate
 from daskml_kit.cli.job_commands import collect_job, show_jobs, submit_training
 from daskml_kit.cli.models import MODELS, TASKS
-from daskml_kit.cli.predict_command import predict
+from daskml_kit.cli.saved_model import evaluate, predict
 from daskml_kit.cli.table_commands import describe_table, partition_table
 from daskml_kit.cli.train_command import MODEL, REPORT, train
 

@@ -139,9 +139,10 @@ MOST_INTEGER_CLASSES = 20
 
 
 class TrainingTable(NamedTuple):
-    """Rows with a known target, held where they fit in memory, and the columns of each kind."""
+    """Rows with a known target, held where they fit in memory, those of the rarest class, the columns of each kind."""
 
     frame: dd.DataFrame
+    rarest: int | None
     target: str
     task: str
     rows: int
@@ -179,7 +180,8 @@ def load_table(source: TableSource, task: str | None, given: RolesGiven = NOTHIN
     frame = frame.dropna(subset=[target])
     if task == "classification" and contents.whole and not pd.api.types.is_bool_dtype(frame.dtypes[target]):
         frame = frame.assign(**{target: frame[target].astype("int64")})
-    return TrainingTable(frame, target, task, contents.n_rows, contents.n_rows - n_known, columns, unused)
+    rarest = int(contents.counts.min()) if task == "classification" and contents.counts is not None else None
+    return TrainingTable(frame, rarest, target, task, contents.n_rows, contents.n_rows - n_known, columns, unused)
 
 
 def _guess_task(contents: Contents, dtype: Any) -> str:

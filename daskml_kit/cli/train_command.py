@@ -34,7 +34,7 @@ from daskml_kit.cli.model_report import (
 )
 from daskml_kit.cli.models import check_grid, make_model, make_preparation, read_grid
 from daskml_kit.cli.table import TrainingTable, load_table, open_source
-from daskml_kit.conversion import to_sklearn
+from daskml_kit.composition import to_sklearn
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import CheckpointError
@@ -158,7 +158,7 @@ def target_facts(y: Any, task: str) -> Any:
 def _split(table: TrainingTable, test_size: float, seed: int) -> list[Any]:
     """Return the rows to train and to test, in equal shares of the classes where each has more than one row."""
     y = table.frame[table.target]
-    few = table.task == "regression" or target_facts(y, table.task).min() < 2
+    few = table.rarest is None or table.rarest < 2
     return train_test_split(table.frame, test_size=test_size, stratify=None if few else y, random_state=seed)
 
 
@@ -219,7 +219,7 @@ def _describe_table(table: TrainingTable, facts: list[Any]) -> dict[str, Any]:
     else:
         about = shortened([f"{label} {share:.1%}" for label, share in (facts[0] / facts[0].sum()).items()], 8)
     return {
-        **{name: value for name, value in table._asdict().items() if name != "frame"},
+        **{name: value for name, value in table._asdict().items() if name not in ("frame", "rarest")},
         **{"train_rows": n_rows_of(facts[0]), "test_rows": n_rows_of(facts[1]), "partitions": table.frame.npartitions},
         **{"about": about, "baseline": BASELINES[table.task]},
     }

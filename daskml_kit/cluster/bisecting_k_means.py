@@ -16,9 +16,9 @@ from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
 from daskml_kit.data.block import Block
 from daskml_kit.numerics.csr import MANY_PRODUCTS
+from daskml_kit.reductions.frames import rows_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.nearest import Bisection, InBranch, Nearest, Sizes, labels_of
-from daskml_kit.reductions.per_fold import rows_of
 from daskml_kit.reductions.summary import DataSummary, Summary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep

@@ -12,17 +12,75 @@ from sklearn.covariance import shrunk_covariance
 
 from daskml_kit.arguments import check_number, check_share
 from daskml_kit.base import UnsupervisedEstimator, lazily
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
-from daskml_kit.numerics.shrinkage import ledoit_wolf, oracle_approximating
-from daskml_kit.reductions.fourth_moments import FourthMoments
 from daskml_kit.reductions.gram import Gram, Scatter
+from daskml_kit.reductions.moments import FourthMoments
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array, Labels
 
 
+def ledoit_wolf(covariance: Array, fourth: float, n_rows: int) -> float:
+    """Return the shrinkage of Ledoit and Wolf (2004).
+
+    Parameters
+    ----------
+    covariance : array of shape (n_features, n_features)
+    fourth : float
+        The sum of the rows' norms, about their mean, to the fourth power.
+    n_rows : int
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, 2.0], [-1.0, 0.0], [0.0, -2.0]])
+    >>> round(ledoit_wolf(rows.T @ rows / 3, 42.0, 3), 3)
+    0.641
+    """
+    d = len(covariance)
+    if d == 1:
+        return 0.0
+    squares, mean = float((covariance**2).sum()), float(np.trace(covariance)) / d
+    distance = (squares - d * mean**2) / d
+    error = min((fourth / n_rows - squares) / (d * n_rows), distance)
+    return 0.0 if error == 0 else error / distance
+
+
+def oracle_approximating(covariance: Array, n_rows: int) -> float:
+    """Return the shrinkage of Chen, Wiesel, Eldar and Hero (2010).
+
+    Examples
+    --------
+    >>> round(oracle_approximating(np.diag([2.0, 1.0]), 100), 3)
+    0.277
+    """
+    d = len(covariance)
+    if d == 1:
+        return 0.0
+    alpha, square = float((covariance**2).mean()), float(np.trace(covariance) / d) ** 2
+    below = (n_rows + 1) * (alpha - square / d)
+    return 1.0 if below == 0 else min((alpha + square) / below, 1.0)
+
+
 class CovarianceEstimator(UnsupervisedEstimator):
-    """Base of estimators of a covariance matrix: the products of all rows in one pass."""
+    """Base of estimators of a covariance matrix: the products of all rows in one pass.
+
+    Parameters
+    ----------
+    store_precision : bool, default True
+        Whether to keep ``precision_``.
+    assume_centered : bool, default False
+        Whether the mean is taken to be zero.
+
+    Attributes
+    ----------
+    location_ : array of shape (n_features,)
+        Mean.
+    covariance_ : array of shape (n_features, n_features)
+    precision_ : array of shape (n_features, n_features) or None
+        Pseudo-inverse of the covariance matrix.
+    profile_ : daskml_kit.engines.engine.Profile
+    """
 
     _score_is = "mean"
     many_passes: ClassVar[Any] = False
@@ -55,24 +113,9 @@ class CovarianceEstimator(UnsupervisedEstimator):
         return None
 
 
+@with_inherited_docs
 class EmpiricalCovariance(CovarianceEstimator, sklearn.covariance.EmpiricalCovariance):  # type: ignore[misc]
     """Covariance matrix of greatest likelihood, in one pass.
-
-    Parameters
-    ----------
-    store_precision : bool, default True
-        Whether to keep ``precision_``.
-    assume_centered : bool, default False
-        Whether the mean is taken to be zero.
-
-    Attributes
-    ----------
-    location_ : array of shape (n_features,)
-        Mean.
-    covariance_ : array of shape (n_features, n_features)
-    precision_ : array of shape (n_features, n_features) or None
-        Pseudo-inverse of the covariance matrix.
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -92,25 +135,13 @@ class EmpiricalCovariance(CovarianceEstimator, sklearn.covariance.EmpiricalCovar
     """
 
 
+@with_inherited_docs
 class ShrunkCovariance(CovarianceEstimator, sklearn.covariance.ShrunkCovariance):  # type: ignore[misc]
     """Covariance matrix with a given share of a multiple of the identity, in one pass.
 
     Parameters
     ----------
-    store_precision : bool, default True
-        Whether to keep ``precision_``.
-    assume_centered : bool, default False
-        Whether the mean is taken to be zero.
     shrinkage : float from 0 to 1, default 0.1
-
-    Attributes
-    ----------
-    location_ : array of shape (n_features,)
-        Mean.
-    covariance_ : array of shape (n_features, n_features)
-    precision_ : array of shape (n_features, n_features) or None
-        Pseudo-inverse of the covariance matrix.
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -136,28 +167,19 @@ class ShrunkCovariance(CovarianceEstimator, sklearn.covariance.ShrunkCovariance)
         check_share("shrinkage", self.shrinkage)
 
 
+@with_inherited_docs
 class LedoitWolf(CovarianceEstimator, sklearn.covariance.LedoitWolf):  # type: ignore[misc]
     """Covariance matrix shrunk as Ledoit and Wolf do, in two passes.
 
     Parameters
     ----------
-    store_precision : bool, default True
-        Whether to keep ``precision_``.
-    assume_centered : bool, default False
-        Whether the mean is taken to be zero.
     block_size : int, default 1000
         Not used: no product of squares is made.
 
     Attributes
     ----------
-    location_ : array of shape (n_features,)
-        Mean.
-    covariance_ : array of shape (n_features, n_features)
-    precision_ : array of shape (n_features, n_features) or None
-        Pseudo-inverse of the covariance matrix.
     shrinkage_ : float
         Share of a multiple of the identity.
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -185,26 +207,14 @@ class LedoitWolf(CovarianceEstimator, sklearn.covariance.LedoitWolf):  # type: i
         check_number("block_size", self.block_size, low=1, integer=True)
 
 
+@with_inherited_docs
 class OAS(CovarianceEstimator, sklearn.covariance.OAS):  # type: ignore[misc]
     """Covariance matrix shrunk by the oracle approximating shrinkage, in one pass.
 
-    Parameters
-    ----------
-    store_precision : bool, default True
-        Whether to keep ``precision_``.
-    assume_centered : bool, default False
-        Whether the mean is taken to be zero.
-
     Attributes
     ----------
-    location_ : array of shape (n_features,)
-        Mean.
-    covariance_ : array of shape (n_features, n_features)
-    precision_ : array of shape (n_features, n_features) or None
-        Pseudo-inverse of the covariance matrix.
     shrinkage_ : float
         Share of a multiple of the identity.
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import dask
 import dask.array as da
+import dask.bag as db
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -18,12 +19,34 @@ from dask.array.utils import meta_from_array
 from dask.optimization import cull
 from distributed import Client
 
-from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.block import Block, Run, as_block
 from daskml_kit.data.coded import below_each_other, codes_of
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.csr import with_codes
 from daskml_kit.typing import Array
+
+
+def workers_of(client: Client) -> Mapping[str, Any]:
+    """Return what the scheduler knows of each worker, by its address.
+
+    `Client.scheduler_info` returns what was last heard of the scheduler, which may be the answer to the client's own
+    regular question, which asks for no workers: that lacks them, and another one is waited for.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A synchronous client.
+
+    Returns
+    -------
+    mapping of str to dict
+        With the keys "last_seen", "memory_limit", "nthreads", "metrics", ...
+    """
+    while True:
+        info = client.scheduler_info(n_workers=-1)
+        workers: Mapping[str, Any] = info.get("workers", {})
+        if len(workers) == info.get("n_workers", len(workers)) or client.status != "running":
+            return workers
 
 
 def take(part: Any, rows: Array) -> Any:
@@ -367,3 +390,54 @@ def _frame_to_array(frame: pd.DataFrame, dtype: np.dtype[Any]) -> Array:
 def _series_to_array(series: pd.Series[Any], dtype: np.dtype[Any]) -> Array:
     missing = {} if isinstance(series.dtype, np.dtype) or dtype.kind == "O" else {"na_value": np.nan}
     return np.asarray(series.to_numpy(dtype=dtype, **missing))
+
+
+def holds_documents(X: object) -> bool:
+    """Return whether X is a Dask collection, of which a Bag is one of documents only."""
+    return is_dask(X) or isinstance(X, db.Bag)
+
+
+def documents_of(X: Any, name: str) -> da.Array:
+    """Return a Dask collection of documents as an array of one dimension, whose blocks are those of the collection.
+
+    Raises
+    ------
+    DataError
+        Where it has columns; the message has the argument's ``name``.
+
+    Examples
+    --------
+    >>> documents_of(db.from_sequence(["one", "two"], npartitions=2), "X").compute()
+    array(['one', 'two'], dtype=object)
+    """
+    if isinstance(X, db.Bag):
+        parts = X.map_partitions(_objects)  # whose keys are as those of an array; by way of Delayed, futures get lost
+        return da.Array(parts.__dask_graph__(), parts.name, ((np.nan,) * parts.npartitions,), dtype=object)
+    if isinstance(X, dd.DataFrame) or X.ndim != 1:
+        raise DataError(
+            f"{name}: expected documents in one dimension, as a Series, Bag or array of them, got {_described(X)}; "
+            "pick the column"
+        )
+    return dask_vector(X, name)
+
+
+def without_bag(X: Any) -> Any:
+    """Return a Bag as an array of documents, and all else as it is."""
+    return documents_of(X, "X") if isinstance(X, db.Bag) else X
+
+
+def in_memory_documents(X: Any) -> Any:
+    """Return documents in memory as scikit-learn takes them: Arrow's arrays as lists, all else as it is."""
+    return X.to_pylist() if hasattr(X, "to_pylist") else X
+
+
+def _described(X: Any) -> str:
+    return f"a DataFrame with the columns {list(X.columns)}" if hasattr(X, "columns") else f"{X.ndim} dimensions"
+
+
+def _objects(items: Any) -> Array:
+    """Return the items of a partition of a Bag as an array of one dimension, also where they are sequences."""
+    listed = list(items)
+    array = np.empty(len(listed), dtype=object)
+    array[:] = listed
+    return array

@@ -2,7 +2,6 @@
 
 from daskml_kit.decomposition.incremental_pca import IncrementalPCA
 from daskml_kit.decomposition.nmf import NMF
-from daskml_kit.decomposition.pca import PCA
-from daskml_kit.decomposition.truncated_svd import TruncatedSVD
+from daskml_kit.decomposition.pca import PCA, TruncatedSVD
 
 __all__ = ["NMF", "PCA", "IncrementalPCA", "TruncatedSVD"]

@@ -11,13 +11,12 @@ from sklearn.covariance import shrunk_covariance
 
 from daskml_kit.arguments import check_choice, check_number, check_priors, check_share
 from daskml_kit.base import DaskEstimator
-from daskml_kit.covariance.estimators import group_covariances, of_moments
+from daskml_kit.covariance.estimators import group_covariances, ledoit_wolf, of_moments
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.base import require_rows
 from daskml_kit.numerics.linalg import scale_of
-from daskml_kit.numerics.shrinkage import ledoit_wolf
-from daskml_kit.reductions.fourth_moments import FourthMoments
 from daskml_kit.reductions.gram import Gram, Scatter
+from daskml_kit.reductions.moments import FourthMoments
 from daskml_kit.reductions.per_class import ClassResults, PerClass
 from daskml_kit.solvers.types import DataSpec
 from daskml_kit.typing import Array, Labels

@@ -154,10 +154,8 @@ class BlockCache:
             return True
 
 
-def make_cache(limit: float | None, parent: str | None = None) -> BlockCache | None:
+def make_cache(limit: float, parent: str | None = None) -> BlockCache | None:
     """Return a new cache in ``parent``, by default Dask's temporary directory; None where there can be none."""
-    if limit is None:
-        return None
     folder = parent or dask.config.get("temporary-directory", None) or tempfile.gettempdir()
     try:
         return None if _takes_memory(folder) else BlockCache(folder, limit)

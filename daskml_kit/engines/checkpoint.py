@@ -21,16 +21,6 @@ from daskml_kit.reductions.reduction import Joint, Reduction
 logger = logging.getLogger(__name__)
 
 
-def check_folder(checkpoint: Any) -> None:
-    """Raise unless ``checkpoint`` is None, or the path of a folder that exists or can be made."""
-    if checkpoint is None:
-        return
-    if not isinstance(checkpoint, (str, os.PathLike)):
-        raise TypeError(f"checkpoint: expected the path of a folder, got {checkpoint!r}")
-    if os.path.exists(checkpoint) and not os.path.isdir(checkpoint):
-        raise ValueError(f"checkpoint: expected the path of a folder, got that of a file, {os.fspath(checkpoint)!r}")
-
-
 class Transcript(AbstractContextManager["Transcript"]):
     """An engine that writes down each answer, and gives those it has written instead of asking again.
 

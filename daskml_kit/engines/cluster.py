@@ -16,9 +16,8 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from distributed import Client, Future, futures_of
 
-from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.block import Block
-from daskml_kit.data.collections import Lazy, Place, fits, size_of
+from daskml_kit.data.collections import Lazy, Place, fits, size_of, workers_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, in_runs, runs
 from daskml_kit.engines.block_cache import close_on_worker, open_on_worker
 from daskml_kit.engines.engine import LocalEngine, Profile

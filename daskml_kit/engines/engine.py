@@ -212,7 +212,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         wanted = n_threads or available_threads()
         self.profile = Profile(n_threads=1 if elements < INLINE_ELEMENTS else max(1, min(wanted, self.n_blocks)))
         self.change: Callable[[Any], Any] | None = None
-        self._cache = make_cache(cache)
+        self._cache = None if cache is None else make_cache(cache)
         self._pool = ThreadPoolExecutor(self.profile.n_threads, "daskml-kit") if self.profile.n_threads > 1 else None
         self._stack = ExitStack()
         self._stack.enter_context(remembering_columns([b.X for b in self.blocks if isinstance(b, Block)]))

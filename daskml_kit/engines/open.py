@@ -37,6 +37,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, futures_of, get_client
 
+from daskml_kit.arguments import check_folder
 from daskml_kit.data.block import Block, native
 from daskml_kit.data.collections import (
     Place,
@@ -56,15 +57,14 @@ from daskml_kit.data.collections import (
 )
 from daskml_kit.data.merge import merge_tiny
 from daskml_kit.engines.block_cache import cache_limit
-from daskml_kit.engines.checkpoint import Transcript, check_folder, fingerprint_of
+from daskml_kit.engines.checkpoint import Transcript, fingerprint_of
 from daskml_kit.engines.cluster import FuturesEngine, Remote
 from daskml_kit.engines.engine import Engine, LocalEngine, Profile, available_threads
 from daskml_kit.engines.relocation import Fetching
 from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import AsynchronousClientError, DataError
 from daskml_kit.numerics.csr import with_codes
-from daskml_kit.reductions.frames import Delegate
-from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.reductions.reduction import Delegate, Reduction
 from daskml_kit.typing import Array
 from daskml_kit.workers.connection import (
     free_placed_tasks,

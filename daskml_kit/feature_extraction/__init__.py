@@ -1,6 +1,5 @@
 """Features of texts and dictionaries, by scikit-learn's names."""
 
-from daskml_kit.feature_extraction.dict_vectorizer import DictVectorizer
-from daskml_kit.feature_extraction.feature_hasher import FeatureHasher
+from daskml_kit.feature_extraction.dictionaries import DictVectorizer, FeatureHasher
 
 __all__ = ["DictVectorizer", "FeatureHasher"]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.base import DaskEstimator, DaskTransformer, restored
 from daskml_kit.blockwise import map_rows
-from daskml_kit.data.documents import documents_of, holds_documents, in_memory_documents
+from daskml_kit.data.collections import documents_of, holds_documents, in_memory_documents
 from daskml_kit.engines.open import open_table
 from daskml_kit.numerics.term_counting import check_documents, naming_documents
 from daskml_kit.solvers.types import DataSpec

@@ -1,8 +1,7 @@
 """Selection of features, by scikit-learn's names."""
 
 from daskml_kit.feature_selection.mutual_information import mutual_info_classif, mutual_info_regression
-from daskml_kit.feature_selection.rfe import RFE
-from daskml_kit.feature_selection.rfecv import RFECV
+from daskml_kit.feature_selection.rfe import RFE, RFECV
 from daskml_kit.feature_selection.score_functions import chi2, f_classif, f_regression, r_regression
 from daskml_kit.feature_selection.select_from_model import SelectFromModel
 from daskml_kit.feature_selection.sequential import SequentialFeatureSelector
@@ -13,8 +12,8 @@ from daskml_kit.feature_selection.univariate import (
     SelectFwe,
     SelectKBest,
     SelectPercentile,
+    VarianceThreshold,
 )
-from daskml_kit.feature_selection.variance_threshold import VarianceThreshold
 
 __all__ = [
     "RFE",

@@ -16,7 +16,13 @@ from daskml_kit.exceptions import NotShared
 from daskml_kit.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
 from daskml_kit.linear_model.least_squares import GRAM_FEATURES
 from daskml_kit.model_selection.search.fused import fold_ids, n_fold_ids
-from daskml_kit.model_selection.search.scoring import FUSED_SCORERS, FusedScorer, finalize_score, scorer_name
+from daskml_kit.model_selection.search.scoring import (
+    FUSED_SCORERS,
+    OF_SQUARES,
+    FusedScorer,
+    finalize_score,
+    scorer_name,
+)
 from daskml_kit.model_selection.splits.folds import Folds
 from daskml_kit.reductions.gram import Gram, Scatter
 from daskml_kit.reductions.residuals import ResidualTotals
@@ -24,9 +30,6 @@ from daskml_kit.solvers.run import Driver
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 from daskml_kit.validation import Inputs
-
-OF_SQUARES = ("r2", "neg_mean_squared_error", "neg_root_mean_squared_error")
-"""Scores that the sum of squared residuals gives."""
 
 
 class SplitScatters(NamedTuple):

@@ -18,11 +18,9 @@ from daskml_kit.engines.open import open_engine
 from daskml_kit.engines.runtime import computing
 from daskml_kit.feature_selection.mutual_information import information_steps
 from daskml_kit.linear_model.base import require_rows
-from daskml_kit.reductions.covariances import Covariances
-from daskml_kit.reductions.extremes import Extremes
-from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.moments import Covariances, Moments
 from daskml_kit.reductions.per_class import ClassResults, PerClass, Unweighted
-from daskml_kit.reductions.sums import FeatureSums
+from daskml_kit.reductions.sums import Extremes, FeatureSums
 from daskml_kit.solvers.run import run
 from daskml_kit.solvers.types import Fit
 from daskml_kit.typing import Array

@@ -14,7 +14,7 @@ from daskml_kit.arguments import check_inner, check_number
 from daskml_kit.base import DaskEstimator, check_common, fitting, restored
 from daskml_kit.data.collections import is_dask
 from daskml_kit.feature_selection.base import FeatureSelector
-from daskml_kit.feature_selection.elimination import importance_of
+from daskml_kit.feature_selection.rfe import importance_of
 from daskml_kit.model_selection.search.best_estimator import refit_on_all
 
 

@@ -1,4 +1,4 @@
-"""Selection of features by their scores, each by itself."""
+"""Selection of features by their scores or variances, each by itself."""
 
 from __future__ import annotations
 
@@ -6,19 +6,38 @@ import warnings
 from functools import partial
 from typing import Any
 
+import numpy as np
 import sklearn.feature_selection
 
 from daskml_kit.arguments import check_choice, check_number, naming
 from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.exceptions import NotShared
 from daskml_kit.feature_selection.base import SharedSelector
 from daskml_kit.feature_selection.score_functions import BINNED, STEPS, f_classif, steps_of
+from daskml_kit.linear_model.base import require_rows
+from daskml_kit.reductions.frames import AsNumbers
+from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.sums import Extremes
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
 class UnivariateSelector(SharedSelector):
-    """Selector of features by the scores of a function, in one pass, or two where features are binned."""
+    """Selector of features by the scores of a function, in one pass, or two where features are binned.
+
+    Parameters
+    ----------
+    score_func : callable, default f_classif
+        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
+        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
+
+    Attributes
+    ----------
+    scores_ : array of shape (n_features,)
+    pvalues_ : array of shape (n_features,), or None
+    profile_ : daskml_kit.engines.engine.Profile
+    """
 
     score_func: Any
 
@@ -98,22 +117,14 @@ def _theirs(function: Any) -> Any:
     return getattr(sklearn.feature_selection, function.__name__) if ours else function
 
 
+@with_inherited_docs
 class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  # type: ignore[misc]
     """Select the features with the highest scores; one pass.
 
     Parameters
     ----------
-    score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
-        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     k : int or "all", default 10
         Number of features.
-
-    Attributes
-    ----------
-    scores_ : array of shape (n_features,)
-    pvalues_ : array of shape (n_features,), or None
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -144,22 +155,14 @@ class SelectKBest(UnivariateSelector, sklearn.feature_selection.SelectKBest):  #
             check_number("k", self.k, low=0, integer=True)
 
 
+@with_inherited_docs
 class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPercentile):  # type: ignore[misc]
     """Select a share of the features, those with the highest scores; one pass.
 
     Parameters
     ----------
-    score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
-        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     percentile : int, default 10
         Share of the features, in percent.
-
-    Attributes
-    ----------
-    scores_ : array of shape (n_features,)
-    pvalues_ : array of shape (n_features,), or None
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -181,22 +184,14 @@ class SelectPercentile(UnivariateSelector, sklearn.feature_selection.SelectPerce
         check_number("percentile", self.percentile, low=0, high=100)
 
 
+@with_inherited_docs
 class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # type: ignore[misc]
     """Select the features whose p-value is below a level; one pass.
 
     Parameters
     ----------
-    score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
-        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     alpha : float, default 0.05
         Largest share of features that are selected by chance.
-
-    Attributes
-    ----------
-    scores_ : array of shape (n_features,)
-    pvalues_ : array of shape (n_features,), or None
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -215,22 +210,14 @@ class SelectFpr(UnivariateSelector, sklearn.feature_selection.SelectFpr):  # typ
     __init__ = constructor(sklearn.feature_selection.SelectFpr, score_func=f_classif)
 
 
+@with_inherited_docs
 class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # type: ignore[misc]
     """Select features so that few of them are false discoveries (Benjamini and Hochberg, 1995); one pass.
 
     Parameters
     ----------
-    score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
-        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     alpha : float, default 0.05
         Largest expected share of false ones among the selected.
-
-    Attributes
-    ----------
-    scores_ : array of shape (n_features,)
-    pvalues_ : array of shape (n_features,), or None
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -249,22 +236,14 @@ class SelectFdr(UnivariateSelector, sklearn.feature_selection.SelectFdr):  # typ
     __init__ = constructor(sklearn.feature_selection.SelectFdr, score_func=f_classif)
 
 
+@with_inherited_docs
 class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # type: ignore[misc]
     """Select features so that probably none is a false discovery; one pass.
 
     Parameters
     ----------
-    score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
-        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     alpha : float, default 0.05
         Largest probability that one is selected by chance.
-
-    Attributes
-    ----------
-    scores_ : array of shape (n_features,)
-    pvalues_ : array of shape (n_features,), or None
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -283,24 +262,16 @@ class SelectFwe(UnivariateSelector, sklearn.feature_selection.SelectFwe):  # typ
     __init__ = constructor(sklearn.feature_selection.SelectFwe, score_func=f_classif)
 
 
+@with_inherited_docs
 class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.GenericUnivariateSelect):  # type: ignore[misc]
     """Select features by their scores, in a way that is a parameter; one pass.
 
     Parameters
     ----------
-    score_func : callable, default f_classif
-        `chi2`, `f_classif`, `f_regression` or `r_regression`, of ours or scikit-learn's, or of ours
-        `mutual_info_classif` or `mutual_info_regression`; in memory any other.
     mode : {"percentile", "k_best", "fpr", "fdr", "fwe"}, default "percentile"
         Way of one of the other selectors.
     param : int, float or "all", default 1e-5
         Its parameter.
-
-    Attributes
-    ----------
-    scores_ : array of shape (n_features,)
-    pvalues_ : array of shape (n_features,), or None
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -334,3 +305,67 @@ class GenericUnivariateSelect(UnivariateSelector, sklearn.feature_selection.Gene
         kind, name = kinds[self.mode]
         with naming("param"):
             kind(**{name: self.param})._check_limit()
+
+
+class VarianceThreshold(SharedSelector, sklearn.feature_selection.VarianceThreshold):  # type: ignore[misc]
+    """Select the features whose variance is above a threshold; one pass. NaN is left out.
+
+    Parameters
+    ----------
+    threshold : float, default 0.0
+        By default all but constant features are selected.
+
+    Attributes
+    ----------
+    variances_ : array of shape (n_features,)
+        With a threshold of zero no more than the range of the values, so that a constant has no variance by rounding.
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    SelectKBest : Looks at the target, too.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0, 2, 0, 3], [0, 1, 4, 3], [0, 1, 1, 3]]), chunks=(2, 4))
+    >>> VarianceThreshold().fit_transform(X).compute()
+    array([[2, 0],
+           [1, 4],
+           [1, 1]])
+    """
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        spread, found = yield AsNumbers(Moments()), Extremes()  # which refuses infinity
+        require_rows(spread.n_rows, spread.n_rows, spec.n_features)
+        variances = spread.variance
+        if self.threshold == 0:
+            with np.errstate(invalid="ignore"):
+                variances = np.fmin(variances, found.high.astype(np.float64) - found.low.astype(np.float64))
+        if np.all(~np.isfinite(variances) | (variances <= self.threshold)):
+            one = " (X contains only one sample)" if spread.n_rows == 1 else ""
+            raise ValueError(f"No feature in X meets the variance threshold {self.threshold:.5f}{one}")
+        return {"variances_": variances}
+
+    def _check_parameters(self) -> None:
+        check_number("threshold", self.threshold, low=0)
+
+    def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
+        """Find the variance of each feature.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, NumPy array, pandas DataFrame or sparse matrix, of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        selector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Where the data cannot be used; it names the argument and the block.
+        """
+        return super().fit(X)

@@ -24,8 +24,7 @@ from daskml_kit.impute.rounds import Imputed, Rounds
 from daskml_kit.impute.simple import SimpleImputer, masked, present_value
 from daskml_kit.linear_model import BayesianRidge
 from daskml_kit.reductions.frames import rows_like
-from daskml_kit.reductions.missing_patterns import MissingPatterns, Patterns
-from daskml_kit.reductions.round_robin import ChainedSteps
+from daskml_kit.reductions.round_robin import ChainedSteps, MissingPatterns, Patterns
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import View, seen

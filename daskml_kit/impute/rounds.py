@@ -16,8 +16,14 @@ from sklearn.preprocessing import normalize
 from daskml_kit.base import without_names
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.gram import Gram, Scatter
-from daskml_kit.reductions.missing_patterns import PatternMoments, Patterns
-from daskml_kit.reductions.round_robin import ChainedSteps, ImputationStep, OfImputed, RoundChanges
+from daskml_kit.reductions.round_robin import (
+    ChainedSteps,
+    ImputationStep,
+    OfImputed,
+    PatternMoments,
+    Patterns,
+    RoundChanges,
+)
 from daskml_kit.solvers.types import DataSpec, Encode
 from daskml_kit.typing import Array
 

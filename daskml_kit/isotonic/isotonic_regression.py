@@ -19,8 +19,17 @@ from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import dask_matrix, dask_vector, is_dask
 from daskml_kit.engines.open import open_engine
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.pooling import NO_POOLS, Points, Pools, grouped, merged, pooled
-from daskml_kit.reductions.sorted_sums import GatheredRows, SortedSums, SortedTotals
+from daskml_kit.reductions.sorted_sums import (
+    NO_POOLS,
+    GatheredRows,
+    Points,
+    Pools,
+    SortedSums,
+    SortedTotals,
+    grouped,
+    merged,
+    pooled,
+)
 from daskml_kit.solvers.run import run
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array

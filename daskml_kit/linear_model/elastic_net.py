@@ -10,6 +10,7 @@ import sklearn.linear_model
 from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, check_share
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.linear_model import least_squares
 from daskml_kit.linear_model.least_squares import LeastSquares, Normal, normal_equations
 from daskml_kit.numerics.penalties import duality_gap, minimize_quadratic
@@ -157,40 +158,14 @@ class ElasticNet(LeastSquares, sklearn.linear_model.ElasticNet):  # type: ignore
         check_choice("selection", self.selection, ("cyclic", "random"))
 
 
+@with_inherited_docs
 class Lasso(ElasticNet, sklearn.linear_model.Lasso):  # type: ignore[misc]
     """Linear regression with an l1 penalty: `ElasticNet` with ``l1_ratio=1``.
 
     Parameters
     ----------
-    alpha : float, default 1.0
-        Strength of the penalty; the intercept is not penalized.
-    fit_intercept : bool, default True
-    precompute : bool or array, default False
-        The Gram matrix is made in any case, in one pass, up to 4000 features; one that is given is not used.
-    copy_X : bool, default True
-        X is never written to, whatever this says.
-    max_iter : int, default 1000
-        Sweeps.
-    tol : float, default 1e-4
-        It has converged when the duality gap is at most ``tol`` times the squared norm of the centered target.
     warm_start : bool, default False
         Start from the last fit's coefficients.
-    positive : bool, default False
-        Keep the coefficients at or above zero.
-    random_state : int, RandomState, Generator or None, optional
-        Seed of the random order.
-    selection : {"cyclic", "random"}, default "cyclic"
-        Order of the coordinates in a sweep.
-
-    Attributes
-    ----------
-    coef_ : array of shape (n_features,) or (n_outputs, n_features)
-    intercept_ : float or array of shape (n_outputs,)
-    n_iter_ : int or list of int
-        Sweeps, for each output.
-    dual_gap_ : float or array of shape (n_outputs,)
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds and solver of the last fit.
 
     See Also
     --------

@@ -10,6 +10,7 @@ import sklearn.linear_model
 from daskml_kit.arguments import check_choice, check_number
 from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.linear_model.base import LinearModel, free_coefficients, spread_penalty, warm_start_of
 from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.metrics import d2_tweedie_score
@@ -21,7 +22,31 @@ from daskml_kit.solvers.types import DataSpec, Fit
 
 
 class GeneralizedLinearModel(LinearModel):
-    """Base of the generalized linear models: half the mean unit deviance, plus ``alpha / 2`` times the squared norm."""
+    """Base of the generalized linear models: half the mean unit deviance, plus ``alpha / 2`` times the squared norm.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Strength of the penalty; the intercept is not penalized.
+    fit_intercept : bool, default True
+    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
+        As in `PoissonRegressor`.
+    max_iter : int, default 100
+    tol : float, default 1e-4
+        As in `PoissonRegressor`.
+    warm_start : bool, default False
+        Start from the last fit's coefficients.
+    verbose : int, default 0
+        Above 0, show a bar of the passes.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,)
+    intercept_ : float
+    n_iter_ : int
+    profile_ : daskml_kit.engines.engine.Profile
+        Passes, seconds and solver of the last fit.
+    """
 
     _score_is = "other"
     alpha: float
@@ -111,6 +136,7 @@ class GeneralizedLinearModel(LinearModel):
         check_solver(self)
 
 
+@with_inherited_docs
 class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegressor):  # type: ignore[misc]
     r"""Poisson regression with log link.
 
@@ -120,27 +146,11 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
 
     Parameters
     ----------
-    alpha : float, default 1.0
-        Strength of the penalty; the intercept is not penalized.
-    fit_intercept : bool, default True
     solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
         scikit-learn's other names, and dask-ml's, stand for one of these: the minimum is the same.
-    max_iter : int, default 100
     tol : float, default 1e-4
         It has converged when no gradient is above ``tol`` and the next step would gain less than a thousandth of
         ``tol`` of the objective.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    verbose : int, default 0
-        Above 0, show a bar of the passes.
-
-    Attributes
-    ----------
-    coef_ : array of shape (n_features,)
-    intercept_ : float
-    n_iter_ : int
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -168,33 +178,11 @@ class PoissonRegressor(GeneralizedLinearModel, sklearn.linear_model.PoissonRegre
         return 1.0
 
 
+@with_inherited_docs
 class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor):  # type: ignore[misc]
     """Gamma regression with log link.
 
     The objective is that of `PoissonRegressor`, with the unit deviance of the Gamma distribution; targets are positive.
-
-    Parameters
-    ----------
-    alpha : float, default 1.0
-        Strength of the penalty; the intercept is not penalized.
-    fit_intercept : bool, default True
-    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
-        As in `PoissonRegressor`.
-    max_iter : int, default 100
-    tol : float, default 1e-4
-        As in `PoissonRegressor`.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    verbose : int, default 0
-        Above 0, show a bar of the passes.
-
-    Attributes
-    ----------
-    coef_ : array of shape (n_features,)
-    intercept_ : float
-    n_iter_ : int
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -222,6 +210,7 @@ class GammaRegressor(GeneralizedLinearModel, sklearn.linear_model.GammaRegressor
         return 2.0
 
 
+@with_inherited_docs
 class PoissonRegression(PoissonRegressor):
     r"""Poisson regression under the name and parameters that dask-ml's users know.
 
@@ -233,26 +222,8 @@ class PoissonRegression(PoissonRegressor):
     penalty : {"l2", None}, default "l2"
     C : float, default 1.0
         Inverse strength of the penalty.
-    fit_intercept : bool, default True
-    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
-        As in `PoissonRegressor`.
-    max_iter : int, default 100
-    tol : float, default 1e-4
-        As in `PoissonRegressor`.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    verbose : int, default 0
-        Above 0, show a bar of the passes.
     solver_kwargs : dict, optional
         Of dask-ml's solvers; not used, which a warning says.
-
-    Attributes
-    ----------
-    coef_ : array of shape (n_features,)
-    intercept_ : float
-    n_iter_ : int
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds and solver of the last fit.
 
     See Also
     --------
@@ -304,6 +275,7 @@ class PoissonRegression(PoissonRegressor):
         check_solver(self)
 
 
+@with_inherited_docs
 class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegressor):  # type: ignore[misc]
     """Regression for a Tweedie distribution.
 
@@ -314,28 +286,8 @@ class TweedieRegressor(GeneralizedLinearModel, sklearn.linear_model.TweedieRegre
     power : float, default 0.0
         0 is the normal distribution, 1 Poisson, between 1 and 2 compound Poisson-Gamma, 2 Gamma, 3 inverse Gaussian;
         between 0 and 1 there is none.
-    alpha : float, default 1.0
-        Strength of the penalty; the intercept is not penalized.
-    fit_intercept : bool, default True
     link : {"auto", "identity", "log"}, default "auto"
         "auto" is the identity up to power 0, and the logarithm above.
-    solver : {"auto", "lbfgs", "newton-cholesky", "fista"}, default "auto"
-        As in `PoissonRegressor`.
-    max_iter : int, default 100
-    tol : float, default 1e-4
-        As in `PoissonRegressor`.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    verbose : int, default 0
-        Above 0, show a bar of the passes.
-
-    Attributes
-    ----------
-    coef_ : array of shape (n_features,)
-    intercept_ : float
-    n_iter_ : int
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes, seconds and solver of the last fit.
 
     See Also
     --------

@@ -15,8 +15,7 @@ from daskml_kit.linear_model.solve import check_solver
 from daskml_kit.numerics.linalg import solve_least_norm, solve_nonnegative
 from daskml_kit.numerics.losses import Squared
 from daskml_kit.numerics.targets import Numbers
-from daskml_kit.reductions.gram import ClassTargets, Gram, Scatter, Triangle
-from daskml_kit.reductions.indicators import IndicatorColumns, IndicatorTargets
+from daskml_kit.reductions.gram import ClassTargets, Gram, IndicatorColumns, IndicatorTargets, Scatter, Triangle
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.objective import Problem

@@ -10,6 +10,7 @@ import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
 
 from daskml_kit.base import constructor
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.linear_model.sgd_step import ResidualTargets
@@ -25,6 +26,7 @@ OWN = {"learning_rate": "auto", "eta0": None, "optimizer": "auto", "batch_size":
 """Parameters that scikit-learn has not, or with another default."""
 
 
+@with_inherited_docs
 class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # type: ignore[misc]
     r"""Linear classifier, one class against the rest, by stochastic gradients on one machine or a parameter server.
 
@@ -40,58 +42,10 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
     ----------
     loss : str, default "hinge"
         "hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron", or a loss of `SGDRegressor`.
-    penalty : {"l2", "l1", "elasticnet", None}, default "l2"
-        Penalty of the coefficients; the l1 norm is a proximal step after each step.
-    alpha : float, default 0.0001
-        Strength of the penalty.
-    l1_ratio : float, default 0.15
-        :math:`\rho` above with ``penalty="elasticnet"``; it is 0 with "l2", 1 with "l1".
-    fit_intercept : bool, default True
-        Whether there is an intercept, which is not penalized.
-    max_iter : int, default 1000
-        Epochs at most.
-    tol : float or None, default 1e-3
-        Training ends when an epoch's mean objective has not become better by ``tol`` in ``n_iter_no_change`` epochs.
-    shuffle : bool, default True
-        Whether rows are visited in an order drawn anew each epoch, within their blocks.
-    verbose : int, default 0
-        Above 0, print passes and a progress bar with loss and rows a second.
-    epsilon : float, default 0.1
-        Where "huber" and the losses that are insensitive change, in units of the target.
-    n_jobs : int, optional
-        Threads where there is no cluster; by default one a processor.
-    random_state : int, RandomState, Generator or None, optional
-        Seed of the orders of rows, and of the choice of validation rows.
-    learning_rate : str, default "auto"
-        "optimal", "constant", "invscaling", "adaptive", "pa1" or "pa2" with ``optimizer="sgd"``, as in scikit-learn; a
-        step is the mean of a minibatch, so ``batch_size=1`` is scikit-learn's. "auto" is scikit-learn's default there;
-        the other optimizers have rates of their own.
-    eta0 : float, optional
-        With ``optimizer="sgd"`` as in scikit-learn, 0.01 by default. With another, its rate, in place of the one that
-        the scale of the data gives.
     power_t : float, default 0.5
         Of "invscaling".
-    early_stopping : bool, default False
-        Whether the loss of validation rows decides in place of the objective.
-    validation_fraction : float, default 0.1
-        The share of each block that is held out then.
-    n_iter_no_change : int, default 5
-        Epochs without improvement after which training ends, or an adaptive rate is divided by 5.
     class_weight : dict or "balanced", optional
         Factors of the classes' rows; "balanced" is inversely proportional to their numbers of rows.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    average : bool or int, default False
-        Whether the coefficients are the mean over all steps, or those after so many rows. Each worker goes on with
-        the running mean from where the servers have it.
-    optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
-        "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
-    batch_size : int, optional
-        Rows of a minibatch of one worker; by default 512, fewer where there are few rows, and one where many rows are
-        sparse and have many features, as texts have: Adagrad's steps then cost what a row has numbers.
-    training : Synchronous or Asynchronous, default ``Synchronous()``
-        Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
-        `daskml_kit.parameter_server.Synchronous`.
 
     Attributes
     ----------
@@ -101,14 +55,6 @@ class SGDClassifier(StochasticModel, sklearn.linear_model.SGDClassifier):  # typ
         Intercepts.
     classes_ : array of shape (n_classes,)
         The labels, sorted.
-    n_iter_ : int
-        Epochs.
-    t_ : float
-        One more than the rows visited.
-    history_ : daskml_kit.parameter_server.History
-        Losses, pace and staleness of the training.
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes over the data.
 
     See Also
     --------
@@ -272,6 +218,7 @@ def encode_targets(engine: Engine, labels: Labels) -> Labels:
 TARGET = Numbers(np.zeros(1, np.int64))
 
 
+@with_inherited_docs
 class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type: ignore[misc]
     r"""Linear regression by stochastic gradients, on one machine or a parameter server, with scikit-learn's losses.
 
@@ -284,56 +231,8 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
     ----------
     loss : {"squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"}, default "squared_error"
         The loss of a row.
-    penalty : {"l2", "l1", "elasticnet", None}, default "l2"
-        Penalty of the coefficients; the l1 norm is a proximal step after each step.
-    alpha : float, default 0.0001
-        Strength of the penalty.
-    l1_ratio : float, default 0.15
-        :math:`\rho` above with ``penalty="elasticnet"``; it is 0 with "l2", 1 with "l1".
-    fit_intercept : bool, default True
-        Whether there is an intercept, which is not penalized.
-    max_iter : int, default 1000
-        Epochs at most.
-    tol : float or None, default 1e-3
-        Training ends when an epoch's mean objective has not become better by ``tol`` in ``n_iter_no_change`` epochs.
-    shuffle : bool, default True
-        Whether rows are visited in an order drawn anew each epoch, within their blocks.
-    verbose : int, default 0
-        Above 0, print passes and a progress bar with loss and rows a second.
-    epsilon : float, default 0.1
-        Where "huber" and the losses that are insensitive change, in units of the target.
-    random_state : int, RandomState, Generator or None, optional
-        Seed of the orders of rows, and of the choice of validation rows.
-    learning_rate : str, default "auto"
-        "optimal", "constant", "invscaling", "adaptive", "pa1" or "pa2" with ``optimizer="sgd"``, as in scikit-learn; a
-        step is the mean of a minibatch, so ``batch_size=1`` is scikit-learn's. "auto" is scikit-learn's default there;
-        the other optimizers have rates of their own.
-    eta0 : float, optional
-        With ``optimizer="sgd"`` as in scikit-learn, 0.01 by default. With another, its rate, in place of the one that
-        the scale of the data gives.
     power_t : float, default 0.25
         Of "invscaling".
-    early_stopping : bool, default False
-        Whether the loss of validation rows decides in place of the objective.
-    validation_fraction : float, default 0.1
-        The share of each block that is held out then.
-    n_iter_no_change : int, default 5
-        Epochs without improvement after which training ends, or an adaptive rate is divided by 5.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    average : bool or int, default False
-        Whether the coefficients are the mean over all steps, or those after so many rows. Each worker goes on with
-        the running mean from where the servers have it.
-    optimizer : {"auto", "sgd", "momentum", "adagrad", "adam"}, default "auto"
-        "auto" is Adagrad, and plain descent where ``learning_rate`` is given.
-    batch_size : int, optional
-        Rows of a minibatch of one worker; by default 512, fewer where there are few rows, and one where many rows are
-        sparse and have many features, as texts have: Adagrad's steps then cost what a row has numbers.
-    training : Synchronous or Asynchronous, default ``Synchronous()``
-        Whether workers train in step, with the same bits for any number of them, or each at its own pace. See
-        `daskml_kit.parameter_server.Synchronous`.
-    n_jobs : int, optional
-        Threads where there is no cluster; by default one a processor.
 
     Attributes
     ----------
@@ -341,14 +240,6 @@ class SGDRegressor(StochasticModel, sklearn.linear_model.SGDRegressor):  # type:
         Coefficients; sparse after ``sparsify()``.
     intercept_ : array of shape (1,)
         The intercept.
-    n_iter_ : int
-        Epochs.
-    t_ : float
-        One more than the rows visited.
-    history_ : daskml_kit.parameter_server.History
-        Losses, pace and staleness of the training.
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes over the data.
 
     See Also
     --------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -83,57 +82,18 @@ def _log_loss(total: ClassLossTotals, normalize: bool, labels: Any) -> float:
     return loss / total.weight if normalize else loss
 
 
-@in_memory_by(sklearn.metrics.brier_score_loss)
-def brier_score_loss(
+def _brier_score(
     y_true: Any,
     y_proba: Any,
-    *,
     sample_weight: Any = None,
     pos_label: Any = None,
     labels: Any = None,
     scale_by_half: bool | Literal["auto"] = "auto",
     compute: bool = True,
 ) -> Any:
-    r"""Brier score: the mean of :math:`\sum_c (\mathbb{1}[y_i = c] - p_{ic})^2`, halved for two classes.
-
-    Parameters
-    ----------
-    y_true : array-like or Dask collection of shape (n,)
-    y_proba : array-like or Dask collection of shape (n,) or (n, n_classes)
-        One column is the probability of ``pos_label``.
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    pos_label : label, optional
-        With one column, the label whose probability it is; by default the greater of two numbers.
-    labels : array-like of shape (n_classes,), optional
-        With more columns, the labels that they belong to.
-    scale_by_half : bool or "auto"
-        "auto" halves with at most two columns, so that the score lies in [0, 1].
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float
-        The smaller the better.
-
-    References
-    ----------
-    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950).
-
-    See Also
-    --------
-    log_loss : Less lenient towards small probabilities of the truth.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> round(brier_score_loss(da.from_array([0, 1, 1, 0], chunks=3), [0.1, 0.9, 0.8, 0.3]), 6)
-    0.0375
-    """
     proba = column(y_proba, "y_proba")
-    finish = partial(
-        _brier, one_column=proba.ndim == 1, pos_label=pos_label, labels=labels, scale_by_half=scale_by_half
-    )
+    options = {"pos_label": pos_label, "labels": labels, "scale_by_half": scale_by_half}
+    finish = partial(_brier, one_column=proba.ndim == 1, **options)
     return reduce_scores(ClassLosses("brier"), finish, y_true, proba, sample_weight, compute, "y_proba")
 
 
@@ -145,10 +105,9 @@ def _brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any
     return loss / total.weight * (0.5 if halve else 1.0)
 
 
-def _d2_log_loss(y_true: Any, y_proba: Any, given: Mapping[str, Any]) -> Any:
-    finish = partial(_explained_log_loss, labels=given.get("labels"))
-    weight, compute = given.get("sample_weight"), given.get("compute", True)
-    return reduce_scores(ClassLosses("log"), finish, y_true, y_proba, weight, compute, "y_proba")
+def _d2_log_loss(y_true: Any, y_proba: Any, sample_weight: Any = None, labels: Any = None, compute: bool = True) -> Any:
+    finish = partial(_explained_log_loss, labels=labels)
+    return reduce_scores(ClassLosses("log"), finish, y_true, y_proba, sample_weight, compute, "y_proba")
 
 
 def _explained_log_loss(total: ClassLossTotals, labels: Any) -> float:
@@ -161,12 +120,17 @@ def _explained_log_loss(total: ClassLossTotals, labels: Any) -> float:
     return 1 - _of_own_columns(total, labels) / null
 
 
-def _d2_brier(y_true: Any, y_proba: Any, given: Mapping[str, Any]) -> Any:
+def _d2_brier(
+    y_true: Any,
+    y_proba: Any,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    labels: Any = None,
+    compute: bool = True,
+) -> Any:
     proba = column(y_proba, "y_proba")
-    options: dict[str, Any] = {name: given.get(name) for name in ("pos_label", "labels")}
-    finish = partial(_explained_brier, one_column=proba.ndim == 1, **options)
-    weight, compute = given.get("sample_weight"), given.get("compute", True)
-    return reduce_scores(ClassLosses("brier"), finish, y_true, proba, weight, compute, "y_proba")
+    finish = partial(_explained_brier, one_column=proba.ndim == 1, pos_label=pos_label, labels=labels)
+    return reduce_scores(ClassLosses("brier"), finish, y_true, proba, sample_weight, compute, "y_proba")
 
 
 def _explained_brier(total: ClassLossTotals, one_column: bool, pos_label: Any, labels: Any) -> float:
@@ -176,11 +140,6 @@ def _explained_brier(total: ClassLossTotals, one_column: bool, pos_label: Any, l
     loss = total.weight * _brier(total, one_column, pos_label, labels, scale_by_half=False)
     null = total.weight - float(total.masses @ total.masses) / total.weight
     return 1 - loss / null if null else float("-inf")
-
-
-NOTE = "On Dask collections one pass sums the losses of the predictions and those of the labels' shares."
-d2_brier_score = documented_by(sklearn.metrics.d2_brier_score, _d2_brier, NOTE)
-d2_log_loss_score = documented_by(sklearn.metrics.d2_log_loss_score, _d2_log_loss, NOTE)
 
 
 def _warn_unless_normalized(total: ClassLossTotals) -> None:
@@ -226,3 +185,10 @@ def _of_positive(total: ClassLossTotals, pos_label: Any) -> float:
         usual = ([0, 1], [-1, 1], [0], [-1], [1])
         pos_label = 1 if total.labels.tolist() in usual else total.labels[-1]
     return float(total.losses[np.arange(len(total.labels)), (total.labels == pos_label).astype(int)].sum())
+
+
+NOTE = "On Dask collections one pass sums the losses of the predictions"
+SHARES = f"{NOTE} and those of the labels' shares."
+brier_score_loss = documented_by(sklearn.metrics.brier_score_loss, _brier_score, f"{NOTE}.")
+d2_brier_score = documented_by(sklearn.metrics.d2_brier_score, _d2_brier, SHARES)
+d2_log_loss_score = documented_by(sklearn.metrics.d2_log_loss_score, _d2_log_loss, SHARES)

@@ -145,8 +145,8 @@ def _finish(total: PairTotals, formula: Callable[..., Any], options: Mapping[str
 
 
 def _agreement(theirs: Callable[..., Any], formula: Callable[..., Any]) -> Callable[..., Any]:
-    def parts(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
-        if options.pop("contingency", None) is not None:
+    def parts(contingency: Any = None, **options: Any) -> tuple[Reduction, Callable[[Any], Any]]:
+        if contingency is not None:
             raise ValueError("contingency: expected None with labels in Dask collections")
         if "average_method" in options:
             check_choice("average_method", options["average_method"], tuple(AVERAGES))

@@ -15,7 +15,6 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +82,7 @@ def _clusters(engine: Any) -> tuple[Array, Array, Array, Array]:
     return found.labels, rows, centers, np.array([spread.squares.sum() for spread in found.results])
 
 
-def _calinski_harabasz(X: Any, labels: Any, given: Mapping[str, Any]) -> float:
+def _calinski_harabasz(X: Any, labels: Any) -> float:
     with open_scores(labels, X, None, name="X") as engine:
         _, rows, centers, squares = _clusters(engine)
     mean = rows @ centers / rows.sum()
@@ -91,7 +90,7 @@ def _calinski_harabasz(X: Any, labels: Any, given: Mapping[str, Any]) -> float:
     return between * int(rows.sum() - len(rows)) / (within * (len(rows) - 1)) if within else 1.0
 
 
-def _davies_bouldin(X: Any, labels: Any, given: Mapping[str, Any]) -> float:
+def _davies_bouldin(X: Any, labels: Any) -> float:
     with open_scores(labels, X, None, name="X", many_passes=True) as engine:
         names, rows, centers, _ = _clusters(engine)
         within = engine.answer(CenterDistances(names, centers))[0] / rows

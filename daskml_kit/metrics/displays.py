@@ -5,7 +5,6 @@ A display shows what depends on counts or on a sample alone, and that is all tha
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +29,7 @@ def _documented_by(theirs: type, note: str) -> Callable[[type], Any]:
     """Decorate a display such that it has the docstring of ``theirs``, with a note on Dask data."""
 
     def decorate(ours: type) -> type:
-        ours.__doc__ = adapted_doc(inspect.getdoc(theirs) or "", note, lazy=False)
+        ours.__doc__ = adapted_doc(theirs, note, lazy=False)
         return ours
 
     return decorate

@@ -66,7 +66,7 @@ def _with_whole_counts(value: Any) -> Any:
 
 
 def _label_metric(theirs: Callable[..., Any]) -> Callable[..., Any]:
-    def parts(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
+    def parts(**options: Any) -> tuple[Reduction, Callable[[Any], Any]]:
         if options.get("samplewise"):
             raise ValueError("samplewise=True on Dask: a matrix a row is missing; matrices of labels are there")
         return DistinctPairs(), partial(score_pairs, theirs=theirs, options=options)

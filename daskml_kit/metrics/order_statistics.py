@@ -12,7 +12,7 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,9 +29,8 @@ from daskml_kit.metrics.score_curves import CAP
 from daskml_kit.numerics.auc import Ranking, bin_values, merge, scores_of
 from daskml_kit.reductions.block_means import BlockMeans
 from daskml_kit.reductions.class_losses import weights_of
-from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.rank_counts import KeyRanges, RankCounts, RankingTotals
-from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.reduction import Delegate, SingleReduction
 from daskml_kit.reductions.residuals import errors_of
 from daskml_kit.typing import Array
 
@@ -128,12 +127,14 @@ def _width(y_pred: Any) -> int:
     return 1 if predicted.ndim == 1 else int(predicted.shape[1])
 
 
-def _median_absolute_error(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
+def _median_absolute_error(
+    y_true: Any, y_pred: Any, sample_weight: Any = None, multioutput: Any = "uniform_average"
+) -> Any:
     width = _width(y_pred)
-    with open_scores(y_true, y_pred, given.get("sample_weight"), many_passes=True) as engine:
+    with open_scores(y_true, y_pred, sample_weight, many_passes=True) as engine:
         found = distinct_values(engine, _errors, width, [0.5])
     medians = [quantile(values, weight, 0.5) for values, weight in found]
-    return over_outputs(np.array(medians), given.get("multioutput", "uniform_average"))
+    return over_outputs(np.array(medians), multioutput)
 
 
 def quantile(values: Array, weight: Array, level: float) -> float:
@@ -160,9 +161,11 @@ def _against(block_y: Array, predicted: Array, sample_weight: Array, alpha: floa
     return np.stack([np.atleast_1d(loss) for loss in losses])
 
 
-def _d2_pinball(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
-    alpha, width = float(given.get("alpha", 0.5)), _width(y_pred)
-    with open_scores(y_true, y_pred, given.get("sample_weight"), many_passes=True) as engine:
+def _d2_pinball(
+    y_true: Any, y_pred: Any, sample_weight: Any = None, alpha: float = 0.5, multioutput: Any = "uniform_average"
+) -> Any:
+    alpha, width = float(alpha), _width(y_pred)
+    with open_scores(y_true, y_pred, sample_weight, many_passes=True) as engine:
         found = distinct_values(engine, _targets, width, [alpha])
         constant = np.array([quantile(values, weight, alpha) for values, weight in found])
         losses = partial(_against, alpha=alpha, constant=constant)
@@ -170,7 +173,7 @@ def _d2_pinball(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
     if too_few(total.n_rows, "D^2"):
         return float("nan")
     loss, null = total.total
-    return over_outputs(explained_fraction(loss, null), given.get("multioutput", "uniform_average"))
+    return over_outputs(explained_fraction(loss, null), multioutput)
 
 
 d2_absolute_error_score = documented_by(sklearn.metrics.d2_absolute_error_score, _d2_pinball, NOTE, lazy=False)

@@ -57,7 +57,7 @@ def _lazily(theirs: Callable[..., Any], on_dask: Callable[..., Any]) -> Callable
     function.__signature__ = signature  # type: ignore[attr-defined]
     function.__name__ = function.__qualname__ = theirs.__name__
     function.__module__ = "daskml_kit.metrics.pairwise"
-    function.__doc__ = adapted_doc(inspect.getdoc(theirs) or "", NOTE, lazy=False)
+    function.__doc__ = adapted_doc(theirs, NOTE, lazy=False)
     return function
 
 

@@ -1,4 +1,16 @@
-"""Regression metrics: squared and absolute errors, R² and D², on Dask in one pass."""
+"""Regression metrics: squared and absolute errors, R² and D², on Dask in one pass.
+
+Examples
+--------
+>>> import dask.array as da
+>>> y_true, y_pred = da.from_array([3.0, 0.5, 2.0, 7.0], chunks=2), [2.5, 1.0, 2.0, 8.0]
+>>> mean_squared_error(y_true, y_pred)
+0.375
+>>> round(root_mean_squared_error(y_true, y_pred), 3), mean_absolute_error(y_true, y_pred)
+(0.612, 0.5)
+>>> round(r2_score(y_true, y_pred), 3), round(d2_tweedie_score(y_true, y_pred, power=1), 3)
+(0.935, 0.928)
+"""
 
 from __future__ import annotations
 
@@ -13,122 +25,15 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from daskml_kit.data.block import Block
 from daskml_kit.exceptions import DataError
-from daskml_kit.metrics.documented import one_pass_metric, with_parts
-from daskml_kit.metrics.inputs import in_memory_by, reduce_scores, require_rows
-from daskml_kit.numerics.deviance import generator
+from daskml_kit.metrics.documented import one_pass_metric
+from daskml_kit.metrics.inputs import require_rows
 from daskml_kit.reductions.class_losses import weights_of
-from daskml_kit.reductions.frames import Delegate
 from daskml_kit.reductions.moments import Moments, Spread
-from daskml_kit.reductions.reduction import Reduction
-from daskml_kit.reductions.residuals import Residuals, ResidualTotals, errors_of
+from daskml_kit.reductions.reduction import Delegate, Reduction
+from daskml_kit.reductions.residuals import Residuals, ResidualTotals, errors_of, generator
 from daskml_kit.typing import Array
 
-
-@with_parts(lambda options: _mean_parts(_squared, **options))
-@in_memory_by(sklearn.metrics.mean_squared_error)
-def mean_squared_error(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
-) -> Any:
-    """Mean squared error, weighted.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    multioutput : {"raw_values", "uniform_average"} or array-like of shape (n_outputs,)
-        An array with one number an output, their plain mean, or their mean with these weights.
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
-        The smaller the better, in the squared unit of y.
-
-    Raises
-    ------
-    DataError
-        Where shapes or lengths differ, or a value is NaN or infinite; it names the argument and the block.
-
-    See Also
-    --------
-    mean_absolute_error : Less sensitive to outliers.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> mean_squared_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0])
-    0.375
-    """
-    return _mean_error(_squared, y_true, y_pred, sample_weight, multioutput, compute)
-
-
-@with_parts(lambda options: _mean_parts(_root_squared, **options))
-@in_memory_by(sklearn.metrics.root_mean_squared_error)
-def root_mean_squared_error(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
-) -> Any:
-    """Root mean squared error, output by output.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    multioutput : {"raw_values", "uniform_average"} or array-like of shape (n_outputs,), default "uniform_average"
-        As in `mean_squared_error`.
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
-        The smaller the better, in the unit of y.
-
-    See Also
-    --------
-    mean_squared_error : Also for what is raised.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> float(round(root_mean_squared_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0]), 3))
-    0.612
-    """
-    return _mean_error(_root_squared, y_true, y_pred, sample_weight, multioutput, compute)
-
-
-@with_parts(lambda options: _mean_parts(_absolute, **options))
-@in_memory_by(sklearn.metrics.mean_absolute_error)
-def mean_absolute_error(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, multioutput: Any = "uniform_average", compute: bool = True
-) -> Any:
-    """Mean absolute error, weighted.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    multioutput : {"raw_values", "uniform_average"} or array-like of shape (n_outputs,), default "uniform_average"
-        As in `mean_squared_error`.
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
-        The smaller the better, in the unit of y.
-
-    See Also
-    --------
-    mean_squared_error : Also for what is raised.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> float(round(mean_absolute_error(da.from_array([3.0, -0.5, 2.0, 7.0], chunks=2), [2.5, 0.0, 2.0, 8.0]), 3))
-    0.5
-    """
-    return _mean_error(_absolute, y_true, y_pred, sample_weight, multioutput, compute)
+NOTE = "On Dask collections one pass sums the errors of the rows. Negative weights are refused."
 
 
 def _squared(total: ResidualTotals) -> Array:
@@ -143,63 +48,16 @@ def _absolute(total: ResidualTotals) -> Array:
     return total.absolute / total.weight
 
 
-def _mean_error(
-    error: Callable[[ResidualTotals], Array], y_true: Any, y_pred: Any, weight: Any, multioutput: Any, compute: bool
-) -> Any:
-    return reduce_scores(*_mean_parts(error, multioutput), y_true, y_pred, weight, compute)
-
-
-def _mean_parts(
-    error: Callable[[ResidualTotals], Array], multioutput: Any = "uniform_average"
-) -> tuple[Reduction, Callable[[Any], Any]]:
-    return Residuals(), partial(_average_error, error, multioutput)
-
-
 def _average_error(error: Callable[[ResidualTotals], Array], multioutput: Any, total: ResidualTotals) -> float | Array:
     require_rows(total.n_rows, total.weight)
     return over_outputs(error(total), multioutput)
 
 
-@with_parts(lambda options: _r2_parts(**options))
-@in_memory_by(sklearn.metrics.r2_score)
-def r2_score(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    sample_weight: Any = None,
-    multioutput: Any = "uniform_average",
-    force_finite: bool = True,
-    compute: bool = True,
-) -> Any:
-    r"""Coefficient of determination :math:`R^2 = 1 - \sum_i w_i (y_i - \hat y_i)^2 / \sum_i w_i (y_i - \bar y)^2`.
+def _mean_error(theirs: Callable[..., Any], error: Callable[[ResidualTotals], Array]) -> Callable[..., Any]:
+    def parts(multioutput: Any = "uniform_average") -> tuple[Reduction, Callable[[Any], Any]]:
+        return Residuals(), partial(_average_error, error, multioutput)
 
-    Parameters
-    ----------
-    y_true, y_pred : array-like or Dask collection of shape (n,) or (n, n_outputs)
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    multioutput : {"raw_values", "uniform_average", "variance_weighted"}, array-like of shape (n_outputs,) or None
-        None is the plain mean, as in scikit-learn.
-    force_finite : bool
-        Whether constant targets score 1 where they are predicted perfectly and else 0, in place of NaN and -inf.
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float, or array of shape (n_outputs,) with ``multioutput="raw_values"``
-        1 for perfect predictions, 0 for those of the mean.
-
-    See Also
-    --------
-    d2_tweedie_score : The same for other deviances.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> r2_score(da.from_array([1.0, 2.0, 3.0], chunks=2), [1.0, 2.0, 2.0])
-    0.5
-    """
-    return reduce_scores(*_r2_parts(multioutput, force_finite), y_true, y_pred, sample_weight, compute)
+    return one_pass_metric(theirs, parts, NOTE)
 
 
 def _r2_parts(
@@ -240,9 +98,10 @@ class _ErrorMoments(Delegate):
         return block._replace(X=np.hstack(errors_of(block)), y=None, weight=weights_of(block))
 
 
-def _explained_variance(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
-    finish = partial(_of_moments, **{"multioutput": "uniform_average", "force_finite": True, **options})
-    return _ErrorMoments(Moments()), finish
+def _variance_parts(
+    multioutput: Any = "uniform_average", force_finite: bool = True
+) -> tuple[Reduction, Callable[[Any], Any]]:
+    return _ErrorMoments(Moments()), partial(_of_moments, multioutput=multioutput, force_finite=force_finite)
 
 
 def _of_moments(total: Spread, multioutput: Any, force_finite: bool) -> float | Array:
@@ -251,59 +110,7 @@ def _of_moments(total: Spread, multioutput: Any, force_finite: bool) -> float | 
     return _explained(deviance, squares, multioutput, force_finite)
 
 
-explained_variance_score = one_pass_metric(
-    sklearn.metrics.explained_variance_score,
-    _explained_variance,
-    "On Dask collections one pass joins the means and variances of blocks. Negative weights are refused.",
-)
-
-
-@with_parts(lambda options: _d2_parts(**options))
-@in_memory_by(sklearn.metrics.d2_tweedie_score)
-def d2_tweedie_score(
-    y_true: Any, y_pred: Any, *, sample_weight: Any = None, power: float = 0, compute: bool = True
-) -> Any:
-    r"""D² score: fraction of the Tweedie deviance explained, :math:`1 - D(y, \hat y) / D(y, \bar y)`.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like or Dask collection of shape (n,)
-    sample_weight : array-like or Dask collection of shape (n,), optional
-    power : float
-        At most 0, or at least 1: 0 is R², 1 Poisson, 2 Gamma, 3 inverse Gaussian.
-    compute : bool, default True
-        False gives a Delayed in place of the number.
-
-    Returns
-    -------
-    float
-        1 for perfect predictions, 0 for those of the mean.
-
-    References
-    ----------
-    Hastie, Tibshirani and Wainwright, "Statistical Learning with Sparsity" (2015), equation 3.11.
-
-    See Also
-    --------
-    r2_score : The case of squared errors.
-
-    Raises
-    ------
-    DataError
-        Where ``power`` is between 0 and 1, or values lie outside the domain of the deviance.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> round(d2_tweedie_score(da.from_array([1.0, 2.0, 4.0], chunks=2), [1.0, 2.0, 3.0], power=1), 6)
-    0.84933
-    """
-    return reduce_scores(*_d2_parts(power), y_true, y_pred, sample_weight, compute)
-
-
 def _d2_parts(power: float = 0) -> tuple[Reduction, Callable[[Any], Any]]:
-    if 0 < power < 1:
-        raise DataError(f"power: expected at most 0 or at least 1, got {power}")
     return Residuals(power), partial(_d2, power=power)
 
 
@@ -343,3 +150,15 @@ def over_outputs(values: Array, multioutput: Any) -> float | Array:
     if weights.shape != values.shape:
         raise DataError(f"multioutput: expected {len(values)} weights, one an output, got shape {weights.shape}")
     return float(np.average(values, weights=weights))
+
+
+d2_tweedie_score = one_pass_metric(sklearn.metrics.d2_tweedie_score, _d2_parts, NOTE)
+explained_variance_score = one_pass_metric(
+    sklearn.metrics.explained_variance_score,
+    _variance_parts,
+    "On Dask collections one pass joins the means and variances of blocks. Negative weights are refused.",
+)
+mean_absolute_error = _mean_error(sklearn.metrics.mean_absolute_error, _absolute)
+mean_squared_error = _mean_error(sklearn.metrics.mean_squared_error, _squared)
+r2_score = one_pass_metric(sklearn.metrics.r2_score, _r2_parts, NOTE)
+root_mean_squared_error = _mean_error(sklearn.metrics.root_mean_squared_error, _root_squared)

@@ -12,8 +12,8 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn.calibration
@@ -24,16 +24,63 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.metrics.documented import documented_by
 from daskml_kit.metrics.inputs import open_scores, require_rows
 from daskml_kit.metrics.order_statistics import distinct_values
-from daskml_kit.reductions.class_losses import check_probabilities
-from daskml_kit.reductions.score_bins import BinTotals, ScoreBins
+from daskml_kit.reductions.class_losses import check_probabilities, union
+from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.summary import one_column, sorted_labels
 from daskml_kit.typing import Array
+
+
+class BinTotals(NamedTuple):
+    """Rows, labels found (sorted), and of each bin the sum of scores, and the rows of each label (n_labels, n_bins)."""
+
+    n_rows: int
+    labels: Array
+    scores: Array
+    rows: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreBins(SingleReduction):
+    """Sum the probabilities of one column in bins that end at ``edges``, the end belonging to the bin.
+
+    Parameters
+    ----------
+    edges : array of shape (n_bins - 1,)
+        The inner edges, sorted.
+    """
+
+    edges: Array
+
+    def chunk(self, block: Block) -> BinTotals:
+        """Count the block's rows.
+
+        Raises
+        ------
+        DataError
+            Where scores leave [0, 1] or are NaN, or a label is missing.
+        """
+        scores = one_column(check_probabilities(block), "y_prob", block.index).astype(np.float64)
+        codes, labels = sorted_labels(one_column(block.y, "y_true", block.index), block.index)
+        n_bins = len(self.edges) + 1
+        place = np.searchsorted(self.edges, scores)
+        rows = np.bincount(codes * n_bins + place, minlength=len(labels) * n_bins).reshape(len(labels), n_bins)
+        return BinTotals(block.n_rows, labels, np.bincount(place, scores, minlength=n_bins), rows)
+
+    def combine(self, a: BinTotals, b: BinTotals) -> BinTotals:
+        labels = union(a.labels, b.labels)
+        rows: Any = np.zeros((len(labels), len(a.scores)), np.int64)
+        for part in (a, b):
+            rows[np.searchsorted(labels, part.labels)] += part.rows
+        return BinTotals(a.n_rows + b.n_rows, labels, a.scores + b.scores, rows)
+
 
 NOTE = """On Dask collections one pass sums the bins; with ``strategy="quantile"`` two passes before find their
 exact edges."""
 
 
-def _curve(y_true: Any, y_prob: Any, given: Mapping[str, Any]) -> tuple[Array, Array]:
-    n_bins, strategy = given.get("n_bins", 5), given.get("strategy", "uniform")
+def _curve(
+    y_true: Any, y_prob: Any, pos_label: Any = None, n_bins: int = 5, strategy: str = "uniform"
+) -> tuple[Array, Array]:
     check_choice("strategy", strategy, ("uniform", "quantile"))
     if not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
         raise ValueError(f"n_bins: expected a positive integer, got {n_bins!r}")
@@ -44,7 +91,7 @@ def _curve(y_true: Any, y_prob: Any, given: Mapping[str, Any]) -> tuple[Array, A
             edges = _percentiles(*distinct_values(engine, _scores, 1, levels.tolist())[0], levels)
         total: BinTotals = engine.answer(ScoreBins(edges[1:-1]))[0]
     require_rows(total.n_rows, 1)
-    positive = total.rows[total.labels == _positive(total.labels, given.get("pos_label"))].sum(axis=0)
+    positive = total.rows[total.labels == _positive(total.labels, pos_label)].sum(axis=0)
     counts = total.rows.sum(axis=0)
     seen = counts != 0
     return positive[seen] / counts[seen], total.scores[seen] / counts[seen]

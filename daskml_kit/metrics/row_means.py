@@ -14,7 +14,7 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -45,7 +45,7 @@ def _row_mean(theirs: Callable[..., Any], inner: Callable[..., Any] | None = Non
     """Return the metric; that which is the root of an ``inner`` one is the root of its mean over all rows."""
     known = signature(theirs).parameters
 
-    def parts(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
+    def parts(**options: Any) -> tuple[Reduction, Callable[[Any], Any]]:
         finish: dict[str, Any] = {"root": inner is not None}
         if "multioutput" in known:
             finish["multioutput"] = options.pop("multioutput", "uniform_average")
@@ -60,14 +60,13 @@ def _labeled_mean(theirs: Callable[..., Any]) -> Callable[..., Any]:
     known = signature(theirs).parameters
     name = list(known)[1]
 
-    def on_dask(y_true: Any, y_pred: Any, given: Mapping[str, Any]) -> Any:
-        options = dict(given)
+    def on_dask(y_true: Any, y_pred: Any, sample_weight: Any = None, compute: bool = True, **options: Any) -> Any:
         if "k" in known and column(y_pred, name).ndim == 1:
             raise ValueError(f"{name} on Dask: expected a column for each label; of two labels use accuracy_score")
-        weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
         finish = partial(mean_of, normalize=options.pop("normalize", True))
         labels = options["labels"] = _labels(y_true, y_pred, options.get("labels"), name)
-        return reduce_scores(BlockMeans(theirs, options, labels, name), finish, y_true, y_pred, weight, compute, name)
+        means = BlockMeans(theirs, options, labels, name)
+        return reduce_scores(means, finish, y_true, y_pred, sample_weight, compute, name)
 
     return documented_by(theirs, on_dask, f"{NOTE} Without ``labels`` a pass before finds them.")
 
@@ -81,7 +80,7 @@ def _labels(y_true: Any, scores: Any, given: Any, name: str) -> Any:
         return engine.answer(Distinct(width))[0]
 
 
-def _max_error(options: dict[str, Any]) -> tuple[Reduction, Callable[[Any], Any]]:
+def _max_error() -> tuple[Reduction, Callable[[Any], Any]]:
     return LargestErrors(), _largest
 
 

@@ -62,21 +62,20 @@ def averaged(values: Array, masses: Sequence[float], average: str | None) -> flo
 
 
 def _curve(theirs: Callable[..., Any]) -> Callable[..., Any]:
-    def on_dask(y_true: Any, y_score: Any, given: Mapping[str, Any]) -> Any:
-        options = dict(given)
-        weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
+    def on_dask(y_true: Any, y_score: Any, sample_weight: Any = None, compute: bool = True, **options: Any) -> Any:
         truth = column(y_true, "y_true")
         if options.get("pos_label") is not None:  # of any number of labels, one against the rest
             truth, options["pos_label"] = truth == options["pos_label"], True
         finish = partial(score_cells, theirs=theirs, options=options)
-        return reduce_scores(RankCounts(CAP), finish, truth, y_score, weight, compute, "y_score")
+        return reduce_scores(RankCounts(CAP), finish, truth, y_score, sample_weight, compute, "y_score")
 
     return documented_by(theirs, on_dask, NOTE)
 
 
-def _average_precision(y_true: Any, y_score: Any, given: Mapping[str, Any]) -> Any:
-    theirs, options = sklearn.metrics.average_precision_score, dict(given)
-    weight, compute = options.pop("sample_weight", None), options.pop("compute", True)
+def _average_precision(
+    y_true: Any, y_score: Any, sample_weight: Any = None, compute: bool = True, **options: Any
+) -> Any:
+    theirs, weight = sklearn.metrics.average_precision_score, sample_weight
     truth, scores = column(y_true, "y_true"), column(y_score, "y_score")
     if truth.ndim == scores.ndim == 1:
         finish = partial(score_cells, theirs=theirs, options=options)

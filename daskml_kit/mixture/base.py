@@ -36,7 +36,40 @@ class RowSpread(NamedTuple):
 
 
 class MixtureModel(UnsupervisedEstimator):
-    """Mixture of normal distributions, fitted by expectation-maximization, a pass an iteration."""
+    """Mixture of normal distributions, fitted by expectation-maximization, a pass an iteration.
+
+    Parameters
+    ----------
+    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
+        Each component has a covariance matrix, or all have the same, or each has a variance of each feature, or one.
+    reg_covar : float, default 1e-6
+        Added to variances.
+    max_iter : int, default 100
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
+        Responsibilities at the start: clusters, single rows, or random numbers. They are those of a sample of some
+        20,000 rows, which is all rows where there are fewer.
+    random_state : int, RandomState or None, optional
+    warm_start : bool, default False
+        Whether a fit starts where the last one ended.
+    verbose : int, default 0
+        Above 0, show a bar of the passes.
+    verbose_interval : int, default 10
+        Not used: each pass has its line.
+
+    Attributes
+    ----------
+    weights_ : array of shape (n_components,)
+    means_ : array of shape (n_components, n_features)
+    covariances_, precisions_, precisions_cholesky_ : array
+        Covariances, their inverses, and upper triangles U with U U' the inverse: of shape (n_components, n_features,
+        n_features) if "full", (n_features, n_features) if "tied", (n_components, n_features) if "diag",
+        (n_components,) if "spherical".
+    converged_ : bool
+    n_iter_ : int
+    lower_bounds_ : list of float
+        That of each iteration.
+    profile_ : daskml_kit.engines.engine.Profile
+    """
 
     _score_is = "mean"
     starts_from_whole = False

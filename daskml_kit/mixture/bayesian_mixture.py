@@ -10,6 +10,7 @@ import numpy as np
 import sklearn.mixture
 
 from daskml_kit.arguments import check_choice, check_number
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.mixture.base import MixtureModel, RowSpread, check_positive
 from daskml_kit.numerics.gaussian_components import MixtureSums
 from daskml_kit.numerics.variational import Posterior, Priors, inferred
@@ -18,6 +19,7 @@ from daskml_kit.typing import Array
 PROCESS = "dirichlet_process"
 
 
+@with_inherited_docs
 class BayesianGaussianMixture(MixtureModel, sklearn.mixture.BayesianGaussianMixture):  # type: ignore[misc]
     r"""Bayesian mixture of normal distributions, fitted by variational inference, a pass an iteration.
 
@@ -27,18 +29,10 @@ class BayesianGaussianMixture(MixtureModel, sklearn.mixture.BayesianGaussianMixt
     ----------
     n_components : int, default 1
         Components at most.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
-        Each component has a covariance matrix, or all have the same, or each has a variance of each feature, or one.
     tol : float, default 1e-3
         It has converged when the lower bound gains less.
-    reg_covar : float, default 1e-6
-        Added to variances.
-    max_iter : int, default 100
     n_init : int, default 1
         Starts, of which the one of the greatest lower bound is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
-        Responsibilities at the start: clusters, single rows, or random numbers. They are those of a sample of some
-        20,000 rows, which is all rows where there are fewer.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
     weight_concentration_prior : float, optional
         The smaller, the fewer components have weight; by default 1 / ``n_components``.
@@ -51,35 +45,17 @@ class BayesianGaussianMixture(MixtureModel, sklearn.mixture.BayesianGaussianMixt
     covariance_prior : float or array, optional
         By default the covariance matrix of the rows; of shape (n_features, n_features) if "full" or "tied",
         (n_features,) if "diag", a number if "spherical".
-    random_state : int, RandomState or None, optional
-    warm_start : bool, default False
-        Whether a fit starts where the last one ended.
-    verbose : int, default 0
-        Above 0, show a bar of the passes.
-    verbose_interval : int, default 10
-        Not used: each pass has its line.
 
     Attributes
     ----------
-    weights_ : array of shape (n_components,)
-    means_ : array of shape (n_components, n_features)
-    covariances_, precisions_, precisions_cholesky_ : array
-        Covariances, their inverses, and upper triangles U with U U' the inverse: of shape (n_components, n_features,
-        n_features) if "full", (n_features, n_features) if "tied", (n_components, n_features) if "diag",
-        (n_components,) if "spherical".
     weight_concentration_ : array of shape (n_components,), or a pair of them
     mean_precision_ : array of shape (n_components,)
     degrees_of_freedom_ : array of shape (n_components,), or float if "tied"
     weight_concentration_prior_, mean_precision_prior_, degrees_of_freedom_prior_ : float
     mean_prior_ : array of shape (n_features,)
     covariance_prior_ : array or float
-    converged_ : bool
-    n_iter_ : int
     lower_bound_ : float
         Lower bound of the log evidence, less constants.
-    lower_bounds_ : list of float
-        That of each iteration.
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.base import without_names
 from daskml_kit.data.collections import is_dask
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.engines.open import open_engine
 from daskml_kit.mixture.base import MixtureModel, RowSpread, check_positive
 from daskml_kit.numerics.gaussian_components import (
@@ -22,13 +23,14 @@ from daskml_kit.numerics.gaussian_components import (
     maximized,
     precisions_of,
 )
-from daskml_kit.reductions.block_scores import BlockScores
+from daskml_kit.reductions.block_means import BlockScores
 from daskml_kit.reductions.reduction import Joint
 from daskml_kit.reductions.summary import Summary
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_features
 
 
+@with_inherited_docs
 class GaussianMixture(MixtureModel, sklearn.mixture.GaussianMixture):  # type: ignore[misc]
     r"""Mixture of normal distributions, fitted by expectation-maximization, a pass an iteration.
 
@@ -37,45 +39,19 @@ class GaussianMixture(MixtureModel, sklearn.mixture.GaussianMixture):  # type: i
     Parameters
     ----------
     n_components : int, default 1
-    covariance_type : {"full", "tied", "diag", "spherical"}, default "full"
-        Each component has a covariance matrix, or all have the same, or each has a variance of each feature, or one.
     tol : float, default 1e-3
         It has converged when the mean log-likelihood gains less.
-    reg_covar : float, default 1e-6
-        Added to variances.
-    max_iter : int, default 100
     n_init : int, default 1
         Starts, of which the one of the greatest likelihood is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
-        Responsibilities at the start: clusters, single rows, or random numbers. They are those of a sample of some
-        20,000 rows, which is all rows where there are fewer.
     weights_init : array of shape (n_components,), optional
     means_init : array of shape (n_components, n_features), optional
     precisions_init : array, optional
         Inverse covariances at the start, of the shape of ``precisions_``.
-    random_state : int, RandomState or None, optional
-    warm_start : bool, default False
-        Whether a fit starts where the last one ended.
-    verbose : int, default 0
-        Above 0, show a bar of the passes.
-    verbose_interval : int, default 10
-        Not used: each pass has its line.
 
     Attributes
     ----------
-    weights_ : array of shape (n_components,)
-    means_ : array of shape (n_components, n_features)
-    covariances_, precisions_, precisions_cholesky_ : array
-        Covariances, their inverses, and upper triangles U with U U' the inverse: of shape (n_components, n_features,
-        n_features) if "full", (n_features, n_features) if "tied", (n_components, n_features) if "diag",
-        (n_components,) if "spherical".
-    converged_ : bool
-    n_iter_ : int
     lower_bound_ : float
         Mean log-likelihood of the rows, before the last step.
-    lower_bounds_ : list of float
-        That of each iteration.
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------

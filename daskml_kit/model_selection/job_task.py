@@ -1,19 +1,100 @@
-"""Task of a detached job: the fit on a worker, and its progress as the scheduler knows it."""
+"""Task of a detached job: the record to submit it by again, the fit on a worker, and its progress."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextvars import Context
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-from distributed import CancelledError, Client, Event, Variable, get_client, get_worker
-from sklearn import config_context
+import cloudpickle
+from distributed import CancelledError, Client, Event, Variable, futures_of, get_client, get_worker
+from sklearn import config_context, get_config
 
+from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.engine import Profile, watching
+from daskml_kit.exceptions import CheckpointError, DamagedFileError
+from daskml_kit.files import check_trusted, make_private, open_file, write_file
 from daskml_kit.model_selection.search.fit_and_score import fit_estimator
 from daskml_kit.model_selection.search.progress import FitProgress, listening
+
+
+class JobRecord(NamedTuple):
+    """Record of a job: all that it takes to submit it again.
+
+    Parameters
+    ----------
+    name : str
+    estimator : estimator or search
+    inputs : mapping of str to object
+        Arguments of its ``fit``, Dask collections as their graphs; without those ``lost``.
+    config : mapping
+        Settings of scikit-learn.
+    lost : sequence of str
+        Names of the data that were persisted: a cluster takes them with it.
+    """
+
+    name: str
+    estimator: Any
+    inputs: Mapping[str, Any]
+    config: Mapping[str, Any]
+    lost: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, estimator: Any, inputs: Mapping[str, Any]) -> JobRecord:
+        """Return the record of a job under the settings of this thread."""
+        lost = tuple(name for name, value in inputs.items() if is_dask(value) and futures_of(value))
+        kept = {name: value for name, value in inputs.items() if name not in lost}
+        return cls(name, estimator, kept, get_config(), lost)
+
+    def write(self, checkpoint: str | os.PathLike[str]) -> None:
+        """Write the record beside a checkpoint; the folder itself is made by the worker that needs it.
+
+        Raises
+        ------
+        CheckpointError
+            Where it cannot be written.
+        """
+        path = record_path(checkpoint)
+        make_private(path.parent)
+        write_file(path, lambda file: cloudpickle.dump(tuple(self), file), durable=True)
+
+
+def record_path(checkpoint: str | os.PathLike[str]) -> Path:
+    """Return the path of the record of the job that has a checkpoint.
+
+    Examples
+    --------
+    >>> record_path("/data/search/").as_posix()
+    '/data/search.job'
+    """
+    return Path(f"{os.path.abspath(checkpoint)}.job")
+
+
+def read_record(checkpoint: str | os.PathLike[str]) -> JobRecord:
+    """Return the record of the job that has a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        Where there is none, or it is damaged.
+    UntrustedFileError
+        Where another user could have written it, as it is unpickled.
+    """
+    path = record_path(checkpoint)
+    try:
+        with open_file(path) as file:
+            check_trusted(path, file)
+            record = JobRecord(*cloudpickle.load(file))
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint: there is no {path}, as of a job that was submitted with it") from None
+    except DamagedFileError as error:
+        raise DamagedFileError(f"checkpoint: {error}; submit the job again, and it goes on") from error
+    return record
+
 
 DATA = "daskml-job-data/"
 """Before a job's key: what is published of its inputs."""

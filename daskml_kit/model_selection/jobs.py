@@ -21,8 +21,7 @@ from daskml_kit.exceptions import (
     LostDataError,
     LostSchedulerError,
 )
-from daskml_kit.model_selection.job_record import JobRecord, read_record
-from daskml_kit.model_selection.job_task import DATA, job_state, run_fit
+from daskml_kit.model_selection.job_task import DATA, JobRecord, job_state, read_record, run_fit
 from daskml_kit.model_selection.search.progress import FitProgress
 from daskml_kit.representation import as_html
 from daskml_kit.workers.cluster_pool import run_seceded

@@ -14,6 +14,7 @@ from sklearn.utils.validation import column_or_1d
 from daskml_kit.arguments import check_choice
 from daskml_kit.base import constructor
 from daskml_kit.data.collections import is_dask
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.engines.engine import Engine
 from daskml_kit.exceptions import DataError
 from daskml_kit.neural_network.mlp_training import MultiLayerPerceptron, is_stochastic
@@ -23,6 +24,7 @@ from daskml_kit.typing import Labels
 from daskml_kit.validation import check_labels, is_multilabel
 
 
+@with_inherited_docs
 class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):  # type: ignore[misc]
     r"""Multi-layer perceptron classifier: minimizes the log-loss, with scikit-learn's parameters.
 
@@ -31,94 +33,10 @@ class MLPClassifier(MultiLayerPerceptron, sklearn.neural_network.MLPClassifier):
     ``profile_.where`` tells. The numbers are the same. Targets are labels, or
     of several columns of 0 and 1 (multilabel).
 
-    Parameters
-    ----------
-    hidden_layer_sizes : int or sequence of int, default (100,)
-        Units of each hidden layer.
-    activation : {"relu", "tanh", "logistic", "identity"}, default "relu"
-        Of the hidden units.
-    solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        Rule of the steps by minibatches; or L-BFGS on all rows, a pass over Dask data for each evaluation of the loss,
-        and scikit-learn's own on data in memory.
-    alpha : float, default 0.0001
-        Strength of the l2 penalty, divided by the rows of a minibatch.
-    batch_size : int or "auto", default "auto"
-        Rows of a minibatch, "auto" is 200, at most all. It never has rows of two blocks; of a synchronous step,
-        each virtual worker has its share, rounded down. In asynchronous training it is that of one worker.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
-        With ``solver="sgd"``; the others change the rate between epochs, by scikit-learn's rules.
-    learning_rate_init : float, default 0.001
-        The first learning rate.
-    power_t : float, default 0.5
-        With ``learning_rate="invscaling"``.
-    max_iter : int, default 200
-        The most epochs, or iterations of L-BFGS.
-    shuffle : bool, default True
-        Whether rows are visited in an order drawn anew each epoch, block by block.
-    random_state : int, RandomState, Generator or None, optional
-        Of the first coefficients, which are scikit-learn's, of the order of rows, and of what is held out.
-    tol : float, default 1e-4
-        Least improvement of the loss or score that counts; with "lbfgs" the bound of the gradient.
-    verbose : bool, default False
-        Show a bar with loss and rows a second.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    momentum : float, default 0.9
-        With ``solver="sgd"``, from 0 to below 1.
-    nesterovs_momentum : bool, default True
-        With ``solver="sgd"``.
-    early_stopping : bool, default False
-        Hold rows out, stop by their score, and keep the coefficients that have the best.
-    validation_fraction : float, default 0.1
-        The share of each block's rows that is held out, drawn at random.
-    beta_1 : float, default 0.9
-        With ``solver="adam"``: decay of the mean of gradients.
-    beta_2 : float, default 0.999
-        With ``solver="adam"``: decay of the mean of their squares.
-    epsilon : float, default 1e-8
-        With ``solver="adam"``: that of the paper's algorithm 1; scikit-learn's is not corrected for bias.
-    n_iter_no_change : int, default 10
-        Training ends when more epochs than this in a row were no better by ``tol``.
-    max_fun : int, default 15000
-        With ``solver="lbfgs"``: evaluations of the loss at most.
-    training : Synchronous or Asynchronous, default ``Synchronous()``
-        Whether workers train in step, with the same bits for any number of them, or each at its own pace. By default
-        each minibatch's gradient is pushed, and a synchronous step has one virtual worker for each 100 rows, at most 8.
-    n_jobs : int, optional
-        Threads of a fit that needs no cluster; by default one a processor.
-
     Attributes
     ----------
     classes_ : array of shape (n_classes,)
         The labels, sorted; with several columns of targets their numbers.
-    coefs_ : list of arrays of shape (inputs, units)
-        Weights of each layer.
-    intercepts_ : list of arrays of shape (units,)
-        Intercepts of each layer.
-    n_layers_ : int
-        Layers, the input's included.
-    n_outputs_ : int
-        Output units.
-    out_activation_ : str
-        Activation of the output units.
-    n_iter_ : int
-        Epochs of the last fit.
-    t_ : int
-        Rows trained on in all epochs.
-    loss_ : float
-        The last loss.
-    best_loss_ : float or None
-        The lowest; None with ``early_stopping``.
-    loss_curve_ : list of float
-        The mean loss over each epoch, each minibatch's at the coefficients that it met.
-    validation_scores_ : list of float or None
-        With ``early_stopping``: the score after each epoch.
-    best_validation_score_ : float or None
-        With ``early_stopping``: the highest.
-    history_ : daskml_kit.parameter_server.History
-        Of the last fit: losses, pace, staleness, idle shares; ``history_.plot()`` draws them.
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes over the data.
 
     See Also
     --------
@@ -235,6 +153,7 @@ def _raveled(y: Any) -> Any:
     return column_or_1d(y, warn=True)
 
 
+@with_inherited_docs
 class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  # type: ignore[misc]
     r"""Multi-layer perceptron regressor: minimizes the squared error, with scikit-learn's parameters.
 
@@ -247,90 +166,6 @@ class MLPRegressor(MultiLayerPerceptron, sklearn.neural_network.MLPRegressor):  
     ----------
     loss : {"squared_error", "poisson"}, default "squared_error"
         Half the squared error, or half the Poisson deviance of ``y >= 0`` with a log link.
-    hidden_layer_sizes : int or sequence of int, default (100,)
-        Units of each hidden layer.
-    activation : {"relu", "tanh", "logistic", "identity"}, default "relu"
-        Of the hidden units.
-    solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        Rule of the steps by minibatches; or L-BFGS on all rows, a pass over Dask data for each evaluation of the loss,
-        and scikit-learn's own on data in memory.
-    alpha : float, default 0.0001
-        Strength of the l2 penalty, divided by the rows of a minibatch.
-    batch_size : int or "auto", default "auto"
-        Rows of a minibatch, "auto" is 200, at most all. It never has rows of two blocks; of a synchronous step,
-        each virtual worker has its share, rounded down. In asynchronous training it is that of one worker.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
-        With ``solver="sgd"``; the others change the rate between epochs, by scikit-learn's rules.
-    learning_rate_init : float, default 0.001
-        The first learning rate.
-    power_t : float, default 0.5
-        With ``learning_rate="invscaling"``.
-    max_iter : int, default 200
-        The most epochs, or iterations of L-BFGS.
-    shuffle : bool, default True
-        Whether rows are visited in an order drawn anew each epoch, block by block.
-    random_state : int, RandomState, Generator or None, optional
-        Of the first coefficients, which are scikit-learn's, of the order of rows, and of what is held out.
-    tol : float, default 1e-4
-        Least improvement of the loss or score that counts; with "lbfgs" the bound of the gradient.
-    verbose : bool, default False
-        Show a bar with loss and rows a second.
-    warm_start : bool, default False
-        Start from the last fit's coefficients.
-    momentum : float, default 0.9
-        With ``solver="sgd"``, from 0 to below 1.
-    nesterovs_momentum : bool, default True
-        With ``solver="sgd"``.
-    early_stopping : bool, default False
-        Hold rows out, stop by their score, and keep the coefficients that have the best.
-    validation_fraction : float, default 0.1
-        The share of each block's rows that is held out, drawn at random.
-    beta_1 : float, default 0.9
-        With ``solver="adam"``: decay of the mean of gradients.
-    beta_2 : float, default 0.999
-        With ``solver="adam"``: decay of the mean of their squares.
-    epsilon : float, default 1e-8
-        With ``solver="adam"``: that of the paper's algorithm 1; scikit-learn's is not corrected for bias.
-    n_iter_no_change : int, default 10
-        Training ends when more epochs than this in a row were no better by ``tol``.
-    max_fun : int, default 15000
-        With ``solver="lbfgs"``: evaluations of the loss at most.
-    training : Synchronous or Asynchronous, default ``Synchronous()``
-        Whether workers train in step, with the same bits for any number of them, or each at its own pace. By default
-        each minibatch's gradient is pushed, and a synchronous step has one virtual worker for each 100 rows, at most 8.
-    n_jobs : int, optional
-        Threads of a fit that needs no cluster; by default one a processor.
-
-    Attributes
-    ----------
-    coefs_ : list of arrays of shape (inputs, units)
-        Weights of each layer.
-    intercepts_ : list of arrays of shape (units,)
-        Intercepts of each layer.
-    n_layers_ : int
-        Layers, the input's included.
-    n_outputs_ : int
-        Output units.
-    out_activation_ : str
-        Activation of the output units.
-    n_iter_ : int
-        Epochs of the last fit.
-    t_ : int
-        Rows trained on in all epochs.
-    loss_ : float
-        The last loss.
-    best_loss_ : float or None
-        The lowest; None with ``early_stopping``.
-    loss_curve_ : list of float
-        The mean loss over each epoch, each minibatch's at the coefficients that it met.
-    validation_scores_ : list of float or None
-        With ``early_stopping``: the score after each epoch.
-    best_validation_score_ : float or None
-        With ``early_stopping``: the highest.
-    history_ : daskml_kit.parameter_server.History
-        Of the last fit: losses, pace, staleness, idle shares; ``history_.plot()`` draws them.
-    profile_ : daskml_kit.engines.engine.Profile
-        Passes over the data.
 
     See Also
     --------

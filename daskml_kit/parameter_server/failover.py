@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pickle
 import threading
 import time
@@ -10,11 +11,11 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from distributed import Client, Future, Variable
 
-from daskml_kit.exceptions import LostServerError
+from daskml_kit.exceptions import LostServerError, StaleEpochError
 from daskml_kit.parameter_server.layout import Layout
 from daskml_kit.parameter_server.replica import ActorRef, ReplicaGroup, ServerActor, ServerView
 from daskml_kit.parameter_server.retirement import PREFIX, leaving_workers, let_go, let_ranges_move_first
@@ -31,10 +32,35 @@ LOOK_INTERVAL = 0.5
 """Seconds between two looks which workers are silent, and which are to be retired: that takes the scheduler longer."""
 PATIENCE = 60.0
 """Seconds that an actor may take to be made at the start, or to answer."""
+STOP_SECONDS = 2.0
+"""Seconds that an earlier primary may take to stop."""
 UNUSED_SECONDS = 2.0
 """Seconds that an actor is kept which was replaced, to tell that to those who have not heard of it."""
 UNGUARDED_AFTER = 10.0
 """Seconds that pushes wait for a new replica, where there are workers but none has a thread to make one."""
+CHECK_INTERVAL = 2.0
+"""Seconds between two questions to a primary whether its range makes progress."""
+STALLED_SECONDS = 15.0
+"""Seconds without progress, or without an answer, after which a range is led anew though all its workers are there."""
+
+
+class ProgressCheck(NamedTuple):
+    """Question to the primary of an epoch for how long it has waited for its replica.
+
+    Parameters
+    ----------
+    epoch : int
+    answered : float
+        When the last question was asked that has an answer, or the first.
+    asked : float
+        When this one was asked.
+    answer : future of float
+    """
+
+    epoch: int
+    answered: float
+    asked: float
+    answer: Any
 
 
 class FailoverSupervisor:
@@ -76,6 +102,9 @@ class FailoverSupervisor:
         self._looked = 0.0
         self._spares: dict[str, Future] = {}
         """An empty actor on each worker: later, its threads may all be busy."""
+        self._epochs: Counter[int] = Counter()
+        """The last epoch of each range in which an actor was told to lead, whether or not that went well."""
+        self._checks: dict[int, ProgressCheck] = {}
         self.failovers = 0
         self._stopping = threading.Event()
         self.lock = threading.RLock()
@@ -108,15 +137,17 @@ class FailoverSupervisor:
         with suppress(OSError):
             let_go(self.client, self.name)
 
-    def call(self, place: ActorRef, ask: Callable[[Any], Any], others: Collection[str] = ()) -> Any:
-        """Return the answer of an actor.
+    def call(
+        self, place: ActorRef, ask: Callable[[Any], Any], others: Collection[str] = (), patience: float = PATIENCE
+    ) -> Any:
+        """Return the answer of an actor, for which it has so many seconds.
 
         Raises
         ------
         OSError
             Where its worker is lost, or one of the ``others`` that it needs, or it does not answer.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         try:
             with self.client.as_current():
                 future = ask(place.actor())
@@ -169,8 +200,11 @@ class FailoverSupervisor:
         places = [place.address for place in (server.primary, server.replica) if place is not None]
         has_primary = server.primary.address in workers
         has_replica = server.replica is not None and server.replica.address in workers
+        if has_primary and has_replica and (stalled := self._stalled(number, server)):
+            has_primary, has_replica = stalled != server.primary, stalled != server.replica
         wants = self._replicas and len(workers) > 1
-        if has_primary and server.epoch and (has_replica or (not wants and server.replica is None)):
+        is_led = server.epoch > 0 and server.epoch == self._epochs[number]
+        if has_primary and is_led and (has_replica or (not wants and server.replica is None)):
             return server
         if not has_primary and not has_replica:
             if self._silent.keys() & places:
@@ -180,7 +214,7 @@ class FailoverSupervisor:
                 if server.replica and last.address not in self._leaving:
                     last = server.replica
                 copy = self._make_replica(last, workers)  # which the next look makes the primary
-                return server if copy is None else self._led(server, last, copy)
+                return server if copy is None else self._led(number, server, last, copy)
             raise LostServerError(
                 f"range {number} of the parameters was lost with the workers that held it"
                 f"{' and its replica' if self._replicas else ''}; {self._last_snapshot()}"
@@ -188,7 +222,7 @@ class FailoverSupervisor:
         self.failovers += not has_primary and server.epoch > 0 and server.primary.address not in self._leaving
         primary = server.primary if has_primary or server.replica is None else server.replica
         replica = self._make_replica(primary, workers) if wants else None
-        if replica is None and has_primary and server.epoch and server.replica is None:
+        if replica is None and has_primary and is_led and server.replica is None:
             return server  # as it was: the primary is alone, and there is still no thread for another
         if self._replicas and replica is None:
             warnings.warn(
@@ -196,7 +230,39 @@ class FailoverSupervisor:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return self._led(server, primary, replica)
+        return self._led(number, server, primary, replica)
+
+    def _stalled(self, number: int, server: ReplicaGroup) -> ActorRef | None:
+        """Return the actor that keeps a range from making progress: a primary that is mute, a replica that follows not.
+
+        Dask may lose a call between workers that both live on, and never ends one of an actor that it has released.
+        """
+        now, check = time.monotonic(), self._checks.get(number)
+        if check is None or check.epoch != server.epoch:
+            check = ProgressCheck(server.epoch, now, now, self._ask_progress(server))
+        elif check.answer.done() and now > check.asked + CHECK_INTERVAL:
+            answered = check.answered
+            with suppress(OSError):
+                try:
+                    waited = check.answer.result()
+                except StaleEpochError:
+                    return server.replica  # it leads no more: it is told to, with another replica
+                if waited > STALLED_SECONDS:
+                    return server.replica
+                answered = check.asked
+            check = ProgressCheck(server.epoch, answered, now, self._ask_progress(server))
+        self._checks[number] = check
+        return server.primary if now > check.answered + STALLED_SECONDS else None
+
+    def _ask_progress(self, server: ReplicaGroup) -> Any:
+        """Ask a primary for how long it has waited for its replica; the answer is a future."""
+        try:
+            with self.client.as_current():
+                return server.primary.actor().stalled_seconds(server.epoch)
+        except RuntimeError as error:  # Dask has given the actor up, though its worker is there
+            failed: concurrent.futures.Future[float] = concurrent.futures.Future()
+            failed.set_exception(OSError(str(error)))
+            return failed
 
     def _balance(self, servers: list[ReplicaGroup], workers: list[str]) -> None:
         """Let a range move from a worker that has two more than another, as where one has joined; one at a time."""
@@ -216,19 +282,21 @@ class FailoverSupervisor:
             wants = self._replicas or next_primary == primary
             follower = self._make_replica(next_primary, workers) if wants else None
             if follower or not wants:
-                servers[number] = self._led(servers[number], next_primary, follower)
+                servers[number] = self._led(number, servers[number], next_primary, follower)
                 self._publish(ServerView(tuple(servers)))
             return
 
-    def _led(self, server: ReplicaGroup, primary: ActorRef, replica: ActorRef | None) -> ReplicaGroup:
-        """Let a range have these actors from now on."""
+    def _led(self, number: int, server: ReplicaGroup, primary: ActorRef, replica: ActorRef | None) -> ReplicaGroup:
+        """Let a range have these actors from now on, in an epoch of their own: an earlier attempt may have failed."""
         followed_by = tuple(replica) if replica else None
         others = [replica.address] if replica else []  # until it has everything, the view does not show it
-        self.call(primary, lambda actor: actor.lead(server.epoch + 1, followed_by), others)
+        epoch = self._epochs[number] = max(self._epochs[number], server.epoch) + 1
+        self.call(primary, lambda actor: actor.lead(epoch, followed_by), others)
         if primary != server.primary and server.primary.address in self._reachable():
             with suppress(OSError):
-                self.call(server.primary, lambda actor: actor.stop())  # so that whoever calls it asks for the other
-        return ReplicaGroup(server.epoch + 1, primary, replica)
+                # so that whoever calls it asks for the other; one that is mute is not waited for
+                self.call(server.primary, lambda actor: actor.stop(), patience=STOP_SECONDS)
+        return ReplicaGroup(epoch, primary, replica)
 
     def _make_spares(self, workers: list[str]) -> None:
         self._spares = {worker: future for worker, future in self._spares.items() if worker in workers}
@@ -318,8 +386,8 @@ class FailoverSupervisor:
         return [*self._workers(), *self._leaving]
 
     def _publish(self, view: ServerView) -> None:
-        self.view = view
         self._variable.set(pickle.dumps(view))
+        self.view = view  # where workers have not heard of it, ranges are led anew
         used = {place.key for s in view.servers for place in (s.primary, s.replica) if place is not None}
         for key in self._held:
             if key not in used:

@@ -120,6 +120,8 @@ class ServerActor:
         self._has_replica = True
         self._unreplicated: list[Message] = []
         self._applied = self._confirmed = 0
+        self._progressed = 0.0
+        """When a message was confirmed last, or the first came that is not."""
         self._replication: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._buffers = Buffers()
@@ -139,6 +141,7 @@ class ServerActor:
             self._replication.cancel()
         self.epoch, self.is_primary, self._has_replica, self._replication = epoch, True, replica is not None, None
         self._applied += 1  # the copy of all counts as one: until it is there, nothing is acknowledged
+        self._progressed = asyncio.get_running_loop().time()
         if replica is not None:
             self._replication = asyncio.create_task(self._replicate(epoch, *replica))
         self._wake()
@@ -171,6 +174,8 @@ class ServerActor:
         """Apply messages, once each, and reply when they are safe and what is wanted may be read."""
         epoch, messages, wanted = request
         self._check(epoch)
+        if messages and self._confirmed == self._applied:
+            self._progressed = asyncio.get_running_loop().time()
         for message in messages:
             self.machine.apply(message)
             self._applied += 1
@@ -196,6 +201,24 @@ class ServerActor:
         await self._until_replicated(epoch)
         return found
 
+    async def stalled_seconds(self, epoch: int) -> float:
+        """Return for how many seconds the replica has confirmed nothing of what it was sent.
+
+        Parameters
+        ----------
+        epoch : int
+            That in which this actor is to lead.
+
+        Returns
+        -------
+        float
+            0 where it has confirmed all, or where there is none.
+        """
+        self._check(epoch)
+        if not self._has_replica or self._confirmed >= self._applied:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._progressed
+
     async def _until_replicated(self, epoch: int) -> None:
         goal = self._applied
         while self._has_replica and self._confirmed < goal:
@@ -204,14 +227,13 @@ class ServerActor:
 
     async def _replicate(self, epoch: int, key: str, address: str) -> None:
         """Keep a replica up to date until another epoch begins."""
-        replica = self._reach(key, address)
         while self.is_primary:
             try:
-                await self._replicate_from_now(epoch, replica)
+                await self._replicate_from_now(epoch, self._reach(key, address))
             except StaleEpochError:
                 self.is_primary = False
                 self._wake()
-            except OSError:
+            except (OSError, RuntimeError):  # as Dask has it, a RuntimeError where an actor is lost with its worker
                 await asyncio.sleep(RETRY)  # if its worker is gone, the failover supervisor names another one
 
     async def _replicate_from_now(self, epoch: int, replica: Any) -> None:
@@ -219,7 +241,7 @@ class ServerActor:
         whole = Replication(epoch, done, deepcopy(self.machine), [])
         await replica.follow(whole)  # this machine goes on while that is on its way
         while True:
-            self._confirmed = done
+            self._confirmed, self._progressed = done, asyncio.get_running_loop().time()
             self._wake()
             while not self._unreplicated:
                 await self._changed(None)

@@ -120,7 +120,7 @@ class Call:
         self, servers: ClusterServers, server: int, ask: Callable[..., Any], again: Callable[..., Any] | None = None
     ) -> None:
         self._servers, self._server, self._ask, self._again = servers, server, ask, again
-        self._begin()
+        self._future = self._started()
 
     def result(self) -> Any:
         """Wait for the answer, and return it.
@@ -155,8 +155,12 @@ class Call:
                 raise LostServerError(f"server {self._server} has not answered for {GIVE_UP:.0f} s")
 
     def _begin(self) -> None:
+        self._future.cancel()  # else it would stay in the event loop, where Dask never ends it
+        self._future = self._started()
+
+    def _started(self) -> Future[Any]:
         self._epoch, actor = self._servers.primary(self._server)
-        self._future = self._servers.start(self._ask, self._epoch, actor)
+        return self._servers.start(self._ask, self._epoch, actor)
 
 
 class LocalCall(NamedTuple):

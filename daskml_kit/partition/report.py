@@ -13,7 +13,7 @@ import pandas as pd
 from dask.utils import format_bytes
 from distributed import Client
 
-from daskml_kit.cluster_info import workers_of
+from daskml_kit.data.collections import workers_of
 from daskml_kit.engines.open import find_client
 from daskml_kit.exceptions import DataError
 from daskml_kit.partition.advice import advice, called

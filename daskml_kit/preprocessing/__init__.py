@@ -1,16 +1,11 @@
 """Scaling and encoding of features."""
 
 from daskml_kit.preprocessing.categorical_frames import Categorizer, DummyEncoder
-from daskml_kit.preprocessing.discretizer import KBinsDiscretizer
+from daskml_kit.preprocessing.categories import OneHotEncoder, OrdinalEncoder
+from daskml_kit.preprocessing.discretizer import KBinsDiscretizer, SplineTransformer
 from daskml_kit.preprocessing.label import LabelBinarizer, LabelEncoder, MultiLabelBinarizer
-from daskml_kit.preprocessing.one_hot import OneHotEncoder
-from daskml_kit.preprocessing.ordinal import OrdinalEncoder
-from daskml_kit.preprocessing.power import PowerTransformer
-from daskml_kit.preprocessing.quantile_transformer import QuantileTransformer
-from daskml_kit.preprocessing.range_scaler import MaxAbsScaler, MinMaxScaler
-from daskml_kit.preprocessing.robust_scaler import RobustScaler
-from daskml_kit.preprocessing.scaler import StandardScaler
-from daskml_kit.preprocessing.spline import SplineTransformer
+from daskml_kit.preprocessing.power import PowerTransformer, QuantileTransformer
+from daskml_kit.preprocessing.scaler import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from daskml_kit.preprocessing.stateless import (
     Binarizer,
     BlockTransformer,

@@ -1,4 +1,4 @@
-"""Fits of scikit-learn's encoders of categories on counts of values."""
+"""Encoders of categories, one-hot and ordinal: scikit-learn's, fitted on counts of values."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import sklearn.preprocessing
 
+from daskml_kit.base import DaskTransformer, with_head
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.missing import is_nan
 from daskml_kit.reductions.frames import rows_like
-from daskml_kit.reductions.value_counts import Tally
+from daskml_kit.reductions.value_counts import Counts, Tally
+from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 
 UNKNOWN = -1
@@ -148,3 +150,119 @@ def made_up(head: Any, tallies: Sequence[Tally]) -> Any:
 
 def _as_column(values: Any) -> Any:
     return values.to_frame() if hasattr(values, "iloc") else values[:, None]
+
+
+class OneHotEncoder(DaskTransformer, sklearn.preprocessing.OneHotEncoder):  # type: ignore[misc]
+    """Encode each category of each column as a column of zeros and ones.
+
+    One pass counts the values of every column. Parameters, attributes and methods are those of
+    `sklearn.preprocessing.OneHotEncoder`, and so are the columns that come out, in the same order.
+
+    Parameters
+    ----------
+    categories : "auto" or list of array, default "auto"
+        Categories of each column, sorted; by default those that are there.
+    drop : {"first", "if_binary"} or array of shape (n_features,), default None
+        A category of each column that gets no output column.
+    sparse_output : bool, default True
+        Whether `transform` gives CSR; on Dask input an array of CSR blocks.
+    dtype : number type, default float64
+        Type of the result.
+    handle_unknown : {"error", "ignore", "infrequent_if_exist", "warn"}, default "error"
+        On Dask input an unknown category raises when the result is computed.
+    min_frequency : int or float, default None
+        Categories with fewer rows than this, or than this share of all rows, become one infrequent category.
+    max_categories : int, default None
+        The most columns that one feature may get; the rarest categories become one infrequent category.
+    feature_name_combiner : "concat" or callable, default "concat"
+        Makes the name of an output column of a column's name and a category.
+
+    Attributes
+    ----------
+    categories_ : list of array
+        Categories of each column, sorted.
+    infrequent_categories_ : list of array
+        Those that share an output column, where ``min_frequency`` or ``max_categories`` is given.
+
+    See Also
+    --------
+    OrdinalEncoder : One column of numbers for each column.
+    daskml_kit.compose.ColumnTransformer : Encoding of some columns, in one pass with what others need.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> frame = dd.from_pandas(pd.DataFrame({"city": ["Oslo", "Rome", "Oslo"]}), npartitions=2)
+    >>> encoder = OneHotEncoder().fit(frame)
+    >>> encoder.get_feature_names_out()
+    array(['city_Oslo', 'city_Rome'], dtype=object)
+    >>> encoder.transform(frame).compute().toarray()
+    array([[1., 0.],
+           [0., 1.],
+           [1., 0.]])
+    """
+
+    @property
+    def shares_columns(self) -> bool:
+        """Return whether categories that some of the rows lack are zeros, and change no other column."""
+        rare = self.min_frequency, self.max_categories, self.drop
+        return isinstance(self.categories, str) and self.handle_unknown == "ignore" and rare == (None, None, None)
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        head, (tallies,) = yield from with_head(spec, Counts())
+        genuine = sklearn.preprocessing.OneHotEncoder
+        return self._learned(fit_tallies(genuine, self.get_params(deep=False), head, tallies), head)
+
+
+class OrdinalEncoder(DaskTransformer, sklearn.preprocessing.OrdinalEncoder):  # type: ignore[misc]
+    """Encode each category of each column as its number among the sorted categories.
+
+    One pass counts the values of every column. Parameters, attributes and methods are those of
+    `sklearn.preprocessing.OrdinalEncoder`, and so are the numbers. dask-ml's class of this name encodes those columns
+    of a frame that are categorical already, and passes the others on: here, give the columns to a `ColumnTransformer`.
+
+    Parameters
+    ----------
+    categories : "auto" or list of array, default "auto"
+        Categories of each column; by default those that are there, sorted.
+    dtype : number type, default float64
+        Type of the result.
+    handle_unknown : {"error", "use_encoded_value"}, default "error"
+        On Dask input an unknown category raises when the result is computed.
+    unknown_value : int or np.nan, default None
+        The number of unknown categories.
+    encoded_missing_value : int or np.nan, default np.nan
+        The number of missing values.
+    min_frequency : int or float, default None
+        Categories with fewer rows than this, or than this share of all rows, get one number.
+    max_categories : int, default None
+        The most numbers of a column, missing and unknown values aside; the rarest categories get one.
+
+    Attributes
+    ----------
+    categories_ : list of array
+        Categories of each column.
+    infrequent_categories_ : list of array
+        Those that share a number, where ``min_frequency`` or ``max_categories`` is given.
+
+    See Also
+    --------
+    OneHotEncoder : A column of zeros and ones for each category.
+    Categorizer : Columns of pandas' categorical type.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> frame = dd.from_pandas(pd.DataFrame({"city": ["Rome", "Oslo", "Rome"]}), npartitions=2)
+    >>> OrdinalEncoder().fit_transform(frame).compute()
+    array([[1.],
+           [0.],
+           [1.]])
+    """
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        head, (tallies,) = yield from with_head(spec, Counts())
+        genuine = sklearn.preprocessing.OrdinalEncoder
+        return self._learned(fit_tallies(genuine, self.get_params(deep=False), head, tallies), head)

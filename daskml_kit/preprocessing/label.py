@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Self
 
 import dask.array as da
@@ -13,14 +15,29 @@ from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.base import DaskEstimator, forget, genuine_class, restored
 from daskml_kit.blockwise import map_rows, with_meta
+from daskml_kit.data.block import Block
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.frames import is_sparse
-from daskml_kit.reductions.label_sets import LabelSets
-from daskml_kit.reductions.reduction import Reduction
+from daskml_kit.reductions.reduction import Reduction, SingleReduction
 from daskml_kit.reductions.value_counts import Counts
 from daskml_kit.validation import plain_strings
+
+
+class LabelSets(SingleReduction):
+    """The set of all labels in a table's only column, whose values are collections of labels."""
+
+    def chunk(self, block: Block) -> set[Any]:
+        table: Any = block.X
+        rows = table.iloc[:, 0] if hasattr(table, "iloc") else table[:, 0]
+        for row in rows:
+            if isinstance(row, str) or not isinstance(row, Iterable):
+                raise DataError(f"y: expected a collection of labels in each row, got {row!r} in block {block.index}")
+        return set(chain.from_iterable(rows))
+
+    def combine(self, a: set[Any], b: set[Any]) -> set[Any]:
+        return a | b
 
 
 class LabelTransformer(DaskEstimator):

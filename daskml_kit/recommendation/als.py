@@ -17,12 +17,10 @@ from daskml_kit.engines.runtime import check_n_jobs
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.factor_rows import RidgeSetting
 from daskml_kit.recommendation.alternation import alternate
-from daskml_kit.recommendation.base import RatingModel, check_pairs
-from daskml_kit.recommendation.factor_model import FactorModel, recommend_block
+from daskml_kit.recommendation.base import RatingModel, Recommendations, check_pairs
+from daskml_kit.recommendation.factor_model import FactorModel, SeenPairs, recommend_block, seen_pairs
 from daskml_kit.recommendation.open_ratings import open_ratings
 from daskml_kit.recommendation.rating_tables import Feedback, RatingTotals, Side
-from daskml_kit.recommendation.seen_items import SeenPairs, seen_pairs
-from daskml_kit.recommendation.top_scores import Recommendations
 from daskml_kit.typing import Array
 
 CHOLESKY_FACTORS = 32

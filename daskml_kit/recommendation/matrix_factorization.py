@@ -26,9 +26,8 @@ from daskml_kit.parameter_server.training.config import (
 from daskml_kit.parameter_server.training.coordinator import TrainingResult, train_on
 from daskml_kit.parameter_server.training.history import History
 from daskml_kit.parameter_server.training.reached import Reached, resumed
-from daskml_kit.recommendation.base import RatingModel, check_pairs
+from daskml_kit.recommendation.base import RatingModel, Recommendations, check_pairs, first_items
 from daskml_kit.recommendation.factor_step import SIDES, CountRatings, RatingCounts, RatingGradientStep, whole_pairs
-from daskml_kit.recommendation.top_scores import Recommendations, first_items
 from daskml_kit.typing import Array
 
 SHORT_STEP = 10**6

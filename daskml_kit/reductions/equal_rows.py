@@ -12,7 +12,7 @@ import pandas as pd
 from daskml_kit.data.block import Block
 from daskml_kit.data.coded import codes_of
 from daskml_kit.numerics.csr import has_many_codes
-from daskml_kit.reductions.frames import Delegate
+from daskml_kit.reductions.reduction import Delegate
 from daskml_kit.typing import Array
 
 REPEATS = 4

@@ -13,7 +13,7 @@ from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import plain_if_small, row_slice, times
 from daskml_kit.numerics.losses import Logistic, Softmax
 from daskml_kit.numerics.targets import tile_rows, tiles
-from daskml_kit.reductions.per_fold import rows_within
+from daskml_kit.reductions.frames import rows_within
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.reductions.residuals import Residuals, ResidualTotals
 from daskml_kit.typing import Array, Labels

@@ -44,7 +44,7 @@ from daskml_kit.numerics.targets import (
     tiles,
 )
 from daskml_kit.reductions.equal_rows import merged_rows
-from daskml_kit.reductions.per_fold import rows_of
+from daskml_kit.reductions.frames import rows_of
 from daskml_kit.typing import Array, Matrix
 
 CODED_ROWS = 4096

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 
 from daskml_kit.data.block import Block
 from daskml_kit.numerics.missing import Gaps, indicate, is_nan, missing_mask
-from daskml_kit.reductions.frames import Delegate, as_numbers, is_sparse
+from daskml_kit.reductions.frames import as_numbers, is_sparse
 from daskml_kit.reductions.moments import Spread
-from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.reduction import Delegate, SingleReduction
 from daskml_kit.typing import Array
 
 

@@ -14,10 +14,9 @@ from daskml_kit.data.block import Block, check_finite
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type, rows_by_id, tile_rows, tiles
 from daskml_kit.reductions.bounds import Asked, bounded_sums, inertia_about
-from daskml_kit.reductions.frames import Delegate
+from daskml_kit.reductions.frames import rows_of
 from daskml_kit.reductions.kept_rows import BranchRows, forget, keep, take
-from daskml_kit.reductions.per_fold import rows_of
-from daskml_kit.reductions.reduction import SingleReduction
+from daskml_kit.reductions.reduction import Delegate, SingleReduction
 from daskml_kit.typing import Array, Matrix
 
 NEAR_ROWS = 16_384

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskml_kit.data.block import Block, check_finite
-from daskml_kit.reductions.frames import Delegate
-from daskml_kit.reductions.per_fold import rows_of
-from daskml_kit.reductions.reduction import Reduction, SingleReduction
+from daskml_kit.reductions.frames import rows_of
+from daskml_kit.reductions.reduction import Delegate, Reduction, SingleReduction
 from daskml_kit.typing import Labels
 
 

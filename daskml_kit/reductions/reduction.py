@@ -54,6 +54,25 @@ class SingleReduction:
         return [total]
 
 
+@dataclass(frozen=True, eq=False)
+class Delegate(SingleReduction):
+    """Ask ``reduction`` about what `view` makes of each block."""
+
+    reduction: Reduction
+
+    def view(self, block: Block) -> Block:
+        raise NotImplementedError
+
+    def chunk(self, block: Block) -> Any:
+        return self.reduction.chunk(self.view(block))
+
+    def combine(self, a: Any, b: Any) -> Any:
+        return self.reduction.combine(a, b)
+
+    def finalize(self, total: Any) -> list[Any]:
+        return self.reduction.finalize(total)
+
+
 class Node(NamedTuple):
     """The combined partial of the blocks ``position * 2**level`` up to the next position's first."""
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from daskml_kit.data.block import Block
-from daskml_kit.reductions.frames import join_rows
-from daskml_kit.reductions.per_fold import rows_of
+from daskml_kit.reductions.frames import join_rows, rows_of
 from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array
 

@@ -89,13 +89,14 @@ def _joined(a: Tally, b: Tally) -> Tally:
 
 
 class Contents(NamedTuple):
-    """Rows, values present and infinite in each column, and of the target: its distinct values, sorted, None where
-    they are many, and whether all of them are whole numbers; and the first rows of the table."""
+    """Rows, values present and infinite in each column, and of the target: its distinct values, sorted, and the rows
+    of each, None where they are many, and whether all of them are whole numbers; and the first rows of the table."""
 
     n_rows: int
     present: Array
     infinite: Array
     labels: Array | None
+    counts: Array | None
     whole: bool
     first: pd.DataFrame
 
@@ -135,22 +136,30 @@ class Columns(SingleReduction):
         y = frame[self.target].dropna()
         numeric = pd.api.types.is_numeric_dtype(y.dtype)
         values = np.asarray(y.to_numpy(np.float64) if numeric else y.to_numpy(object))
+        codes, labels = pd.factorize(values)
         try:
-            labels = np.sort(pd.unique(values))
+            order = np.argsort(labels, kind="stable")
         except TypeError as error:
             raise DataError(f"column {self.target!r}: expected values of one type, got a mixture: {error}") from None
+        known = self._few(labels[order], np.bincount(codes, minlength=len(labels))[order])
         whole = numeric and bool((labels == np.floor(labels)).all())
         present, infinite = frame.notna().sum().to_numpy(), [_n_infinite(frame[name]) for name in frame.columns]
-        return Contents(len(frame), present, np.array(infinite), self._few(labels), whole, frame.head(self.n_first))
+        return Contents(len(frame), present, np.array(infinite), *known, whole, frame.head(self.n_first))
 
     def combine(self, a: Contents, b: Contents) -> Contents:
-        known = None if a.labels is None or b.labels is None else self._few(union(a.labels, b.labels))
+        known: tuple[Array | None, Array | None] = None, None
+        if a.labels is not None and b.labels is not None and a.counts is not None and b.counts is not None:
+            labels = union(a.labels, b.labels)
+            counts = np.zeros(len(labels), np.int64)
+            for own, rows in ((a.labels, a.counts), (b.labels, b.counts)):
+                counts[np.searchsorted(labels, own)] += rows
+            known = self._few(labels, counts)
         present, infinite = a.present + b.present, a.infinite + b.infinite
         first = a.first if len(a.first) else b.first
-        return Contents(a.n_rows + b.n_rows, present, infinite, known, a.whole and b.whole, first)
+        return Contents(a.n_rows + b.n_rows, present, infinite, *known, a.whole and b.whole, first)
 
-    def _few(self, labels: Array) -> Array | None:
-        return labels if len(labels) <= self.most else None
+    def _few(self, labels: Array, counts: Array) -> tuple[Array | None, Array | None]:
+        return (labels, counts) if len(labels) <= self.most else (None, None)
 
 
 def _n_infinite(column: pd.Series[Any]) -> int:

@@ -16,13 +16,12 @@ from sklearn.pipeline import Pipeline
 from daskml_kit.numerics.arrow import packed_size
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
 from daskml_kit.reductions.equal_rows import OfMergedRows
-from daskml_kit.reductions.frames import Keeping, Through
+from daskml_kit.reductions.frames import Keeping, PerFold, Restricted, Through, answer_for
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import LinearScores
 from daskml_kit.reductions.loss import Eval, LossAt, Sums, Within
 from daskml_kit.reductions.missing_counts import WithIndicators
 from daskml_kit.reductions.nearest import Nearest
-from daskml_kit.reductions.per_fold import PerFold, Restricted, answer_for
 from daskml_kit.reductions.reduction import Joint, Reduction
 from daskml_kit.reductions.summary import Summary, position_of
 from daskml_kit.solvers.types import Encode, Fit, Subset

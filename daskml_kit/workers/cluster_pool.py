@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from distributed import Client, Future, KilledWorker, secede
 
-from daskml_kit.cluster_info import workers_of
+from daskml_kit.data.collections import workers_of
 from daskml_kit.workers.connection import CHECK_SECONDS, ClusterWatch, free_placed_tasks, gather, require_connection
 from daskml_kit.workers.hedging import Hedge, find_silent
 from daskml_kit.workers.worker_pool import WorkerPool

@@ -16,7 +16,7 @@ from typing import Any
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, Future, Scheduler
 
-from daskml_kit.cluster_info import workers_of
+from daskml_kit.data.collections import workers_of
 
 SILENT_SECONDS = 5.0
 """A worker sends a heartbeat each half second, or each few seconds in a cluster of hundreds; one that imports modules

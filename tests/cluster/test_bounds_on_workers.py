@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dask
 import dask.array as da
+import pytest
 
 from daskml_kit.cluster import KMeans
 from daskml_kit.engines.engine import watching
@@ -19,6 +20,7 @@ def lose_all() -> int:
     return len([store.take(*key) for key in kept()])
 
 
+@pytest.mark.slow
 def test_workers_keep_bounds_between_passes_only(client):
     rows = da.random.default_rng(0).normal(size=(110_000, 20), chunks=(28_000, 20)).persist()
     X, lost = rows.compute(), []

@@ -161,7 +161,9 @@ def test_sets_of_centers_are_served_by_one_reading(monkeypatch, weight, fold):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("weight", [None, rng.random(1200)], ids=["alike", "weighted"])
+@pytest.mark.parametrize(
+    "weight", [pytest.param(None, marks=pytest.mark.slow), rng.random(1200)], ids=["alike", "weighted"]
+)
 def test_bounds_of_rows_change_no_bit(monkeypatch, weight, dtype):
     draw, rows = np.random.default_rng(3), np.asfortranarray(X + 10, dtype)
     monkeypatch.setattr(nearest, "MANY_PRODUCTS", 0)

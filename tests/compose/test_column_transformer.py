@@ -26,7 +26,7 @@ import daskml_kit.impute
 import daskml_kit.preprocessing
 from daskml_kit.base import DaskEstimator
 from daskml_kit.compose import ColumnTransformer, make_column_transformer
-from daskml_kit.conversion import to_sklearn
+from daskml_kit.composition import to_sklearn
 from daskml_kit.datasets.flights import flights_path
 from daskml_kit.exceptions import DataError
 from daskml_kit.preprocessing import OneHotEncoder, StandardScaler

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskml_kit import feature_selection as ours
-from daskml_kit.conversion import to_sklearn
+from daskml_kit.composition import to_sklearn
 from daskml_kit.exceptions import DataError
 from daskml_kit.feature_extraction.text import TfidfTransformer
 from daskml_kit.linear_model import Lasso, LinearRegression, LogisticRegression, Ridge

@@ -17,7 +17,7 @@ from daskml_kit.engines.engine import watching
 from daskml_kit.impute import IterativeImputer
 from daskml_kit.linear_model import Lasso, LinearRegression, LogisticRegression, Ridge
 from daskml_kit.model_selection import GridSearchCV
-from daskml_kit.reductions import missing_patterns
+from daskml_kit.reductions import round_robin
 
 pytestmark = pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
 N_ROWS, WIDTH = 400, 6
@@ -101,7 +101,7 @@ def test_bounds_and_many_patterns_take_a_pass_a_step(monkeypatch):
     for options in ({"min_value": [0, 1, 2, 3, 4, 5], "max_value": 60}, {"min_value": 0}):
         ours, passes = fitted(IterativeImputer(**options), Theirs(**options))
         assert passes == 1 + ours.n_iter_ * 6  # of two columns without missing values at once, four others, a change
-    monkeypatch.setattr(missing_patterns, "MOST_BYTES", 0)
+    monkeypatch.setattr(round_robin, "MOST_BYTES", 0)
     ours, passes = fitted(IterativeImputer(), Theirs())
     assert passes == 1 + ours.n_iter_ * 6
     options = {"n_nearest_features": 2, "random_state": 1, "max_iter": 2, "tol": 0.1}

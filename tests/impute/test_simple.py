@@ -208,6 +208,7 @@ def test_reading_the_source_once_where_two_passes_are_needed(monkeypatch):
     assert sorted(reads) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_frames_on_the_cluster_with_empty_partitions(client: Client):
     table = mixed()[["floor", "wind"]]
     lazy = dd.from_pandas(table, npartitions=6)

@@ -71,7 +71,9 @@ def both(models, grid, levels, target, scoring, **options):
     return [(found[name], expected[name]) for name in expected if name.startswith(("split", "mean_t"))]
 
 
-@pytest.mark.parametrize(("n_classes", "levels"), [(2, 9), (2, 1500), (3, 60)])
+@pytest.mark.parametrize(
+    ("n_classes", "levels"), [(2, 9), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((2, 1500), (3, 60)))]
+)
 def test_a_classifier(n_classes, levels, fitted):
     models = LogisticRegression(tol=1e-10), sklearn.linear_model.LogisticRegression(solver="newton-cg", tol=1e-12)
     grid = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0]}

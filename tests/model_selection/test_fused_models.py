@@ -14,7 +14,7 @@ import sklearn.model_selection
 import sklearn.preprocessing
 from sklearn.pipeline import make_pipeline
 
-import daskml_kit.model_selection.search.fused_models
+import daskml_kit.model_selection.search.common_rows
 import daskml_kit.model_selection.search.task_search
 from daskml_kit.compose import make_column_transformer
 from daskml_kit.linear_model import LogisticRegression, Ridge
@@ -55,7 +55,8 @@ def groups(monkeypatch):
         return found
 
     monkeypatch.setattr(module, "fit_fused_models", noted)
-    monkeypatch.setattr(daskml_kit.model_selection.search.fused_models, "FEW_ROWS", 0)
+    monkeypatch.setattr(module, "fit_on_common_rows", lambda *given: {})  # which would leave nothing
+    monkeypatch.setattr(daskml_kit.model_selection.search.common_rows, "FEW_ROWS", 0)
     return seen
 
 
@@ -73,6 +74,7 @@ def assert_same_scores(found, expected):
             np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [[0, 1], ["late", "on time"]], ids=["numbers", "words"])
 def test_a_classifier(labels, groups):
     y = pd.Series(np.where(table()[1] > 0, *labels))
@@ -126,7 +128,7 @@ def test_what_is_no_fault_of_the_user_is_raised(groups, monkeypatch):
     def broken(*given):
         raise TypeError("of the package itself")
 
-    monkeypatch.setattr(daskml_kit.model_selection.search.fused_models, "_ids", broken)
+    monkeypatch.setattr(daskml_kit.model_selection.search.common_rows, "_ids", broken)
     frame, y = table()
     blocks = dd.from_pandas(frame, npartitions=4), dd.from_pandas(y, npartitions=4)
     with pytest.raises(TypeError, match="of the package itself"):

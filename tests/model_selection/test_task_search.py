@@ -36,6 +36,7 @@ from daskml_kit.model_selection.search.task_search import run_tasks
 N_ROWS, N_SPLITS = 240, 3
 NAMES = ("accuracy", "roc_auc")
 SCORERS = {name: get_scorer(name) for name in NAMES}
+ON_CLUSTER = pytest.param("cluster", marks=pytest.mark.slow)
 
 
 def problem(n_rows=N_ROWS):
@@ -250,7 +251,7 @@ def test_parameters_of_other_lengths_go_to_the_fit_as_they_are():
     assert all(outcome.error is None for outcome in outcomes.values())
 
 
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize("where", ["threads", ON_CLUSTER])
 def test_a_step_is_fitted_once_for_all_that_share_it(where, request, tmp_path):
     if where == "cluster":
         request.getfixturevalue("client")
@@ -264,7 +265,7 @@ def test_a_step_is_fitted_once_for_all_that_share_it(where, request, tmp_path):
     assert len(lines) == len(set(lines)) == N_SPLITS * (2 + 2 * 3)
 
 
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize("where", ["threads", ON_CLUSTER])
 def test_parts_are_fitted_once_for_all_that_share_them(where, request, tmp_path):
     if where == "cluster":
         request.getfixturevalue("client")
@@ -381,6 +382,7 @@ def fold_folders(dask_worker):
     return [path.name for path in Path(dask_worker.local_directory).glob("daskml-fold-*")]
 
 
+@pytest.mark.slow
 def test_no_file_is_left_on_workers(client):
     before = files_of(client)
     X, y = problem()
@@ -434,7 +436,7 @@ def test_a_killed_worker_costs_only_what_it_was_doing(doomed, tmp_path):
     assert_like_sklearn(outcomes, LogisticRegression(), grid, X, y)
 
 
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize("where", ["threads", ON_CLUSTER])
 def test_distributed_estimators_are_given_dask_data(where, request):
     if where == "cluster":
         request.getfixturevalue("client")

@@ -36,7 +36,7 @@ class Cluster:
 
     def __init__(self, names):
         self.names, self.leaving, self.left, self.actors = set(names), set(), set(), {}
-        self.closed = []
+        self.silent, self.closed, self.after, self.refusals = set(), [], {}, []
         loop = asyncio.new_event_loop()
         self.loop = SimpleNamespace(asyncio_loop=loop)
         self.thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -59,7 +59,7 @@ class Cluster:
         return dict.fromkeys(self.names, 1)
 
     def scheduler_info(self, n_workers):
-        return {"workers": {name: {"last_seen": 0.0} for name in self.names}}
+        return {"workers": {name: {"last_seen": 0.0 if name in self.silent else 1e6} for name in self.names}}
 
     @property
     def scheduler(self):
@@ -84,7 +84,7 @@ class Cluster:
     def submit(self, kind, machine, key, actor, workers, allow_other_workers):
         future = Future(key)
         self.actors[key, workers[0]] = kind(machine, self.reach)
-        weakref.finalize(future, self.actors.pop, (key, workers[0]))
+        weakref.finalize(future, self.actors.pop, (key, workers[0]), None)
         return future
 
     def reach(self, key, address):
@@ -96,7 +96,9 @@ class Cluster:
             raise OSError(f"{place.address} is gone")
         if place not in self.actors:
             await asyncio.sleep(SECONDS)
-        return await getattr(self.actors[place], name)(*args)
+        found = await getattr(self.actors[place], name)(*args)
+        self.after.pop((place, name), lambda: None)()
+        return found
 
 
 class Future:
@@ -132,7 +134,14 @@ def cluster(monkeypatch):
     cluster = Cluster("abc")
 
     view = []
-    variable = SimpleNamespace(set=view.append, get=lambda timeout: view[-1], delete=view.clear)
+
+    def put(found):
+        if cluster.refusals:
+            cluster.refusals.pop()
+            raise OSError("the connection was lost")
+        view.append(found)
+
+    variable = SimpleNamespace(set=put, get=lambda timeout: view[-1], delete=view.clear)
     monkeypatch.setattr(ActorRef, "actor", lambda place: Proxy(cluster, place))
     for module in (failover, rpc):
         monkeypatch.setattr(module, "Variable", lambda name, client: variable)
@@ -242,6 +251,60 @@ def test_a_lost_range_is_told(cluster):
     servers.stop()
     with pytest.raises(LostServerError):
         supervised(Cluster(""), 1, 0)
+
+
+def test_a_range_is_led_again_where_the_last_attempt_failed(cluster):
+    """A primary falls silent, the answer of the replica that takes over is lost, and the primary is back."""
+    servers = supervised(cluster, 1, 1)
+    pusher = Pusher(cluster, servers, 1)
+    ((_, primary, replica),) = servers.view.servers
+
+    def lose_the_answer():
+        cluster.silent.clear()
+        raise OSError("the connection was lost")
+
+    cluster.after[replica, "lead"] = lose_the_answer
+    cluster.silent.add(primary.address)
+    until(lambda: not cluster.after and servers.view.servers[0].epoch > 1)
+    assert servers.view.servers[0].primary == primary
+    before = list(pusher.n_pushes)
+    until(lambda: all(now > then for now, then in zip(pusher.n_pushes, before, strict=True)))
+    expected, found = pusher.stop()
+    assert found == expected
+    servers.stop()
+
+
+def test_a_view_that_workers_did_not_get_is_not_kept(cluster):
+    servers = supervised(cluster, 1, 1)
+    pusher = Pusher(cluster, servers, 1)
+    cluster.refusals.append(None)
+    cluster.names.remove(servers.view.servers[0].primary.address)
+    until(lambda: servers.view.servers[0].epoch > 2)
+    before = list(pusher.n_pushes)
+    until(lambda: all(now > then for now, then in zip(pusher.n_pushes, before, strict=True)))
+    expected, found = pusher.stop()
+    assert found == expected
+    servers.stop()
+
+
+@pytest.mark.parametrize("lost", ["primary", "replica"])
+def test_an_actor_that_never_answers_is_replaced(cluster, monkeypatch, lost):
+    """Its worker is there, but Dask has lost the actor: calls of it never end."""
+    monkeypatch.setattr(failover, "CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(failover, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(failover, "STOP_SECONDS", 0.1)
+    servers = supervised(cluster, 1, 1)
+    pusher = Pusher(cluster, servers, 1)
+    group = servers.view.servers[0]
+    del cluster.actors[getattr(group, lost)]
+    until(lambda: servers.view.servers[0].epoch > group.epoch)
+    assert servers.view.servers[0].primary == (group.replica if lost == "primary" else group.primary)
+    before = list(pusher.n_pushes)
+    until(lambda: all(now > then for now, then in zip(pusher.n_pushes, before, strict=True)))
+    expected, found = pusher.stop()
+    assert found == expected
+    assert servers.failovers == (lost == "primary")
+    servers.stop()
 
 
 class Held(NamedTuple):

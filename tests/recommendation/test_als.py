@@ -20,7 +20,7 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection import GridSearchCV, cross_val_score
 from daskml_kit.numerics import factor_rows
 from daskml_kit.numerics.linalg import solve_nonnegative
-from daskml_kit.recommendation import ALS, rating_tables, top_scores
+from daskml_kit.recommendation import ALS, base, rating_tables
 
 N_USERS, N_ITEMS, N_FACTORS = 60, 40, 3
 KINDS = ("explicit", "implicit")
@@ -345,7 +345,7 @@ def test_similar_items_and_users_are_those_of_the_largest_cosines(ratings, ids):
 def test_similar_items_are_found_by_tiles(ratings, monkeypatch):
     model = model_of("implicit").fit(ratings[["user", "item"]], ratings["rating"])
     whole = model.similar_items(model.items_, 4)
-    monkeypatch.setattr(top_scores, "SCORES", 100)
+    monkeypatch.setattr(base, "SCORES", 100)
     by_tiles = model.similar_items(model.items_, 4)
     assert_array_equal(by_tiles.ids, whole.ids)
     assert np.isnan(model.similar_items([10**6], 4).similarities).all()

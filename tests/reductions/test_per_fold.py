@@ -26,11 +26,11 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.losses import Gamma, Huber, Logistic, Poisson, Softmax, Squared, SquaredHinge, Tweedie
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
 from daskml_kit.reductions import summary
+from daskml_kit.reductions.frames import PerFold, answer_for, rows_of
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import Judged, LinearScores
 from daskml_kit.reductions.loss import LossAt, Within
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.per_fold import PerFold, answer_for, rows_of
 from daskml_kit.reductions.summary import Summary
 
 N_ROWS, WIDTH, N_IDS = 60, 3, 4

@@ -18,11 +18,11 @@ from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.losses import Logistic, Softmax, Squared
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
+from daskml_kit.reductions.frames import PerFold
 from daskml_kit.reductions.gram import Gram, Triangle
 from daskml_kit.reductions.loss import LossAt
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.per_fold import PerFold
 from daskml_kit.reductions.summary import Summary
 from daskml_kit.solvers.run import Driver
 from daskml_kit.solvers.types import DataSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from daskml_kit.cluster_info import workers_of
+from daskml_kit.data.collections import workers_of
 from daskml_kit.workers import hedging
 from daskml_kit.workers.hedging import LATE_FACTOR, LATE_SECONDS, SILENT_SECONDS, Hedge, Lateness
 

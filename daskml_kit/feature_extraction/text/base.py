@@ -11,7 +11,7 @@ import sklearn.feature_extraction.text
 
 from daskml_kit.base import genuine_class
 from daskml_kit.blockwise import map_rows
-from daskml_kit.data.documents import documents_of, holds_documents
+from daskml_kit.data.collections import documents_of, holds_documents
 from daskml_kit.engines.open import open_table
 from daskml_kit.feature_extraction.base import DocumentTransformer
 from daskml_kit.numerics.term_counting import CountedDocuments, count_terms
@@ -24,7 +24,45 @@ OF_COUNTS = tuple(sklearn.feature_extraction.text.CountVectorizer().get_params()
 
 
 class VocabularyVectorizer(DocumentTransformer):
-    """Vectorizer whose vocabulary is the terms of all documents: one pass counts these and the documents with each."""
+    """Vectorizer whose vocabulary is the terms of all documents: one pass counts these and the documents with each.
+
+    Parameters
+    ----------
+    input : {"content", "filename", "file"}, default "content"
+        Kind of the documents; the workers have to see the files.
+    encoding : str, default "utf-8"
+        Encoding of documents in bytes.
+    decode_error : {"strict", "ignore", "replace"}, default "strict"
+        Treatment of bytes that are not of the encoding.
+    strip_accents : {"ascii", "unicode"} or callable, default None
+    lowercase : bool, default True
+    preprocessor : callable, default None
+        Changes a document before it is cut into tokens, in place of the two above.
+    tokenizer : callable, default None
+        Cuts a document into tokens, in place of ``token_pattern``.
+    stop_words : {"english"} or list, default None
+        Words that are left out.
+    ngram_range : tuple of (int, int), default (1, 1)
+        Least and most tokens, or characters, of a term.
+    analyzer : {"word", "char", "char_wb"} or callable, default "word"
+    max_df : int or float, default 1.0
+        Most documents, or share of them, that a term may be in.
+    min_df : int or float, default 1
+        Least documents, or share of them, that a term has to be in.
+    max_features : int, default None
+        Terms that are kept, the most frequent.
+    vocabulary : mapping or iterable, default None
+        Terms, where they are not to be learned.
+    binary : bool, default False
+        Whether a term counts once in a document.
+
+    Attributes
+    ----------
+    vocabulary_ : dict of str to int
+        Column of each term.
+    fixed_vocabulary_ : bool
+        Whether it was given.
+    """
 
     _documents: ClassVar[str] = "raw_documents"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sklearn.feature_extraction.text
 
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.feature_extraction.text.base import VocabularyVectorizer
 
 
+@with_inherited_docs
 class CountVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.CountVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts, in a column for each term of a vocabulary that is learned in one pass.
 
@@ -15,43 +17,9 @@ class CountVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.Coun
 
     Parameters
     ----------
-    input : {"content", "filename", "file"}, default "content"
-        Kind of the documents; the workers have to see the files.
-    encoding : str, default "utf-8"
-        Encoding of documents in bytes.
-    decode_error : {"strict", "ignore", "replace"}, default "strict"
-        Treatment of bytes that are not of the encoding.
-    strip_accents : {"ascii", "unicode"} or callable, default None
-    lowercase : bool, default True
-    preprocessor : callable, default None
-        Changes a document before it is cut into tokens, in place of the two above.
-    tokenizer : callable, default None
-        Cuts a document into tokens, in place of ``token_pattern``.
-    stop_words : {"english"} or list, default None
-        Words that are left out.
     token_pattern : str, default r"(?u)\\b\\w\\w+\\b"
         Regular expression of a token.
-    ngram_range : tuple of (int, int), default (1, 1)
-        Least and most tokens, or characters, of a term.
-    analyzer : {"word", "char", "char_wb"} or callable, default "word"
-    max_df : int or float, default 1.0
-        Most documents, or share of them, that a term may be in.
-    min_df : int or float, default 1
-        Least documents, or share of them, that a term has to be in.
-    max_features : int, default None
-        Terms that are kept, the most frequent.
-    vocabulary : mapping or iterable, default None
-        Terms, where they are not to be learned.
-    binary : bool, default False
-        Whether a term counts once in a document.
     dtype : type, default int64
-
-    Attributes
-    ----------
-    vocabulary_ : dict of str to int
-        Column of each term.
-    fixed_vocabulary_ : bool
-        Whether it was given.
 
     See Also
     --------

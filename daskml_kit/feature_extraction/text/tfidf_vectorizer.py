@@ -6,11 +6,13 @@ from typing import Any
 
 import sklearn.feature_extraction.text
 
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.feature_extraction.text.base import VocabularyVectorizer
 from daskml_kit.feature_extraction.text.tfidf_transformer import inverse_frequencies, weighing
 from daskml_kit.typing import Array
 
 
+@with_inherited_docs
 class TfidfVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.TfidfVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts, and weigh each by how few documents have it: one pass learns terms and weights.
 
@@ -19,35 +21,8 @@ class TfidfVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.Tfid
 
     Parameters
     ----------
-    input : {"content", "filename", "file"}, default "content"
-        Kind of the documents; the workers have to see the files.
-    encoding : str, default "utf-8"
-        Encoding of documents in bytes.
-    decode_error : {"strict", "ignore", "replace"}, default "strict"
-        Treatment of bytes that are not of the encoding.
-    strip_accents : {"ascii", "unicode"} or callable, default None
-    lowercase : bool, default True
-    preprocessor : callable, default None
-        Changes a document before it is cut into tokens, in place of the two above.
-    tokenizer : callable, default None
-        Cuts a document into tokens, in place of ``token_pattern``.
-    analyzer : {"word", "char", "char_wb"} or callable, default "word"
-    stop_words : {"english"} or list, default None
-        Words that are left out.
     token_pattern : str, default r"(?u)\b\w\w+\b"
         Regular expression of a token.
-    ngram_range : tuple of (int, int), default (1, 1)
-        Least and most tokens, or characters, of a term.
-    max_df : int or float, default 1.0
-        Most documents, or share of them, that a term may be in.
-    min_df : int or float, default 1
-        Least documents, or share of them, that a term has to be in.
-    max_features : int, default None
-        Terms that are kept, the most frequent.
-    vocabulary : mapping or iterable, default None
-        Terms, where they are not to be learned.
-    binary : bool, default False
-        Whether a term counts once in a document.
     dtype : type, default float64
     norm : {"l1", "l2"} or None, default "l2"
         Norm that each row is scaled to.
@@ -60,10 +35,6 @@ class TfidfVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.Tfid
 
     Attributes
     ----------
-    vocabulary_ : dict of str to int
-        Column of each term.
-    fixed_vocabulary_ : bool
-        Whether it was given.
     idf_ : array of shape (n_terms,)
         Weights.
 

@@ -45,6 +45,43 @@ class AdaptiveSearchCV(BestEstimatorMethods, MetaEstimatorMixin, BaseEstimator):
     """Base of the adaptive searches: they differ in the candidates that they draw, and in the policy of training them.
 
     The constructor is made of the annotated parameters below and those of the subclass.
+
+    Parameters
+    ----------
+    estimator : estimator with ``partial_fit``
+        Cloned, never changed.
+    parameters : dict of lists or distributions, or list of such dicts
+        Space that candidates are drawn from.
+    n_initial_parameters : int or "grid", default 10
+        Number of candidates; ``"grid"`` makes one of each combination.
+    test_size : float, int or None, default None
+        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
+        which needs room for them.
+    random_state : int, RandomState or None, default None
+        Seed of the candidates, of the rows held out, and of the order of the blocks.
+    scoring : str, callable or None, default None
+        As in scikit-learn; None is the estimator's own ``score``.
+    verbose : bool or float from 0 to 1, default False
+        True prints each score, a float such a share of them.
+    prefix : str, default ""
+        Part of what is logged.
+    predict_meta : array, Series or DataFrame without rows, optional
+        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
+    predict_proba_meta : array, Series or DataFrame without rows, optional
+        Type of probabilities and of their logarithms.
+    transform_meta : array, Series or DataFrame without rows, optional
+        Type of transformed rows.
+    error_score : float or "raise", default nan
+        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
+        `FitFailedWarning` tells how many there are.
+    patience : int or False, default False
+        A model whose score has not risen by more than ``tol`` in so many calls is not trained further.
+    tol : float or None, default 0.001
+        Rise of the score that counts; None turns ``patience`` off.
+    max_iter : int, default 100
+        Calls of each model at the most.
+    scores_per_fit : None
+        Former name of ``fits_per_score`` in dask-ml; refused.
     """
 
     estimator: Any

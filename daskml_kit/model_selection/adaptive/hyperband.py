@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.arguments import check_number
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.model_selection.adaptive.base import (
     SEEDS,
     EarlyStoppingSearchCV,
@@ -28,6 +29,7 @@ from daskml_kit.model_selection.adaptive.policies import (
 )
 
 
+@with_inherited_docs
 @dataclass(eq=False, repr=False)
 class HyperbandSearchCV(EarlyStoppingSearchCV):
     """Train models by several successive halvings at a time, which differ in how soon they stop models.
@@ -38,39 +40,13 @@ class HyperbandSearchCV(EarlyStoppingSearchCV):
 
     Parameters
     ----------
-    estimator : estimator with ``partial_fit``
-        Cloned, never changed.
-    parameters : dict of lists or distributions, or list of such dicts
-        Space that candidates are drawn from.
     max_iter : int, default 81
         Calls of ``partial_fit`` of the longest trained models.
     aggressiveness : int of at least 2, default 3
         Its inverse is the share of the models that is kept each time.
-    test_size : float, int or None, default None
-        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
-        which needs room for them.
-    random_state : int, RandomState or None, default None
-        Seed of the candidates, of the rows held out, and of the order of the blocks.
-    scoring : str, callable or None, default None
-        As in scikit-learn; None is the estimator's own ``score``.
-    verbose : bool or float from 0 to 1, default False
-        True prints each score, a float such a share of them.
-    prefix : str, default ""
-        Part of what is logged.
-    predict_meta : array, Series or DataFrame without rows, optional
-        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
-    predict_proba_meta : array, Series or DataFrame without rows, optional
-        Type of probabilities and of their logarithms.
-    transform_meta : array, Series or DataFrame without rows, optional
-        Type of transformed rows.
-    error_score : float or "raise", default nan
-        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
-        `FitFailedWarning` tells how many there are.
     patience : int or bool, default False
         As in `IncrementalSearchCV`; True is ``max_iter // aggressiveness``, and a smaller number than that is warned
         of.
-    tol : float or None, default 0.001
-        Rise of the score that counts; None turns ``patience`` off.
 
     See Also
     --------

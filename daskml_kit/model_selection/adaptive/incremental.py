@@ -9,6 +9,7 @@ from typing import Any
 from sklearn.model_selection import ParameterGrid
 
 from daskml_kit.arguments import check_number
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.model_selection.adaptive.base import (
     AdaptiveSearchCV,
     EarlyStoppingSearchCV,
@@ -29,6 +30,7 @@ from daskml_kit.model_selection.adaptive.policies import (
 )
 
 
+@with_inherited_docs
 @dataclass(eq=False, repr=False)
 class IncrementalSearchCV(EarlyStoppingSearchCV):
     """Train models drawn at random block by block, each until it does not improve any more.
@@ -40,44 +42,10 @@ class IncrementalSearchCV(EarlyStoppingSearchCV):
 
     Parameters
     ----------
-    estimator : estimator with ``partial_fit``
-        Cloned, never changed.
-    parameters : dict of lists or distributions, or list of such dicts
-        Space that candidates are drawn from.
-    n_initial_parameters : int or "grid", default 10
-        Number of candidates; ``"grid"`` makes one of each combination.
-    test_size : float, int or None, default None
-        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
-        which needs room for them.
-    random_state : int, RandomState or None, default None
-        Seed of the candidates, of the rows held out, and of the order of the blocks.
-    scoring : str, callable or None, default None
-        As in scikit-learn; None is the estimator's own ``score``.
-    verbose : bool or float from 0 to 1, default False
-        True prints each score, a float such a share of them.
-    prefix : str, default ""
-        Part of what is logged.
-    predict_meta : array, Series or DataFrame without rows, optional
-        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
-    predict_proba_meta : array, Series or DataFrame without rows, optional
-        Type of probabilities and of their logarithms.
-    transform_meta : array, Series or DataFrame without rows, optional
-        Type of transformed rows.
-    error_score : float or "raise", default nan
-        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
-        `FitFailedWarning` tells how many there are.
-    patience : int or False, default False
-        A model whose score has not risen by more than ``tol`` in so many calls is not trained further.
-    tol : float or None, default 0.001
-        Rise of the score that counts; None turns ``patience`` off.
     fits_per_score : int, default 1
         Calls of ``partial_fit`` between scores, at most ``patience`` of them.
-    max_iter : int, default 100
-        Calls of each model at the most.
     decay_rate : None
         `InverseDecaySearchCV` has it; here it is refused.
-    scores_per_fit : None
-        Former name of ``fits_per_score`` in dask-ml; refused.
 
     Attributes
     ----------
@@ -144,6 +112,7 @@ class IncrementalSearchCV(EarlyStoppingSearchCV):
         return train_to_plateau(list(candidates), step, self.max_iter, patience, self.tol)
 
 
+@with_inherited_docs
 @dataclass(eq=False, repr=False)
 class InverseDecaySearchCV(IncrementalSearchCV):
     """Train models drawn at random block by block, and keep a share of them that falls in the inverse of the time.
@@ -153,44 +122,10 @@ class InverseDecaySearchCV(IncrementalSearchCV):
 
     Parameters
     ----------
-    estimator : estimator with ``partial_fit``
-        Cloned, never changed.
-    parameters : dict of lists or distributions, or list of such dicts
-        Space that candidates are drawn from.
-    n_initial_parameters : int or "grid", default 10
-        Number of candidates; ``"grid"`` makes one of each combination.
-    test_size : float, int or None, default None
-        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
-        which needs room for them.
-    random_state : int, RandomState or None, default None
-        Seed of the candidates, of the rows held out, and of the order of the blocks.
-    scoring : str, callable or None, default None
-        As in scikit-learn; None is the estimator's own ``score``.
-    verbose : bool or float from 0 to 1, default False
-        True prints each score, a float such a share of them.
-    prefix : str, default ""
-        Part of what is logged.
-    predict_meta : array, Series or DataFrame without rows, optional
-        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
-    predict_proba_meta : array, Series or DataFrame without rows, optional
-        Type of probabilities and of their logarithms.
-    transform_meta : array, Series or DataFrame without rows, optional
-        Type of transformed rows.
-    error_score : float or "raise", default nan
-        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
-        `FitFailedWarning` tells how many there are.
-    patience : int or False, default False
-        A model whose score has not risen by more than ``tol`` in so many calls is not trained further.
-    tol : float or None, default 0.001
-        Rise of the score that counts; None turns ``patience`` off.
     fits_per_score : int, default 1
         With ``patience``, or where ``decay_rate`` is 0, the calls between scores at the most.
-    max_iter : int, default 100
-        Calls of each model at the most.
     decay_rate : float, default 1.0
         Exponent of the decay; with 0 all models are kept.
-    scores_per_fit : None
-        Former name of ``fits_per_score`` in dask-ml; refused.
 
     See Also
     --------
@@ -220,6 +155,7 @@ class InverseDecaySearchCV(IncrementalSearchCV):
         return self._in_rounds(inverse_decay(list(candidates), rate, self.max_iter, longest), patience)
 
 
+@with_inherited_docs
 @dataclass(eq=False, repr=False)
 class SuccessiveHalvingSearchCV(EarlyStoppingSearchCV):
     """Train models for a few calls, the best share of them for more, and so on until one is left.
@@ -229,42 +165,12 @@ class SuccessiveHalvingSearchCV(EarlyStoppingSearchCV):
 
     Parameters
     ----------
-    estimator : estimator with ``partial_fit``
-        Cloned, never changed.
-    parameters : dict of lists or distributions, or list of such dicts
-        Space that candidates are drawn from.
-    n_initial_parameters : int or "grid", default 10
-        Number of candidates; ``"grid"`` makes one of each combination.
     n_initial_iter : int
         Calls of ``partial_fit`` before the first decision. It has to be given.
     max_iter : int, optional
         Calls of each model at the most; by default the search ends where one model is left.
     aggressiveness : float of at least 2, default 3
         Its inverse is the share of the models that is kept each time, and they get so many times the calls.
-    test_size : float, int or None, default None
-        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
-        which needs room for them.
-    random_state : int, RandomState or None, default None
-        Seed of the candidates, of the rows held out, and of the order of the blocks.
-    scoring : str, callable or None, default None
-        As in scikit-learn; None is the estimator's own ``score``.
-    verbose : bool or float from 0 to 1, default False
-        True prints each score, a float such a share of them.
-    prefix : str, default ""
-        Part of what is logged.
-    predict_meta : array, Series or DataFrame without rows, optional
-        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
-    predict_proba_meta : array, Series or DataFrame without rows, optional
-        Type of probabilities and of their logarithms.
-    transform_meta : array, Series or DataFrame without rows, optional
-        Type of transformed rows.
-    error_score : float or "raise", default nan
-        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
-        `FitFailedWarning` tells how many there are.
-    patience : int or False, default False
-        A model whose score has not risen by more than ``tol`` in so many calls is not trained further.
-    tol : float or None, default 0.001
-        Rise of the score that counts; None turns ``patience`` off.
 
     See Also
     --------
@@ -321,6 +227,7 @@ class SuccessiveHalvingSearchCV(EarlyStoppingSearchCV):
         return self._in_rounds(rounds, check_patience(self.patience))
 
 
+@with_inherited_docs
 @dataclass(eq=False, repr=False)
 class ASHASearchCV(AdaptiveSearchCV):
     """Asynchronous successive halving, in which no worker ever waits for a rung to be full.
@@ -332,10 +239,6 @@ class ASHASearchCV(AdaptiveSearchCV):
 
     Parameters
     ----------
-    estimator : estimator with ``partial_fit``
-        Cloned, never changed.
-    parameters : dict of lists or distributions, or list of such dicts
-        Space that candidates are drawn from.
     n_initial_parameters : int or "grid", default 81
         Number of candidates in all.
     n_initial_iter : int, default 1
@@ -345,26 +248,6 @@ class ASHASearchCV(AdaptiveSearchCV):
         that is not above.
     aggressiveness : float of at least 2, default 3
         Its inverse is the share of a rung that gets more calls, so many times as many.
-    test_size : float, int or None, default None
-        Share or number of the rows held out to score on, by default one block's worth. They are joined on a worker,
-        which needs room for them.
-    random_state : int, RandomState or None, default None
-        Seed of the candidates, of the rows held out, and of the order of the blocks.
-    scoring : str, callable or None, default None
-        As in scikit-learn; None is the estimator's own ``score``.
-    verbose : bool or float from 0 to 1, default False
-        True prints each score, a float such a share of them.
-    prefix : str, default ""
-        Part of what is logged.
-    predict_meta : array, Series or DataFrame without rows, optional
-        Type of predictions on Dask input, where a try on a row of zeros does not tell it.
-    predict_proba_meta : array, Series or DataFrame without rows, optional
-        Type of probabilities and of their logarithms.
-    transform_meta : array, Series or DataFrame without rows, optional
-        Type of transformed rows.
-    error_score : float or "raise", default nan
-        The score of a model whose ``partial_fit`` or scoring raises. It is trained no further, ranks last, and a
-        `FitFailedWarning` tells how many there are.
 
     See Also
     --------

@@ -1,9 +1,11 @@
-"""Fused fits on all splits of models behind transformers that one transformer for all rows stands for."""
+"""Fused fits of models behind transformers that their candidates have in common, on a split or on all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import dask
 import dask.array as da
@@ -12,23 +14,152 @@ import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from sklearn.pipeline import Pipeline
 
+from daskml_kit.base import has_fit_steps
 from daskml_kit.compose.subset_columns import common_columns
 from daskml_kit.data.coded import codes_of
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
-from daskml_kit.model_selection.search.fold import FoldData
+from daskml_kit.model_selection.search.fold import Fold, FoldData
 from daskml_kit.model_selection.search.fused import Fused, run_fused, why_not
-from daskml_kit.model_selection.search.fused_models import FEW_ROWS
 from daskml_kit.model_selection.search.fused_scores import scored_by_predictors
-from daskml_kit.model_selection.search.pipeline_cache import computed_once
+from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, computed_once, is_cacheable
 from daskml_kit.model_selection.search.pipelines import SKIPPED
-from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec
-from daskml_kit.model_selection.search.transformer_groups import (
-    TransformerGroup,
-    may_share_transformers,
-    transformer_groups,
-)
-from daskml_kit.model_selection.splits.folds import Folds
+from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, with_params
+from daskml_kit.model_selection.splits.folds import TEST, TRAIN, Folds, Split
+
+logger = logging.getLogger(__name__)
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class TransformerGroup(NamedTuple):
+    """Candidates that differ in parameters of the last step only.
+
+    Parameters
+    ----------
+    numbers : list of int
+    pipeline : Pipeline
+        Not fitted; its transformers are those of all of the candidates.
+    last : list of dict
+        The parameters of the last step, by candidate.
+    """
+
+    numbers: list[int]
+    pipeline: Pipeline
+    last: list[dict[str, Any]]
+
+    def attempt(self, function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result | None:
+        """Call what runs the user's transformers and models on the user's data; None where these are at fault.
+
+        Fits one by one then tell of each.
+        """
+        return _attempt(self.numbers, function, *args, **kwargs)
+
+    def outcomes(self, found: Fused) -> dict[FitKey, Outcome]:
+        """Return the outcomes of fits, by the numbers of the candidates, but for those that failed."""
+        whole = {key: outcome for key, outcome in found.outcomes.items() if outcome.error is None}
+        return {(self.numbers[c], split): outcome._replace(estimator=None) for (c, split), outcome in whole.items()}
+
+
+def may_share_transformers(spec: EvaluationSpec, columns: Collection[str], constants: Collection[str]) -> bool:
+    """Return whether candidates of ``spec`` may be fitted in groups: to rows and targets alone, to be scored only."""
+    return is_cacheable(spec.estimator) and not spec.with_models and set(columns) == {"X", "y"} and not constants
+
+
+def transformer_groups(estimator: Pipeline, candidates: Mapping[int, Mapping[str, Any]]) -> Iterator[TransformerGroup]:
+    """Yield the groups of two candidates and more, but for those whose parameters cannot be set."""
+    last = f"{estimator.steps[-1][0]}__"
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for number, params in candidates.items():
+        # a grid has each value once: what is not the same object may be another
+        before = tuple((name, id(value)) for name, value in params.items() if not name.startswith(last))
+        groups[before].append(number)
+    for numbers in groups.values():
+        if len(numbers) == 1:
+            continue
+        pipeline = _attempt(numbers, with_params, estimator, candidates[numbers[0]])
+        if pipeline is not None:
+            own = [
+                {name.removeprefix(last): value for name, value in candidates[number].items() if name.startswith(last)}
+                for number in numbers
+            ]
+            yield TransformerGroup(numbers, pipeline, own)
+
+
+def _attempt(
+    numbers: list[int], function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
+) -> Result | None:
+    try:
+        return function(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        logger.debug("candidates %s are fitted one by one: %s: %s", numbers, type(error).__name__, error)
+        return None
+
+
+FEW_ROWS = 1_000
+"""Up to so many test rows candidates are fitted each by itself: of few wide rows each in the space that these span."""
+
+
+def fit_fused_models(
+    spec: EvaluationSpec, candidates: Mapping[int, Mapping[str, Any]], fold: Fold
+) -> dict[int, Outcome]:
+    """Fit the candidates that differ in their last step only in common passes over what the steps before give.
+
+    Candidates that cannot, or whose transformers fail, are left out.
+
+    Parameters
+    ----------
+    spec : EvaluationSpec
+        Of a pipeline.
+    candidates : mapping of numbers to parameters
+    fold : Fold
+        Of Dask data, with its cache.
+    """
+    if not may_share_transformers(spec, fold.sides, fold.constants) or fold.n_test <= FEW_ROWS:
+        return {}
+    if not all(is_dask(side) for sides in fold.sides.values() for side in sides):
+        return {}
+    outcomes: dict[int, Outcome] = {}
+    for group in transformer_groups(spec.estimator, candidates):
+        outcomes |= _fit_on_split(spec, group, fold)
+    return outcomes
+
+
+def _fit_on_split(spec: EvaluationSpec, group: TransformerGroup, fold: Fold) -> dict[int, Outcome]:
+    """Return the outcomes of the candidates; none where models cannot be fused."""
+    model = group.pipeline.steps[-1][1]
+    if not has_fit_steps(model) or why_not(model, spec.scoring, {}) is not None:
+        return {}
+    transformed = group.attempt(_transformed, group.pipeline, fold)
+    if transformed is None:
+        return {}
+    X, y = transformed
+    ids = da.concatenate(
+        [_ids(side, part) for side, part in zip((TRAIN, TEST), y, strict=True)], allow_unknown_chunksizes=True
+    )
+    rows, target = (da.concatenate(parts, allow_unknown_chunksizes=True) for parts in (X, y))
+    data = EvaluationData(rows, target, Folds((ids,), [Split(0, (TRAIN,), (TEST,))]))
+    found = group.attempt(run_fused, spec._replace(estimator=model, candidates=group.last), data, from_whole=False)
+    if found is None:
+        return {}
+    return {number: outcome._replace(n_test=fold.n_test) for (number, _), outcome in group.outcomes(found).items()}
+
+
+def _transformed(estimator: Pipeline, fold: Fold) -> tuple[list[Any], list[Any]]:
+    """Return training and test rows as the last step sees them, and their targets."""
+    steps = [step for _, step in cache_transformers(estimator, fold.cache, "fold").steps[:-1]]
+    train, test = fold.X
+    y = fold.side("y", 0)
+    for step in steps:
+        if step not in (None, "passthrough"):
+            train, test = step.fit_transform(train, y), step.transform(test)
+    return [train, test], [dask_vector(part, "y") for part in fold.sides["y"]]
+
+
+def _ids(side: int, y: da.Array) -> da.Array:
+    """Return the id of a side for each of its rows."""
+    y = y[:, 0] if y.ndim == 2 else y
+    return y.map_blocks(lambda part: np.full(len(part), side, np.int16), dtype=np.int16, meta=np.empty(0, np.int16))
 
 
 def fit_on_common_rows(
@@ -62,11 +193,11 @@ def fit_on_common_rows(
     }
     outcomes: dict[FitKey, Outcome] = {}
     for group in transformer_groups(spec.estimator, missing):
-        outcomes |= _fit_group(spec, group, data)
+        outcomes |= _fit_on_all_splits(spec, group, data)
     return {key: outcome for key, outcome in outcomes.items() if key not in known}
 
 
-def _fit_group(spec: EvaluationSpec, group: TransformerGroup, data: FoldData) -> dict[FitKey, Outcome]:
+def _fit_on_all_splits(spec: EvaluationSpec, group: TransformerGroup, data: FoldData) -> dict[FitKey, Outcome]:
     """Return the outcomes of the candidates; none where they cannot be fused."""
     *before, (name, model) = group.pipeline.steps
     working = [step for _, step in before if step not in SKIPPED]

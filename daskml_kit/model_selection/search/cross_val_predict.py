@@ -17,8 +17,9 @@ from daskml_kit.arguments import check_inner
 from daskml_kit.composition import without_dask
 from daskml_kit.data.align import align_rows, check_lengths, collect
 from daskml_kit.data.collections import is_dask, take
+from daskml_kit.documentation import documented_like
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.search.cross_validation import run_validation
+from daskml_kit.model_selection.search.cross_validation import cross_validate, run_validation
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
 from daskml_kit.model_selection.splits.folds import Folds, block_tasks
 from daskml_kit.typing import Array
@@ -27,6 +28,7 @@ from daskml_kit.validation import like
 BY_CLASS = ("decision_function", "predict_proba", "predict_log_proba")
 
 
+@documented_like(cross_validate)
 def cross_val_predict(
     estimator: Any,
     X: Any,
@@ -44,22 +46,8 @@ def cross_val_predict(
 
     Parameters
     ----------
-    estimator : estimator
-        Not changed.
-    X : Dask array or DataFrame, or anything in memory that the estimator takes
-    y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
-    groups : as X, of shape (n_samples,), optional
-        For splitters that keep the rows of a group together.
-    cv : int, splitter, iterable of (train, test), Folds or None, default None
-        Splits; an integer is the number of folds, None is 5.
-    n_jobs : int, optional
-        Threads where there is no cluster.
-    verbose : int, default 0
-        Above 0, print how the fits run.
     params : dict, optional
         For ``fit``, splitter and scorers; see `cross_validate`.
-    pre_dispatch : str, default "2*n_jobs"
-        Only scikit-learn's default.
     method : str, default "predict"
         The estimator's method: ``"predict"``, ``"predict_proba"``, ``"decision_function"``...
 

@@ -12,6 +12,7 @@ import numpy as np
 from daskml_kit.arguments import check_flags, check_mapping, check_number, random_state_of
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows, take
+from daskml_kit.documentation import documented_like
 from daskml_kit.model_selection.search.evaluate import Evaluation, evaluate, route
 from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score, named_scoring
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec
@@ -116,6 +117,7 @@ def cross_validate(
     return result
 
 
+@documented_like(cross_validate)
 def cross_val_score(
     estimator: Any,
     X: Any,
@@ -134,26 +136,10 @@ def cross_val_score(
 
     Parameters
     ----------
-    estimator : estimator
-        Not changed.
-    X : Dask array or DataFrame, or anything in memory that the estimator takes
-    y : as X, of shape (n_samples,) or (n_samples, n_outputs), optional
-    groups : as X, of shape (n_samples,), optional
-        For splitters that keep the rows of a group together.
     scoring : str, callable or None, default None
         A single scorer that returns a number; None is the estimator's own ``score``.
-    cv : int, splitter, iterable of (train, test), Folds or None, default None
-        Splits; an integer is the number of folds, None is 5.
-    n_jobs : int, optional
-        Threads where there is no cluster.
-    verbose : int, default 0
-        Above 0, print how the fits run.
     params : dict, optional
         For ``fit``, splitter and scorers; see `cross_validate`.
-    pre_dispatch : str, default "2*n_jobs"
-        Only scikit-learn's default.
-    error_score : "raise" or number, default nan
-        Score of a fit that fails.
 
     Returns
     -------
@@ -182,6 +168,7 @@ def cross_val_score(
     return scores
 
 
+@documented_like(cross_validate)
 def permutation_test_score(
     estimator: Any,
     X: Any,
@@ -200,22 +187,13 @@ def permutation_test_score(
 
     Parameters
     ----------
-    estimator : estimator
-        Not changed.
-    X : Dask array or DataFrame, or anything in memory that the estimator takes
     y : as X, of shape (n_samples,) or (n_samples, n_outputs)
         Of Dask data it is fetched, to be permuted.
     groups : as X, of shape (n_samples,), optional
         For splitters; targets are permuted within them.
-    cv : int, splitter, iterable of (train, test), Folds or None, default None
-        Splits; an integer is the number of folds, None is 5.
     n_permutations : int, default 100
-    n_jobs : int, optional
-        Threads where there is no cluster.
     random_state : int, RandomState, Generator or None, default 0
         Seed of the permutations.
-    verbose : int, default 0
-        Above 0, print how the fits run.
     scoring : str, callable or None, default None
         A single scorer that returns a number; None is the estimator's own ``score``.
     params : dict, optional

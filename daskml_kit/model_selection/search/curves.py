@@ -16,7 +16,13 @@ from sklearn.utils import indexable
 
 from daskml_kit.arguments import check_flags, check_inner, naming, random_state_of
 from daskml_kit.data.collections import is_dask, join
-from daskml_kit.model_selection.search.cross_validation import check_pre_dispatch, check_run, run_validation
+from daskml_kit.documentation import documented_like
+from daskml_kit.model_selection.search.cross_validation import (
+    check_pre_dispatch,
+    check_run,
+    cross_validate,
+    run_validation,
+)
 from daskml_kit.model_selection.search.cv_results import Outcome
 from daskml_kit.model_selection.search.evaluate import evaluate, folds_of, route
 from daskml_kit.model_selection.search.fit_and_score import score
@@ -28,6 +34,7 @@ from daskml_kit.model_selection.splits.folds import Folds, Split
 from daskml_kit.typing import Array
 
 
+@documented_like(cross_validate)
 def validation_curve(
     estimator: Any,
     X: Any,
@@ -48,28 +55,15 @@ def validation_curve(
 
     Parameters
     ----------
-    estimator : estimator
-        Not changed.
-    X : Dask array or DataFrame, or anything in memory that the estimator takes
     y : as X, of shape (n_samples,) or (n_samples, n_outputs)
     param_name : str
         Name of the parameter.
     param_range : sequence
         Its values.
-    groups : as X, of shape (n_samples,), optional
-        For splitters that keep the rows of a group together.
-    cv : int, splitter, iterable of (train, test), Folds or None, default None
-        Splits; an integer is the number of folds, None is 5.
     scoring : str, callable or None, default None
         A single scorer that returns a number; None is the estimator's own ``score``.
-    n_jobs : int, optional
-        Threads where there is no cluster.
     pre_dispatch : str, default "all"
         Only scikit-learn's default.
-    verbose : int, default 0
-        Above 0, print how the fits run.
-    error_score : "raise" or number, default nan
-        Score of a fit that fails.
     params : dict, optional
         For ``fit``, splitter and scorers; see `cross_validate`.
 
@@ -104,6 +98,7 @@ def validation_curve(
     return found.outcomes.scores("train", SINGLE), found.outcomes.scores("test", SINGLE)
 
 
+@documented_like(cross_validate)
 def learning_curve(
     estimator: Any,
     X: Any,
@@ -129,32 +124,19 @@ def learning_curve(
 
     Parameters
     ----------
-    estimator : estimator
-        Not changed.
-    X : Dask array or DataFrame, or anything in memory that the estimator takes
     y : as X, of shape (n_samples,) or (n_samples, n_outputs)
-    groups : as X, of shape (n_samples,), optional
-        For splitters that keep the rows of a group together.
     train_sizes : sequence of float or int, default (0.1, 0.325, 0.55, 0.775, 1.0)
         Fractions of the training rows of the first split, or numbers of rows.
-    cv : int, splitter, iterable of (train, test), Folds or None, default None
-        Splits; an integer is the number of folds, None is 5.
     scoring : str, callable or None, default None
         A single scorer that returns a number; None is the estimator's own ``score``.
     exploit_incremental_learning : bool, default False
         Train one model a split by ``partial_fit``, on the rows that each size adds, in place of one a size.
-    n_jobs : int, optional
-        Threads where there is no cluster.
     pre_dispatch : str, default "all"
         Only scikit-learn's default.
-    verbose : int, default 0
-        Above 0, print how the fits run.
     shuffle : bool, default False
         Whether the training rows are drawn at random instead of taken from the first on.
     random_state : int, RandomState, Generator or None, optional
         Seed of ``shuffle``.
-    error_score : "raise" or number, default nan
-        Score of a fit that fails.
     return_times : bool, default False
         Whether fit and score times are returned too.
     params : dict, optional

@@ -21,8 +21,7 @@ from daskml_kit.activity import recorded
 from daskml_kit.arguments import check_number, naming
 from daskml_kit.base import n_outputs_of
 from daskml_kit.data.align import align_rows
-from daskml_kit.data.collections import is_dask, n_rows
-from daskml_kit.data.documents import without_bag
+from daskml_kit.data.collections import is_dask, n_rows, without_bag
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
 from daskml_kit.model_selection.search.fused import run_fused, why_not
 from daskml_kit.model_selection.search.pipelines import weight_name

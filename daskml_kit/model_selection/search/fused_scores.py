@@ -23,6 +23,7 @@ from daskml_kit.model_selection.search.scoring import (
     FUSED_SCORERS,
     LINEAR_SCORERS,
     NO_ROWS,
+    OF_SQUARES,
     OWN_SCORE,
     FusedScorer,
     MissingScore,
@@ -31,10 +32,9 @@ from daskml_kit.model_selection.search.scoring import (
     scorer_name,
 )
 from daskml_kit.numerics.missing import NO_GAPS, Gaps
-from daskml_kit.reductions.frames import Through
+from daskml_kit.reductions.frames import Restricted, Through, rows_within
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import ClassSums, Judged, LinearScores
-from daskml_kit.reductions.per_fold import Restricted, rows_within
 from daskml_kit.reductions.reduction import Reduction, SingleReduction
 from daskml_kit.reductions.residuals import ResidualTotals
 from daskml_kit.solvers.run import Driver, Plan
@@ -117,9 +117,6 @@ class ModelScores(SingleReduction):
 
 
 Scores = dict[str, float | MissingScore]
-
-QUADRATIC = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
-"""Scores that the products of features and targets decide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +211,7 @@ class FusedScores:
         no fit has asked for them, or a score is made of other sums.
         """
         counted = self.weighted or not self.driver.weighted
-        if not counted or not set(names.values()) <= QUADRATIC or is_classifier(models[0].model):
+        if not counted or not set(names.values()) <= OF_SQUARES or is_classifier(models[0].model):
             return None
         scores: list[Scores] = []
         for model, subset in models:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -17,49 +19,178 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from daskml_kit.arguments import check_number, naming, random_state_of
-from daskml_kit.base import NoCallbacks, check_common, forget, genuine_class, parameters_of, restored
+from daskml_kit.arguments import check_folder, check_number, naming, random_state_of
+from daskml_kit.base import NoCallbacks, check_common, constructor, forget, genuine_class, parameters_of, restored
 from daskml_kit.composition import without_dask
-from daskml_kit.data.collections import is_dask
-from daskml_kit.data.documents import without_bag
-from daskml_kit.engines.checkpoint import check_folder
+from daskml_kit.data.collections import is_dask, without_bag
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.model_selection.search.best_estimator import (
     BestEstimatorMethods,
     check_refitted,
     refit_on_all,
     score_on,
 )
+from daskml_kit.model_selection.search.cv_results import fill_failures, tabulate
 from daskml_kit.model_selection.search.evaluate import (
     Evaluation,
     compute_n_splits,
+    evaluate,
+    names_of,
     plan_of,
     routing_enabled,
 )
 from daskml_kit.model_selection.search.progress import SearchProgress
 from daskml_kit.model_selection.search.scoring import SINGLE, check_error_score, named_scoring, scorers_of
 from daskml_kit.model_selection.search.search_plan import EvaluationSpec, RoutedParams, SearchPlan, with_params
-from daskml_kit.model_selection.search.search_rounds import SearchRounds
 from daskml_kit.model_selection.splits.base import legacy_random_state
+from daskml_kit.model_selection.splits.folds import Folds
+
+
+class SearchRounds:
+    """Candidates of a search that were evaluated so far, on the same splits in each round.
+
+    Parameters
+    ----------
+    spec : EvaluationSpec
+        Its candidates are those of the rounds.
+    X, y : as in `daskml_kit.model_selection.GridSearchCV.fit`
+    cv : as in `daskml_kit.model_selection.search.evaluate.folds_of`
+    params : RoutedParams
+    checkpoint : path, optional
+        Folder of the first round's checkpoint log; those of further rounds are in folders inside.
+    new_progress : callable of a path or None
+        Makes the progress of a round.
+
+    Attributes
+    ----------
+    candidates : sequence of mappings
+    found : Evaluation or None
+        Outcomes of all rounds; None before the first.
+    results : dict
+        ``cv_results_`` of all rounds.
+    """
+
+    def __init__(
+        self,
+        spec: EvaluationSpec,
+        X: Any,
+        y: Any,
+        cv: Any,
+        params: RoutedParams,
+        checkpoint: str | os.PathLike[str] | None,
+        new_progress: Callable[[str | os.PathLike[str] | None], SearchProgress],
+    ) -> None:
+        self.spec, self.X, self.y, self.cv, self.params = spec, X, y, cv, params
+        self.checkpoint, self.new_progress = checkpoint, new_progress
+        self.candidates: Sequence[Mapping[str, Any]] = ()
+        self.found: Evaluation | None = None
+        self.results: dict[str, Any] = {}
+        self._more: dict[str, list[Any]] = defaultdict(list)
+        self._n_rounds = 0
+
+    def evaluate(
+        self,
+        candidate_params: Iterable[Mapping[str, Any]],
+        cv: Any = None,
+        more_results: Mapping[str, Sequence[Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate more candidates, and return ``cv_results_`` of all so far: what ``_run_search`` is called with.
+
+        Parameters
+        ----------
+        candidate_params : iterable of mappings
+        cv : optional
+            Splits of this round in place of the search's, as many.
+        more_results : mapping of lists, optional
+            Columns of the results, with a value for each of these candidates.
+
+        Raises
+        ------
+        ValueError
+            As `daskml_kit.model_selection.search.evaluate.evaluate`; or where ``cv`` makes another number of splits.
+        """
+        candidates: Any = candidate_params
+        if not isinstance(candidates, (Sequence, ParameterGrid)):  # a grid of millions stays one
+            candidates = list(candidates)
+        spec = self.spec._replace(candidates=candidates)
+        progress = self.new_progress(self._folder())
+        self._n_rounds += 1
+        try:
+            found = evaluate(spec, self.X, self.y, self.cv if cv is None else cv, self.params, progress)
+        except KeyboardInterrupt:
+            self._keep_finished(spec, progress)
+            raise
+        if cv is None:
+            self.cv = found.folds  # a splitter without seed would make others in the next round
+        for name, values in (more_results or {}).items():
+            self._more[name].extend(values)
+        self._add(spec.candidates, found)
+        return self.results
+
+    def _folder(self) -> str | os.PathLike[str] | None:
+        if self.checkpoint is None or self._n_rounds == 0:
+            return self.checkpoint
+        return Path(self.checkpoint) / f"round-{self._n_rounds}"
+
+    def _add(self, candidates: Sequence[Mapping[str, Any]], found: Evaluation) -> None:
+        if self.found is not None:
+            before, n = self.found, len(self.candidates)
+            if found.plan.n_splits != before.plan.n_splits:
+                raise ValueError(f"cv: expected {before.plan.n_splits} splits in each round, got {found.plan.n_splits}")
+            found = before._replace(
+                outcomes=before.outcomes.followed_by(found.outcomes),
+                whole={**before.whole, **{n + number: model for number, model in found.whole.items()}},
+                plan=before.plan._replace(reasons=[*before.plan.reasons, *found.plan.reasons]),
+            )
+            candidates = [*self.candidates, *candidates]
+        self.candidates, self.found = candidates, found
+        more = {name: np.asarray(values) for name, values in self._more.items()}
+        self.results = {**more, **tabulate(candidates, found.outcomes, found.names, self.spec.with_train)}
+
+    def _keep_finished(self, spec: EvaluationSpec, progress: SearchProgress) -> None:
+        """Add the candidates of an interrupted round that are finished on all splits, if there is a score."""
+        numbers = progress.outcomes.finished().tolist()
+        outcomes = progress.outcomes.of(numbers)
+        of = f"{len(numbers)} of {len(spec.candidates)} candidates"
+        warnings.warn(f"interrupted: cv_results_ has the {of} that were finished on all splits", stacklevel=6)
+        if len(outcomes.errors) == len(outcomes):
+            return
+        names = names_of(spec, outcomes)
+        fill_failures(outcomes, names, spec.error_score, spec.with_train)
+        self._more.clear()  # no column has a value for each of these candidates
+        plan = progress.plan._replace(reasons=[progress.plan.reasons[number] for number in numbers])
+        self._add([spec.candidates[number] for number in numbers], Evaluation(outcomes, {}, plan, Folds((), []), names))
+
 
 PRE_DISPATCH = "2*n_jobs"
 
 
-def with_dask_options(base: type) -> Callable[..., None]:
-    """Return the constructor of a scikit-learn search with the parameters of dask-ml's searches beside."""
-    theirs = signature(base.__init__)  # type: ignore[misc]
-    defaults = {"scheduler": None, "cache_cv": True, "iid": None}
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        vars(self).update({name: kwargs.pop(name, default) for name, default in defaults.items()})
-        base.__init__(self, *args, **kwargs)  # type: ignore[misc]
-
-    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=default) for name, default in defaults.items()]
-    __init__.__signature__ = theirs.replace(parameters=[*theirs.parameters.values(), *added])  # type: ignore[attr-defined]
-    return __init__
+OF_DASK_ML = {"scheduler": None, "cache_cv": True, "iid": None}
+"""Parameters of dask-ml's searches beside scikit-learn's."""
 
 
 class Search(NoCallbacks, BestEstimatorMethods):
-    """Mixin, before a scikit-learn search, that runs its fits here."""
+    """Mixin, before a scikit-learn search, that runs its fits here.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of ours or scikit-learn's API.
+    scoring : str, callable, list, tuple, dict or None
+        As in scikit-learn.
+    n_jobs : int, optional
+        Threads where there is no cluster.
+    refit : bool, str or callable, default True
+    cv : int, splitter, iterable or None
+        Splitters of ours and of scikit-learn. None is five folds.
+    error_score : "raise" or float, default nan
+        Score of fits that fail.
+    return_train_score : bool, default False
+    cache_cv : bool, default True
+        Accepted from users of dask-ml: False warns, as the rows of a split are always taken once.
+    iid : bool, optional
+        Accepted from users of dask-ml: warns, as each split has the same weight.
+    """
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
         """Return the parameters to try."""
@@ -282,6 +413,7 @@ class Search(NoCallbacks, BestEstimatorMethods):
         return None
 
 
+@with_inherited_docs
 class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignore[misc]
     """Search over every combination of a grid of parameters, with cross-validation.
 
@@ -291,30 +423,14 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
 
     Parameters
     ----------
-    estimator : estimator
-        Of ours or scikit-learn's API.
     param_grid : dict of lists, or list of such dicts
-    scoring : str, callable, list, tuple, dict or None
-        As in scikit-learn.
-    n_jobs : int, optional
-        Threads where there is no cluster.
-    refit : bool, str or callable, default True
-    cv : int, splitter, iterable or None
-        Splitters of ours and of scikit-learn. None is five folds.
     verbose : int
         Above 0 a bar shows the finished fits and the best mean score so far.
     pre_dispatch : str
         Only scikit-learn's default.
-    error_score : "raise" or float, default nan
-        Score of fits that fail.
-    return_train_score : bool, default False
     scheduler : str, callable or None
         Dask's scheduler of the fits where there is no client, such as "threads" or "synchronous"; None is the
         configured one.
-    cache_cv : bool, default True
-        Accepted from users of dask-ml: False warns, as the rows of a split are always taken once.
-    iid : bool, optional
-        Accepted from users of dask-ml: warns, as each split has the same weight.
 
     Attributes
     ----------
@@ -342,7 +458,7 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
       2 candidates share passes over the data
     """
 
-    __init__ = with_dask_options(sklearn.model_selection.GridSearchCV)
+    __init__ = constructor(sklearn.model_selection.GridSearchCV, **OF_DASK_ML)
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
         """Return every combination of the grid.
@@ -356,6 +472,7 @@ class GridSearchCV(Search, sklearn.model_selection.GridSearchCV):  # type: ignor
             return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
 
 
+@with_inherited_docs
 class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  # type: ignore[misc]
     """Search over parameters that are drawn from distributions, with cross-validation.
 
@@ -363,33 +480,17 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
 
     Parameters
     ----------
-    estimator : estimator
-        Of ours or scikit-learn's API.
     param_distributions : dict of lists or distributions, or list of such dicts
     n_iter : int, default 10
         Number of candidates.
-    scoring : str, callable, list, tuple, dict or None
-        As in scikit-learn.
-    n_jobs : int, optional
-        Threads where there is no cluster.
-    refit : bool, str or callable, default True
-    cv : int, splitter, iterable or None
-        Splitters of ours and of scikit-learn. None is five folds.
     verbose : int, default 0
         Above 0 a bar shows the finished fits and the best mean score so far.
     pre_dispatch : str, default "2*n_jobs"
         Only scikit-learn's default.
     random_state : int, RandomState, Generator or None, optional
         Seed of the draws.
-    error_score : "raise" or float, default nan
-        Score of fits that fail.
-    return_train_score : bool, default False
     scheduler : str, callable or None
         Dask's scheduler of the fits where there is no client; None is the configured one.
-    cache_cv : bool, default True
-        Accepted from users of dask-ml: False warns, as the rows of a split are always taken once.
-    iid : bool, optional
-        Accepted from users of dask-ml: warns, as each split has the same weight.
 
     See Also
     --------
@@ -406,7 +507,7 @@ class RandomizedSearchCV(Search, sklearn.model_selection.RandomizedSearchCV):  #
     4
     """
 
-    __init__ = with_dask_options(sklearn.model_selection.RandomizedSearchCV)
+    __init__ = constructor(sklearn.model_selection.RandomizedSearchCV, **OF_DASK_ML)
 
     def candidates(self) -> Sequence[Mapping[str, Any]]:
         """Return ``n_iter`` draws from the distributions.

@@ -14,7 +14,7 @@ import numpy as np
 from dask.tokenize import TokenizationError, tokenize
 
 from daskml_kit.activity import note_search
-from daskml_kit.engines.checkpoint import check_folder
+from daskml_kit.arguments import check_folder
 from daskml_kit.engines.engine import Profile, watching
 from daskml_kit.exceptions import CheckpointError, DamagedFileError
 from daskml_kit.files import make_private, opener, sealed, unsealed

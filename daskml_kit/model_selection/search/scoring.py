@@ -12,7 +12,7 @@ from sklearn.metrics import check_scoring, get_scorer
 
 from daskml_kit.metrics.scorers import SCORERS, BoundMetric, refuse_metrics
 from daskml_kit.model_selection.search.pipelines import last_step
-from daskml_kit.reductions.block_scores import BlockScores, ScoreTotals
+from daskml_kit.reductions.block_means import BlockScores, ScoreTotals
 from daskml_kit.reductions.class_losses import ClassLosses, ClassLossTotals, CorrectPredictions, CorrectTotals
 from daskml_kit.reductions.distinct_pairs import DistinctPairs
 from daskml_kit.reductions.reduction import Reduction
@@ -108,40 +108,18 @@ def brier(total: ClassLossTotals, classes: Any) -> float:
     return log_loss(total, classes) / (2 if len(classes) == 2 else 1)
 
 
-def squared(total: ResidualTotals, classes: Any) -> float:
+def deviance(total: ResidualTotals, classes: Any) -> float:
     return -float((total.deviance / total.weight).mean())
-
-
-def root_squared(total: ResidualTotals, classes: Any) -> float:
-    return -float(np.sqrt(total.deviance / total.weight).mean())
-
-
-def absolute(total: ResidualTotals, classes: Any) -> float:
-    return -float((total.absolute / total.weight).mean())
-
-
-def explained(total: ResidualTotals, classes: Any) -> float:
-    """Return R², constant targets scored as scikit-learn does: 1 where predicted perfectly, else 0."""
-    if total.n_rows < 2:
-        return float("nan")
-    scores = np.where(total.deviance > 0, 0.0, 1.0)
-    defined = (total.squares > 0) & (total.deviance > 0)
-    scores[defined] = 1 - total.deviance[defined] / total.squares[defined]
-    return float(scores.mean())
 
 
 SUMMED_SCORERS: Mapping[str, FusedScorer] = {
     "accuracy": FusedScorer("predict", CorrectPredictions(), accuracy),
     "neg_log_loss": FusedScorer("predict_proba", ClassLosses("log"), log_loss),
     "neg_brier_score": FusedScorer("predict_proba", ClassLosses("brier"), brier),
-    "r2": FusedScorer("predict", Residuals(), explained),
-    "neg_mean_squared_error": FusedScorer("predict", Residuals(), squared),
-    "neg_root_mean_squared_error": FusedScorer("predict", Residuals(), root_squared),
-    "neg_mean_absolute_error": FusedScorer("predict", Residuals(), absolute),
-    "neg_mean_poisson_deviance": FusedScorer("predict", Residuals(1.0), squared),
-    "neg_mean_gamma_deviance": FusedScorer("predict", Residuals(2.0), squared),
+    "neg_mean_poisson_deviance": FusedScorer("predict", Residuals(1.0), deviance),
+    "neg_mean_gamma_deviance": FusedScorer("predict", Residuals(2.0), deviance),
 }
-"""Scores that are sums of numbers alone, whatever the labels are."""
+"""Scores that take less than their metric does, as they are of an estimator that knows its classes."""
 
 
 def bound_scorer(scorer: Any) -> FusedScorer | None:
@@ -152,7 +130,7 @@ def bound_scorer(scorer: Any) -> FusedScorer | None:
     parts = getattr(bound.metric, "parts", None)
     if parts is None:
         return None
-    reduction, finish = parts(dict(bound.options))
+    reduction, finish = parts(**bound.options)
     return FusedScorer(bound.response, reduction, partial(_signed, finish=finish, sign=bound.sign))
 
 
@@ -180,7 +158,9 @@ def finalize_score(scorer: FusedScorer, total: Any, classes: Any) -> float | Mis
 
 
 NO_ROWS = MissingScore("there are no rows with a positive weight to score")
-LINEAR_SCORERS = {name for name in SUMMED_SCORERS if "deviance" not in name}
+OF_SQUARES = {"r2", "neg_mean_squared_error", "neg_root_mean_squared_error"}
+"""Scores that the sums of squared residuals decide."""
+LINEAR_SCORERS = {"accuracy", "neg_log_loss", "neg_brier_score", "neg_mean_absolute_error", *OF_SQUARES}
 """Scores that a linear model's predictor gives by itself."""
 
 

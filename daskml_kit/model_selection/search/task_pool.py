@@ -21,9 +21,8 @@ import scipy.sparse as sp
 from dask.array.utils import meta_from_array
 from distributed import Client, Future
 
-from daskml_kit.cluster_info import workers_of
 from daskml_kit.data.align import align_rows, collect
-from daskml_kit.data.collections import array_bytes, blocks_bytes, free_memory, has_unknown
+from daskml_kit.data.collections import array_bytes, blocks_bytes, free_memory, has_unknown, workers_of
 from daskml_kit.engines.open import find_client
 from daskml_kit.engines.runtime import check_n_jobs, local_threads
 from daskml_kit.exceptions import DamagedFileError, DataError

@@ -14,12 +14,11 @@ from sklearn.pipeline import Pipeline
 
 from daskml_kit.data.collections import FIT_FRACTION, array_bytes, fits, free_memory, is_dask
 from daskml_kit.engines.open import find_client
-from daskml_kit.model_selection.search.common_rows import fit_on_common_rows
+from daskml_kit.model_selection.search.common_rows import fit_fused_models, fit_on_common_rows
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.dispatcher import Dispatcher, WorkQueue, shared_groups
 from daskml_kit.model_selection.search.fit_and_score import outcome_of, score
 from daskml_kit.model_selection.search.fold import Fold, FoldData
-from daskml_kit.model_selection.search.fused_models import fit_fused_models
 from daskml_kit.model_selection.search.pipeline_cache import cache_transformers, is_cacheable
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, decide_by_kind, with_params
 from daskml_kit.model_selection.search.slivers import fit_on_dask

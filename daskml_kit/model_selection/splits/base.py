@@ -150,15 +150,6 @@ def column_of(rows: Rows, name: str) -> Column:
     raise ValueError(f"The '{name}' parameter should not be None.")
 
 
-def k_fold_splits(n_splits: int, n_repeats: int = 1) -> list[Split]:
-    """Return the splits that test each id of each column, and train on the others."""
-    return [
-        Split(repeat, tuple(other for other in range(n_splits) if other != fold), (fold,))
-        for repeat in range(n_repeats)
-        for fold in range(n_splits)
-    ]
-
-
 def warn_of_groups(splitter: object, rows: Rows) -> None:
     """Warn, as scikit-learn does, where groups were given to a splitter that has no use for them."""
     if any(column.name == "groups" for column in rows.columns):

@@ -424,3 +424,12 @@ def labels_of(y: Any) -> Any:
         return np.unique(y)
     (column,) = align_rows({"y": y}).columns
     return np.unique(np.concatenate(compute_tasks([dask.delayed(np.unique)(block) for block in column.blocks])))
+
+
+def k_fold_splits(n_splits: int, n_repeats: int = 1) -> list[Split]:
+    """Return the splits that test each id of each column, and train on the others."""
+    return [
+        Split(repeat, tuple(other for other in range(n_splits) if other != fold), (fold,))
+        for repeat in range(n_repeats)
+        for fold in range(n_splits)
+    ]

@@ -14,7 +14,7 @@ import sklearn.model_selection
 from daskml_kit.arguments import random_state_of
 from daskml_kit.data.align import Column, Rows
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.splits.base import Splitter, check_class_counts, check_n_rows, column_of, k_fold_splits
+from daskml_kit.model_selection.splits.base import Splitter, check_class_counts, check_n_rows, column_of
 from daskml_kit.model_selection.splits.folds import (
     Folds,
     IdColumn,
@@ -25,6 +25,7 @@ from daskml_kit.model_selection.splits.folds import (
     fold_sizes,
     id_column,
     id_dtype,
+    k_fold_splits,
 )
 from daskml_kit.model_selection.splits.stratify import (
     balance_classes,

@@ -10,6 +10,7 @@ import sklearn.model_selection
 
 from daskml_kit.arguments import check_number
 from daskml_kit.data.align import Rows
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.exceptions import DataError
 from daskml_kit.model_selection.splits.base import (
     Splitter,
@@ -18,10 +19,17 @@ from daskml_kit.model_selection.splits.base import (
     column_of,
     drawn_seed,
     folds_in_memory,
-    k_fold_splits,
     warn_of_groups,
 )
-from daskml_kit.model_selection.splits.folds import Folds, IdColumn, RowAssignment, Split, assign_rows, fold_sizes
+from daskml_kit.model_selection.splits.folds import (
+    Folds,
+    IdColumn,
+    RowAssignment,
+    Split,
+    assign_rows,
+    fold_sizes,
+    k_fold_splits,
+)
 from daskml_kit.model_selection.splits.stratify import assign_classes, count_classes, deal_classes
 from daskml_kit.numerics.permutation import key_of
 from daskml_kit.typing import Array
@@ -30,7 +38,17 @@ Seed: TypeAlias = tuple[int, ...] | None
 
 
 class KFoldSplitter(Splitter):
-    """Splitter whose folds are each tested once, or once a repetition; the folds have equal sizes up to one row."""
+    """Splitter whose folds are each tested once, or once a repetition; the folds have equal sizes up to one row.
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Number of folds.
+    random_state : int, RandomState, Generator or None
+        Seed of the draws.
+    n_repeats : int, default 10
+        Times that the folds are drawn.
+    """
 
     def _folds(self, rows: Rows) -> Folds:
         own: Any = self
@@ -61,6 +79,7 @@ class StratifiedSplitter(KFoldSplitter):
         return lambda seed: assign_classes(counted, sizes, seed)
 
 
+@with_inherited_docs
 class KFold(KFoldSplitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     """Folds of rows that follow each other, or with ``shuffle`` of rows drawn at random, of equal sizes up to one.
 
@@ -70,12 +89,8 @@ class KFold(KFoldSplitter, sklearn.model_selection.KFold):  # type: ignore[misc]
 
     Parameters
     ----------
-    n_splits : int, default 5
-        Number of folds.
     shuffle : bool, default False
         Whether rows are drawn at random.
-    random_state : int, RandomState, Generator or None
-        Seed of the draws.
 
     See Also
     --------
@@ -92,19 +107,11 @@ class KFold(KFoldSplitter, sklearn.model_selection.KFold):  # type: ignore[misc]
     """
 
 
+@with_inherited_docs
 class RepeatedKFold(KFoldSplitter, sklearn.model_selection.RepeatedKFold):  # type: ignore[misc]
     """Shuffled `KFold`, several times over with other draws: one column of ids for each.
 
     Parameters are those of `sklearn.model_selection.RepeatedKFold`.
-
-    Parameters
-    ----------
-    n_splits : int, default 5
-        Number of folds.
-    n_repeats : int, default 10
-        Times that the folds are drawn.
-    random_state : int, RandomState, Generator or None
-        Seed of the draws.
 
     See Also
     --------
@@ -119,6 +126,7 @@ class RepeatedKFold(KFoldSplitter, sklearn.model_selection.RepeatedKFold):  # ty
     """
 
 
+@with_inherited_docs
 class StratifiedKFold(StratifiedSplitter, sklearn.model_selection.StratifiedKFold):  # type: ignore[misc]
     """Folds with the same proportion of each class, up to one row.
 
@@ -128,12 +136,8 @@ class StratifiedKFold(StratifiedSplitter, sklearn.model_selection.StratifiedKFol
 
     Parameters
     ----------
-    n_splits : int, default 5
-        Number of folds.
     shuffle : bool, default False
         Whether the rows of each class are drawn at random.
-    random_state : int, RandomState, Generator or None
-        Seed of the draws.
 
     See Also
     --------
@@ -151,19 +155,11 @@ class StratifiedKFold(StratifiedSplitter, sklearn.model_selection.StratifiedKFol
     """
 
 
+@with_inherited_docs
 class RepeatedStratifiedKFold(StratifiedSplitter, sklearn.model_selection.RepeatedStratifiedKFold):  # type: ignore[misc]
     """Shuffled `StratifiedKFold`, several times over with other draws; y is read in one pass for all.
 
     Parameters are those of `sklearn.model_selection.RepeatedStratifiedKFold`.
-
-    Parameters
-    ----------
-    n_splits : int, default 5
-        Number of folds.
-    n_repeats : int, default 10
-        Times that the folds are drawn.
-    random_state : int, RandomState, Generator or None
-        Seed of the draws.
 
     See Also
     --------

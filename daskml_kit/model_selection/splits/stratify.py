@@ -13,7 +13,6 @@ import pandas as pd
 
 from daskml_kit.data.align import Column, check_lengths
 from daskml_kit.exceptions import DataError
-from daskml_kit.model_selection.splits.base import k_fold_splits
 from daskml_kit.model_selection.splits.folds import (
     Folds,
     IdColumn,
@@ -23,6 +22,7 @@ from daskml_kit.model_selection.splits.folds import (
     compute_tasks,
     id_column,
     id_dtype,
+    k_fold_splits,
     runs_of_blocks,
 )
 from daskml_kit.numerics.permutation import key_of

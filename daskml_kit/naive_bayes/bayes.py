@@ -1,17 +1,18 @@
-"""Naive Bayes classification of counts, of binary features and of categories."""
+"""Naive Bayes classifiers: Gaussian, and of counts and categories."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import sklearn.naive_bayes
 
 from daskml_kit.arguments import check_number, naming
-from daskml_kit.base import genuine_class
+from daskml_kit.base import DaskEstimator, genuine_class, lazily, restored
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.linear_model.base import require_rows
-from daskml_kit.naive_bayes.base import NaiveBayes
-from daskml_kit.reductions.per_class import ClassResults, PerClass
+from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.per_class import ClassResults, PerClass, Unweighted
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.reductions.sums import CategorySums, CategoryTotals, FeatureSums, Totals
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -19,10 +20,134 @@ from daskml_kit.typing import Array
 from daskml_kit.validation import check_labels
 
 
+class NaiveBayes(DaskEstimator):
+    """Naive Bayes classifier that is fitted in one pass, and goes on learning in memory."""
+
+    many_passes: ClassVar[Any] = False
+    _written: ClassVar[tuple[str, ...]] = ()
+    """Fitted arrays, or lists of them, that scikit-learn's ``partial_fit`` writes into, also where it then fails."""
+
+    predict_joint_log_proba = lazily("predict_joint_log_proba", "logarithms of the joint probabilities")
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Go on learning from more rows in memory.
+
+        Parameters
+        ----------
+        X : array, data frame or sparse matrix of shape (n_samples, n_features)
+        y : array of shape (n_samples,)
+        classes : array, optional
+            All labels there will be; the first call needs them.
+        sample_weight : array of shape (n_samples,), optional
+
+        Returns
+        -------
+        estimator
+            Itself.
+        """
+        with restored(self):
+            for name in self._written:
+                held = getattr(self, name, None)
+                if held is not None:
+                    setattr(self, name, [part.copy() for part in held] if isinstance(held, list) else held.copy())
+            super().partial_fit(X, y, classes, sample_weight)  # type: ignore[misc]
+        return self
+
+
+class GaussianNB(NaiveBayes, sklearn.naive_bayes.GaussianNB):  # type: ignore[misc]
+    """Gaussian naive Bayes: each feature is normal within each class, and independent of the others; in one pass.
+
+    Parameters
+    ----------
+    priors : array of shape (n_classes,), optional
+        Probabilities of the classes; by default their shares of the rows.
+    var_smoothing : float, default 1e-9
+        Share of the largest variance of a feature that is added to all variances.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+    class_count_, class_prior_ : array of shape (n_classes,)
+    theta_, var_ : array of shape (n_classes, n_features)
+        Mean and variance of each feature in each class.
+    epsilon_ : float
+        The variance that was added.
+    profile_ : daskml_kit.engines.engine.Profile
+
+    See Also
+    --------
+    daskml_kit.linear_model.LogisticRegression : Features need not be independent within a class.
+
+    References
+    ----------
+    Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.from_array(np.array([[0.0], [1.0], [8.0], [9.0]]), chunks=(2, 1))
+    >>> GaussianNB().fit(X, da.from_array(np.array(["a", "a", "b", "b"]), chunks=2)).predict(X).compute().tolist()
+    ['a', 'a', 'b', 'b']
+    """
+
+    _written = ("var_",)
+
+    def _fit_steps(self, spec: DataSpec) -> Fit:
+        found: ClassResults
+        found, whole = yield PerClass(Moments()), Unweighted(Moments())
+        count = np.array([float(moments.weight[0]) for moments in found.results])
+        require_rows(whole.n_rows, count.sum(), spec.n_features)
+        whole.require_finite()
+        labels = found.labels if spec.labels is None else spec.labels[found.labels]
+        check_labels(labels)
+        epsilon = self.var_smoothing * np.float64(whole.variance.max())
+        with np.errstate(invalid="ignore"):
+            variance = np.array([moments.variance for moments in found.results])
+        return {
+            "classes_": labels,
+            "class_count_": count,
+            "class_prior_": count / count.sum() if self.priors is None else self._given_priors(len(labels)),
+            "theta_": np.array([moments.mean for moments in found.results]),
+            "var_": variance + epsilon,
+            "epsilon_": epsilon,
+        }
+
+    def _given_priors(self, n_classes: int) -> Array:
+        with naming("priors"):
+            priors = np.atleast_1d(np.asarray(self.priors, dtype=np.float64))
+        if len(priors) != n_classes:
+            raise ValueError("Number of priors must match number of classes.")
+        if not np.isclose(priors.sum(), 1.0):
+            raise ValueError("The sum of the priors should be 1.")
+        if (priors < 0).any():
+            raise ValueError("Priors must be non-negative.")
+        return priors
+
+    def _check_parameters(self) -> None:
+        check_number("var_smoothing", self.var_smoothing, low=0)
+
+
 class DiscreteNB(NaiveBayes):
     """Base of the naive Bayes classifiers of counts: one pass sums the features of each class.
 
     scikit-learn's class is then fitted to a few weighted rows that have these sums.
+
+    Parameters
+    ----------
+    alpha : float or array of shape (n_features,), default 1.0
+        Count that is added to each feature's.
+    force_alpha : bool, default True
+        Whether an ``alpha`` below 1e-10 is taken as it is.
+    fit_prior : bool, default True
+        Whether the classes' probabilities are their shares of the rows, else all equal.
+    class_prior : array of shape (n_classes,), optional
+        Probabilities of the classes.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+    class_count_, class_log_prior_ : array of shape (n_classes,)
+    profile_ : daskml_kit.engines.engine.Profile
     """
 
     _written = ("class_count_", "feature_count_", "category_count_")
@@ -63,26 +188,13 @@ class DiscreteNB(NaiveBayes):
             raise ValueError(f"alpha: expected numbers of at least 0, got {own.alpha!r}")
 
 
+@with_inherited_docs
 class MultinomialNB(DiscreteNB, sklearn.naive_bayes.MultinomialNB):  # type: ignore[misc]
     """Multinomial naive Bayes: counts of words, say, whose shares differ between classes; in one pass.
 
-    Parameters
-    ----------
-    alpha : float or array of shape (n_features,), default 1.0
-        Count that is added to each feature's.
-    force_alpha : bool, default True
-        Whether an ``alpha`` below 1e-10 is taken as it is.
-    fit_prior : bool, default True
-        Whether the classes' probabilities are their shares of the rows, else all equal.
-    class_prior : array of shape (n_classes,), optional
-        Probabilities of the classes.
-
     Attributes
     ----------
-    classes_ : array of shape (n_classes,)
-    class_count_, class_log_prior_ : array of shape (n_classes,)
     feature_count_, feature_log_prob_ : array of shape (n_classes, n_features)
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -102,15 +214,12 @@ class MultinomialNB(DiscreteNB, sklearn.naive_bayes.MultinomialNB):  # type: ign
     """
 
 
+@with_inherited_docs
 class ComplementNB(DiscreteNB, sklearn.naive_bayes.ComplementNB):  # type: ignore[misc]
     """Complement naive Bayes: each class is described by the counts of all others; in one pass.
 
     Parameters
     ----------
-    alpha : float or array of shape (n_features,), default 1.0
-        Count that is added to each feature's.
-    force_alpha : bool, default True
-        Whether an ``alpha`` below 1e-10 is taken as it is.
     fit_prior : bool, default True
         Used only where there is one class.
     class_prior : array of shape (n_classes,), optional
@@ -120,11 +229,8 @@ class ComplementNB(DiscreteNB, sklearn.naive_bayes.ComplementNB):  # type: ignor
 
     Attributes
     ----------
-    classes_ : array of shape (n_classes,)
-    class_count_, class_log_prior_ : array of shape (n_classes,)
     feature_count_, feature_log_prob_ : array of shape (n_classes, n_features)
     feature_all_ : array of shape (n_features,)
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -143,28 +249,18 @@ class ComplementNB(DiscreteNB, sklearn.naive_bayes.ComplementNB):  # type: ignor
     """
 
 
+@with_inherited_docs
 class BernoulliNB(DiscreteNB, sklearn.naive_bayes.BernoulliNB):  # type: ignore[misc]
     """Bernoulli naive Bayes: features that are there or not; in one pass.
 
     Parameters
     ----------
-    alpha : float or array of shape (n_features,), default 1.0
-        Count that is added to each feature's.
-    force_alpha : bool, default True
-        Whether an ``alpha`` below 1e-10 is taken as it is.
     binarize : float or None, default 0.0
         A feature is there where it is larger; None takes the features as they are.
-    fit_prior : bool, default True
-        Whether the classes' probabilities are their shares of the rows, else all equal.
-    class_prior : array of shape (n_classes,), optional
-        Probabilities of the classes.
 
     Attributes
     ----------
-    classes_ : array of shape (n_classes,)
-    class_count_, class_log_prior_ : array of shape (n_classes,)
     feature_count_, feature_log_prob_ : array of shape (n_classes, n_features)
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
@@ -193,6 +289,7 @@ class BernoulliNB(DiscreteNB, sklearn.naive_bayes.BernoulliNB):  # type: ignore[
             check_number("binarize", self.binarize, low=-np.inf)
 
 
+@with_inherited_docs
 class CategoricalNB(DiscreteNB, sklearn.naive_bayes.CategoricalNB):  # type: ignore[misc]
     """Categorical naive Bayes: features that are categories 0, 1, 2, ..., as of an ordinal encoder; in one pass.
 
@@ -200,22 +297,13 @@ class CategoricalNB(DiscreteNB, sklearn.naive_bayes.CategoricalNB):  # type: ign
     ----------
     alpha : float, default 1.0
         Count that is added to each category's.
-    force_alpha : bool, default True
-        Whether an ``alpha`` below 1e-10 is taken as it is.
-    fit_prior : bool, default True
-        Whether the classes' probabilities are their shares of the rows, else all equal.
-    class_prior : array of shape (n_classes,), optional
-        Probabilities of the classes.
     min_categories : int or array of shape (n_features,), optional
         Least number of categories of each feature, where the data may not have all.
 
     Attributes
     ----------
-    classes_ : array of shape (n_classes,)
-    class_count_, class_log_prior_ : array of shape (n_classes,)
     category_count_, feature_log_prob_ : list of arrays of shape (n_classes, n_categories of a feature)
     n_categories_ : array of shape (n_features,)
-    profile_ : daskml_kit.engines.engine.Profile
 
     See Also
     --------
