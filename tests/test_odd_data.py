@@ -81,6 +81,17 @@ def test_searches_behind_a_transformer_of_whole_numbers(first, last, grid):
     assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["full", "randomized"])
+def test_components_of_sparse_rows_in_memory_as_on_dask_whatever_the_solver(solver):
+    rows, sparse = ROWS.astype(float), sp.csr_array(ROWS.astype(float))
+    expected = PCA(2, svd_solver="full").fit(rows)
+    for X in (sparse, in_blocks(rows).map_blocks(sp.csr_array)):
+        model = PCA(2, svd_solver=solver).fit(X)
+        assert_allclose(model.components_, expected.components_, atol=1e-9)
+    assert_allclose(model.transform(sparse), expected.transform(rows), atol=1e-6)
+    assert_allclose(model.to_sklearn().transform(sparse), expected.transform(rows), atol=1e-6)
+
+
 LARGE = ROWS * np.array([1.0, 1e160, 1.0, 1.0])
 """Rows with values whose squares are infinite."""
 

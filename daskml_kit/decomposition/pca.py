@@ -52,7 +52,7 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
     whiten : bool, default False
         Whether `transform` gives components of variance 1.
     svd_solver : {"auto", "full", "covariance_eigh", "arpack", "randomized"}, default "auto"
-        All give the exact components here.
+        All give the exact components here, of sparse rows, too.
     tol : float, default 0.0
         Of scikit-learn's iterative solvers, none of which is needed: not used.
     iterated_power : int or "auto", default "auto"
@@ -91,6 +91,11 @@ class PCA(Components, sklearn.decomposition.PCA):  # type: ignore[misc]
     """
 
     _score_is = "mean"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True  # scikit-learn's solvers "full" and "randomized" are not for sparse rows
+        return tags
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         d, whole = spec.n_features, isinstance(self.n_components, (int, np.integer))

@@ -228,12 +228,13 @@ class PenalizedLeastSquares(LeastSquares):
         iterative = self._iterates(d)
         if iterative and self.positive:
             raise ValueError(f"positive=True: more than {GRAM_FEATURES} features need solver='cholesky', got {d}")
-        n_iter = 1
+        n_iter = None
         if iterative:
             summary = yield from self._summarize(spec)
-            coef, intercept, n_iter = yield from self._iterate(
+            coef, intercept, steps = yield from self._iterate(
                 spec, summary, np.zeros(len(alphas)), alphas / summary.weight
             )
+            n_iter = np.full(len(alphas), steps, np.int32)
         else:
             scatter = yield from self._gather(gram, spec)
             scatter.require_finite()
@@ -241,7 +242,7 @@ class PenalizedLeastSquares(LeastSquares):
             solve = solve_nonnegative if self.positive else solve_least_norm
             coef = np.array([solve(normal.XX + a * np.eye(d), b) for a, b in zip(alphas, normal.Xy.T, strict=True)])
             intercept = normal.intercept(coef)
-        return coef, intercept, np.full(len(alphas), n_iter, np.int32), "lbfgs" if iterative else "cholesky"
+        return coef, intercept, n_iter, "lbfgs" if iterative else "cholesky"
 
     def _iterates(self, n_features: int) -> bool:
         """Return whether the fit is not direct. With bounds it is: scikit-learn's "lbfgs" then is its only solver."""
@@ -297,8 +298,8 @@ class Ridge(PenalizedLeastSquares, sklearn.linear_model.Ridge):  # type: ignore[
     ----------
     coef_ : array of shape (n_features,) or (n_outputs, n_features)
     intercept_ : float or array of shape (n_outputs,)
-    n_iter_ : array of shape (n_outputs,)
-        1 where the solution is direct.
+    n_iter_ : array of shape (n_outputs,), or None
+        None where the solution is direct, as in scikit-learn.
     solver_ : str
         The solver that "auto" chose.
     profile_ : daskml_kit.engines.engine.Profile
@@ -360,8 +361,8 @@ class RidgeClassifier(PenalizedLeastSquares, LinearClassifier, sklearn.linear_mo
     intercept_ : array of shape (1,) or (n_classes,), or 0.0
     classes_ : array of shape (n_classes,)
         Of a multilabel target the numbers of its columns.
-    n_iter_ : array of shape (n_targets,)
-        1, as the solution is direct.
+    n_iter_ : None
+        The solution is direct.
     solver_ : str
     profile_ : daskml_kit.engines.engine.Profile
 

@@ -20,7 +20,7 @@ from daskml_kit.solvers.lbfgs import lbfgs
 from daskml_kit.solvers.newton import newton, with_hessian
 from daskml_kit.solvers.objective import Problem
 from daskml_kit.solvers.run import run
-from daskml_kit.solvers.types import Result, Solver
+from daskml_kit.solvers.types import Pairs, Result, Solver
 from daskml_kit.typing import Array
 
 FREE_HESSIANS = 150
@@ -54,6 +54,7 @@ class Pilot(NamedTuple):
     center: Array | None = None
     ridge: Array | None = None
     path: tuple[tuple[float, Array], ...] = ()
+    pairs: Pairs = ()
 
     def start(self, problem: Problem) -> Array:
         """Return where a fit with another penalty starts: on the parabola through the last ends, if it is no far way.
@@ -99,6 +100,13 @@ class Pilot(NamedTuple):
             return self.hess
         more = problem.l2 - self.ridge
         return self.hess.with_ridge(more) if isinstance(self.hess, Arrow) else self.hess + np.diag(more)
+
+    def corrections(self, problem: Problem) -> Pairs:
+        """Return the steps and changes of gradients that correct the metric, with the penalty of another problem."""
+        if self.ridge is None:
+            return self.pairs
+        more = problem.l2 - self.ridge
+        return [(moved, turned + more * moved) for moved, turned in self.pairs]
 
 
 def put(rest: Array, own: Array, values: Array) -> Array:
@@ -219,6 +227,6 @@ def end_of(result: Result, problem: Problem, before: Pilot | None) -> Pilot:
     path = () if before is None or before.center is not problem.center else before.path
     path = () if at is None else (*path, (at, result.w))[-PATH:]
     if result.last.hess is not None or before is None:
-        return Pilot(result.w, result.last.hess, problem.center, problem.l2, path)
+        return Pilot(result.w, result.last.hess, problem.center, problem.l2, path, result.pairs)
     known = before.hess if result.n_iter <= FEW_STEPS else None
     return before._replace(w=result.w, hess=known, path=path)

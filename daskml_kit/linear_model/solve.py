@@ -32,7 +32,7 @@ from daskml_kit.solvers.active_newton import active_newton
 from daskml_kit.solvers.fista import fista
 from daskml_kit.solvers.kept_newton import kept_newton
 from daskml_kit.solvers.lbfgs import lbfgs
-from daskml_kit.solvers.newton import newton, quasi_newton
+from daskml_kit.solvers.newton import digits_of, newton, quasi_newton
 from daskml_kit.solvers.newton_cg import newton_cg
 from daskml_kit.solvers.objective import Problem, from_center
 from daskml_kit.solvers.row_space import row_space
@@ -169,8 +169,13 @@ def _starting_at(ends: Mapping[Key, Pilot], problems: Mapping[Key, Problem]) -> 
 def _solvers(plan: Plan[Key], summary: DataSummary, options: Options) -> dict[Key, Solver]:
     """Return the solver of each problem."""
     if plan.pilots:
-        return {key: _in_metric(problem, plan.pilots[key], options) for key, problem in plan.problems.items()}
+        return {key: _in_metric(problem, plan.pilots[key], summary, options) for key, problem in plan.problems.items()}
     return {key: _single(plan.solver, problem, summary, options) for key, problem in plan.problems.items()}
+
+
+def _ends(summary: DataSummary, options: Options) -> dict[str, Any]:
+    """Return the arguments of solvers that tell when they end."""
+    return {"tol": options.tol, "max_iter": options.max_iter, "digits": digits_of(summary.precision)}
 
 
 def _of_features(result: Result, problem: Problem) -> Result:
@@ -210,9 +215,7 @@ def _minimize_in_row_space(
     inner = {key: space.problem(problem) for key, problem in problems.items()}
     only = Block(space.Z, summary.sample_y, summary.sample_weight)
     with LocalEngine([only]) as engine, hidden("fitting in the space of the rows"):
-        solvers = {
-            key: newton(p.oracle(), p.start, tol=options.tol, max_iter=options.max_iter) for key, p in inner.items()
-        }
+        solvers = {key: newton(p.oracle(), p.start, **_ends(summary, options)) for key, p in inner.items()}
         found = run(engine, solvers)
     whole = {key: space.leave(inner[key].unravel(result.w)).ravel() for key, result in found.items()}
     return {key: result._replace(w=whole[key][problems[key].free]) for key, result in found.items()}
@@ -303,23 +306,22 @@ def _keeps_hessians(problems: Mapping[Key, Problem], summary: DataSummary) -> bo
     return many and not any(p.l1.any() or p.log_floor is not None for p in problems.values())
 
 
-def _in_metric(problem: Problem, pilot: Pilot, options: Options) -> Solver:
-    oracle, metric = problem.oracle(), pilot.metric(problem)
+def _in_metric(problem: Problem, pilot: Pilot, summary: DataSummary, options: Options) -> Solver:
+    oracle, metric, ends = problem.oracle(), pilot.metric(problem), _ends(summary, options)
     if isinstance(metric, Arrow):
-        return kept_newton(oracle, problem.start, tol=options.tol, max_iter=options.max_iter, hess=metric)
-    return quasi_newton(oracle, problem.start, metric, tol=options.tol, max_iter=options.max_iter, l1=problem.l1)
+        return kept_newton(oracle, problem.start, hess=metric, known=pilot.corrections(problem), **ends)
+    return quasi_newton(oracle, problem.start, metric, l1=problem.l1, **ends)
 
 
 def _single(solver: str, problem: Problem, summary: DataSummary, options: Options) -> Solver:
-    oracle, w = problem.oracle(), problem.start
-    ends: dict[str, Any] = {"tol": options.tol, "max_iter": options.max_iter}
+    oracle, w, ends = problem.oracle(), problem.start, _ends(summary, options)
     if solver == "newton-cholesky":
         return newton(oracle, w, l1=problem.l1, **ends)
     if solver == "kept-newton":
         return kept_newton(oracle, w, **ends)
     scale = diagonal(problem, summary)
     if solver == "active-newton":
-        return _active_newton(problem, scale, **ends)
+        return _active_newton(problem, scale, ends)
     if solver == "newton-cg":
         return newton_cg(oracle, w, scale=scale, ridge=problem.l2, **ends)
     if problem.l1.any():
@@ -327,13 +329,13 @@ def _single(solver: str, problem: Problem, summary: DataSummary, options: Option
     return lbfgs(oracle, w, inverse=first_metric(problem, summary, scale), **ends)
 
 
-def _active_newton(problem: Problem, scale: Array, tol: float, max_iter: int) -> Solver:
+def _active_newton(problem: Problem, scale: Array, ends: dict[str, Any]) -> Solver:
     """Go on by FISTA where too many coefficients are not zero."""
-    result = yield from active_newton(problem, tol=tol, max_iter=max_iter)
-    if result.converged or result.n_iter >= max_iter:
+    result = yield from active_newton(problem, **ends)
+    if result.converged or result.n_iter >= ends["max_iter"]:
         return result
-    left = max_iter - result.n_iter
-    return (yield from fista(problem.oracle(), result.w, l1=problem.l1, tol=tol, max_iter=left, scale=scale))
+    left = {**ends, "max_iter": ends["max_iter"] - result.n_iter}
+    return (yield from fista(problem.oracle(), result.w, l1=problem.l1, scale=scale, **left))
 
 
 def _choose(problems: Mapping[Key, Problem], summary: DataSummary) -> tuple[str, str]:

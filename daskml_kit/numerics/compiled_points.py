@@ -177,6 +177,7 @@ def add_logistic_coded(
     weight: Array,
     value: Array,
     out: Array,
+    curvature: Array,
 ) -> None:
     """Add logistic losses of rows of codes at several points to ``value``, and their gradients to ``out``.
 
@@ -191,6 +192,8 @@ def add_logistic_coded(
         With no row, all weigh 1.
     value : array of shape (n_points,)
     out : array of shape (n_columns + 1, n_points)
+    curvature : array of shape (0 or n_points, n_rows)
+        To it the weighted second derivatives in the predictors are written.
     """
     n_points, size = table.shape[1], TILE
     raw, terms, slope = np.empty((n_points, size)), np.empty((n_points, size)), np.empty((n_points, size))
@@ -202,10 +205,17 @@ def add_logistic_coded(
         for point in range(n_points):
             signs = sign[min(point, len(sign) - 1), start:stop]
             logistic_terms(raw[point, :n], signs, terms[point, :n], slope[point, :n], scratch[:n])
+            if len(curvature):
+                for row in range(n):
+                    wrong = abs(slope[point, row])
+                    curvature[point, start + row] = wrong * (1 - wrong)
             if len(weight):
                 weights = weight[min(point, len(weight) - 1), start:stop]
                 for row in range(n):
                     terms[point, row] *= weights[row]
                     slope[point, row] *= weights[row]
+                if len(curvature):
+                    for row in range(n):
+                        curvature[point, start + row] *= weights[row]
             value[point] += terms[point, :n].sum()
         add_gradients_coded(codes[start:stop], dense[start:stop], columns, width, slope, out)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from daskml_kit.data.coded import codes_of, expanded, recognized, take_coded
 from daskml_kit.numerics.arrow import Arrow
+from daskml_kit.numerics.targets import Read
 from daskml_kit.typing import Array
 
 MANY_PAIRS = 2_000_000
@@ -195,16 +196,17 @@ def add_gradients(X: Any, slopes: Array, out: Array) -> None:
     compiled_points.add_gradients_coded(*codes_of(X)[1:5], slopes, out)
 
 
-def add_logistic(X: Any, table: Array, sign: Array, weight: Array | None, value: Array, out: Array) -> None:
+def add_logistic(X: Any, table: Array, read: Read, value: Array, out: Array, curvature: Array | None = None) -> None:
     """Add the logistic losses of a matrix of codes at several points to ``value``, and their gradients to ``out``.
 
-    Parameters are those of `daskml_kit.numerics.compiled_points.add_logistic_coded`, all float64; ``weight`` may be of
-    shape (n_rows,), too.
+    Second derivatives in the predictors are written to ``curvature``, if it is given. Other parameters are those of
+    `daskml_kit.numerics.compiled_points.add_logistic_coded`, all float64.
     """
     from daskml_kit.numerics import compiled_points
 
-    weights = np.empty((0, 0)) if weight is None else np.atleast_2d(weight)
-    compiled_points.add_logistic_coded(*codes_of(X)[1:5], table, sign, weights, value, out)
+    weights = np.empty((0, 0)) if read.weight is None else np.atleast_2d(read.weight)
+    curvature = np.empty((0, 0)) if curvature is None else curvature
+    compiled_points.add_logistic_coded(*codes_of(X)[1:5], table, read.y, weights, value, out, curvature)
 
 
 def times(X: Any, matrix: Array) -> Array:
@@ -262,22 +264,36 @@ def add_upper(X: Any, weight: Array, out: Array) -> None:
     compiled.add_upper(X.indptr, X.indices, X.data, weight, out)
 
 
-def add_arrow(X: Any, weight: Array, hess: Arrow) -> None:
-    """Add Z' diag(weight) Z, where Z is X with a last column of ones, to the parts of ``hess``.
+def add_arrows(X: Any, weight: Array, span: tuple[int, int], points: Array, flat: Array) -> None:
+    """Add Z' diag(weight) Z, where Z is X with a last column of ones, to the parts of an `Arrow` at several points.
 
     Of its ``rest`` only the upper triangle is added, the one below is left as it is.
-    """
-    start, stop = hess.start, hess.start + len(hess.diagonal)
-    if (own := codes_of(X)) is not None:
-        from daskml_kit.numerics import compiled
 
-        compiled.add_arrow_coded(*own[1:4], start, stop, weight, hess.diagonal, hess.cross, hess.rest)
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_rows, n_features)
+    weight : array of shape (n_points, n_rows)
+    span : tuple of (int, int)
+        The columns of which no row has two.
+    points : int array of shape (n_points,)
+        The rows of ``flat`` that are added to.
+    flat : array of shape (n, size)
+        Parts of arrows, one behind the other.
+    """
+    start, stop = span
+    if (own := codes_of(X)) is not None:
+        from daskml_kit.numerics import compiled_arrows
+
+        edges = start, stop, X.shape[1] + 1 - (stop - start)
+        compiled_arrows.add_arrows_coded(*own[1:4], edges, weight, points, flat)
         return
     inner, outer = X[:, start:stop], sp.hstack([X[:, :start], X[:, stop:], np.ones((X.shape[0], 1))], format="csr")
-    scaled = outer.multiply(weight[:, None]).tocsr()
-    hess.diagonal[:] += inner.multiply(inner).T @ weight
-    hess.cross[:] += (inner.T @ scaled).toarray()
-    hess.rest[:] += np.triu((outer.T @ scaled).toarray())
+    for point, row_weight in zip(points, weight, strict=True):
+        hess = Arrow.unpacked(flat[point], X.shape[1] + 1, start, stop)
+        scaled = outer.multiply(row_weight[:, None]).tocsr()
+        hess.diagonal[:] += inner.multiply(inner).T @ row_weight
+        hess.cross[:] += (inner.T @ scaled).toarray()
+        hess.rest[:] += np.triu((outer.T @ scaled).toarray())
 
 
 def mirror(square: Array) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,7 +15,7 @@ from daskml_kit.data.coded import codes_of
 from daskml_kit.numerics.arrow import Arrow, packed_size
 from daskml_kit.numerics.csr import (
     MANY_PRODUCTS,
-    add_arrow,
+    add_arrows,
     add_gradients,
     add_logistic,
     add_transposed,
@@ -90,12 +90,22 @@ class Within(NamedTuple):
                     yield np.flatnonzero(counts), rows
 
 
+class ArrowParts(NamedTuple):
+    """Parts of an `Arrow` at each point, of shape (n, size), and the rows of these that some points belong to."""
+
+    flat: Array
+    points: Array
+
+
 class Sums(NamedTuple):
-    """The partial answer of `LossAt`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1))."""
+    """The partial answer of `LossAt`: values (m,), gradients (m, k, d + 1) and Hessians (m, k(d + 1), k(d + 1)).
+
+    Hessians may be None, or parts of an `Arrow`; while these are added up, they are `ArrowParts`.
+    """
 
     value: Array
     grad: Array
-    hess: Array | None
+    hess: Any
 
     @property
     def n_bytes(self) -> int:
@@ -209,43 +219,43 @@ class LossAt:
             target, coef = self.target.pick(points), self.coef[points]
             own = replace(self, target=target, coef=coef, within=None, along=along, columns=columns)
             cuts = [rows] if isinstance(rows, slice) else [rows[cut] for cut in tiles(len(rows), MAX_ROWS)]
-            # the parts of an `Arrow` are large, and added to where they are
-            hess: Any = None
-            if sums.hess is not None and self.exclusive is not None:
-                hess = [sums.hess[point] for point in points]
+            arrows = None
+            if sums.hess is not None and self.exclusive is not None:  # they are large, and added to where they are
+                arrows = ArrowParts(sums.hess, points)
             for cut in cuts:
-                part = own._sums(rows_of(block, cut), hess)
+                part = own._sums(rows_of(block, cut), arrows)
                 for total, term in zip(sums, part, strict=True):
-                    if total is not None and term is not hess:
+                    if total is not None and term is not arrows:
                         total[points] += term
-        if sums.hess is not None and self.exclusive is not None:
-            self._complete_arrows(sums.hess)
+        self._complete_arrows(sums.hess)
         return sums
 
-    def _complete_arrows(self, hess: Iterable[Array]) -> None:
-        for flat in hess:
-            mirror(Arrow.unpacked(flat, self.coef.shape[-1], *self.exclusive).rest)  # type: ignore[misc]
+    def _complete_arrows(self, hess: Array | None) -> None:
+        if hess is not None and self.exclusive is not None:
+            for flat in hess:
+                mirror(Arrow.unpacked(flat, self.coef.shape[-1], *self.exclusive).rest)
 
-    def _sums(self, block: Block, hess: Any = None) -> Sums:
+    def _sums(self, block: Block, arrows: ArrowParts | None = None) -> Sums:
         """Return the sums over all rows; the upper parts of `Arrow` Hessians are added to those given."""
+        if arrows is None and self.exclusive is not None and self.order > 1:
+            whole = self._zeros().hess
+            sums = self._sums(block, ArrowParts(whole, np.arange(len(self.coef))))._replace(hess=whole)
+            self._complete_arrows(whole)
+            return sums
         X, y = block.X, block.y
         if self.columns is not None:
             X = take_columns(X, self.columns) if sp.issparse(X) else X[:, self.columns]
         m, k, width = self.coef.shape
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        if isinstance(self.loss, Logistic) and codes_of(X) is not None and dtype == np.float64 and self.along is None:
+            return self._logistic_sums(block._replace(X=X.astype(dtype, copy=False)), arrows)
         size = tile_rows(X, m * k * (k if self.order > 1 else 1))
         sparse, coded = sp.issparse(X), codes_of(X) is not None
         size = min(size, CODED_ROWS) if coded and self.order < 2 else size
         # of the whole block: bits depend on these
         halves = self.order > 1 and sparse and has_many_pairs(X)
         wide = coded or (sparse and m * k * (X.nnz + width * (block.n_rows // size)) >= MANY_PRODUCTS)
-        sums = self._zeros(wide) if hess is None else replace(self, order=1)._zeros(wide)._replace(hess=hess)
-        if coded and dtype == np.float64 and self.order < 2 and self.along is None and isinstance(self.loss, Logistic):
-            weight = None if block.weight is None else block.weight.astype(dtype, copy=False)
-            read = self.target.read(y, weight, dtype)  # type: ignore[arg-type]  # `chunk` has looked
-            columns = sums.grad.transpose(2, 0, 1).reshape(width, m)
-            add_logistic(X.astype(dtype, copy=False), self._table(dtype), read.y, read.weight, sums.value, columns)
-            return sums
+        sums = self._zeros(wide) if arrows is None else replace(self, order=1)._zeros(wide)._replace(hess=arrows)
         points = [v.reshape(m * k, width).astype(dtype, copy=False) for v in (self.coef, self.along) if v is not None]
         for rows in tiles(block.n_rows, size):
             tile = row_slice(X, rows) if sparse else X[rows]
@@ -268,11 +278,25 @@ class LossAt:
                 flat = sums.grad.reshape(m * k, width)
                 flat[:, :-1] += np.asarray((tile.T @ gradient.T).T if sparse else gradient @ tile)
                 flat[:, -1] += gradient.sum(axis=1, dtype=np.float64)
-        if sums.hess is not None and self.exclusive is not None:
-            if hess is None:
-                self._complete_arrows(sums.hess)
-        elif sums.hess is not None:
+        if sums.hess is not None and self.exclusive is None:
             _complete(sums.hess.reshape(m, k, width, k, width), halves)
+        return sums
+
+    def _logistic_sums(self, block: Block, arrows: ArrowParts | None) -> Sums:
+        """Return the same of a logistic loss over rows of codes, by one loop for all terms but Hessians."""
+        m, _, width = self.coef.shape
+        sums = self._zeros(True) if arrows is None else replace(self, order=1)._zeros(True)._replace(hess=arrows)
+        columns = sums.grad.transpose(2, 0, 1).reshape(width, m)
+        for rows in tiles(block.n_rows, MAX_ROWS if self.order > 1 else max(block.n_rows, 1)):
+            tile = row_slice(block.X, rows)
+            weight = None if block.weight is None else block.weight[rows].astype(np.float64, copy=False)
+            read = self.target.read(block.y[rows], weight, np.dtype(np.float64))  # type: ignore[index]
+            curvature = scratch("curvature", (m, tile.shape[0]), np.dtype(np.float64)) if self.order > 1 else None
+            add_logistic(tile, self._table(np.dtype(np.float64)), read, sums.value, columns, curvature)
+            if curvature is not None:
+                self._add_hessians(sums.hess, tile, curvature, True)
+        if sums.hess is not None and arrows is None:
+            _complete(sums.hess.reshape(m, 1, width, 1, width), True)
         return sums
 
     def __getstate__(self) -> dict[str, Any]:
@@ -307,7 +331,7 @@ class LossAt:
 
     def _add(self, sums: Sums, tile: Matrix, raw: Array, read: Read, halves: bool) -> Array:
         """Add the values and Hessians of a tile; return the gradient in the predictors."""
-        m, k, width = self.coef.shape
+        m, k, _ = self.coef.shape
         if k == 1:
             terms = compiled_terms if codes_of(tile) is not None else type(self.loss).terms
             value, gradient, hessian = terms(self.loss, raw, read.y, self.order)
@@ -316,12 +340,7 @@ class LossAt:
             sums.value[:] += value.sum(axis=1, dtype=np.float64)
             if hessian is not None and sums.hess is not None:
                 weighted = hessian if read.weight is None else hessian * read.weight
-                for problem in range(m):
-                    if self.exclusive is None:
-                        add_gram(sums.hess[problem], tile, weighted[problem], halves)
-                    else:
-                        own = Arrow.unpacked(sums.hess[problem], width, *self.exclusive)
-                        add_arrow(tile, weighted[problem], own)
+                self._add_hessians(sums.hess, tile, weighted, halves)
             return gradient
         if m == 1:
             return self._add_coupled(sums, 0, tile, raw, read, halves)
@@ -330,6 +349,13 @@ class LossAt:
             part = slice(problem * k, (problem + 1) * k)
             gradient[part] = self._add_coupled(sums, problem, tile, raw[part], read, halves)
         return gradient
+
+    def _add_hessians(self, hess: Any, tile: Matrix, weight: Array, halves: bool) -> None:
+        if self.exclusive is not None:
+            add_arrows(tile, weight, self.exclusive, hess.points, hess.flat)
+            return
+        for own, row_weight in zip(hess, weight, strict=True):
+            add_gram(own, tile, row_weight, halves)
 
     def _add_product(self, sums: Sums, raw: Array, along: Array, read: Read) -> Array:
         """Add the products of a tile along the directions; return what the Hessian in the predictors makes of these."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from daskml_kit.numerics.penalties import least_slope
 from daskml_kit.reductions.loss import Eval
-from daskml_kit.solvers.newton import backtrack, newton, newton_step, settled, stalled, steepest, stuck
+from daskml_kit.solvers.newton import DOUBLE, backtrack, newton, newton_step, settled, stalled, steepest, stuck
 from daskml_kit.solvers.objective import Problem
-from daskml_kit.solvers.types import Oracle, Result, Solver
+from daskml_kit.solvers.types import Result, Solver
 from daskml_kit.typing import Array
 
 MOST_ACTIVE = 2000
@@ -31,7 +31,7 @@ class Moved(NamedTuple):
     share: float
 
 
-def active_newton(problem: Problem, *, tol: float, max_iter: int) -> Solver:
+def active_newton(problem: Problem, *, tol: float, max_iter: int, digits: float = DOUBLE) -> Solver:
     """Minimize by proximal Newton steps in the coefficients that are not zero, or would not stay so.
 
     Each takes a pass for the Hessian of these columns, and one or more for the gradient of all. The weight of the l1
@@ -53,9 +53,9 @@ def active_newton(problem: Problem, *, tol: float, max_iter: int) -> Solver:
         columns = _active(problem, w, here, l1 * level)
         if n_iter == max_iter or columns is None:
             break
-        moved = yield from _step(problem, oracle, columns, w, here, level)
-        if level == 1 and (moved.share == 0 or stuck((w, here), (moved.w, moved.here), l1, moved.gain)):
-            return Result(w, n_iter, stalled(here, moved.gain), here)
+        moved = yield from _step(problem, columns, w, here, level, digits)
+        if level == 1 and (moved.share == 0 or stuck((w, here), (moved.w, moved.here), l1, moved.gain, digits)):
+            return Result(w, n_iter, stalled(here, moved.gain, digits), here)
         before, after = steepest(here, w, l1), steepest(moved.here, moved.w, l1)
         left = moved.gain * (after / before) ** 2 if before else 0.0  # gains go with squared gradients
         w, here, share = moved.w, moved.here, moved.share or 1.0
@@ -63,7 +63,7 @@ def active_newton(problem: Problem, *, tol: float, max_iter: int) -> Solver:
 
 
 def _step(
-    problem: Problem, oracle: Oracle, columns: Array, w: Array, here: Eval, level: float
+    problem: Problem, columns: Array, w: Array, here: Eval, level: float, digits: float
 ) -> Generator[Any, Any, Moved]:
     """Take a proximal Newton step in the coefficients of ``columns``, the l1 norm weighted by ``level``."""
     part, own = problem.of_columns(columns)
@@ -71,7 +71,7 @@ def _step(
     l1 = problem.l1 * level
     step = np.zeros_like(w)
     step[own], gain = newton_step(Eval(here.value, here.grad[own]), w[own], l1[own], there.hess)
-    found = yield from backtrack(oracle, w, here, step, l1, 1)
+    found = yield from backtrack(problem.oracle(), w, here, step, l1, 1, digits)
     if found is None or not step.any():
         return Moved(w, here, gain, 0.0)
     return Moved(*found, gain, float(np.abs(found[0] - w).max() / np.abs(step).max()))

@@ -89,8 +89,15 @@ class ColumnsView(AffineView):
         if answer.hess is None:
             return Eval(answer.value, grad)
         whole, own = Arrow.unpacked(answer.hess, width, *span), self.factor[slice(*span)]
-        outer = np.delete(np.arange(width), slice(*span))
-        beside = self.matrix[outer][:, outer]
-        cross = (whole.cross * own[:, None]) @ beside
-        rest = beside.T @ (whole.rest @ beside)
+        outer = np.delete(np.arange(width - 1), slice(*span))
+        factor, shift = np.append(self.factor[outer], 1.0), np.append(self.shift[outer], 0.0)
+        moved = np.flatnonzero(shift)
+
+        def seen(columns: Array) -> Array:
+            found: Array = columns * factor
+            found[:, moved] += np.outer(columns[:, -1], shift[moved])
+            return found
+
+        cross = seen(whole.cross) * own[:, None]
+        rest = seen(seen(whole.rest).T)
         return Eval(answer.value, grad, np.concatenate([whole.diagonal * own**2, cross.ravel(), rest.ravel()]))

@@ -13,7 +13,7 @@ from daskml_kit.numerics.arrow import ArrowInverse
 from daskml_kit.numerics.linalg import Factored
 from daskml_kit.reductions.loss import Eval
 from daskml_kit.reductions.reduction import Reduction
-from daskml_kit.solvers.newton import DECREMENT
+from daskml_kit.solvers.newton import DECREMENT, DOUBLE, Standstill
 from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -29,6 +29,7 @@ def lbfgs(
     max_iter: int,
     inverse: Inverse | None = None,
     memory: int = 10,
+    digits: float = DOUBLE,
 ) -> Solver:
     """Minimize a smooth objective from ``w``, one gradient a pass.
 
@@ -38,28 +39,32 @@ def lbfgs(
     w : array of shape (p,)
     tol : float
         It ends when no gradient is above ``tol`` and the last step gained less than ``DECREMENT * tol`` of the
-        objective.
+        objective, and at a `Standstill`.
     max_iter : int
         It has converged there where no gradient is above ``tol``, as for scikit-learn.
     inverse : array of shape (p,) or (p, p), or ArrowInverse, optional
         The inverse of the Hessian, roughly, or of its diagonal: it preconditions the first metric.
     memory : int
         Pairs of steps and gradient changes that are kept.
+    digits : float
+        The share of the objective that rounding changes.
     """
     pairs: deque[tuple[Array, Array]] = deque(maxlen=memory)
     here = yield from oracle(w, 1)
-    gained = np.inf
+    gained, still = np.inf, Standstill(digits)
     for n_iter in count():
-        flat = bool(np.abs(here.grad).max(initial=0) <= tol)
+        steep = float(np.abs(here.grad).max(initial=0))
+        flat = steep <= tol
+        ended = still.reached(here.value, steep)
         settled = gained <= DECREMENT * tol * max(abs(here.value), 1e-300) or not here.grad.any()
-        if n_iter == max_iter or (flat and settled):
+        if n_iter == max_iter or ended or (flat and settled):
             break
         step = -inverse_times(here.grad, pairs, inverse)
         if here.grad @ step >= 0:
             pairs.clear()
             step = -_times(inverse, here.grad)
         first = 1.0 if pairs or inverse is not None else min(1.0, 1.0 / max(float(np.abs(here.grad).sum()), 1e-300))
-        found = yield from strong_wolfe(oracle, w, here, step, first)
+        found = yield from strong_wolfe(oracle, w, here, step, first, digits)
         if found is None:
             break
         trial, there = found
@@ -67,7 +72,7 @@ def lbfgs(
             pairs.append((trial - w, there.grad - here.grad))
         gained = here.value - there.value
         w, here = trial, there
-    return Result(w, n_iter, flat, here)
+    return Result(w, n_iter, flat or ended, here)
 
 
 def _times(inverse: Inverse | None, vector: Array) -> Array:
@@ -99,11 +104,11 @@ def inverse_times(
 
 
 def strong_wolfe(
-    oracle: Oracle, w: Array, here: Eval, step: Array, length: float
+    oracle: Oracle, w: Array, here: Eval, step: Array, length: float, digits: float
 ) -> Generator[Reduction, Any, tuple[Array, Eval] | None]:
     """Return a point along ``step`` that meets the strong Wolfe conditions; None if 30 reductions find none."""
     gradient = float(here.grad @ step)
-    noise = 4 * np.finfo(np.float64).eps * abs(here.value)
+    noise = digits * abs(here.value)
     low, low_eval, high = 0.0, here, np.inf
     best: tuple[Array, Eval] | None = None
     for _ in range(30):

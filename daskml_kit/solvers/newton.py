@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +22,32 @@ LONGEST = 1e6
 """The length of a step along which the objective has no curvature, beside that of the coefficients and one."""
 DECREMENT = 1e-3
 """The decrement that counts as converged, as a share of ``tol`` and of the objective."""
+PATIENCE = 20
+"""Steps of first order without a gain after which there is none to come."""
+DOUBLE, SINGLE = 1e-15, 1e-8
+"""Share of an objective below which its changes are rounding, where the rows are float64 and float32."""
+
+
+def digits_of(precision: Any) -> float:
+    """Return that share for the rows' type.
+
+    Examples
+    --------
+    >>> digits_of(np.float32)
+    1e-08
+    """
+    return SINGLE if precision == np.float32 else DOUBLE
 
 
 def newton(
-    oracle: Oracle, w: Array, *, tol: float, max_iter: int, l1: Array | None = None, decrement: float | None = None
+    oracle: Oracle,
+    w: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    l1: Array | None = None,
+    decrement: float | None = None,
+    digits: float = DOUBLE,
 ) -> Solver:
     """Minimize by damped Newton steps; with ``l1``, by proximal Newton steps (Lee, Sun & Saunders 2014).
 
@@ -42,40 +64,57 @@ def newton(
         The weights of the l1 norm.
     decrement : float, optional
         The predicted gain, as a share of the objective, that is enough by itself.
+    digits : float
+        The share of the objective that rounding changes, below which none can be gained.
     """
-    return _descend(oracle, w, None, tol, max_iter, l1, decrement)
+    return _descend(oracle, w, None, StopRule(tol, max_iter, digits, decrement), l1)
 
 
 def quasi_newton(
-    oracle: Oracle, w: Array, hess: Array, *, tol: float, max_iter: int, l1: Array | None = None
+    oracle: Oracle,
+    w: Array,
+    hess: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    l1: Array | None = None,
+    digits: float = DOUBLE,
 ) -> Solver:
     """Minimize by quasi-Newton steps in a metric that starts at ``hess`` and learns by BFGS updates.
 
     Where ``hess`` comes from a sample of the rows, a step is nearly Newton's and costs one pass for the gradient only
     (Roosta-Khorasani & Mahoney 2019). Parameters are those of `newton`.
     """
-    return _descend(oracle, w, hess, tol, max_iter, l1, None)
+    return _descend(oracle, w, hess, StopRule(tol, max_iter, digits), l1)
 
 
-def _descend(
-    oracle: Oracle, w: Array, hess: Array | None, tol: float, max_iter: int, l1: Array | None, decrement: float | None
-) -> Solver:
+class StopRule(NamedTuple):
+    """Conditions on which Newton's method ends; see `newton`."""
+
+    tol: float
+    max_iter: int
+    digits: float
+    decrement: float | None = None
+
+
+def _descend(oracle: Oracle, w: Array, hess: Array | None, end: StopRule, l1: Array | None) -> Solver:
     """Step in the metric ``hess``, which learns by BFGS updates; without one, ask for the Hessian at each point."""
     bounds, order = np.zeros_like(w) if l1 is None else l1, 2 if hess is None else 1
     here = yield from oracle(w, order)
-    for n_iter in range(max_iter + 1):
+    for n_iter in range(end.max_iter + 1):
         step, gain = newton_step(here, w, bounds, here.hess if hess is None else hess)
-        if settled(here, w, bounds, gain, tol) or (decrement is not None and gain <= decrement * abs(here.value)):
+        enough = end.decrement is not None and gain <= end.decrement * abs(here.value)
+        if enough or settled(here, w, bounds, gain, end.tol):
             return Result(w, n_iter, True, _measured(here, hess))
-        if n_iter == max_iter:
+        if n_iter == end.max_iter:
             break
-        moved = yield from backtrack(oracle, w, here, step, bounds, order)
-        if moved is None or stuck((w, here), moved, bounds, gain):
-            return Result(w, n_iter, stalled(here, gain), _measured(here, hess))
+        moved = yield from backtrack(oracle, w, here, step, bounds, order, end.digits)
+        if moved is None or stuck((w, here), moved, bounds, gain, end.digits):
+            return Result(w, n_iter, stalled(here, gain, end.digits), _measured(here, hess))
         if hess is not None:
             hess = _bfgs(hess, moved[0] - w, moved[1].grad - here.grad)
         w, here = moved
-    return Result(w, max_iter, False, _measured(here, hess))
+    return Result(w, end.max_iter, False, _measured(here, hess))
 
 
 def _measured(here: Eval, hess: Array | None) -> Eval:
@@ -120,29 +159,53 @@ def steepest(here: Eval, w: Array, l1: Array) -> float:
     return float(np.abs(slopes).max(initial=0))
 
 
-def stalled(here: Eval, gain: float) -> bool:
+def stalled(here: Eval, gain: float, digits: float = DOUBLE) -> bool:
     """Return whether no step gains because the objective is at the limit of its digits."""
-    return gain <= 1e-12 * max(abs(here.value), 1e-300)
+    return gain <= max(1e-12, 10 * digits) * max(abs(here.value), 1e-300)
 
 
-def stuck(before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain: float) -> bool:
+class Standstill:
+    """Watch over steps of first order, of which some may gain nothing: told of each, it says when there is an end.
+
+    Parameters
+    ----------
+    digits : float
+        The share of the objective that rounding changes.
+    """
+
+    def __init__(self, digits: float) -> None:
+        self.digits, self.lowest, self.flattest, self.idle = digits, np.inf, np.inf, 0
+
+    def reached(self, value: float, steep: float) -> bool:
+        """Return whether neither the objective nor the largest gradient had a new low in the last `PATIENCE` steps."""
+        self.idle += 1
+        if not value >= self.lowest - self.digits * abs(value):
+            self.lowest, self.idle = value, 0
+        if steep < self.flattest:
+            self.flattest, self.idle = steep, 0
+        return self.idle >= PATIENCE
+
+
+def stuck(
+    before: tuple[Array, Eval], after: tuple[Array, Eval], l1: Array, gain: float, digits: float = DOUBLE
+) -> bool:
     """Return whether a step that should gain nothing in the objective's digits did not flatten the gradients either."""
     size = abs(before[1].value)
     start, end = (here.value + float(l1 @ np.abs(w)) for w, here in (before, after))
-    lower = gain > 1e-13 * size or end < start  # not so where features far from zero cost digits
-    if gain > 1e-15 * size and lower:
+    lower = gain > 100 * digits * size or end < start  # not so where features far from zero cost digits
+    if gain > digits * size and lower:
         return False
     slopes = [steepest(here, w, l1) for w, here in (before, after)]
     return slopes[1] > 0.5 * slopes[0]
 
 
 def backtrack(
-    oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int
+    oracle: Oracle, w: Array, here: Eval, step: Array, l1: Array, order: int, digits: float = DOUBLE
 ) -> Generator[Reduction, Any, tuple[Array, Eval] | None]:
     """Return the first point along ``step`` that gains enough (Armijo), with what is known there; None if none does."""
     start = here.value + float(l1 @ np.abs(w))
     gradient = float(here.grad @ step + l1 @ (np.abs(w + step) - np.abs(w)))
-    noise = 4 * np.finfo(np.float64).eps * abs(start)
+    noise = digits * abs(start)
     length = 1.0
     for _ in range(40):
         trial = w + length * step

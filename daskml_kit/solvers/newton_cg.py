@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from daskml_kit.reductions.loss import Eval
-from daskml_kit.solvers.newton import backtrack, settled, stalled, stuck
+from daskml_kit.solvers.newton import DOUBLE, backtrack, settled, stalled, stuck
 from daskml_kit.solvers.types import Oracle, Result, Solver
 from daskml_kit.typing import Array
 
@@ -24,7 +24,9 @@ MOST_PRODUCTS = 250
 """Products with the Hessian that one step may take."""
 
 
-def newton_cg(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array, ridge: Array) -> Solver:
+def newton_cg(
+    oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Array, ridge: Array, digits: float = DOUBLE
+) -> Solver:
     """Minimize a smooth convex objective by Newton steps that conjugate gradients find, a pass for each product.
 
     A step is found the more exactly, the nearer the end is (Nash & Sofer 1990; Dembo & Steihaug 1983).
@@ -42,6 +44,8 @@ def newton_cg(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Arr
         The diagonal of the Hessian, roughly.
     ridge : array of shape (p,)
         The penalty's part of it.
+    digits : float
+        See `newton`.
     """
     metric = DAMPED * scale + (1 - DAMPED) * ridge
     no_l1 = np.zeros_like(w)
@@ -55,9 +59,9 @@ def newton_cg(oracle: Oracle, w: Array, *, tol: float, max_iter: int, scale: Arr
             break
         share = min(trust, float(np.sqrt(length / longest)))
         step, gain = yield from _conjugate_gradients(oracle, w, here, metric, share)
-        moved = yield from backtrack(oracle, w, here, step, no_l1, 1)
-        if moved is None or stuck((w, here), moved, no_l1, gain):
-            return Result(w, n_iter, stalled(here, gain), here)
+        moved = yield from backtrack(oracle, w, here, step, no_l1, 1, digits)
+        if moved is None or stuck((w, here), moved, no_l1, gain, digits):
+            return Result(w, n_iter, stalled(here, gain, digits), here)
         agreement = (here.value - moved[1].value) / gain
         w, here = moved
         before, length = length, _length(here.grad, metric)

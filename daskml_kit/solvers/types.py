@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,14 +15,21 @@ from daskml_kit.reductions.loss import Eval
 from daskml_kit.reductions.reduction import Reduction
 from daskml_kit.typing import Array, Labels
 
+Pairs: TypeAlias = Sequence[tuple[Array, Array]]
+"""Steps, and the changes of the gradient along these, the last one last."""
+
 
 class Result(NamedTuple):
-    """End of a solver: the coefficients, its iterations, whether it converged, and what it knew there."""
+    """End of a solver: the coefficients, its iterations, whether it converged, and what it knew there.
+
+    ``pairs`` correct the Hessian that it knew, if it is that of another point.
+    """
 
     w: Array
     n_iter: int
     converged: bool
     last: Eval
+    pairs: Pairs = ()
 
 
 Asking: TypeAlias = Generator[Reduction, Any, Eval]

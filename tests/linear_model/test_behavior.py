@@ -442,6 +442,14 @@ def test_ridge_can_be_fitted_again_after_the_conversion_with_any_solver(kind, po
     assert not positive or (model.coef_ >= 0).all()
 
 
+@pytest.mark.parametrize("kind", ["Ridge", "RidgeClassifier"])
+def test_ridge_that_is_solved_directly_has_no_iterations(kind, data):
+    target = data.number if kind == "Ridge" else data.labels
+    expected = getattr(skl, kind)(solver="cholesky").fit(data.X, target)
+    assert expected.n_iter_ is getattr(kit, kind)(solver="cholesky").fit(chunked(data.X), target).n_iter_ is None
+    assert kit.Ridge(solver="lbfgs").fit(chunked(data.X), data.number).n_iter_.shape == (1,)
+
+
 LABEL_ROWS = np.random.default_rng(0).normal(size=(90, 4))
 LABEL_SETS = (LABEL_ROWS[:, :3] + LABEL_ROWS[::-1, :3] > [0, 0.5, 1]).astype(int)
 

@@ -478,3 +478,30 @@ def test_lists_and_one_column():
     search = cv.GridSearchCV(ours.LogisticRegression(), SPAN, cv=3).fit(X.tolist(), targets["binary"].tolist())
     assert_same_scores(search.cv_results_, expected.cv_results_, 0)
     assert_array_equal(search.predict(X.tolist()), expected.predict(X))
+
+
+SINGLE = {
+    "logistic": (ours.LogisticRegression(), "C", False),
+    "lasso logistic": (ours.LogisticRegression(l1_ratio=1.0), "C", False),
+    "lbfgs": (ours.LogisticRegression(solver="lbfgs"), "C", False),
+    "fista": (ours.LogisticRegression(solver="fista", l1_ratio=0.5), "C", False),
+    "wide": (ours.LogisticRegression(), "C", True),
+    "poisson": (ours.PoissonRegressor(), "alpha", False),
+    "machine": (ours.LinearSVC(), "C", False),
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_fits_in_single_precision_end_where_the_loss_can_fall_no_further(name):
+    model, strength, wide = SINGLE[name]
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(1_500, 20)).astype(np.float32)
+    y = draw.poisson(np.exp(X[:, 0] / 3)) if name == "poisson" else (X[:, 0] + draw.normal(size=1_500) > 0).astype(int)
+    X = sp.random_array((1_500, 2_000), density=0.01, rng=draw, format="csr", dtype=np.float32) if wide else X
+    scores, passes = [], []
+    for rows, tol in ((X, 1e-12), (X.astype(np.float64), 1e-6)):
+        search = cv.GridSearchCV(model.set_params(tol=tol, max_iter=150), {strength: [0.1, 1.0, 10.0]}, cv=3)
+        with watching(lambda _: passes.append(1)):  # a warning that a fit has not converged would be an error
+            scores.append(search.fit(rows, y).cv_results_["mean_test_score"])
+    assert_allclose(*scores, atol=2e-3)
+    assert len(passes) < 700

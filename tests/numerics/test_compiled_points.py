@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from daskml_kit.data.coded import coded
 from daskml_kit.numerics.csr import add_gradients, add_logistic, predict_points
 from daskml_kit.numerics.losses import Logistic, compiled_terms
+from daskml_kit.numerics.targets import Read
 
 WIDTH = 12
 
@@ -55,9 +56,11 @@ def test_logistic_losses(weighted):
     table, sign = draw.normal(size=(WIDTH + 1, 5)), np.where(draw.random((1, len(dense))) < 0.5, -1.0, 1.0)
     weight = draw.random(len(dense)) if weighted else None
     value, out = np.zeros(5), np.zeros((WIDTH + 1, 5))
-    add_logistic(X, table, sign, weight, value, out)
+    curvature = np.empty((5, len(dense)))
+    add_logistic(X, table, Read(sign, weight), value, out, curvature)
     raw = (dense @ table[:-1] + table[-1]).T
     mass = np.ones(len(dense)) if weight is None else weight
     np.testing.assert_allclose(value, np.logaddexp(0, raw * sign) @ mass, rtol=1e-12)
     slopes = sign / (1 + np.exp(-raw * sign)) * mass
     np.testing.assert_allclose(out, np.vstack([dense.T @ slopes.T, slopes.sum(axis=1)]), atol=1e-10)
+    np.testing.assert_allclose(curvature, mass / (2 + np.exp(raw) + np.exp(-raw)), rtol=1e-10)

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from daskml_kit.base import has_fit_steps
 from daskml_kit.compose.subset_columns import common_columns
+from daskml_kit.data.coded import codes_of
 from daskml_kit.data.collections import dask_vector, is_dask
 from daskml_kit.model_selection.search.cv_results import FitKey, Outcome
 from daskml_kit.model_selection.search.fold import Fold, FoldData
@@ -236,5 +237,13 @@ def _by_fold(data: EvaluationData) -> EvaluationData:
 
 
 def _ordered_by(X: Any, y: Any, ids: Any) -> tuple[Any, Any, Any]:
-    order = np.argsort(ids, kind="stable")
+    """Return rows in the order of their ids, those of one in that of the category with most levels.
+
+    What is added to one of these then is so for rows that follow each other.
+    """
+    own = codes_of(X)
+    if own is None:
+        order = np.argsort(ids, kind="stable")
+    else:
+        order = np.lexsort((own.codes[:, np.argmax(own.spans[:, 1] - own.spans[:, 0])], ids))
     return X[order], y[order], ids[order]
