@@ -254,6 +254,14 @@ def test_take_of_ids_in_memory_cuts_dask_collections():
     assert train.shape == (30,)
 
 
+def test_rows_of_neither_side_may_be_in_some_blocks_only():
+    positions = [(np.arange(5, 20), np.arange(5))]
+    rows = da.arange(30, chunks=10)
+    train, test = folds_in_memory(30, positions).take(0, rows)
+    assert_array_equal(train.compute(), positions[0][0])
+    assert_array_equal(test.compute(), positions[0][1])
+
+
 def test_row_numbers_index_a_dask_array():
     X = da.from_array(np.arange(N_ROWS) * 10, chunks=(UNEVEN,))
     _, test = next(ours.KFold(4).split(X))

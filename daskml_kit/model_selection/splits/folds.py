@@ -340,7 +340,7 @@ class Folds(NamedTuple):
         rows = align_rows({"folds": ids, **names})
         if isinstance(ids, da.Array):
             return self.take_columns(number, rows.columns[1:])
-        n_ids = max(split.train + split.test) + 1
+        n_ids = max(int(ids.max(initial=0)), *split.train, *split.test) + 1  # some blocks lack rows of neither side
         blocks = zip(rows.starts, rows.lengths, strict=True)
         counts = np.stack([np.bincount(ids[start : start + length], minlength=n_ids) for start, length in blocks])
         return _train_test(split, rows.columns[1:], rows.columns[0].blocks, counts)
