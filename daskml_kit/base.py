@@ -115,6 +115,9 @@ class DaskEstimator(NoCallbacks):
     transforms_rows: ClassVar[Any] = True
     """Whether rows are transformed each by itself, by what a fit on rows of numbers teaches wherever they are."""
 
+    fits_apart_in_memory: ClassVar[Any] = False
+    """Whether a fit on data in memory is scikit-learn's own, which learns something else than one on blocks."""
+
     predict = lazily("predict", "predictions")
     predict_proba = lazily("predict_proba", "probabilities of the classes")
     predict_log_proba = lazily("predict_log_proba", "logarithms of the probabilities of the classes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import defaultdict
 from collections.abc import Iterator
 from zlib import crc32
@@ -54,6 +55,12 @@ def patience() -> Iterator[None]:
     }
     with dask.config.set(config):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptions() -> None:
+    """Ctrl-C interrupts, also where a shell lets what it runs in the background ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

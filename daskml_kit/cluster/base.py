@@ -22,12 +22,13 @@ from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.numerics.targets import float_type
 from daskml_kit.reductions.nearest import Nearest, labels_of
-from daskml_kit.reductions.summary import DataSummary
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array, Matrix
 
 PILOT_SHARE, PILOT_ROWS = 8, 200
+SHARED_PRODUCTS = 2**22
+"""Products of a pass over a sample below which a second thread takes more time to ask than it saves."""
 
 
 class CentersModel(DaskEstimator):
@@ -125,11 +126,11 @@ def first_centers(
     return centers
 
 
-def check_rows(found: DataSummary, n_clusters: int) -> None:
-    """Raise where there are fewer rows than clusters, or none has a weight."""
-    if found.n_rows < n_clusters:
-        raise ValueError(f"n_samples={found.n_rows} should be >= n_clusters={n_clusters}.")
-    if not found.weight > 0:
+def check_rows(n_rows: int, weight: Array, n_clusters: int) -> None:
+    """Raise where there are fewer rows than clusters, or none has a ``weight``, of which columns have a sum each."""
+    if n_rows < n_clusters:
+        raise ValueError(f"n_samples={n_rows} should be >= n_clusters={n_clusters}.")
+    if not (weight > 0).any():
         raise DataError("Sample weights must contain at least one non-zero number.")
 
 
@@ -174,8 +175,9 @@ def _pilot_centers(
     """Return the centers of the clusters of some rows, from each start: few passes over ``n_rows`` are left then."""
     compiled = n_rows * X.shape[1] * len(starts[0]) >= MANY_PRODUCTS  # as the passes over all rows will be
     fits = {at: lloyd(start, shift, tol=tol, max_iter=max_iter, compiled=compiled) for at, start in starts.items()}
-    half = len(weight) // 2
-    blocks = [Block(X[:half], None, weight[:half]), Block(X[half:], None, weight[half:], 1)]
+    few = len(weight) * X.shape[1] * len(starts[0]) < SHARED_PRODUCTS
+    cuts = [slice(None)] if few else [slice(len(weight) // 2), slice(len(weight) // 2, None)]
+    blocks = [Block(X[cut], None, weight[cut], index) for index, cut in enumerate(cuts)]
     with LocalEngine(blocks) as engine, hidden("fitting a sample"):
         return {at: ended.centers for at, ended in run(engine, fits).items()}
 

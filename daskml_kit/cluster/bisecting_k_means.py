@@ -19,7 +19,7 @@ from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.reductions.frames import rows_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.nearest import Bisection, InBranch, Nearest, Sizes, labels_of
-from daskml_kit.reductions.summary import DataSummary, Summary
+from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows_drawn
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -94,13 +94,12 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
     """
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        sample: DataSummary
-        sample, spread = yield (
-            Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True),
-            Moments(),
-        )
-        check_rows(sample, self.n_clusters)
-        shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
+        sample: Picked
+        counts: RowCounts = yield CountRows()
+        drawn = rows_drawn(counts, SAMPLE_ROWS, spec.n_features, seed_of(self.random_state))
+        sample, spread = yield drawn, Moments()
+        check_rows(spread.n_rows, spread.weight, self.n_clusters)
+        shift = np.zeros(spec.n_features) if sp.issparse(sample.X) else spread.mean
         draw, compiled = random_state_of(self.random_state), 2 * spread.n_rows * spec.n_features >= MANY_PRODUCTS
         center = spread.mean - shift
         root = SimpleNamespace(center=center, left=None, right=None)
@@ -127,7 +126,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         self,
         leaf: Leaf,
         branch: partial[InBranch],
-        sample: DataSummary,
+        sample: Picked,
         shift: Array,
         draw: np.random.RandomState,
         spec: DataSpec,
@@ -137,15 +136,13 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
     ) -> Generator[Any, Any, list[Leaf]]:
         """Split a cluster in two, in the passes of a k-means over its rows."""
         view = View(branch)
-        X, weight = sample.sample_X, sample.sample_weight
+        X, weight = sample
         for nearest, side in leaf.path:
             own = np.flatnonzero(nearest.assign(X)[1] == side)
             X, weight = X[own], weight[own]
         if len(weight) < min(FEW_ROWS, leaf.n_rows):
-            more: DataSummary = yield view.ask(
-                Summary(False, SAMPLE_ROWS, spec.n_blocks, int(draw.randint(2**31 - 1)), starts=True)
-            )
-            X, weight = more.sample_X, more.sample_weight
+            counts: RowCounts = yield view.ask(CountRows())
+            X, weight = yield view.ask(rows_drawn(counts, SAMPLE_ROWS, spec.n_features, int(draw.randint(2**31 - 1))))
         whole = leaf.n_rows if len(weight) < leaf.n_rows else None
         given = self.init, (X, weight), 2, self.n_init, shift, draw
         starts = starting_centers(*given, pilot_for=whole, tol=self.tol, max_iter=self.max_iter)

@@ -16,7 +16,7 @@ from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import constructor
 from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.summary import DataSummary, Summary
+from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows_drawn
 from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.seeding import scalable_start
@@ -41,7 +41,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     init : {"k-means++", "k-means||", "random"}, callable or array of shape (n_clusters, n_features)
         First centers, by default "k-means++". That, "random" and callables see a sample of an eighth of the rows, at
         most some 20,000, or all rows where there are not more than that; of more, the clusters of the sample are where
-        the passes over all rows start.
+        the passes over all rows start. The sample depends on the rows and the seed, not on the blocks: a search finds
+        on training rows what a fit of these alone does.
         "k-means||" draws from all rows, in some passes more: for clusters too rare to be seen in a sample.
     n_init : "auto" or int, default "auto"
         Starts, of which the best is kept: "auto" is 10 for "random" and callables, else 1.
@@ -91,17 +92,20 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     __init__ = constructor(sklearn.cluster.KMeans, oversampling_factor=2, init_max_iter=None)
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
-        sample: DataSummary
-        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(self.random_state), starts=True)
+        sample: Picked
+        counts: RowCounts = yield CountRows()
+        drawn = rows_drawn(counts, SAMPLE_ROWS, spec.n_features, seed_of(self.random_state))
         sample, spread = yield drawn, Moments()
-        check_rows(sample, self.n_clusters)
-        shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
+        check_rows(spread.n_rows, spread.weight, self.n_clusters)
+        shift = np.zeros(spec.n_features) if sp.issparse(sample.X) else spread.mean
         tol, draw = self.tol * float(np.mean(spread.variance)), random_state_of(self.random_state)
         if self._is_scalable():
-            starts = yield from lockstep({at: self._scalable(sample, shift, draw) for at in range(self._n_starts())})
+            starts = yield from lockstep(
+                {at: self._scalable(sample, counts, shift, draw) for at in range(self._n_starts())}
+            )
         else:
-            whole = sample.n_rows if self._draws_start() and not sample.is_complete else None
-            given = self.init, (sample.sample_X, sample.sample_weight), self.n_clusters, self._n_starts(), shift, draw
+            whole = spread.n_rows if self._draws_start() and len(sample.weight) < spread.n_rows else None
+            given = self.init, sample, self.n_clusters, self._n_starts(), shift, draw
             starts = starting_centers(*given, pilot_for=whole, tol=tol, max_iter=self.max_iter)
         ended = yield from lockstep(
             {at: lloyd(start, shift, tol=tol, max_iter=self.max_iter) for at, start in starts.items()}
@@ -123,11 +127,14 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
     def _is_scalable(self) -> bool:
         return isinstance(self.init, str) and self.init == "k-means||"
 
-    def _scalable(self, sample: DataSummary, shift: Array, draw: np.random.RandomState) -> Generator[Any, Any, Array]:
-        weight = sample.sample_weight
-        row = sample.sample_X[[draw.choice(len(weight), p=weight / weight.sum())]]
+    def _scalable(
+        self, sample: Picked, counts: RowCounts, shift: Array, draw: np.random.RandomState
+    ) -> Generator[Any, Any, Array]:
+        X, weight = sample
+        row = X[[draw.choice(len(weight), p=weight / weight.sum())]]
         return scalable_start(
             np.asarray(row.toarray() if sp.issparse(row) else row, dtype=np.float64),
+            counts,
             self.n_clusters,
             shift,
             per_round=math.ceil(self.oversampling_factor * self.n_clusters),

@@ -18,7 +18,7 @@ from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.nearest import Clusters, Nearest
-from daskml_kit.reductions.summary import DataSummary, Summary
+from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows_drawn
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.validation import seed_of
 
@@ -33,7 +33,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
     Data in memory is scikit-learn's own affair, and Dask data of few rows has the same results. Of more, each pass
     draws a sample of some 20,000 rows, or 50 batches, from all blocks. scikit-learn's first epoch is over the first of
     these; batches of one sample after the other follow, until scikit-learn's criteria end it. So a fit reads little,
-    and holds a sample.
+    and holds a sample. A search of data in memory fits it as scikit-learn does, each fit by itself.
 
     Parameters
     ----------
@@ -87,6 +87,7 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
     """
 
     transforms_rows = False  # as a fit in memory teaches it, of which batches are others
+    fits_apart_in_memory = True
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Find the clusters of the rows of X.
@@ -153,39 +154,39 @@ class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: i
     def _fit_steps(self, spec: DataSpec) -> Fit:
         rows = max(SAMPLE_ROWS, BATCHES * self.batch_size)
         draw = random_state_of(self.random_state)
-        sample: DataSummary
-        sample, spread = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state), starts=True), Moments()
-        check_rows(sample, self.n_clusters)
+        sample: Picked
+        counts: RowCounts = yield CountRows()
+        sample, spread = yield rows_drawn(counts, rows, spec.n_features, seed_of(self.random_state)), Moments()
+        check_rows(spread.n_rows, spread.weight, self.n_clusters)
+        n_rows = spread.n_rows
         twin = genuine_class(type(self))(**self._sklearn_parameters(genuine_class(type(self))))
-        whole = sample.is_complete
+        whole = len(sample.weight) == n_rows
         with threadpool_limits(1, user_api="openmp"):  # threads that wait for each other in so small steps take longer
             twin.set_params(max_iter=self.max_iter if whole else 1, compute_labels=True)  # else a single step fails
-            twin.fit(sample.sample_X, sample_weight=sample.sample_weight)
+            twin.fit(sample.X, sample_weight=sample.weight)
         inertia = float(twin.inertia_)
         if not whole:
             twin.set_params(compute_labels=False)
             tol = self.tol * float(np.mean(spread.variance))
-            ending = Ending(self.batch_size / sample.n_rows, tol, self.max_no_improvement)
-            n_steps = self.max_iter * sample.n_rows // self.batch_size
+            ending = Ending(self.batch_size / n_rows, tol, self.max_no_improvement)
+            n_steps = self.max_iter * n_rows // self.batch_size
             while not ending.ended and twin.n_steps_ < n_steps:
-                more: DataSummary = yield Summary(False, rows, spec.n_blocks, int(draw.randint(2**31 - 1)), starts=True)
+                more: Picked = yield rows_drawn(counts, rows, spec.n_features, int(draw.randint(2**31 - 1)))
                 self._take_steps(twin, more, draw, ending, n_steps)
-            twin.n_iter_ = math.ceil(twin.n_steps_ * self.batch_size / sample.n_rows)
-            inertia = ending.smoothed * sample.weight
+            twin.n_iter_ = math.ceil(twin.n_steps_ * self.batch_size / n_rows)
+            inertia = ending.smoothed * float(spread.weight.max())
         fitted = {name: value for name, value in vars(twin).items() if name not in (*self.get_params(), "labels_")}
         if self.compute_labels:
-            shift = np.zeros(spec.n_features) if sp.issparse(sample.sample_X) else spread.mean
+            shift = np.zeros(spec.n_features) if sp.issparse(sample.X) else spread.mean
             found: Clusters = yield Nearest(twin.cluster_centers_ - shift, shift)
             inertia = found.inertia
         return {**fitted, "n_features_in_": spec.n_features, "inertia_": inertia}
 
-    def _take_steps(
-        self, twin: Any, sample: DataSummary, draw: np.random.RandomState, ending: Ending, n_steps: int
-    ) -> None:
+    def _take_steps(self, twin: Any, sample: Picked, draw: np.random.RandomState, ending: Ending, n_steps: int) -> None:
         """Take the steps of a sample, as many as make an epoch of it, or fewer where the fit ends."""
-        chances = sample.sample_weight / sample.sample_weight.sum()
+        chances = sample.weight / sample.weight.sum()
         for _ in range(max(len(chances) // self.batch_size, 1)):
-            batch = sample.sample_X[draw.choice(len(chances), self.batch_size, p=chances)]
+            batch = sample.X[draw.choice(len(chances), self.batch_size, p=chances)]
             before, inertia = twin.cluster_centers_.copy(), -float(twin.score(batch)) / self.batch_size
             twin.partial_fit(batch)
             if ending.tell(inertia, float(((twin.cluster_centers_ - before) ** 2).sum())) or twin.n_steps_ >= n_steps:

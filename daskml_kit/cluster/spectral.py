@@ -12,12 +12,11 @@ from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, constructor, forget, restored
 from daskml_kit.blockwise import map_rows
-from daskml_kit.cluster.base import check_rows
 from daskml_kit.cluster.k_means import KMeans
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.affinities import Degrees, Embedding, Kernel, KernelSums, NormalizedGram
-from daskml_kit.reductions.summary import DataSummary, Summary
+from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows_drawn
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit, seed_of
@@ -181,11 +180,13 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         rows = max(SAMPLE_ROWS, self.n_components)
-        sample: DataSummary = yield Summary(False, rows, spec.n_blocks, seed_of(self.random_state))
-        check_rows(sample, self.n_clusters)
-        n_rows = len(sample.sample_weight)
+        counts: RowCounts = yield CountRows()
+        if counts.n_rows < self.n_clusters:
+            raise ValueError(f"n_samples={counts.n_rows} should be >= n_clusters={self.n_clusters}.")
+        sample: Picked = yield rows_drawn(counts, rows, spec.n_features, seed_of(self.random_state))
+        n_rows = len(sample.weight)
         chosen = random_state_of(self.random_state).choice(n_rows, min(self.n_components, n_rows), replace=False)
-        landmarks, kernel = sample.sample_X[np.sort(chosen)], self._kernel()
+        landmarks, kernel = sample.X[np.sort(chosen)], self._kernel()
         sums: Array = yield KernelSums(kernel, landmarks)
         affinity = kernel(landmarks, landmarks)
         if not np.isfinite(affinity).all() or (sums <= 0).any():

@@ -177,12 +177,14 @@ WIDE_BLOCKS, NUMBERS_A_COLUMN = 4, 3
 class Place(NamedTuple):
     """The position of a block, the width that its X must have, and the caller's blocks that it was merged from.
 
-    A block without width is a raw one: X is a frame or an array of any values, and is not checked.
+    A block without width is a raw one: X is a frame or an array of any values, and is not checked. ``n_rows`` is known
+    of dense blocks whose collection says how long they are.
     """
 
     index: int  # type: ignore[assignment]  # as in Block
     n_features: int | None = None
     run: Run | None = None
+    n_rows: int | None = None
 
     def block(self, parts: Iterable[Any]) -> Block:
         """Return the checked block of ``parts``, which are X, y, the weights and the fold."""

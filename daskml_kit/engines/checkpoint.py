@@ -44,7 +44,7 @@ class Transcript(AbstractContextManager["Transcript"]):
     def __init__(self, engine: Engine, folder: str | os.PathLike[str], fingerprint: str) -> None:
         self.engine = engine
         self.folder = make_private(folder)
-        self.n_blocks, self.streams = engine.n_blocks, engine.streams
+        self.n_blocks, self.streams, self.row_counts = engine.n_blocks, engine.streams, engine.row_counts
         self._asked = 0
         self._claim(f"{fingerprint} {engine.n_blocks}")
 

@@ -20,9 +20,10 @@ from daskml_kit.data.block import Block
 from daskml_kit.data.collections import Lazy, Place, fits, size_of, workers_of
 from daskml_kit.data.shards import Shard, balance, choose_holders, in_runs, runs
 from daskml_kit.engines.block_cache import close_on_worker, open_on_worker
-from daskml_kit.engines.engine import LocalEngine, Profile
+from daskml_kit.engines.engine import LocalEngine, Profile, counts_of_places
 from daskml_kit.engines.relocation import Fetching, Scattered, count_nodes
 from daskml_kit.engines.shard_task import Pace, Part, Places, Recipes, add_paces, answer_shard, merge_shards
+from daskml_kit.reductions.picked_rows import RowCounts
 from daskml_kit.reductions.reduction import Reduction, reduce_nodes
 from daskml_kit.workers.connection import gather, release, settle, wait_for_workers
 from daskml_kit.workers.environment import run_on_workers
@@ -95,6 +96,10 @@ class FuturesEngine(AbstractContextManager["FuturesEngine"]):
     @property
     def streams(self) -> bool:
         return self.graph is not None or any(isinstance(block, Lazy) for block in self.blocks)
+
+    @property
+    def row_counts(self) -> RowCounts | None:
+        return counts_of_places([block.place for block in self.blocks], self.n_blocks)
 
     def answer(self, reduction: Reduction) -> list[Any]:
         """Answer ``reduction`` by one pass.

@@ -9,17 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
 
 from daskml_kit.activity import note_pass
 from daskml_kit.data.block import Block
-from daskml_kit.data.collections import Lazy
+from daskml_kit.data.collections import Lazy, Place
 from daskml_kit.engines.block_cache import make_cache
 from daskml_kit.engines.runtime import computing
 from daskml_kit.numerics.csr import remembering_columns
 from daskml_kit.progress_bar import advance, progress_bar
+from daskml_kit.reductions.picked_rows import CountRows, RowCounts
 from daskml_kit.reductions.reduction import Node, Reduction, Tree
 from daskml_kit.representation import as_html, as_line, short
 
@@ -177,6 +179,10 @@ class Engine(Protocol):
         """Return whether each pass computes or reads the blocks anew."""
 
     @property
+    def row_counts(self) -> RowCounts | None:
+        """Return the rows of each block where they are known without a pass."""
+
+    @property
     def profile(self) -> Profile:
         """Passes and seconds of the engine so far."""
 
@@ -221,6 +227,13 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
     def streams(self) -> bool:
         return any(isinstance(block, Lazy) for block in self.blocks)
 
+    @property
+    def row_counts(self) -> RowCounts | None:
+        blocks = [block for block in self.blocks if isinstance(block, Block)]
+        if len(blocks) < self.n_blocks:
+            return counts_of_places([block.place for block in self.blocks if isinstance(block, Lazy)], self.n_blocks)
+        return reduce(CountRows().combine, map(CountRows().chunk, blocks))
+
     def answer(self, reduction: Reduction) -> list[Any]:
         """Answer ``reduction`` by one pass.
 
@@ -264,6 +277,12 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         for position in range(start, min(stop, self.n_blocks)):
             tree.add(Node(0, position, chunk_of(reduction, self.block(position))))
         return tree.nodes(), time.perf_counter() - started
+
+
+def counts_of_places(places: Sequence[Place], n_blocks: int) -> RowCounts | None:
+    """Return the rows of ``n_blocks`` blocks by their places; None where those of one are not known."""
+    lengths = {place.index: place.n_rows for place in places if place.n_rows is not None}
+    return RowCounts(lengths) if len(lengths) == n_blocks else None
 
 
 def chunk_of(reduction: Reduction, block: Block) -> Any:

@@ -253,8 +253,10 @@ def _telling_streams(engine: FuturesEngine | LocalEngine, cache: float | None) -
 
 def _merge(aligned: Mapping[str, da.Array]) -> tuple[dict[str, da.Array], list[Place]]:
     arrays, runs = merge_tiny(aligned)
-    n_blocks, n_features = arrays["X"].numblocks[0], arrays["X"].shape[1]
-    return arrays, [Place(index, n_features, runs[index] if runs else None) for index in range(n_blocks)]
+    X = arrays["X"]
+    known = not has_unknown(X) and not sp.issparse(meta_from_array(X))
+    lengths = X.chunks[0] if known else [None] * X.numblocks[0]
+    return arrays, [Place(i, X.shape[1], runs[i] if runs else None, n_rows) for i, n_rows in enumerate(lengths)]
 
 
 def _over_futures(
@@ -388,6 +390,7 @@ class TableEngine:
 
     def __init__(self, engine: Engine, X: Any, blocks: Sequence[Delayed] | None) -> None:
         self.engine, self.n_blocks, self._X, self._blocks = engine, engine.n_blocks, X, blocks
+        self.row_counts = None
 
     @property
     def profile(self) -> Profile:

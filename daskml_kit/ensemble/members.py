@@ -135,7 +135,7 @@ def fit_members(
             fitted = [found.outcomes[at, split].estimator for at in range(len(members))]
             of_splits.append(list(map(_unwrapped, members, fitted)))
     whole = [
-        _unwrapped(member, fused[at]) if at in fused else refit_on_all(clone(member), X, y, params)
+        _unwrapped(member, fused[at].kept()) if at in fused else refit_on_all(clone(member), X, y, params)
         for at, member in enumerate(members)
     ]
     return FittedMembers(whole, of_splits)

@@ -47,6 +47,11 @@ class UnivariateSelector(SharedSelector):
         function = self.score_func.func if isinstance(self.score_func, partial) else self.score_func
         return getattr(function, "__name__", "") in BINNED
 
+    @property
+    def fits_apart_in_memory(self) -> bool:
+        """Return whether features in memory are scored as scikit-learn does, without bins."""
+        return self.many_passes
+
     def fit(self, X: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Find the scores of the features, and so which to select.
 

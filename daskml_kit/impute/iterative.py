@@ -113,7 +113,7 @@ class IterativeImputer(DaskTransformer, sklearn.impute.IterativeImputer):  # typ
         imputer = self._fit_made_up(patterns, head, dtype)
         learned = self._learned(imputer, head)
         learned["initial_imputer_"] = without_names(first.to_sklearn()).set_output(transform="default")
-        if imputer.n_iter_ == 0:
+        if not imputer.imputation_sequence_:  # of no rounds, or of no column that is filled in
             return learned
         kind = type(imputer.imputation_sequence_[0])
         rounds = Rounds(

@@ -83,7 +83,7 @@ class Nystroem(UnsupervisedEstimator, sklearn.kernel_approximation.Nystroem):  #
         drawn = draw.permutation(n)[:k] if n <= MOST_PERMUTED else sample_without_replacement(n, k, random_state=draw)
         order = np.argsort(drawn)
         found = yield numbers(spec, rows_at(drawn[order], lengths))
-        return {**self._normalized(found[np.argsort(order)]), "component_indices_": drawn}
+        return {**self._normalized(found.X[np.argsort(order)]), "component_indices_": drawn}
 
     def _normalized(self, rows: Any) -> dict[str, Any]:
         """Return the attributes that scikit-learn's class has with these components, in this order."""

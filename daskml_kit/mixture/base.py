@@ -14,7 +14,7 @@ from daskml_kit.base import UnsupervisedEstimator, genuine_class
 from daskml_kit.numerics.gaussian_components import KINDS, MixtureSums, precisions_of
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.summary import DataSummary, Summary
+from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows_drawn
 from daskml_kit.solvers.expectation_maximization import Mixture, MixtureState, expectation_maximization
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -105,18 +105,19 @@ class MixtureModel(UnsupervisedEstimator):
     def _fit_steps(self, spec: DataSpec) -> Fit:
         own: Any = self
         given = self._given(spec.n_features)
-        sample: DataSummary
-        drawn = Summary(False, SAMPLE_ROWS, spec.n_blocks, seed_of(own.random_state), starts=True)
+        sample: Picked
+        counts: RowCounts = yield CountRows()
+        drawn = rows_drawn(counts, SAMPLE_ROWS, spec.n_features, seed_of(own.random_state))
         sample, found = yield drawn, Gram() if own.covariance_type in self._of_products else Moments()
-        if sample.n_rows < max(own.n_components, 2):
+        if found.n_rows < max(own.n_components, 2):
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {own.n_components}, n_samples = "
-                f"{sample.n_rows}; a minimum of 2 is required."
+                f"{found.n_rows}; a minimum of 2 is required."
             )
         found.require_finite()
         spread = _spread(found, spec.n_features)
         warm, draw = own.warm_start and hasattr(self, "converged_"), random_state_of(own.random_state)
-        rows, shift = sample.sample_X - spread.mean, spread.mean
+        rows, shift = sample.X - spread.mean, spread.mean
         starts = [self._last(shift)] if warm else [self._start(rows, shift, given, draw) for _ in range(own.n_init)]
         options = {"tol": own.tol, "max_iter": own.max_iter, "entropies": self._entropies}
         options["bound"] = own.lower_bound_ if warm else -np.inf

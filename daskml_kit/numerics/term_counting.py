@@ -6,12 +6,17 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.sparse as sp
+import sklearn.feature_extraction.text
+
+from daskml_kit.typing import Array
 
 
 def check_documents(documents: Any, name: str) -> Any:
@@ -76,8 +81,92 @@ class CountedDocuments:
         return found
 
 
-def count_terms(documents: Any, analyze: Callable[[Any], Iterable[Hashable]]) -> CountedDocuments:
-    """Return the counts of the terms that ``analyze`` finds in each document.
+END = "\0"
+"""Token that ends a document."""
+_KEPT = bytes(c if chr(c).isalnum() or chr(c) in ("_", END) else 32 for c in range(128)) + bytes(128)
+_LOWERED = _KEPT.lower()
+TILE = 2**22
+"""Characters that are taken apart at a time."""
+
+
+class PlainWords:
+    """Analyzer of texts into words, runs of at least two letters, digits or underscores, of many texts at a time.
+
+    Parameters
+    ----------
+    vectorizer : scikit-learn vectorizer
+        One that `is_plain`.
+    """
+
+    def __init__(self, vectorizer: Any) -> None:
+        self._analyze = vectorizer.build_analyzer()
+        self._letters = _LOWERED if vectorizer.lowercase else _KEPT
+        self.stop_words = frozenset(vectorizer.get_stop_words() or ())
+
+    def __call__(self, document: Any) -> list[str]:
+        words: list[str] = self._analyze(document)
+        return words
+
+    def count(self, documents: Any) -> CountedDocuments:
+        """Return the counts of the words of each document.
+
+        Texts of ASCII characters are taken apart together, by Arrow, which takes a third of the time of a regular
+        expression and a dictionary; others one by one.
+        """
+        known: defaultdict[Any, int] = defaultdict()
+        known.default_factory = known.__len__
+        plain = np.array([isinstance(value, str) and value.isascii() for value in documents], dtype=bool)
+        runs = [self._numbers(run, known) for run in _by_size(documents[plain].tolist())]
+        rest = chain.from_iterable([*self._analyze(document), END] for document in documents[~plain])
+        columns = np.concatenate([*runs, np.fromiter(map(known.__getitem__, rest), np.int32)])
+        terms = np.array([len(token) > 1 and token not in self.stop_words for token in known], dtype=bool)
+        kept, is_end = terms[columns], columns == known[END]
+        ends = np.concatenate([[0], np.cumsum(kept)[is_end]])
+        places = (np.cumsum(terms) - 1).astype(np.int32)
+        found = counted([term for term, number in known.items() if terms[number]], places[columns[kept]], ends)
+        if not plain.all():
+            found.counts = found.counts[np.argsort(np.argsort(~plain, kind="stable"))]
+        return found
+
+    def _numbers(self, documents: list[str], known: defaultdict[Any, int]) -> Array:
+        """Return the numbers of all tokens, some of which are no words, with one that ends each document."""
+        text = f" {END} ".join(documents)
+        if text.count(END) >= len(documents):
+            text = f" {END} ".join([document.replace(END, " ") for document in documents])
+        letters = f"{text} {END}".encode().translate(self._letters).strip()
+        tokens = pc.ascii_split_whitespace(pa.array([letters.decode()])).flatten().dictionary_encode()
+        numbers = np.array([known[token] for token in tokens.dictionary.to_pylist()], np.int32)
+        return np.asarray(numbers[tokens.indices.to_numpy()])
+
+
+def _by_size(documents: list[str]) -> Iterator[list[str]]:
+    """Yield runs of documents of about `TILE` characters."""
+    tiles = np.cumsum([len(document) for document in documents]) // TILE
+    edges = [0, *(np.flatnonzero(np.diff(tiles)) + 1).tolist(), len(documents)]
+    yield from (documents[start:stop] for start, stop in pairwise(edges) if stop > start)
+
+
+def analyzer_of(vectorizer: Any) -> Callable[[Any], Iterable[Hashable]]:
+    """Return the function that gives the terms of a document, which knows of many where these are plain words."""
+    found: Callable[[Any], Iterable[Hashable]] = vectorizer.build_analyzer()
+    return PlainWords(vectorizer) if is_plain(vectorizer) else found
+
+
+def is_plain(vectorizer: Any) -> bool:
+    """Return whether the terms of a scikit-learn vectorizer are words as by default, in lower case or as they are."""
+    default = sklearn.feature_extraction.text.CountVectorizer()
+    names = ("input", "strip_accents", "preprocessor", "tokenizer", "token_pattern", "analyzer")
+    own = [getattr(vectorizer, name) for name in names]
+    return all(
+        value is known or (isinstance(value, str) and value == known)
+        for value, known in zip(own, (getattr(default, name) for name in names), strict=True)
+    ) and tuple(vectorizer.ngram_range) == (1, 1)
+
+
+def count_terms(
+    documents: Any, analyze: Callable[[Any], Iterable[Hashable]], name: str = "raw_documents"
+) -> CountedDocuments:
+    """Return the counts of the terms that ``analyze`` finds in each document; errors call these by the ``name``.
 
     Raises
     ------
@@ -90,21 +179,26 @@ def count_terms(documents: Any, analyze: Callable[[Any], Iterable[Hashable]]) ->
     >>> counted.terms, counted.counts.toarray().tolist()
     (['to', 'be', 'or'], [[1, 1, 1], [0, 1, 0]])
     """
-    known: defaultdict[Hashable, int] = defaultdict()
+    values = check_documents(documents, name)
+    known: defaultdict[Any, int] = defaultdict()
     known.default_factory = known.__len__
     lengths = [0]
 
-    def taken_apart(values: Any) -> Iterator[list[Hashable]]:
+    def taken_apart() -> Iterator[list[Hashable]]:
         for document in values:
             terms = list(analyze(document))
             lengths.append(len(terms))
             yield terms
 
-    values = check_documents(documents, "raw_documents")
-    with naming_documents("raw_documents"):
-        numbers = map(known.__getitem__, chain.from_iterable(taken_apart(values)))
-        columns = np.fromiter(numbers, np.int32)
-    parts = (np.ones(len(columns), np.int32), columns, np.cumsum(lengths))
-    counts = sp.csr_array(parts, shape=(len(lengths) - 1, len(known)))
+    with naming_documents(name):
+        if isinstance(analyze, PlainWords):
+            return analyze.count(values)
+        columns = np.fromiter(map(known.__getitem__, chain.from_iterable(taken_apart())), np.int32)
+    return counted(list(known), columns, np.cumsum(lengths))
+
+
+def counted(terms: list[Hashable], columns: Array, ends: Array) -> CountedDocuments:
+    """Return the counts of terms, whose numbers in each document, one after the other, are ``columns``."""
+    counts = sp.csr_array((np.ones(len(columns), np.int32), columns, ends), shape=(len(ends) - 1, len(terms)))
     counts.sum_duplicates()  # compiled, unlike a Counter of each document
-    return CountedDocuments(list(known), counts)
+    return CountedDocuments(terms, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -66,29 +67,32 @@ class DistanceSample(SingleReduction):
 
     Each row draws an exponential number, and those are taken whose number, over the squared distance, is least: a
     sample without replacement (Efraimidis and Spirakis 2006) that needs no sum of all distances first. The numbers
-    depend on the seed and the block's index alone. Rows that are centers are never drawn.
+    depend on the seed and the row's position in the data alone. Rows that are centers are never drawn.
 
     Parameters
     ----------
     nearest : Nearest
     n_rows : int
     seed : tuple of int
+    starts : mapping
+        The number of rows before each block, by its index.
     """
 
     nearest: Nearest
     n_rows: int
     seed: tuple[int, ...]
+    starts: Mapping[int, int]
 
     answer_type: ClassVar[type[DrawnRows]] = DrawnRows
 
     def chunk(self, block: Block) -> DrawnRows:
-        draw = np.random.default_rng([*self.seed, block.index])
+        draw = np.random.Generator(np.random.PCG64(self.seed).advance(self.starts.get(block.index, 0)))
         found = DrawnRows(np.empty((0, len(self.nearest.shift))), np.empty(0))
         for tile, _, distances, weights in assigned_tiles(self.nearest, block):
             chances = distances * weights
             chances[distances <= _noise(tile)] = 0
             with np.errstate(divide="ignore"):
-                keys = draw.exponential(size=len(chances)) / chances
+                keys = -np.log1p(-draw.random(len(chances))) / chances  # one number a row, unlike other methods
             chosen = np.argsort(keys, kind="stable")[: self.n_rows]
             chosen = chosen[np.isfinite(keys[chosen])]
             found = self.combine(found, DrawnRows(_dense(tile[chosen]), keys[chosen]))

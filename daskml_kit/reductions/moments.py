@@ -67,18 +67,23 @@ class Moments(SingleReduction):
     def _dense_spread(self, block: Block) -> Spread:
         zeros = np.zeros(block.X.shape[1])
         total = Spread(0, zeros, zeros, zeros, zeros)
-        for rows in tiles(block.n_rows, tile_rows(block.X, block.X.shape[1])):
-            tile = np.asarray(block.X[rows], dtype=np.float64)
+        length = tile_rows(block.X, block.X.shape[1])
+        scratch = np.empty((min(length, block.n_rows), block.X.shape[1]))  # memory that is new costs more than sums
+        for rows in tiles(block.n_rows, length):
+            tile, off = block.X[rows], scratch[: rows.stop - rows.start]
+            if tile.dtype != np.float64:
+                np.copyto(off, tile)
+                tile = off
             weight = np.ones(len(tile)) if block.weight is None else block.weight[rows].astype(np.float64)
-            total = self.combine(total, _tile_spread(tile, weight))
+            total = self.combine(total, _tile_spread(tile, weight, off))
         return total
 
 
-def _tile_spread(tile: Array, weight: Array) -> Spread:
+def _tile_spread(tile: Array, weight: Array, scratch: Array) -> Spread:
     sums, total = weight @ tile, float(weight.sum())
     if total > 0 and not np.isnan(sums).any():  # nothing is missing: fewer steps
         mean = sums / total
-        off = tile - mean
+        off = np.subtract(tile, mean, out=scratch)
         weights, count = np.full(tile.shape[1], total), np.full(tile.shape[1], float(len(tile)))
         return Spread(len(tile), count, weights, mean, weight @ np.multiply(off, off, out=off))
     return _spread_of_present(tile.copy(), weight)

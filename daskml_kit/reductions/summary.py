@@ -20,8 +20,7 @@ from daskml_kit.reductions.reduction import SingleReduction
 from daskml_kit.typing import Array, Labels, Matrix
 
 SAMPLE_BYTES = 32 * 2**20
-SUBSET_BYTES = 4 * SAMPLE_BYTES
-"""Bytes of the samples of all subsets together, where fits on these start from their samples."""
+"""Bytes that the rows of a sample may take."""
 
 
 class DataSummary(NamedTuple):
@@ -77,8 +76,7 @@ class Summary(SingleReduction):
     estimate sums over the data without bias. The draw depends on the block's index and ``seed`` alone. NaN in X is an
     error, unless ``missing`` values are filled in later.
 
-    Fits on subsets of the rows get a part of their samples only, as they start where the fit of all rows has ended,
-    unless samples are their ``starts``: then they get them whole, as long as all are no more than `SUBSET_BYTES`.
+    Fits on subsets of the rows get a part of their samples only, as they start where the fit of all rows has ended.
 
     Where asked to ``count_distinct`` rows, those of classes are told apart by their labels, too.
     """
@@ -89,7 +87,6 @@ class Summary(SingleReduction):
     seed: int = 0
     missing: bool = False
     share: float = 1.0
-    starts: bool = False
     count_distinct: bool = False
 
     answer_type: ClassVar[type[DataSummary]] = DataSummary
@@ -124,12 +121,10 @@ class Summary(SingleReduction):
 
     def for_subsets(self, partials: Sequence[DataSummary], n_subsets: int) -> list[DataSummary]:
         """Return the partial answers of ids as the subsets that are made of them need them."""
-        n_bytes = sum(part.sample_X.shape[0] * _row_bytes(part.sample_X) for part in partials)
-        step = max(-(-n_subsets * n_bytes // SUBSET_BYTES), 1) if self.starts else n_subsets
         # columns that other rows have numbers in do no harm, and with the same ones subsets share passes
         masks = [part.used for part in partials if part.used is not None]
         used = np.any(masks, axis=0) if len(masks) == len(partials) else None
-        return [part.thinned(step)._replace(used=used) for part in partials]
+        return [part.thinned(n_subsets)._replace(used=used) for part in partials]
 
     def of_share(self, share: float) -> Summary:
         """Return the reduction for a part of a block's rows."""

@@ -22,6 +22,7 @@ from daskml_kit.reductions.linear_scores import LinearScores
 from daskml_kit.reductions.loss import Eval, LossAt, Sums, Within
 from daskml_kit.reductions.missing_counts import WithIndicators
 from daskml_kit.reductions.nearest import Nearest
+from daskml_kit.reductions.picked_rows import CountRows, PickedRows, RowCounts
 from daskml_kit.reductions.reduction import Joint, Reduction
 from daskml_kit.reductions.summary import Summary, position_of
 from daskml_kit.solvers.types import Encode, Fit, Subset
@@ -41,10 +42,15 @@ Plan = tuple[list[Any], Callable[[list[list[Any]]], list[Any]]]
 FEW_STEPS = 25
 """Vectors as long as the coefficients, steps for the most part, that such a fit holds."""
 PLAIN = (type(None), bool, int, float, str, type, np.dtype)
+PICKING = (Nearest, PickedRows)
+"""Reductions that pick the rows of a subset themselves."""
 
 
 class Source(Protocol):
     """An engine, as far as the driver uses it."""
+
+    @property
+    def row_counts(self) -> RowCounts | None: ...
 
     def answer(self, reduction: Any) -> list[Any]: ...
 
@@ -143,6 +149,8 @@ class Driver:
         self.n_ids = list(n_ids)
         self.gaps: Gaps = NO_GAPS
         """Columns with missing values: products of features are then those of features with indicators."""
+        self.counts: RowCounts | None = engine.row_counts
+        """The rows of each block, as far as they are known before a pass."""
         self.shared: dict[Subset | None, dict[Hashable, Any]] = defaultdict(dict)
         self.keeping: Keeping | None = None
         """Where given, rows that a view transforms are kept between passes."""
@@ -241,6 +249,8 @@ class Driver:
         """Return the result over a subset where some fit has asked for the reduction; None where none has."""
         if _shows(reduction):
             return self._driver_behind(reduction).recalled(reduction.reduction, subset)
+        if subset is None and isinstance(reduction, CountRows):
+            return self.counts
         name = identity(reduction) if self.n_ids else None
         if name is None:
             return None
@@ -296,8 +306,8 @@ class Driver:
         name = identity(part) if self.n_ids else None
         if name is not None:
             return "partials", name, _column(subset)
-        fuses = subset is None or isinstance(part, Nearest)
-        return ("fused", part.fusion_key()) if fuses else ("within", subset)
+        fuses = subset is None or isinstance(part, PICKING)
+        return ("fused", within(part, subset).fusion_key()) if fuses else ("within", subset)
 
     def _plan(self, parts: Sequence[Any], subsets: Sequence[Subset | None]) -> Plan:
         """Return the reductions to compute for a group, and the function of their results that gives its answers."""
@@ -316,7 +326,7 @@ class Driver:
 
             return [PerFold(parts[0], column, self.n_ids[column])], finish
         subset = subsets[0]
-        if subset is not None and not isinstance(parts[0], Nearest):  # whose rows are picked once
+        if subset is not None and not isinstance(parts[0], PICKING):  # whose rows are picked once
             plan = self._plan_all(parts, [None] * len(parts))
             return _wrapped(plan, partial(Restricted, column=subset.column, ids=subset.ids))
         first, *others = [within(part, own) for part, own in zip(parts, subsets, strict=True)]
@@ -331,6 +341,7 @@ class Driver:
         """Return the driver over the rows that a model shows, which remembers what is known of these."""
         if part.name not in self._behind:
             self._behind[part.name] = Driver(self.engine, self.n_ids, weighted=self.weighted)
+            self._behind[part.name].counts = None  # what is stored of sparse rows is another number there
         return self._behind[part.name]
 
     def leave_views(self) -> None:
@@ -398,10 +409,10 @@ class Driver:
 
 
 def within(reduction: Any, subset: Subset | None) -> Any:
-    """Return losses, or nearest centers, of the rows of a subset, which fuse with those of others."""
+    """Return losses, nearest centers or picked rows of the rows of a subset, which fuse with those of others."""
     if subset is None:
         return reduction
-    if isinstance(reduction, Nearest):
+    if isinstance(reduction, PICKING):
         return reduction.within(subset.column, subset.ids)
     n_points = len(reduction.coef)
     return replace(reduction, within=Within(np.full(n_points, subset.column), (subset.ids,) * n_points))

@@ -10,6 +10,7 @@ import sklearn.cluster
 
 from daskml_kit.reductions.distant_rows import DistanceSample, DrawnRows
 from daskml_kit.reductions.nearest import Clusters, Nearest
+from daskml_kit.reductions.picked_rows import RowCounts
 from daskml_kit.typing import Array
 
 STARTS = 3
@@ -17,7 +18,7 @@ STARTS = 3
 
 
 def scalable_start(
-    first: Array, n_clusters: int, shift: Array, *, per_round: int, n_rounds: int, seed: int
+    first: Array, counts: RowCounts, n_clusters: int, shift: Array, *, per_round: int, n_rounds: int, seed: int
 ) -> Generator[Any, Any, Array]:
     """Return first centers, drawn from all rows in a few passes (Bahmani et al. 2012).
 
@@ -29,6 +30,7 @@ def scalable_start(
     ----------
     first : array of shape (1, n_features)
         The first candidate.
+    counts : RowCounts
     n_clusters : int
     shift : array of shape (n_features,)
         Subtracted from rows and centers.
@@ -37,9 +39,9 @@ def scalable_start(
     n_rounds : int
     seed : int
     """
-    candidates = first - shift
+    candidates, starts = first - shift, counts.starts
     for number in range(n_rounds):
-        drawn: DrawnRows = yield DistanceSample(Nearest(candidates, shift), per_round, (seed, number))
+        drawn: DrawnRows = yield DistanceSample(Nearest(candidates, shift), per_round, (seed, number), starts)
         if not len(drawn.rows):  # all rows are candidates, or equal to one
             break
         candidates = np.concatenate([candidates, drawn.rows])

@@ -31,6 +31,7 @@ from daskml_kit.feature_extraction import DictVectorizer, FeatureHasher, text
 from daskml_kit.linear_model import LogisticRegression, SGDClassifier, solve
 from daskml_kit.model_selection import GridSearchCV
 from daskml_kit.naive_bayes import MultinomialNB
+from daskml_kit.numerics import term_counting
 
 genuine = sklearn.feature_extraction.text
 rng = np.random.default_rng(0)
@@ -103,6 +104,34 @@ def test_texts_of_every_kind(name, options):
     plain = ours.to_sklearn()
     assert type(plain) is type(theirs)
     assert (plain.transform(TEXTS) != theirs.transform(TEXTS)).nnz == 0
+
+
+ODD_TEXTS = [
+    "One, two; THREE-four_5 a I x9\nnew line\ttab",
+    "",
+    "nul\0inside two \x01\x1f words",
+    "Ünïcode wörds ÀÉ İstanbul ΣΑΣ １２",
+    "a b c",
+    " the  end ",
+    "...",
+    "__ _a 1 22 one ONE One",
+]
+
+
+@pytest.mark.parametrize("options", [{}, {"lowercase": False}, {"stop_words": ["one", "the"]}, {"binary": True}])
+@pytest.mark.parametrize("tile", [1, 30, 2**22])
+def test_words_of_odd_texts(monkeypatch, options, tile):
+    monkeypatch.setattr(term_counting, "TILE", tile)
+    texts = da.from_array(objects(ODD_TEXTS * 2), chunks=(6, 4, 6))
+    for kind in ("CountVectorizer", "TfidfVectorizer"):
+        expected, found = getattr(genuine, kind)(**options), getattr(text, kind)(**options)
+        rows = expected.fit_transform(ODD_TEXTS * 2)
+        assert_same(found.fit_transform(texts), rows)
+        assert found.vocabulary_ == expected.vocabulary_
+        assert_same(found.transform(texts), rows)
+    options = {**options, "n_features": 8}
+    expected = genuine.HashingVectorizer(**options).transform(ODD_TEXTS * 2)
+    assert_same(text.HashingVectorizer(**options).transform(texts), expected)
 
 
 def test_texts_in_memory_are_scikit_learns():

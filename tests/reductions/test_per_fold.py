@@ -22,16 +22,19 @@ from sklearn.metrics import (
 )
 
 from daskml_kit.data.block import Block
+from daskml_kit.engines.engine import LocalEngine
 from daskml_kit.exceptions import DataError
 from daskml_kit.numerics.losses import Gamma, Huber, Logistic, Poisson, Softmax, Squared, SquaredHinge, Tweedie
 from daskml_kit.numerics.targets import Codes, Numbers, OneVsRest
-from daskml_kit.reductions import summary
 from daskml_kit.reductions.frames import PerFold, answer_for, rows_of
 from daskml_kit.reductions.gram import Gram
 from daskml_kit.reductions.linear_scores import Judged, LinearScores
 from daskml_kit.reductions.loss import LossAt, Within
 from daskml_kit.reductions.moments import Moments
+from daskml_kit.reductions.picked_rows import CountRows, rows_drawn
 from daskml_kit.reductions.summary import Summary
+from daskml_kit.solvers.run import Driver
+from daskml_kit.solvers.types import Subset
 
 N_ROWS, WIDTH, N_IDS = 60, 3, 4
 
@@ -97,16 +100,27 @@ def test_samples_of_ids_are_together_as_large_as_one_of_the_block(kind):
     assert few.sample_weight.sum() == pytest.approx(N_ROWS, rel=0.3)
 
 
-def test_samples_that_fits_on_subsets_start_from_are_whole_where_that_is_little(monkeypatch):
-    X, y, _, _ = make(0)
-    blocks = blocks_of(X, y, None, (np.arange(N_ROWS) % N_IDS)[:, None], [30])
-    survey = Summary(True, N_ROWS, len(blocks), starts=True)
-    partials = asked(PerFold(survey, 0, N_IDS), blocks)
-    assert sum(len(part.sample_weight) for part in survey.for_subsets(partials, 10)) == N_ROWS
-    monkeypatch.setattr(summary, "SUBSET_BYTES", 10 * N_ROWS * 8 * (WIDTH + 1) // 2)
-    assert sum(len(part.sample_weight) for part in survey.for_subsets(partials, 10)) == pytest.approx(
-        N_ROWS / 2, abs=N_IDS
-    )
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_sample_of_a_subset_is_that_of_its_rows_in_any_blocks(sparse):
+    X, y, weight, _ = make(0)
+    X = sp.csr_array(np.where(X > 3, X, 0)) if sparse else X
+    fold = np.random.default_rng(1).integers(0, N_IDS, N_ROWS)
+    whole, own = blocks_of(X, y, weight, fold[:, None], [30]), fold != 1
+    alone = blocks_of(X[own], y[own], weight[own], fold[own, None], [7, 8, 40])
+    subset = Subset(0, tuple(i for i in range(N_IDS) if i != 1), N_IDS)
+    found = []
+    for blocks, rows in ((whole, subset), (alone, None)):
+        with LocalEngine(blocks) as engine:
+            driver = Driver(engine, [N_IDS] if rows else [])
+            drawn = rows_drawn(driver.answer(CountRows(), rows), 20, WIDTH, 3)
+            found.append(driver.run({0: _ask(drawn)}, {0: rows})[0].value)
+    assert len(found[0].weight) == 20
+    assert_array_equal(found[0].weight, found[1].weight)
+    assert_array_equal(*(sample.X.toarray() if sparse else sample.X for sample in found))
+
+
+def _ask(reduction):
+    return (yield reduction)
 
 
 def test_a_row_with_nan_is_named_as_the_block_has_it():

@@ -41,6 +41,8 @@ class Fused:
 class Simulator:
     """Answers from a function of the coefficients, and counts passes and reductions."""
 
+    row_counts = None
+
     def __init__(self, function):
         self.function, self.passes, self.reductions = function, 0, 0
 

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import sklearn.feature_extraction.text
+from sklearn.utils.validation import check_is_fitted
 
 from daskml_kit.base import genuine_class
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import documents_of, holds_documents
 from daskml_kit.engines.open import open_table
 from daskml_kit.feature_extraction.base import DocumentTransformer
-from daskml_kit.numerics.term_counting import CountedDocuments, count_terms
+from daskml_kit.numerics.term_counting import CountedDocuments, analyzer_of, count_terms
 from daskml_kit.reductions.term_counts import Frequencies, TermFrequencies
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
@@ -103,7 +104,13 @@ class VocabularyVectorizer(DocumentTransformer):
             Sizes of blocks are unknown where those of the documents are.
         """
         self._know_given_vocabulary()
-        return self._transform_documents(raw_documents)
+        if not holds_documents(raw_documents):
+            return self._transform_documents(raw_documents)
+        check_is_fitted(self)
+        self._check_setting()
+        counting, empty = TermCounter(self._analyzer()), self._empty()
+        model = CountedTransformer(vars(self)["vocabulary_"], vars(self)["binary"], self._weighing(), empty, counting)
+        return map_rows(model, "transform", documents_of(raw_documents, self._documents), empty)
 
     def fit_transform(self, raw_documents: Any, y: Any = None) -> Any:  # type: ignore[override]
         """Learn the vocabulary, and return documents by its terms.
@@ -187,7 +194,7 @@ class VocabularyVectorizer(DocumentTransformer):
 
     def _analyzer(self) -> Any:
         options = {name: getattr(self, name) for name in OF_COUNTS}
-        return sklearn.feature_extraction.text.CountVectorizer(**options).build_analyzer()
+        return analyzer_of(sklearn.feature_extraction.text.CountVectorizer(**options))
 
     def _vocabulary_given(self) -> dict[Any, int]:
         """Return the parameter ``vocabulary`` as scikit-learn takes it."""
@@ -234,12 +241,24 @@ class CountedTransformer:
         Of the counts.
     empty : CSR matrix
         Result without rows, of the type of all results.
+    counting : TermCounter, optional
+        Of documents that are not counted yet.
     """
 
-    def __init__(self, vocabulary: Mapping[Any, int], binary: bool, weighing: Any, empty: Any) -> None:
+    def __init__(
+        self,
+        vocabulary: Mapping[Any, int],
+        binary: bool,
+        weighing: Any,
+        empty: Any,
+        counting: TermCounter | None = None,
+    ) -> None:
         self.vocabulary, self.binary, self.weighing, self.empty = vocabulary, binary, weighing, empty
+        self.counting = counting
 
-    def transform(self, documents: CountedDocuments) -> Any:
+    def transform(self, documents: Any) -> Any:
+        if self.counting is not None:
+            documents = self.counting.transform(documents)
         counts = type(self.empty)(documents.columns_of(self.vocabulary), dtype=self.empty.dtype)
         if self.binary:
             counts.data.fill(1)

@@ -12,8 +12,9 @@ from daskml_kit.feature_extraction.text.base import VocabularyVectorizer
 class CountVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.CountVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts, in a column for each term of a vocabulary that is learned in one pass.
 
-    Vocabulary and results are scikit-learn's. Taking texts apart is Python's work, which threads do one at a time: on a
-    cluster of processes it takes as much less time as there are processes.
+    Vocabulary and results are scikit-learn's. On Dask, plain words of ASCII texts (the defaults, with any case and
+    stop words) are found and counted by compiled code. Else taking texts apart is Python's work, which threads do one
+    at a time: on a cluster of processes it takes as much less time as there are processes.
 
     Parameters
     ----------

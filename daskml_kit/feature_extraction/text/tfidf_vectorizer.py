@@ -16,8 +16,9 @@ from daskml_kit.typing import Array
 class TfidfVectorizer(VocabularyVectorizer, sklearn.feature_extraction.text.TfidfVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts, and weigh each by how few documents have it: one pass learns terms and weights.
 
-    Vocabulary, weights and results are scikit-learn's. Taking texts apart is Python's work, which threads do one at a
-    time: on a cluster of processes it takes as much less time as there are processes.
+    Vocabulary, weights and results are scikit-learn's. On Dask, plain words of ASCII texts (the defaults, with any case
+    and stop words) are found and counted by compiled code. Else taking texts apart is Python's work, which threads do
+    one at a time: on a cluster of processes it takes as much less time as there are processes.
 
     Parameters
     ----------

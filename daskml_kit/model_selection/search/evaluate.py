@@ -23,7 +23,7 @@ from daskml_kit.base import n_outputs_of
 from daskml_kit.data.align import align_rows
 from daskml_kit.data.collections import is_dask, n_rows, without_bag
 from daskml_kit.model_selection.search.cv_results import Outcomes, fill_failures
-from daskml_kit.model_selection.search.fused import run_fused, why_not
+from daskml_kit.model_selection.search.fused import WholeFit, run_fused, why_not
 from daskml_kit.model_selection.search.pipelines import weight_name
 from daskml_kit.model_selection.search.progress import SearchProgress, fingerprint_of
 from daskml_kit.model_selection.search.scoring import SINGLE, scorers_of
@@ -135,7 +135,7 @@ class Evaluation(NamedTuple):
     """Outcomes by (candidate, split), models of all rows that came with them, by candidate, plan, folds and names."""
 
     outcomes: Outcomes
-    whole: dict[int, Any]
+    whole: dict[int, WholeFit]
     plan: SearchPlan
     folds: Folds
     names: list[str]
@@ -214,7 +214,7 @@ def _evaluate(
     data = EvaluationData(X, y, folds, params)
     with progress:
         progress.begin(plan, lambda: _fingerprint(spec, data))
-        whole: dict[int, Any] = {}
+        whole: dict[int, WholeFit] = {}
         if missing := progress.missing(plan.fused):
             found = run_fused(spec, data, missing)
             progress.keep(found.outcomes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
+import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.summary import Summary, position_of
 from daskml_kit.solvers.run import Driver, Key, Returned
-from daskml_kit.solvers.types import DataSpec, LikeFits, Subset
+from daskml_kit.solvers.types import DataSpec, Fit, LikeFits, Subset
 from daskml_kit.typing import Labels
 from daskml_kit.validation import like
 
@@ -58,11 +59,24 @@ CANDIDATES_AT_ONCE = 50
 """The fits on all rows of so many are kept, to start those on folds from."""
 
 
+class WholeFit(NamedTuple):
+    """A model of all rows, which fits on folds started from, and the warnings of its fit."""
+
+    model: Any
+    warnings: Sequence[warnings.WarningMessage]
+
+    def kept(self) -> Any:
+        """Return the model, and give the warnings, as a fit of this one alone does."""
+        for held in self.warnings:
+            warnings.warn_explicit(held.message, held.category, held.filename, held.lineno)
+        return self.model
+
+
 class Fused(NamedTuple):
     """Outcomes of candidates on splits; models of all rows, by candidate; and candidates left out, with the reason."""
 
     outcomes: dict[FitKey, Outcome]
-    whole: dict[int, Any]
+    whole: dict[int, WholeFit]
     passes: int
     unshared: dict[int, str]
 
@@ -100,8 +114,29 @@ def run_fused(
         Whether to fit on all rows first, which pays where there are several splits. Else candidates are fitted one
         after another, each from where the last one has ended on the same rows.
     """
-    estimator, folds = spec.estimator, data.folds
     candidates = {c: spec.candidates[c] for c in (range(len(spec.candidates)) if numbers is None else numbers)}
+    apart: dict[int, str] = {}
+    if not is_dask(data.X):
+        reasons = decide_by_kind(candidates.values(), partial(_why_apart, spec.estimator))
+        apart = {c: reason for c, reason in zip(candidates, reasons, strict=True) if reason is not None}
+    shared = {c: params for c, params in candidates.items() if c not in apart}
+    found = _run_shared(spec, data, shared, from_whole=from_whole) if shared else Fused({}, {}, 0, {})
+    return found._replace(unshared=apart | found.unshared)
+
+
+def _why_apart(estimator: Any, params: Mapping[str, Any]) -> str | None:
+    """Return why fits on data in memory cannot share passes; None where they can."""
+    whole = with_params(estimator, params)
+    steps = [step for _, step in whole.steps] if isinstance(whole, Pipeline) else [whole]
+    apart = [type(step).__name__ for step in steps if getattr(step, "fits_apart_in_memory", False)]
+    return f"{' and '.join(apart)} learns from rows in memory as scikit-learn's does" if apart else None
+
+
+def _run_shared(
+    spec: EvaluationSpec, data: EvaluationData, candidates: Mapping[int, Mapping[str, Any]], *, from_whole: bool
+) -> Fused:
+    """Fit and score candidates that share passes, as `run_fused` says."""
+    estimator, folds = spec.estimator, data.folds
     weight = data.params.fit.get(weight_name(estimator))
     X = as_pandas(data.X) if hasattr(data.X, "__arrow_c_stream__") else data.X
     X = X if hasattr(X, "shape") else np.asarray(X)
@@ -146,7 +181,7 @@ def run_fused(
             outcomes[place] = Outcome(scores[place], train.get(place), *share, estimator=returned.value)
         else:
             outcomes[place] = Outcome({}, None, *share, error="".join(traceback.format_exception(returned.error)))
-    models_of_all = {c: returned.value for c, returned in whole.items() if returned.error is None}
+    models_of_all = {c: WholeFit(found.value, fits.held[c]) for c, found in whole.items() if found.error is None}
     return Fused(outcomes, models_of_all, passes, refused)
 
 
@@ -160,6 +195,32 @@ def _scored(scorer: FusedScores, models: Sequence[ScoredModel], spec: Evaluation
         if len(models) == 1:
             return [dict.fromkeys(spec.scoring, MissingScore(str(error)))]
         return [_scored(scorer, [model], spec)[0] for model in models]
+
+
+def holding_warnings(fit: Fit, held: list[warnings.WarningMessage]) -> Fit:
+    """Run a fit whose warnings go to ``held``.
+
+    Examples
+    --------
+    >>> def fit():
+    ...     warnings.warn("constant")
+    ...     return (yield "reduction")
+    >>> held = []
+    >>> asking = holding_warnings(fit(), held)
+    >>> next(asking), str(held[0].message)
+    ('reduction', 'constant')
+    """
+    reply = None
+    while True:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # also where they are errors: this is no fit that was asked for
+            try:
+                asked = fit.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                held.extend(caught)
+        reply = yield asked
 
 
 class CandidateFits:
@@ -178,6 +239,8 @@ class CandidateFits:
 
     def __init__(self, driver: Driver, estimator: Any, X: Any, y: Any, labels: Labels | None, engine: Engine) -> None:
         self.driver, self.estimator = driver, estimator
+        self.held: dict[Hashable, list[warnings.WarningMessage]] = defaultdict(list)
+        """Warnings of the fits on all rows, by candidate."""
         self.X, self.y = _like(X), None if y is None else _target_like(y)
         self.spec = DataSpec(
             n_features_of(self.X),
@@ -203,7 +266,8 @@ class CandidateFits:
             some = dict(islice(candidates.items(), first, first + CANDIDATES_AT_ONCE))
             starts: dict[int, dict[Hashable, Any]] = {c: {} for c in some}
             helps = decide_by_kind(some.values(), self._starts_from_whole)
-            whole |= self._fit({c: (some[c], None, starts[c]) for c, so in zip(some, helps, strict=True) if so})
+            helped = {c: (some[c], None, starts[c]) for c, so in zip(some, helps, strict=True) if so}
+            whole |= self._fit(helped, self.held)
             fitted |= self._fit(
                 {
                     (c, s): (params, subset, dict(starts[c]))
@@ -230,9 +294,11 @@ class CandidateFits:
         return isinstance(parts, Parts) and bool(parts.model.starts_from_whole) and not parts.keeps_rows
 
     def _fit(
-        self, wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]]
+        self,
+        wanted: Mapping[Key, tuple[Mapping[str, Any], Subset | None, dict[Hashable, Any]]],
+        held: dict[Hashable, list[warnings.WarningMessage]] | None = None,
     ) -> dict[Key, Returned]:
-        """Fit each on its rows: parameters, subset, and where to start.
+        """Fit each on its rows: parameters, subset, and where to start; put warnings into ``held``, where it is given.
 
         Models that read transformed rows are fitted together as long as all of these fit in memory, others after them;
         linear ones each from where the last one on the same rows has ended.
@@ -248,6 +314,8 @@ class CandidateFits:
 
         def fit(keys: Iterable[Key]) -> None:
             own = {key: fit_shared(estimators[key], specs[key], self.X, self.y) for key in keys}
+            if held is not None:
+                own = {key: holding_warnings(fit, held[key]) for key, fit in own.items()}
             ended.update(self.driver.run(own, subsets))
 
         shown = self.driver.run({key: fit_before(part, specs[key]) for key, part in keeping.items()}, subsets)

@@ -400,9 +400,11 @@ class Search(NoCallbacks, BestEstimatorMethods):
     def _refit(self: Any, found: Evaluation, X: Any, y: Any, params: Mapping[str, Any]) -> KeyboardInterrupt | None:
         """Fit the best candidate on all rows; return an interruption from the keyboard, which leaves the scores."""
         started = time.perf_counter()
-        best = found.whole.get(self.best_index_)
+        known = found.whole.get(self.best_index_)
         try:
-            if best is None:
+            if known is not None:
+                best = known.kept()
+            else:
                 best = refit_on_all(with_params(self.estimator, self.best_params_), X, y, params)
         except KeyboardInterrupt as interruption:
             return interruption

@@ -19,7 +19,7 @@ from sklearn.utils import get_tags
 
 from daskml_kit.base import DaskEstimator, check_common, has_fit_steps
 from daskml_kit.composition import view_of
-from daskml_kit.exceptions import DataError
+from daskml_kit.exceptions import DataError, NotShared
 from daskml_kit.impute import SimpleImputer
 from daskml_kit.linear_model.base import LinearModel
 from daskml_kit.numerics.missing import Gaps, is_nan
@@ -171,6 +171,8 @@ def fit_before(parts: Parts, spec: DataSpec) -> Generator[Any, Any, Shown]:
     ------
     DataError
         Where values are missing that nothing fills in.
+    NotShared
+        Where a step refuses the rows or its parameters, as one that fits by itself on data in memory may not.
     """
     if len(spec.gaps.columns) and not parts.imputes:
         raise DataError(
@@ -184,9 +186,7 @@ def fit_before(parts: Parts, spec: DataSpec) -> Generator[Any, Any, Shown]:
         key = key, name, tokenize(type(step), step.get_params(deep=False))
         if key not in spec.shared:
             own = deepcopy(ours(step))  # so that a `RandomState` is as it was for those that fit the same step
-            check_common(own)
-            own._check_parameters()
-            own._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, own._fit_steps(spec)))})
+            yield from _fit_step(own, views, spec)
         if key not in spec.shared:  # else a fit beside this one has learned the same meanwhile
             if isinstance(own, SimpleImputer) and spec.example is not None:
                 own.to_sklearn().transform(spec.example)  # warns of columns that it drops, refuses what it cannot fill
@@ -195,6 +195,15 @@ def fit_before(parts: Parts, spec: DataSpec) -> Generator[Any, Any, Shown]:
         views.append(view)
         fitted[name] = deepcopy(learned)
     return Shown(views, spec, fitted)
+
+
+def _fit_step(step: Any, views: Sequence[View], spec: DataSpec) -> Generator[Any, Any, None]:
+    try:
+        check_common(step)
+        step._check_parameters()
+        step._keep({"n_features_in_": spec.n_features, **(yield from _seen_through(views, step._fit_steps(spec)))})
+    except ValueError as error:
+        raise NotShared(f"{type(step).__name__} fits by itself: {error}") from error
 
 
 def shown_model(estimator: Any, *, linear: bool) -> tuple[list[Any], Any]:
