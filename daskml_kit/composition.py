@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_clusterer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
@@ -19,16 +19,20 @@ from sklearn.utils import get_tags
 from daskml_kit.base import (
     DaskEstimator,
     DaskTransformer,
+    UnsupervisedEstimator,
     has_fit_steps,
+    precision_of,
     refuse_in_place,
     with_head,
     without_names,
 )
 from daskml_kit.exceptions import ConversionError, DataError
 from daskml_kit.numerics.missing import NO_GAPS
+from daskml_kit.reductions.frames import AsNumbers
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.solvers.views import View, name_of, seen, through
+from daskml_kit.validation import remember_features
 
 PLAIN = {str, int, float, bool, type(None), np.ndarray, np.int64, np.float64}
 """Types of values that hold no estimator, of which a vocabulary has many."""
@@ -57,7 +61,9 @@ def fit_steps(estimator: Any, spec: DataSpec) -> Fit:
     elif isinstance(estimator, FeatureUnion):
         yield from lockstep({at: fit_steps(part, spec) for at, part in enumerate(_parts(estimator))})
     elif has_fit_steps(estimator):
-        estimator._keep((yield from estimator._fit_steps(spec)))
+        takes_tables = spec.numeric or isinstance(estimator, DaskTransformer)
+        fit = estimator._fit_steps(spec) if takes_tables else _steps_on_numbers(estimator, spec)
+        estimator._keep((yield from fit))
     elif not fits_by_reductions(estimator):
         raise DataError(f"{type(estimator).__name__} cannot fit on Dask data; use its counterpart of daskml_kit")
     else:
@@ -82,10 +88,19 @@ def fits_by_reductions(estimator: Any) -> bool:
     return not get_tags(estimator).requires_fit
 
 
+def sees_targets(estimator: Any) -> bool:
+    """Return whether a fit of one of ours, or of a part of a Pipeline or FeatureUnion, may look at targets."""
+    if isinstance(estimator, (Pipeline, FeatureUnion)):
+        return any(sees_targets(part) for part in _parts(estimator))
+    if not has_fit_steps(estimator) or isinstance(estimator, (DaskTransformer, UnsupervisedEstimator)):
+        return False
+    return not is_clusterer(estimator)
+
+
 def needs_many_passes(transformer: Any) -> bool:
     """Return whether a fit may read its input more than once."""
-    if isinstance(transformer, DaskTransformer):
-        return bool(transformer.many_passes)
+    if isinstance(transformer, DaskEstimator):  # those that take numbers ask for some rows of a table first
+        return not isinstance(transformer, DaskTransformer) or bool(transformer.many_passes)
     parts = _parts(transformer) if isinstance(transformer, (Pipeline, FeatureUnion)) else []
     fit = (DaskEstimator, Pipeline)
     several = isinstance(transformer, Pipeline) and sum(isinstance(part, fit) for part in parts) > 1
@@ -157,6 +172,14 @@ def unnamed(model: Any) -> Any:
         )
     twin = without_dask(model)
     return without_names(copy(model) if twin is model else twin)
+
+
+def _steps_on_numbers(estimator: DaskEstimator, spec: DataSpec) -> Fit:
+    """Fit an estimator that takes numbers on the rows of a table."""
+    head, _ = yield from with_head(spec)
+    remember_features(estimator, head)
+    known = replace(spec, n_features=head.shape[1], dtype=precision_of(head), numeric=True, example=None)
+    return (yield from seen(View(AsNumbers), estimator._fit_steps(known)))
 
 
 def _pipeline_steps(steps: list[Any], spec: DataSpec) -> Fit:

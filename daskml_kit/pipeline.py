@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import sklearn.pipeline
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import FunctionTransformer
 
 from daskml_kit.arguments import check_flags, check_mapping, check_named
-from daskml_kit.base import DaskTransformer, with_head
-from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
+from daskml_kit.base import DaskTransformer, restored, with_head
+from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, sees_targets, without_dask
+from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.solvers.run import lockstep
 from daskml_kit.solvers.types import DataSpec, Fit
@@ -77,6 +79,19 @@ class FeatureUnion(DaskTransformer, sklearn.pipeline.FeatureUnion):  # type: ign
         if self.transformer_weights is not None:
             check_mapping("transformer_weights", self.transformer_weights)
         check_flags(verbose_feature_names_out=self.verbose_feature_names_out)
+
+    def _fit_any(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
+        if not is_dask(X):
+            return super()._fit_any(X, y, params)
+        self._check_parameters()
+        own: Any = self
+        with restored(self):
+            alone = {name: clone(part).fit(X, y) for name, part in own.transformer_list if sees_targets(part)}
+            frozen = {name: FrozenEstimator(part) for name, part in alone.items()}
+            own.transformer_list = [(name, frozen.get(name, part)) for name, part in own.transformer_list]
+            super()._fit_any(X, y, params)
+            own.transformer_list = [(name, alone.get(name, part)) for name, part in own.transformer_list]
+        return self
 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         if self.n_jobs is not None:

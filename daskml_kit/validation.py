@@ -87,7 +87,7 @@ def is_multilabel(y: Any) -> bool:
 
 
 def remember_features(estimator: Any, X: Any) -> None:
-    """Set ``n_features_in_`` and ``feature_names_in_`` from a Dask X."""
+    """Set ``n_features_in_`` and ``feature_names_in_`` from X, a Dask collection or rows of one."""
     width = n_features_of(X)
     if width == 0:
         raise DataError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
@@ -95,7 +95,7 @@ def remember_features(estimator: Any, X: Any) -> None:
     estimator.n_features_in_ = width
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
-    if isinstance(X, dd.DataFrame):
+    if isinstance(X, (dd.DataFrame, pd.DataFrame)):
         names = list(X.columns)
         if all(isinstance(name, str) for name in names):
             estimator.feature_names_in_ = np.asarray(names, dtype=object)

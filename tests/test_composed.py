@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.cluster
 import sklearn.compose
+import sklearn.decomposition
+import sklearn.feature_selection
 import sklearn.impute
 import sklearn.linear_model
 import sklearn.pipeline
@@ -16,18 +21,28 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from daskml_kit.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
+from daskml_kit.cluster import KMeans
+from daskml_kit.compose import (
+    ColumnTransformer,
+    TransformedTargetRegressor,
+    make_column_selector,
+    make_column_transformer,
+)
+from daskml_kit.decomposition import PCA
 from daskml_kit.engines.engine import watching
 from daskml_kit.exceptions import DataError
+from daskml_kit.feature_selection import SelectKBest, f_regression
 from daskml_kit.impute import MissingIndicator, SimpleImputer
 from daskml_kit.linear_model import Ridge
 from daskml_kit.pipeline import FeatureUnion, make_union
 from daskml_kit.preprocessing import (
     FunctionTransformer,
     MinMaxScaler,
+    OneHotEncoder,
     PowerTransformer,
     QuantileTransformer,
     RobustScaler,
+    StandardScaler,
     TargetEncoder,
 )
 
@@ -78,6 +93,48 @@ def test_unions_are_scikit_learns_and_share_passes(layout):
     assert_allclose(model.to_sklearn().transform(plain), expected.transform(plain), atol=1e-12)
     named = model.set_output(transform="pandas").fit_transform(make())
     assert list(named.columns) == list(expected.get_feature_names_out())
+
+
+NUMBERS = pd.DataFrame(np.random.default_rng(1).normal(size=(90, 4)) * [9, 5, 3, 1], columns=list("abcd")).round(1)
+NUMBERS["kind"] = pd.Categorical(np.array(list("uvwxy"))[np.repeat(range(5), (30, 25, 18, 12, 5))])
+TARGET = NUMBERS["b"] - NUMBERS["d"]
+
+
+@pytest.mark.parametrize(
+    "name", ["components", "clusters", "selected", "selected behind a scaler", "components of kinds"]
+)
+def test_estimators_of_numbers_take_columns_of_frames(name):
+    components = sklearn.decomposition.PCA(2), PCA(2)
+    encoder = (
+        sklearn.preprocessing.OneHotEncoder(sparse_output=False),
+        OneHotEncoder(sparse_output=False),
+    )
+    scaler = sklearn.preprocessing.StandardScaler(), StandardScaler()
+    selector = (
+        sklearn.feature_selection.SelectKBest(sklearn.feature_selection.f_regression, k=2),
+        SelectKBest(f_regression, k=2),
+    )
+    start = NUMBERS[list("abcd")].to_numpy()[:3]
+    plain, own = {
+        "components": components,
+        "clusters": (sklearn.cluster.KMeans(3, init=start), KMeans(3, init=start)),
+        "selected": selector,
+        "selected behind a scaler": tuple(map(make_pipeline, scaler, selector)),
+        "components of kinds": tuple(map(make_pipeline, encoder, (sklearn.decomposition.PCA(3), PCA(3)))),
+    }[name]
+    columns = ["kind"] if name == "components of kinds" else list("abcd")
+    rows, target = dd.from_pandas(NUMBERS, npartitions=3), dd.from_pandas(TARGET, npartitions=3)
+    expected = sklearn.compose.make_column_transformer((plain, columns), (scaler[0], ["a"]))
+    found = make_column_transformer((own, columns), (scaler[1], ["a"]))
+    cases = [(expected, found, list(NUMBERS.columns))]
+    if name != "components of kinds":
+        cases.append((sklearn.pipeline.make_union(plain, scaler[0]), make_union(own, scaler[1]), columns))
+    for before, after, used in cases:
+        values = before.fit_transform(NUMBERS[used], TARGET)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as those of scikit-learn that names are missing
+            assert_allclose(after.fit_transform(rows[used], target).compute(), values, atol=1e-8)
+        assert_array_equal(after.get_feature_names_out(), before.get_feature_names_out())
 
 
 def test_unions_in_other_compositions():

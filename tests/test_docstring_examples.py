@@ -8,6 +8,8 @@ import doctest
 import importlib
 import io
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -101,3 +103,7 @@ def test_outputs_are_the_same(sources, request):
         expected = outputs(sources)
         for ours, theirs in zip(outputs([swapped(source) for source in sources]), expected, strict=True):
             assert_alike(ours, theirs)
+
+
+def test_python_may_leave_docstrings_out():
+    subprocess.run([sys.executable, "-OO", "-c", "import daskml_kit.metrics, daskml_kit.metrics.pairwise"], check=True)

@@ -119,7 +119,7 @@ class BisectingKMeans(CentersModel, sklearn.cluster.BisectingKMeans):  # type: i
         for node in _nodes(root):  # which scikit-learn moves by the mean to predict
             node.center = node.center.astype(spec.dtype)
         centers = np.array([leaf.node.center + shift for leaf in leaves]).astype(spec.dtype)
-        fitted = {"_bisecting_tree": root, "_X_mean": shift.astype(spec.dtype)}
+        fitted = {"_bisecting_tree": root, "_X_mean": shift.astype(spec.dtype), "_n_features_out": len(centers)}
         return {"cluster_centers_": centers, "inertia_": sum(leaf.inertia for leaf in leaves), **fitted}
 
     def _bisected(

@@ -119,7 +119,8 @@ class KMeans(CentersModel, sklearn.cluster.KMeans):  # type: ignore[misc]
                 stacklevel=2,
             )
         centers = best.centers.astype(spec.dtype, copy=False)
-        return {"cluster_centers_": centers, "inertia_": best.inertia, "n_iter_": best.n_iter}
+        fitted = {"inertia_": best.inertia, "n_iter_": best.n_iter, "_n_features_out": len(centers)}
+        return {"cluster_centers_": centers, **fitted}
 
     def _draws_start(self) -> bool:
         return callable(self.init) or isinstance(self.init, str)

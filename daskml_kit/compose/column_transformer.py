@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from daskml_kit.arguments import check_mapping, check_named
 from daskml_kit.base import DaskEstimator, DaskTransformer, prepare, restored, spec_of_table, with_head
-from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, without_dask
+from daskml_kit.composition import fit_steps, fits_by_reductions, needs_many_passes, sees_targets, without_dask
 from daskml_kit.data.collections import is_dask
 from daskml_kit.engines.open import open_table
 from daskml_kit.exceptions import DataError
@@ -139,6 +139,11 @@ def _is_ours(transformer: Any) -> bool:
     if steps is None:
         return isinstance(transformer, DaskEstimator) or fits_by_reductions(transformer)
     return all(isinstance(step, str) or step is None or _is_ours(step) for _, step in steps)
+
+
+def _fits_alone(transformer: Any) -> bool:
+    """Return whether a transformer cannot share passes with others on the rows of a table, which have no targets."""
+    return sees_targets(transformer) or not fits_by_reductions(transformer)
 
 
 def cross_fits(transformer: Any) -> bool:
@@ -294,7 +299,7 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         parts = resolve(self.transformers, self.remainder, typed)
         needed = _needed(parts, table)
         at = {position: number for number, position in enumerate(needed)}
-        direct = [part for part in parts if part.fits and not fits_by_reductions(part.transformer)]
+        direct = [part for part in parts if part.fits and _fits_alone(part.transformer)]
         moved = [part.moved(at) for part in parts]
         crossed = {}
         with open_table(pick(table, needed), keep=self.many_passes or bool(direct)) as engine:
@@ -303,7 +308,8 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
                     crossed[part.name] = part.transformer.fit_transform(pick(table, part.positions), y)
                 else:
                     part.transformer.fit(pick(engine.collection(), renumber(part.positions, at)), y)
-            steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table))
+            fitted = {part.name for part in direct}
+            steps = self._fit_parts(spec_of_table(table), moved, lambda head: like(head, table), fitted)
             self._fit_tables(engine, steps)
         return crossed
 
@@ -353,13 +359,19 @@ class ColumnTransformer(DaskTransformer, sklearn.compose.ColumnTransformer):  # 
         if self.verbose:
             raise DataError("verbose: expected False on Dask input, where the transformers fit all at once")
 
-    def _fit_parts(self, spec: DataSpec, parts: Sequence[ColumnStep], complete: Callable[[Any], Any]) -> Fit:
-        """Fit the parts together; ``complete`` makes rows of all columns of the first that are read."""
+    def _fit_parts(
+        self,
+        spec: DataSpec,
+        parts: Sequence[ColumnStep],
+        complete: Callable[[Any], Any],
+        fitted: Collection[str] = (),
+    ) -> Fit:
+        """Fit the other parts together; ``complete`` makes rows of all columns of the first that are read."""
         inner = {p.name: replace(spec, n_features=len(p.all_positions), example=None) for p in parts}
         fits = {
             part.name: seen(of_columns(part.positions), fit_steps(part.transformer, inner[part.name]))
             for part in parts
-            if part.fits and fits_by_reductions(part.transformer)
+            if part.fits and part.name not in fitted
         }
         (head, _), *_ = (yield from lockstep({None: with_head(spec), **fits})).values()
         example = complete(head)

@@ -67,7 +67,7 @@ def adapted_doc(theirs: Any, note: str, lazy: bool) -> str:
     """Return the docstring of ``theirs`` with our note and parameter, without what is of scikit-learn's own pages."""
     head, sections = sections_of(theirs)
     head = re.sub(r"\n\nRead more in .*?(?=\n\n|\Z)", "", head, flags=re.DOTALL)
-    if lazy:
+    if lazy and sections:  # which "python -OO" leaves out
         sections["Parameters"] += f"\n\n{COMPUTE_DOC}"
     kept = {title: _undated(text).strip() for title, text in sections.items() if title != "Examples"}
     return joined_sections(f"{_undated(head)}\n\n{note}", kept)

@@ -154,6 +154,8 @@ def _search_signs(hess: Array, linear: Array, l1: Array, u: Array, bound_signs: 
     """
     for _ in range(MANY_CROSSINGS):
         active = np.flatnonzero(u)
+        if not len(active):
+            return True
         if len(active) > MANY_ACTIVE:
             return False
         here, block = u[active], hess[np.ix_(active, active)]

@@ -51,6 +51,13 @@ def test_scalable_seeds_find_clusters_that_are_apart(data):
     assert_array_equal(model.to_sklearn().predict(X.astype(model.cluster_centers_.dtype)), model.labels_)
 
 
+@pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans, BisectingKMeans])
+def test_distances_to_centers_have_names(kind):
+    for data in (X, blocks(X)):
+        model = kind(2, random_state=0).fit(data)
+        assert model.get_feature_names_out().tolist() == [f"{kind.__name__.lower()}{at}" for at in range(2)]
+
+
 def test_seeds_are_drawn_by_weight_and_only_from_distinct_rows():
     weight = (CODES != 2).astype(float)
     model = KMeans(5, init="k-means||", random_state=1, n_init=2).fit(blocks(X), sample_weight=blocks(weight))

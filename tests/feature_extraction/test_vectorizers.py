@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dask.array as da
 import dask.bag as db
 import dask.dataframe as dd
@@ -132,6 +134,48 @@ def test_words_of_odd_texts(monkeypatch, options, tile):
     options = {**options, "n_features": 8}
     expected = genuine.HashingVectorizer(**options).transform(ODD_TEXTS * 2)
     assert_same(text.HashingVectorizer(**options).transform(texts), expected)
+
+
+def cut_at_a(document):
+    return document.split("a")
+
+
+HOOKS = {
+    "build_analyzer": lambda self: cut_at_a,
+    "build_tokenizer": lambda self: cut_at_a,
+    "build_preprocessor": lambda self: str.upper,
+    "decode": lambda self, document: f"{document} more",
+    "get_stop_words": lambda self: frozenset(["salo"]),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("kind", ["CountVectorizer", "TfidfVectorizer", "HashingVectorizer"])
+def test_subclasses_take_texts_apart_in_their_own_way(kind, hook):
+    theirs, ours = (type("Own", (getattr(module, kind),), {hook: HOOKS[hook]}) for module in (genuine, text))
+    options = {"n_features": 32} if kind == "HashingVectorizer" else {}
+    expected, found = theirs(**options), ours(**options)
+    rows = expected.fit_transform(TEXTS)
+    for make in (COLLECTIONS["Bag"], COLLECTIONS["Series"]):
+        assert_same(found.fit_transform(make(TEXTS)), rows)
+        assert_same(found.fit(make(TEXTS)).transform(make(TEXTS)), rows)
+    assert getattr(found, "vocabulary_", None) == getattr(expected, "vocabulary_", None)
+    assert_allclose(found.to_sklearn().transform(TEXTS).toarray(), rows.toarray())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"vocabulary": ["SAL"]}, {"vocabulary": ["SAL"], "lowercase": False}, {"preprocessor": str.upper}],
+    ids=str,
+)
+def test_upper_case_warns_once_and_only_in_a_vocabulary_that_is_given(options):
+    told = []
+    for module, texts in ((genuine, TEXTS), (text, COLLECTIONS["Bag"](TEXTS))):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            module.CountVectorizer(**options).fit(texts).transform(texts)
+        told.append([str(warning.message) for warning in caught])
+    assert told[0] == told[1]
 
 
 def test_texts_in_memory_are_scikit_learns():

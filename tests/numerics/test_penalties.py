@@ -98,3 +98,9 @@ def test_collinear_columns_are_left_along_a_straight_way():
     assert fit.sweeps < 100
     assert np.count_nonzero(fit.u) <= 6
     assert np.abs(least_slope(fit.u, hess @ fit.u - linear, np.full(12, 1e-6))).max() < 1e-9
+
+
+def test_a_start_from_which_no_coefficient_is_left():
+    fit = minimize_quadratic(np.eye(2), np.ones(2), np.full(2, 5.0), np.ones(2), tol=1e-12)
+    assert fit.settled
+    np.testing.assert_array_equal(fit.u, 0)

@@ -1,7 +1,8 @@
-"""Base of the vectorizers of texts that learn a vocabulary."""
+"""Bases of the vectorizers of texts, also of those that learn a vocabulary."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -22,9 +23,22 @@ from daskml_kit.typing import Array
 
 OF_COUNTS = tuple(sklearn.feature_extraction.text.CountVectorizer().get_params())
 """Parameters of a count."""
+HOOKS = ("build_analyzer", "build_preprocessor", "build_tokenizer", "decode", "get_stop_words")
+"""Methods by which a subclass may change how texts are taken apart."""
 
 
-class VocabularyVectorizer(DocumentTransformer):
+class TextVectorizer(DocumentTransformer):
+    """Mixin, before a scikit-learn vectorizer of texts, whose subclasses may change how these are taken apart."""
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        options = super()._sklearn_parameters(genuine)
+        if all(getattr(type(self), name) is getattr(genuine, name) for name in HOOKS):
+            return options
+        own: Any = copy.copy(self)
+        return {**options, "input": "content", "analyzer": own.build_analyzer()}
+
+
+class VocabularyVectorizer(TextVectorizer):
     """Vectorizer whose vocabulary is the terms of all documents: one pass counts these and the documents with each.
 
     Parameters
@@ -107,7 +121,6 @@ class VocabularyVectorizer(DocumentTransformer):
         if not holds_documents(raw_documents):
             return self._transform_documents(raw_documents)
         check_is_fitted(self)
-        self._check_setting()
         counting, empty = TermCounter(self._analyzer()), self._empty()
         model = CountedTransformer(vars(self)["vocabulary_"], vars(self)["binary"], self._weighing(), empty, counting)
         return map_rows(model, "transform", documents_of(raw_documents, self._documents), empty)
@@ -193,13 +206,14 @@ class VocabularyVectorizer(DocumentTransformer):
         sklearn.feature_extraction.text.CountVectorizer(**{**options, "vocabulary": sample}).fit([])
 
     def _analyzer(self) -> Any:
-        options = {name: getattr(self, name) for name in OF_COUNTS}
+        options = self._sklearn_parameters(genuine_class(type(self)))
+        options = {name: options[name] for name in OF_COUNTS}
         return analyzer_of(sklearn.feature_extraction.text.CountVectorizer(**options))
 
     def _vocabulary_given(self) -> dict[Any, int]:
         """Return the parameter ``vocabulary`` as scikit-learn takes it."""
         own: Any = self
-        model = sklearn.feature_extraction.text.CountVectorizer(vocabulary=own.vocabulary).fit([])
+        model = sklearn.feature_extraction.text.CountVectorizer(vocabulary=own.vocabulary, lowercase=False).fit([])
         return dict(sorted(model.vocabulary_.items(), key=lambda item: item[1]))
 
     def _know_given_vocabulary(self) -> None:
@@ -266,7 +280,8 @@ class CountedTransformer:
 
 
 def _bare(options: Mapping[str, Any], vocabulary: Any) -> dict[str, Any]:
-    """Return parameters of a vectorizer that takes an empty text, whatever documents are."""
+    """Return parameters of a vectorizer that takes an empty text, whatever documents are, and warns of none."""
     default = sklearn.feature_extraction.text.CountVectorizer().get_params()
     taking = ("input", "preprocessor", "tokenizer", "token_pattern", "ngram_range", "stop_words", "decode_error")
-    return {**options, **{name: default[name] for name in taking}, "analyzer": str.split, "vocabulary": vocabulary}
+    plain = {"analyzer": str.split, "lowercase": False}
+    return {**options, **{name: default[name] for name in taking}, **plain, "vocabulary": vocabulary}

@@ -9,14 +9,15 @@ import sklearn.feature_extraction.text
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.preprocessing import normalize
 
+from daskml_kit.base import parameters_of
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import documents_of, holds_documents
-from daskml_kit.feature_extraction.base import DocumentTransformer
+from daskml_kit.feature_extraction.text.base import TextVectorizer
 from daskml_kit.numerics.term_counting import PlainWords, count_terms, is_plain
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
-class HashingVectorizer(DocumentTransformer, sklearn.feature_extraction.text.HashingVectorizer):  # type: ignore[misc]
+class HashingVectorizer(TextVectorizer, sklearn.feature_extraction.text.HashingVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts in columns by the terms' hashes; nothing is learned.
 
     Results are scikit-learn's. On Dask, plain words of ASCII texts (the defaults, with any case and stop words) are
@@ -88,11 +89,11 @@ class HashingVectorizer(DocumentTransformer, sklearn.feature_extraction.text.Has
         return map_rows(HashedWords(twin, empty), "transform", documents_of(X, self._documents), empty)
 
     def _check_setting(self) -> None:
-        sklearn.feature_extraction.text.HashingVectorizer(**self.get_params(deep=False)).fit([])
+        genuine = sklearn.feature_extraction.text.HashingVectorizer
+        genuine(**{name: getattr(self, name) for name in parameters_of(genuine)}).fit([])
 
     def _empty(self) -> Any:
-        options = self.get_params(deep=False)
-        kept = {name: options[name] for name in ("n_features", "dtype", "norm")}
+        kept = {name: getattr(self, name) for name in ("n_features", "dtype", "norm")}
         return sklearn.feature_extraction.text.HashingVectorizer(**kept).transform([""])[:0]
 
 
