@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from distributed import Client
 from daskml_kit.data.block import Block, Run, as_block
 from daskml_kit.data.coded import below_each_other, codes_of
 from daskml_kit.exceptions import DataError
-from daskml_kit.numerics.csr import with_codes
+from daskml_kit.numerics.csr import row_slice, with_codes
 from daskml_kit.typing import Array
 
 
@@ -237,8 +238,12 @@ def memory_blocks(X: Any, y: Array | None, weight: Array | None, fold: Array | N
         (X,) = with_codes([X])
     edges = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     cuts = [slice(a, b) for a, b in itertools.pairwise(edges)]
-    parts = (X, y, weight, fold)
-    return [as_block(*(None if part is None else part[c] for part in parts), index=i) for i, c in enumerate(cuts)]
+    rows_of = row_slice if sp.issparse(X) and X.format == "csr" else operator.getitem  # SciPy's would copy the numbers
+    parts = (y, weight, fold)
+    return [
+        as_block(rows_of(X, cut), *(None if part is None else part[cut] for part in parts), index=i)
+        for i, cut in enumerate(cuts)
+    ]
 
 
 def dask_matrix(X: Any) -> da.Array:

@@ -98,6 +98,7 @@ class ColumnsView(AffineView):
             found[:, moved] += np.outer(columns[:, -1], shift[moved])
             return found
 
-        cross = seen(whole.cross) * own[:, None]
+        cross = seen(whole.cross)
+        cross *= own[:, None]
         rest = seen(seen(whole.rest).T)
         return Eval(answer.value, grad, np.concatenate([whole.diagonal * own**2, cross.ravel(), rest.ravel()]))

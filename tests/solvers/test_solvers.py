@@ -126,6 +126,17 @@ def test_a_kept_hessian_serves_for_several_steps():
     assert orders.count(2) < len(orders) / 2
 
 
+def test_steps_of_an_earlier_fit_correct_a_hessian_that_is_given():
+    stale, options = 1.5 * logistic(np.array([0.8, 0.7]), 2).hess, {"tol": 1e-9, "max_iter": 50}
+    first, alone = run(logistic, kept_newton(ask, np.ones(2), hess=stale, **options))
+    again, corrected = run(logistic, kept_newton(ask, np.ones(2), hess=stale, known=first.pairs, **options))
+    assert first.pairs
+    assert corrected.passes < alone.passes
+    for result in (first, again):  # the last step is not tested
+        assert result.converged
+        assert np.abs(logistic(result.w, 1).grad).max() <= 1e-6
+
+
 def test_newton_goes_on_where_a_kept_hessian_is_singular():
     def flat(w, order):
         return Eval(0.5 * w[0] ** 2 - w[0], np.array([w[0] - 1, 0.0]), np.diag([1.0, 0.0]) if order > 1 else None)
