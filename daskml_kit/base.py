@@ -112,6 +112,9 @@ class DaskEstimator(NoCallbacks):
     starts_from_whole: ClassVar[bool] = True
     """Whether a fit on some of the rows starts where one on all rows has ended, or makes its passes for nothing."""
 
+    draws_rows: ClassVar[int] = 0
+    """Number of rows that a fit draws and holds, at most."""
+
     transforms_rows: ClassVar[Any] = True
     """Whether rows are transformed each by itself, by what a fit on rows of numbers teaches wherever they are."""
 

@@ -26,6 +26,8 @@ from daskml_kit.solvers.lloyd import lloyd
 from daskml_kit.solvers.run import run
 from daskml_kit.typing import Array, Matrix
 
+SAMPLE_ROWS = 20_000
+"""Rows from which starts are drawn, or fewer where these are many bytes."""
 PILOT_SHARE, PILOT_ROWS = 8, 200
 SHARED_PRODUCTS = 2**22
 """Products of a pass over a sample below which a second thread takes more time to ask than it saves."""
@@ -37,6 +39,7 @@ class CentersModel(DaskEstimator):
     cluster_centers_: Array
     _score_is = "sum"
     starts_from_whole = False
+    draws_rows = SAMPLE_ROWS
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # type: ignore[override]
         """Find the clusters of the rows of X.

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import sklearn.cluster
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
-from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
+from daskml_kit.cluster.base import SAMPLE_ROWS, CentersModel, check_rows, check_start, starting_centers
 from daskml_kit.data.block import Block
 from daskml_kit.numerics.csr import MANY_PRODUCTS
 from daskml_kit.reductions.frames import rows_of
@@ -27,8 +27,6 @@ from daskml_kit.solvers.views import View, seen
 from daskml_kit.typing import Array
 from daskml_kit.validation import seed_of
 
-SAMPLE_ROWS = 20_000
-"""Rows of which the first centers of bisections are drawn."""
 FEW_ROWS = 200
 """Rows of a cluster in the sample below which more of its rows are asked for."""
 

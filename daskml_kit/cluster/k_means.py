@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from daskml_kit.arguments import check_choice, check_number, random_state_of
 from daskml_kit.base import constructor
-from daskml_kit.cluster.base import CentersModel, check_rows, check_start, starting_centers
+from daskml_kit.cluster.base import SAMPLE_ROWS, CentersModel, check_rows, check_start, starting_centers
 from daskml_kit.reductions.moments import Moments
 from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows_drawn
 from daskml_kit.solvers.lloyd import lloyd
@@ -24,8 +24,6 @@ from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 from daskml_kit.validation import seed_of
 
-SAMPLE_ROWS = 20_000
-"""Rows of which the first centers are drawn."""
 ROUNDS = 5
 """Rounds of k-means||, which are enough in the experiments of its authors."""
 

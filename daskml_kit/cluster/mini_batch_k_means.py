@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from daskml_kit.arguments import check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, check_common, genuine_class, restored, sklearn_random_state
-from daskml_kit.cluster.base import CentersModel, check_rows, check_start
+from daskml_kit.cluster.base import SAMPLE_ROWS, CentersModel, check_rows, check_start
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
 from daskml_kit.reductions.moments import Moments
@@ -22,9 +22,8 @@ from daskml_kit.reductions.picked_rows import CountRows, Picked, RowCounts, rows
 from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.validation import seed_of
 
-SAMPLE_ROWS = 20_000
 BATCHES = 50
-"""Rows, or if that is more batches, that a pass draws at least."""
+"""Batches that a pass draws at least, or `SAMPLE_ROWS` if that is more."""
 
 
 class MiniBatchKMeans(CentersModel, sklearn.cluster.MiniBatchKMeans):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, constructor, forget, restored
 from daskml_kit.blockwise import map_rows
+from daskml_kit.cluster.base import SAMPLE_ROWS
 from daskml_kit.cluster.k_means import KMeans
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
@@ -21,8 +22,6 @@ from daskml_kit.solvers.types import DataSpec, Fit
 from daskml_kit.typing import Array
 from daskml_kit.validation import check_fit, seed_of
 
-SAMPLE_ROWS = 20_000
-"""Rows of which the landmarks are drawn, or as many as these are."""
 SMALLEST = 1e-10
 """Eigenvalue of the landmarks' affinities, in shares of the largest, below which it is noise."""
 FLOOR = 1e-3

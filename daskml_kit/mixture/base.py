@@ -73,6 +73,7 @@ class MixtureModel(UnsupervisedEstimator):
 
     _score_is = "mean"
     starts_from_whole = False
+    draws_rows = SAMPLE_ROWS
     _of_products: ClassVar[tuple[str, ...]] = ()
     """Kinds of covariances that need the products of all rows."""
     _entropies: ClassVar[bool] = False

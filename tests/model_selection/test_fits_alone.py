@@ -27,7 +27,9 @@ from daskml_kit.linear_model import LogisticRegression, Ridge, SGDRegressor
 from daskml_kit.mixture import BayesianGaussianMixture, GaussianMixture
 from daskml_kit.mixture import base as mixture_base
 from daskml_kit.model_selection import GridSearchCV, KFold, cross_validate
+from daskml_kit.model_selection.search import fused
 from daskml_kit.preprocessing import KBinsDiscretizer, QuantileTransformer, StandardScaler
+from daskml_kit.solvers.run import Driver
 
 SAMPLE_ROWS = 200
 FEW = {"max_iter": 5, "random_state": 3}
@@ -87,6 +89,20 @@ def test_a_search_finds_what_fits_one_by_one_find(name, small_samples):
             found = cross_validate(CASES[name], X, y, cv=cv)["test_score"]
         expected = [fitted(CASES[name], X[train], y[train]).score(X[test], y[test]) for train, test in cv.split(X)]
         assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_fits_hold_few_drawn_rows_at_one_time(small_samples, monkeypatch):
+    """Those on other rows draw others: as many fits as may hold theirs are made together."""
+    X = da.from_array(rows_of()[0], chunks=(130, 4))
+    search = GridSearchCV(KMeans(**FEW), {"n_clusters": [2, 4]}, cv=KFold(3), refit=False)
+    together, drawn = [], []
+    run = Driver.run
+    monkeypatch.setattr(Driver, "run", lambda self, fits, *rest: together.append(len(fits)) or run(self, fits, *rest))
+    for n_bytes in (2**28, 1):
+        monkeypatch.setattr(fused, "DRAWN_BYTES", n_bytes)
+        drawn.append(search.fit(X).cv_results_["mean_test_score"])
+    assert [n for n in together if n > 1] == [6, 2, 2, 2]  # others are of samples
+    assert_allclose(drawn[0], drawn[1], rtol=1e-9)
 
 
 @pytest.mark.parametrize("refit", [True, False])

@@ -7,7 +7,7 @@ import traceback
 import uuid
 import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -49,7 +49,7 @@ from daskml_kit.reductions.frames import Keeping
 from daskml_kit.reductions.kept_rows import Forget, forget
 from daskml_kit.reductions.missing_counts import gaps_of
 from daskml_kit.reductions.moments import Moments
-from daskml_kit.reductions.summary import Summary, position_of
+from daskml_kit.reductions.summary import SAMPLE_BYTES, Summary, position_of
 from daskml_kit.solvers.run import Driver, Key, Returned
 from daskml_kit.solvers.types import DataSpec, Fit, LikeFits, Subset
 from daskml_kit.typing import Labels
@@ -57,6 +57,8 @@ from daskml_kit.validation import like
 
 CANDIDATES_AT_ONCE = 50
 """The fits on all rows of so many are kept, to start those on folds from."""
+DRAWN_BYTES = 2**28
+"""Bytes of the rows that fits at one time have drawn, each of its own rows, and hold."""
 
 
 class WholeFit(NamedTuple):
@@ -325,7 +327,8 @@ class CandidateFits:
             if shown[key].value.is_read_often(keeping[key].model):
                 alike[shown[key].value.name].append(key)
         waiting = {*ended, *chain.from_iterable(alike.values())}
-        fit(key for key in wanted if key not in waiting)
+        for group in self._holding_little([key for key in wanted if key not in waiting], parts, subsets):
+            fit(group)
         self.driver.leave_views()
         sizes = {name: self._bytes_of(shown[keys[0]].value) for name, keys in alike.items()}
         for names in _in_room(sizes):
@@ -344,6 +347,18 @@ class CandidateFits:
                         ended.update(dict.fromkeys(turn, Returned(None, reason)))
         refused = NotShared("rows as the steps before the model make them do not fit in memory")
         return {key: ended.get(key, Returned(None, refused)) for key in wanted}
+
+    def _holding_little(
+        self, keys: Sequence[Key], parts: Mapping[Key, Parts | str], subsets: Mapping[Key, Subset | None]
+    ) -> Iterator[Sequence[Key]]:
+        """Yield fits in groups whose draws of rows may be held together; those on the same rows have one draw."""
+        sizes: dict[Subset | None, int] = defaultdict(int)
+        for key in keys:
+            n_rows = part.model.draws_rows if isinstance(part := parts[key], Parts) else 0
+            drawn = min(n_rows * 8 * (self.spec.n_features + 1), SAMPLE_BYTES)
+            sizes[subsets[key]] = max(sizes[subsets[key]], drawn)
+        for together in _in_groups(sizes, lambda total: total <= DRAWN_BYTES):
+            yield [key for key in keys if subsets[key] in together]
 
     def _bytes_of(self, shown: Shown) -> float:
         """Return the size of all rows as the steps before a model show them."""
@@ -366,14 +381,25 @@ class CandidateFits:
 
 def _in_room(sizes: Mapping[str, float]) -> Iterator[list[str]]:
     """Yield names in groups whose sizes fit in memory together; those that do not fit by themselves are left out."""
-    client, group, total = find_client(), list[str](), 0.0
-    for name, size in sizes.items():
-        if not fits(client, size):
-            continue
-        if group and not fits(client, total + size):
+    client = find_client()
+    fitting = {name: size for name, size in sizes.items() if fits(client, size)}
+    return _in_groups(fitting, lambda total: fits(client, total))
+
+
+def _in_groups(sizes: Mapping[Key, float], fit: Callable[[float], bool]) -> Iterator[list[Key]]:
+    """Yield keys in groups, in order, of which the total sizes fit, or that have one key.
+
+    Examples
+    --------
+    >>> list(_in_groups({"a": 1, "b": 1, "c": 3, "d": 1}, lambda total: total <= 2))
+    [['a', 'b'], ['c'], ['d']]
+    """
+    group, total = list[Key](), 0.0
+    for key, size in sizes.items():
+        if group and not fit(total + size):
             yield group
             group, total = [], 0.0
-        group.append(name)
+        group.append(key)
         total += size
     if group:
         yield group
