@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -28,7 +29,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 
 import daskml_kit.linear_model
 import daskml_kit.preprocessing
-from daskml_kit.model_selection import KFold
+from daskml_kit.model_selection import KFold, cross_val_score
 from daskml_kit.model_selection.search.search_plan import EvaluationData, EvaluationSpec, RoutedParams
 from daskml_kit.model_selection.search.task_pool import ClusterFitPool
 from daskml_kit.model_selection.search.task_search import run_tasks
@@ -520,3 +521,18 @@ def test_settings_of_scikit_learn_hold_in_threads():
 def needs_frame(X):
     assert isinstance(X, pd.DataFrame)
     return X
+
+
+@pytest.mark.slow
+def test_tasks_of_one_name_are_the_same_in_all_graphs(client, caplog):
+    """Else the scheduler warns, as it may keep those that nobody wants."""
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 3)), columns=list("abc"))
+    rows = dd.from_pandas(X, npartitions=2)
+    model = make_pipeline(daskml_kit.preprocessing.QuantileTransformer(n_quantiles=9), daskml_kit.linear_model.Ridge())
+    scheduler = logging.getLogger("distributed.scheduler")
+    scheduler.addHandler(caplog.handler)
+    try:
+        cross_val_score(model, rows, rows["a"] + rows["b"], cv=KFold(3))
+    finally:
+        scheduler.removeHandler(caplog.handler)
+    assert "different `run_spec`" not in caplog.text

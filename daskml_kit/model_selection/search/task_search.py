@@ -147,22 +147,23 @@ def fit_sequentially(
     for key, outcome in common.items():
         keep(key, outcome)
     known = {*known, *common}
-    for split in range(len(data.folds.splits)):
-        missing = [number for number in candidates if (number, split) not in known]
-        if not missing:
-            continue
-        sides = _persisted(data.take(split))
-        needed = {name: parts for name, parts in sides.items() if name == "y" or name.startswith("score.")}
-        fold = Fold(sides, data.constants).with_cache(FIT_FRACTION * free_memory(find_client())).protected()
-        scored = Fold({**fold.sides, **dask.compute(needed)[0]}, data.constants)
-        ends = Ends(spec.estimator)
-        with config_context(**spec.config):
-            fused = fit_fused_models(spec._replace(scoring=scoring), {n: candidates[n] for n in missing}, fold)
-        for number, outcome in fused.items():
-            keep((number, split), outcome)
-        for number in (number for number in missing if number not in fused):
-            with config_context(**spec.config), starting_where_last_ended(ends.of(candidates[number])):
-                keep((number, split), _outcome(spec, fold, scored, candidates[number]))
+    with dask.config.set({"optimization.fuse.active": False}):  # else tasks of a name differ from one graph to another
+        for split in range(len(data.folds.splits)):
+            missing = [number for number in candidates if (number, split) not in known]
+            if not missing:
+                continue
+            sides = _persisted(data.take(split))
+            needed = {name: parts for name, parts in sides.items() if name == "y" or name.startswith("score.")}
+            fold = Fold(sides, data.constants).with_cache(FIT_FRACTION * free_memory(find_client())).protected()
+            scored = Fold({**fold.sides, **dask.compute(needed)[0]}, data.constants)
+            ends = Ends(spec.estimator)
+            with config_context(**spec.config):
+                fused = fit_fused_models(spec._replace(scoring=scoring), {n: candidates[n] for n in missing}, fold)
+            for number, outcome in fused.items():
+                keep((number, split), outcome)
+            for number in (number for number in missing if number not in fused):
+                with config_context(**spec.config), starting_where_last_ended(ends.of(candidates[number])):
+                    keep((number, split), _outcome(spec, fold, scored, candidates[number]))
 
 
 class Ends:
