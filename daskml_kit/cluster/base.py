@@ -129,10 +129,15 @@ def first_centers(
     return centers
 
 
-def check_rows(n_rows: int, weight: Array, n_clusters: int) -> None:
-    """Raise where there are fewer rows than clusters, or none has a ``weight``, of which columns have a sum each."""
+def check_row_count(n_rows: int, n_clusters: int) -> None:
+    """Raise where there are fewer rows than clusters."""
     if n_rows < n_clusters:
         raise ValueError(f"n_samples={n_rows} should be >= n_clusters={n_clusters}.")
+
+
+def check_rows(n_rows: int, weight: Array, n_clusters: int) -> None:
+    """Raise where there are fewer rows than clusters, or none has a ``weight``, of which columns have a sum each."""
+    check_row_count(n_rows, n_clusters)
     if not (weight > 0).any():
         raise DataError("Sample weights must contain at least one non-zero number.")
 

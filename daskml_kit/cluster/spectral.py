@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
 from daskml_kit.arguments import check_choice, check_number, naming, random_state_of
 from daskml_kit.base import DaskEstimator, constructor, forget, restored
 from daskml_kit.blockwise import map_rows
-from daskml_kit.cluster.base import SAMPLE_ROWS
+from daskml_kit.cluster.base import SAMPLE_ROWS, check_row_count
 from daskml_kit.cluster.k_means import KMeans
 from daskml_kit.data.collections import is_dask
 from daskml_kit.exceptions import DataError
@@ -180,8 +180,7 @@ class SpectralClustering(DaskEstimator, sklearn.cluster.SpectralClustering):  # 
     def _fit_steps(self, spec: DataSpec) -> Fit:
         rows = max(SAMPLE_ROWS, self.n_components)
         counts: RowCounts = yield CountRows()
-        if counts.n_rows < self.n_clusters:
-            raise ValueError(f"n_samples={counts.n_rows} should be >= n_clusters={self.n_clusters}.")
+        check_row_count(counts.n_rows, self.n_clusters)
         sample: Picked = yield rows_drawn(counts, rows, spec.n_features, seed_of(self.random_state))
         n_rows = len(sample.weight)
         chosen = random_state_of(self.random_state).choice(n_rows, min(self.n_components, n_rows), replace=False)

@@ -52,11 +52,6 @@ class DataSummary(NamedTuple):
         """The type that coefficients have: single precision where X is, else double."""
         return np.float32 if self.sample_X.dtype == np.float32 else np.float64
 
-    @property
-    def is_complete(self) -> bool:
-        """True where the sample has all rows."""
-        return len(self.sample_weight) == self.n_rows
-
     def thinned(self, step: int) -> DataSummary:
         """Return the same with every so many rows of the sample, in memory of their own."""
         weight = self.sample_weight[::step]

@@ -28,18 +28,7 @@ HOOKS = ("build_analyzer", "build_preprocessor", "build_tokenizer", "decode", "g
 
 
 class TextVectorizer(DocumentTransformer):
-    """Mixin, before a scikit-learn vectorizer of texts, whose subclasses may change how these are taken apart."""
-
-    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
-        options = super()._sklearn_parameters(genuine)
-        if all(getattr(type(self), name) is getattr(genuine, name) for name in HOOKS):
-            return options
-        own: Any = copy.copy(self)
-        return {**options, "input": "content", "analyzer": own.build_analyzer()}
-
-
-class VocabularyVectorizer(TextVectorizer):
-    """Vectorizer whose vocabulary is the terms of all documents: one pass counts these and the documents with each.
+    """Mixin, before a scikit-learn vectorizer of texts, whose subclasses may change how these are taken apart.
 
     Parameters
     ----------
@@ -60,6 +49,23 @@ class VocabularyVectorizer(TextVectorizer):
     ngram_range : tuple of (int, int), default (1, 1)
         Least and most tokens, or characters, of a term.
     analyzer : {"word", "char", "char_wb"} or callable, default "word"
+    binary : bool, default False
+        Whether a term counts once in a document.
+    """
+
+    def _sklearn_parameters(self, genuine: type[Any]) -> dict[str, Any]:
+        options = super()._sklearn_parameters(genuine)
+        if all(getattr(type(self), name) is getattr(genuine, name) for name in HOOKS):
+            return options
+        own: Any = copy.copy(self)
+        return {**options, "input": "content", "analyzer": own.build_analyzer()}
+
+
+class VocabularyVectorizer(TextVectorizer):
+    """Vectorizer whose vocabulary is the terms of all documents: one pass counts these and the documents with each.
+
+    Parameters
+    ----------
     max_df : int or float, default 1.0
         Most documents, or share of them, that a term may be in.
     min_df : int or float, default 1
@@ -68,8 +74,6 @@ class VocabularyVectorizer(TextVectorizer):
         Terms that are kept, the most frequent.
     vocabulary : mapping or iterable, default None
         Terms, where they are not to be learned.
-    binary : bool, default False
-        Whether a term counts once in a document.
 
     Attributes
     ----------

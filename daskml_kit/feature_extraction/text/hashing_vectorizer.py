@@ -12,11 +12,13 @@ from sklearn.preprocessing import normalize
 from daskml_kit.base import parameters_of
 from daskml_kit.blockwise import map_rows
 from daskml_kit.data.collections import documents_of, holds_documents
+from daskml_kit.documentation import with_inherited_docs
 from daskml_kit.feature_extraction.text.base import TextVectorizer
 from daskml_kit.numerics.term_counting import PlainWords, count_terms, is_plain
 from daskml_kit.solvers.types import DataSpec, Fit
 
 
+@with_inherited_docs
 class HashingVectorizer(TextVectorizer, sklearn.feature_extraction.text.HashingVectorizer):  # type: ignore[misc]
     r"""Count the terms of texts in columns by the terms' hashes; nothing is learned.
 
@@ -26,29 +28,10 @@ class HashingVectorizer(TextVectorizer, sklearn.feature_extraction.text.HashingV
 
     Parameters
     ----------
-    input : {"content", "filename", "file"}, default "content"
-        Kind of the documents; the workers have to see the files.
-    encoding : str, default "utf-8"
-        Encoding of documents in bytes.
-    decode_error : {"strict", "ignore", "replace"}, default "strict"
-        Treatment of bytes that are not of the encoding.
-    strip_accents : {"ascii", "unicode"} or callable, default None
-    lowercase : bool, default True
-    preprocessor : callable, default None
-        Changes a document before it is cut into tokens, in place of the two above.
-    tokenizer : callable, default None
-        Cuts a document into tokens, in place of ``token_pattern``.
-    stop_words : {"english"} or list, default None
-        Words that are left out.
     token_pattern : str, default r"(?u)\\b\\w\\w+\\b"
         Regular expression of a token.
-    ngram_range : tuple of (int, int), default (1, 1)
-        Least and most tokens, or characters, of a term.
-    analyzer : {"word", "char", "char_wb"} or callable, default "word"
     n_features : int, default 1048576
         Columns; the more, the fewer terms share one.
-    binary : bool, default False
-        Whether a term counts once in a document.
     norm : {"l1", "l2"} or None, default "l2"
         Norm that each row is scaled to.
     alternate_sign : bool, default True
